@@ -1,0 +1,13 @@
+"""quictunnel puts a TCP server that runs behind NAT on the internet, over one QUIC connection.
+
+The layers, from the top; imports point downwards only:
+
+    cli               options -> settings -> a role
+    remote, origin    the two roles
+    relay             one client: a TCP connection and a stream, joined
+    link              QUIC: endpoint, connection, streams
+    protocol          what travels: preamble, control messages, codes
+    config, errors, observe   used by all
+"""
+
+__version__ = "0.1.0"

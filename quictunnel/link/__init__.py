@@ -1,0 +1,1 @@
+"""QUIC: sockets, links, and streams that are `asyncio.Transport`s. What the bytes mean is not known here."""
