@@ -1,0 +1,92 @@
+"""Settings: defaults, and what does not go together."""
+
+from __future__ import annotations
+
+import pytest
+
+from quictunnel.config.addresses import HostPort
+from quictunnel.config.settings import OriginSettings, RemoteSettings, machine_name
+from quictunnel.config.tokens import Token
+from quictunnel.errors import SettingsError
+
+REMOTE = HostPort("example.com", 9001)
+SERVER = HostPort("localhost", 8000)
+
+
+def origin(**changes):
+    return OriginSettings(**{"remote": REMOTE, "origin": SERVER, **changes})
+
+
+def test_the_defaults_of_a_remote():
+    settings = RemoteSettings()
+    assert str(settings.listen) == "[::]:9001"
+    assert str(settings.outside) == "[::]:9000"
+    assert settings.hold == 900
+    assert [str(network) for network in settings.trusted_proxies] == ["127.0.0.0/8", "::1/128"]
+
+
+def test_the_defaults_of_an_origin():
+    settings = origin()
+    assert settings.name == machine_name()
+    assert settings.proxy_protocol == "off"
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"cert": "a"}, "a cert is given without a key"),
+        ({"key": "a"}, "a key is given without a cert"),
+        ({"hold": 0.5}, "the hold must lie between 1s and 7d, not 500ms"),
+        ({"linger": -1.0}, "the linger must lie"),
+        ({"client_wait": 4000.0}, "the client wait must lie"),
+        ({"grace": 1e9}, "the grace must lie"),
+        ({"unread_limit": 5}, "the unread limit must lie between 1MiB"),
+        ({"tokens": (Token("a", "x" * 22), Token("a", "y" * 22))}, "two tokens have the id a"),
+    ],
+)
+def test_what_a_remote_does_not_take(changes, sentence):
+    with pytest.raises(SettingsError, match=sentence):
+        RemoteSettings(**changes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"name": "Büro"}, "is not a name"),
+        ({"name": ""}, "is not a name"),
+        ({"pin": b"short"}, "a pin has 32 bytes"),
+        ({"pin": bytes(32), "ca": "/etc/ca.pem"}, "one of the two"),
+        ({"proxy_protocol": "v3"}, "off, v1 or v2"),
+        ({"hold": 1e9}, "the hold must lie"),
+    ],
+)
+def test_what_an_origin_does_not_take(changes, sentence):
+    with pytest.raises(SettingsError, match=sentence):
+        origin(**changes)
+
+
+def test_a_ca_file_is_read_at_once(write_pair):
+    cert, key = write_pair()
+    assert origin(ca=cert).ca == cert
+    with pytest.raises(SettingsError, match="the CA file"):
+        origin(ca=key)
+
+
+def test_settings_show_no_secret():
+    token = Token("a", "s" * 30)
+    assert "sss" not in repr(RemoteSettings(tokens=(token,)))
+    assert "sss" not in repr(origin(token=token))
+
+
+@pytest.mark.parametrize(
+    ("host", "name"),
+    [
+        ("Anna's MacBook.local", "anna-s-macbook"),
+        ("", "origin"),
+        ("---", "origin"),
+        ("x" * 99, "x" * 63),
+    ],
+)
+def test_the_machines_name_is_made_safe(monkeypatch, host, name):
+    monkeypatch.setattr("socket.gethostname", lambda: host)
+    assert machine_name() == name

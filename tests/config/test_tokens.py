@@ -1,0 +1,102 @@
+"""Tokens: made, read, and never shown."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import pytest
+
+from quictunnel.config.tokens import Token, read_token_file
+from quictunnel.errors import SettingsError
+
+SECRET = "x" * 21 + "SECRET"
+
+
+def test_a_new_token_comes_back_from_its_text():
+    token = Token.new()
+    assert Token.parse(f" {token.reveal()}\n") == token
+    assert not token.reveal().startswith("-")
+    assert token != Token.new()
+
+
+def test_the_secret_shows_in_no_form_of_text():
+    token = Token("laptop", SECRET)
+    for text in (repr(token), str(token), f"{token}", f"{[token]}", f"{token!r:>99}"):
+        assert "SECRET" not in text
+        assert "laptop" in text
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "laptop", SECRET, f".{SECRET}", f"lap top.{SECRET}", "laptop.SECRETshort",
+     f"laptop.{SECRET}.more", f"laptop.{SECRET}é", "l" * 65 + "." + SECRET],
+)  # fmt: skip
+def test_a_bad_token_is_refused_without_repeating_it(text):
+    with pytest.raises(SettingsError) as caught:
+        Token.parse(text)
+    assert "SECRET" not in str(caught.value)
+
+
+@pytest.fixture
+def token_file(tmp_path):
+    path = tmp_path / "tokens"
+    path.touch(mode=0o600)
+    return path
+
+
+def test_a_token_file_has_a_token_a_line_and_comments(token_file, caplog):
+    a, b = Token.new(), Token.new()
+    token_file.write_text(f"# ours\n\n{a.reveal()}  # laptop\n  {b.reveal()}\r\n")
+    assert read_token_file(token_file) == (a, b)
+    assert not caplog.records
+
+
+def test_a_token_file_names_the_line_that_is_wrong_but_not_its_text(token_file):
+    token_file.write_text(f"{Token.new().reveal()}\nnot.SECRET\n")
+    with pytest.raises(SettingsError, match="line 2") as caught:
+        read_token_file(token_file)
+    assert "SECRET" not in str(caught.value)
+
+
+def test_an_id_that_is_there_twice(token_file):
+    token_file.write_text(f"a.{SECRET}\na.{SECRET}2\n")
+    with pytest.raises(SettingsError, match="line 2: the id a is there twice"):
+        read_token_file(token_file)
+
+
+@pytest.mark.parametrize("content", [b"", b"# nothing\n"])
+def test_an_empty_token_file(token_file, content):
+    token_file.write_bytes(content)
+    with pytest.raises(SettingsError, match="holds no token"):
+        read_token_file(token_file)
+
+
+def test_a_token_file_of_garbage(token_file):
+    token_file.write_bytes(b"\xff\xfe\x00SECRET")
+    with pytest.raises(SettingsError, match="is not text"):
+        read_token_file(token_file)
+
+
+def test_a_token_file_that_is_not_there(tmp_path):
+    with pytest.raises(SettingsError, match="no such file"):
+        read_token_file(tmp_path / "none")
+
+
+def test_a_token_file_that_is_a_directory(tmp_path):
+    with pytest.raises(SettingsError, match="is a directory"):
+        read_token_file(tmp_path)
+
+
+def test_a_token_file_without_end_is_not_read_for_ever():
+    with pytest.raises(SettingsError, match="larger than 1 MiB"):
+        read_token_file(Path("/dev/zero"))
+
+
+def test_a_token_file_that_others_can_read_is_taken_with_a_warning(token_file, caplog):
+    token_file.write_text(f"a.{SECRET}\n")
+    token_file.chmod(0o644)
+    assert len(read_token_file(token_file)) == 1
+    (record,) = caplog.records
+    assert record.levelno == logging.WARNING
+    assert "others can read" in record.getMessage()
