@@ -1,0 +1,13 @@
+"""Figures for quictunnel beside no tunnel at all and beside a naive one: `make bench`.
+
+    __main__     options; the rounds, in which direct, quictunnel and naive take turns
+    measures     what is measured, one function a measure
+    load         the clients: raw sockets, so that they are not what is slow
+    server       the origin server, a program of its own
+    ways         direct, quictunnel, naive: each started afresh for each measure
+    naive        the tunnel that one would write on aioquic.asyncio in fifty lines
+    processes    programs as subprocesses: readiness, CPU time, memory
+    table        medians, the printed table, the JSON file
+
+Linux only: memory and CPU time come from /proc and the kernel's clocks of processes.
+"""

@@ -1,0 +1,142 @@
+"""What is measured: one function a measure, from a way that stands to figures. Prints nothing.
+
+A figure's name says its unit. CPU time is that of each program of its own, this process too.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+from bench import load
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from bench.ways import Way
+
+Figures = dict[str, float]
+
+MB = 1_000_000
+GB = 1_000_000_000
+
+FIRST_BULK = 8 * MB
+"""Bytes moved first, to learn the rate and to open the windows."""
+
+MOST_BULK = 4 * GB
+"""Bytes moved at most, so that no way is measured for long."""
+
+AT_ONCE = 16
+"""Short connections at once: enough to keep two processors busy."""
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How long to measure."""
+
+    seconds: float
+    """For each figure of a rate or a time."""
+    requests: int
+    """Requests at most, for a time."""
+    idle: tuple[int, ...]
+    """Numbers of idle clients, rising."""
+
+
+@dataclass(frozen=True)
+class Measure:
+    """One measure, by the name that `--only` takes."""
+
+    name: str
+    title: str
+    take: Callable[[Way, Effort], Figures]
+
+
+def cpu(way: Way) -> dict[str, float]:
+    """Return the CPU seconds used so far: of the client (this process), the tunnel, the server."""
+    names = ("remote", "origin")
+    tunnel = {name: p.cpu() for name, p in zip(names, way.tunnel, strict=False)}
+    return {"client": time.process_time(), **tunnel, "server": way.server.cpu()}
+
+
+def spent(way: Way, before: dict[str, float], per: float, unit: str) -> Figures:
+    """Return the CPU time since `before`, divided by `per`, a figure for each program."""
+    after = cpu(way)
+    return {f"CPU {unit}, {name}": (after[name] - before[name]) / per for name in after}
+
+
+def bulk(way: Way, effort: Effort, *, up: bool, streams: int) -> Figures:
+    """Move as much as takes about the effort's seconds."""
+    first = FIRST_BULK / load.bulk(way.address, FIRST_BULK, streams, up=up)
+    size = int(min(max(first * effort.seconds, FIRST_BULK), MOST_BULK)) // streams * streams
+    before = cpu(way)
+    seconds = load.bulk(way.address, size, streams, up=up)
+    return {"Mbit/s": size * 8 / seconds / MB, **spent(way, before, size / GB, "s/GB")}
+
+
+def short(way: Way, effort: Effort) -> Figures:
+    """Open and close connections, each of which fetches 1 kB."""
+    load.short(way.address, 0, AT_ONCE)
+    before = cpu(way)
+    count, seconds = load.short(way.address, effort.seconds, AT_ONCE)
+    return {"connections/s": count / seconds, **spent(way, before, count / 1000, "ms each")}
+
+
+def requests(way: Way, effort: Effort) -> Figures:
+    """Send requests of 128 bytes with answers of 1 kB, one after the other on one connection."""
+    load.requests(way.address, 20, effort.seconds)
+    before = cpu(way)
+    times = load.requests(way.address, effort.requests, effort.seconds)
+    percentiles = statistics.quantiles(times, n=100)
+    return {
+        "p50, ms": percentiles[49] * 1000,
+        "p99, ms": percentiles[98] * 1000,
+        **spent(way, before, len(times) / 1000, "ms each"),
+    }
+
+
+def idle(way: Way, effort: Effort) -> Figures:
+    """Measure requests beside more and more idle clients, and the memory that these take.
+
+    A way that lets fewer in yields the number that it did let in, and nothing beyond it.
+    """
+    load.requests(way.address, 20, effort.seconds)
+    empty = memory(way)
+    clients = load.IdleClients(way.address)
+    figures: Figures = {}
+    try:
+        for count in effort.idle:
+            if not clients.grow(count):
+                figures[f"{count:,} idle: let in"] = len(clients.sockets)
+                break
+            if way.tunnel:
+                grown = (memory(way) - empty) / 1000
+                figures[f"{count:,} idle: kB in all"] = grown
+                figures[f"{count:,} idle: kB a client"] = grown / count
+            beside = requests(way, effort)
+            figures[f"{count:,} idle: p50, ms"] = beside["p50, ms"]
+            figures[f"{count:,} idle: p99, ms"] = beside["p99, ms"]
+            if way.tunnel:
+                both = (beside[f"CPU ms each, {end}"] for end in ("remote", "origin"))
+                figures[f"{count:,} idle: CPU ms each"] = sum(both)
+    finally:
+        clients.close()
+    return figures
+
+
+def memory(way: Way) -> int:
+    """Return the bytes of both ends of the tunnel together."""
+    return sum(program.memory() for program in way.tunnel)
+
+
+MEASURES = (
+    Measure("down-1", "download, 1 stream", partial(bulk, up=False, streams=1)),
+    Measure("down-8", "download, 8 streams", partial(bulk, up=False, streams=8)),
+    Measure("up-1", "upload, 1 stream", partial(bulk, up=True, streams=1)),
+    Measure("up-8", "upload, 8 streams", partial(bulk, up=True, streams=8)),
+    Measure("short", "connections of 1 kB, 16 at once", short),
+    Measure("requests", "requests, answers of 1 kB", requests),
+    Measure("idle", "requests beside idle clients", idle),
+)

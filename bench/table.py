@@ -1,0 +1,117 @@
+"""From the rounds' figures to medians, the printed table and the JSON file."""
+
+from __future__ import annotations
+
+import json
+import platform
+import statistics
+import subprocess
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.table import Table
+
+import quictunnel
+from bench.ways import WAYS
+
+if TYPE_CHECKING:
+    from bench.measures import Effort, Figures, Measure
+
+RESULTS = Path(__file__).parent / "results"
+
+
+@dataclass
+class Outcome:
+    """What the rounds of one measure gave on one way."""
+
+    measure: str
+    way: str
+    rounds: list[Figures] = field(default_factory=list)
+    failures: list[str] = field(default_factory=list)
+
+    def medians(self) -> Figures:
+        """Return the median of each figure over the rounds that have it."""
+        names = dict.fromkeys(name for figures in self.rounds for name in figures)
+        return {
+            name: statistics.median(figures[name] for figures in self.rounds if name in figures)
+            for name in names
+        }
+
+
+def table(measures: list[Measure], outcomes: list[Outcome]) -> Table:
+    """Return the medians as a table: a row a figure, a column a way."""
+    result = Table(title="quictunnel beside no tunnel and a naive one: medians")
+    result.add_column("")
+    for way in WAYS:
+        result.add_column(way, justify="right")
+    result.add_column("quictunnel / naive", justify="right")
+    for measure in measures:
+        columns = {o.way: o.medians() for o in outcomes if o.measure == measure.name}
+        broken = {o.way for o in outcomes if o.measure == measure.name and not o.rounds}
+        result.add_row(f"[bold]{measure.title}", *("failed" if w in broken else "" for w in WAYS))
+        # The way with the most figures orders the rows: it has those that others lack in between.
+        fullest = sorted(columns.values(), key=len, reverse=True)
+        for name in dict.fromkeys(name for figures in fullest for name in figures):
+            figures = [columns.get(way, {}).get(name) for way in WAYS]
+            _, ours, naive = figures
+            ratio = f"{short(ours / naive)} x" if ours and naive else ""
+            result.add_row(f"  {name}", *(short(figure) for figure in figures), ratio)
+        result.add_section()
+    return result
+
+
+def short(figure: float | None) -> str:
+    """Return three digits of a figure, and all those before the point.
+
+    >>> short(0.12345), short(12.345), short(123456.0), short(None)
+    ('0.123', '12.3', '123,456', '')
+    """
+    if figure is None:
+        return ""
+    digits = 3 if abs(figure) < 1 else 2 if abs(figure) < 10 else 1 if abs(figure) < 100 else 0
+    return f"{figure:,.{digits}f}"
+
+
+def save(outcomes: list[Outcome], effort: Effort) -> Path:
+    """Write all rounds and what they were taken on as JSON; return the file."""
+    now = datetime.now(UTC)
+    document = {
+        "time": now.isoformat(timespec="seconds"),
+        "machine": machine(),
+        "effort": asdict(effort),
+        "outcomes": [{**asdict(outcome), "medians": outcome.medians()} for outcome in outcomes],
+    }
+    RESULTS.mkdir(exist_ok=True)
+    path = RESULTS / f"{now:%Y-%m-%dT%H%M%SZ}.json"
+    path.write_text(json.dumps(document, indent=2) + "\n")
+    return path
+
+
+def machine() -> dict[str, Any]:
+    """Return what the figures depend on."""
+    models = [
+        line.partition(":")[2].strip()
+        for line in Path("/proc/cpuinfo").read_text().splitlines()
+        if line.startswith("model name")
+    ]
+    return {
+        "processors": models,
+        "kernel": platform.release(),
+        "python": platform.python_version(),
+        "quictunnel": quictunnel.__version__,
+        "commit": _commit(),
+        "aioquic": version("aioquic"),
+    }
+
+
+def _commit() -> str:
+    command = ["git", "describe", "--always", "--dirty"]
+    here = Path(__file__).parent
+    try:
+        done = subprocess.run(command, cwd=here, check=True, capture_output=True, text=True)
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"  # no git here, or no clone: the version is told besides
+    return done.stdout.strip()

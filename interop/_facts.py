@@ -1,0 +1,68 @@
+"""What every script needs to tell its facts: one line each, and an exit code."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bench.processes import ProgramError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+HELD, FAILED, MISSING = 0, 1, 2
+"""Exit codes."""
+
+OK = "ok    "
+"""How the line of a fact that holds begins."""
+
+
+class MissingError(Exception):
+    """What the script meets is not on this machine; the message names it."""
+
+
+class Facts:
+    """The facts of one script."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.broken = 0
+
+    def equal(self, fact: str, seen: object, expected: object) -> None:
+        """Tell a fact, which holds when what was seen is what was expected."""
+        self.count += 1
+        if seen == expected:
+            print(f"{OK}{fact}: {seen}", flush=True)
+            return
+        self.broken += 1
+        print(f"BROKEN {fact}: {seen!r}, expected {expected!r}", flush=True)
+
+
+def program(name: str) -> str:
+    """Return the path of a program.
+
+    :raises MissingError: it is not installed.
+    """
+    # Debian keeps servers in /usr/sbin, which is not in everybody's PATH.
+    path = shutil.which(name) or shutil.which(name, path="/usr/sbin:/usr/local/sbin")
+    if path is None:
+        raise MissingError(f"{name} is not installed")
+    return path
+
+
+def tell(script: Callable[[Facts, Path], None]) -> None:
+    """Run a script with a folder for its files, and end this process with its exit code."""
+    facts = Facts()
+    try:
+        with tempfile.TemporaryDirectory(prefix="quictunnel-interop-") as scratch:
+            script(facts, Path(scratch))
+    except MissingError as exc:
+        print(f"missing: {exc}", flush=True)
+        sys.exit(MISSING)
+    except (ProgramError, OSError) as exc:
+        print(f"BROKEN {type(exc).__name__}: {exc}", flush=True)
+        sys.exit(FAILED)
+    sys.exit(FAILED if facts.broken or not facts.count else HELD)
