@@ -1,0 +1,72 @@
+"""An IP address and a port, as one fact with one spelling. No names, no lookups, no sockets."""
+
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import dataclass
+from typing import Any
+
+MAPPED_PREFIX = bytes(10) + b"\xff\xff"
+"""The first twelve bytes of an IPv6 address that stands for an IPv4 one (RFC 4291, 2.5.5.2)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where one end of a connection is.
+
+    Two addresses that mean the same place are equal, whatever they were written like: the host is
+    kept in its canonical text (RFC 5952), and an IPv6 address that stands for an IPv4 one is kept
+    as the latter.
+
+    Raises ValueError for a host that is no IP address, or has a scope, and for a port out of range.
+    """
+
+    host: str
+    """An IPv4 or IPv6 address, without brackets."""
+
+    port: int
+    """From 0 to 65535."""
+
+    def __post_init__(self) -> None:
+        """Bring the host into its one spelling."""
+        if not 0 <= self.port <= 0xFFFF:
+            raise ValueError(f"port out of range: {self.port}")
+        address = ipaddress.ip_address(self.host)
+        if isinstance(address, ipaddress.IPv6Address):
+            if address.scope_id is not None:
+                raise ValueError("a scope means nothing to another machine")
+            address = address.ipv4_mapped or address
+        object.__setattr__(self, "host", str(address))
+
+    @classmethod
+    def of(cls, sockaddr: tuple[Any, ...]) -> Address:
+        """Return the address that a socket of family AF_INET or AF_INET6 gave.
+
+        A link-local address loses its scope, which has no meaning beyond this machine.
+        """
+        host, _, _ = sockaddr[0].partition("%")
+        return cls(host, sockaddr[1])
+
+    @classmethod
+    def unpack(cls, packed: bytes, port: int) -> Address:
+        """Return the address of 4 or 16 bytes in network order."""
+        return cls(str(ipaddress.ip_address(packed)), port)
+
+    @property
+    def is_ipv6(self) -> bool:
+        """Whether the host is an IPv6 address, and not one that stands for an IPv4 one."""
+        return ":" in self.host
+
+    @property
+    def packed(self) -> bytes:
+        """The host in network order: 4 bytes, or 16."""
+        return ipaddress.ip_address(self.host).packed
+
+    @property
+    def packed_ipv6(self) -> bytes:
+        """The host in network order as an IPv6 address: 16 bytes, mapped where it is IPv4."""
+        return self.packed if self.is_ipv6 else MAPPED_PREFIX + self.packed
+
+    def __str__(self) -> str:
+        """Return `192.0.2.1:80` or `[2001:db8::1]:80`."""
+        return f"[{self.host}]:{self.port}" if self.is_ipv6 else f"{self.host}:{self.port}"
