@@ -136,7 +136,7 @@ MEASURES = (
     Measure("down-8", "download, 8 streams", partial(bulk, up=False, streams=8)),
     Measure("up-1", "upload, 1 stream", partial(bulk, up=True, streams=1)),
     Measure("up-8", "upload, 8 streams", partial(bulk, up=True, streams=8)),
-    Measure("short", "connections of 1 kB, 16 at once", short),
+    Measure("short", "connections of 1 kB", short),
     Measure("requests", "requests, answers of 1 kB", requests),
-    Measure("idle", "requests beside idle clients", idle),
+    Measure("idle", "requests beside idle", idle),
 )
