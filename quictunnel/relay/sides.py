@@ -1,0 +1,310 @@
+"""The two sides of a relay: asyncio protocols, each of which is the other's peer.
+
+What arrives on one side is written to the other; a side that cannot write pauses the other's
+reading; an EOF goes over as an EOF. What becomes of the whole when a side is lost is decided in
+`quictunnel.relay.relay`. There is no task, no queue and no buffer beyond the transports' own,
+except for the few bytes that come before the other side stands.
+
+asyncio's habits that are minded here:
+
+- `resume_reading()` after an EOF makes a TCP transport report the EOF again.
+- `write()` on a transport that has failed is dropped, with a warning after a few times.
+- `write_eof()` behind unwritten bytes calls shutdown(2) later, where its error (the connection was
+  reset that very moment) has nobody to catch it. So it is called here once all is written.
+- `close()` from within `resume_writing()` makes a TCP transport report its loss twice.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import socket
+from typing import TYPE_CHECKING, Protocol, cast
+
+from quictunnel.relay import tcp
+from quictunnel.relay.watch import error_watch
+
+if TYPE_CHECKING:
+    from quictunnel.relay.relay import Relay
+
+
+class StreamTransport(Protocol):
+    """What a stream's transport has beyond an `asyncio.Transport`."""
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether nothing has been heard from the link's other end for a while."""
+
+    def reset(self, code: int) -> None:
+        """End both directions at once, drop what is unsent, and tell the other end the code."""
+
+
+class Side(asyncio.Protocol):
+    """What both sides have in common."""
+
+    __slots__ = (
+        "_eof_due",
+        "_waiting",
+        "ended",
+        "eof_sent",
+        "is_lost",
+        "peer",
+        "received",
+        "relay",
+        "transport",
+        "write_paused",
+    )
+
+    peer: Side
+
+    def __init__(self, relay: Relay) -> None:
+        self.relay = relay
+        self.transport: asyncio.Transport | None = None
+        self.received = 0
+        """Bytes that have arrived here."""
+        self.ended = False
+        """Whether EOF has arrived here."""
+        self.eof_sent = False
+        """Whether EOF has gone out here."""
+        self.is_lost = False
+        """Whether the transport has reported its end."""
+        self.write_paused = False
+        self._waiting: list[bytes] = []
+        self._eof_due = False
+
+    def write(self, data: bytes) -> None:
+        """Write to this side, or keep the bytes until it stands.
+
+        For what goes ahead of the other side's bytes (a preamble, a PROXY header), to be called
+        before the other side is read. Both kinds are bounded: a header, and the one piece that the
+        other side had read when it was handed over, since it is paused until this side stands.
+        """
+        if self.transport is None:
+            self._waiting.append(data)
+        elif not self.transport.is_closing():
+            self.transport.write(data)
+
+    def write_eof(self) -> None:
+        """Write EOF to this side, behind all that was written, or keep it until the side stands."""
+        if self.transport is None:
+            self._eof_due = True
+        elif not self.transport.is_closing():
+            self._end_writing(self.transport)
+
+    def cut(self, code: int) -> None:
+        """End this side at once and drop what it holds, if it stands and has not ended."""
+        self._waiting.clear()
+        if self.transport is not None and not self.is_lost:
+            self._abort(self.transport, code)
+
+    def hold_reading(self) -> None:
+        """Stop reading: the other side cannot take more."""
+        if self.transport is not None and not self.ended:
+            self.transport.pause_reading()
+
+    def allow_reading(self) -> None:
+        """Read on, if the other side stands and can take more."""
+        if self.transport is None or self.transport.is_closing() or self.ended:
+            return
+        if self.peer.transport is not None and not self.peer.write_paused:
+            self.transport.resume_reading()
+
+    def settle(self) -> None:
+        """Close the side in order once EOF has passed both ways."""
+        if self.ended and self.eof_sent and self.transport is not None and not self.is_lost:
+            self._close(self.transport)
+
+    def unsent(self) -> int:
+        """Return how many bytes written to this side have not left it, as far as can be told."""
+        if self.transport is None or self.is_lost:
+            return 0
+        return self.transport.get_write_buffer_size()
+
+    # asyncio's callbacks
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Take the transport; nothing is read from it before the other side stands."""
+        self.transport = cast(asyncio.Transport, transport)
+        self.transport.pause_reading()
+        self._prepare(self.transport)
+        if self.relay.refuses(self):
+            return
+        for data in self._waiting:
+            self.write(data)
+        self._waiting.clear()
+        if self._eof_due:
+            self.write_eof()
+        self.allow_reading()
+        self.peer.allow_reading()
+
+    def data_received(self, data: bytes) -> None:
+        """Pass on bytes."""
+        self.received += len(data)
+        self.peer.write(data)
+
+    def eof_received(self) -> bool:
+        """Pass on the EOF and keep the other direction."""
+        if not self.ended:
+            self.ended = True
+            self.relay.half_ended()
+            self.peer.write_eof()
+            self.settle()
+        return True
+
+    def pause_writing(self) -> None:
+        """Hold the other side still: this one is full."""
+        self.write_paused = True
+        self.peer.hold_reading()
+
+    def resume_writing(self) -> None:
+        """Let the other side go on."""
+        self.write_paused = False
+        self.peer.allow_reading()
+
+    # What differs
+
+    def _prepare(self, transport: asyncio.Transport) -> None:
+        """Do what this kind of transport needs before use."""
+
+    def _end_writing(self, transport: asyncio.Transport) -> None:
+        raise NotImplementedError
+
+    def _abort(self, transport: asyncio.Transport, code: int) -> None:
+        raise NotImplementedError
+
+    def _close(self, transport: asyncio.Transport) -> None:
+        raise NotImplementedError
+
+
+class StreamSide(Side):
+    """The side of the stream."""
+
+    __slots__ = ()
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether the stream stands on a link that is silent."""
+        return self.transport is not None and cast(StreamTransport, self.transport).is_silent
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Report the stream's end."""
+        self.is_lost = True
+        self.relay.stream_lost(exc)
+
+    def _end_writing(self, transport: asyncio.Transport) -> None:
+        transport.write_eof()
+        self.eof_sent = True
+        self.settle()
+
+    def _abort(self, transport: asyncio.Transport, code: int) -> None:
+        cast(StreamTransport, transport).reset(code)
+
+    def _close(self, transport: asyncio.Transport) -> None:
+        # It flushes what it holds, and is lost only when the other end has it all.
+        transport.close()
+
+
+class TcpSide(Side):
+    """The side of the TCP connection (or of a UNIX socket)."""
+
+    __slots__ = ("_error_pending", "_fd", "_socket")
+
+    def __init__(self, relay: Relay) -> None:
+        super().__init__(relay)
+        self._socket: socket.socket | None = None
+        self._fd = -1
+        self._error_pending = False
+
+    def hold_reading(self) -> None:
+        """Stop reading, as every side; but do not let a reset wait behind back-pressure."""
+        super().hold_reading()
+        if self._error_pending:
+            # Not now: the stream is in the midst of its own writing.
+            self.relay.loop.call_soon(self._take_error)
+
+    def eof_received(self) -> bool:
+        """Pass on the EOF, as every side, unless a reset has come behind it."""
+        if self._error_pending:
+            self._take_error()
+            return True
+        return super().eof_received()
+
+    def unsent(self) -> int:
+        """Return the same, with what the kernel holds: megabytes, if the other end reads slowly."""
+        if self._socket is None or self.is_lost:
+            return super().unsent()
+        return super().unsent() + tcp.unacknowledged(self._socket)
+
+    def resume_writing(self) -> None:
+        """Let the other side go on, or send the EOF if all is written."""
+        super().resume_writing()
+        if self._eof_due:
+            # Not now: the transport is in the midst of its own writing.
+            self.relay.loop.call_soon(self._send_eof)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Report the connection's end."""
+        self.is_lost = True
+        if self._fd >= 0:
+            error_watch(self.relay.loop).remove(self._fd)
+        self.relay.tcp_lost(exc)
+
+    def _prepare(self, transport: asyncio.Transport) -> None:
+        sock = transport.get_extra_info("socket")
+        if sock is not None:  # A transport without one is nothing the kernel could close.
+            self._socket = sock
+            self._fd = sock.fileno()
+            tcp.prepare(sock)
+            error_watch(self.relay.loop).add(self._fd, self._error_noticed)
+
+    def _end_writing(self, transport: asyncio.Transport) -> None:
+        self._eof_due = True
+        if transport.get_write_buffer_size() > 0:
+            # From here on, resume_writing() means that nothing is left to write.
+            transport.set_write_buffer_limits(high=0)
+        else:
+            self._send_eof()
+
+    def _send_eof(self) -> None:
+        if self.eof_sent or self.transport is None or self.transport.is_closing():
+            return
+        self.eof_sent = True
+        try:
+            self.transport.write_eof()
+        except OSError as exc:  # shutdown(2) of a connection that was reset: ENOTCONN
+            self.relay.tcp_lost(exc)
+        else:
+            self.settle()
+
+    def _abort(self, transport: asyncio.Transport, code: int) -> None:
+        transport.abort()  # SO_LINGER makes an RST of it.
+
+    def _close(self, transport: asyncio.Transport) -> None:
+        # All is written and all is read; from here on the kernel sees to it alone.
+        if self._socket is not None:
+            tcp.end_in_order(self._socket)
+        transport.close()
+
+    def _error_noticed(self) -> None:
+        if self.transport is None or self.transport.is_closing():
+            return
+        if self.transport.is_reading() and not self.ended:
+            # The reader will meet the error by itself, behind the bytes that came before it. The
+            # error must not be taken from the socket, or the reader would find an EOF in its place.
+            self._error_pending = True
+        else:
+            self._take_error()
+
+    def _take_error(self) -> None:
+        if self._socket is None or self.transport is None or self.transport.is_closing():
+            return  # asyncio has met the error meanwhile, and reports it.
+        number = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) or errno.ECONNRESET
+        self.relay.tcp_lost(OSError(number, os.strerror(number)))
+
+
+def make_sides(relay: Relay) -> tuple[TcpSide, StreamSide]:
+    """Return the two sides of a relay, each the other's peer."""
+    tcp_side, stream_side = TcpSide(relay), StreamSide(relay)
+    tcp_side.peer, stream_side.peer = stream_side, tcp_side
+    return tcp_side, stream_side

@@ -1,0 +1,108 @@
+"""The options of a relayed TCP socket. What a connection's end means is decided elsewhere.
+
+The main one is SO_LINGER with a time of zero: while it is set, whatever closes the socket (our
+abort, a crash, `kill -9`) sends RST, which the other end cannot take for an orderly end. It is
+taken off at the orderly end alone.
+
+How the death of the other end is noticed:
+
+- RST: at once, by reading, by writing, or by `quictunnel.relay.watch` while neither is going on.
+- Silence (power cut, pulled cable) on a quiet connection: by keep-alive, after about two minutes.
+- Silence with bytes on the way to it: by the kernel's retransmission limit (tcp_retries2, about
+  fifteen minutes on Linux). TCP_USER_TIMEOUT would shorten that, but Linux also applies it to a
+  peer that answers every probe and merely does not read, and such a client is only slow, not
+  dead.
+
+A UNIX socket has no RST: there, a cut connection looks to the origin server like an orderly end,
+and only the client is told the truth.
+"""
+
+from __future__ import annotations
+
+import array
+import contextlib
+import fcntl
+import socket
+import struct
+import termios
+from typing import Protocol
+
+KEEPALIVE_IDLE = 60
+"""Seconds without a byte after which the kernel asks whether the other end is still there: less
+than the idle times of common NATs, so that a quiet connection is not forgotten by them either."""
+
+KEEPALIVE_INTERVAL = 15
+"""Seconds between two such questions."""
+
+KEEPALIVE_PROBES = 4
+"""Unanswered questions after which the connection is lost."""
+
+_RESET_AT_CLOSE = struct.pack("ii", 1, 0)
+_FIN_AT_CLOSE = struct.pack("ii", 0, 0)
+
+_KEEPALIVE_OPTIONS = (
+    # macOS calls the first one TCP_KEEPALIVE.
+    (("TCP_KEEPIDLE", "TCP_KEEPALIVE"), KEEPALIVE_IDLE),
+    (("TCP_KEEPINTVL",), KEEPALIVE_INTERVAL),
+    (("TCP_KEEPCNT",), KEEPALIVE_PROBES),
+)
+
+
+class Socket(Protocol):
+    """What is used of a socket, so that asyncio's guarded view of one will do."""
+
+    @property
+    def family(self) -> int:
+        """The address family."""
+
+    def fileno(self) -> int:
+        """The descriptor."""
+
+    def setsockopt(self, level: int, option: int, value: int | bytes, /) -> None:
+        """Set an option, as of `socket.socket`."""
+
+
+def prepare(sock: Socket) -> None:
+    """Give a connected socket the options of a relayed one.
+
+    TCP_NODELAY is not among them: asyncio sets it on every TCP transport itself.
+    """
+    reset_unless_ended(sock)
+    if sock.family not in (socket.AF_INET, socket.AF_INET6):
+        return
+    # A socket that the other end has reset already refuses options on some systems; reading it
+    # brings the real error.
+    with contextlib.suppress(OSError):
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        for names, value in _KEEPALIVE_OPTIONS:
+            option = next((getattr(socket, name) for name in names if hasattr(socket, name)), None)
+            if option is not None:
+                sock.setsockopt(socket.IPPROTO_TCP, option, value)
+
+
+def reset_unless_ended(sock: Socket) -> None:
+    """Have the kernel send RST and drop what is unsent when the socket is closed by whatever.
+
+    On a listening socket it is inherited by the accepted ones, which leaves no moment without it.
+    """
+    with contextlib.suppress(OSError):  # As above.
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_AT_CLOSE)
+
+
+def end_in_order(sock: Socket) -> None:
+    """Have the kernel deliver what was written and send FIN when the socket is closed."""
+    with contextlib.suppress(OSError):  # As above.
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _FIN_AT_CLOSE)
+
+
+def unacknowledged(sock: Socket) -> int:
+    """Return how many bytes the kernel holds that the other end has not acknowledged.
+
+    Linux tells (tcp(7), SIOCOUTQ, the same number as TIOCOUTQ); where a system does not, it is 0.
+    """
+    count = array.array("i", [0])
+    try:
+        fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, count)
+    except OSError:
+        return 0
+    return count[0]

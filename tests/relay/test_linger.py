@@ -1,0 +1,155 @@
+"""How long a half-closed connection may be quiet: the clock under virtual time, then the relay."""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+
+import pytest
+from relay_doubles import Tunnel, until
+
+from quictunnel.protocol.codes import Code
+from quictunnel.relay import Ending
+from quictunnel.relay.linger import TICKS, Linger
+
+LIMIT = 300.0
+STEP = LIMIT / TICKS
+
+
+class VirtualTime:
+    """As much of a loop as a clock needs; time passes when told to."""
+
+    def __init__(self):
+        self.now = 0.0
+        self._timers = []
+        self._ids = itertools.count()
+
+    def call_later(self, delay, callback):
+        timer = Timer(callback)
+        heapq.heappush(self._timers, (self.now + delay, next(self._ids), timer))
+        return timer
+
+    def advance(self, seconds):
+        until_time = self.now + seconds
+        while self._timers and self._timers[0][0] <= until_time:
+            self.now, _, timer = heapq.heappop(self._timers)
+            timer.run()
+        self.now = until_time
+
+
+class Timer:
+    def __init__(self, callback):
+        self.run = callback
+
+    def cancel(self):
+        self.run = lambda: None
+
+
+class Case:
+    def __init__(self):
+        self.time = VirtualTime()
+        self.moved = 0
+        self.silent = False
+        self.over_at = []
+        self.linger = Linger(
+            LIMIT,
+            progress=lambda: self.moved,
+            is_excused=lambda: self.silent,
+            on_over=lambda: self.over_at.append(self.time.now),
+            loop=self.time,
+        )
+        self.linger.start()
+
+
+@pytest.fixture
+def case():
+    return Case()
+
+
+def test_quiet_for_the_limit_is_over_once(case):
+    case.time.advance(LIMIT - 1)
+    assert case.over_at == []
+    case.time.advance(10 * LIMIT)
+    assert case.over_at == [LIMIT]
+
+
+def test_each_byte_starts_it_anew(case):
+    for _ in range(100):
+        case.time.advance(LIMIT - STEP)
+        case.moved += 1
+    moved_at = case.time.now
+    assert case.over_at == []
+    case.time.advance(2 * LIMIT)
+    assert moved_at + LIMIT <= case.over_at[0] <= moved_at + LIMIT + STEP
+
+
+def test_silence_does_not_count(case):
+    case.time.advance(LIMIT / 2)
+    case.silent = True
+    case.time.advance(100 * LIMIT)
+    assert case.over_at == []
+    case.silent = False
+    case.time.advance(LIMIT / 2 - STEP)
+    assert case.over_at == []
+    case.time.advance(STEP)
+    assert len(case.over_at) == 1
+
+
+def test_starting_twice_is_starting_once(case):
+    case.time.advance(LIMIT / 2)
+    case.linger.start()
+    case.time.advance(LIMIT / 2)
+    assert case.over_at == [LIMIT]
+
+
+def test_stopped_it_never_calls(case):
+    case.linger.stop()
+    case.time.advance(10 * LIMIT)
+    assert case.over_at == []
+
+
+@pytest.fixture
+async def hasty_tunnel():
+    it = Tunnel(linger=0.05, small=True)
+    await it.stand()
+    yield it
+    await it.close()
+
+
+async def test_a_half_closed_connection_goes_after_the_linger(hasty_tunnel, way):
+    actor, seer = hasty_tunnel.ways(way)
+    actor.wire.fin()
+    assert await actor.wire.sees_reset()
+    assert await seer.wire.receive() == b""
+    assert await seer.wire.sees_reset_behind_fin()
+    assert Code.LINGER_OVER == (await actor.end()).code == (await seer.end()).code
+
+
+async def test_bytes_that_nobody_takes_go_after_the_linger_too(hasty_tunnel, way):
+    """Both have ended, but the one who has bytes to come does not read them."""
+    actor, seer = hasty_tunnel.ways(way)
+    await actor.wire.fill()
+    actor.wire.fin()
+    seer.wire.fin()
+    assert (await actor.end()).code == Code.LINGER_OVER
+    assert (await seer.end()).code == Code.LINGER_OVER
+    assert await seer.wire.sees_reset()
+
+
+async def test_no_half_ended_no_linger(hasty_tunnel):
+    """An idle connection is nobody's business."""
+    assert hasty_tunnel.remote.relay._linger is None
+    await hasty_tunnel.client.send(b"x")
+    assert await hasty_tunnel.server.receive() == b"x"
+    assert hasty_tunnel.origin.relay._linger is None
+
+
+async def test_the_linger_leaves_no_timer_behind(tunnel):
+    tunnel.client.fin()
+    assert await tunnel.server.receive() == b""
+    tunnel.server.fin()
+    assert await tunnel.client.receive() == b""
+    assert (await tunnel.remote.end()).ending is Ending.IN_ORDER
+    assert tunnel.remote.relay._linger._handle is None
+    await until(tunnel.origin.ended.done)
+    assert tunnel.origin.relay._linger._handle is None
