@@ -151,8 +151,8 @@ class MessageDecoder:
     def feed(self, data: bytes) -> list[Message]:
         """Return the messages that `data` completes, without those of unknown types.
 
-        Raises ProtocolError for a message too long or empty, for what is no JSON object, and for
-        fields of a wrong type or beyond their limits; what came before it in `data` is lost.
+        Raises ProtocolError for a message too long, for what is no JSON object, and for fields
+        of a wrong type or beyond their limits; what came before it in `data` is lost.
         """
         self._unread += data
         messages = []
@@ -160,7 +160,7 @@ class MessageDecoder:
         while len(self._unread) - at >= _LENGTH_SIZE:
             start = at + _LENGTH_SIZE
             size = int.from_bytes(self._unread[at:start], "big")
-            if not 0 < size <= MAX_MESSAGE:
+            if size > MAX_MESSAGE:
                 raise ProtocolError(f"control message of {size} bytes")
             if len(self._unread) < start + size:
                 break

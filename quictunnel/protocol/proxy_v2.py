@@ -105,12 +105,12 @@ def encode(
     """
     if client is None or outside is None:
         command, family, addresses = _LOCAL, _UNSPEC, b""
-    elif client.is_ipv6 or outside.is_ipv6:
-        command, family, addresses = _PROXY, _TCP6, client.packed_ipv6 + outside.packed_ipv6
-        addresses += _PORTS.pack(client.port, outside.port)
     else:
-        command, family, addresses = _PROXY, _TCP4, client.packed + outside.packed
-        addresses += _PORTS.pack(client.port, outside.port)
+        command, ports = _PROXY, _PORTS.pack(client.port, outside.port)
+        if client.is_ipv6 or outside.is_ipv6:
+            family, addresses = _TCP6, client.packed_ipv6 + outside.packed_ipv6 + ports
+        else:
+            family, addresses = _TCP4, client.packed + outside.packed + ports
     vectors = tuple(vectors)
     size = len(addresses) + sum(_VECTOR.size + len(value) for _, value in vectors)
     if size > MAX_BLOCK:

@@ -31,10 +31,10 @@ def tlv(kind, value):
     return struct.pack("!BH", kind, len(value)) + value
 
 
-def with_checksum(version_command, family, block):
+def with_checksum(version_command, family, block, size=4):
     """The header with a CRC32C at its end, made as section 2.2.3 says."""
-    blank = header(version_command, family, block + tlv(0x03, bytes(4)))
-    return blank[:-4] + crc32c(blank).to_bytes(4, "big")
+    blank = header(version_command, family, block + tlv(0x03, bytes(size)))
+    return blank[:-size] + crc32c(blank).to_bytes(size, "big")
 
 
 def decode(data):
@@ -56,6 +56,7 @@ GOOD = {
     "STREAM of UNSPEC": (header(0x21, 0x01, b"?"), Preamble()),
     "LOCAL": (header(0x20, 0x00, b""), Preamble()),
     "LOCAL with addresses": (header(0x20, 0x11, TCP4), Preamble()),
+    "LOCAL with what looks like TLVs": (header(0x20, 0x11, tlv(0xE0, b"web")), Preamble()),
     "LOCAL with an unheard-of family": (header(0x20, 0xFF, b"??"), Preamble()),
     "a service and an id": (
         header(0x21, 0x11, TCP4 + tlv(0xE0, b"web") + tlv(0x05, b"00c0ffee00c0ffee")),
@@ -131,6 +132,7 @@ BAD = {
     "an id too long": header(0x21, 0x11, TCP4 + tlv(0x05, bytes(129))),
     "a wrong checksum": header(0x21, 0x11, TCP4 + tlv(0x03, bytes(4))),
     "a short checksum": header(0x21, 0x11, TCP4 + tlv(0x03, b"")),
+    "a long checksum": with_checksum(0x21, 0x11, TCP4, size=5),
     "two checksums": with_checksum(0x21, 0x11, TCP4 + tlv(0x03, bytes(4))),
     "LOCAL with a wrong checksum": header(0x20, 0x00, tlv(0x03, bytes(4))),
 }
@@ -167,6 +169,12 @@ def test_a_bad_header_is_found_byte_by_byte_too(data):
 def test_what_cannot_be_a_header_is_refused_without_waiting_for_its_end(start):
     with pytest.raises(ProtocolError):
         PreambleDecoder().feed(start)
+
+
+def test_a_second_checksum_is_refused_before_any_is_calculated():
+    twice = with_checksum(0x21, 0x11, TCP4 + tlv(0x03, bytes(4)))
+    with pytest.raises(ProtocolError, match="2 checksums"):
+        PreambleDecoder().feed(twice)
 
 
 def test_every_byte_after_the_frame_is_guarded_by_a_checksum():

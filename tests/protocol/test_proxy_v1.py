@@ -74,6 +74,7 @@ BAD = {
     "a scope": b"PROXY TCP6 fe80::1%eth0 ::1 1 2\r\n",
     "LF alone": b"PROXY TCP4 192.0.2.1 192.0.2.2 1 2\n",
     "LF alone, UNKNOWN": b"PROXY UNKNOWN\n\r\n",
+    "LF among what is to be ignored": b"PROXY UNKNOWN \n\r\n",
     "CR alone": b"PROXY TCP4 192.0.2.1 192.0.2.2 1 2\rGET / HTTP/1.1\r\n",
     "no end in 107 bytes": b"PROXY UNKNOWN ".ljust(107, b"x"),
     "an end after 108 bytes": b"PROXY UNKNOWN ".ljust(106, b"x") + b"\r\n",
