@@ -58,7 +58,7 @@ def parse_listen(text: str) -> HostPort:
     host, port = _split(text) if ":" in text else ("", text)
     if port is None:
         raise SettingsError(f"{text!r} names no port; write HOST:PORT, for example [::]:9001")
-    return HostPort(_host(host, text) if host else EVERY_ADDRESS, _port(port, text))
+    return HostPort(_host(host) if host else EVERY_ADDRESS, _port(port))
 
 
 def parse_target(text: str, default_port: int | None = None) -> HostPort:
@@ -71,9 +71,9 @@ def parse_target(text: str, default_port: int | None = None) -> HostPort:
     host, port = _split(text)
     if not host:
         raise SettingsError(f"{text!r} names no host; write HOST:PORT, for example example.com:80")
-    host = _host(host, text)
+    host = _host(host)
     if port is not None:
-        return HostPort(host, _port(port, text, lowest=1))
+        return HostPort(host, _port(port, lowest=1))
     if default_port is None:
         raise SettingsError(f"{text!r} names no port; write HOST:PORT, for example {host}:8000")
     return HostPort(host, default_port)
@@ -88,7 +88,7 @@ def parse_origin(text: str) -> HostPort | UnixPath:
     if text.startswith("unix:"):
         return _unix_path(text.removeprefix("unix:"), text)
     if _PORT.fullmatch(text.removeprefix(":")):
-        return HostPort("localhost", _port(text.removeprefix(":"), text, lowest=1))
+        return HostPort("localhost", _port(text.removeprefix(":"), lowest=1))
     return parse_target(text)
 
 
@@ -128,7 +128,7 @@ def _split(text: str) -> tuple[str, str | None]:
     return host, port if colon else None
 
 
-def _host(host: str, text: str) -> str:
+def _host(host: str) -> str:
     """Check a host: an IP literal in its canonical text, or a name in lower case."""
     try:
         return str(ipaddress.ip_address(host))
@@ -137,7 +137,7 @@ def _host(host: str, text: str) -> str:
     try:
         name = host.encode("ascii" if host.isascii() else "idna").decode("ascii")
     except UnicodeError:
-        raise SettingsError(f"{text!r}: {host!r} is not a host name") from None
+        raise SettingsError(f"{host!r} is not a host name") from None
     labels = name.removesuffix(".").split(".")
     # 192.0.2.256 and 0x7f.1 look like names, but resolvers take them for addresses.
     if (
@@ -145,14 +145,14 @@ def _host(host: str, text: str) -> str:
         or not all(_LABEL.fullmatch(label) for label in labels)
         or _NUMERIC_LABEL.fullmatch(labels[-1])
     ):
-        raise SettingsError(f"{text!r}: {host!r} is neither a host name nor an IP address")
+        raise SettingsError(f"{host!r} is neither a host name nor an IP address")
     return name.lower()
 
 
-def _port(port: str, text: str, lowest: int = 0) -> int:
+def _port(port: str, lowest: int = 0) -> int:
     """Check a port's digits and range."""
     if not _PORT.fullmatch(port) or not lowest <= int(port) <= 65535:
-        raise SettingsError(f"{text!r}: {port!r} is not a port from {lowest} to 65535")
+        raise SettingsError(f"{port!r} is not a port from {lowest} to 65535")
     return int(port)
 
 

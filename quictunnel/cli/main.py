@@ -1,0 +1,102 @@
+"""The program `quictunnel`: its commands, and an exit code and a sentence for what ends them.
+
+0   it ended in order; a drain after Ctrl-C or SIGTERM is one
+1   it failed
+2   the user: a bad option, a file, an address in use
+3   the remote refuses this origin, or this origin does not accept the remote
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from quictunnel import __version__
+from quictunnel.cli import cert, demo, origin, remote, token
+from quictunnel.cli.output import complain, say
+from quictunnel.errors import QuictunnelError, Refused, SettingsError
+
+PROGRAM = "quictunnel"
+
+EXIT_FAILED = 1
+EXIT_USAGE = 2
+EXIT_REFUSED = 3
+
+ROLES = "The two ends"
+HELPERS = "To begin with, and now and then"
+
+app = typer.Typer(
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        say(f"{PROGRAM} {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def quictunnel(
+    *,
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", is_eager=True, callback=_print_version, help="Print the version."
+        ),
+    ] = False,
+) -> None:
+    """Put a TCP server that runs on your own machine on the internet.
+
+    Two programs share the work. The remote runs on a machine that the internet can reach; the
+    origin runs beside your server, behind whatever router. The origin calls the remote, and every
+    client that comes to the remote is led through that one encrypted connection to your server.
+
+    To see it all at once on this machine: quictunnel demo
+    """
+
+
+app.command("remote", rich_help_panel=ROLES)(remote.remote)
+app.command("origin", rich_help_panel=ROLES)(origin.origin)
+app.command("demo", rich_help_panel=HELPERS)(demo.demo)
+app.add_typer(
+    token.app, name="token", rich_help_panel=HELPERS, help="Make a token, or show the remote's."
+)
+app.command("cert", rich_help_panel=HELPERS)(cert.cert)
+
+
+def main() -> None:
+    """Run the program with the process's arguments, and exit."""
+    sys.exit(invoke(sys.argv[1:]))
+
+
+def invoke(arguments: Sequence[str]) -> int:
+    """Run the program; return its exit code, having said in one sentence what is wrong, if so."""
+    try:
+        code = app(args=[*arguments] or ["--help"], prog_name=PROGRAM, standalone_mode=False)
+    except typer.TyperException as exc:
+        return _complain_of_usage(exc)
+    except QuictunnelError as exc:
+        complain(PROGRAM, str(exc))
+        return _exit_code(exc)
+    return code if isinstance(code, int) else 0
+
+
+def _exit_code(exc: QuictunnelError) -> int:
+    if isinstance(exc, SettingsError):
+        return EXIT_USAGE
+    return EXIT_REFUSED if isinstance(exc, Refused) else EXIT_FAILED
+
+
+def _complain_of_usage(exc: typer.TyperException) -> int:
+    """Say what is wrong with the options, and where the right ones are described."""
+    context = getattr(exc, "ctx", None)  # the base class has none, those about usage have
+    program = PROGRAM if context is None else context.command_path
+    sentence = exc.format_message().removesuffix(".").replace("Value error, ", "")
+    complain(program, f"{sentence} (see '{program} --help')")
+    return EXIT_USAGE

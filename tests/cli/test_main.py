@@ -1,0 +1,193 @@
+"""The program's options and exit codes: one sentence for what a user can do wrong."""
+
+from __future__ import annotations
+
+import errno
+import socket
+
+import pytest
+import typer
+
+from quictunnel import __version__
+from quictunnel.cli import main
+from quictunnel.cli.main import invoke
+from quictunnel.errors import LinkFailed, QuictunnelError, Refused, SettingsError
+from quictunnel.protocol.codes import Code
+
+TOKEN = "laptop." + "SECRET" * 5
+
+
+def options():
+    """Every option of every command, as (command, option)."""
+
+    def walk(path, command):
+        for parameter in command.params:
+            yield path, parameter
+        for name, below in getattr(command, "commands", {}).items():
+            yield from walk(f"{path} {name}", below)
+
+    return list(walk("quictunnel", typer.main.get_command(main.app)))
+
+
+def test_version(capsys):
+    assert invoke(["--version"]) == 0
+    assert capsys.readouterr().out == f"quictunnel {__version__}\n"
+
+
+@pytest.mark.parametrize("arguments", [[], ["--help"], ["remote", "-h"], ["origin", "--help"]])
+def test_help_is_no_failure(arguments, capsys):
+    assert invoke(arguments) == 0
+    out, err = capsys.readouterr()
+    assert "Usage:" in out
+    assert not err
+
+
+def test_every_option_has_help_and_an_environment_variable():
+    for path, option in options():
+        if option.name in ("help", "version"):
+            continue
+        assert option.help, (path, option.name)
+        assert option.envvar.startswith("QUICTUNNEL_"), (path, option.name)
+
+
+REMOTE_OPTIONS = """
+    listen outside cert key token token-file accept-proxy-protocol trusted-proxy hold linger
+    client-wait grace state-dir unread-limit log-format log-level
+"""
+ORIGIN_OPTIONS = """
+    remote origin token token-file name ca pin proxy-protocol hold grace unread-limit
+    log-format log-level
+"""
+
+
+@pytest.mark.parametrize(
+    ("command", "expected"), [("remote", REMOTE_OPTIONS), ("origin", ORIGIN_OPTIONS)]
+)
+def test_the_roles_have_the_options_that_are_documented(command, expected):
+    names = {name for path, option in options() if path.endswith(command) for name in option.opts}
+    assert {f"--{name}" for name in expected.split()} <= names
+
+
+ORIGIN = ["origin", "--remote", "localhost:1", "--origin", "8000"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["bogus"], "No such command 'bogus'"),
+        (["token"], "Missing command"),
+        (["remote", "--bogus"], "No such option: --bogus"),
+        (["remote", "--listen"], "requires an argument"),
+        (["remote", "extra"], "unexpected extra argument"),
+        (["remote", "--log-format", "xml"], "'xml' is not one of 'text', 'json'"),
+        (["remote", "--listen", "a b:1"], "--listen: 'a b' is neither a host name"),
+        (["remote", "--outside", "::1:9"], "--outside: "),
+        (["remote", "--hold", "soon"], "--hold: 'soon' is not a duration"),
+        (["remote", "--hold", "1ms"], "the hold must lie between"),
+        (["remote", "--unread-limit", "much"], "--unread-limit: 'much' is not a size"),
+        (["remote", "--trusted-proxy", "office"], "--trusted-proxy: 'office' is not a network"),
+        (["remote", "--token", "SECRET"], "--token: a token is written id.secret"),
+        (["remote", "--token", TOKEN, "--token", TOKEN], "two tokens have the id laptop"),
+        (["remote", "--token-file", "none"], "'none' cannot be read: no such file"),
+        (["remote", "--token-file", "."], "cannot be read: is a directory"),
+        (["remote", "--cert", "none"], "a cert is given without a key"),
+        (["remote", "--cert", "none", "--key", "none"], "'none' cannot be read: no such file"),
+        (["remote", "--cert", "garbage", "--key", "garbage"], "no certificate in PEM"),
+        (["remote", "--state-dir", "garbage/state"], "not a directory"),
+        (["origin", "--origin", "8000"], "Missing option '--remote'"),
+        ([*ORIGIN, "--name", "Büro"], "'Büro' is not a name"),
+        ([*ORIGIN, "--pin", "sha256:12"], "--pin: 'sha256:12' is not a pin"),
+        ([*ORIGIN, "--ca", "garbage"], "the CA file 'garbage' holds no certificate"),
+        ([*ORIGIN, "--token", TOKEN, "--token-file", "tokens"], "an origin has one token"),
+        ([*ORIGIN, "--token-file", "tokens"], "--token-file holds 2 tokens"),
+        ([*ORIGIN, "--proxy-protocol", "v3"], "is not one of 'off', 'v1', 'v2'"),
+        (["cert", "--name", "two words"], "'two words' is neither a host name"),
+        (["cert", "--out-dir", "garbage"], "'garbage' cannot be made: file exists"),
+        (["token", "show"], "no token is kept in"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_a_users_mistake_is_one_sentence_and_exit_2(arguments, sentence, tmp_path, capsys):
+    (tmp_path / "garbage").write_bytes(b"\xffgarbage")
+    tokens = tmp_path / "tokens"
+    tokens.touch(mode=0o600)
+    tokens.write_text(f"{TOKEN}\nother.{'s' * 30}\n")
+    assert invoke(arguments) == 2
+    out, err = capsys.readouterr()
+    assert not out
+    assert sentence in err
+    assert err.startswith("quictunnel")
+    assert err.count("\n") == 1
+    assert "SECRET" not in err
+
+
+@pytest.mark.parametrize("kind", ["udp", "tcp"])
+def test_a_port_in_use(kind, capsys):
+    with socket.socket(
+        socket.AF_INET, socket.SOCK_DGRAM if kind == "udp" else socket.SOCK_STREAM
+    ) as taken:
+        taken.bind(("127.0.0.1", 0))
+        if kind == "tcp":
+            taken.listen()
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        listen, outside = ("127.0.0.1:0", address) if kind == "tcp" else (address, "127.0.0.1:0")
+        arguments = ["--listen", listen, "--outside", outside, "--log-level", "error"]
+        assert invoke(["remote", *arguments]) == 2
+    err = capsys.readouterr().err
+    assert address in err
+    assert err.count("\n") == 1
+
+
+def test_an_option_may_come_from_the_environment(monkeypatch, capsys):
+    monkeypatch.setenv("QUICTUNNEL_HOLD", "soon")
+    assert invoke(["remote"]) == 2
+    assert "--hold: 'soon'" in capsys.readouterr().err
+
+
+def test_an_empty_environment_variable_counts_as_none(monkeypatch, capsys):
+    for name in ("HOLD", "TOKEN", "TOKEN_FILE", "CA", "PIN", "NAME"):
+        monkeypatch.setenv(f"QUICTUNNEL_{name}", "")
+    assert invoke([*ORIGIN, "--grace", "soon"]) == 2
+    assert "--grace" in capsys.readouterr().err
+
+
+def test_tokens_in_the_environment_stand_apart_by_spaces(monkeypatch, capsys):
+    monkeypatch.setenv("QUICTUNNEL_TOKEN", f"{TOKEN} {TOKEN}")
+    assert invoke(["remote"]) == 2
+    assert "two tokens have the id laptop" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (SettingsError("no"), 2),
+        (Refused(Code.BAD_TOKEN, "no"), 3),
+        (LinkFailed("no"), 1),
+        (QuictunnelError("no"), 1),
+    ],
+)
+def test_exit_codes(error, code, monkeypatch, capsys):
+    def fail(**_):
+        raise error
+
+    monkeypatch.setattr(main, "app", fail)
+    assert invoke(["x"]) == code
+    assert capsys.readouterr().err == "quictunnel: no\n"
+
+
+def test_what_a_peer_said_is_escaped_on_the_terminal(monkeypatch, capsys):
+    def fail(**_):
+        raise Refused(Code.BAD_TOKEN, "go\x1b[2J away\n\nnow")
+
+    monkeypatch.setattr(main, "app", fail)
+    assert invoke(["x"]) == 3
+    assert capsys.readouterr().err == "quictunnel: go\\x1b[2J away now\n"
+
+
+def test_a_reader_that_is_gone_is_no_failure(monkeypatch):
+    class Gone:
+        def write(self, _):
+            raise BrokenPipeError(errno.EPIPE, "gone")
+
+    monkeypatch.setattr("sys.stdout", Gone())
+    assert invoke(["token", "new"]) == 0

@@ -1,0 +1,112 @@
+"""What signals do to a role that runs."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+
+import pytest
+
+from quictunnel.cli.run import run
+from quictunnel.errors import LinkFailed, SettingsError
+
+
+class FakeRole:
+    """A role that ends when it is aborted, or drained with nobody there."""
+
+    def __init__(self, *, has_clients=False, start_error=None, start_forever=False):
+        self.calls = []
+        self.begun = asyncio.Event()
+        self.drained = asyncio.Event()
+        self._has_clients = has_clients
+        self._start_error = start_error
+        self._start_forever = start_forever
+        self._ended = asyncio.Event()
+
+    async def start(self):
+        self.calls.append("start")
+        self.begun.set()
+        if self._start_error:
+            raise self._start_error
+        if self._start_forever:
+            await asyncio.Event().wait()
+
+    async def wait_closed(self):
+        await self._ended.wait()
+
+    def drain(self):
+        self.calls.append("drain")
+        self.drained.set()
+        if not self._has_clients:
+            self._ended.set()
+
+    def abort(self):
+        self.calls.append("abort")
+        self._ended.set()
+
+
+def send(number):
+    os.kill(os.getpid(), number)
+
+
+@pytest.fixture(params=[signal.SIGINT, signal.SIGTERM], ids=["SIGINT", "SIGTERM"])
+def number(request):
+    return request.param
+
+
+async def test_the_first_signal_drains(number):
+    role = FakeRole()
+    await run(role, lambda: send(number))
+    assert role.calls[:2] == ["start", "drain"]
+
+
+async def test_the_second_signal_ends_at_once(number):
+    role = FakeRole(has_clients=True)
+    running = asyncio.ensure_future(run(role, lambda: send(number)))
+    await role.drained.wait()
+    assert not running.done()
+    send(number)
+    await running
+    assert role.calls[:3] == ["start", "drain", "abort"]
+
+
+async def test_a_signal_during_the_start_ends_it(number):
+    role = FakeRole(start_forever=True)
+    running = asyncio.ensure_future(run(role))
+    await role.begun.wait()
+    send(number)
+    await running
+    assert role.calls == ["start", "abort"]
+
+
+async def test_being_cancelled_is_not_taken_for_a_signal():
+    role = FakeRole()
+    running = asyncio.ensure_future(run(role))
+    await role.begun.wait()
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    assert role.calls[-1] == "abort"
+
+
+async def test_handlers_are_as_before_at_the_end(number):
+    before = signal.getsignal(number)
+    await run(FakeRole(), lambda: send(number))
+    assert signal.getsignal(number) is before
+
+
+async def test_a_start_that_fails_is_heard_of():
+    with pytest.raises(SettingsError, match="taken"):
+        await run(FakeRole(start_error=SettingsError("taken")))
+
+
+async def test_a_failure_when_ready_ends_the_role():
+    role = FakeRole()
+
+    def fail():
+        raise LinkFailed("no")
+
+    with pytest.raises(LinkFailed):
+        await run(role, fail)
+    assert role.calls == ["start", "abort"]
