@@ -65,7 +65,8 @@ class Socket(Protocol):
 def prepare(sock: Socket) -> None:
     """Give a connected socket the options of a relayed one.
 
-    TCP_NODELAY is not among them: asyncio sets it on every TCP transport itself.
+    asyncio sets TCP_NODELAY as well, but not on sockets whose protocol number is 0, and such are
+    those accepted by a listener that was not made by asyncio.
     """
     reset_unless_ended(sock)
     if sock.family not in (socket.AF_INET, socket.AF_INET6):
@@ -73,6 +74,7 @@ def prepare(sock: Socket) -> None:
     # A socket that the other end has reset already refuses options on some systems; reading it
     # brings the real error.
     with contextlib.suppress(OSError):
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         for names, value in _KEEPALIVE_OPTIONS:
             option = next((getattr(socket, name) for name in names if hasattr(socket, name)), None)
