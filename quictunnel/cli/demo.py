@@ -77,12 +77,17 @@ def demo(
 
 
 async def _show(directory: Path, *, once: bool) -> None:
-    role = Demo(directory)
+    console = Console(highlight=False, soft_wrap=True)
+    role = Demo(directory, console)
 
     def started() -> None:
-        say(f"ready: {role.url} through the tunnel -> the demo's page")
+        say(f"ready: {role.url} through the tunnel -> {role.site_address}")
         if once:
             role.drain()
+        else:
+            console.print(
+                Text.assemble("\n  Open ", (role.url, "bold underline"), "  Ctrl-C ends it.\n")
+            )
 
     await run(role, started)
 
@@ -90,7 +95,7 @@ async def _show(directory: Path, *, once: bool) -> None:
 class Demo:
     """Both roles and the site, as one role."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, steps: Console) -> None:
         self._token = Token.new()
         self._site = Site()
         self._remote = Remote(
@@ -105,13 +110,18 @@ class Demo:
         )
         self._origin: Origin | None = None
         self._welcomed = asyncio.Event()
-        self._steps = Console(highlight=False, soft_wrap=True)
+        self._steps = steps
         self._step = 0
 
     @property
     def url(self) -> str:
         """Where the page is found, through the tunnel; from `start` on."""
         return f"http://{self._remote.outside_address}/"
+
+    @property
+    def site_address(self) -> Address:
+        """Where the page is served, behind the tunnel; from `start` on."""
+        return self._site.address
 
     async def start(self) -> None:
         """Start all three, one after the other, and fetch the page.
@@ -132,8 +142,6 @@ class Demo:
         milliseconds = visit.seconds * 1000
         self._show("client", f"{visit.size:,} bytes through the tunnel, in {milliseconds:.1f} ms")
         self._show("page", f"names its visitor: {visit.client}, the client's own address")
-        self._steps.print(Text.assemble("\n  Open  ", (self.url, "bold underline")))
-        self._steps.print(Text("  Ctrl-C ends it.\n", style="dim"))
 
     async def wait_closed(self) -> None:
         """Wait until both roles have ended; raises what ended them."""

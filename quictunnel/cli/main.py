@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from collections.abc import Sequence
 from typing import Annotated
@@ -72,6 +73,9 @@ app.command("cert", rich_help_panel=HELPERS)(cert.cert)
 
 def main() -> None:
     """Run the program with the process's arguments, and exit."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # A path of the user's may hold what a terminal's encoding does not.
+        sys.stdout.reconfigure(errors="backslashreplace")
     sys.exit(invoke(sys.argv[1:]))
 
 

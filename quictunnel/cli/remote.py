@@ -17,7 +17,7 @@ from quictunnel.cli.options import read
 from quictunnel.cli.output import say
 from quictunnel.cli.run import run
 from quictunnel.cli.token import guess_remote, origin_command
-from quictunnel.config.addresses import parse_listen, parse_network
+from quictunnel.config.addresses import HostPort, parse_listen, parse_network
 from quictunnel.config.certificates import CertificateFiles, format_pin
 from quictunnel.config.quantities import format_duration, parse_duration, parse_size
 from quictunnel.config.settings import (
@@ -179,7 +179,7 @@ async def _serve(settings: RemoteSettings) -> None:
 
     def started() -> None:
         if made:
-            _tell_token(settings, tokens[0])
+            _tell_token(settings, tokens[0], role.link_address.port)
         say(f"ready: link udp {role.link_address}, outside tcp {role.outside_address}")
 
     await run(role, started)
@@ -205,12 +205,12 @@ def _tokens(settings: RemoteSettings) -> tuple[tuple[Token, ...], bool]:
     return (token,), made
 
 
-def _tell_token(settings: RemoteSettings, token: Token) -> None:
+def _tell_token(settings: RemoteSettings, token: Token, port: int) -> None:
     """Give the new token to a person; a journal or a file learns only where it is kept."""
     if sys.stdout.isatty():
         say("A token was made. Beside your own server, run:")
         say("")
-        say(f"  {origin_command(guess_remote(settings.listen), token)}")
+        say(f"  {origin_command(guess_remote(HostPort(settings.listen.host, port)), token)}")
         say("")
     else:
         kept = shlex.quote(str(settings.state_dir))

@@ -67,10 +67,10 @@ class _Shutdown:
         if not self._starting.done():
             self._starting.cancel()
         elif self.signals == 1:
-            fact(_log, logging.INFO, "draining; a second signal ends at once", signal=number.name)
+            fact(_log, logging.INFO, "signal", name=number.name, again="ends at once")
             self._role.drain()
         else:
-            fact(_log, logging.INFO, "ending at once", signal=number.name)
+            fact(_log, logging.INFO, "signal, ending at once", name=number.name)
             self._role.abort()
 
 

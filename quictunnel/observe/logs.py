@@ -119,7 +119,9 @@ def _fields(record: logging.LogRecord) -> dict[str, object]:
 
 
 def _text_value(value: object) -> str:
-    text = escape(f"{value:.3f}" if isinstance(value, float) else str(value))
+    if isinstance(value, float):
+        value = f"{value:.6f}".rstrip("0").rstrip(".")
+    text = escape(str(value))
     # Quotes only where the line could be read wrongly without them.
     if not text or any(character in text for character in ' "='):
         return '"' + text.replace('"', '\\"') + '"'

@@ -35,11 +35,20 @@ def lines():
 
 def test_a_fact_is_a_line(lines):
     read = lines()
-    fact(log, logging.INFO, "client in", client="192.0.2.7:5555", id="ab12", seconds=0.25, of=None)
+    fact(
+        log,
+        logging.INFO,
+        "client in",
+        client="192.0.2.7:5555",
+        id="ab12",
+        seconds=0.25,
+        hold=900.0,
+        of=None,
+    )
     (line,) = read()
     time, rest = line.split(" ", 1)
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", time)
-    assert rest == "INFO  remote  client in  client=192.0.2.7:5555 id=ab12 seconds=0.250"
+    assert rest == "INFO  remote  client in  client=192.0.2.7:5555 id=ab12 seconds=0.25 hold=900"
 
 
 def test_a_fact_is_an_object(lines):
