@@ -1,0 +1,103 @@
+"""From the remote's name to a link: names resolved, addresses tried side by side, TLS as asked for.
+
+What is said on the link is the session's business, when to try again the role's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Callable
+from functools import partial
+from itertools import chain, zip_longest
+from typing import TypeVar
+
+from quictunnel.config.addresses import HostPort
+from quictunnel.config.settings import OriginSettings
+from quictunnel.errors import LinkError, LinkFailed, Refused
+from quictunnel.link import ClientTls, LinkSettings, dial
+from quictunnel.origin.race import first_to_succeed
+from quictunnel.session.session import Session
+
+ATTEMPT_TIMEOUT = 10.0
+"""Seconds for name lookup and handshake, over all addresses: several lost packets' worth."""
+
+SessionT = TypeVar("SessionT", bound=Session)
+
+
+def tls_for(settings: OriginSettings) -> ClientTls:
+    """Return by what the remote is known: pin, CA file, token or the system's store, in that order.
+
+    With a token any certificate will do: its proof is bound to this very TLS session.
+    """
+    name = settings.remote.host
+    if settings.pin is not None:
+        return ClientTls(server_name=name, verify="none", pin=settings.pin)
+    if settings.ca is not None:
+        return ClientTls(server_name=name, verify="ca", ca=settings.ca)
+    return ClientTls(server_name=name, verify="system" if settings.token is None else "none")
+
+
+async def connect(
+    target: HostPort,
+    *,
+    make_session: Callable[[], SessionT],
+    client_tls: ClientTls,
+    settings: LinkSettings,
+) -> SessionT:
+    """Return a session whose link stands, on the first of the remote's addresses that answers.
+
+    :param make_session: makes the session of one attempt; those of the others see their links end.
+    :raises LinkFailed: nobody answers, or the name leads nowhere.
+    :raises Refused: what answers is not what `client_tls` asks for.
+    """
+
+    async def attempt(host: str) -> SessionT:
+        session = make_session()
+        await dial(
+            host,
+            target.port,
+            protocol=session,
+            client_tls=client_tls,
+            settings=settings,
+            timeout=ATTEMPT_TIMEOUT,
+        )
+        return session
+
+    try:
+        async with asyncio.timeout(ATTEMPT_TIMEOUT):
+            hosts = await _resolve(target)
+            return await first_to_succeed(
+                [partial(attempt, host) for host in hosts], discard=lambda session: session.abort()
+            )
+    except TimeoutError:
+        raise LinkFailed(f"no answer within {ATTEMPT_TIMEOUT:g} s") from None
+    except socket.gaierror as exc:
+        raise LinkFailed(f"{target.host} does not resolve: {exc.strerror}") from exc
+    except ExceptionGroup as group:
+        raise _sum_up(group) from group
+
+
+async def _resolve(target: HostPort) -> list[str]:
+    """Return a name's addresses in the system's order, the families taking turns (RFC 8305)."""
+    found = await asyncio.get_running_loop().getaddrinfo(
+        target.host, target.port, type=socket.SOCK_DGRAM
+    )
+    by_family: dict[int, list[str]] = {}
+    for family, _, _, _, sockaddr in found:
+        by_family.setdefault(family, []).append(str(sockaddr[0]))
+    in_turn = chain.from_iterable(zip_longest(*by_family.values()))
+    return list(dict.fromkeys(host for host in in_turn if host is not None))
+
+
+def _sum_up(group: ExceptionGroup[Exception]) -> Exception:
+    """Return the one error to raise for those of all addresses."""
+    for kind in (Refused, LinkError):
+        ours, other = group.split(kind)
+        if ours is None:
+            continue
+        if kind is Refused:
+            return ours.exceptions[0]
+        if other is None:
+            return LinkFailed("; ".join(dict.fromkeys(str(exc) for exc in ours.exceptions)))
+    return group

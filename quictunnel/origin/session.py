@@ -1,0 +1,314 @@
+"""The origin's end of one link: hello, the remote's proof, then a connection for each client.
+
+Nothing of any client is read, and nothing dialled, before the remote has proven who it is. When
+to connect and what to do when a link is lost is the role's business.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from quictunnel import __version__
+from quictunnel.config.settings import ProxyProtocol
+from quictunnel.config.tokens import Token
+from quictunnel.errors import LinkFailed, LinkLost, ProtocolError, Refused
+from quictunnel.link import Link, Stream
+from quictunnel.observe.logs import fact
+from quictunnel.origin.dial import DialError, Dialler
+from quictunnel.origin.incoming import Incoming
+from quictunnel.protocol.codes import VERSION, Code, describe
+from quictunnel.protocol.messages import (
+    Hello,
+    Message,
+    RefusedMessage,
+    Service,
+    Services,
+    Welcome,
+)
+from quictunnel.protocol.preamble import Preamble, encode_v2
+from quictunnel.protocol.proof import check, prove
+from quictunnel.protocol.proxy_v1 import encode_v1
+from quictunnel.relay import Relay
+from quictunnel.session.clients import Client, log_client_in
+from quictunnel.session.control import ControlStream
+from quictunnel.session.session import Session, State
+
+WELCOME_TIMEOUT = 10.0
+"""Seconds from our hello to the remote's answer, which it delays by one when a proof has failed."""
+
+STREAMS_BEFORE_PROOF = 64
+"""Streams that the remote may open before its proof is read: they may overtake its welcome."""
+
+FOR_GOOD = frozenset(
+    {
+        Code.BAD_CERTIFICATE,
+        Code.BAD_TOKEN,
+        Code.BAD_VERSION,
+        Code.NOT_ALLOWED,
+        Code.NOT_PROVEN,
+        Code.NO_TOKEN,
+        Code.SERVICE_TAKEN,
+        Code.TAKEN_OVER,
+    }
+)
+"""Codes of the remote after which trying again is of no use."""
+
+_log = logging.getLogger("quictunnel.origin")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Offer:
+    """What an origin offers, and how; the same for all its sessions."""
+
+    name: str
+    """Which of the token's origins it is."""
+
+    token: Token | None
+    """By which it and the remote know each other."""
+
+    services: Mapping[str, Dialler]
+    """Its services, and the way to the origin server of each."""
+
+    proxy_protocol: ProxyProtocol
+    """The header that tells an origin server who the client is."""
+
+    hold: float
+    """Seconds that a silent link is kept alive."""
+
+    linger: float
+    """Seconds that the second half of a client's connection may be quiet."""
+
+    max_clients: int
+    """How many clients may be there at once; more wait at the remote."""
+
+
+class OriginSession(Session):
+    """The origin's end of one link.
+
+    :param offer: what it offers.
+    """
+
+    def __init__(self, offer: Offer) -> None:
+        super().__init__(_log, "origin server", self._over)
+        self.ended: asyncio.Future[Exception | None] = self._loop.create_future()
+        """Done when the link is over, with what ended it."""
+        self.silent = asyncio.Event()
+        """Set while the remote is not heard."""
+        self.heard = asyncio.Event()
+        """Set while it is."""
+        self.heard.set()
+        self._offer = offer
+        self._welcomed: asyncio.Future[Welcome] = self._loop.create_future()
+        self._incoming: set[Incoming] = set()
+        self._dials: set[asyncio.Task[None]] = set()
+
+    async def greet(self) -> Welcome:
+        """Say hello and return the remote's welcome, once its proof is good.
+
+        :raises Refused: by the remote, or by us because it cannot prove that it knows the token.
+        :raises LinkFailed: the remote did not answer, or not as it should.
+        """
+        offer, link = self._offer, self.link
+        proof = prove(offer.token.secret, "origin", link.exporter) if offer.token else ""
+        self._control = ControlStream(self)
+        try:
+            link.open_stream(self._control)
+            self._control.send(
+                Hello(
+                    version=VERSION,
+                    agent=f"quictunnel/{__version__}",
+                    name=offer.name,
+                    token_id=offer.token.id if offer.token else "",
+                    proof=proof,
+                    services=[Service(name=name) for name in offer.services],
+                    hold=offer.hold,
+                )
+            )
+            self._set_deadline(
+                WELCOME_TIMEOUT, lambda: self._fail(LinkFailed("the remote does not answer"))
+            )
+            return await self._welcomed
+        except BaseException:
+            self.close(Code.NO_ERROR)
+            raise
+
+    # -- The link
+
+    def link_made(self, link: Link) -> None:
+        """Take the link; the role decides whether to greet on it."""
+        super().link_made(link)
+        link.allow_streams(STREAMS_BEFORE_PROOF)
+
+    def link_silent(self) -> None:
+        """Note that the remote is not heard any more."""
+        self.silent.set()
+        self.heard.clear()
+
+    def link_back(self) -> None:
+        """Note that it is heard again."""
+        self.heard.set()
+        self.silent.clear()
+
+    def stream_accepted(self, stream: Stream) -> asyncio.Protocol:
+        """Read who a stream's client is; not before the remote has proven itself."""
+        incoming = Incoming(self)
+        self._incoming.add(incoming)
+        if self.state is not State.NEW:
+            incoming.release()
+        return incoming
+
+    # -- Messages
+
+    def greeting_message(self, message: Message) -> None:
+        """Take the remote's answer to our hello.
+
+        :raises ProtocolError: when it is none.
+        """
+        if isinstance(message, RefusedMessage):
+            self._fail(Refused(message.code, message.message))
+        elif isinstance(message, Welcome):
+            self._check_welcome(message)
+        else:
+            raise ProtocolError(f"{type(message).__name__} in place of a welcome")
+
+    def standing_message(self, message: Message) -> None:
+        """Take the list of services that the remote offers now.
+
+        :raises ProtocolError: for a message that only begins a session, or only origins send.
+        """
+        if not isinstance(message, Services):
+            raise ProtocolError(f"{type(message).__name__} in a session that stands")
+        names = ",".join(service.name for service in message.services)
+        fact(_log, logging.INFO, "services changed", services=names)
+
+    def control_broken(self, error: ProtocolError) -> None:
+        """Close the link of a remote that breaks the rules."""
+        super().control_broken(error)
+        self._give_up(LinkFailed(f"the remote breaks the protocol: {error}"))
+
+    # -- Streams
+
+    def preamble_read(self, stream: Stream, preamble: Preamble, rest: bytes) -> None:
+        """Join a client's stream to a new connection to the origin server."""
+        client = Client(
+            id=preamble.client_id,
+            address=preamble.client,
+            outside=preamble.outside,
+            service=preamble.service or "",
+        )
+        dialler = self._offer.services.get(client.service)
+        if dialler is None:
+            fact(
+                _log,
+                logging.WARNING,
+                Code.UNKNOWN_SERVICE.word,
+                service=client.service,
+                client=client.address,
+                id=client.id,
+            )
+            stream.reset(Code.UNKNOWN_SERVICE)
+            return
+        log_client_in(_log, client)
+        relay = self._make_relay(client, dialler)
+        relay.tcp.write(self._header(preamble))
+        stream.set_protocol(relay.stream)
+        relay.stream.connection_made(stream)
+        if rest:
+            relay.stream.data_received(rest)
+
+    def incoming_failed(self, reason: str) -> None:
+        """Note a stream whose preamble was none."""
+        fact(_log, logging.WARNING, Code.BAD_PREAMBLE.word, peer=self.link.peer, reason=reason)
+
+    def incoming_over(self, incoming: Incoming) -> None:
+        """Forget a stream that was taken over, or has ended."""
+        self._incoming.discard(incoming)
+
+    # -- Inside
+
+    def _check_welcome(self, welcome: Welcome) -> None:
+        token = self._offer.token
+        if token and not check(token.secret, "remote", self.link.exporter, welcome.proof):
+            self._fail(
+                Refused(
+                    Code.NOT_PROVEN,
+                    "the remote does not prove that it knows the token: either the token is "
+                    "another remote's, or somebody between the two ends TLS",
+                )
+            )
+            return
+        self.state = State.STANDING
+        self._clear_deadline()
+        self.link.trust()
+        self.link.allow_streams(max(STREAMS_BEFORE_PROOF, self._offer.max_clients))
+        # The role hears of it first, then come the clients.
+        self._welcomed.set_result(welcome)
+        for incoming in tuple(self._incoming):
+            incoming.release()
+
+    def _fail(self, error: Refused | LinkFailed) -> None:
+        """End before it has begun."""
+        self._give_up(error)
+        # Only what we refuse ourselves is news to the remote.
+        not_proven = isinstance(error, Refused) and error.code == Code.NOT_PROVEN
+        self.close(Code.NOT_PROVEN if not_proven else Code.NO_ERROR, str(error))
+
+    def _give_up(self, error: Exception) -> None:
+        if not self._welcomed.done():
+            self._welcomed.set_exception(error)
+            # Where nobody greets (any more), nobody is to hear of it.
+            self._welcomed.exception()
+
+    def _make_relay(self, client: Client, dialler: Dialler) -> Relay:
+        dial: asyncio.Task[None] | None = None
+
+        def left() -> None:
+            if dial is not None:
+                dial.cancel()
+
+        relay = self.clients.add(
+            client,
+            lambda ended: Relay(
+                linger=self._offer.linger, on_end=ended, tcp_reset_code=Code.ORIGIN_RESET
+            ),
+            on_end=left,
+        )
+        dial = self._loop.create_task(self._dial(relay, client, dialler), name="dial")
+        self._dials.add(dial)
+        dial.add_done_callback(self._dials.discard)
+        return relay
+
+    async def _dial(self, relay: Relay, client: Client, dialler: Dialler) -> None:
+        """Connect to the origin server, or reset the client's stream with the reason why not."""
+        try:
+            await dialler.dial(lambda: relay.tcp)
+        except DialError as exc:
+            fact(
+                _log,
+                logging.WARNING,
+                exc.code.word,
+                target=dialler.target,
+                reason=exc,
+                id=client.id,
+            )
+            relay.abort(exc.code)
+        except Exception as exc:  # a fault of ours ends one client, and is shown
+            fact(_log, logging.ERROR, "fault in dialling", exc_info=exc, id=client.id)
+            relay.abort(Code.INTERNAL)
+
+    def _header(self, preamble: Preamble) -> bytes:
+        if self._offer.proxy_protocol == "v1":
+            return encode_v1(preamble)
+        if self._offer.proxy_protocol == "v2":
+            return encode_v2(preamble)
+        return b""
+
+    def _over(self, exc: Exception | None) -> None:
+        if isinstance(exc, LinkLost) and exc.code in FOR_GOOD:
+            self._give_up(Refused(exc.code, exc.reason or describe(exc.code)))
+        else:
+            self._give_up(LinkFailed(str(exc) if exc else "closed before the remote's answer"))
+        self.ended.set_result(exc)

@@ -1,0 +1,145 @@
+"""One client from its coming until it is joined to a stream: who it is, and its wait.
+
+It reads a PROXY header from a trusted proxy and nothing else: a client's own bytes stay in the
+kernel, unread, until there is a stream for them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from typing import Protocol, cast
+
+from quictunnel.errors import ProtocolError
+from quictunnel.protocol.address import Address
+from quictunnel.protocol.proxy import ProxyDecoder
+from quictunnel.relay import Relay, reset_unless_ended
+from quictunnel.session.clients import Client
+
+HEADER_TIMEOUT = 5.0
+"""Seconds for a trusted proxy's header, which comes with the connection's first packet."""
+
+
+class Host(Protocol):
+    """Who lets arrivals in."""
+
+    def came(self, arrival: Arrival) -> bool:
+        """Count a client that has come; False: there is no room for it."""
+
+    def expects_header(self, peer: Address) -> bool:
+        """Return whether a PROXY header stands before the bytes of this peer."""
+
+    def known(self, arrival: Arrival) -> None:
+        """Take a client whose address is known now, and whose reading is paused."""
+
+    def gone(self, arrival: Arrival, reason: str) -> None:
+        """Forget a client that came and left without having been joined to a stream."""
+
+
+class Arrival(asyncio.Protocol):
+    """A client that has come to an outside address.
+
+    :param service: what the address stands for.
+    :param host: is told of each step.
+    """
+
+    def __init__(self, service: str, host: Host) -> None:
+        self.service = service
+        self.client: Client | None = None
+        self.peer: Address | None = None
+        self._host = host
+        self._loop = asyncio.get_running_loop()
+        self.came = self._loop.time()
+        self._transport: asyncio.Transport | None = None
+        self._decoder: ProxyDecoder | None = None
+        self._outside: Address | None = None
+        self._rest = b""
+        self._deadline: asyncio.TimerHandle | None = None
+
+    def wait(self, limit: float, reason: str) -> None:
+        """Turn the client away, for this reason, unless it is joined within `limit` seconds."""
+        self._set_deadline(limit, reason)
+
+    def join(self, relay: Relay) -> None:
+        """Hand the connection over to a relay, with what has been read of it."""
+        transport = self._transport
+        if transport is None:
+            raise RuntimeError("the client has gone")
+        self._set_deadline(None)
+        self._transport = None
+        transport.set_protocol(relay.tcp)
+        relay.tcp.connection_made(transport)
+        if self._rest:
+            relay.tcp.data_received(self._rest)
+            self._rest = b""
+
+    def turn_away(self, reason: str) -> None:
+        """Reset the connection."""
+        transport = self._transport
+        if transport is not None:
+            self._transport = None
+            self._set_deadline(None)
+            transport.abort()
+            self._host.gone(self, reason)
+
+    # -- The TCP connection
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Learn where the client comes from, or begin to read its proxy's header."""
+        # From the first moment on, so that even a crash resets what has not ended in order.
+        reset_unless_ended(transport.get_extra_info("socket"))
+        if not self._host.came(self):
+            cast(asyncio.Transport, transport).abort()
+            return
+        self._transport = cast(asyncio.Transport, transport)
+        peer, outside = (transport.get_extra_info(name) for name in ("peername", "sockname"))
+        if peer is None or outside is None:
+            self.turn_away("it had gone before it was accepted")
+            return
+        self.peer, self._outside = Address.of(peer), Address.of(outside)
+        if self._host.expects_header(self.peer):
+            self._decoder = ProxyDecoder()
+            self._set_deadline(HEADER_TIMEOUT, "no PROXY header in time")
+        else:
+            self._known(self.peer, self._outside)
+
+    def data_received(self, data: bytes) -> None:
+        """Read the header."""
+        if self._decoder is None or self.peer is None or self._outside is None:
+            return
+        try:
+            found = self._decoder.feed(data)
+        except ProtocolError as exc:
+            self.turn_away(f"PROXY header: {exc}")
+            return
+        if found is None:
+            return
+        preamble, self._rest = found
+        self._decoder = None
+        self._set_deadline(None)
+        # A proxy that speaks for itself (a health check) is the client.
+        self._known(preamble.client or self.peer, preamble.outside or self._outside)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Learn that the client, or its proxy, has left."""
+        if self._transport is not None:
+            self._transport = None
+            self._set_deadline(None)
+            self._host.gone(self, str(exc) if exc else "it left before it was served")
+
+    # -- Inside
+
+    def _known(self, address: Address, outside: Address) -> None:
+        if self._transport is not None:
+            self._transport.pause_reading()
+            self.client = Client(
+                id=secrets.token_hex(8), address=address, outside=outside, service=self.service
+            )
+            self._host.known(self)
+
+    def _set_deadline(self, delay: float | None, reason: str = "") -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+        if delay is not None:
+            self._deadline = self._loop.call_later(delay, self.turn_away, reason)

@@ -1,0 +1,134 @@
+"""An outside address: the TCP sockets to which the clients of one service come. No bytes are read.
+
+Binding and serving are two steps, so that every address is known to be free before the first client
+is let in.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import os
+import socket
+from collections.abc import Callable
+
+from quictunnel.config.addresses import EVERY_ADDRESS, HostPort
+from quictunnel.errors import SettingsError
+from quictunnel.protocol.address import Address
+from quictunnel.relay import reset_unless_ended
+
+BACKLOG = 1024
+"""Connections that the kernel may hold accepted until we take them; it may hold fewer itself."""
+
+
+class Outside:
+    """The listening sockets of one service.
+
+    :param listen: where to listen; the host `::` means every address, IPv6 and IPv4.
+    :param arrival: makes the protocol of a client that has come.
+    """
+
+    def __init__(self, listen: HostPort, arrival: Callable[[], asyncio.Protocol]) -> None:
+        self._listen = listen
+        self._arrival = arrival
+        self._sockets: list[socket.socket] = []
+        self._servers: list[asyncio.Server] = []
+
+    @property
+    def address(self) -> Address:
+        """The address really bound, the first if there are more."""
+        return Address.of(self._sockets[0].getsockname())
+
+    async def bind(self) -> None:
+        """Bind the sockets; from then on the kernel takes clients, who wait for `serve`.
+
+        :raises SettingsError: when the address is taken, not ours, or not allowed.
+        """
+        try:
+            port = self._listen.port
+            for family, host in await _hosts(self._listen):
+                self._sockets.append(_bind(family, host, port))
+                # Where the system chose the port, all the host's addresses share it.
+                port = self._sockets[0].getsockname()[1]
+        except OSError as exc:
+            self.close()
+            raise listen_error("tcp", self._listen, exc) from exc
+
+    async def serve(self) -> None:
+        """Let clients in."""
+        loop = asyncio.get_running_loop()
+        for sock in self._sockets:
+            self._servers.append(
+                await loop.create_server(self._arrival, sock=sock, backlog=BACKLOG)
+            )
+
+    def close(self) -> None:
+        """Let nobody come any more; who has come stays."""
+        for server in self._servers:
+            server.close()
+        if not self._servers:
+            for sock in self._sockets:
+                sock.close()
+
+
+def listen_error(carrier: str, listen: HostPort, exc: OSError) -> SettingsError:
+    """Return the sentence for an address that cannot be listened on."""
+    if exc.errno == errno.EADDRINUSE:
+        why = "another program listens there already"
+    elif exc.errno == errno.EACCES:
+        why = "this user may not use that port"
+    elif exc.errno == errno.EADDRNOTAVAIL:
+        why = "this machine does not have that address"
+    else:
+        why = os.strerror(exc.errno) if exc.errno and exc.errno > 0 else exc.strerror or str(exc)
+    return SettingsError(f"cannot listen on {carrier} {listen}: {why}")
+
+
+async def resolve_listen(carrier: str, listen: HostPort) -> str:
+    """Return the literal address of a host to listen on, the first where it has more.
+
+    :raises SettingsError: when the name leads nowhere.
+    """
+    try:
+        return (await _hosts(listen))[0][1]
+    except OSError as exc:
+        raise listen_error(carrier, listen, exc) from exc
+
+
+async def _hosts(listen: HostPort) -> list[tuple[int, str]]:
+    """Return the families and addresses that a host stands for."""
+    if listen.host == EVERY_ADDRESS:
+        return [(socket.AF_INET6, "::") if _has_ipv6() else (socket.AF_INET, "0.0.0.0")]
+    found = await asyncio.get_running_loop().getaddrinfo(
+        listen.host, listen.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+    )
+    return list(dict.fromkeys((family, str(sockaddr[0])) for family, _, _, _, sockaddr in found))
+
+
+def _has_ipv6() -> bool:
+    """Whether this machine's kernel has IPv6; containers often have not."""
+    if not socket.has_ipv6:
+        return False
+    with contextlib.suppress(OSError), socket.socket(socket.AF_INET6, socket.SOCK_STREAM) as sock:
+        sock.bind(("::", 0))
+        return True
+    return False
+
+
+def _bind(family: int, host: str, port: int) -> socket.socket:
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        # Or a remote that was just stopped could not start again for a minute.
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, int(host != EVERY_ADDRESS))
+        # Accepted sockets inherit it: not a moment in which a crash would send FIN.
+        reset_unless_ended(sock)
+        sock.bind((host, port))
+        # Bound twice with SO_REUSEADDR is no error before one of the two listens.
+        sock.listen(BACKLOG)
+    except BaseException:
+        sock.close()
+        raise
+    return sock

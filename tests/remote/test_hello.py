@@ -1,0 +1,385 @@
+"""How an origin comes in at the remote, and how hostile or broken ones do not."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from fake_link import join
+from role_doubles import OTHER_TOKEN, TOKEN, House, Tunnel, a_tunnel, facts, listen_to_logs
+from virtual_time import seconds, settle, virtual_time
+
+from quictunnel.errors import LinkFailed, LinkLost, Refused
+from quictunnel.link import LinkProtocol
+from quictunnel.protocol.codes import VERSION, Code
+from quictunnel.protocol.messages import (
+    Goodbye,
+    Hello,
+    MessageDecoder,
+    RefusedMessage,
+    Service,
+    Services,
+    Welcome,
+    encode,
+)
+from quictunnel.protocol.proof import check, prove
+
+EXPORTER = b"e" * 32
+
+
+def hello(**fields) -> Hello:
+    return Hello(
+        **{
+            "version": VERSION,
+            "agent": "test/1",
+            "name": "box",
+            "token_id": TOKEN.id,
+            "proof": prove(TOKEN.secret, "origin", EXPORTER),
+            "services": [Service(name="default")],
+            **fields,
+        }
+    )
+
+
+class Stranger(LinkProtocol):
+    """An origin's end of a link, in the test's hands."""
+
+    def __init__(self, house: House) -> None:
+        self.remote = house.session()
+        self.decoder = MessageDecoder()
+        self.answers = []
+        self.ended = False
+        self.lost: Exception | None = None
+        self.link, self.far = join(self, self.remote)
+        self.stream = self.link.open_stream(Listener(self))
+
+    def say(self, *messages) -> None:
+        for message in messages:
+            self.stream.write(encode(message))
+
+    def link_made(self, link) -> None:
+        pass
+
+    def stream_accepted(self, stream):
+        return asyncio.Protocol()
+
+    def link_lost(self, exc) -> None:
+        self.lost = exc
+
+    @property
+    def code(self) -> int | None:
+        return self.lost.code if isinstance(self.lost, LinkLost) else None
+
+
+class Listener(asyncio.Protocol):
+    def __init__(self, stranger: Stranger) -> None:
+        self._stranger = stranger
+
+    def data_received(self, data):
+        self._stranger.answers += self._stranger.decoder.feed(data)
+
+    def eof_received(self):
+        self._stranger.ended = True
+        return True
+
+
+@virtual_time
+async def test_a_good_proof_is_answered_with_the_remotes_own():
+    stranger = Stranger(House())
+    stranger.say(hello(hold=60.0))
+    await settle()
+    (welcome,) = stranger.answers
+    assert isinstance(welcome, Welcome)
+    assert check(TOKEN.secret, "remote", EXPORTER, welcome.proof)
+    assert welcome.services == [Service(name="default", address="198.51.100.1:9000")]
+    assert welcome.hold == 60.0
+    assert stranger.far.is_trusted
+
+
+@virtual_time
+async def test_nobody_is_trusted_before_the_proof():
+    stranger = Stranger(House())
+    await settle()
+    assert not stranger.far.is_trusted
+    assert stranger.far.allowed == 1
+
+
+@virtual_time
+async def test_a_link_that_says_nothing_is_closed_after_five_seconds():
+    stranger = Stranger(House())
+    await seconds(4.9)
+    assert stranger.lost is None
+    await seconds(0.2)
+    assert stranger.code == Code.HELLO_TIMEOUT
+
+
+@virtual_time
+async def test_a_hello_that_comes_in_drops_does_not_gain_time():
+    stranger = Stranger(House())
+    for byte in encode(hello())[:50]:
+        stranger.stream.write(bytes([byte]))
+        await seconds(0.2)
+    assert stranger.code == Code.HELLO_TIMEOUT
+
+
+@pytest.mark.parametrize(
+    ("fields", "code"),
+    [
+        ({"proof": prove(OTHER_TOKEN.secret, "origin", EXPORTER)}, Code.BAD_TOKEN),
+        ({"proof": prove(TOKEN.secret, "remote", EXPORTER)}, Code.BAD_TOKEN),
+        ({"proof": prove(TOKEN.secret, "origin", b"f" * 32)}, Code.BAD_TOKEN),
+        ({"proof": ""}, Code.BAD_TOKEN),
+        ({"proof": "é\x00"}, Code.BAD_TOKEN),
+        ({"token_id": "nobody"}, Code.BAD_TOKEN),
+        ({"token_id": "", "proof": ""}, Code.NO_TOKEN),
+    ],
+)
+def test_a_failed_proof_is_answered_slowly_and_logged(fields, code, caplog):
+    listen_to_logs(caplog)
+
+    @virtual_time
+    async def story():
+        stranger = Stranger(House())
+        stranger.say(hello(**fields))
+        await seconds(0.9)
+        assert stranger.answers == []
+        await seconds(0.2)
+        (refused,) = stranger.answers
+        assert isinstance(refused, RefusedMessage)
+        assert refused.code == code
+        assert stranger.ended
+        assert not stranger.far.is_trusted
+
+    story()
+    (fact,) = facts(caplog, "proof failed")
+    assert str(fact["peer"]) == "192.0.2.1:1002"
+    assert fact["failed_from_there"] == 1
+    assert TOKEN.secret not in caplog.text
+
+
+@virtual_time
+async def test_who_is_refused_and_does_not_leave_is_closed():
+    stranger = Stranger(House())
+    stranger.say(hello(proof=""))
+    await seconds(4)
+    assert stranger.code == Code.BAD_TOKEN
+
+
+@virtual_time
+async def test_an_unknown_token_and_a_bad_proof_look_the_same():
+    answers = []
+    for fields in ({"token_id": "nobody"}, {"proof": "00" * 32}):
+        stranger = Stranger(House())
+        stranger.say(hello(**fields))
+        await seconds(2)
+        answers.append(stranger.answers)
+    assert answers[0] == answers[1] != []
+
+
+@virtual_time
+async def test_another_version_is_refused_at_once():
+    stranger = Stranger(House())
+    stranger.say(hello(version=2))
+    await settle()
+    assert stranger.answers[0].code == Code.BAD_VERSION
+
+
+@virtual_time
+async def test_a_service_without_an_outside_address_is_not_allowed():
+    stranger = Stranger(House())
+    stranger.say(hello(services=[Service(name="ssh")]))
+    await settle()
+    assert stranger.answers[0].code == Code.NOT_ALLOWED
+
+
+@virtual_time
+async def test_of_several_services_those_are_granted_that_have_one():
+    stranger = Stranger(House("web", "db"))
+    stranger.say(hello(services=[Service(name=name) for name in ("web", "ssh", "db", "web")]))
+    await settle()
+    assert [service.name for service in stranger.answers[0].services] == ["web", "db"]
+
+
+@pytest.mark.parametrize(
+    "messages",
+    [
+        [Services(services=[])],
+        [Goodbye(reason="", grace=1)],
+        [Welcome(proof="", instance="", services=[], hold=1)],
+        [hello(), hello()],
+        [hello(), Welcome(proof="", instance="", services=[], hold=1)],
+        [hello(), RefusedMessage(code=1, message="")],
+        [hello(proof="wrong"), hello()],
+        [hello(proof="wrong"), Goodbye(reason="", grace=1)],
+    ],
+)
+def test_messages_out_of_order_close_the_link(messages):
+    @virtual_time
+    async def story():
+        stranger = Stranger(House())
+        stranger.say(*messages)
+        await settle()
+        assert stranger.code == Code.PROTOCOL_VIOLATION
+
+    story()
+
+
+@virtual_time
+async def test_a_second_stream_of_the_origin_closes_the_link():
+    for first in ([], [hello()]):
+        stranger = Stranger(House())
+        stranger.say(*first)
+        await settle()
+        stranger.link.open_stream(Listener(stranger))
+        await settle()
+        assert stranger.code == Code.PROTOCOL_VIOLATION
+
+
+@virtual_time
+async def test_a_control_stream_that_ends_or_breaks_closes_the_link():
+    for end in ("write_eof", "abort"):
+        for first in ([], [hello()]):
+            stranger = Stranger(House())
+            stranger.say(*first)
+            await settle()
+            getattr(stranger.stream, end)()
+            await settle()
+            assert stranger.code == Code.PROTOCOL_VIOLATION
+
+
+@virtual_time
+async def test_a_link_lost_before_the_hello_leaves_nothing_behind():
+    house = House()
+    stranger = Stranger(house)
+    await settle()
+    stranger.far.die()
+    await seconds(10)
+    assert house.ended == [stranger.remote]
+
+
+@virtual_time
+async def test_a_link_lost_before_the_late_refusal_leaves_nothing_behind():
+    house = House()
+    stranger = Stranger(house)
+    stranger.say(hello(proof=""))
+    await settle()
+    stranger.far.die()
+    await seconds(10)
+    assert house.ended == [stranger.remote]
+
+
+@virtual_time
+async def test_the_same_origin_takes_over_and_the_old_link_is_told():
+    house = House()
+    old = await Tunnel(house).up()
+    client = house.client()
+    await settle()
+    new = await Tunnel(house).up()
+    assert old.far.code == Code.TAKEN_OVER
+    lost = await old.origin.ended
+    assert isinstance(lost, LinkLost)
+    assert lost.code == Code.TAKEN_OVER
+    assert client.was_reset
+    assert house.registry.find("default") is new.remote
+
+
+@virtual_time
+async def test_another_origin_does_not_push_a_living_one_aside():
+    house = House()
+    old = await Tunnel(house).up()
+    with pytest.raises(Refused) as caught:
+        await Tunnel(house, name="other").up()
+    assert caught.value.code == Code.SERVICE_TAKEN
+    assert not old.far.is_closed
+
+
+@virtual_time
+async def test_another_origin_takes_the_place_of_a_silent_one():
+    house = House()
+    old = await Tunnel(house).up()
+    old.far.go_silent()
+    new = await Tunnel(house, name="other").up()
+    assert old.far.code == Code.TAKEN_OVER
+    assert house.registry.find("default") is new.remote
+
+
+@virtual_time
+async def test_who_loses_one_of_two_services_keeps_the_other_and_is_told():
+    house = House("web", "ssh")
+    stranger = Stranger(house)
+    stranger.say(hello(services=[Service(name="web"), Service(name="ssh")]))
+    await settle()
+    stranger.far.go_silent()
+    await Tunnel(house, "web", name="other").up()
+    stranger.far.come_back()
+    await settle()
+    assert stranger.answers[-1] == Services(
+        services=[Service(name="ssh", address="198.51.100.1:9000")]
+    )
+    assert house.registry.find("ssh") is stranger.remote
+
+
+@virtual_time
+async def test_an_origin_changes_its_services():
+    house = House("web", "ssh")
+    stranger = Stranger(house)
+    stranger.say(hello(services=[Service(name="web")]))
+    await settle()
+    client = house.client("ssh")
+    await settle()
+    assert house.admission.waiting == 1
+    stranger.say(Services(services=[Service(name="ssh")]))
+    await settle()
+    assert [service.name for service in stranger.answers[-1].services] == ["ssh"]
+    assert house.admission.waiting == 0
+    assert not client.is_over
+    assert house.registry.find("web") is None
+
+
+@virtual_time
+async def test_what_another_origin_serves_is_not_granted_later_either():
+    house = House("web", "ssh")
+    await Tunnel(house, "ssh", name="other").up()
+    stranger = Stranger(house)
+    stranger.say(hello(services=[Service(name="web")]))
+    stranger.say(Services(services=[Service(name="web"), Service(name="ssh")]))
+    await settle()
+    assert [service.name for service in stranger.answers[-1].services] == ["web"]
+    assert stranger.lost is None
+
+
+def test_each_life_of_an_origin_is_two_lines(caplog):
+    listen_to_logs(caplog)
+
+    @virtual_time
+    async def story():
+        tunnel = await a_tunnel()
+        await seconds(5)
+        tunnel.near.close(Code.NO_ERROR, "bye")
+        await settle()
+
+    story()
+    (came,) = facts(caplog, "origin in")
+    assert (came["origin"], came["token"], came["services"]) == ("box", TOKEN.id, "default")
+    (left,) = facts(caplog, "origin out")
+    assert left["duration"] == pytest.approx(5)
+    assert left["ending"] == "bye"
+    assert TOKEN.secret not in str([record.__dict__ for record in caplog.records])
+
+
+@virtual_time
+async def test_an_origin_hears_that_its_token_is_not_accepted():
+    tunnel = Tunnel(House(), token=OTHER_TOKEN)
+    with pytest.raises(Refused) as caught:
+        await tunnel.origin.greet()
+    assert caught.value.code == Code.BAD_TOKEN
+    await settle()
+    assert tunnel.near.is_closed
+
+
+@virtual_time
+async def test_a_remote_that_ends_the_link_during_the_hello_is_tried_again():
+    tunnel = Tunnel(House())
+    tunnel.remote.close(Code.GOODBYE, "shutting down")
+    with pytest.raises(LinkFailed):
+        await tunnel.origin.greet()

@@ -1,0 +1,125 @@
+"""Which origin serves which service: claims, take-over, silence, several services."""
+
+from __future__ import annotations
+
+import pytest
+
+from quictunnel.errors import Refused
+from quictunnel.protocol.codes import Code
+from quictunnel.remote.registry import Identity, Registry
+
+LAPTOP, DESKTOP = Identity("t", "laptop"), Identity("t", "desktop")
+
+
+class Session:
+    is_usable = True
+
+
+class Fixture:
+    def __init__(self) -> None:
+        self.usable: list[str] = []
+        self.registry: Registry[Session] = Registry(self.usable.append)
+        self.claim = self.registry.claim
+        self.find = self.registry.find
+
+
+@pytest.fixture
+def house():
+    return Fixture()
+
+
+def test_a_service_that_nobody_serves_is_not_found(house):
+    assert house.find("web") is None
+
+
+def test_what_is_claimed_is_found(house):
+    session = Session()
+    assert house.claim(session, LAPTOP, ["web", "ssh"]) == ()
+    assert house.find("web") is house.find("ssh") is session
+    assert set(house.registry.services_of(session)) == {"web", "ssh"}
+
+
+def test_a_silent_session_is_not_found_but_holds_what_it_has(house):
+    session = Session()
+    house.claim(session, LAPTOP, ["web"])
+    session.is_usable = False
+    assert house.find("web") is None
+    assert house.registry.services_of(session) == ("web",)
+
+
+def test_the_same_origin_takes_over_all_of_its_services(house):
+    old, new = Session(), Session()
+    house.claim(old, LAPTOP, ["web", "ssh"])
+    assert house.claim(new, LAPTOP, ["web"]) == (old,)
+    assert house.find("web") is new
+    assert house.find("ssh") is None
+    assert house.registry.services_of(old) == ()
+
+
+def test_another_origin_does_not_take_a_service_that_is_served(house):
+    holder, other = Session(), Session()
+    house.claim(holder, LAPTOP, ["web"])
+    with pytest.raises(Refused) as caught:
+        house.claim(other, DESKTOP, ["ssh", "web"])
+    assert caught.value.code == Code.SERVICE_TAKEN
+    assert house.find("web") is holder
+    assert house.find("ssh") is None
+
+
+def test_a_refused_claim_leaves_the_predecessor_in_its_place(house):
+    holder, old, new = Session(), Session(), Session()
+    house.claim(holder, LAPTOP, ["web"])
+    house.claim(old, DESKTOP, ["ssh"])
+    with pytest.raises(Refused):
+        house.claim(new, DESKTOP, ["ssh", "web"])
+    assert house.find("ssh") is old
+
+
+def test_another_origin_takes_the_service_of_a_silent_one_and_only_that(house):
+    holder, other = Session(), Session()
+    house.claim(holder, LAPTOP, ["web", "ssh"])
+    holder.is_usable = False
+    assert house.claim(other, DESKTOP, ["web"]) == (holder,)
+    assert house.registry.services_of(holder) == ("ssh",)
+
+
+def test_two_origins_serve_two_services(house):
+    web, ssh = Session(), Session()
+    house.claim(web, LAPTOP, ["web"])
+    house.claim(ssh, DESKTOP, ["ssh"])
+    assert house.find("web") is web
+    assert house.find("ssh") is ssh
+
+
+def test_a_second_claim_of_a_session_replaces_its_first(house):
+    session = Session()
+    house.claim(session, LAPTOP, ["web", "ssh"])
+    assert house.claim(session, LAPTOP, ["ssh", "db"]) == ()
+    assert house.find("web") is None
+    assert house.find("db") is session
+
+
+def test_what_is_released_is_free_for_others(house):
+    session = Session()
+    house.claim(session, LAPTOP, ["web"])
+    house.registry.release(session)
+    house.registry.release(session)
+    assert house.find("web") is None
+    assert house.claim(Session(), DESKTOP, ["web"]) == ()
+
+
+def test_a_loser_that_ends_late_takes_nothing_with_it(house):
+    old, new = Session(), Session()
+    house.claim(old, LAPTOP, ["web"])
+    house.claim(new, LAPTOP, ["web"])
+    house.registry.release(old)
+    assert house.find("web") is new
+    third = Session()
+    assert house.claim(third, LAPTOP, ["web"]) == (new,)
+
+
+def test_waiting_clients_hear_of_each_service(house):
+    session = Session()
+    house.claim(session, LAPTOP, ["web", "ssh"])
+    house.registry.announce(session)
+    assert sorted(house.usable) == ["ssh", "web"]

@@ -1,0 +1,147 @@
+"""How a session ends in order: goodbye, the present clients, the control stream, the link."""
+
+from __future__ import annotations
+
+from role_doubles import a_tunnel
+from virtual_time import seconds, settle, virtual_time
+
+from quictunnel.protocol.codes import Code
+
+
+@virtual_time
+async def test_an_idle_link_is_closed_with_goodbye_as_soon_as_the_other_end_agrees():
+    tunnel = await a_tunnel()
+    tunnel.remote.say_goodbye("drain", grace=30)
+    await settle()
+    assert tunnel.far.code == Code.GOODBYE
+    assert await tunnel.origin.ended is not None
+    assert tunnel.house.ended == [tunnel.remote]
+
+
+@virtual_time
+async def test_an_origin_leaves_in_the_same_way():
+    tunnel = await a_tunnel()
+    tunnel.origin.say_goodbye("drain", grace=30)
+    await settle()
+    assert tunnel.near.code == Code.GOODBYE
+    assert tunnel.house.ended == [tunnel.remote]
+
+
+@virtual_time
+async def test_both_may_leave_at_once():
+    tunnel = await a_tunnel()
+    tunnel.origin.say_goodbye("drain", grace=30)
+    tunnel.remote.say_goodbye("drain", grace=30)
+    await settle()
+    assert tunnel.near.is_closed
+    assert tunnel.far.is_closed
+
+
+@virtual_time
+async def test_a_present_client_finishes_before_the_link_is_closed():
+    for leaves in ("origin", "remote"):
+        tunnel = await a_tunnel()
+        client = tunnel.house.client()
+        await settle()
+        (server,) = tunnel.dialler.connections
+        getattr(tunnel, leaves).say_goodbye("drain", grace=30)
+        await seconds(10)
+        assert not tunnel.near.is_closed
+        client.send(b"last question")
+        client.send_eof()
+        await settle()
+        assert server.written == b"last question"
+        server.send(b"last answer")
+        server.send_eof()
+        await settle()
+        assert client.written == b"last answer"
+        assert client.was_closed
+        assert not client.was_reset
+        assert tunnel.near.is_closed
+        assert tunnel.far.is_closed
+
+
+@virtual_time
+async def test_a_client_that_outstays_the_grace_is_cut():
+    for leaves in ("origin", "remote"):
+        tunnel = await a_tunnel()
+        client = tunnel.house.client()
+        await settle()
+        getattr(tunnel, leaves).say_goodbye("drain", grace=30)
+        await seconds(29)
+        assert not client.is_over
+        await seconds(2)
+        assert client.was_reset
+        assert tunnel.dialler.connections[0].was_reset
+        assert tunnel.near.is_closed
+
+
+@virtual_time
+async def test_the_link_is_closed_although_the_other_end_does_not_answer():
+    tunnel = await a_tunnel()
+    tunnel.house.client()
+    await settle()
+    tunnel.near.freeze()
+    tunnel.remote.say_goodbye("drain", grace=30)
+    await seconds(33)
+    assert tunnel.far.code == Code.GOODBYE
+
+
+@virtual_time
+async def test_a_client_under_way_when_the_origin_says_goodbye_is_served():
+    tunnel = await a_tunnel()
+    tunnel.far.freeze()
+    client = tunnel.house.client()
+    tunnel.origin.say_goodbye("drain", grace=30)
+    await settle()
+    assert not tunnel.near.is_closed
+    tunnel.far.thaw()
+    await settle()
+    (server,) = tunnel.dialler.connections
+    server.send(b"greeting")
+    server.send_eof()
+    await settle()
+    assert client.written == b"greeting"
+    client.send_eof()
+    await settle()
+    assert client.was_closed
+    assert tunnel.near.code == Code.GOODBYE
+
+
+@virtual_time
+async def test_no_new_client_is_brought_over_a_link_that_ends():
+    tunnel = await a_tunnel()
+    tunnel.origin.say_goodbye("drain", grace=30)
+    client = tunnel.house.client()
+    tunnel.near.freeze()
+    await settle()
+    late = tunnel.house.client()
+    await settle()
+    assert late.written == b""
+    assert tunnel.house.registry.find("default") is None
+    assert tunnel.house.admission.waiting == 1
+    assert not client.is_over
+
+
+@virtual_time
+async def test_an_abort_resets_all_clients_at_once():
+    tunnel = await a_tunnel()
+    client = tunnel.house.client()
+    await settle()
+    tunnel.remote.abort()
+    await settle()
+    assert client.was_reset
+    assert tunnel.dialler.connections[0].was_reset
+    assert tunnel.far.code == Code.GOODBYE
+
+
+@virtual_time
+async def test_a_peer_that_says_goodbye_and_stays_is_closed_in_the_end():
+    tunnel = await a_tunnel()
+    tunnel.house.client()
+    await settle()
+    tunnel.remote.say_goodbye("drain", grace=30)
+    await settle()
+    tunnel.far.freeze()  # the remote dies in the midst of it
+    await seconds(40)
+    assert tunnel.near.is_closed
