@@ -1,1 +1,22 @@
-"""QUIC: sockets, links, and streams that are `asyncio.Transport`s. What the bytes mean is not known here."""
+"""QUIC: sockets, links, and streams that are `asyncio.Transport`s. What the bytes mean is not known here.
+
+`listen` and `dial` make links; a role subclasses `LinkProtocol` to be told of them. Another QUIC
+engine can stand beneath, behind `engine.Engine`.
+"""
+
+from quictunnel.link.endpoint import Listener, dial, listen
+from quictunnel.link.link import Link, LinkProtocol
+from quictunnel.link.settings import ClientTls, LinkSettings, ServerTls
+from quictunnel.link.stream import Stream
+
+__all__ = [
+    "ClientTls",
+    "Link",
+    "LinkProtocol",
+    "LinkSettings",
+    "Listener",
+    "ServerTls",
+    "Stream",
+    "dial",
+    "listen",
+]

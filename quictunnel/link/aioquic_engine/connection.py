@@ -1,0 +1,360 @@
+"""aioquic's connection as the link wants it: streams by pull, credit by reading, word of every end.
+
+This is the face of the engine; what it sends, and how, stands in `sending`. No sockets, no clock
+of its own, no asyncio.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from aioquic import tls
+from aioquic.quic import events
+from aioquic.quic.connection import (
+    END_STATES,
+    QuicConnectionState,
+    stream_is_client_initiated,
+)
+from aioquic.quic.packet import QuicErrorCode
+
+from quictunnel.link.aioquic_engine.sending import SendingConnection
+from quictunnel.link.aioquic_engine.tls import derive_exporter
+from quictunnel.link.engine import Path
+from quictunnel.link.flow import LINK_WINDOW_UNPROVEN, STREAM_WINDOW, Budget
+
+if TYPE_CHECKING:
+    from aioquic.quic.configuration import QuicConfiguration
+    from cryptography import x509
+
+    from quictunnel.link.engine import Datagram, Observer
+
+
+class AioquicEngine(SendingConnection):
+    """One QUIC connection. Implements `quictunnel.link.engine.Engine`.
+
+    :param budget: what the process holds unread, over all connections.
+    :param streams: how many streams the peer may have open until `allow_streams` says more.
+    """
+
+    def __init__(
+        self,
+        configuration: QuicConfiguration,
+        *,
+        budget: Budget,
+        streams: int,
+        original_destination_connection_id: bytes | None = None,
+        retry_source_connection_id: bytes | None = None,
+    ) -> None:
+        configuration.max_data = LINK_WINDOW_UNPROVEN
+        configuration.max_stream_data = STREAM_WINDOW
+        super().__init__(
+            configuration=configuration,
+            original_destination_connection_id=original_destination_connection_id,
+            retry_source_connection_id=retry_source_connection_id,
+        )
+        self._budget = budget
+        self._proven = False
+        self._read = 0  # bytes of all streams that were read, or that nobody will read
+        self._in_budget = 0  # bytes of ours that `budget` has counted
+        self._exporter = b""
+        self._now = 0.0
+        self._closed_told = False
+        self._local_max_streams_bidi.value = self._local_max_streams_bidi.sent = streams
+        self._local_max_streams_uni.value = self._local_max_streams_uni.sent = 0
+
+    # What the link asks
+
+    @property
+    def exporter(self) -> bytes:
+        """The TLS exporter of the tunnel's label, 32 bytes."""
+        return self._exporter
+
+    @property
+    def peer_certificate(self) -> x509.Certificate | None:
+        """The leaf that the peer showed."""
+        return self.tls._peer_certificate
+
+    @property
+    def peer_chain(self) -> tuple[x509.Certificate, ...]:
+        """What the peer sent along with its leaf."""
+        return tuple(self.tls._peer_certificate_chain)
+
+    @property
+    def rtt(self) -> float | None:
+        """The smoothed round-trip time in seconds."""
+        return self._loss.smoothed_rtt
+
+    @property
+    def pto(self) -> float:
+        """The probe timeout in seconds."""
+        return self._loss.get_probe_timeout()
+
+    @property
+    def path(self) -> Path | None:
+        """Where datagrams are sent to now."""
+        address = self.get_peer_address()
+        return address if isinstance(address, Path) else None
+
+    @property
+    def heard_at(self) -> float | None:
+        """When the last packet with a new highest number came."""
+        space = self._spaces.get(tls.Epoch.ONE_RTT)
+        return space.largest_received_time if space is not None else None
+
+    @property
+    def is_terminated(self) -> bool:
+        """The closing period is over."""
+        return self._state is QuicConnectionState.TERMINATED
+
+    @property
+    def unacknowledged(self) -> bool:
+        """Something that must be acknowledged is in flight."""
+        return any(space.ack_eliciting_in_flight for space in self._loss.spaces)
+
+    @property
+    def connection_ids(self) -> list[bytes]:
+        """The connection ids that lead to this connection."""
+        return [connection_id.cid for connection_id in self._host_cids]
+
+    # Streams
+
+    def open_stream(self) -> int:
+        """Open a bidirectional stream and return its number."""
+        stream_id: int = self._local_next_stream_id_bidi
+        state = self._new_state(stream_id, self._remote_max_stream_data_bidi_remote)
+        self._local_next_stream_id_bidi = stream_id + 4
+        if stream_id // 4 >= self._remote_max_streams_bidi:
+            state.is_blocked = True
+            self._streams_blocked_bidi.append(state)
+            self._streams_blocked_pending = True
+        return stream_id
+
+    def read(self, stream_id: int, limit: int) -> tuple[bytes, bool]:
+        """Take what has come, up to about `limit` bytes, and whether it was the last of it."""
+        state = self._streams[stream_id]
+        unread = state.unread
+        chunks = []
+        size = 0
+        while unread and size < limit:
+            chunk = unread.popleft()
+            chunks.append(chunk)
+            size += len(chunk)
+        if size:
+            self._read += size
+            moved = state.window.take(
+                size,
+                unread=state.receiver.highest_offset - state.window.read - size,
+                now=self._now,
+                rtt=self.rtt or self._configuration.initial_rtt,
+                may_grow=self._budget.may_grow,
+            )
+            if moved and not state.fin_received:
+                state.max_stream_data_local = state.window.limit
+                self._limits_due[stream_id] = state
+        if state.fin_received and not unread:
+            state.fin_read = True
+            self._touched[stream_id] = state
+        return (chunks[0] if len(chunks) == 1 else b"".join(chunks)), state.fin_read
+
+    def write(self, stream_id: int, data: bytes | bytearray | memoryview) -> None:
+        """Queue data to be sent."""
+        state = self._streams[stream_id]
+        state.sender.write(data)
+        self._sending.setdefault(stream_id, state)
+
+    def finish(self, stream_id: int) -> None:
+        """Queue the end of what we send."""
+        state = self._streams[stream_id]
+        state.sender.write(b"", end_stream=True)
+        self._sending.setdefault(stream_id, state)
+
+    def stop_reading(self, stream_id: int, code: int) -> None:
+        """Drop what is unread and what still comes; what we send goes on."""
+        state = self._streams[stream_id]
+        state.stop_reading(code)
+        self._touch(state)
+
+    def reset(self, stream_id: int, code: int) -> None:
+        """End both directions at once."""
+        state = self._streams.get(stream_id)
+        if state is None or state.forgotten:
+            return
+        state.forgotten = True
+        state.sender.reset(code)
+        state.stop_reading(code)
+        self._touch(state)
+
+    def unsent(self, stream_id: int) -> int:
+        """Return how many bytes written have not been sent even once."""
+        state = self._streams.get(stream_id)
+        return 0 if state is None else state.sender.unsent
+
+    def allow_streams(self, count: int) -> None:
+        """Let the peer have `count` streams open at once."""
+        limit = self._local_max_streams_bidi
+        discarded = limit.used - sum(
+            stream_is_client_initiated(stream_id) != self._is_client for stream_id in self._streams
+        )
+        limit.value = max(limit.value, discarded + count)
+
+    def trust(self) -> None:
+        """Grant the normal windows."""
+        self._proven = True
+
+    def ping(self) -> None:
+        """Ask for an answer; one question at a time is enough."""
+        if not self._ping_pending:
+            self.send_ping(0)
+
+    def close_with(self, code: int, reason: str) -> None:
+        """End the connection with an application code."""
+        self.close(error_code=code, reason_phrase=reason)
+
+    # Time and datagrams
+
+    def receive(self, data: bytes, path: Path, now: float) -> None:
+        """Take a datagram."""
+        self._now = now
+        self.receive_datagram(data, path, now)
+
+    def transmit(self, now: float) -> list[Datagram]:
+        """Return what is to be sent now."""
+        self._now = now
+        if not self._network_paths or self._state in END_STATES:
+            return []
+        timeouts = self._loss._pto_count
+        if self._mtu.on_timeouts(timeouts):
+            self._set_datagram_size(self._mtu.size)
+        datagrams = self.datagrams_to_send(now)
+        if self._handshake_confirmed and not timeouts and self._network_paths[0].is_validated:
+            size = self._mtu.next_probe()
+            if size is not None and self._state not in END_STATES:
+                datagrams += self._probe_mtu(size, now)
+        return datagrams
+
+    def deadline(self) -> float | None:
+        """Return when `expire` is to be called."""
+        return None if self._close_at is None else self.get_timer()
+
+    def expire(self, now: float) -> None:
+        """Let the timers fire that are due."""
+        self._now = now
+        if self._close_at is not None:
+            self.handle_timer(now)
+
+    # What has happened
+
+    def dispatch(self, observer: Observer) -> None:
+        """Tell `observer` what has happened since the last call."""
+        while (event := self.next_event()) is not None:
+            self._tell(event, observer)
+        for stream_id in self._opened:
+            observer.on_stream_opened(stream_id)
+        self._opened.clear()
+        while self._readable:
+            stream_id, state = self._readable.popitem()
+            if not state.unwanted:
+                observer.on_stream_readable(stream_id)
+        self._discard_ended(observer)
+        self._count_unread()
+        if self._close_event is not None and not self._closed_told:
+            self._closed_told = True
+            closing = self._close_event
+            by_peer = self._state is QuicConnectionState.DRAINING
+            code = closing.error_code if closing.frame_type is None else None
+            observer.on_closed(code, _why_closed(closing), by_peer=by_peer)
+
+    def _tell(self, event: events.QuicEvent, observer: Observer) -> None:
+        if isinstance(event, events.StreamDataReceived):
+            self._take_data(event)
+        elif isinstance(event, events.StreamReset | events.StopSendingReceived):
+            self._announce_opened(observer)
+            state = self._streams.get(event.stream_id)
+            if state is not None and not state.forgotten:
+                observer.on_stream_reset(event.stream_id, event.error_code)
+        elif isinstance(event, events.HandshakeCompleted):
+            observer.on_handshake()
+        elif isinstance(event, events.PingAcknowledged):
+            observer.on_pong()
+        elif isinstance(event, events.ConnectionIdIssued):
+            observer.on_id_issued(event.connection_id)
+        elif isinstance(event, events.ConnectionIdRetired):
+            observer.on_id_retired(event.connection_id)
+
+    def _announce_opened(self, observer: Observer) -> None:
+        """Tell of new streams before anything that happened to them."""
+        opened, self._opened = self._opened, []
+        for stream_id in opened:
+            observer.on_stream_opened(stream_id)
+
+    def _take_data(self, event: events.StreamDataReceived) -> None:
+        state = self._streams.get(event.stream_id)
+        if state is None or state.unwanted:
+            return
+        if event.data:
+            state.unread.append(event.data)
+        if event.end_stream:
+            state.fin_received = True
+        self._readable[event.stream_id] = state
+
+    def _discard_ended(self, observer: Observer) -> None:
+        """Forget the streams that are over, and let the peer open as many new ones."""
+        while self._touched:
+            stream_id, state = self._touched.popitem()
+            if not state.may_be_discarded or self._streams.pop(stream_id, None) is None:
+                continue
+            self._sending.pop(stream_id, None)
+            self._held.pop(stream_id, None)
+            self._limits_due.pop(stream_id, None)
+            self._read += state.receiver.highest_offset - state.window.read
+            if stream_is_client_initiated(stream_id) != self._is_client:
+                self._local_max_streams_bidi.value += 1  # RFC 9000, 4.6
+            if not state.forgotten:
+                observer.on_stream_ended(stream_id)
+
+    def _count_unread(self) -> None:
+        """Bring the process's budget up to date, and the link's window with it."""
+        unread = 0 if self._closed_told else self._local_max_data.used - self._read
+        self._budget.unread += unread - self._in_budget
+        self._in_budget = unread
+        if self._proven:
+            limit = self._local_max_data
+            headroom = self._budget.headroom
+            if (limit.value - limit.used) * 2 < headroom:
+                limit.value = limit.used + headroom
+
+    # Keys
+
+    def _update_traffic_key(
+        self,
+        direction: tls.Direction,
+        epoch: tls.Epoch,
+        cipher_suite: tls.CipherSuite,
+        secret: bytes,
+    ) -> None:
+        super()._update_traffic_key(direction, epoch, cipher_suite, secret)
+        # The transcript is the exporter's (up to the server's Finished, RFC 8446, 7.1) when a
+        # server installs its sending key and when a client installs its receiving key.
+        at_finished = tls.Direction.DECRYPT if self._is_client else tls.Direction.ENCRYPT
+        if epoch is tls.Epoch.ONE_RTT and direction is at_finished:
+            self._exporter = derive_exporter(self.tls)
+
+
+def _why_closed(event: events.ConnectionTerminated) -> str:
+    """Return words for logs on why a connection has ended."""
+    words = []
+    if event.frame_type is not None and event.error_code != QuicErrorCode.NO_ERROR:
+        words.append(_name(event.error_code))
+    if event.reason_phrase:
+        words.append(event.reason_phrase)
+    return ": ".join(words)
+
+
+def _name(code: int) -> str:
+    """Return the name of a transport error (RFC 9000, 20.1), or of the TLS alert within."""
+    try:
+        if QuicErrorCode.CRYPTO_ERROR <= code < QuicErrorCode.CRYPTO_ERROR + 0x100:
+            return tls.AlertDescription(code - QuicErrorCode.CRYPTO_ERROR).name
+        return QuicErrorCode(code).name.lower()
+    except ValueError:
+        return f"QUIC error {code:#x}"

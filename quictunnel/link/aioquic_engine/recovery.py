@@ -1,0 +1,160 @@
+"""Loss recovery and pacing (RFC 9002) where aioquic's own would cost too much or send too little.
+
+An acknowledgement costs as much as it acknowledges, not as much as there is in flight; the pacer
+lets a burst go that covers what an event loop's timer cannot do better. Congestion control itself
+is aioquic's.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from aioquic.quic.packet_builder import QuicDeliveryState
+from aioquic.quic.recovery import QuicPacketRecovery
+
+if TYPE_CHECKING:
+    from aioquic.quic.packet_builder import QuicSentPacket
+    from aioquic.quic.rangeset import RangeSet
+    from aioquic.quic.recovery import QuicPacketSpace
+
+BURST_DATAGRAMS = 10
+"""What may leave at once (RFC 9002, 7.7: no more than the initial window of ten datagrams)."""
+
+TIMER_GRANULARITY = 0.002
+"""Seconds. An event loop wakes up to a millisecond or two late: what the rate allows in that time
+may leave at once as well, or fast paths would be paced by the clock."""
+
+PACING_GAIN = 1.25
+"""How much faster than window / RTT to send, so that pacing never starves the window (7.7)."""
+
+
+class Pacer:
+    """A token bucket in bytes, filled at a rate that follows the congestion window.
+
+    It stands where aioquic has its own, which counts datagrams and bursts for two of them.
+    """
+
+    def __init__(self, *, max_datagram_size: int) -> None:
+        self.max_datagram_size = max_datagram_size
+        self._rate: float | None = None  # bytes a second; None until there is an RTT
+        self._tokens = 0.0
+        self._capacity = 0.0
+        self._filled_at = 0.0
+
+    def next_send_time(self, now: float) -> float | None:
+        """Return when the next datagram may leave; None is at once."""
+        if self._rate is None:
+            return None
+        self._fill(now)
+        if self._tokens > 0:
+            return None
+        return now + (self.max_datagram_size - self._tokens) / self._rate
+
+    def update_after_send(self, now: float, size: int | None = None) -> None:
+        """Take what left: `size` bytes, or a full datagram."""
+        if self._rate is not None:
+            self._fill(now)
+            self._tokens -= self.max_datagram_size if size is None else size
+
+    def update_rate(self, congestion_window: int, smoothed_rtt: float) -> None:
+        """Follow the congestion window (bytes) and the round-trip time (seconds)."""
+        first = self._rate is None
+        self._rate = PACING_GAIN * congestion_window / max(smoothed_rtt, 1e-6)
+        self._capacity = max(
+            BURST_DATAGRAMS * self.max_datagram_size, self._rate * TIMER_GRANULARITY
+        )
+        self._tokens = self._capacity if first else min(self._tokens, self._capacity)
+
+    def _fill(self, now: float) -> None:
+        if now > self._filled_at:
+            grown = self._tokens + (now - self._filled_at) * (self._rate or 0.0)
+            self._tokens = min(grown, self._capacity)
+            self._filled_at = now
+
+
+class Recovery(QuicPacketRecovery):
+    """aioquic's recovery, with an `on_ack_received` that visits only what is acknowledged."""
+
+    def __init__(self, *, max_datagram_size: int, **arguments: Any) -> None:  # noqa: ANN401 - aioquic's own
+        super().__init__(max_datagram_size=max_datagram_size, **arguments)
+        self._pacer = Pacer(max_datagram_size=max_datagram_size)
+
+    @property
+    def smoothed_rtt(self) -> float | None:
+        """The smoothed round-trip time in seconds; None before the first sample."""
+        return self._rtt_smoothed if self._rtt_initialized else None
+
+    def set_max_datagram_size(self, size: int) -> None:
+        """Go on with datagrams of `size` bytes: the path carries them."""
+        self._pacer.max_datagram_size = size
+        self._cc._max_datagram_size = size
+
+    def on_ack_received(
+        self, *, ack_rangeset: RangeSet, ack_delay: float, now: float, space: QuicPacketSpace
+    ) -> None:
+        """Take an ACK frame (RFC 9002, A.7): what it acknowledges, the RTT, what is lost."""
+        largest = ack_rangeset.bounds().stop - 1
+        space.largest_acked_packet = max(space.largest_acked_packet, largest)
+        acked = _acknowledged(ack_rangeset, largest, space)
+        if not acked:
+            return
+        eliciting = 0
+        for packet in acked:
+            del space.sent_packets[packet.packet_number]
+            eliciting += packet.is_ack_eliciting
+            if packet.in_flight:
+                self._cc.on_packet_acked(packet=packet, now=now)
+            for handler, args in packet.delivery_handlers:
+                handler(QuicDeliveryState.ACKED, *args)
+        space.ack_eliciting_in_flight -= eliciting
+        if eliciting and acked[-1].packet_number == largest:
+            self._sample_rtt(now - acked[-1].sent_time, ack_delay, now)
+        self._detect_loss(now=now, space=space)
+        if self.peer_completed_address_validation:
+            self._pto_count = 0
+
+    def _sample_rtt(self, latest: float, ack_delay: float, now: float) -> None:
+        """Update the estimate of the round-trip time (RFC 9002, 5)."""
+        latest = max(latest, 1e-6)
+        self._rtt_min = min(self._rtt_min, latest)
+        adjusted = latest
+        delay = min(ack_delay, self.max_ack_delay)
+        if latest >= self._rtt_min + delay:
+            adjusted -= delay
+        self._rtt_latest = adjusted
+        if not self._rtt_initialized:
+            self._rtt_initialized = True
+            self._rtt_first_sample_time = now
+            self._rtt_smoothed = latest
+            self._rtt_variance = latest / 2
+        else:
+            deviation = abs(self._rtt_smoothed - adjusted)
+            self._rtt_variance += (deviation - self._rtt_variance) / 4
+            self._rtt_smoothed += (adjusted - self._rtt_smoothed) / 8
+        self._cc.on_rtt_measurement(now=now, rtt=latest)
+        self._pacer.update_rate(
+            congestion_window=self._cc.congestion_window, smoothed_rtt=self._rtt_smoothed
+        )
+
+
+def _acknowledged(ranges: RangeSet, largest: int, space: QuicPacketSpace) -> list[QuicSentPacket]:
+    """Return the packets that an ACK newly acknowledges, oldest first.
+
+    Packets in flight are kept in the order they were sent in, so the walk ends at the largest
+    number acknowledged: it passes what is acknowledged, and the few holes below it that are about
+    to be declared lost. A peer that acknowledges ranges as wide as it likes makes it no longer.
+    """
+    found = []
+    spans = iter(ranges)
+    span = next(spans)
+    for number, packet in space.sent_packets.items():
+        if number > largest:
+            break
+        while number >= span.stop:
+            span = next(spans, _BEYOND)
+        if number >= span.start:
+            found.append(packet)
+    return found
+
+
+_BEYOND = range(2**62, 2**63)  # packet numbers end below it (RFC 9000, 12.3)

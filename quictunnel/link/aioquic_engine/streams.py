@@ -1,0 +1,129 @@
+"""aioquic's stream, with what a proxy needs of it: an inbox, a window, and word of its end.
+
+The connection owns these objects; nothing here sends or receives.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING
+
+from aioquic.quic.packet_builder import QuicDeliveryState
+from aioquic.quic.stream import QuicStream, QuicStreamReceiver, QuicStreamSender
+
+from quictunnel.link.flow import Window
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+class StreamState(QuicStream):
+    """One bidirectional stream as the engine knows it.
+
+    :param touched: called with the stream when it has something to send again, or may have ended.
+    :param window: how many bytes the peer may send before any has been read.
+    """
+
+    def __init__(
+        self,
+        stream_id: int,
+        *,
+        touched: Callable[[StreamState], None],
+        window: int,
+        max_stream_data_remote: int,
+    ) -> None:
+        super().__init__(
+            stream_id=stream_id,
+            max_stream_data_local=window,
+            max_stream_data_remote=max_stream_data_remote,
+        )
+        self.sender: Sender = Sender(stream_id, lambda: touched(self))
+        self.receiver: Receiver = Receiver(stream_id, lambda: touched(self))
+        self.window = Window(window)
+        self.unread: deque[bytes] = deque()
+        self.fin_received = False  # every byte up to the end is in the inbox, or was read
+        self.fin_read = False  # the reader has been told of the end
+        self.unwanted = False  # nobody reads any more: what comes is dropped
+        self.forgotten = False  # reset by us: the link is told nothing more of it
+
+    @property
+    def may_be_discarded(self) -> bool:
+        """Both halves are over, and the reader knows all that there was to know."""
+        return self.is_finished and (self.fin_read or self.unwanted)
+
+    @property
+    def wants_to_send(self) -> bool:
+        """There is a frame to be written, flow control allowing."""
+        sender = self.sender
+        return sender.reset_pending or self.receiver.stop_pending or not sender.buffer_is_empty
+
+    def stop_reading(self, code: int) -> None:
+        """Drop what is unread and what comes; ask the peer, if it has not ended, to send no more."""
+        if not self.unwanted:
+            self.unwanted = True
+            self.unread.clear()
+            self.receiver.stop(code)
+
+
+class Sender(QuicStreamSender):
+    """The sending half: says when it has something to send again or has ended."""
+
+    def __init__(self, stream_id: int, touched: Callable[[], None]) -> None:
+        super().__init__(stream_id, writable=True)
+        self._touched = touched
+
+    @property
+    def unsent(self) -> int:
+        """Bytes written that have not been sent even once."""
+        return 0 if self.reset_pending else self._buffer_stop - self.highest_offset
+
+    @property
+    def has_pending(self) -> bool:
+        """There are bytes to be sent, or to be sent again."""
+        return len(self._pending) > 0
+
+    @property
+    def eof_pending(self) -> bool:
+        """The end is yet to be sent, or to be sent again."""
+        return self._pending_eof
+
+    def on_data_delivery(
+        self, delivery: QuicDeliveryState, start: int, stop: int, fin: bool
+    ) -> None:
+        """Take word of a frame: acknowledged or lost."""
+        super().on_data_delivery(delivery, start, stop, fin)
+        if self.is_finished or delivery != QuicDeliveryState.ACKED:
+            self._touched()
+
+    def on_reset_delivery(self, delivery: QuicDeliveryState) -> None:
+        """Take word of a RESET_STREAM frame: acknowledged or lost."""
+        super().on_reset_delivery(delivery)
+        self._touched()
+
+    def reset(self, error_code: int) -> None:
+        """End at once. What was written is let go of: aioquic would keep it until the very end."""
+        super().reset(error_code)
+        if self._reset_error_code is not None:
+            self._buffer.clear()
+            self._buffer_stop = self.highest_offset
+        self._touched()
+
+
+class Receiver(QuicStreamReceiver):
+    """The receiving half: says when its STOP_SENDING was lost."""
+
+    def __init__(self, stream_id: int, touched: Callable[[], None]) -> None:
+        super().__init__(stream_id, readable=True)
+        self._touched = touched
+
+    def on_stop_sending_delivery(self, delivery: QuicDeliveryState) -> None:
+        """Take word of a STOP_SENDING frame: a lost one matters only while the peer may send."""
+        if delivery != QuicDeliveryState.ACKED and not self.is_finished:
+            self.stop_pending = True
+            self._touched()
+
+    def stop(self, error_code: int = 0) -> None:
+        """Ask the peer to send no more, unless it has ended already."""
+        if not self.is_finished:
+            super().stop(error_code)
+            self._touched()

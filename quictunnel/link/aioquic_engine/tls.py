@@ -1,0 +1,126 @@
+"""TLS for aioquic: configurations of both ends, the exporter, and whether a certificate verifies."""
+
+from __future__ import annotations
+
+import platform
+import ssl
+from functools import cache
+from pathlib import Path as FilePath
+from typing import TYPE_CHECKING
+
+from aioquic import tls
+from aioquic.quic.configuration import QuicConfiguration
+from aioquic.quic.packet import QuicProtocolVersion
+from cryptography.hazmat.primitives import hashes
+
+if TYPE_CHECKING:
+    from cryptography import x509
+
+    from quictunnel.link.settings import ClientTls, LinkSettings, ServerTls
+
+EXPORTER_LABEL = b"EXPORTER-quictunnel"
+EXPORTER_SIZE = 32
+
+CONNECTION_ID_SIZE = 8
+
+BASE_DATAGRAM_SIZE = 1200
+"""UDP payload that every path carries (RFC 9000, 14)."""
+
+INITIAL_RTT = 0.1
+"""Seconds assumed before the first sample: first retransmissions come after 200 ms, not 666."""
+
+
+def server_configuration(server: ServerTls, settings: LinkSettings) -> QuicConfiguration:
+    """Return aioquic's configuration of an end that accepts links."""
+    configuration = _configuration(settings, is_client=False)
+    configuration.certificate = server.chain[0]
+    configuration.certificate_chain = list(server.chain[1:])
+    configuration.private_key = server.key
+    return configuration
+
+
+def client_configuration(client: ClientTls, settings: LinkSettings) -> QuicConfiguration:
+    """Return aioquic's configuration of an end that dials; verification is done afterwards."""
+    configuration = _configuration(settings, is_client=True)
+    configuration.server_name = client.server_name
+    configuration.verify_mode = ssl.CERT_NONE
+    return configuration
+
+
+def _configuration(settings: LinkSettings, *, is_client: bool) -> QuicConfiguration:
+    return QuicConfiguration(
+        alpn_protocols=[settings.alpn],
+        cipher_suites=cipher_suites(),
+        congestion_control_algorithm="cubic",
+        connection_id_length=CONNECTION_ID_SIZE,
+        idle_timeout=settings.hold,
+        initial_rtt=INITIAL_RTT,
+        is_client=is_client,
+        max_datagram_size=BASE_DATAGRAM_SIZE,
+        supported_versions=[QuicProtocolVersion.VERSION_1],
+    )
+
+
+@cache
+def cipher_suites() -> list[tls.CipherSuite]:
+    """Return the suites in order of preference: AES-128 first where the processor has AES."""
+    aes = [tls.CipherSuite.AES_128_GCM_SHA256, tls.CipherSuite.AES_256_GCM_SHA384]
+    chacha = [tls.CipherSuite.CHACHA20_POLY1305_SHA256]
+    return aes + chacha if has_aes() else chacha + aes
+
+
+def has_aes() -> bool:
+    """Return whether the processor has instructions for AES; where it cannot be told, yes."""
+    try:
+        words = FilePath("/proc/cpuinfo").read_text().split()
+    except OSError:  # not Linux: the machines of the last ten years have them
+        return platform.machine().lower() in {"x86_64", "amd64", "arm64", "aarch64"}
+    return "aes" in words
+
+
+def derive_exporter(context: tls.Context) -> bytes:
+    """Return the exporter of our label with an empty context (RFC 8446, 7.5).
+
+    The handshake must be at the server's Finished: that is the transcript of the exporter secret.
+    """
+    schedule = context.key_schedule
+    algorithm = schedule.algorithm
+    master = schedule.derive_secret(b"exp master")
+    empty = hashes.Hash(algorithm).finalize()
+    secret = tls.hkdf_expand_label(algorithm, master, EXPORTER_LABEL, empty, algorithm.digest_size)
+    return tls.hkdf_expand_label(algorithm, secret, b"exporter", empty, EXPORTER_SIZE)
+
+
+def verify(
+    leaf: x509.Certificate,
+    chain: tuple[x509.Certificate, ...],
+    *,
+    server_name: str | None,
+    ca: FilePath | None,
+) -> str | None:
+    """Verify a server's certificate against a file of authorities, or the system's store.
+
+    Return None if it holds, else the reason in words.
+    """
+    paths = ssl.get_default_verify_paths()
+    try:
+        tls.verify_certificate(
+            leaf,
+            list(chain),
+            server_name,
+            cafile=str(ca) if ca is not None else paths.cafile,
+            capath=None if ca is not None else paths.capath,
+        )
+    except tls.Alert as exc:
+        return str(exc)
+    return None
+
+
+def fingerprint(certificate: x509.Certificate) -> bytes:
+    """Return the SHA-256 of a certificate's DER, which a pin names."""
+    return certificate.fingerprint(hashes.SHA256())
+
+
+def is_alpn_mismatch(reason: str) -> bool:
+    """Return whether a handshake ended because the ends speak different protocols (RFC 7301)."""
+    return tls.AlertDescription.no_application_protocol.name in reason

@@ -1,0 +1,92 @@
+"""Flow control's arithmetic: how much a peer may send before it has been read. No I/O, no QUIC.
+
+A stream's window starts small and grows while its reader keeps up; all streams of all links of a
+process share one budget for what is received and not yet read. Reaching the budget slows the peers
+down, it never ends anything.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+STREAM_WINDOW = 512 * 1024
+"""Bytes a stream may have under way at first: 40 Mbit/s at 100 ms."""
+
+STREAM_WINDOW_MAX = 16 * 1024 * 1024
+"""Bytes a stream may have under way at most: 1.3 Gbit/s at 100 ms."""
+
+LINK_WINDOW = 64 * 1024 * 1024
+"""Bytes a link may have under way: no path that we know of holds more."""
+
+LINK_WINDOW_MIN = 256 * 1024
+"""What a link may have under way even over budget, so that those who do read go on, slowly."""
+
+UNREAD_LIMIT = 256 * 1024 * 1024
+"""Bytes received and not yet read in the whole process, by default."""
+
+LINK_WINDOW_UNPROVEN = 1024 * 1024
+"""Bytes that a peer may send in all before it has proven who it is."""
+
+
+class Window:
+    """The receive window of one stream.
+
+    :param size: bytes the peer may send beyond what has been read.
+    """
+
+    __slots__ = ("_read_at_update", "_updated_at", "limit", "read", "size")
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self.read = 0
+        """Bytes read so far."""
+        self.limit = size
+        """The offset that the peer may send up to."""
+        self._read_at_update = 0
+        self._updated_at: float | None = None
+
+    def take(self, count: int, *, unread: int, now: float, rtt: float, may_grow: bool) -> bool:
+        """Account for `count` bytes read; return whether `limit` has moved and should be told.
+
+        :param unread: bytes still waiting for the reader, who keeps up while they are few.
+        :param now: seconds; `rtt`: the round-trip time in seconds.
+        :param may_grow: whether memory allows a larger window.
+
+        Half a window that was read within two round trips means that the window, and not the path
+        or the reader, holds the sender back.
+        """
+        self.read += count
+        since = self.read - self._read_at_update
+        if since * 2 < self.size:
+            return False
+        if (
+            may_grow
+            and self._updated_at is not None
+            and now - self._updated_at < 2 * rtt
+            and unread * 4 <= self.size
+        ):
+            self.size = min(2 * self.size, STREAM_WINDOW_MAX)
+        self._updated_at = now
+        self._read_at_update = self.read
+        self.limit = self.read + self.size
+        return True
+
+
+@dataclass(slots=True)
+class Budget:
+    """What a whole process holds unread, over all its links."""
+
+    limit: int = UNREAD_LIMIT
+    """Bytes that should not be exceeded."""
+    unread: int = 0
+    """Bytes received and not yet read, now."""
+
+    @property
+    def may_grow(self) -> bool:
+        """Whether windows may still grow: until half of the budget is in use."""
+        return self.unread * 2 < self.limit
+
+    @property
+    def headroom(self) -> int:
+        """Bytes that a link may have under way now."""
+        return max(LINK_WINDOW_MIN, min(LINK_WINDOW, self.limit - self.unread))

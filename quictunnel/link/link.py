@@ -1,0 +1,382 @@
+"""A link: one QUIC connection, driven by the event loop, and its streams.
+
+It joins an engine (sans-IO), a carrier (what takes datagrams) and a `LinkProtocol` (the role's
+session). All work of one turn of the loop is joined: writes are sent together, a batch of
+datagrams is dispatched once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, Protocol
+
+from quictunnel.errors import LinkLost
+from quictunnel.link.liveness import ACCEPTOR_PATIENCE, PING_AFTER, Liveness, Step
+from quictunnel.link.stream import Stream
+from quictunnel.protocol.address import Address
+from quictunnel.protocol.codes import Code
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from cryptography import x509
+
+    from quictunnel.link.engine import Datagram, Engine, Path
+
+logger = logging.getLogger("quictunnel.link")
+
+
+class LinkProtocol:
+    """What a link tells the role above it; subclasses override what they care for."""
+
+    def link_made(self, link: Link) -> None:
+        """The handshake is complete; nothing is known yet of who the peer is, but by its TLS."""
+
+    def stream_accepted(self, stream: Stream) -> asyncio.Protocol:
+        """The peer has opened a stream: return its protocol."""
+        raise NotImplementedError
+
+    def link_lost(self, exc: Exception | None) -> None:
+        """The link is over, after all its streams; None if it was closed at this end.
+
+        Called exactly once, and only after `link_made`.
+        """
+
+    def link_silent(self) -> None:
+        """The peer has not been heard for a while."""
+
+    def link_back(self) -> None:
+        """The silent peer was heard again."""
+
+
+class Carrier(Protocol):
+    """What takes a link's datagrams to its peer."""
+
+    @property
+    def is_full(self) -> bool:
+        """No more can be taken now; `Link.carrier_ready` is called when that is over."""
+
+    def send(self, link: Link, datagrams: Sequence[Datagram]) -> None:
+        """Send datagrams, or drop them as networks do."""
+
+    def id_issued(self, link: Link, connection_id: bytes) -> None:
+        """Lead datagrams to this connection id to the link."""
+
+    def id_retired(self, link: Link, connection_id: bytes) -> None:
+        """Do so no longer."""
+
+    def handshake_done(self, link: Link) -> bool:
+        """Return whether the link may be; if not, the carrier closes it."""
+
+    def closed(self, link: Link) -> None:
+        """The link is over; `Link.lost` says why."""
+
+    def proven(self, link: Link) -> None:
+        """The link's peer has proven who it is."""
+
+    def terminated(self, link: Link) -> None:
+        """Nothing more will come of the link."""
+
+
+class Link:
+    """One QUIC connection between an origin and a remote.
+
+    Made by `Endpoint`; the roles meet it in `LinkProtocol.link_made`.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        carrier: Carrier,
+        protocol: LinkProtocol,
+        *,
+        local: Address,
+        dialled: bool,
+        loop: asyncio.AbstractEventLoop,
+    ) -> None:
+        self.local = local
+        """Our address on the link, as far as the socket knows it."""
+        self.lost: LinkLost | None = None
+        """Why the link has ended, once it has."""
+        self.is_made = False
+        """Whether the handshake is complete."""
+        self._engine = engine
+        self._carrier = carrier
+        self._protocol = protocol
+        self._loop = loop
+        self._streams: dict[int, Stream] = {}
+        self._paused_writers: set[Stream] = set()
+        self._read_again: dict[int, None] = {}
+        patience = 0.0 if dialled else ACCEPTOR_PATIENCE
+        self._liveness = Liveness(loop.time(), ping_after=PING_AFTER + patience)
+        self._send_handle: asyncio.Handle | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._closed_here = False
+        self._over = asyncio.Event()
+
+    def __repr__(self) -> str:
+        return f"<Link to {self.peer}>"
+
+    # Facts
+
+    @property
+    def peer(self) -> Address:
+        """Where the peer is now."""
+        path = self._engine.path
+        return self.local if path is None else Address.of((path.host, path.port))
+
+    @property
+    def exporter(self) -> bytes:
+        """The TLS exporter, 32 bytes, the same at both ends of this very connection."""
+        return self._engine.exporter
+
+    @property
+    def peer_certificate(self) -> x509.Certificate | None:
+        """The certificate that the accepting end showed."""
+        return self._engine.peer_certificate
+
+    @property
+    def peer_chain(self) -> tuple[x509.Certificate, ...]:
+        """What it sent along with it."""
+        return self._engine.peer_chain
+
+    @property
+    def rtt(self) -> float | None:
+        """The smoothed round-trip time in seconds, once there is one."""
+        return self._engine.rtt
+
+    @property
+    def is_silent(self) -> bool:
+        """The peer has not answered for a while; streams wait."""
+        return self._liveness.silent_since is not None
+
+    @property
+    def silent_since(self) -> float | None:
+        """When a silent peer was last heard, on the loop's clock."""
+        return self._liveness.silent_since
+
+    @property
+    def is_closed(self) -> bool:
+        """No more streams: it was closed, or lost."""
+        return self.lost is not None
+
+    @property
+    def stream_count(self) -> int:
+        """How many streams are open, the control stream among them."""
+        return len(self._streams)
+
+    # What a role may do
+
+    def open_stream(self, protocol: asyncio.BaseProtocol) -> Stream:
+        """Open a stream for `protocol`, whose `connection_made` is called at once.
+
+        Beyond what the peer allows, the stream waits by itself: its bytes are held back.
+
+        :raises LinkLost: the link is over.
+        """
+        if self.lost is not None:
+            raise self.lost
+        stream = Stream(self, self._engine.open_stream())
+        self._streams[stream._id] = stream
+        stream.set_protocol(protocol)
+        protocol.connection_made(stream)
+        return stream
+
+    def allow_streams(self, count: int) -> None:
+        """Let the peer have `count` streams open at once."""
+        self._engine.allow_streams(count)
+        self._send_soon()
+
+    def trust(self) -> None:
+        """Grant the peer the normal windows: it has proven who it is."""
+        self._engine.trust()
+        self._carrier.proven(self)
+        self._send_soon()
+
+    def close(self, code: int = Code.NO_ERROR, reason: str = "") -> None:
+        """End the link; every stream of it is lost, here and at the peer."""
+        if self.lost is None:
+            self._closed_here = True
+            self._engine.close_with(code, reason)
+            self._send_soon()
+
+    async def wait_closed(self) -> None:
+        """Wait until the link is over and its protocol has been told."""
+        await self._over.wait()
+
+    # What the carrier tells
+
+    def datagram_received(self, data: bytes, path: Path, now: float) -> None:
+        """Take a datagram; `batch_received` follows when all that waited were taken."""
+        self._engine.receive(data, path, now)
+
+    def batch_received(self) -> None:
+        """See what the datagrams have brought, and answer them."""
+        self._process()
+
+    def carrier_ready(self) -> None:
+        """Send what the carrier could not take before."""
+        self._send_soon()
+
+    def start(self) -> None:
+        """Send what the engine has to say first."""
+        self._process()
+
+    # One turn
+
+    def _process(self) -> None:
+        """Tell of what has happened, send what is to be sent, set the timer."""
+        self._engine.dispatch(self)
+        self._watch()
+        self._transmit()
+
+    def _transmit(self) -> None:
+        if self._send_handle is not None:
+            self._send_handle.cancel()
+            self._send_handle = None
+        if not self._carrier.is_full:
+            now = self._loop.time()
+            datagrams = self._engine.transmit(now)
+            if datagrams:
+                self._carrier.send(self, datagrams)
+                if self._engine.unacknowledged:
+                    self._liveness.sent(now)
+                for stream in tuple(self._paused_writers):
+                    stream._sent()
+        self._engine.dispatch(self)
+        self._set_timer()
+
+    def _send_soon(self) -> None:
+        """Send at the end of this turn of the loop, with all else that it brings."""
+        if self._send_handle is None:
+            self._send_handle = self._loop.call_soon(self._send_now)
+
+    def _send_now(self) -> None:
+        self._send_handle = None
+        for stream_id in tuple(self._read_again):
+            del self._read_again[stream_id]
+            self.on_stream_readable(stream_id)
+        self._process()
+
+    def _read_soon(self, stream_id: int) -> None:
+        self._read_again[stream_id] = None
+        self._send_soon()
+
+    def _set_timer(self) -> None:
+        """Keep an earlier timer: it will look again when it fires."""
+        if self._engine.is_terminated:
+            self._terminate()
+            return
+        at = self._engine.deadline()
+        if self.is_made and self.lost is None:
+            live = self._liveness.deadline(self._engine.pto)
+            at = live if at is None else min(at, live)
+        if at is None or (self._timer is not None and self._timer.when() <= at):
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._loop.call_at(at, self._on_timer)
+
+    def _on_timer(self) -> None:
+        self._timer = None
+        now = self._loop.time()
+        due = self._engine.deadline()
+        if due is not None and now >= due:
+            self._engine.expire(now)
+        self._process()
+
+    def _watch(self) -> None:
+        """Notice silence, and its end."""
+        if not self.is_made or self.lost is not None:
+            return
+        heard_at = self._engine.heard_at
+        step = Step.NOTHING
+        if heard_at is not None and heard_at > self._liveness.heard_at:
+            step = self._liveness.heard(heard_at)
+        if step is Step.NOTHING:
+            step = self._liveness.check(self._loop.time(), self._engine.pto)
+        if step is Step.PING:
+            self._engine.ping()
+        elif step is Step.SILENT:
+            self._protocol.link_silent()
+        elif step is Step.BACK:
+            self._protocol.link_back()
+
+    def _forget(self, stream_id: int, stream: Stream) -> None:
+        self._streams.pop(stream_id, None)
+        self._paused_writers.discard(stream)
+        self._read_again.pop(stream_id, None)
+
+    def _terminate(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._send_handle is not None:
+            self._send_handle.cancel()
+            self._send_handle = None
+        self._carrier.terminated(self)
+
+    # What the engine tells
+
+    def on_handshake(self) -> None:
+        """See `Observer`."""
+        if self._carrier.handshake_done(self) and self.lost is None:
+            self.is_made = True
+            self._liveness.heard(self._loop.time())
+            self._protocol.link_made(self)
+
+    def on_stream_opened(self, stream_id: int) -> None:
+        """See `Observer`."""
+        if self.lost is not None or not self.is_made:
+            self._engine.reset(stream_id, Code.PROTOCOL_VIOLATION)
+            return
+        stream = self._streams[stream_id] = Stream(self, stream_id)
+        protocol = self._protocol.stream_accepted(stream)
+        stream.set_protocol(protocol)
+        protocol.connection_made(stream)
+
+    def on_stream_readable(self, stream_id: int) -> None:
+        """See `Observer`."""
+        stream = self._streams.get(stream_id)
+        if stream is not None:
+            stream._readable()
+
+    def on_stream_reset(self, stream_id: int, code: int) -> None:
+        """See `Observer`."""
+        stream = self._streams.get(stream_id)
+        if stream is not None:
+            stream._reset_by_peer(code)
+
+    def on_stream_ended(self, stream_id: int) -> None:
+        """See `Observer`."""
+        stream = self._streams.get(stream_id)
+        if stream is not None:
+            stream._ended()
+
+    def on_pong(self) -> None:
+        """See `Observer`: being heard is enough."""
+
+    def on_closed(self, code: int | None, reason: str, *, by_peer: bool) -> None:
+        """See `Observer`."""
+        self.lost = LinkLost(code, reason)
+        for stream in tuple(self._streams.values()):
+            stream._lose(self.lost)
+        self._carrier.closed(self)
+        if not self.is_made:
+            self._over.set()
+            return
+        told = None if self._closed_here and not by_peer else self.lost
+        self._loop.call_soon(self._tell_lost, told)
+
+    def _tell_lost(self, exc: Exception | None) -> None:
+        self._protocol.link_lost(exc)
+        self._over.set()
+
+    def on_id_issued(self, connection_id: bytes) -> None:
+        """See `Observer`."""
+        self._carrier.id_issued(self, connection_id)
+
+    def on_id_retired(self, connection_id: bytes) -> None:
+        """See `Observer`."""
+        self._carrier.id_retired(self, connection_id)

@@ -1,0 +1,74 @@
+"""Whether a link is silent: pings with a deadline, on top of whatever else is heard. No I/O.
+
+QUIC's own idle timeout is the hold, minutes long, so that streams outlive an outage. What *silent*
+means meanwhile is decided here.
+"""
+
+from __future__ import annotations
+
+import enum
+
+PING_AFTER = 5.0
+"""Seconds without a word from the peer after which it is asked for one. It also keeps the mappings
+of NATs alive, which forget UDP after 30 s at worst (RFC 4787, 4.3)."""
+
+ANSWER_WITHIN = 2.0
+"""Seconds an answer may take, and never less than three probe timeouts."""
+
+ACCEPTOR_PATIENCE = 1.0
+"""Seconds that the accepting end waits longer, so that mostly one end asks and not both."""
+
+
+class Step(enum.Enum):
+    """What the link is to do now."""
+
+    NOTHING = enum.auto()
+    PING = enum.auto()
+    SILENT = enum.auto()
+    BACK = enum.auto()
+
+
+class Liveness:
+    """One link's silence, watched.
+
+    :param now: seconds, any clock that does not go back.
+    :param ping_after: seconds of quiet after which to ping.
+    """
+
+    def __init__(self, now: float, *, ping_after: float = PING_AFTER) -> None:
+        self.ping_after = ping_after
+        self.heard_at = now
+        self.silent_since: float | None = None
+        """When the peer was last heard, once it counts as silent."""
+        self._asked_at: float | None = None
+
+    def sent(self, now: float) -> None:
+        """Something was sent that must be answered."""
+        if self._asked_at is None:
+            self._asked_at = now
+
+    def heard(self, now: float) -> Step:
+        """The peer was heard at `now`."""
+        self.heard_at = now
+        self._asked_at = None
+        if self.silent_since is None:
+            return Step.NOTHING
+        self.silent_since = None
+        return Step.BACK
+
+    def deadline(self, pto: float) -> float:
+        """Return when `check` is due, given the probe timeout in seconds."""
+        if self._asked_at is None or self.silent_since is not None:
+            since = self.heard_at if self._asked_at is None else self._asked_at
+            return since + self.ping_after
+        return self._asked_at + max(ANSWER_WITHIN, 3 * pto)
+
+    def check(self, now: float, pto: float) -> Step:
+        """Return what is due at `now`."""
+        if now < self.deadline(pto):
+            return Step.NOTHING
+        if self._asked_at is None or self.silent_since is not None:
+            self._asked_at = now
+            return Step.PING
+        self.silent_since = self.heard_at
+        return Step.SILENT

@@ -1,0 +1,215 @@
+"""A stream as an `asyncio.Transport`: what a relay joins to a client's TCP connection.
+
+It keeps the promises that asyncio's own transports keep (flow control in both directions, half
+closing, `connection_lost` exactly once), and holds no bytes itself: those unread and unsent stay in
+the engine, which lets the peer know. Nothing here knows QUIC.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+from quictunnel.errors import StreamReset
+from quictunnel.protocol.codes import Code
+
+if TYPE_CHECKING:
+    from quictunnel.link.link import Link
+
+READ_SIZE = 256 * 1024
+"""Bytes handed to a protocol at a time, as asyncio's TCP transports do: large enough that Python
+costs little, small enough that a pause takes effect soon."""
+
+HIGH_WATER = 256 * 1024
+"""Bytes written and not yet sent at which the protocol is asked to pause. What is in flight is not
+among them: it is bounded by the congestion window and by the peer's window."""
+
+LOW_WATER = HIGH_WATER // 4
+
+
+class Stream(asyncio.Transport):
+    """One bidirectional stream of a link.
+
+    Made by `Link.open_stream`, or for a `LinkProtocol` when the peer opened it.
+    """
+
+    def __init__(self, link: Link, stream_id: int) -> None:
+        super().__init__({"link": link, "stream_id": stream_id, "peername": link.peer})
+        self._link = link
+        self._id = stream_id
+        self._protocol: asyncio.Protocol | None = None
+        self._high, self._low = HIGH_WATER, LOW_WATER
+        self._reading = True
+        self._writing_paused = False
+        self._eof_written = False
+        self._eof_told = False
+        self._closing = False
+        self._lost = False  # connection_lost was called, or is on its way
+
+    def __repr__(self) -> str:
+        return f"<Stream {self._id}{' closing' if self._closing else ''}>"
+
+    @property
+    def is_silent(self) -> bool:
+        """The link has not heard its peer for a while: what is written waits."""
+        return self._link.is_silent
+
+    # Reading
+
+    def is_reading(self) -> bool:
+        """Whether data is handed to the protocol as it comes."""
+        return self._reading and not self._closing
+
+    def pause_reading(self) -> None:
+        """Hand over nothing more; the peer may send until its window is full."""
+        self._reading = False
+
+    def resume_reading(self) -> None:
+        """Hand over again what comes, and what has come."""
+        if not self._reading:
+            self._reading = True
+            self._link._read_soon(self._id)
+
+    def _readable(self) -> None:
+        """Hand over what there is, one piece; the link calls again while there is more."""
+        if not self._reading or self._closing or self._protocol is None:
+            return
+        data, ended = self._link._engine.read(self._id, READ_SIZE)
+        if data:
+            self._protocol.data_received(data)
+        if ended:
+            self._eof_received()
+        elif len(data) >= READ_SIZE:
+            self._link._read_soon(self._id)
+
+    def _eof_received(self) -> None:
+        if self._closing or self._eof_told or self._protocol is None:
+            return
+        self._eof_told = True
+        keep_open = self._protocol.eof_received()
+        if not keep_open:
+            self.close()
+
+    # Writing
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        """Queue `data`; past the high water the protocol is asked to pause.
+
+        :raises RuntimeError: after `write_eof`.
+        """
+        if self._eof_written:
+            raise RuntimeError("Cannot call write() after write_eof()")
+        if self._closing or not data:
+            return
+        engine = self._link._engine
+        engine.write(self._id, data)
+        self._link._send_soon()
+        if not self._writing_paused and engine.unsent(self._id) > self._high:
+            self._writing_paused = True
+            self._link._paused_writers.add(self)
+            if self._protocol is not None:
+                self._protocol.pause_writing()
+
+    def can_write_eof(self) -> bool:
+        """Streams can be half closed."""
+        return True
+
+    def write_eof(self) -> None:
+        """End our direction once all is sent; the other goes on."""
+        if not (self._eof_written or self._closing):
+            self._eof_written = True
+            self._link._engine.finish(self._id)
+            self._link._send_soon()
+
+    def get_write_buffer_size(self) -> int:
+        """Return how many bytes wait to be sent for the first time."""
+        return self._link._engine.unsent(self._id)
+
+    def get_write_buffer_limits(self) -> tuple[int, int]:
+        """Return the low and the high water in bytes."""
+        return self._low, self._high
+
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
+        """Set the waters in bytes, as asyncio's transports take them."""
+        if high is None:
+            high = HIGH_WATER if low is None else 4 * low
+        if low is None:
+            low = high // 4
+        if not high >= low >= 0:
+            raise ValueError(f"high ({high!r}) must be >= low ({low!r}) must be >= 0")
+        self._high, self._low = high, low
+
+    def _sent(self) -> None:
+        """Let a paused protocol write again once enough has gone out."""
+        if self._link._engine.unsent(self._id) <= self._low:
+            self._writing_paused = False
+            self._link._paused_writers.discard(self)
+            if self._protocol is not None and not self._closing:
+                self._protocol.resume_writing()
+
+    # Endings
+
+    def is_closing(self) -> bool:
+        """Whether it has ended or is about to."""
+        return self._closing
+
+    def close(self) -> None:
+        """Send what was written, then end; what still comes from the peer is not wanted.
+
+        A peer that has not ended its direction is told so with a reset of it.
+        """
+        if self._closing:
+            return
+        self.write_eof()
+        self._closing = True
+        self._link._paused_writers.discard(self)
+        self._link._engine.stop_reading(self._id, Code.NO_ERROR)
+        self._link._send_soon()
+
+    def abort(self) -> None:
+        """End both directions at once, for a reason of our own making."""
+        self.reset(Code.INTERNAL)
+
+    def reset(self, code: int) -> None:
+        """End both directions at once, and tell the peer why. Nothing more is sent or read."""
+        if not self._lost:
+            self._link._engine.reset(self._id, code)
+            self._link._send_soon()
+            self._lose(None)
+
+    # What the link tells
+
+    def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
+        """Hand what comes to `protocol` from now on."""
+        assert isinstance(protocol, asyncio.Protocol)
+        self._protocol = protocol
+
+    def get_protocol(self) -> asyncio.BaseProtocol:
+        """Return who is told of what comes."""
+        assert self._protocol is not None
+        return self._protocol
+
+    def _reset_by_peer(self, code: int) -> None:
+        self._link._engine.reset(self._id, code)
+        self._lose(StreamReset(code))
+
+    def _ended(self) -> None:
+        """All was sent and acknowledged, all was read."""
+        self._lose(None)
+
+    def _lose(self, exc: Exception | None) -> None:
+        if self._lost:
+            return
+        self._lost = True
+        self._closing = True
+        self._link._forget(self._id, self)
+        asyncio.get_running_loop().call_soon(self._connection_lost, exc)
+
+    def _connection_lost(self, exc: Exception | None) -> None:
+        protocol, self._protocol = self._protocol, None
+        if protocol is not None:
+            protocol.connection_lost(exc)
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:  # noqa: ANN401 - asyncio's own
+        """Return a fact: `link`, `stream_id`, or `peername` (the link's peer)."""
+        return super().get_extra_info(name, default)
