@@ -100,7 +100,7 @@ class Side(asyncio.Protocol):
 
     def hold_reading(self) -> None:
         """Stop reading: the other side cannot take more."""
-        if self.transport is not None and not self.ended:
+        if self.transport is not None:
             self.transport.pause_reading()
 
     def allow_reading(self) -> None:

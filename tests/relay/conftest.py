@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 from relay_doubles import Half, Tunnel
 
 from quictunnel.protocol.codes import Code
+
+
+@pytest.fixture(autouse=True)
+async def nothing_goes_wrong_unseen():
+    """What is raised in a callback fails the test too."""
+    errors = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: errors.append(context))
+    yield
+    assert errors == []
 
 
 @pytest.fixture

@@ -214,6 +214,12 @@ async def test_a_stream_reset_with_a_foreign_code_is_a_reset(tunnel):
     assert (end.code, end.reason) == (0xBEEF, "unknown code 0xbeef")
 
 
+async def test_a_stream_closed_behind_the_relays_back_is_a_reset(tunnel):
+    tunnel.near.lose(None)
+    assert await tunnel.client.sees_reset()
+    assert (await tunnel.remote.end()).ending is Ending.LINK_LOST
+
+
 async def test_a_transport_aborted_behind_the_relays_back_is_a_reset(tunnel, way):
     actor, seer = tunnel.ways(way)
     actor.transport.abort()

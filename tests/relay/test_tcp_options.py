@@ -10,7 +10,7 @@ import pytest
 from relay_doubles import PATIENCE, until
 
 from quictunnel.protocol.codes import Code
-from quictunnel.relay import reset_unless_ended, tcp
+from quictunnel.relay import Ending, reset_unless_ended, tcp
 
 RESET, FIN = (1, 0), (0, 0)
 
@@ -62,6 +62,22 @@ async def test_the_orderly_end_waits_for_the_last_byte_to_be_written(narrow_tunn
     rest = await seer.wire.receive_to_fin()
     assert received + len(rest) == sent
     await seer.end()
+
+
+async def test_what_the_kernel_holds_at_the_orderly_end_still_arrives(narrow_tunnel, way):
+    """The relay is over, the client has yet to read: the kernel delivers it all, and FIN."""
+    actor, seer = narrow_tunnel.ways(way)
+    sock = seer.transport.get_extra_info("socket")
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
+    seer.wire.fin()
+    assert await actor.wire.receive() == b""
+    await actor.wire.send(bytes(100_000))
+    actor.wire.fin()
+    await until(lambda: seer.relay.stream.received == 100_000)
+    assert seer.transport.get_write_buffer_size() == 0
+    assert tcp.unacknowledged(sock) > 50_000
+    assert (await seer.end()).ending is Ending.IN_ORDER
+    assert await seer.wire.receive_to_fin() == bytes(100_000)
 
 
 async def test_accepted_sockets_inherit_the_reset():
