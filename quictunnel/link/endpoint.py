@@ -147,8 +147,8 @@ class Listener:
     def _finish(self) -> None:
         for link in tuple(self._ids):
             link.close(Code.GOODBYE)
-            link._send_now()
-            link._terminate()
+            link.send_now()
+            link.terminate()
         self._carriage.close()
         self._closed.set()
 

@@ -101,12 +101,14 @@ class Link:
         """Why the link has ended, once it has."""
         self.is_made = False
         """Whether the handshake is complete."""
-        self._engine = engine
+        self.engine = engine
+        """For streams only: what roles may do stands below."""
         self._carrier = carrier
         self._protocol = protocol
         self._loop = loop
         self._streams: dict[int, Stream] = {}
-        self._paused_writers: set[Stream] = set()
+        self.paused_writers: set[Stream] = set()
+        """Those whose protocol waits for `resume_writing`."""
         self._read_again: dict[int, None] = {}
         patience = 0.0 if dialled else ACCEPTOR_PATIENCE
         self._liveness = Liveness(loop.time(), ping_after=PING_AFTER + patience)
@@ -123,28 +125,28 @@ class Link:
     @property
     def peer(self) -> Address:
         """Where the peer is now."""
-        path = self._engine.path
+        path = self.engine.path
         return self.local if path is None else Address.of((path.host, path.port))
 
     @property
     def exporter(self) -> bytes:
         """The TLS exporter, 32 bytes, the same at both ends of this very connection."""
-        return self._engine.exporter
+        return self.engine.exporter
 
     @property
     def peer_certificate(self) -> x509.Certificate | None:
         """The certificate that the accepting end showed."""
-        return self._engine.peer_certificate
+        return self.engine.peer_certificate
 
     @property
     def peer_chain(self) -> tuple[x509.Certificate, ...]:
         """What it sent along with it."""
-        return self._engine.peer_chain
+        return self.engine.peer_chain
 
     @property
     def rtt(self) -> float | None:
         """The smoothed round-trip time in seconds, once there is one."""
-        return self._engine.rtt
+        return self.engine.rtt
 
     @property
     def is_silent(self) -> bool:
@@ -177,29 +179,29 @@ class Link:
         """
         if self.lost is not None:
             raise self.lost
-        stream = Stream(self, self._engine.open_stream())
-        self._streams[stream._id] = stream
+        stream = Stream(self, self.engine.open_stream())
+        self._streams[stream.id] = stream
         stream.set_protocol(protocol)
         protocol.connection_made(stream)
         return stream
 
     def allow_streams(self, count: int) -> None:
         """Let the peer have `count` streams open at once."""
-        self._engine.allow_streams(count)
-        self._send_soon()
+        self.engine.allow_streams(count)
+        self.send_soon()
 
     def trust(self) -> None:
         """Grant the peer the normal windows: it has proven who it is."""
-        self._engine.trust()
+        self.engine.trust()
         self._carrier.proven(self)
-        self._send_soon()
+        self.send_soon()
 
     def close(self, code: int = Code.NO_ERROR, reason: str = "") -> None:
         """End the link; every stream of it is lost, here and at the peer."""
         if self.lost is None:
             self._closed_here = True
-            self._engine.close_with(code, reason)
-            self._send_soon()
+            self.engine.close_with(code, reason)
+            self.send_soon()
 
     async def wait_closed(self) -> None:
         """Wait until the link is over and its protocol has been told."""
@@ -209,7 +211,7 @@ class Link:
 
     def datagram_received(self, data: bytes, path: Path, now: float) -> None:
         """Take a datagram; `batch_received` follows when all that waited were taken."""
-        self._engine.receive(data, path, now)
+        self.engine.receive(data, path, now)
 
     def batch_received(self) -> None:
         """See what the datagrams have brought, and answer them."""
@@ -217,7 +219,7 @@ class Link:
 
     def carrier_ready(self) -> None:
         """Send what the carrier could not take before."""
-        self._send_soon()
+        self.send_soon()
 
     def start(self) -> None:
         """Send what the engine has to say first."""
@@ -227,50 +229,52 @@ class Link:
 
     def _process(self) -> None:
         """Tell of what has happened, send what is to be sent, set the timer."""
-        self._engine.dispatch(self)
+        self.engine.dispatch(self)
         self._watch()
         self._transmit()
 
     def _transmit(self) -> None:
-        if self._send_handle is not None:
-            self._send_handle.cancel()
+        if self._send_handle is not None and not self._read_again:
+            self._send_handle.cancel()  # it would find nothing left to do
             self._send_handle = None
         if not self._carrier.is_full:
             now = self._loop.time()
-            datagrams = self._engine.transmit(now)
+            datagrams = self.engine.transmit(now)
             if datagrams:
                 self._carrier.send(self, datagrams)
-                if self._engine.unacknowledged:
+                if self.engine.unacknowledged:
                     self._liveness.sent(now)
-                for stream in tuple(self._paused_writers):
-                    stream._sent()
-        self._engine.dispatch(self)
+                for stream in tuple(self.paused_writers):
+                    stream.on_sent()
+        self.engine.dispatch(self)
         self._set_timer()
 
-    def _send_soon(self) -> None:
+    def send_soon(self) -> None:
         """Send at the end of this turn of the loop, with all else that it brings."""
         if self._send_handle is None:
-            self._send_handle = self._loop.call_soon(self._send_now)
+            self._send_handle = self._loop.call_soon(self.send_now)
 
-    def _send_now(self) -> None:
+    def send_now(self) -> None:
+        """Do now what `send_soon` has put off."""
         self._send_handle = None
         for stream_id in tuple(self._read_again):
             del self._read_again[stream_id]
             self.on_stream_readable(stream_id)
         self._process()
 
-    def _read_soon(self, stream_id: int) -> None:
+    def read_soon(self, stream_id: int) -> None:
+        """Hand a stream what waits for it, in the next turn of the loop."""
         self._read_again[stream_id] = None
-        self._send_soon()
+        self.send_soon()
 
     def _set_timer(self) -> None:
         """Keep an earlier timer: it will look again when it fires."""
-        if self._engine.is_terminated:
-            self._terminate()
+        if self.engine.is_terminated:
+            self.terminate()
             return
-        at = self._engine.deadline()
+        at = self.engine.deadline()
         if self.is_made and self.lost is None:
-            live = self._liveness.deadline(self._engine.pto)
+            live = self._liveness.deadline(self.engine.pto)
             at = live if at is None else min(at, live)
         if at is None or (self._timer is not None and self._timer.when() <= at):
             return
@@ -281,34 +285,36 @@ class Link:
     def _on_timer(self) -> None:
         self._timer = None
         now = self._loop.time()
-        due = self._engine.deadline()
+        due = self.engine.deadline()
         if due is not None and now >= due:
-            self._engine.expire(now)
+            self.engine.expire(now)
         self._process()
 
     def _watch(self) -> None:
         """Notice silence, and its end."""
         if not self.is_made or self.lost is not None:
             return
-        heard_at = self._engine.heard_at
+        heard_at = self.engine.heard_at
         step = Step.NOTHING
         if heard_at is not None and heard_at > self._liveness.heard_at:
             step = self._liveness.heard(heard_at)
         if step is Step.NOTHING:
-            step = self._liveness.check(self._loop.time(), self._engine.pto)
+            step = self._liveness.check(self._loop.time(), self.engine.pto)
         if step is Step.PING:
-            self._engine.ping()
+            self.engine.ping()
         elif step is Step.SILENT:
             self._protocol.link_silent()
         elif step is Step.BACK:
             self._protocol.link_back()
 
-    def _forget(self, stream_id: int, stream: Stream) -> None:
-        self._streams.pop(stream_id, None)
-        self._paused_writers.discard(stream)
-        self._read_again.pop(stream_id, None)
+    def forget(self, stream: Stream) -> None:
+        """Know a stream no more that has ended."""
+        self._streams.pop(stream.id, None)
+        self.paused_writers.discard(stream)
+        self._read_again.pop(stream.id, None)
 
-    def _terminate(self) -> None:
+    def terminate(self) -> None:
+        """Let go of timers and carrier: nothing more will come."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -329,7 +335,7 @@ class Link:
     def on_stream_opened(self, stream_id: int) -> None:
         """See `Observer`."""
         if self.lost is not None or not self.is_made:
-            self._engine.reset(stream_id, Code.PROTOCOL_VIOLATION)
+            self.engine.reset(stream_id, Code.PROTOCOL_VIOLATION)
             return
         stream = self._streams[stream_id] = Stream(self, stream_id)
         protocol = self._protocol.stream_accepted(stream)
@@ -340,19 +346,19 @@ class Link:
         """See `Observer`."""
         stream = self._streams.get(stream_id)
         if stream is not None:
-            stream._readable()
+            stream.on_readable()
 
     def on_stream_reset(self, stream_id: int, code: int) -> None:
         """See `Observer`."""
         stream = self._streams.get(stream_id)
         if stream is not None:
-            stream._reset_by_peer(code)
+            stream.on_reset(code)
 
     def on_stream_ended(self, stream_id: int) -> None:
         """See `Observer`."""
         stream = self._streams.get(stream_id)
         if stream is not None:
-            stream._ended()
+            stream.on_ended()
 
     def on_pong(self) -> None:
         """See `Observer`: being heard is enough."""
@@ -361,7 +367,7 @@ class Link:
         """See `Observer`."""
         self.lost = LinkLost(code, reason)
         for stream in tuple(self._streams.values()):
-            stream._lose(self.lost)
+            stream.on_lost(self.lost)
         self._carrier.closed(self)
         if not self.is_made:
             self._over.set()

@@ -36,7 +36,8 @@ class Stream(asyncio.Transport):
     def __init__(self, link: Link, stream_id: int) -> None:
         super().__init__({"link": link, "stream_id": stream_id, "peername": link.peer})
         self._link = link
-        self._id = stream_id
+        self.id = stream_id
+        """The stream's number on its link."""
         self._protocol: asyncio.Protocol | None = None
         self._high, self._low = HIGH_WATER, LOW_WATER
         self._reading = True
@@ -47,7 +48,7 @@ class Stream(asyncio.Transport):
         self._lost = False  # connection_lost was called, or is on its way
 
     def __repr__(self) -> str:
-        return f"<Stream {self._id}{' closing' if self._closing else ''}>"
+        return f"<Stream {self.id}{' closing' if self._closing else ''}>"
 
     @property
     def is_silent(self) -> bool:
@@ -68,19 +69,19 @@ class Stream(asyncio.Transport):
         """Hand over again what comes, and what has come."""
         if not self._reading:
             self._reading = True
-            self._link._read_soon(self._id)
+            self._link.read_soon(self.id)
 
-    def _readable(self) -> None:
+    def on_readable(self) -> None:
         """Hand over what there is, one piece; the link calls again while there is more."""
         if not self._reading or self._closing or self._protocol is None:
             return
-        data, ended = self._link._engine.read(self._id, READ_SIZE)
+        data, ended = self._link.engine.read(self.id, READ_SIZE)
         if data:
             self._protocol.data_received(data)
         if ended:
             self._eof_received()
         elif len(data) >= READ_SIZE:
-            self._link._read_soon(self._id)
+            self._link.read_soon(self.id)
 
     def _eof_received(self) -> None:
         if self._closing or self._eof_told or self._protocol is None:
@@ -101,12 +102,12 @@ class Stream(asyncio.Transport):
             raise RuntimeError("Cannot call write() after write_eof()")
         if self._closing or not data:
             return
-        engine = self._link._engine
-        engine.write(self._id, data)
-        self._link._send_soon()
-        if not self._writing_paused and engine.unsent(self._id) > self._high:
+        engine = self._link.engine
+        engine.write(self.id, data)
+        self._link.send_soon()
+        if not self._writing_paused and engine.unsent(self.id) > self._high:
             self._writing_paused = True
-            self._link._paused_writers.add(self)
+            self._link.paused_writers.add(self)
             if self._protocol is not None:
                 self._protocol.pause_writing()
 
@@ -118,12 +119,12 @@ class Stream(asyncio.Transport):
         """End our direction once all is sent; the other goes on."""
         if not (self._eof_written or self._closing):
             self._eof_written = True
-            self._link._engine.finish(self._id)
-            self._link._send_soon()
+            self._link.engine.finish(self.id)
+            self._link.send_soon()
 
     def get_write_buffer_size(self) -> int:
         """Return how many bytes wait to be sent for the first time."""
-        return self._link._engine.unsent(self._id)
+        return self._link.engine.unsent(self.id)
 
     def get_write_buffer_limits(self) -> tuple[int, int]:
         """Return the low and the high water in bytes."""
@@ -139,11 +140,11 @@ class Stream(asyncio.Transport):
             raise ValueError(f"high ({high!r}) must be >= low ({low!r}) must be >= 0")
         self._high, self._low = high, low
 
-    def _sent(self) -> None:
+    def on_sent(self) -> None:
         """Let a paused protocol write again once enough has gone out."""
-        if self._link._engine.unsent(self._id) <= self._low:
+        if self._link.engine.unsent(self.id) <= self._low:
             self._writing_paused = False
-            self._link._paused_writers.discard(self)
+            self._link.paused_writers.discard(self)
             if self._protocol is not None and not self._closing:
                 self._protocol.resume_writing()
 
@@ -162,9 +163,9 @@ class Stream(asyncio.Transport):
             return
         self.write_eof()
         self._closing = True
-        self._link._paused_writers.discard(self)
-        self._link._engine.stop_reading(self._id, Code.NO_ERROR)
-        self._link._send_soon()
+        self._link.paused_writers.discard(self)
+        self._link.engine.stop_reading(self.id, Code.NO_ERROR)
+        self._link.send_soon()
 
     def abort(self) -> None:
         """End both directions at once, for a reason of our own making."""
@@ -173,8 +174,8 @@ class Stream(asyncio.Transport):
     def reset(self, code: int) -> None:
         """End both directions at once, and tell the peer why. Nothing more is sent or read."""
         if not self._lost:
-            self._link._engine.reset(self._id, code)
-            self._link._send_soon()
+            self._link.engine.reset(self.id, code)
+            self._link.send_soon()
             self._lose(None)
 
     # What the link tells
@@ -189,20 +190,25 @@ class Stream(asyncio.Transport):
         assert self._protocol is not None
         return self._protocol
 
-    def _reset_by_peer(self, code: int) -> None:
-        self._link._engine.reset(self._id, code)
+    def on_reset(self, code: int) -> None:
+        """The peer has ended it, or will take no more."""
+        self._link.engine.reset(self.id, code)
         self._lose(StreamReset(code))
 
-    def _ended(self) -> None:
+    def on_ended(self) -> None:
         """All was sent and acknowledged, all was read."""
         self._lose(None)
+
+    def on_lost(self, exc: Exception) -> None:
+        """The link is over."""
+        self._lose(exc)
 
     def _lose(self, exc: Exception | None) -> None:
         if self._lost:
             return
         self._lost = True
         self._closing = True
-        self._link._forget(self._id, self)
+        self._link.forget(self)
         asyncio.get_running_loop().call_soon(self._connection_lost, exc)
 
     def _connection_lost(self, exc: Exception | None) -> None:
