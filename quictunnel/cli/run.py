@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from typing import Protocol
 
 from quictunnel.observe.logs import fact
@@ -14,6 +14,9 @@ from quictunnel.observe.logs import fact
 _log = logging.getLogger("quictunnel.cli")
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+ENDING_LIMIT = 3.0
+"""Seconds that a role has to end after the second signal: some round trips for its last words."""
 
 
 class Role(Protocol):
@@ -38,40 +41,58 @@ async def run(role: Role, started: Callable[[], None] = lambda: None) -> None:
     :param started: called once the role is ready.
     :raises QuictunnelError: what the role itself ended with.
     """
-    starting = asyncio.ensure_future(role.start())
-    shutdown = _Shutdown(role, starting)
+    shutdown = _Shutdown(role)
     with _handled(shutdown.on_signal):
         try:
-            await starting
-            started()
-            await role.wait_closed()
-        except asyncio.CancelledError:
-            # A signal before all was ready; anything else that cancels us is not ours to hide.
-            if not shutdown.signals or not starting.cancelled():
-                raise
+            if await shutdown.allows(role.start()):
+                shutdown.is_ready = True
+                started()
+                await shutdown.allows(role.wait_closed())
         finally:
             # Nothing is left where the role has ended in order; after an error, all goes.
             role.abort()
 
 
 class _Shutdown:
-    """What signals do to a role: break off its start, drain it, abort it."""
+    """What signals do to a role: break off its start, drain it, abort it, leave it behind."""
 
-    def __init__(self, role: Role, starting: asyncio.Future[None]) -> None:
-        self.signals = 0
+    def __init__(self, role: Role) -> None:
+        self.is_ready = False
         self._role = role
-        self._starting = starting
+        self._signals = 0
+        self._loop = asyncio.get_running_loop()
+        self._over: asyncio.Future[None] = self._loop.create_future()
+
+    async def allows(self, step: Coroutine[None, None, None]) -> bool:
+        """Await a step; return whether it came to its own end, or signals have cut it short."""
+        task = asyncio.ensure_future(step)
+        try:
+            await asyncio.wait({task, self._over}, return_when=asyncio.FIRST_COMPLETED)
+            if task.done():
+                task.result()
+                return True
+            return False
+        finally:
+            if not task.done():
+                task.cancel()
+                await asyncio.wait({task})
 
     def on_signal(self, number: signal.Signals) -> None:
-        self.signals += 1
-        if not self._starting.done():
-            self._starting.cancel()
-        elif self.signals == 1:
+        """Go one step further with each signal."""
+        self._signals += 1
+        if not self.is_ready or self._signals > 2:
+            self._end()
+        elif self._signals == 1:
             fact(_log, logging.INFO, "signal", name=number.name, again="ends at once")
             self._role.drain()
         else:
             fact(_log, logging.INFO, "signal, ending at once", name=number.name)
             self._role.abort()
+            self._loop.call_later(ENDING_LIMIT, self._end)
+
+    def _end(self) -> None:
+        if not self._over.done():
+            self._over.set_result(None)
 
 
 @contextlib.contextmanager

@@ -15,13 +15,14 @@ from quictunnel.errors import LinkFailed, SettingsError
 class FakeRole:
     """A role that ends when it is aborted, or drained with nobody there."""
 
-    def __init__(self, *, has_clients=False, start_error=None, start_forever=False):
+    def __init__(self, *, has_clients=False, start_error=None, start_forever=False, is_stuck=False):
         self.calls = []
         self.begun = asyncio.Event()
         self.drained = asyncio.Event()
         self._has_clients = has_clients
         self._start_error = start_error
         self._start_forever = start_forever
+        self._is_stuck = is_stuck
         self._ended = asyncio.Event()
 
     async def start(self):
@@ -43,7 +44,8 @@ class FakeRole:
 
     def abort(self):
         self.calls.append("abort")
-        self._ended.set()
+        if not self._is_stuck:
+            self._ended.set()
 
 
 def send(number):
@@ -66,6 +68,16 @@ async def test_the_second_signal_ends_at_once(number):
     running = asyncio.ensure_future(run(role, lambda: send(number)))
     await role.drained.wait()
     assert not running.done()
+    send(number)
+    await running
+    assert role.calls[:3] == ["start", "drain", "abort"]
+
+
+async def test_a_role_that_does_not_end_is_left_behind(number, monkeypatch):
+    monkeypatch.setattr("quictunnel.cli.run.ENDING_LIMIT", 0)
+    role = FakeRole(has_clients=True, is_stuck=True)
+    running = asyncio.ensure_future(run(role, lambda: send(number)))
+    await role.drained.wait()
     send(number)
     await running
     assert role.calls[:3] == ["start", "drain", "abort"]
