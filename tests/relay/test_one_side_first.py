@@ -66,7 +66,7 @@ async def test_what_was_read_before_the_hand_over_arrives_first(half, pair):
 
 
 async def test_fin_before_tcp_stands_is_kept(half, pair):
-    near, far, recorder = pair
+    near, _, recorder = pair
     near.attach(half.relay.stream)
     half.relay.stream.data_received(b"all there is")
     half.relay.stream.eof_received()
@@ -74,7 +74,6 @@ async def test_fin_before_tcp_stands_is_kept(half, pair):
     assert await half.wire.receive_to_fin() == b"all there is"
     await half.wire.send(b"answer")
     await until(lambda: recorder.data == b"answer")
-    del far
 
 
 async def test_tcp_is_not_read_before_the_stream_stands(half, pair):
