@@ -19,9 +19,10 @@ from quictunnel.origin.backoff import Backoff
 from quictunnel.origin.connect import connect, tls_for
 from quictunnel.origin.dial import Dialler
 from quictunnel.origin.session import FOR_GOOD, Offer, OriginSession
-from quictunnel.protocol.codes import Code, describe
+from quictunnel.protocol.codes import Code
 from quictunnel.protocol.messages import Service, Welcome
 from quictunnel.session.descriptors import make_room
+from quictunnel.session.session import why_ended
 
 DEFAULT_SERVICE = "default"
 """The service whose origin server the settings name; they name one, the code knows many."""
@@ -118,7 +119,7 @@ class Origin:
                 logging.WARNING,
                 "link lost",
                 remote=self._settings.remote,
-                reason=error or "closed by us",
+                reason=why_ended(error),
             )
             if asyncio.get_running_loop().time() - began >= STOOD:
                 backoff.reset()
@@ -263,4 +264,4 @@ def _sentence(error: LinkLost) -> str:
             "another origin with the same token and name has taken this one's place; "
             "give each its own name to run both"
         )
-    return error.reason or describe(error.code)
+    return why_ended(error)

@@ -19,7 +19,7 @@ from quictunnel.link import Link, Stream
 from quictunnel.observe.logs import fact
 from quictunnel.origin.dial import DialError, Dialler
 from quictunnel.origin.incoming import Incoming
-from quictunnel.protocol.codes import VERSION, Code, describe
+from quictunnel.protocol.codes import VERSION, Code
 from quictunnel.protocol.messages import (
     Hello,
     Message,
@@ -34,7 +34,7 @@ from quictunnel.protocol.proxy_v1 import encode_v1
 from quictunnel.relay import Relay
 from quictunnel.session.clients import Client, log_client_in
 from quictunnel.session.control import ControlStream
-from quictunnel.session.session import Session, State
+from quictunnel.session.session import Session, State, why_ended
 
 WELCOME_TIMEOUT = 10.0
 """Seconds from our hello to the remote's answer, which it delays by one when a proof has failed."""
@@ -308,7 +308,7 @@ class OriginSession(Session):
 
     def _over(self, exc: Exception | None) -> None:
         if isinstance(exc, LinkLost) and exc.code in FOR_GOOD:
-            self._give_up(Refused(exc.code, exc.reason or describe(exc.code)))
+            self._give_up(Refused(exc.code, why_ended(exc)))
         else:
-            self._give_up(LinkFailed(str(exc) if exc else "closed before the remote's answer"))
+            self._give_up(LinkFailed(why_ended(exc)))
         self.ended.set_result(exc)

@@ -32,13 +32,16 @@ class Outside:
     def __init__(self, listen: HostPort, arrival: Callable[[], asyncio.Protocol]) -> None:
         self._listen = listen
         self._arrival = arrival
+        self._address: Address | None = None
         self._sockets: list[socket.socket] = []
         self._servers: list[asyncio.Server] = []
 
     @property
     def address(self) -> Address:
-        """The address really bound, the first if there are more."""
-        return Address.of(self._sockets[0].getsockname())
+        """The address really bound, the first if there are more; from `bind` on."""
+        if self._address is None:
+            raise RuntimeError("the outside address is not bound")
+        return self._address
 
     async def bind(self) -> None:
         """Bind the sockets; from then on the kernel takes clients, who wait for `serve`.
@@ -50,7 +53,8 @@ class Outside:
             for family, host in await _hosts(self._listen):
                 self._sockets.append(_bind(family, host, port))
                 # Where the system chose the port, all the host's addresses share it.
-                port = self._sockets[0].getsockname()[1]
+                self._address = Address.of(self._sockets[0].getsockname())
+                port = self._address.port
         except OSError as exc:
             self.close()
             raise listen_error("tcp", self._listen, exc) from exc

@@ -33,7 +33,7 @@ from quictunnel.remote.failures import FAILURE_DELAY, Failures
 from quictunnel.remote.registry import Identity, Registry
 from quictunnel.session.clients import Client
 from quictunnel.session.control import ControlStream
-from quictunnel.session.session import FAREWELL, Session, State
+from quictunnel.session.session import FAREWELL, Session, State, why_ended
 
 HELLO_TIMEOUT = 5.0
 """Seconds from the handshake to a whole hello, which needs half a round trip."""
@@ -308,7 +308,7 @@ class RemoteSession(Session):
                 logging.INFO,
                 "origin out",
                 duration=self._loop.time() - self._came_in,
-                ending=str(exc) if exc is not None else "closed by us",
+                ending=why_ended(exc),
                 **self._who(),
             )
         self._tell_end(self)

@@ -20,10 +20,10 @@ from abc import abstractmethod
 from collections.abc import Callable
 from typing import Literal
 
-from quictunnel.errors import ProtocolError
+from quictunnel.errors import LinkLost, ProtocolError
 from quictunnel.link import Link, LinkProtocol
 from quictunnel.observe.logs import fact
-from quictunnel.protocol.codes import Code
+from quictunnel.protocol.codes import Code, describe
 from quictunnel.protocol.messages import Goodbye, Message
 from quictunnel.session.clients import Clients
 from quictunnel.session.control import ControlStream
@@ -33,6 +33,13 @@ FAREWELL = 2.0
 
 MAX_PEER_GRACE = 3600.0
 """Seconds that a peer may keep a link after its goodbye, whatever it asks for."""
+
+
+def why_ended(exc: Exception | None) -> str:
+    """Return words for what ended a link, as `link_lost` told it."""
+    if isinstance(exc, LinkLost):
+        return exc.reason or describe(exc.code)
+    return "closed by us" if exc is None else str(exc)
 
 
 class State(enum.Enum):

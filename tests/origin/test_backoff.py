@@ -1,0 +1,37 @@
+"""Delays double from 200 ms to 20 s, with jitter, and begin again."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from quictunnel.origin.backoff import JITTER, Backoff
+
+
+class Middle(random.Random):
+    def uniform(self, a, b):
+        return (a + b) / 2
+
+
+def test_delays_double_up_to_the_longest():
+    backoff = Backoff(Middle())
+    delays = [backoff.next() for _ in range(9)]
+    assert delays == pytest.approx([0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 12.8, 20, 20])
+
+
+def test_a_reset_begins_anew():
+    backoff = Backoff(Middle())
+    for _ in range(5):
+        backoff.next()
+    backoff.reset()
+    assert backoff.next() == pytest.approx(0.2)
+
+
+def test_jitter_keeps_origins_out_of_step():
+    backoff = Backoff(random.Random(7))
+    for _ in range(20):
+        backoff.next()
+    delays = {backoff.next() for _ in range(50)}
+    assert len(delays) == 50
+    assert 20 * (1 - JITTER) <= min(delays) <= max(delays) <= 20 * (1 + JITTER)

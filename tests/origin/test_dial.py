@@ -1,0 +1,166 @@
+"""The way to the origin server, on real sockets."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+
+import pytest
+from virtual_time import virtual_time
+
+from quictunnel.config.addresses import HostPort, UnixPath
+from quictunnel.origin import dial as module
+from quictunnel.origin.dial import Dialler, DialError
+from quictunnel.protocol.codes import Code
+
+
+class Connection(asyncio.Protocol):
+    def __init__(self) -> None:
+        self.got = asyncio.get_running_loop().create_future()
+        self.transport: asyncio.Transport | None = None
+
+    def connection_made(self, transport):
+        self.transport = transport
+
+    def data_received(self, data):
+        self.got.set_result(data)
+        self.transport.close()
+
+
+async def greet(reader, writer):
+    writer.write(b"hello")
+    await writer.drain()
+    writer.close()
+    await writer.wait_closed()
+
+
+async def hear(target) -> bytes:
+    connection = Connection()
+    await Dialler(target).dial(lambda: connection)
+    return await connection.got
+
+
+async def test_a_tcp_server():
+    async with await asyncio.start_server(greet, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        assert await hear(HostPort("127.0.0.1", port)) == b"hello"
+
+
+async def test_a_server_on_one_of_a_names_addresses():
+    async with await asyncio.start_server(greet, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        assert await hear(HostPort("localhost", port)) == b"hello"
+
+
+async def test_a_name_is_not_asked_for_again_at_each_client(monkeypatch):
+    loop = asyncio.get_running_loop()
+    asked = []
+    real = loop.getaddrinfo
+
+    async def getaddrinfo(*args, **kwargs):
+        asked.append(args)
+        return await real(*args, **kwargs)
+
+    monkeypatch.setattr(loop, "getaddrinfo", getaddrinfo)
+    async with await asyncio.start_server(greet, "127.0.0.1", 0) as server:
+        dialler = Dialler(HostPort("localhost", server.sockets[0].getsockname()[1]))
+        for _ in range(3):
+            connection = Connection()
+            await dialler.dial(lambda connection=connection: connection)
+            assert await connection.got == b"hello"
+    ours = [args for args in asked if args[0] == "localhost"]
+    assert len(ours) == 1
+
+
+async def test_a_server_that_has_moved_is_found_again(monkeypatch):
+    places: list[tuple] = []
+
+    async def getaddrinfo(host, port, **_):
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", place) for place in places]
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", getaddrinfo)
+    dialler = Dialler(HostPort("web.example", 80))
+    for host in ("127.0.0.1", "127.0.0.2"):
+        async with await asyncio.start_server(greet, host, 0) as server:
+            places.append(server.sockets[0].getsockname())
+            connection = Connection()
+            await dialler.dial(lambda connection=connection: connection)
+            assert await connection.got == b"hello"
+
+
+async def test_a_unix_socket(tmp_path):
+    path = str(tmp_path / "web")
+    async with await asyncio.start_unix_server(greet, path):
+        assert await hear(UnixPath(path)) == b"hello"
+
+
+async def fails(target) -> DialError:
+    with pytest.raises(DialError) as caught:
+        await hear(target)
+    return caught.value
+
+
+async def test_nobody_there_is_refused():
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # and does not listen
+        for host in ("127.0.0.1", "localhost"):
+            error = await fails(HostPort(host, taken.getsockname()[1]))
+            assert error.code == Code.ORIGIN_REFUSED
+            assert str(error) == "Connection refused"
+
+
+async def test_no_such_name_is_unreachable():
+    error = await fails(HostPort("nowhere.invalid", 1))
+    assert error.code == Code.ORIGIN_UNREACHABLE
+    assert "does not resolve" in str(error)
+
+
+async def test_no_such_unix_socket_is_unreachable(tmp_path):
+    error = await fails(UnixPath(str(tmp_path / "none")))
+    assert error.code == Code.ORIGIN_UNREACHABLE
+    assert str(error) == "No such file or directory"
+
+
+async def test_a_unix_socket_that_nobody_serves_is_refused(tmp_path):
+    path = str(tmp_path / "left behind")
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.bind(path)
+    assert (await fails(UnixPath(path))).code == Code.ORIGIN_REFUSED
+
+
+async def test_a_full_unix_socket_is_waited_for(tmp_path):
+    path = str(tmp_path / "busy")
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(path)
+        server.listen(0)
+        waiting = []
+        with pytest.raises(BlockingIOError):
+            while True:
+                sock = socket.socket(socket.AF_UNIX)
+                waiting.append(sock)
+                sock.setblocking(False)
+                sock.connect(path)
+        dial = asyncio.create_task(hear(UnixPath(path)))
+        for _ in range(len(waiting) - 1):
+            server.accept()[0].close()
+        accepted, _ = await asyncio.to_thread(server.accept)
+        accepted.send(b"hello")
+        assert await dial == b"hello"
+        for sock in (*waiting, accepted):
+            sock.close()
+
+
+def test_silence_is_unreachable_after_ten_seconds(monkeypatch):
+    async def never(path):
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(module, "_connect_unix", never)
+
+    @virtual_time
+    async def story():
+        error = await fails(UnixPath("/silent"))
+        assert asyncio.get_running_loop().time() == pytest.approx(10)
+        assert error.code == Code.ORIGIN_UNREACHABLE
+        assert str(error) == "no answer within 10 s"
+
+    story()

@@ -1,0 +1,323 @@
+"""Clients come, wait for an origin or not for long, and are joined to a stream."""
+
+from __future__ import annotations
+
+from ipaddress import ip_network
+
+import pytest
+from role_doubles import FakeTcp, House, Tunnel, a_tunnel, facts, listen_to_logs
+from virtual_time import seconds, settle, virtual_time
+
+from quictunnel.errors import ProtocolError
+from quictunnel.protocol.address import Address
+from quictunnel.protocol.codes import Code
+from quictunnel.protocol.preamble import Preamble, encode_v2
+from quictunnel.remote import admission
+from quictunnel.remote.admission import Admission
+
+V1 = b"PROXY TCP4 203.0.113.9 198.51.100.7 40000 443\r\n"
+
+
+class Proxied:
+    """An admission behind a proxy on loopback, and one origin."""
+
+    def __init__(self) -> None:
+        self.house = House()
+        self.house.admission = Admission(
+            self.house.registry.find,
+            client_wait=10.0,
+            proxies=[ip_network("127.0.0.0/8")],
+            max_clients=1000,
+        )
+
+    async def up(self) -> Proxied:
+        self.tunnel = await Tunnel(self.house, proxy_protocol="v1").up()
+        return self
+
+    def client(self, host: str = "127.0.0.1") -> FakeTcp:
+        return FakeTcp((host, 5555)).connect(self.house.admission.arrival("default"))
+
+    @property
+    def server(self) -> FakeTcp:
+        return self.tunnel.dialler.connections[-1]
+
+
+@virtual_time
+async def test_a_client_talks_to_the_origin_server():
+    tunnel = await a_tunnel()
+    client = tunnel.house.client()
+    await settle()
+    client.send(b"question")
+    await settle()
+    (server,) = tunnel.dialler.connections
+    assert server.written == b"question"
+    server.send(b"answer")
+    await settle()
+    assert client.written == b"answer"
+
+
+@virtual_time
+async def test_nothing_of_a_waiting_client_is_read():
+    client = House().client()
+    assert not client.is_reading()
+
+
+@virtual_time
+async def test_a_waiting_client_is_served_as_soon_as_an_origin_comes():
+    house = House()
+    clients = [house.client(port=port) for port in range(3)]
+    await seconds(9)
+    tunnel = await Tunnel(house).up()
+    assert len(tunnel.dialler.connections) == 3
+    await seconds(10)
+    assert not any(client.is_over for client in clients)
+    assert house.admission.waiting == 0
+
+
+@virtual_time
+async def test_a_client_that_nobody_serves_is_reset():
+    house = House(client_wait=10.0)
+    client = house.client()
+    await seconds(9.9)
+    assert not client.is_over
+    await seconds(0.2)
+    assert client.was_reset
+    assert house.admission.waiting == 0
+
+
+@virtual_time
+async def test_a_client_waits_while_the_link_is_silent():
+    tunnel = await a_tunnel()
+    tunnel.far.go_silent()
+    client = tunnel.house.client()
+    await seconds(5)
+    assert tunnel.dialler.connections == []
+    tunnel.far.come_back()
+    await settle()
+    assert len(tunnel.dialler.connections) == 1
+    assert not client.is_over
+
+
+@virtual_time
+async def test_clients_wait_for_their_own_service_only():
+    house = House("web", "ssh")
+    house.client("web")
+    house.client("ssh")
+    tunnel = await Tunnel(house, "ssh").up()
+    assert len(tunnel.dialler.connections) == 1
+    assert house.admission.waiting == 1
+
+
+@virtual_time
+async def test_a_client_that_leaves_while_it_waits_is_forgotten():
+    house = House()
+    client = house.client()
+    client.fail(ConnectionResetError("gone"))
+    assert house.admission.waiting == 0
+    tunnel = await Tunnel(house).up()
+    await seconds(20)
+    assert tunnel.dialler.connections == []
+
+
+@virtual_time
+async def test_waiting_clients_are_bounded(monkeypatch):
+    monkeypatch.setattr(admission, "MAX_WAITING", 2)
+    house = House()
+    waiting = [house.client(), house.client()]
+    third = house.client()
+    await settle()
+    assert third.was_reset
+    assert not any(client.is_over for client in waiting)
+
+
+@virtual_time
+async def test_clients_are_bounded_and_room_comes_back():
+    house = House()
+    house.admission._max_clients = 1
+    tunnel = await Tunnel(house).up()
+    first = house.client()
+    second = house.client()
+    await settle()
+    assert second.was_reset
+    first.fail(ConnectionResetError("gone"))
+    await settle()
+    third = house.client()
+    await settle()
+    assert not third.is_over
+    assert len(tunnel.dialler.connections) == 2
+
+
+@virtual_time
+async def test_when_it_closes_those_who_wait_are_turned_away():
+    house = House()
+    waiting = house.client()
+    house.admission.close("the end")
+    late = house.client()
+    await settle()
+    assert waiting.was_reset
+    assert late.was_reset
+    assert house.admission.waiting == 0
+
+
+@virtual_time
+async def test_a_client_gone_before_it_was_accepted_is_forgotten():
+    house = House()
+    client = FakeTcp(None).connect(house.admission.arrival("default"))
+    await settle()
+    assert client.was_reset
+    assert house.admission.waiting == 0
+
+
+# Behind a proxy
+
+
+@virtual_time
+async def test_a_trusted_proxy_tells_who_the_client_is():
+    preamble = Preamble(client=Address("203.0.113.9", 40000), outside=Address("198.51.100.7", 443))
+    for header in (V1, encode_v2(preamble)):
+        proxied = await Proxied().up()
+        client = proxied.client()
+        client.send(header + b"hello")
+        await settle()
+        assert proxied.server.written == V1 + b"hello"
+
+
+@virtual_time
+async def test_the_header_may_come_in_pieces():
+    proxied = await Proxied().up()
+    client = proxied.client()
+    for byte in V1:
+        client.send(bytes([byte]))
+    await settle()
+    assert proxied.server.written == V1
+
+
+@virtual_time
+async def test_what_came_behind_the_header_waits_with_the_client():
+    proxied = Proxied()
+    client = proxied.client()
+    client.send(V1 + b"hello")
+    assert not client.is_reading()
+    await seconds(9)
+    await proxied.up()
+    assert proxied.server.written == V1 + b"hello"
+
+
+@virtual_time
+async def test_a_proxy_that_speaks_for_itself_is_the_client():
+    proxied = await Proxied().up()
+    proxied.client().send(b"PROXY UNKNOWN\r\n")
+    await settle()
+    assert proxied.server.written == b"PROXY TCP4 127.0.0.1 198.51.100.1 5555 9000\r\n"
+
+
+@virtual_time
+async def test_nobody_else_is_believed():
+    proxied = await Proxied().up()
+    client = proxied.client("192.0.2.66")
+    await settle()
+    client.send(V1)
+    await settle()
+    assert proxied.server.written == b"PROXY TCP4 192.0.2.66 198.51.100.1 5555 9000\r\n" + V1
+
+
+@virtual_time
+async def test_a_trusted_proxy_without_a_header_is_turned_away():
+    proxied = await Proxied().up()
+    client = proxied.client()
+    client.send(b"GET / HTTP/1.1\r\n\r\n")
+    await settle()
+    assert client.was_reset
+
+
+@virtual_time
+async def test_a_trusted_proxy_has_five_seconds():
+    proxied = await Proxied().up()
+    client = proxied.client()
+    client.send(V1[:10])
+    await seconds(4.9)
+    assert not client.is_over
+    await seconds(0.2)
+    assert client.was_reset
+
+
+@virtual_time
+async def test_a_proxy_that_ends_within_the_header_is_forgotten():
+    proxied = await Proxied().up()
+    client = proxied.client()
+    client.send(V1[:10])
+    assert not client.protocol.eof_received()  # which closes the connection
+    client.close()
+    await settle()
+    assert proxied.house.admission.waiting == 0
+
+
+# The record
+
+
+def test_a_life_is_one_line_in_and_one_out_at_both_ends(caplog):
+    listen_to_logs(caplog)
+
+    @virtual_time
+    async def story():
+        tunnel = await a_tunnel()
+        client = tunnel.house.client()
+        await settle()
+        client.send(b"12345")
+        client.send_eof()
+        await seconds(2)
+        (server,) = tunnel.dialler.connections
+        server.send(b"123")
+        server.send_eof()
+        await settle()
+
+    story()
+    came, left = facts(caplog, "client in"), facts(caplog, "client out")
+    assert len({fact["id"] for fact in came + left}) == 1
+    assert len(came) == len(left) == 2
+    for fact in left:
+        assert (fact["up"], fact["down"]) == (5, 3)
+        assert fact["ending"] == "ended in order"
+        assert fact["duration"] == pytest.approx(2, abs=0.01)
+
+
+def test_a_client_that_was_never_served_has_its_line_too(caplog):
+    listen_to_logs(caplog)
+
+    @virtual_time
+    async def story():
+        House(client_wait=3).client()
+        await seconds(4)
+
+    story()
+    (left,) = facts(caplog, "client out")
+    assert left["ending"] == admission.NO_ORIGIN
+    assert left["duration"] == pytest.approx(3)
+
+
+def test_a_flood_is_one_line(caplog, monkeypatch):
+    listen_to_logs(caplog)
+    monkeypatch.setattr(admission, "MAX_WAITING", 1)
+
+    @virtual_time
+    async def story():
+        house = House()
+        for _ in range(10):
+            house.client()
+        await settle()
+
+    story()
+    assert len(facts(caplog, Code.OVERLOADED.word)) == 1
+
+
+def test_a_bad_header_is_logged_with_its_sender(caplog):
+    listen_to_logs(caplog)
+
+    @virtual_time
+    async def story():
+        (await Proxied().up()).client().send(b"nonsense")
+
+    story()
+    (fact,) = facts(caplog, "client turned away")
+    assert str(fact["peer"]) == "127.0.0.1:5555"
+    assert ProtocolError.__name__ not in fact["reason"]
