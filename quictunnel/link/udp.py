@@ -32,8 +32,8 @@ SEGMENTS_MAX = 64
 SEGMENTS_BYTES_MAX = 65_000
 """Bytes in one write: an IP packet's 65,535 less the headers."""
 
-READS_MAX = 16
-"""Reads in one wake-up, so that timers and other sockets have their turn."""
+BATCH = 64
+"""Datagrams after which a wake-up reads no more: acknowledgements leave, and others have a turn."""
 
 _UDP_SEGMENT = 103  # linux/udp.h
 _UDP_GRO = 104
@@ -65,10 +65,9 @@ class UdpSocket:
         self.granted = _ask_for_buffers(sock)
         """Bytes of receive buffer that the kernel granted."""
         if _ON_LINUX:
-            self._set_linux_options()
+            self._set_linux_options(sock)
 
-    def _set_linux_options(self) -> None:
-        sock = self._sock
+    def _set_linux_options(self, sock: socket.socket) -> None:
         with contextlib.suppress(OSError):  # older than 5.0: one datagram a read
             sock.setsockopt(socket.IPPROTO_UDP, _UDP_GRO, 1)
         with contextlib.suppress(OSError):  # older than 4.18: one datagram a write
@@ -106,16 +105,16 @@ class UdpSocket:
         :raises OSError: what the kernel reports of earlier sending (a connected socket's refusals).
         """
         datagrams: list[Datagram] = []
-        for _ in range(READS_MAX):
+        while len(datagrams) < BATCH:
             try:
                 size, notes, _, peer = self._sock.recvmsg_into([self._view], 128)
             except (BlockingIOError, InterruptedError):
                 break
             path, segment = self._read_notes(notes, peer, size)
-            for start in range(0, size, segment):
-                datagrams.append((bytes(self._view[start : min(start + segment, size)]), path))
-            if size == 0:
-                continue
+            datagrams += [
+                (bytes(self._view[start : min(start + segment, size)]), path)
+                for start in range(0, max(size, 1), segment)
+            ]
         return datagrams
 
     def _read_notes(
@@ -171,7 +170,7 @@ class UdpSocket:
         count = 1
         while count < most:
             data, other = datagrams[start + count]
-            if len(data) > size or other is not path and other != path:
+            if len(data) > size or (other is not path and other != path):
                 break
             count += 1
             if len(data) < size:
