@@ -4,6 +4,7 @@ The layers, from the top; imports point downwards only:
 
     cli               options -> settings -> a role
     remote, origin    the two roles
+    session           what both roles share: the control stream, the clients of a link
     relay             one client: a TCP connection and a stream, joined
     link              QUIC: endpoint, connection, streams
     protocol          what travels: preamble, control messages, codes

@@ -1,4 +1,4 @@
-"""QUIC: sockets, links, and streams that are `asyncio.Transport`s. What the bytes mean is not known here.
+"""QUIC: sockets, links, and streams that are `asyncio.Transport`s; what bytes mean is not known.
 
 `listen` and `dial` make links; a role subclasses `LinkProtocol` to be told of them. Another QUIC
 engine can stand beneath, behind `engine.Engine`.

@@ -367,10 +367,11 @@ class Dialler:
         """See `Carrier`: whom we dialled needs no door-keeper."""
 
     def closed(self, link: Link) -> None:
-        """See `Carrier`."""
+        """See `Carrier`: the peer has been told, or has told us; the socket is of no more use."""
         if not self.made.done():
             assert link.lost is not None
             self.made.set_exception(_why_failed(link.lost.code, link.lost.reason))
+        self._loop.call_soon(link.terminate)
 
     def terminated(self, link: Link) -> None:
         """See `Carrier`."""
@@ -438,9 +439,9 @@ async def dial(
     protocol: LinkProtocol,
     client_tls: ClientTls,
     settings: LinkSettings,
-    timeout: float,
+    within: float,
 ) -> Link:
-    """Make a link to a literal address within `timeout` seconds.
+    """Make a link to a literal address `within` so many seconds.
 
     :raises LinkFailed: no answer, nobody there, no route, or the handshake broke.
     :raises Refused: what answers is not what was asked for.
@@ -457,11 +458,11 @@ async def dial(
         settings=settings,
     )
     try:
-        async with asyncio.timeout(timeout):
+        async with asyncio.timeout(within):
             await dialler.made
     except TimeoutError:
         dialler.link.close(Code.NO_ERROR)
-        raise LinkFailed(f"no answer within {timeout:g} s") from None
+        raise LinkFailed(f"no answer within {within:g} s") from None
     except BaseException:
         dialler.link.close(Code.NO_ERROR)
         raise

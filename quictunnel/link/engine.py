@@ -1,4 +1,4 @@
-"""What a QUIC engine offers to a link, and what it tells it. Names and shapes only: no code, no I/O.
+"""What a QUIC engine offers to a link, and what it tells it: shapes only, no code, no I/O.
 
 An engine is sans-IO: datagrams and times go in, datagrams and a deadline come out, and what has
 happened is told to an `Observer` when the link asks for it. Streams are numbers here; above the

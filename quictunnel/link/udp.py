@@ -130,8 +130,6 @@ class UdpSocket:
                 local = bytes(data[:16])
             elif level == socket.IPPROTO_IP and kind == _IP_PKTINFO:
                 local = bytes(data[8:12])  # in_pktinfo: interface, spec_dst, addr
-        if not peer:  # some systems name no peer on a connected socket
-            peer = self._sock.getpeername()
         return Path(peer[0], peer[1], local), max(segment, 1)
 
     def send(self, datagrams: Sequence[Datagram]) -> int:

@@ -60,7 +60,7 @@ async def connect(
             protocol=session,
             client_tls=client_tls,
             settings=settings,
-            timeout=ATTEMPT_TIMEOUT,
+            within=ATTEMPT_TIMEOUT,
         )
         return session
 

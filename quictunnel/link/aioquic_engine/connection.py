@@ -159,7 +159,7 @@ class AioquicEngine(SendingConnection):
     def write(self, stream_id: int, data: bytes | bytearray | memoryview) -> None:
         """Queue data to be sent."""
         state = self._streams[stream_id]
-        state.sender.write(data)
+        state.sender.write(data)  # type: ignore[arg-type]  # it copies any buffer into its own
         self._sending.setdefault(stream_id, state)
 
     def finish(self, stream_id: int) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from aioquic.quic.packet_builder import QuicDeliveryState
-from aioquic.quic.recovery import QuicPacketRecovery
+from aioquic.quic.recovery import QuicPacketPacer, QuicPacketRecovery
 
 if TYPE_CHECKING:
     from aioquic.quic.packet_builder import QuicSentPacket
@@ -28,20 +28,21 @@ PACING_GAIN = 1.25
 """How much faster than window / RTT to send, so that pacing never starves the window (7.7)."""
 
 
-class Pacer:
+class Pacer(QuicPacketPacer):
     """A token bucket in bytes, filled at a rate that follows the congestion window.
 
     It stands where aioquic has its own, which counts datagrams and bursts for two of them.
     """
 
     def __init__(self, *, max_datagram_size: int) -> None:
+        super().__init__(max_datagram_size=max_datagram_size)
         self.max_datagram_size = max_datagram_size
         self._rate: float | None = None  # bytes a second; None until there is an RTT
         self._tokens = 0.0
         self._capacity = 0.0
         self._filled_at = 0.0
 
-    def next_send_time(self, now: float) -> float | None:
+    def next_send_time(self, now: float) -> float | None:  # type: ignore[override]  # may be None in aioquic too
         """Return when the next datagram may leave; None is at once."""
         if self._rate is None:
             return None
@@ -77,7 +78,7 @@ class Recovery(QuicPacketRecovery):
 
     def __init__(self, *, max_datagram_size: int, **arguments: Any) -> None:  # noqa: ANN401 - aioquic's own
         super().__init__(max_datagram_size=max_datagram_size, **arguments)
-        self._pacer = Pacer(max_datagram_size=max_datagram_size)
+        self._pacer: Pacer = Pacer(max_datagram_size=max_datagram_size)
 
     @property
     def smoothed_rtt(self) -> float | None:
@@ -87,7 +88,7 @@ class Recovery(QuicPacketRecovery):
     def set_max_datagram_size(self, size: int) -> None:
         """Go on with datagrams of `size` bytes: the path carries them."""
         self._pacer.max_datagram_size = size
-        self._cc._max_datagram_size = size
+        self._cc._max_datagram_size = size  # type: ignore[attr-defined]  # reno and cubic have it
 
     def on_ack_received(
         self, *, ack_rangeset: RangeSet, ack_delay: float, now: float, space: QuicPacketSpace
@@ -108,7 +109,9 @@ class Recovery(QuicPacketRecovery):
                 handler(QuicDeliveryState.ACKED, *args)
         space.ack_eliciting_in_flight -= eliciting
         if eliciting and acked[-1].packet_number == largest:
-            self._sample_rtt(now - acked[-1].sent_time, ack_delay, now)
+            sent_at = acked[-1].sent_time
+            assert sent_at is not None  # it was sent, or it would not be here
+            self._sample_rtt(now - sent_at, ack_delay, now)
         self._detect_loss(now=now, space=space)
         if self.peer_completed_address_validation:
             self._pto_count = 0

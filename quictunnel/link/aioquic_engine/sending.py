@@ -23,18 +23,21 @@ from quictunnel.link.aioquic_engine.recovery import Recovery
 from quictunnel.link.aioquic_engine.streams import StreamState
 
 if TYPE_CHECKING:
-    from aioquic.buffer import Buffer
+    from aioquic._buffer import Buffer
     from aioquic.quic.connection import QuicNetworkPath, QuicReceiveContext
     from aioquic.quic.recovery import QuicPacketSpace
 
     from quictunnel.link.engine import Datagram
 
 ROOM_FOR_FRAME = 32
-"""Bytes that must be left in a packet to start one more frame: the longest header, and some data."""
+"""Bytes that must be left in a packet to start one more frame: its header, and some data."""
 
 
 class SendingConnection(QuicConnection):
     """A connection that keeps account of which streams have something to send."""
+
+    _streams: dict[int, StreamState]  # type: ignore[assignment]  # `_new_state` makes them all
+    _loss: Recovery
 
     def __init__(self, **arguments: Any) -> None:  # noqa: ANN401 - aioquic's own
         super().__init__(**arguments)
@@ -81,7 +84,7 @@ class SendingConnection(QuicConnection):
 
     def _touch(self, state: StreamState) -> None:
         """Look at a stream again: it has something to send, or may have ended."""
-        stream_id = state.stream_id
+        stream_id = state.number
         self._touched[stream_id] = state
         if state.wants_to_send and stream_id in self._streams:
             self._held.pop(stream_id, None)
@@ -107,19 +110,17 @@ class SendingConnection(QuicConnection):
         if state is not None:
             self._sending[stream_id] = state
 
-    def _unblock_streams(self, is_unidirectional: bool) -> None:  # noqa: FBT001 - aioquic's own
-        waiting = list(self._streams_blocked_bidi)
+    def _unblock_streams(self, is_unidirectional: bool) -> None:
+        waiting = [state for state in self._streams_blocked_bidi if isinstance(state, StreamState)]
         super()._unblock_streams(is_unidirectional)
         for state in waiting:
             if not state.is_blocked:
                 self._touch(state)
 
-    def _on_max_stream_data_delivery(
-        self, delivery: QuicDeliveryState, stream: StreamState
-    ) -> None:
-        super()._on_max_stream_data_delivery(delivery, stream)
-        if delivery != QuicDeliveryState.ACKED and stream.stream_id in self._streams:
-            self._limits_due[stream.stream_id] = stream
+    def _on_limit_delivery(self, delivery: QuicDeliveryState, state: StreamState) -> None:
+        """Take word of a MAX_STREAM_DATA frame: a lost one is written again, with today's limit."""
+        if delivery != QuicDeliveryState.ACKED and state.number in self._streams:
+            self._limits_due[state.number] = state
 
     # Packets
 
@@ -189,7 +190,7 @@ class SendingConnection(QuicConnection):
         self._write_connection_limits(builder=builder, space=space)
         while self._limits_due and builder.remaining_buffer_space >= ROOM_FOR_FRAME:
             stream_id, state = next(iter(self._limits_due.items()))
-            self._write_stream_limits(builder=builder, space=space, stream=state)
+            self._write_stream_limit(builder, state)
             del self._limits_due[stream_id]
         if self._ping_pending:
             self._write_ping_frame(builder, self._ping_pending)
@@ -216,19 +217,17 @@ class SendingConnection(QuicConnection):
             buf.push_uint_var(limit.value)
             limit.sent = limit.value
 
-    def _write_stream_limits(
-        self, builder: QuicPacketBuilder, space: QuicPacketSpace, stream: StreamState
-    ) -> None:
+    def _write_stream_limit(self, builder: QuicPacketBuilder, state: StreamState) -> None:
         """Tell of MAX_STREAM_DATA, which `connection` has moved."""
         buf = builder.start_frame(
             QuicFrameType.MAX_STREAM_DATA,
             capacity=MAX_STREAM_DATA_FRAME_CAPACITY,
-            handler=self._on_max_stream_data_delivery,
-            handler_args=(stream,),
+            handler=self._on_limit_delivery,
+            handler_args=(state,),
         )
-        buf.push_uint_var(stream.stream_id)
-        buf.push_uint_var(stream.max_stream_data_local)
-        stream.max_stream_data_local_sent = stream.max_stream_data_local
+        buf.push_uint_var(state.number)
+        buf.push_uint_var(state.max_stream_data_local)
+        state.max_stream_data_local_sent = state.max_stream_data_local
 
     def _write_crypto(self, builder: QuicPacketBuilder, space: QuicPacketSpace) -> None:
         stream = self._crypto_streams[tls.Epoch.ONE_RTT]
@@ -268,8 +267,8 @@ class SendingConnection(QuicConnection):
         )
         if sender.has_pending:
             if sender.next_offset >= limit:
-                del self._sending[state.stream_id]
-                self._held[state.stream_id] = state
+                del self._sending[state.number]
+                self._held[state.number] = state
         elif not sender.eof_pending:
             sender.buffer_is_empty = True
 
@@ -278,6 +277,7 @@ class SendingConnection(QuicConnection):
     def _probe_mtu(self, size: int, now: float) -> list[Datagram]:
         """Return a datagram of `size` bytes that shows whether the path carries it (RFC 8899)."""
         path = self._network_paths[0]
+        assert self._version is not None  # the handshake is confirmed
         builder = QuicPacketBuilder(
             host_cid=self.host_cid,
             is_client=self._is_client,

@@ -37,6 +37,7 @@ class StreamState(QuicStream):
             max_stream_data_local=window,
             max_stream_data_remote=max_stream_data_remote,
         )
+        self.number = stream_id
         self.sender: Sender = Sender(stream_id, lambda: touched(self))
         self.receiver: Receiver = Receiver(stream_id, lambda: touched(self))
         self.window = Window(window)
@@ -58,7 +59,7 @@ class StreamState(QuicStream):
         return sender.reset_pending or self.receiver.stop_pending or not sender.buffer_is_empty
 
     def stop_reading(self, code: int) -> None:
-        """Drop what is unread and what comes; ask the peer, if it has not ended, to send no more."""
+        """Drop what is unread and what comes; ask a peer that has not ended for no more."""
         if not self.unwanted:
             self.unwanted = True
             self.unread.clear()

@@ -1,4 +1,4 @@
-"""TLS for aioquic: configurations of both ends, the exporter, and whether a certificate verifies."""
+"""TLS for aioquic: both ends' configurations, the exporter, and whether a certificate verifies."""
 
 from __future__ import annotations
 
@@ -84,6 +84,7 @@ def derive_exporter(context: tls.Context) -> bytes:
     The handshake must be at the server's Finished: that is the transcript of the exporter secret.
     """
     schedule = context.key_schedule
+    assert schedule is not None  # there are keys
     algorithm = schedule.algorithm
     master = schedule.derive_secret(b"exp master")
     empty = hashes.Hash(algorithm).finalize()
