@@ -47,10 +47,15 @@ class Origin:
 
     :param settings: what the user wants.
     :param on_ready: called with the services and their outside addresses whenever a link stands.
+    :param rng: where the jitter between two attempts comes from.
     """
 
     def __init__(
-        self, settings: OriginSettings, *, on_ready: Callable[[tuple[Service, ...]], None]
+        self,
+        settings: OriginSettings,
+        *,
+        on_ready: Callable[[tuple[Service, ...]], None],
+        rng: random.Random | None = None,
     ) -> None:
         self._settings = settings
         self._on_ready = on_ready
@@ -64,7 +69,7 @@ class Origin:
             linger=settings.linger,
             max_clients=make_room(),
         )
-        self._rng = random.Random()
+        self._rng = rng or random.Random()
         self._session: OriginSession | None = None
         self._instance = ""
         self._complaint = ""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import random
+from itertools import pairwise
 
 import pytest
 from fake_link import FakeLink, join
@@ -36,6 +38,7 @@ class World:
                 grace=30.0,
             ),
             on_ready=self.ready.append,
+            rng=random.Random(7),
         )
         monkeypatch.setattr(role, "connect", self.connect)
 
@@ -122,10 +125,10 @@ def test_it_tries_until_the_remote_is_there(world):
         world.reachable = False
         await world.origin.start()
         await seconds(60)
-        gaps = [b - a for a, b in zip(world.attempts, world.attempts[1:], strict=False)]
+        gaps = [later - earlier for earlier, later in pairwise(world.attempts)]
         assert 0.1 < gaps[0] < 0.4
-        assert gaps == sorted(gaps)
-        assert all(later > 1.2 * earlier for earlier, later in zip(gaps, gaps[1:], strict=False))
+        assert all(later > 1.2 * earlier for earlier, later in pairwise(gaps[:6]))
+        assert max(gaps) < 25
         world.reachable = True
         await seconds(30)
         assert len(world.ready) == 1
@@ -301,7 +304,7 @@ def test_a_restarted_remote_is_found_long_before_the_hold_is_over(world, caplog)
         world.house = House(instance="second")
         await seconds(30)
         world.reachable = True
-        await seconds(20)
+        await seconds(30)
         assert len(world.ready) == 2
 
     world(story)

@@ -56,7 +56,7 @@ class Ear(asyncio.Protocol):
     def __init__(self) -> None:
         self.heard = b""
         self.eof = False
-        self.lost: Exception | None | str = "not yet"
+        self.lost: Exception | str | None = "not yet"
 
     def data_received(self, data):
         self.heard += data
