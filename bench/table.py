@@ -47,7 +47,7 @@ def table(measures: list[Measure], outcomes: list[Outcome]) -> Table:
     result.add_column("")
     for way in WAYS:
         result.add_column(way, justify="right")
-    result.add_column("quictunnel / naive", justify="right")
+    result.add_column("x naive", justify="right")
     for measure in measures:
         columns = {o.way: o.medians() for o in outcomes if o.measure == measure.name}
         broken = {o.way for o in outcomes if o.measure == measure.name and not o.rounds}
@@ -57,7 +57,7 @@ def table(measures: list[Measure], outcomes: list[Outcome]) -> Table:
         for name in dict.fromkeys(name for figures in fullest for name in figures):
             figures = [columns.get(way, {}).get(name) for way in WAYS]
             _, ours, naive = figures
-            ratio = f"{short(ours / naive)} x" if ours and naive else ""
+            ratio = short(ours / naive) if ours and naive else ""
             result.add_row(f"  {name}", *(short(figure) for figure in figures), ratio)
         result.add_section()
     return result
