@@ -1,0 +1,162 @@
+"""How streams end at the engine: ends in both orders, resets, stops, codes, and no remains."""
+
+from __future__ import annotations
+
+import pytest
+from pair import ROUGH, Network, Pair, assert_nothing_left
+
+NETWORKS = [pytest.param({"delay": 0.01}, id="good"), pytest.param(ROUGH, id="bad")]
+
+
+@pytest.fixture(params=NETWORKS)
+def pair(request: pytest.FixtureRequest) -> Pair:
+    return Pair.trusting(Network(**request.param))
+
+
+def test_the_opener_ends_first(pair: Pair) -> None:
+    stream = pair.client.open(b"question", fin=True)
+    pair.run(lambda: stream in pair.server.fins)
+    assert stream not in pair.server.ended
+    pair.server.engine.write(stream, b"answer")
+    pair.server.engine.finish(stream)
+    pair.run(lambda: all(stream in end.ended for end in pair.ends))
+    assert (pair.server.inbox[stream], pair.client.inbox[stream]) == (b"question", b"answer")
+    assert_nothing_left(*pair.ends)
+
+
+def test_the_acceptor_ends_first(pair: Pair) -> None:
+    stream = pair.client.open(b"question")
+    pair.run(lambda: stream in pair.server.inbox)
+    pair.server.engine.finish(stream)
+    pair.run(lambda: stream in pair.client.fins)
+    assert stream not in pair.client.ended
+    pair.client.engine.write(stream, b", and more")
+    pair.client.engine.finish(stream)
+    pair.run(lambda: all(stream in end.ended for end in pair.ends))
+    assert pair.server.inbox[stream] == b"question, and more"
+    assert_nothing_left(*pair.ends)
+
+
+def test_an_end_without_a_byte(pair: Pair) -> None:
+    stream = pair.client.open(fin=True)
+    pair.run(lambda: stream in pair.server.fins)
+    pair.server.engine.finish(stream)
+    pair.run(lambda: all(stream in end.ended for end in pair.ends))
+    assert_nothing_left(*pair.ends)
+
+
+def test_a_stream_has_not_ended_before_its_end_was_read(pair: Pair) -> None:
+    stream = pair.client.open(b"question", fin=True)
+    pair.server.paused.add(stream)
+    pair.run(lambda: stream in pair.server.opened)
+    pair.server.engine.finish(stream)
+    pair.run(lambda: stream in pair.client.ended)
+    pair.run_for(2.0)
+    assert stream not in pair.server.ended
+    pair.server.resume(stream)
+    pair.run(lambda: stream in pair.server.ended)
+    assert_nothing_left(*pair.ends)
+
+
+def test_a_reset_carries_its_code_and_ends_both_directions(pair: Pair) -> None:
+    stream = pair.client.open(b"question")
+    pair.run(lambda: stream in pair.server.inbox)
+    pair.client.engine.reset(stream, 0x16)
+    pair.run(lambda: stream in pair.server.resets)
+    pair.run_for(2.0)
+    assert pair.server.resets[stream] == 0x16
+    assert pair.client.resets == {}, "who resets is told nothing more"
+    assert pair.client.ended == []
+    assert_nothing_left(*pair.ends)
+
+
+def test_the_acceptor_resets(pair: Pair) -> None:
+    stream = pair.client.open(b"question")
+    pair.run(lambda: stream in pair.server.inbox)
+    pair.server.engine.reset(stream, 0x12)
+    pair.run(lambda: stream in pair.client.resets)
+    pair.run_for(2.0)
+    assert pair.client.resets[stream] == 0x12
+    assert pair.server.resets == {}
+    assert_nothing_left(*pair.ends)
+
+
+def test_both_reset_at_once(pair: Pair) -> None:
+    stream = pair.client.open(b"question")
+    pair.run(lambda: stream in pair.server.inbox)
+    pair.client.engine.reset(stream, 0x10)
+    pair.server.engine.reset(stream, 0x11)
+    pair.run_for(3.0)
+    assert pair.client.resets == pair.server.resets == {}
+    assert_nothing_left(*pair.ends)
+
+
+def test_a_reset_of_what_was_never_sent(pair: Pair) -> None:
+    stream = pair.client.open(b"question")
+    pair.client.engine.reset(stream, 0x10)
+    pair.run(lambda: stream in pair.server.resets)
+    pair.run_for(2.0)
+    assert pair.server.opened == [stream]
+    assert_nothing_left(*pair.ends)
+
+
+def test_a_stop_makes_the_peer_send_no_more(pair: Pair) -> None:
+    stream = pair.client.open(b"question")
+    pair.run(lambda: stream in pair.server.inbox)
+    pair.client.engine.stop_reading(stream, 0x17)
+    pair.run(lambda: stream in pair.server.resets)
+    assert pair.server.resets[stream] == 0x17
+
+
+def test_a_reset_lets_go_of_what_was_written(pair: Pair) -> None:
+    stream = pair.client.open(bytes(8 * 1024 * 1024))
+    pair.run_for(0.1)
+    sender = pair.client.engine._streams[stream].sender
+    assert len(sender._buffer) > 4 * 1024 * 1024
+    pair.network.cut = True
+    pair.client.engine.reset(stream, 0x10)
+    assert len(sender._buffer) == 0
+    assert pair.client.engine.unsent(stream) == 0
+    pair.network.cut = False
+    pair.run(lambda: not pair.client.engine._streams)
+    assert_nothing_left(pair.client)
+
+
+def test_a_peers_reset_lets_go_of_what_was_not_read(pair: Pair) -> None:
+    stream = pair.client.open(bytes(100_000))
+    pair.server.paused.add(stream)
+    pair.run(lambda: pair.server.engine._budget.unread == 100_000)
+    pair.client.engine.reset(stream, 0x10)
+    pair.run(lambda: stream in pair.server.resets)
+    pair.run_for(2.0)
+    assert_nothing_left(*pair.ends)
+
+
+def test_closing_tells_the_code_and_words(pair: Pair) -> None:
+    pair.client.engine.close_with(0x21, "taken over")
+    pair.run(lambda: pair.client.closed is not None)
+    assert pair.client.closed == (0x21, "taken over", False)
+    if pair.network.loss == 0:  # the one datagram that tells it may be lost
+        pair.run(lambda: pair.server.closed is not None)
+        assert pair.server.closed == (0x21, "taken over", True)
+    pair.run(lambda: pair.client.engine.is_terminated)
+
+
+def test_closing_gives_the_budget_back(pair: Pair) -> None:
+    stream = pair.client.open(bytes(100_000))
+    pair.server.paused.add(stream)
+    pair.run(lambda: pair.server.engine._budget.unread == 100_000)
+    pair.server.engine.close_with(0x20, "")
+    pair.run(lambda: pair.server.closed is not None)
+    assert pair.server.engine._budget.unread == 0
+
+
+def test_the_hold_over_ends_the_connection() -> None:
+    pair = Pair.trusting()
+    pair.network.cut = True
+    pair.run(lambda: pair.client.closed is not None, limit=910.0)
+    code, reason, by_peer = pair.client.closed
+    assert code is None
+    assert "Idle timeout" in reason
+    assert not by_peer
+    assert pair.now > 890.0

@@ -1,0 +1,143 @@
+"""Flow control: credit for what was read, windows that grow for those who keep up, the budget."""
+
+from __future__ import annotations
+
+import pytest
+from pair import ROUGH, Network, Pair, assert_nothing_left
+
+from quictunnel.link.flow import (
+    LINK_WINDOW,
+    LINK_WINDOW_MIN,
+    LINK_WINDOW_UNPROVEN,
+    STREAM_WINDOW,
+    STREAM_WINDOW_MAX,
+)
+
+MIB = 1024 * 1024
+FAT = {"delay": 0.05, "rate": 25e6, "queue": 0.2}
+"""A long fat path: 200 Mbit/s, 100 ms there and back, which holds 2.5 MB."""
+
+
+@pytest.mark.parametrize("network", [{"delay": 0.01}, ROUGH], ids=["good", "bad"])
+def test_a_paused_stream_stops_at_its_window_and_others_run_on(network: dict) -> None:
+    pair = Pair.trusting(Network(**network))
+    stalled = pair.client.open(bytes(STREAM_WINDOW + 300_000))
+    pair.server.paused.add(stalled)
+    pair.run(lambda: stalled in pair.server.opened)
+    pair.run(lambda: pair.server.unread(stalled) == STREAM_WINDOW)
+    other = pair.client.open(bytes(MIB), fin=True)
+    pair.run(lambda: other in pair.server.fins)
+    pair.run_for(10.0)
+    assert pair.server.unread(stalled) == STREAM_WINDOW
+    assert pair.client.engine.unsent(stalled) == 300_000
+    pair.server.resume(stalled)
+    pair.run(lambda: len(pair.server.inbox[stalled]) == STREAM_WINDOW + 300_000)
+
+
+def test_credit_is_only_for_what_was_read() -> None:
+    pair = Pair.trusting()
+    stream = pair.client.open(bytes(4 * MIB))
+    pair.server.paused.add(stream)
+    pair.run_for(2.0)
+    read, _ = pair.server.engine.read(stream, STREAM_WINDOW // 2)
+    pair.run_for(2.0)
+    assert pair.server.unread(stream) == STREAM_WINDOW
+    highest = pair.server.engine._streams[stream].receiver.highest_offset
+    assert highest == STREAM_WINDOW + len(read)
+
+
+def test_paused_streams_cannot_exhaust_the_links_window() -> None:
+    pair = Pair.trusting(streams=1000)
+    stalled = [pair.client.open(bytes(STREAM_WINDOW)) for _ in range(6)]
+    pair.server.paused.update(stalled)
+    pair.run(lambda: pair.server.engine._budget.unread == 6 * STREAM_WINDOW)
+    other = pair.client.open(bytes(MIB), fin=True)
+    pair.run(lambda: other in pair.server.fins)
+
+
+def test_an_unproven_peer_has_a_small_window() -> None:
+    pair = Pair()
+    pair.client.engine.connect(pair.server.path, pair.now)
+    pair.run(lambda: all(end.handshakes for end in pair.ends))
+    streams = [pair.client.open(bytes(STREAM_WINDOW)) for _ in range(4)]
+    pair.server.paused.update(streams)
+    pair.run_for(5.0)
+    assert pair.server.engine._budget.unread == LINK_WINDOW_UNPROVEN
+    pair.server.engine.trust()
+    pair.run(lambda: pair.server.engine._budget.unread == 4 * STREAM_WINDOW)
+
+
+def test_the_window_grows_for_a_reader_that_keeps_up_on_a_long_fat_path() -> None:
+    pair = Pair.trusting(Network(**FAT))
+    stream = pair.client.open(bytes(12 * MIB), fin=True)
+    pair.run(lambda: stream in pair.server.opened)
+    window = pair.server.engine._streams[stream].window
+    pair.run(lambda: stream in pair.server.fins)
+    assert 4 * STREAM_WINDOW <= window.size <= STREAM_WINDOW_MAX
+
+
+def test_the_window_does_not_grow_where_the_path_holds_less_than_it() -> None:
+    pair = Pair.trusting(Network(delay=0.01, rate=2e6, queue=0.05))
+    stream = pair.client.open(bytes(4 * MIB), fin=True)
+    pair.run(lambda: stream in pair.server.opened)
+    window = pair.server.engine._streams[stream].window
+    pair.run(lambda: stream in pair.server.fins)
+    assert window.size == STREAM_WINDOW
+
+
+def test_the_window_does_not_grow_for_a_reader_that_stalls_and_gulps() -> None:
+    pair = Pair.trusting(Network(**FAT))
+    stream = pair.client.open(bytes(20 * MIB), fin=True)
+    pair.server.paused.add(stream)
+    pair.run(lambda: stream in pair.server.opened)
+    window = pair.server.engine._streams[stream].window
+    for _ in range(8):
+        pair.run_for(3.0)
+        pair.server.resume(stream)  # all that waits, at once
+        pair.server.paused.add(stream)
+    assert window.size == STREAM_WINDOW
+
+
+def test_a_reset_stream_is_credited_to_the_link() -> None:
+    pair = Pair.trusting(streams=1000, unread_limit=4 * MIB)
+    for _ in range(12):  # three times the budget
+        stream = pair.client.open(bytes(STREAM_WINDOW))
+        pair.server.paused.add(stream)
+        pair.run(lambda: pair.server.engine._budget.unread >= STREAM_WINDOW, limit=10)
+        pair.client.engine.reset(stream, 0x10)
+        pair.run(lambda: pair.server.engine._budget.unread == 0)
+    assert_nothing_left(*pair.ends)
+
+
+class TestBudget:
+    """What a process holds unread: reaching the limit slows, and neither stalls nor kills."""
+
+    LIMIT = 2 * MIB
+
+    @pytest.fixture
+    def pair(self) -> Pair:
+        pair = Pair.trusting(streams=100, unread_limit=self.LIMIT)
+        self.stalled = [pair.client.open(bytes(MIB)) for _ in range(16)]
+        pair.server.paused.update(self.stalled)
+        pair.run_for(5.0)
+        return pair
+
+    def test_a_reader_goes_on_beside_stalled_ones(self, pair: Pair) -> None:
+        other = pair.client.open(bytes(2 * MIB), fin=True)
+        pair.run(lambda: other in pair.server.fins)
+
+    def test_all_goes_on_when_they_read_again(self, pair: Pair) -> None:
+        pair.server.resume(*self.stalled)
+        pair.run(lambda: all(len(pair.server.inbox[s]) == MIB for s in self.stalled))
+        assert pair.server.engine._budget.unread == 0
+
+    def test_windows_do_not_grow_meanwhile(self, pair: Pair) -> None:
+        assert not pair.server.engine._budget.may_grow
+
+
+def test_the_link_is_granted_no_more_than_it_needs() -> None:
+    pair = Pair.trusting()
+    stream = pair.client.open(bytes(MIB), fin=True)
+    pair.run(lambda: stream in pair.server.fins)
+    limit = pair.server.engine._local_max_data
+    assert LINK_WINDOW_MIN <= limit.value - limit.used <= LINK_WINDOW

@@ -1,0 +1,69 @@
+"""Many streams: beyond the peer's limit they wait, and the limit rises as streams end."""
+
+from __future__ import annotations
+
+import pytest
+from pair import ROUGH, Network, Pair, assert_nothing_left
+
+
+@pytest.mark.parametrize("network", [{}, ROUGH], ids=["good", "bad"])
+def test_streams_beyond_the_limit_wait_and_then_go_on(network: dict) -> None:
+    pair = Pair.trusting(Network(**network), echo=True)
+    data = [bytes([number]) * 1000 for number in range(100)]
+    streams = [pair.client.open(d, fin=True) for d in data]
+    pair.run(lambda: len(pair.client.ended) == 100)
+    assert [bytes(pair.client.inbox[stream]) for stream in streams] == data
+    pair.run(lambda: len(pair.server.ended) == 100)
+    assert_nothing_left(*pair.ends)
+
+
+def test_no_more_than_the_limit_are_open_at_once() -> None:
+    pair = Pair.trusting(streams=16)
+    for _ in range(40):
+        pair.client.open(b"hello")
+    pair.run_for(3.0)
+    assert len(pair.server.opened) == 16
+
+
+def test_a_higher_limit_lets_those_that_wait_go_on() -> None:
+    pair = Pair.trusting(streams=16)
+    for _ in range(40):
+        pair.client.open(b"hello")
+    pair.run_for(1.0)
+    pair.server.engine.allow_streams(1000)
+    pair.run(lambda: len(pair.server.inbox) == 40)
+
+
+def test_the_limit_rises_by_what_has_ended() -> None:
+    pair = Pair.trusting(streams=16, echo=True)
+    for _ in range(30):
+        stream = pair.client.open(b"hello", fin=True)
+        pair.run(lambda stream=stream: stream in pair.client.ended)
+    for _ in range(40):
+        pair.client.open(b"hello")
+    pair.run_for(3.0)
+    assert len(pair.server.opened) == 30 + 16
+
+
+def test_the_limit_never_falls() -> None:
+    pair = Pair.trusting(streams=1000)
+    pair.server.engine.allow_streams(1)
+    for _ in range(40):
+        pair.client.open(b"hello")
+    pair.run(lambda: len(pair.server.opened) == 40)
+
+
+def test_the_acceptor_may_open_streams_as_well() -> None:
+    pair = Pair.trusting()
+    stream = pair.server.open(b"hello")
+    assert stream == 1
+    pair.run(lambda: pair.client.inbox.get(stream) == b"hello")
+
+
+def test_a_peer_that_opens_too_many_ends_the_link() -> None:
+    pair = Pair.trusting(streams=16)
+    pair.client.engine._remote_max_streams_bidi = 1000
+    for _ in range(17):
+        pair.client.open(b"hello")
+    pair.run(lambda: pair.server.closed is not None)
+    assert "stream_limit_error" in pair.server.closed[1]
