@@ -1,0 +1,275 @@
+"""Two links joined in memory on a loop of virtual time, over the network of `pair`. No sockets."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from pair import (
+    CLIENT_PATH,
+    CLIENT_TLS,
+    SERVER_PATH,
+    TIMER_LATENESS,
+    Network,
+    server_tls,
+)
+from virtual_time import VirtualTimeLoop, seconds, settle
+
+from quictunnel.link import Link, LinkProtocol, LinkSettings, Stream
+from quictunnel.link.aioquic_engine import tls
+from quictunnel.link.aioquic_engine.connection import AioquicEngine
+from quictunnel.link.flow import Budget
+from quictunnel.protocol.address import Address
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from quictunnel.link.engine import Datagram, Path
+
+
+class LateLoop(VirtualTimeLoop):
+    """Time jumps a hair beyond each timer, as a real loop wakes a little late."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        jump = self._jumping.select
+
+        def select(timeout: float | None = None):
+            late = timeout + TIMER_LATENESS if timeout else timeout
+            return jump(late)
+
+        self._jumping.select = select
+
+
+class MemoryCarrier:
+    """Takes a link's datagrams to the other link. See `quictunnel.link.link.Carrier`."""
+
+    def __init__(self, network: Network, path: Path) -> None:
+        self.network = network
+        self.path = path
+        """Where the datagrams of this end come from."""
+        self.peer: Link | None = None
+        self.is_full = False
+        self.batches: list[int] = []
+        """How many datagrams were sent at a time."""
+        self.proven_links = 0
+        self.terminated_links = 0
+        self.closed_links = 0
+        self.trusts = True
+
+    def send(self, link: Link, datagrams: Sequence[Datagram]) -> None:
+        assert not self.is_full
+        loop = asyncio.get_running_loop()
+        self.batches.append(len(datagrams))
+        for data, _ in datagrams:
+            for at in self.network.arrivals(data, self, loop.time()):
+                loop.call_at(at, self._arrive, data)
+
+    def _arrive(self, data: bytes) -> None:
+        assert self.peer is not None
+        self.peer.datagram_received(data, self.path, asyncio.get_running_loop().time())
+        self.peer.batch_received()
+
+    def id_issued(self, link: Link, connection_id: bytes) -> None:
+        pass
+
+    def id_retired(self, link: Link, connection_id: bytes) -> None:
+        pass
+
+    def handshake_done(self, link: Link) -> bool:
+        if not self.trusts:
+            link.close(0x29)
+        return self.trusts
+
+    def closed(self, link: Link) -> None:
+        self.closed_links += 1
+
+    def proven(self, link: Link) -> None:
+        self.proven_links += 1
+
+    def terminated(self, link: Link) -> None:
+        self.terminated_links += 1
+
+
+class Recorder(asyncio.Protocol):
+    """A stream's protocol that writes down what it is told.
+
+    :param paused: pause reading in `connection_made`.
+    :param keep_open: what `eof_received` returns.
+    """
+
+    def __init__(self, *, paused: bool = False, keep_open: bool = True) -> None:
+        self.paused = paused
+        self.keep_open = keep_open
+        self.stream: Stream | None = None
+        self.data = bytearray()
+        self.pieces: list[int] = []
+        self.calls: list[str] = []
+        self.exc: Exception | None = None
+
+    @property
+    def lost(self) -> bool:
+        return "connection_lost" in self.calls
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, Stream)
+        self.stream = transport
+        self.calls.append("connection_made")
+        if self.paused:
+            transport.pause_reading()
+
+    def data_received(self, data: bytes) -> None:
+        assert not self.lost
+        self.data += data
+        self.pieces.append(len(data))
+
+    def eof_received(self) -> bool:
+        self.calls.append("eof_received")
+        return self.keep_open
+
+    def pause_writing(self) -> None:
+        self.calls.append("pause_writing")
+
+    def resume_writing(self) -> None:
+        self.calls.append("resume_writing")
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.calls.append("connection_lost")
+        self.exc = exc
+
+
+class Session(LinkProtocol):
+    """A role that trusts everyone and writes down what it is told.
+
+    :param streams: how many the peer may have open.
+    """
+
+    def __init__(self, *, streams: int = 1000) -> None:
+        self.streams = streams
+        self.link: Link | None = None
+        self.calls: list[str] = []
+        self.exc: Exception | None = None
+        self.accepted: list[Recorder] = []
+        self.make: Callable[[], asyncio.Protocol] = Recorder
+
+    def link_made(self, link: Link) -> None:
+        self.link = link
+        self.calls.append("link_made")
+        link.trust()
+        link.allow_streams(self.streams)
+
+    def stream_accepted(self, stream: Stream) -> asyncio.Protocol:
+        protocol = self.make()
+        self.accepted.append(protocol)  # type: ignore[arg-type]  # tests know what they make
+        return protocol
+
+    def link_lost(self, exc: Exception | None) -> None:
+        self.calls.append("link_lost")
+        self.exc = exc
+
+    def link_silent(self) -> None:
+        self.calls.append("link_silent")
+
+    def link_back(self) -> None:
+        self.calls.append("link_back")
+
+
+class LinkPair:
+    """A dialling and an accepting link."""
+
+    def __init__(
+        self,
+        network: Network | None = None,
+        *,
+        settings: LinkSettings | None = None,
+        streams: int = 1000,
+    ) -> None:
+        settings = settings or LinkSettings()
+        loop = asyncio.get_running_loop()
+        self.network = network or Network()
+        self.client_session = Session(streams=streams)
+        self.server_session = Session(streams=streams)
+        self.client_carrier = MemoryCarrier(self.network, CLIENT_PATH)
+        self.server_carrier = MemoryCarrier(self.network, SERVER_PATH)
+        client = AioquicEngine(
+            tls.client_configuration(CLIENT_TLS, settings), budget=Budget(), streams=16
+        )
+        server = AioquicEngine(
+            tls.server_configuration(server_tls(), settings),
+            budget=Budget(),
+            streams=16,
+            original_destination_connection_id=client.original_destination_connection_id,
+        )
+        self.client = Link(
+            client,
+            self.client_carrier,
+            self.client_session,
+            local=Address("192.0.2.1", 5555),
+            dialled=True,
+            loop=loop,
+        )
+        self.server = Link(
+            server,
+            self.server_carrier,
+            self.server_session,
+            local=Address("192.0.2.2", 9001),
+            dialled=False,
+            loop=loop,
+        )
+        self.client_carrier.peer, self.server_carrier.peer = self.server, self.client
+
+    @classmethod
+    async def made(cls, network: Network | None = None, **options) -> LinkPair:
+        """Return a pair that has shaken hands and searched its MTU."""
+        pair = cls(network, **options)
+        pair.start()
+        await until(lambda: pair.client.is_made and pair.server.is_made)
+        await seconds(2)
+        return pair
+
+    def start(self) -> None:
+        self.client.engine.connect(SERVER_PATH, asyncio.get_running_loop().time())  # type: ignore[attr-defined]  # of this engine
+        self.client.start()
+
+    async def streams(
+        self, *, ours: Recorder | None = None, theirs: Recorder | None = None
+    ) -> tuple[Recorder, Recorder]:
+        """Open a stream that the peer has accepted; return both protocols."""
+        if theirs is not None:
+            self.server_session.make = lambda: theirs
+        ours = ours or Recorder()
+        before = len(self.server_session.accepted)
+        self.client.open_stream(ours).write(b"!")
+        await until(lambda: len(self.server_session.accepted) > before)
+        await seconds(1)
+        accepted = self.server_session.accepted[-1]
+        accepted.data.clear()
+        accepted.pieces.clear()
+        return ours, accepted
+
+
+async def until(done: Callable[[], bool], *, limit: float = 60.0) -> None:
+    """Let virtual time go by until `done()`."""
+    loop = asyncio.get_running_loop()
+    end_at = loop.time() + limit
+    while not done():
+        assert loop.time() < end_at, f"not within {limit:g} s"
+        await asyncio.sleep(0.001)
+
+
+def over_links(test):
+    """Run an async test on a loop of virtual time; what goes wrong in a callback fails it."""
+
+    def run() -> None:
+        errors: list[dict[str, object]] = []
+        with asyncio.Runner(loop_factory=LateLoop) as runner:
+            runner.get_loop().set_exception_handler(lambda _, context: errors.append(context))
+            runner.run(test())
+        assert not errors, errors
+
+    run.__name__ = test.__name__
+    run.__doc__ = test.__doc__
+    return run
+
+
+__all__ = ["LinkPair", "Network", "Recorder", "Session", "over_links", "seconds", "settle", "until"]

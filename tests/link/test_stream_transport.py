@@ -1,0 +1,346 @@
+"""A stream keeps the promises of an `asyncio.Transport`."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from link_pair import LinkPair, Network, Recorder, over_links, seconds, settle, until
+from pair import ROUGH
+
+from quictunnel.errors import LinkLost, StreamReset
+from quictunnel.link.flow import STREAM_WINDOW
+from quictunnel.link.stream import HIGH_WATER, LOW_WATER, READ_SIZE
+
+# Writing
+
+
+@over_links
+async def test_what_is_written_arrives() -> None:
+    pair = await LinkPair.made()
+    ours, theirs = await pair.streams()
+    ours.stream.write(b"to the acceptor")
+    theirs.stream.write(bytearray(b"and "))
+    theirs.stream.write(memoryview(b"back"))
+    await seconds(1)
+    assert (theirs.data, ours.data) == (b"to the acceptor", b"and back")
+
+
+@over_links
+async def test_writes_of_one_turn_are_sent_together() -> None:
+    pair = await LinkPair.made()
+    ours, theirs = await pair.streams()
+    pair.client_carrier.batches.clear()
+    for _ in range(100):
+        ours.stream.write(b"0123456789")
+    await settle()
+    assert pair.client_carrier.batches == [1]
+    await until(lambda: len(theirs.data) == 1000)
+    assert theirs.pieces == [1000]
+
+
+@over_links
+async def test_the_protocol_is_paused_above_the_high_water_and_resumed_at_the_low() -> None:
+    pair = await LinkPair.made()
+    ours, _ = await pair.streams(theirs=Recorder(paused=True))
+    ours.stream.write(bytes(STREAM_WINDOW - 1))
+    await seconds(2)
+    assert ours.stream.get_write_buffer_size() == 0
+    ours.calls.clear()
+    ours.stream.write(bytes(HIGH_WATER))
+    assert ours.calls == []
+    ours.stream.write(b"!")
+    assert ours.calls == ["pause_writing"]
+    ours.stream.write(b"!")
+    assert ours.calls == ["pause_writing"], "told once"
+    assert ours.stream.get_write_buffer_size() == HIGH_WATER + 2
+    await seconds(5)
+    assert ours.calls == ["pause_writing"]
+    pair.server_session.accepted[-1].stream.resume_reading()
+    await seconds(1)
+    assert ours.calls == ["pause_writing", "resume_writing"]
+
+
+@over_links
+async def test_the_waters_can_be_set() -> None:
+    pair = await LinkPair.made()
+    ours, _ = await pair.streams()
+    stream = ours.stream
+    assert stream.get_write_buffer_limits() == (LOW_WATER, HIGH_WATER)
+    stream.set_write_buffer_limits(high=1000)
+    assert stream.get_write_buffer_limits() == (250, 1000)
+    stream.set_write_buffer_limits(high=0)
+    stream.write(b"!")
+    assert "pause_writing" in ours.calls
+    await seconds(1)
+    assert ours.calls[-1] == "resume_writing"
+    with pytest.raises(ValueError, match="must be >="):
+        stream.set_write_buffer_limits(high=1, low=2)
+
+
+@over_links
+async def test_writing_after_the_end_is_an_error() -> None:
+    pair = await LinkPair.made()
+    ours, _ = await pair.streams()
+    assert ours.stream.can_write_eof()
+    ours.stream.write_eof()
+    ours.stream.write_eof()
+    with pytest.raises(RuntimeError, match="write_eof"):
+        ours.stream.write(b"!")
+
+
+# Reading
+
+
+@over_links
+async def test_reading_paused_in_connection_made_holds_the_first_byte() -> None:
+    pair = await LinkPair.made()
+    _, theirs = await pair.streams(theirs=Recorder(paused=True))
+    assert not theirs.stream.is_reading()
+    assert theirs.data == b""
+    theirs.stream.resume_reading()
+    assert theirs.stream.is_reading()
+    assert theirs.data == b"", "never from within resume_reading"
+    await settle()
+    assert theirs.data == b"!"
+
+
+@over_links
+async def test_data_comes_in_pieces_of_bounded_size() -> None:
+    pair = await LinkPair.made()
+    ours, theirs = await pair.streams()
+    theirs.stream.pause_reading()
+    ours.stream.write(bytes(STREAM_WINDOW - 1))
+    await seconds(2)
+    theirs.stream.resume_reading()
+    await settle()
+    assert sum(theirs.pieces) == STREAM_WINDOW - 1
+    assert max(theirs.pieces) < READ_SIZE + 2000
+
+
+@over_links
+async def test_pausing_within_data_received_holds_the_next_piece() -> None:
+    class OnePiece(Recorder):
+        def data_received(self, data: bytes) -> None:
+            super().data_received(data)
+            self.stream.pause_reading()
+
+    pair = await LinkPair.made()
+    ours, theirs = await pair.streams(theirs=OnePiece(paused=True))
+    ours.stream.write(bytes(STREAM_WINDOW - 1))
+    await seconds(2)
+    theirs.stream.resume_reading()
+    await seconds(1)
+    assert len(theirs.pieces) == 1
+
+
+@over_links
+async def test_a_paused_stream_holds_nobody_else() -> None:
+    pair = await LinkPair.made(Network(**ROUGH))
+    ours, theirs = await pair.streams(theirs=Recorder(paused=True))
+    ours.stream.write(bytes(2 * STREAM_WINDOW))
+    await seconds(3)
+    other, their_other = await pair.streams(theirs=Recorder())
+    other.stream.write(bytes(2 * STREAM_WINDOW))
+    await until(lambda: len(their_other.data) == 2 * STREAM_WINDOW)
+    assert theirs.data == b""
+
+
+# Ends
+
+
+@over_links
+async def test_the_end_of_one_direction_leaves_the_other() -> None:
+    pair = await LinkPair.made()
+    ours, theirs = await pair.streams()
+    ours.stream.write(b"question")
+    ours.stream.write_eof()
+    await seconds(1)
+    assert theirs.calls == ["connection_made", "eof_received"]
+    theirs.stream.write(b"answer")
+    await seconds(1)
+    assert ours.data == b"answer"
+    theirs.stream.write_eof()
+    await seconds(1)
+    assert ours.calls == ["connection_made", "eof_received", "connection_lost"]
+    assert theirs.calls == ["connection_made", "eof_received", "connection_lost"]
+    assert ours.exc is theirs.exc is None
+    assert pair.client.stream_count == pair.server.stream_count == 0
+
+
+@over_links
+async def test_a_stream_ends_in_order_only_when_all_is_acknowledged() -> None:
+    pair = await LinkPair.made()
+    ours, theirs = await pair.streams()
+    theirs.stream.write_eof()
+    await seconds(1)
+    ours.stream.write(bytes(10_000))
+    ours.stream.write_eof()
+    await settle()
+    assert not ours.lost
+    pair.network.cut = True
+    await seconds(30)
+    assert not ours.lost
+    pair.network.cut = False
+    await until(lambda: ours.lost)
+    assert len(theirs.data) == 10_000
+
+
+@over_links
+async def test_eof_received_that_returns_false_closes() -> None:
+    pair = await LinkPair.made()
+    ours, theirs = await pair.streams(theirs=Recorder(keep_open=False))
+    ours.stream.write_eof()
+    await seconds(1)
+    assert ours.calls == ["connection_made", "eof_received", "connection_lost"]
+    assert theirs.exc is ours.exc is None
+
+
+@over_links
+async def test_close_sends_what_was_written_first() -> None:
+    """The peer has ended its direction: this is an orderly end."""
+    pair = await LinkPair.made(Network(**ROUGH))
+    ours, theirs = await pair.streams()
+    theirs.stream.write_eof()
+    await seconds(1)
+    ours.stream.write(bytes(1_000_000))
+    ours.stream.close()
+    assert ours.stream.is_closing()
+    await until(lambda: ours.lost and theirs.lost)
+    assert len(theirs.data) == 1_000_000
+    assert ours.exc is theirs.exc is None
+    assert theirs.calls == ["connection_made", "eof_received", "connection_lost"]
+
+
+@over_links
+async def test_a_reset_tells_the_peer_its_code() -> None:
+    pair = await LinkPair.made()
+    ours, theirs = await pair.streams()
+    ours.stream.write(bytes(300_000))
+    ours.stream.reset(0x16)
+    assert not ours.lost, "never from within reset"
+    await settle()
+    assert ours.calls[-1] == "connection_lost"
+    assert ours.exc is None
+    await seconds(1)
+    assert isinstance(theirs.exc, StreamReset)
+    assert theirs.exc.code == 0x16
+    assert "eof_received" not in theirs.calls
+    assert pair.client.stream_count == pair.server.stream_count == 0
+    assert pair.client.paused_writers == set()
+
+
+@over_links
+async def test_a_reset_reaches_a_peer_that_does_not_read() -> None:
+    pair = await LinkPair.made()
+    ours, theirs = await pair.streams(theirs=Recorder(paused=True))
+    ours.stream.write(bytes(300_000))
+    await seconds(1)
+    ours.stream.reset(0x10)
+    await seconds(1)
+    assert isinstance(theirs.exc, StreamReset)
+
+
+@over_links
+async def test_after_its_end_a_stream_is_deaf() -> None:
+    pair = await LinkPair.made()
+    ours, _ = await pair.streams()
+    ours.stream.abort()
+    ours.stream.write(b"!")
+    ours.stream.write_eof()
+    ours.stream.pause_reading()
+    ours.stream.resume_reading()
+    ours.stream.close()
+    ours.stream.abort()
+    await seconds(1)
+    assert ours.calls == ["connection_made", "connection_lost"]
+    assert ours.stream.get_write_buffer_size() == 0
+
+
+@over_links
+async def test_a_reset_from_within_data_received() -> None:
+    class Abrupt(Recorder):
+        def data_received(self, data: bytes) -> None:
+            self.stream.reset(0x15)
+
+    pair = await LinkPair.made()
+    ours, theirs = await pair.streams(theirs=Abrupt())
+    await seconds(1)
+    assert theirs.calls == ["connection_made", "connection_lost"]
+    assert isinstance(ours.exc, StreamReset)
+    assert ours.exc.code == 0x15
+
+
+# asyncio's own classes over it
+
+
+@over_links
+async def test_a_reader_and_a_writer_can_be_laid_over_it() -> None:
+    loop = asyncio.get_running_loop()
+    pair = await LinkPair.made(Network(**ROUGH))
+    handled: list[asyncio.Task[None]] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while data := await reader.read(65_536):
+            writer.write(data)
+            await writer.drain()
+        writer.close()
+        handled.append(asyncio.current_task())
+
+    pair.server_session.make = lambda: asyncio.StreamReaderProtocol(asyncio.StreamReader(), serve)
+    reader = asyncio.StreamReader()
+    protocol = asyncio.StreamReaderProtocol(reader)
+    stream = pair.client.open_stream(protocol)
+    writer = asyncio.StreamWriter(stream, protocol, reader, loop)
+    data = bytes(range(256)) * 4096
+
+    async def pour() -> None:
+        for start in range(0, len(data), 100_000):
+            writer.write(data[start : start + 100_000])
+            await writer.drain()
+        writer.write_eof()
+
+    pouring = asyncio.create_task(pour())
+    assert await reader.read() == data
+    await pouring
+    writer.close()
+    await writer.wait_closed()
+    await until(lambda: bool(handled) and pair.server.stream_count == 0)
+
+
+@over_links
+async def test_a_reset_raises_in_a_reader() -> None:
+    pair = await LinkPair.made()
+    reader = asyncio.StreamReader()
+    stream = pair.client.open_stream(asyncio.StreamReaderProtocol(reader))
+    stream.write(b"!")
+    await until(lambda: bool(pair.server_session.accepted))
+    pair.server_session.accepted[0].stream.reset(0x11)
+    with pytest.raises(StreamReset):
+        await reader.read()
+
+
+# The link under it
+
+
+@over_links
+async def test_facts_of_a_stream() -> None:
+    pair = await LinkPair.made()
+    ours, theirs = await pair.streams()
+    assert ours.stream.get_extra_info("link") is pair.client
+    assert ours.stream.get_extra_info("peername") == pair.client.peer
+    assert ours.stream.get_extra_info("stream_id") == theirs.stream.get_extra_info("stream_id")
+    assert ours.stream.get_extra_info("no such") is None
+    assert ours.stream.get_protocol() is ours
+
+
+@over_links
+async def test_a_lost_link_is_told_to_every_stream() -> None:
+    pair = await LinkPair.made()
+    both = [await pair.streams() for _ in range(3)]
+    pair.server.close(0x20, "goodbye")
+    await seconds(1)
+    for ours, theirs in both:
+        assert isinstance(ours.exc, LinkLost)
+        assert isinstance(theirs.exc, LinkLost)
+        assert ours.calls.count("connection_lost") == 1
