@@ -86,8 +86,9 @@ class Session(LinkProtocol):
     @property
     def is_usable(self) -> bool:
         """Whether a new client may be brought over this link now."""
-        link = self.link
-        return self.state is State.STANDING and not (link.is_closed or link.is_silent)
+        if self.state is not State.STANDING:
+            return False
+        return not (self.link.is_closed or self.link.is_silent)
 
     # -- What a role adds
 
@@ -134,7 +135,7 @@ class Session(LinkProtocol):
         self._clear_deadline()
         self.leaving()
         if self._link is not None:
-            self._link.close(code, reason)
+            self._link.close(code, reason or code.word)
 
     # -- The link
 
