@@ -1,0 +1,207 @@
+"""Loss recovery agrees with aioquic's own on random traces; the pacer keeps to its rate."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+from aioquic.quic.packet import QuicPacketType
+from aioquic.quic.packet_builder import QuicDeliveryState, QuicSentPacket
+from aioquic.quic.rangeset import RangeSet
+from aioquic.quic.recovery import QuicPacketRecovery, QuicPacketSpace
+from aioquic.tls import Epoch
+
+from quictunnel.link.aioquic_engine.recovery import (
+    BURST_DATAGRAMS,
+    PACING_GAIN,
+    TIMER_GRANULARITY,
+    Pacer,
+    Recovery,
+)
+
+SIZE = 1200
+RTT = 0.05
+
+
+class Trace:
+    """One recovery under a script of sending and acknowledging, and what it did."""
+
+    def __init__(self, kind: type[QuicPacketRecovery], congestion_control: str) -> None:
+        self.recovery = kind(
+            congestion_control_algorithm=congestion_control,
+            initial_rtt=0.1,
+            max_datagram_size=SIZE,
+            peer_completed_address_validation=True,
+            send_probe=lambda: self.told.append(("probe",)),
+        )
+        self.recovery.handshake_confirmed = True
+        self.space = QuicPacketSpace(is_application_data=True)
+        self.recovery.spaces = [self.space]
+        self.told: list[tuple] = []
+
+    def send(self, number: int, now: float, *, eliciting: bool, in_flight: bool) -> None:
+        packet = QuicSentPacket(
+            epoch=Epoch.ONE_RTT,
+            in_flight=in_flight,
+            is_ack_eliciting=eliciting,
+            is_crypto_packet=False,
+            packet_number=number,
+            packet_type=QuicPacketType.ONE_RTT,
+            sent_time=now,
+            sent_bytes=SIZE,
+        )
+        packet.delivery_handlers.append((self._delivered, (number,)))
+        self.recovery.on_packet_sent(packet=packet, space=self.space)
+
+    def _delivered(self, state: QuicDeliveryState, number: int) -> None:
+        self.told.append((state.name, number))
+
+    def acknowledge(self, spans: list[range], delay: float, now: float) -> None:
+        self.recovery.on_ack_received(
+            ack_rangeset=RangeSet(spans), ack_delay=delay, now=now, space=self.space
+        )
+
+    def time_out(self, now: float) -> None:
+        self.recovery.on_loss_detection_timeout(now=now)
+
+    @property
+    def state(self) -> dict[str, object]:
+        recovery, space = self.recovery, self.space
+        return {
+            "in flight": list(space.sent_packets),
+            "eliciting": space.ack_eliciting_in_flight,
+            "largest": space.largest_acked_packet,
+            "bytes": recovery.bytes_in_flight,
+            "window": recovery.congestion_window,
+            "timeouts": recovery._pto_count,
+            "loss time": pytest.approx(space.loss_time),
+            "smoothed": pytest.approx(recovery._rtt_smoothed),
+            "latest": pytest.approx(recovery._rtt_latest),
+        }
+
+
+def spans_of(numbers: list[int]) -> list[range]:
+    spans = RangeSet()
+    for number in numbers:
+        spans.add(number, number + 1)
+    return list(spans)
+
+
+@pytest.mark.parametrize("congestion_control", ["reno", "cubic"])
+@pytest.mark.parametrize("seed", range(5))
+def test_it_agrees_with_aioquics_own(congestion_control: str, seed: int) -> None:
+    ours = Trace(Recovery, congestion_control)
+    theirs = Trace(QuicPacketRecovery, congestion_control)
+    script = random.Random(seed)
+    now, number = 0.0, 0
+    arrived: list[int] = []
+    for _ in range(400):
+        now += script.random() * 0.01
+        for _ in range(script.randrange(6)):
+            eliciting = script.random() < 0.9
+            in_flight = eliciting or script.random() < 0.5
+            for trace in (ours, theirs):
+                trace.send(number, now, eliciting=eliciting, in_flight=in_flight)
+            if script.random() < 0.9:
+                arrived.insert(len(arrived) - min(len(arrived), script.randrange(3)), number)
+            number += 1
+        heard = arrived[: script.randrange(len(arrived) + 1)]
+        if heard and script.random() < 0.5:
+            spans = spans_of(heard[-200:])
+            delay = script.choice([0.0, 0.001, 0.025, 0.1])
+            for trace in (ours, theirs):
+                trace.acknowledge(spans, delay, now + RTT)
+        elif script.random() < 0.05:
+            for trace in (ours, theirs):
+                trace.time_out(now + RTT)
+        assert ours.told == theirs.told
+        assert ours.state == theirs.state
+    assert {word for word, *_ in ours.told} >= {"ACKED", "LOST"}
+
+
+def test_packets_that_were_never_sent_are_acknowledged_in_vain() -> None:
+    trace = Trace(Recovery, "cubic")
+    trace.send(5, 0.0, eliciting=True, in_flight=True)
+    trace.acknowledge([range(4), range(10, 2**61)], 0.0, RTT)
+    assert trace.told == []
+    trace.acknowledge([range(4), range(5, 6)], 0.0, RTT)
+    assert trace.told == [("ACKED", 5)]
+
+
+def test_there_is_no_smoothed_time_before_the_first_sample() -> None:
+    trace = Trace(Recovery, "cubic")
+    assert trace.recovery.smoothed_rtt is None
+    trace.send(0, 0.0, eliciting=True, in_flight=True)
+    trace.acknowledge([range(1)], 0.0, RTT)
+    assert trace.recovery.smoothed_rtt == RTT
+
+
+def test_the_round_trip_time_may_be_shorter_than_a_millisecond() -> None:
+    trace = Trace(Recovery, "cubic")
+    for number in range(100):
+        trace.send(number, number * 1.0, eliciting=True, in_flight=True)
+        trace.acknowledge([range(number, number + 1)], 0.0, number + 0.0001)
+    assert trace.recovery.smoothed_rtt == pytest.approx(0.0001)
+
+
+class TestPacer:
+    WINDOW = 100 * SIZE
+
+    @pytest.fixture
+    def pacer(self) -> Pacer:
+        pacer = Pacer(max_datagram_size=SIZE)
+        pacer.update_rate(self.WINDOW, RTT)
+        return pacer
+
+    @staticmethod
+    def sent_within(pacer: Pacer, seconds: float, *, start: float = 0.0) -> int:
+        """Return how many full datagrams leave by when the pacer says so."""
+        now, count = start, 0
+        while now < start + seconds:
+            at = pacer.next_send_time(now)
+            if at is None:
+                pacer.update_after_send(now, SIZE)
+                count += 1
+            else:
+                assert at > now
+                now = at + 1e-9
+        return count
+
+    def test_without_a_round_trip_time_nothing_waits(self) -> None:
+        pacer = Pacer(max_datagram_size=SIZE)
+        for _ in range(1000):
+            assert pacer.next_send_time(0.0) is None
+            pacer.update_after_send(0.0, SIZE)
+
+    def test_it_keeps_to_a_little_more_than_a_window_a_round_trip(self, pacer: Pacer) -> None:
+        rate = PACING_GAIN * self.WINDOW / RTT / SIZE
+        assert self.sent_within(pacer, 10.0) == pytest.approx(10.0 * rate, rel=0.01)
+
+    def test_what_leaves_at_once_is_bounded(self, pacer: Pacer) -> None:
+        self.sent_within(pacer, 1.0)
+        for quiet in (1.0, 60.0):
+            now = 100.0 + quiet
+            burst = 0
+            while pacer.next_send_time(now) is None:
+                pacer.update_after_send(now, SIZE)
+                burst += 1
+            assert burst <= BURST_DATAGRAMS + 1
+
+    def test_fast_paths_are_not_paced_by_the_clock(self) -> None:
+        pacer = Pacer(max_datagram_size=SIZE)
+        pacer.update_rate(1000 * SIZE, 0.001)
+        rate = PACING_GAIN * 1000 / 0.001
+        assert self.sent_within(pacer, TIMER_GRANULARITY) >= rate * TIMER_GRANULARITY
+
+    def test_small_datagrams_count_for_what_they_are(self, pacer: Pacer) -> None:
+        count = 0
+        while pacer.next_send_time(0.0) is None:
+            pacer.update_after_send(0.0, 100)
+            count += 1
+        assert count > 10 * BURST_DATAGRAMS
+
+    def test_time_that_goes_back_gives_nothing(self, pacer: Pacer) -> None:
+        self.sent_within(pacer, 1.0)
+        while pacer.next_send_time(1.0) is None:
+            pacer.update_after_send(1.0, SIZE)
+        assert pacer.next_send_time(0.5) is not None
