@@ -38,7 +38,10 @@ class Observer(Protocol):
         """There is data, or the end, to `read`."""
 
     def on_stream_reset(self, stream_id: int, code: int) -> None:
-        """The peer has ended the stream, or will take no more: either way it is over."""
+        """The peer has ended the stream before its orderly end; what is unread is void."""
+
+    def on_stream_stopped(self, stream_id: int, code: int) -> None:
+        """The peer takes no more of it; what we have not sent is dropped."""
 
     def on_stream_ended(self, stream_id: int) -> None:
         """All was sent and acknowledged, all was read: the stream is forgotten."""

@@ -7,6 +7,7 @@ down, it never ends anything.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 STREAM_WINDOW = 512 * 1024
@@ -18,8 +19,11 @@ STREAM_WINDOW_MAX = 16 * 1024 * 1024
 LINK_WINDOW = 64 * 1024 * 1024
 """Bytes a link may have under way: no path that we know of holds more."""
 
-LINK_WINDOW_MIN = 256 * 1024
-"""What a link may have under way even over budget, so that those who do read go on, slowly."""
+RELIEF = 64 * 1024
+"""Bytes that a link is granted when the budget is used up and its window as well, ..."""
+
+RELIEF_EVERY = 0.5
+"""... and how often, in seconds: those whose bytes are read go on, slowly, whatever others hold."""
 
 UNREAD_LIMIT = 256 * 1024 * 1024
 """Bytes received and not yet read in the whole process, by default."""
@@ -88,5 +92,42 @@ class Budget:
 
     @property
     def headroom(self) -> int:
-        """Bytes that a link may have under way now."""
-        return max(LINK_WINDOW_MIN, min(LINK_WINDOW, self.limit - self.unread))
+        """Bytes that may come on a link now, beyond those that have."""
+        return max(0, min(LINK_WINDOW, self.limit - self.unread))
+
+
+class LinkWindow:
+    """How much all streams of one link together may send.
+
+    While the process holds little unread, the window moves with what *arrives*, so that streams
+    which are not read cannot use it up. As the budget is reached it moves only by what was *read*,
+    and by a little relief now and then.
+    """
+
+    __slots__ = ("_budget", "_read", "relief_at")
+
+    def __init__(self, budget: Budget) -> None:
+        self._budget = budget
+        self._read = 0
+        self.relief_at = math.inf
+        """When `move` should be called again even if nothing happens, in seconds."""
+
+    def move(self, limit: int, *, used: int, read: int, now: float) -> int:
+        """Return the new limit on the link's bytes.
+
+        :param limit: the limit now; `used`: bytes that have come; `read`: of them, those read.
+        """
+        newly_read, self._read = read - self._read, read
+        headroom = self._budget.headroom
+        if headroom > RELIEF:
+            self.relief_at = math.inf
+            return used + headroom if (limit - used) * 2 < headroom else limit
+        limit += newly_read
+        if limit - used >= RELIEF:
+            self.relief_at = math.inf
+        elif self.relief_at == math.inf:
+            self.relief_at = now + RELIEF_EVERY
+        elif now >= self.relief_at:
+            self.relief_at = now + RELIEF_EVERY
+            limit += RELIEF
+        return limit

@@ -354,6 +354,12 @@ class Link:
         if stream is not None:
             stream.on_reset(code)
 
+    def on_stream_stopped(self, stream_id: int, code: int) -> None:
+        """See `Observer`."""
+        stream = self._streams.get(stream_id)
+        if stream is not None:
+            stream.on_stopped(code)
+
     def on_stream_ended(self, stream_id: int) -> None:
         """See `Observer`."""
         stream = self._streams.get(stream_id)

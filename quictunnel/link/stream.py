@@ -44,6 +44,7 @@ class Stream(asyncio.Transport):
         self._writing_paused = False
         self._eof_written = False
         self._eof_told = False
+        self._dropping = False  # the peer takes no more
         self._closing = False
         self._lost = False  # connection_lost was called, or is on its way
 
@@ -98,10 +99,10 @@ class Stream(asyncio.Transport):
 
         :raises RuntimeError: after `write_eof`.
         """
+        if self._closing or self._dropping or not data:
+            return
         if self._eof_written:
             raise RuntimeError("Cannot call write() after write_eof()")
-        if self._closing or not data:
-            return
         engine = self._link.engine
         engine.write(self.id, data)
         self._link.send_soon()
@@ -142,7 +143,7 @@ class Stream(asyncio.Transport):
 
     def on_sent(self) -> None:
         """Let a paused protocol write again once enough has gone out."""
-        if self._link.engine.unsent(self.id) <= self._low:
+        if self._writing_paused and self._link.engine.unsent(self.id) <= self._low:
             self._writing_paused = False
             self._link.paused_writers.discard(self)
             if self._protocol is not None and not self._closing:
@@ -191,9 +192,22 @@ class Stream(asyncio.Transport):
         return self._protocol
 
     def on_reset(self, code: int) -> None:
-        """The peer has ended it, or will take no more."""
+        """The peer has ended it before its orderly end."""
         self._link.engine.reset(self.id, code)
         self._lose(StreamReset(code))
+
+    def on_stopped(self, code: int) -> None:
+        """The peer takes no more.
+
+        With a code that is the end of both directions; without one the peer has only closed, as a
+        transport may: what it sent before that is still good, and what we write is dropped.
+        """
+        if code != Code.NO_ERROR:
+            self.on_reset(code)
+            return
+        self._eof_written = True
+        self._dropping = True
+        self.on_sent()
 
     def on_ended(self) -> None:
         """All was sent and acknowledged, all was read."""

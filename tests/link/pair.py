@@ -183,6 +183,10 @@ class End:
         self.resets[stream_id] = code
         self.engine.reset(stream_id, code)
 
+    def on_stream_stopped(self, stream_id: int, code: int) -> None:
+        if stream_id not in self.resets:
+            self.on_stream_reset(stream_id, code)
+
     def on_stream_ended(self, stream_id: int) -> None:
         self.ended.append(stream_id)
 

@@ -7,8 +7,8 @@ from pair import ROUGH, Network, Pair, assert_nothing_left
 
 from quictunnel.link.flow import (
     LINK_WINDOW,
-    LINK_WINDOW_MIN,
     LINK_WINDOW_UNPROVEN,
+    RELIEF,
     STREAM_WINDOW,
     STREAM_WINDOW_MAX,
 )
@@ -140,4 +140,4 @@ def test_the_link_is_granted_no_more_than_it_needs() -> None:
     stream = pair.client.open(bytes(MIB), fin=True)
     pair.run(lambda: stream in pair.server.fins)
     limit = pair.server.engine._local_max_data
-    assert LINK_WINDOW_MIN <= limit.value - limit.used <= LINK_WINDOW
+    assert RELIEF <= limit.value - limit.used <= LINK_WINDOW

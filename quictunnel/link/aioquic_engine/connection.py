@@ -20,12 +20,13 @@ from aioquic.quic.packet import QuicErrorCode
 from quictunnel.link.aioquic_engine.sending import SendingConnection
 from quictunnel.link.aioquic_engine.tls import derive_exporter
 from quictunnel.link.engine import Path
-from quictunnel.link.flow import LINK_WINDOW_UNPROVEN, STREAM_WINDOW, Budget
+from quictunnel.link.flow import LINK_WINDOW_UNPROVEN, STREAM_WINDOW, Budget, LinkWindow
 
 if TYPE_CHECKING:
     from aioquic.quic.configuration import QuicConfiguration
     from cryptography import x509
 
+    from quictunnel.link.aioquic_engine.streams import StreamState
     from quictunnel.link.engine import Datagram, Observer
 
 
@@ -54,6 +55,7 @@ class AioquicEngine(SendingConnection):
         )
         self._budget = budget
         self._proven = False
+        self._window = LinkWindow(budget)
         self._read = 0  # bytes of all streams that were read, or that nobody will read
         self._in_budget = 0  # bytes of ours that `budget` has counted
         self._exporter = b""
@@ -234,13 +236,17 @@ class AioquicEngine(SendingConnection):
 
     def deadline(self) -> float | None:
         """Return when `expire` is to be called."""
-        return None if self._close_at is None else self.get_timer()
+        if self._close_at is None:
+            return None
+        timer = self.get_timer()
+        assert timer is not None  # `_close_at` at the latest
+        return min(timer, self._window.relief_at)
 
     def expire(self, now: float) -> None:
         """Let the timers fire that are due."""
         self._now = now
         if self._close_at is not None:
-            self.handle_timer(now)
+            self.handle_timer(now)  # relief comes with the next dispatch
 
     # What has happened
 
@@ -267,11 +273,16 @@ class AioquicEngine(SendingConnection):
     def _tell(self, event: events.QuicEvent, observer: Observer) -> None:
         if isinstance(event, events.StreamDataReceived):
             self._take_data(event)
-        elif isinstance(event, events.StreamReset | events.StopSendingReceived):
+        elif isinstance(event, events.StreamReset):
             self._announce_opened(observer)
-            state = self._streams.get(event.stream_id)
-            if state is not None and not state.forgotten:
+            state = self._touch_by_number(event.stream_id)
+            if state is not None and not state.unwanted:
                 observer.on_stream_reset(event.stream_id, event.error_code)
+        elif isinstance(event, events.StopSendingReceived):
+            self._announce_opened(observer)
+            state = self._touch_by_number(event.stream_id)
+            if state is not None and not state.forgotten:
+                observer.on_stream_stopped(event.stream_id, event.error_code)
         elif isinstance(event, events.HandshakeCompleted):
             observer.on_handshake()
         elif isinstance(event, events.PingAcknowledged):
@@ -287,14 +298,24 @@ class AioquicEngine(SendingConnection):
         for stream_id in opened:
             observer.on_stream_opened(stream_id)
 
+    def _touch_by_number(self, stream_id: int) -> StreamState | None:
+        """Return a stream that may be over with what has come, to be looked at afterwards."""
+        state = self._streams.get(stream_id)
+        if state is not None:
+            self._touched[stream_id] = state
+        return state
+
     def _take_data(self, event: events.StreamDataReceived) -> None:
         state = self._streams.get(event.stream_id)
-        if state is None or state.unwanted:
+        if state is None:
+            return
+        if event.end_stream:
+            state.fin_received = True
+            self._touched[event.stream_id] = state
+        if state.unwanted:
             return
         if event.data:
             state.unread.append(event.data)
-        if event.end_stream:
-            state.fin_received = True
         self._readable[event.stream_id] = state
 
     def _discard_ended(self, observer: Observer) -> None:
@@ -314,14 +335,14 @@ class AioquicEngine(SendingConnection):
 
     def _count_unread(self) -> None:
         """Bring the process's budget up to date, and the link's window with it."""
-        unread = 0 if self._closed_told else self._local_max_data.used - self._read
+        limit = self._local_max_data
+        unread = 0 if self._closed_told else limit.used - self._read
         self._budget.unread += unread - self._in_budget
         self._in_budget = unread
         if self._proven:
-            limit = self._local_max_data
-            headroom = self._budget.headroom
-            if (limit.value - limit.used) * 2 < headroom:
-                limit.value = limit.used + headroom
+            limit.value = self._window.move(
+                limit.value, used=limit.used, read=self._read, now=self._now
+            )
 
     # Keys
 

@@ -86,7 +86,7 @@ class SendingConnection(QuicConnection):
         """Look at a stream again: it has something to send, or may have ended."""
         stream_id = state.number
         self._touched[stream_id] = state
-        if state.wants_to_send and stream_id in self._streams:
+        if state.wants_to_send and not state.is_blocked and stream_id in self._streams:
             self._held.pop(stream_id, None)
             self._sending.setdefault(stream_id, state)
 
@@ -243,15 +243,18 @@ class SendingConnection(QuicConnection):
         while sending and builder.remaining_flight_space >= ROOM_FOR_FRAME:
             stream_id = next(iter(sending))
             state = sending[stream_id]
+            if state.is_blocked:  # beyond the peer's limit, not a word (RFC 9000, 4.6)
+                del sending[stream_id]
+                continue
             if state.receiver.stop_pending:
                 self._write_stop_sending_frame(builder=builder, stream=state)
             if state.sender.reset_pending and builder.remaining_flight_space >= ROOM_FOR_FRAME:
                 self._write_reset_stream_frame(builder=builder, stream=state)
-            elif not (state.is_blocked or state.sender.buffer_is_empty):
+            elif not state.sender.buffer_is_empty:
                 self._write_data(builder, space, state)
             if stream_id in sending:
                 del sending[stream_id]
-                if state.wants_to_send and not state.is_blocked:
+                if state.wants_to_send:
                     sending[stream_id] = state
 
     def _write_data(
