@@ -1,0 +1,76 @@
+"""The TLS exporter: equal at both ends, new on each connection, derived as RFC 8446 says."""
+
+from __future__ import annotations
+
+import io
+import struct
+
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
+from pair import Pair
+
+from quictunnel.link.aioquic_engine import tls
+
+SHA256_OF_NOTHING = bytes.fromhex(
+    "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+)
+
+
+def expand_label(secret: bytes, label: bytes, context: bytes, size: int) -> bytes:
+    """HKDF-Expand-Label with SHA-256, written from RFC 8446, 7.1."""
+    full = b"tls13 " + label
+    info = struct.pack("!HB", size, len(full)) + full + struct.pack("!B", len(context)) + context
+    return HKDFExpand(hashes.SHA256(), size, info).derive(secret)
+
+
+def test_both_ends_derive_the_same() -> None:
+    pair = Pair.trusting()
+    assert len(pair.client.engine.exporter) == 32
+    assert pair.client.engine.exporter == pair.server.engine.exporter
+
+
+def test_each_connection_has_another() -> None:
+    assert len({Pair.trusting().client.engine.exporter for _ in range(3)}) == 3
+
+
+def test_there_is_none_before_the_handshake() -> None:
+    assert Pair().client.engine.exporter == b""
+
+
+def test_the_derivation_is_that_of_rfc_8446() -> None:
+    """7.5: from the master secret and the transcript up to the server's Finished.
+
+    The master secret is proven to be the right one by the traffic secret that comes of it and of
+    the same transcript, and that aioquic logs as it installs it.
+    """
+    pair = Pair()
+    log = io.StringIO()
+    pair.client.engine._configuration.secrets_log_file = log
+    pair.client.engine._configuration.cipher_suites = [tls.tls.CipherSuite.AES_128_GCM_SHA256]
+    secrets: dict[str, bytes] = {}
+    install = pair.client.engine._update_traffic_key
+
+    def spy(direction, epoch, cipher_suite, secret) -> None:
+        schedule = pair.client.engine.tls.key_schedule
+        if direction is tls.tls.Direction.DECRYPT and epoch is tls.tls.Epoch.ONE_RTT:
+            secrets["master"] = schedule.secret
+            secrets["transcript"] = schedule.hash.copy().finalize()
+        install(direction, epoch, cipher_suite, secret)
+
+    pair.client.engine._update_traffic_key = spy
+    pair.client.engine.connect(pair.server.path, pair.now)
+    pair.run(lambda: all(end.handshakes for end in pair.ends))
+
+    logged = {
+        label: bytes.fromhex(secret)
+        for label, _, secret in map(str.split, log.getvalue().splitlines())
+    }
+    master, transcript = secrets["master"], secrets["transcript"]
+    assert (
+        expand_label(master, b"s ap traffic", transcript, 32) == logged["SERVER_TRAFFIC_SECRET_0"]
+    )
+    exporter_master = expand_label(master, b"exp master", transcript, 32)
+    derived = expand_label(exporter_master, b"EXPORTER-quictunnel", SHA256_OF_NOTHING, 32)
+    expected = expand_label(derived, b"exporter", SHA256_OF_NOTHING, 32)
+    assert pair.client.engine.exporter == expected
+    assert pair.server.engine.exporter == expected
