@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
+from patience import patience
 from udp_forwarder import Forwarder
 
 from quictunnel.config.addresses import HostPort
@@ -28,9 +29,6 @@ from quictunnel.origin.role import Origin
 from quictunnel.protocol.codes import Code
 from quictunnel.remote import session as remote_session
 from quictunnel.remote.role import Remote
-
-PATIENCE = 10
-"""Seconds after which a test has failed; each takes a fraction of one, or two."""
 
 LOOPBACK = "127.0.0.1"
 
@@ -147,16 +145,10 @@ class Town:
 @pytest.fixture
 async def town(tmp_path):
     town = await Town(tmp_path).start()
-    hang = asyncio.get_running_loop().call_later(PATIENCE, cancel_everything)
-    yield town
-    hang.cancel()
-    async with asyncio.timeout(PATIENCE):
+    with patience():
+        yield town
+    with patience():
         await town.end()
-
-
-def cancel_everything() -> None:
-    for task in asyncio.all_tasks():
-        task.cancel()
 
 
 @pytest.fixture
