@@ -90,6 +90,12 @@ class Recovery(QuicPacketRecovery):
         self._pacer.max_datagram_size = size
         self._cc._max_datagram_size = size  # type: ignore[attr-defined]  # reno and cubic have it
 
+    def on_packet_sent(self, *, packet: QuicSentPacket, space: QuicPacketSpace) -> None:
+        """Take note of a packet that has left; a probe of the MTU arms the timer like any other."""
+        super().on_packet_sent(packet=packet, space=space)
+        if packet.is_ack_eliciting and packet.sent_time is not None:
+            self._time_of_last_sent_ack_eliciting_packet = packet.sent_time
+
     def on_ack_received(
         self, *, ack_rangeset: RangeSet, ack_delay: float, now: float, space: QuicPacketSpace
     ) -> None:
