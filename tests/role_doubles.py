@@ -16,11 +16,13 @@ from virtual_time import settle
 from quictunnel.config.addresses import HostPort
 from quictunnel.config.tokens import Token
 from quictunnel.origin.dial import Dialler
-from quictunnel.origin.session import Offer, OriginSession
+from quictunnel.origin.offer import Offer
+from quictunnel.origin.session import OriginSession
 from quictunnel.protocol.address import Address
 from quictunnel.remote.admission import Admission
 from quictunnel.remote.registry import Registry
-from quictunnel.remote.session import RemoteSession, Terms
+from quictunnel.remote.session import RemoteSession
+from quictunnel.remote.terms import Terms
 
 TOKEN = Token("laptop", "s" * 32)
 OTHER_TOKEN = Token("laptop", "x" * 32)

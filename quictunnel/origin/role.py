@@ -18,7 +18,8 @@ from quictunnel.observe.logs import fact
 from quictunnel.origin.backoff import Backoff
 from quictunnel.origin.connect import connect, tls_for
 from quictunnel.origin.dial import Dialler
-from quictunnel.origin.session import FOR_GOOD, Offer, OriginSession
+from quictunnel.origin.offer import Offer
+from quictunnel.origin.session import FOR_GOOD, OriginSession
 from quictunnel.protocol.codes import Code
 from quictunnel.protocol.messages import Service, Welcome
 from quictunnel.session.descriptors import make_room

@@ -8,17 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
-from dataclasses import dataclass
 
 from quictunnel import __version__
-from quictunnel.config.settings import ProxyProtocol
-from quictunnel.config.tokens import Token
 from quictunnel.errors import LinkFailed, LinkLost, ProtocolError, Refused
 from quictunnel.link import Link, Stream
 from quictunnel.observe.logs import fact
 from quictunnel.origin.dial import DialError, Dialler
 from quictunnel.origin.incoming import Incoming
+from quictunnel.origin.offer import Offer
 from quictunnel.protocol.codes import VERSION, Code
 from quictunnel.protocol.messages import (
     Hello,
@@ -57,32 +54,6 @@ FOR_GOOD = frozenset(
 """Codes of the remote after which trying again is of no use."""
 
 _log = logging.getLogger("quictunnel.origin")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Offer:
-    """What an origin offers, and how; the same for all its sessions."""
-
-    name: str
-    """Which of the token's origins it is."""
-
-    token: Token | None
-    """By which it and the remote know each other."""
-
-    services: Mapping[str, Dialler]
-    """Its services, and the way to the origin server of each."""
-
-    proxy_protocol: ProxyProtocol
-    """The header that tells an origin server who the client is."""
-
-    hold: float
-    """Seconds that a silent link is kept alive."""
-
-    linger: float
-    """Seconds that the second half of a client's connection may be quiet."""
-
-    max_clients: int
-    """How many clients may be there at once; more wait at the remote."""
 
 
 class OriginSession(Session):

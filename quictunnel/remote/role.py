@@ -19,7 +19,8 @@ from quictunnel.protocol.codes import Code
 from quictunnel.remote.admission import Admission
 from quictunnel.remote.outside import Outside, resolve_listen
 from quictunnel.remote.registry import Registry
-from quictunnel.remote.session import RemoteSession, Terms
+from quictunnel.remote.session import RemoteSession
+from quictunnel.remote.terms import Terms
 from quictunnel.session.descriptors import make_room
 
 DEFAULT_SERVICE = "default"

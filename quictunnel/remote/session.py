@@ -8,15 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from typing import Any
 
 from quictunnel.config.tokens import Token
 from quictunnel.errors import ProtocolError, Refused
 from quictunnel.link import Link, Stream
 from quictunnel.observe.logs import fact
-from quictunnel.protocol.address import Address
 from quictunnel.protocol.codes import VERSION, Code
 from quictunnel.protocol.messages import (
     Hello,
@@ -29,8 +27,9 @@ from quictunnel.protocol.messages import (
 from quictunnel.protocol.preamble import Preamble, encode_v2
 from quictunnel.protocol.proof import check, prove
 from quictunnel.relay import Relay
-from quictunnel.remote.failures import FAILURE_DELAY, Failures
+from quictunnel.remote.failures import FAILURE_DELAY
 from quictunnel.remote.registry import Identity, Registry
+from quictunnel.remote.terms import Terms
 from quictunnel.session.clients import Client
 from quictunnel.session.control import ControlStream
 from quictunnel.session.session import FAREWELL, Session, State, why_ended
@@ -39,29 +38,6 @@ HELLO_TIMEOUT = 5.0
 """Seconds from the handshake to a whole hello, which needs half a round trip."""
 
 _log = logging.getLogger("quictunnel.remote")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Terms:
-    """On what terms a remote takes origins in; the same for all its sessions."""
-
-    instance: str
-    """Names this run of the remote: another one knows nothing of the links of this one."""
-
-    tokens: Mapping[str, Token]
-    """The tokens that may come, by their id."""
-
-    outside: Mapping[str, Address]
-    """The services that can be offered, and the outside address of each."""
-
-    hold: float
-    """Seconds that a silent link is kept alive."""
-
-    linger: float
-    """Seconds that the second half of a client's connection may be quiet."""
-
-    failures: Failures = field(default_factory=Failures)
-    """The failed proofs of all of them."""
 
 
 class RemoteSession(Session):
