@@ -4,8 +4,10 @@
 engine can stand beneath, behind `engine.Engine`.
 """
 
-from quictunnel.link.endpoint import Listener, dial, listen
-from quictunnel.link.link import Link, LinkProtocol
+from quictunnel.link.dialler import dial
+from quictunnel.link.link import Link
+from quictunnel.link.listener import Listener, listen
+from quictunnel.link.neighbours import LinkProtocol
 from quictunnel.link.settings import ClientTls, LinkSettings, ServerTls
 from quictunnel.link.stream import Stream
 

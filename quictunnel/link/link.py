@@ -8,8 +8,7 @@ datagrams is dispatched once.
 from __future__ import annotations
 
 import asyncio
-import logging
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from quictunnel.errors import LinkLost
 from quictunnel.link.liveness import ACCEPTOR_PATIENCE, PING_AFTER, Liveness, Step
@@ -18,71 +17,19 @@ from quictunnel.protocol.address import Address
 from quictunnel.protocol.codes import Code
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from cryptography import x509
 
-    from quictunnel.link.engine import Datagram, Engine, Path
+    from quictunnel.link.engine import Engine, Path
+    from quictunnel.link.neighbours import Carrier, LinkProtocol
 
-logger = logging.getLogger("quictunnel.link")
-
-
-class LinkProtocol:
-    """What a link tells the role above it; subclasses override what they care for."""
-
-    def link_made(self, link: Link) -> None:
-        """The handshake is complete; nothing is known yet of who the peer is, but by its TLS."""
-
-    def stream_accepted(self, stream: Stream) -> asyncio.Protocol:
-        """The peer has opened a stream: return its protocol."""
-        raise NotImplementedError
-
-    def link_lost(self, exc: Exception | None) -> None:
-        """The link is over, after all its streams; None if it was closed at this end.
-
-        Called exactly once, and only after `link_made`.
-        """
-
-    def link_silent(self) -> None:
-        """The peer has not been heard for a while."""
-
-    def link_back(self) -> None:
-        """The silent peer was heard again."""
-
-
-class Carrier(Protocol):
-    """What takes a link's datagrams to its peer."""
-
-    @property
-    def is_full(self) -> bool:
-        """No more can be taken now; `Link.carrier_ready` is called when that is over."""
-
-    def send(self, link: Link, datagrams: Sequence[Datagram]) -> None:
-        """Send datagrams, or drop them as networks do."""
-
-    def id_issued(self, link: Link, connection_id: bytes) -> None:
-        """Lead datagrams to this connection id to the link."""
-
-    def id_retired(self, link: Link, connection_id: bytes) -> None:
-        """Do so no longer."""
-
-    def handshake_done(self, link: Link) -> bool:
-        """Return whether the link may be; if not, the carrier closes it."""
-
-    def closed(self, link: Link) -> None:
-        """The link is over; `Link.lost` says why."""
-
-    def proven(self, link: Link) -> None:
-        """The link's peer has proven who it is."""
-
-    def terminated(self, link: Link) -> None:
-        """Nothing more will come of the link."""
+STREAMS_AT_FIRST = 16
+"""Streams a peer may have open before it has proven who it is."""
 
 
 class Link:
     """One QUIC connection between an origin and a remote.
 
-    Made by `Endpoint`; the roles meet it in `LinkProtocol.link_made`.
+    Made by `listen` and `dial`; the roles meet it in `LinkProtocol.link_made`.
     """
 
     def __init__(
