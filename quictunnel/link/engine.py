@@ -83,6 +83,10 @@ class Engine(Protocol):
         """The probe timeout in seconds, without back-off (RFC 9002, 6.2.1)."""
 
     @property
+    def hold(self) -> float:
+        """Seconds of silence after which the connection is given up: the smaller of both ends'."""
+
+    @property
     def path(self) -> Path | None:
         """Where datagrams are sent to now."""
 

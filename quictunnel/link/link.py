@@ -276,6 +276,7 @@ class Link:
         """See `Observer`."""
         if self._carrier.handshake_done(self) and self.lost is None:
             self.is_made = True
+            self._liveness.agree(self.engine.hold)
             self._liveness.heard(self._loop.time())
             self._protocol.link_made(self)
 

@@ -42,6 +42,10 @@ class Liveness:
         """When the peer was last heard, once it counts as silent."""
         self._asked_at: float | None = None
 
+    def agree(self, hold: float) -> None:
+        """Ask often enough that a living peer is heard within the hold (seconds)."""
+        self.ping_after = min(self.ping_after, hold / 3)
+
     def sent(self, now: float) -> None:
         """Something was sent that must be answered."""
         if self._asked_at is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 MAPPED_PREFIX = bytes(10) + b"\xff\xff"
@@ -31,12 +32,7 @@ class Address:
         """Bring the host into its one spelling."""
         if not 0 <= self.port <= 0xFFFF:
             raise ValueError(f"port out of range: {self.port}")
-        address = ipaddress.ip_address(self.host)
-        if isinstance(address, ipaddress.IPv6Address):
-            if address.scope_id is not None:
-                raise ValueError("a scope means nothing to another machine")
-            address = address.ipv4_mapped or address
-        object.__setattr__(self, "host", str(address))
+        object.__setattr__(self, "host", _one_spelling(self.host))
 
     @classmethod
     def of(cls, sockaddr: tuple[Any, ...]) -> Address:
@@ -70,3 +66,17 @@ class Address:
     def __str__(self) -> str:
         """Return `192.0.2.1:80` or `[2001:db8::1]:80`."""
         return f"[{self.host}]:{self.port}" if self.is_ipv6 else f"{self.host}:{self.port}"
+
+
+@lru_cache(maxsize=4096)  # a client's address is looked at several times, a proxy's all the time
+def _one_spelling(host: str) -> str:
+    """Return the canonical text of an IP address.
+
+    :raises ValueError: it is none, or has a scope.
+    """
+    address = ipaddress.ip_address(host)
+    if isinstance(address, ipaddress.IPv6Address):
+        if address.scope_id is not None:
+            raise ValueError("a scope means nothing to another machine")
+        address = address.ipv4_mapped or address
+    return str(address)

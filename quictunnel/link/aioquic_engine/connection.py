@@ -92,6 +92,11 @@ class AioquicEngine(SendingConnection):
         return self._loss.get_probe_timeout()
 
     @property
+    def hold(self) -> float:
+        """The idle timeout that both ends have agreed on, in seconds."""
+        return self._idle_timeout()
+
+    @property
     def path(self) -> Path | None:
         """Where datagrams are sent to now."""
         address = self.get_peer_address()
