@@ -40,9 +40,13 @@ SERVER_PATH = Path("192.0.2.2", 9001)
 CLIENT_TLS = ClientTls(server_name="localhost", verify="none")
 
 
-@functools.cache
 def server_tls(name: str = "localhost") -> ServerTls:
     """Return a self-signed certificate for `name`, made once a run."""
+    return _made(name)
+
+
+@functools.cache
+def _made(name: str) -> ServerTls:
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     now = datetime.datetime.now(datetime.UTC)

@@ -100,6 +100,28 @@ def test_a_reset_of_what_was_never_sent(pair: Pair) -> None:
     assert_nothing_left(*pair.ends)
 
 
+def test_a_reset_after_our_end_reaches_the_peer(pair: Pair) -> None:
+    """It is asked to send no more: nothing of ours is left to be reset."""
+    stream = pair.client.open(b"question", fin=True)
+    pair.run(lambda: stream in pair.server.fins)
+    pair.run_for(2.0)
+    pair.client.engine.reset(stream, 0x10)
+    pair.run(lambda: stream in pair.server.resets)
+    pair.run_for(2.0)
+    assert_nothing_left(*pair.ends)
+
+
+def test_a_reset_that_crosses_the_peers_end(pair: Pair) -> None:
+    stream = pair.client.open(b"question", fin=True)
+    pair.run(lambda: stream in pair.server.fins)
+    pair.run_for(2.0)
+    pair.server.engine.write(stream, b"answer")
+    pair.server.engine.finish(stream)
+    pair.client.engine.reset(stream, 0x10)
+    pair.run_for(2.0)
+    assert_nothing_left(*pair.ends)
+
+
 def test_a_stop_makes_the_peer_send_no_more(pair: Pair) -> None:
     stream = pair.client.open(b"question")
     pair.run(lambda: stream in pair.server.inbox)

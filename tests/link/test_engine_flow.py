@@ -122,6 +122,11 @@ class TestBudget:
         pair.run_for(5.0)
         return pair
 
+    def test_it_is_kept_but_for_a_little(self, pair: Pair) -> None:
+        """What was granted before the limit was near may still come."""
+        assert pair.server.engine._budget.unread <= 2 * self.LIMIT
+        assert pair.server.closed is pair.client.closed is None
+
     def test_a_reader_goes_on_beside_stalled_ones(self, pair: Pair) -> None:
         other = pair.client.open(bytes(2 * MIB), fin=True)
         pair.run(lambda: other in pair.server.fins)

@@ -60,6 +60,35 @@ def test_the_acceptor_may_open_streams_as_well() -> None:
     pair.run(lambda: pair.client.inbox.get(stream) == b"hello")
 
 
+def test_a_stream_that_waits_can_be_reset() -> None:
+    """Nothing may be said of a stream that the peer does not allow yet: it would end the link."""
+    pair = Pair.trusting(streams=16)
+    first = [pair.client.open(b"hello") for _ in range(16)]
+    waiting = [pair.client.open(b"hello") for _ in range(4)]
+    pair.run_for(1.0)
+    for stream in waiting:
+        pair.client.engine.reset(stream, 0x10)
+    pair.run_for(2.0)
+    assert pair.client.closed is pair.server.closed is None
+    for stream in first:
+        pair.client.engine.reset(stream, 0x10)
+    pair.run_for(3.0)
+    assert pair.client.closed is pair.server.closed is None
+    assert_nothing_left(*pair.ends)
+    again = pair.client.open(b"again")
+    pair.run(lambda: pair.server.inbox.get(again) == b"again")
+
+
+def test_a_stream_that_waits_can_be_read_no_more() -> None:
+    pair = Pair.trusting(streams=16)
+    for _ in range(16):
+        pair.client.open(b"hello")
+    waiting = pair.client.open(b"hello")
+    pair.client.engine.stop_reading(waiting, 0x10)
+    pair.run_for(2.0)
+    assert pair.client.closed is pair.server.closed is None
+
+
 def test_a_peer_that_opens_too_many_ends_the_link() -> None:
     pair = Pair.trusting(streams=16)
     pair.client.engine._remote_max_streams_bidi = 1000

@@ -47,11 +47,11 @@ METHODS: dict[type, dict[str, str]] = {
         "next_event": "",
         "receive_datagram": "data addr now",
         "send_ping": "uid",
+        "_idle_timeout": "",
         "_get_or_create_stream": "frame_type stream_id",
         "_handle_max_data_frame": "context frame_type buf",
         "_handle_max_stream_data_frame": "context frame_type buf",
         "_on_connection_limit_delivery": "delivery limit",
-        "_on_max_stream_data_delivery": "delivery stream",
         "_send_probe": "",
         "_unblock_streams": "is_unidirectional",
         "_update_traffic_key": "direction epoch cipher_suite secret",
@@ -68,7 +68,6 @@ METHODS: dict[type, dict[str, str]] = {
         "_write_retire_connection_id_frame": "builder sequence_number",
         "_write_stop_sending_frame": "builder stream",
         "_write_stream_frame": "builder space stream max_offset",
-        "_write_stream_limits": "builder space stream",
         "_write_streams_blocked_frame": "builder frame_type limit",
     },
     QuicStream: {
@@ -203,6 +202,7 @@ ATTRIBUTES: dict[str, dict[str, type | tuple[type, ...]]] = {
         "_rtt_min": float,
         "_rtt_smoothed": float,
         "_rtt_variance": float,
+        "_time_of_last_sent_ack_eliciting_packet": float,
         "_send_probe": object,
         "max_ack_delay": float,
         "peer_completed_address_validation": bool,
@@ -225,18 +225,15 @@ OVERRIDES: dict[type, set[str]] = {
         "_get_or_create_stream",
         "_handle_max_data_frame",
         "_handle_max_stream_data_frame",
-        "_on_connection_limit_delivery",
-        "_on_max_stream_data_delivery",
         "_unblock_streams",
         "_write_application",
         "_write_connection_limits",
-        "_write_stream_limits",
     },
     AioquicEngine: {"_update_traffic_key"},
     StreamState: set(),
     Sender: {"on_data_delivery", "on_reset_delivery", "reset"},
     Receiver: {"on_stop_sending_delivery", "stop"},
-    Recovery: {"on_ack_received"},
+    Recovery: {"on_ack_received", "on_packet_sent"},
     Pacer: {"next_send_time", "update_after_send", "update_rate"},
 }
 """What our classes mean to override, and nothing else."""
@@ -300,7 +297,7 @@ def test_a_class_overrides_what_it_means_to_and_no_more(ours: type) -> None:
         for name in vars(ours)
         if not name.startswith("__") and any(hasattr(base, name) for base in theirs(ours))
     }
-    assert found <= OVERRIDES[ours]
+    assert found == OVERRIDES[ours]
 
 
 @pytest.mark.parametrize(
@@ -317,7 +314,8 @@ def theirs(ours: type) -> list[type]:
     return [base for base in ours.__mro__ if base.__module__.startswith("aioquic")]
 
 
-def test_no_field_of_ours_is_one_of_aioquics(objects: dict[str, object]) -> None:
+def test_each_private_name_that_is_touched_is_listed_or_ours(objects: dict[str, object]) -> None:
+    """A name that fails here is new in the engine (list it), or in aioquic (rename ours)."""
     named = {name for names in (*ATTRIBUTES.values(), *METHODS.values()) for name in names}
     ours = {node.attr for node in private_names() if node.attr not in named}
     for owner in ("connection", "stream", "sender", "receiver", "recovery"):

@@ -213,6 +213,39 @@ async def test_close_sends_what_was_written_first() -> None:
 
 
 @over_links
+async def test_close_before_the_peers_end_sends_what_was_written_as_well() -> None:
+    pair = await LinkPair.made()
+    ours, theirs = await pair.streams()
+    ours.stream.write(bytes(1_000_000))
+    ours.stream.close()
+    await until(lambda: ours.lost)
+    assert ours.exc is None, "we closed it"
+    assert len(theirs.data) == 1_000_000
+
+
+@over_links
+async def test_writing_after_close_is_ignored() -> None:
+    pair = await LinkPair.made()
+    ours, theirs = await pair.streams()
+    ours.stream.write(b"in time")
+    ours.stream.close()
+    ours.stream.write(b"too late")
+    await seconds(3)
+    assert theirs.data == b"in time"
+
+
+@over_links
+async def test_an_answer_and_a_close_arrive_at_a_peer_that_has_not_ended() -> None:
+    pair = await LinkPair.made()
+    ours, theirs = await pair.streams()
+    ours.stream.write(b"answer")
+    ours.stream.close()
+    await seconds(3)
+    assert theirs.data == b"answer"
+    assert "eof_received" in theirs.calls
+
+
+@over_links
 async def test_a_reset_tells_the_peer_its_code() -> None:
     pair = await LinkPair.made()
     ours, theirs = await pair.streams()

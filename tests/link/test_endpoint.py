@@ -1,0 +1,302 @@
+"""Links over loopback sockets: families, who is let in, who is refused, and how fast it is said."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import socket
+
+import pytest
+from aioquic.quic.packet import encode_quic_version_negotiation
+from cryptography.hazmat.primitives.serialization import Encoding
+from endpoints import TIMEOUT, Trusting, Wary, closed, dialled, echo, listening
+from pair import Pair, server_tls
+
+from quictunnel.errors import LinkFailed, LinkLost, Refused, SettingsError
+from quictunnel.link import ClientTls, LinkSettings, listen, udp
+from quictunnel.link.aioquic_engine.tls import fingerprint
+from quictunnel.protocol.address import Address
+from quictunnel.protocol.codes import Code
+
+DATA = random.Random(1).randbytes(3_000_000)
+
+
+@pytest.mark.parametrize(
+    ("listen_on", "dial_to", "seen_as"),
+    [
+        ("127.0.0.1", "127.0.0.1", "127.0.0.1"),
+        ("::1", "::1", "::1"),
+        ("::", "127.0.0.1", "127.0.0.1"),
+        ("::", "::1", "::1"),
+        ("0.0.0.0", "127.0.0.1", "127.0.0.1"),
+    ],
+)
+async def test_data_goes_there_and_back(listen_on: str, dial_to: str, seen_as: str) -> None:
+    accepted = []
+
+    def accept() -> Trusting:
+        accepted.append(Trusting())
+        return accepted[-1]
+
+    async with listening(listen_on, protocol_factory=accept) as listener:
+        link = await dialled(listener.address.port, dial_to)
+        assert await echo(link, DATA[:300_000]) == DATA[:300_000]
+        assert link.peer == Address(dial_to, listener.address.port)
+        their_link = await accepted[0].made
+        assert their_link.peer == Address(seen_as, link.local.port)
+        assert their_link.exporter == link.exporter
+        await closed(link)
+
+
+@pytest.mark.parametrize("gso", [True, False], ids=["in batches", "one at a time"])
+async def test_many_megabytes_and_many_streams(gso: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    if not gso:
+        monkeypatch.setattr(udp.UdpSocket, "_set_linux_options", lambda self, sock: None)
+    async with listening() as listener:
+        link = await dialled(listener.address.port)
+        backs = await asyncio.gather(*(echo(link, DATA[n:2_000_000]) for n in range(2)))
+        assert [back == DATA[n:2_000_000] for n, back in enumerate(backs)] == [True, True]
+        await closed(link)
+
+
+async def test_several_links_at_once() -> None:
+    async with listening() as listener:
+        links = await asyncio.gather(*(dialled(listener.address.port) for _ in range(8)))
+        assert len({link.exporter for link in links}) == 8
+        backs = await asyncio.gather(*(echo(link, DATA[:50_000]) for link in links))
+        assert all(back == DATA[:50_000] for back in backs)
+        for link in links:
+            await closed(link)
+
+
+async def test_closing_the_listener_tells_the_peers() -> None:
+    protocol = Trusting()
+    async with listening() as listener:
+        link = await dialled(listener.address.port, protocol=protocol)
+        await echo(link, b"hello")  # now the listener's end knows that the handshake is done
+    async with asyncio.timeout(TIMEOUT):
+        lost = await protocol.lost
+    assert isinstance(lost, LinkLost)
+    assert lost.code == Code.GOODBYE
+    await asyncio.sleep(0)
+
+
+async def test_a_port_in_use_is_the_users_affair() -> None:
+    async with listening() as listener:
+        with pytest.raises(SettingsError, match=rf"udp 127.0.0.1:{listener.address.port}: "):
+            await listen(
+                "127.0.0.1",
+                listener.address.port,
+                protocol_factory=Trusting,
+                server_tls=server_tls(),
+                settings=LinkSettings(),
+            )
+
+
+# Who is refused
+
+
+async def test_another_protocol_is_refused() -> None:
+    async with listening(settings=LinkSettings(alpn="h3")) as listener:
+        with pytest.raises(Refused) as info:
+            await dialled(listener.address.port)
+    assert info.value.code == Code.BAD_VERSION
+    await asyncio.sleep(0)
+
+
+def pinned(pin: bytes) -> ClientTls:
+    return ClientTls(server_name="localhost", verify="none", pin=pin)
+
+
+async def test_a_pin_that_matches() -> None:
+    async with listening() as listener:
+        link = await dialled(listener.address.port, tls=pinned(fingerprint(server_tls().chain[0])))
+        assert link.peer_certificate == server_tls().chain[0]
+        await closed(link)
+
+
+async def test_a_pin_that_does_not_match() -> None:
+    protocol = Trusting()
+    async with listening() as listener:
+        with pytest.raises(Refused, match="not the pinned one") as info:
+            await dialled(listener.address.port, tls=pinned(bytes(32)), protocol=protocol)
+    assert info.value.code == Code.BAD_CERTIFICATE
+    assert fingerprint(server_tls().chain[0]).hex() in info.value.message
+    assert not protocol.made.done()
+    await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize(
+    ("authority", "name", "reason"),
+    [
+        ("localhost", "localhost", None),
+        ("localhost", "example.com", "does not verify"),
+        ("other.example", "localhost", "does not verify"),
+    ],
+)
+async def test_a_certificate_is_held_against_an_authority_and_a_name(
+    authority: str, name: str, reason: str | None, tmp_path
+) -> None:
+    ca = tmp_path / "ca.pem"
+    ca.write_bytes(server_tls(authority).chain[0].public_bytes(Encoding.PEM))
+    tls = ClientTls(server_name=name, verify="ca", ca=ca)
+    async with listening() as listener:
+        if reason is None:
+            await closed(await dialled(listener.address.port, tls=tls))
+        else:
+            with pytest.raises(Refused, match=reason):
+                await dialled(listener.address.port, tls=tls)
+    await asyncio.sleep(0)
+
+
+async def test_a_self_signed_certificate_is_not_in_the_systems_store() -> None:
+    tls = ClientTls(server_name="localhost", verify="system")
+    async with listening() as listener:
+        with pytest.raises(Refused, match="does not verify"):
+            await dialled(listener.address.port, tls=tls)
+    await asyncio.sleep(0)
+
+
+async def test_newcomers_are_shown_the_new_certificate() -> None:
+    async with listening() as listener:
+        listener.set_certificate(server_tls("new.example"))
+        link = await dialled(listener.address.port)
+        assert link.peer_certificate == server_tls("new.example").chain[0]
+        await closed(link)
+
+
+# Nobody there
+
+
+async def test_a_port_where_nobody_listens_is_told_at_once() -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.bind(("127.0.0.1", 0))
+        port = sock.getsockname()[1]
+    with pytest.raises(LinkFailed, match="refused"):
+        await dialled(port)
+    await asyncio.sleep(0)
+
+
+async def test_somebody_who_does_not_answer_is_given_up() -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.bind(("127.0.0.1", 0))
+        with pytest.raises(LinkFailed, match="no answer within"):
+            await dialled(sock.getsockname()[1], within=0.05)
+    await asyncio.sleep(0)
+
+
+async def test_an_address_without_a_route_fails() -> None:
+    with pytest.raises(LinkFailed):
+        await dialled(9001, "255.255.255.255")
+    await asyncio.sleep(0)
+
+
+# The door
+
+
+class Stranger:
+    """A UDP socket that says one thing and hears one thing."""
+
+    def __init__(self, port: int) -> None:
+        self._sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self._sock.setblocking(False)
+        self._sock.connect(("127.0.0.1", port))
+
+    async def ask(self, datagram: bytes) -> bytes:
+        loop = asyncio.get_running_loop()
+        await loop.sock_sendall(self._sock, datagram)
+        async with asyncio.timeout(TIMEOUT):
+            return await loop.sock_recv(self._sock, 2000)
+
+    def close(self) -> None:
+        self._sock.close()
+
+
+async def test_another_version_is_answered_with_ours() -> None:
+    async with listening() as listener:
+        stranger = Stranger(listener.address.port)
+        ours, theirs = os.urandom(8), os.urandom(11)
+        hello = bytes([0xC0]) + bytes.fromhex("1a2a3a4a")
+        hello += bytes([len(ours)]) + ours + bytes([len(theirs)]) + theirs
+        answer = await stranger.ask(hello.ljust(1200, b"\0"))
+        stranger.close()
+        assert answer[0] & 0x80
+        assert (
+            answer[1:]
+            == encode_quic_version_negotiation(
+                source_cid=ours, destination_cid=theirs, supported_versions=[1]
+            )[1:]
+        )
+        assert listener._ids == {}
+
+
+async def test_above_a_threshold_newcomers_must_show_their_address() -> None:
+    settings = LinkSettings(retry_above=2)
+    async with listening(protocol_factory=Wary, settings=settings) as listener:
+        asked = []
+        ask = listener._retries.ask
+        listener._retries.ask = lambda *args: asked.append(1) or ask(*args)
+        links = [await dialled(listener.address.port) for _ in range(4)]
+        assert len(asked) == 2
+        assert len(listener._unproven) == 4
+        for link in links:
+            await closed(link)
+
+
+async def test_links_that_are_not_proven_are_capped_and_proven_ones_go_on() -> None:
+    settings = LinkSettings(retry_above=100, max_unproven=3)
+    async with listening(protocol_factory=Wary, settings=settings) as listener:
+        links = [await dialled(listener.address.port) for _ in range(3)]
+        with pytest.raises(LinkFailed, match="no answer"):
+            await dialled(listener.address.port, within=0.2)
+        for link in tuple(listener._ids):
+            link.trust()
+        links.append(await dialled(listener.address.port))
+        for link in links:
+            await closed(link)
+
+
+async def test_all_links_are_capped() -> None:
+    settings = LinkSettings(max_links=2)
+    async with listening(settings=settings) as listener:
+        links = [await dialled(listener.address.port) for _ in range(2)]
+        with pytest.raises(LinkFailed, match="no answer"):
+            await dialled(listener.address.port, within=0.2)
+        assert await echo(links[0], b"still well") == b"still well"
+        for link in links:
+            await closed(link)
+
+
+async def test_a_handshake_that_never_ends_is_given_up() -> None:
+    settings = LinkSettings(handshake_timeout=0.05)
+    async with listening(settings=settings) as listener:
+        first = first_datagram()
+        stranger = Stranger(listener.address.port)
+        await stranger.ask(first)
+        assert len(listener._ids) == 1
+        async with asyncio.timeout(TIMEOUT):
+            while listener._ids:  # noqa: ASYNC110 - nobody tells of it
+                await asyncio.sleep(0.01)
+        assert listener._links == {}
+        assert listener._unproven == {}
+        stranger.close()
+
+
+async def test_nothing_is_left_of_a_link_that_was_closed() -> None:
+    async with listening() as listener:
+        link = await dialled(listener.address.port)
+        await echo(link, b"hello")
+        await closed(link)
+        async with asyncio.timeout(TIMEOUT):
+            while listener._ids:  # noqa: ASYNC110 - nobody tells of it
+                await asyncio.sleep(0.01)
+        assert listener._links == {}
+        assert listener._unproven == {}
+
+
+def first_datagram() -> bytes:
+    """Return what a real client opens with."""
+    pair = Pair()
+    pair.client.engine.connect(pair.server.path, 0.0)
+    return pair.client.engine.transmit(0.0)[0][0]
