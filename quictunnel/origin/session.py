@@ -115,11 +115,13 @@ class OriginSession(Session):
 
     def link_silent(self) -> None:
         """Note that the remote is not heard any more."""
+        super().link_silent()
         self.silent.set()
         self.heard.clear()
 
     def link_back(self) -> None:
         """Note that it is heard again."""
+        super().link_back()
         self.heard.set()
         self.silent.clear()
 

@@ -109,12 +109,14 @@ class RemoteSession(Session):
 
     def link_back(self) -> None:
         """Let waiting clients go to an origin that answers again."""
+        super().link_back()
         if self.state is State.STANDING:
             fact(_log, logging.INFO, "origin answers again", **self._who())
             self._registry.announce(self)
 
     def link_silent(self) -> None:
         """Note that the origin does not answer; clients that come now wait."""
+        super().link_silent()
         if self.state is State.STANDING:
             fact(_log, logging.WARNING, "origin silent", **self._who())
 

@@ -6,7 +6,8 @@
 How an orderly farewell goes, so that no byte of a present client is lost: one end says goodbye.
 From then on the remote opens no new streams on the link. Each end ends its direction of the
 control stream when it has no client left; once both directions have ended and are acknowledged,
-whoever said goodbye closes the link. Clients that outstay the grace are cut.
+whoever said goodbye closes the link. Clients that outstay the grace are cut. An end without
+clients does not wait for a silent peer.
 
 How two ends come to trust each other is written in `remote.session` and `origin.session`.
 """
@@ -74,6 +75,7 @@ class Session(LinkProtocol):
         self._control: ControlStream | None = None
         self._control_finished = False
         self._said_goodbye = False
+        self._grace_ends = 0.0
         self._deadline: asyncio.TimerHandle | None = None
 
     @property
@@ -143,6 +145,15 @@ class Session(LinkProtocol):
         """Begin with a link whose handshake is complete."""
         self._link = link
 
+    def link_silent(self) -> None:
+        """Leave without the peer's agreement, if that is all that is waited for."""
+        self._settle()
+
+    def link_back(self) -> None:
+        """Leave in order after all."""
+        if self.state is State.LEAVING:
+            self._set_deadline(max(0.0, self._grace_ends - self._loop.time()), self._grace_over)
+
     def link_lost(self, exc: Exception | None) -> None:
         """End with the link; its streams have told their relays by themselves."""
         self.state = State.ENDED
@@ -208,6 +219,7 @@ class Session(LinkProtocol):
 
     def _leave(self, grace: float) -> None:
         self.state = State.LEAVING
+        self._grace_ends = self._loop.time() + grace
         self._set_deadline(grace, self._grace_over)
         self.leaving()
         self._settle()
@@ -228,6 +240,8 @@ class Session(LinkProtocol):
             return
         self._control.finish()
         if not self._control_finished:
+            if self.link.is_silent:
+                self._set_deadline(FAREWELL, self._farewell_over)
             return
         if self._said_goodbye:
             self.close(Code.GOODBYE)

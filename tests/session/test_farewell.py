@@ -145,3 +145,54 @@ async def test_a_peer_that_says_goodbye_and_stays_is_closed_in_the_end():
     tunnel.far.freeze()  # the remote dies in the midst of it
     await seconds(40)
     assert tunnel.near.is_closed
+
+
+@virtual_time
+async def test_who_has_no_clients_does_not_wait_for_a_silent_peer():
+    for leaves in ("origin", "remote"):
+        tunnel = await a_tunnel()
+        ours, theirs = tunnel.near, tunnel.far
+        if leaves == "remote":
+            ours, theirs = theirs, ours
+        theirs.freeze()
+        ours.freeze()
+        getattr(tunnel, leaves).say_goodbye("drain", grace=30)
+        await seconds(2)
+        assert not ours.is_closed
+        ours.go_silent()
+        await seconds(3)
+        assert ours.code == Code.GOODBYE
+
+
+@virtual_time
+async def test_a_client_may_outlive_the_peers_silence_when_its_end_is_leaving():
+    tunnel = await a_tunnel()
+    client = tunnel.house.client()
+    await settle()
+    tunnel.remote.say_goodbye("drain", grace=30)
+    tunnel.far.go_silent()
+    await seconds(10)
+    assert not client.is_over
+    tunnel.far.come_back()
+    await seconds(19)
+    assert not client.is_over
+    await seconds(2)
+    assert client.was_reset
+
+
+@virtual_time
+async def test_a_peer_that_comes_back_is_given_its_grace_again():
+    tunnel = await a_tunnel()
+    tunnel.house.client()
+    await settle()
+    tunnel.near.freeze()  # its client has left, of which the remote does not hear
+    tunnel.dialler.connections[0].fail(ConnectionResetError())
+    tunnel.origin.say_goodbye("drain", grace=30)
+    tunnel.near.go_silent()
+    await seconds(1)
+    tunnel.near.come_back()
+    await seconds(20)
+    assert not tunnel.near.is_closed
+    tunnel.near.thaw()
+    await settle()
+    assert tunnel.near.code == Code.GOODBYE
