@@ -1,0 +1,178 @@
+"""The examples in docs/protocol.md are true: each is read out of the page and held to the code."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from cryptography.hazmat.primitives import hashes
+
+from quictunnel.link.aioquic_engine.tls import derive_exporter
+from quictunnel.origin.session import FOR_GOOD
+from quictunnel.protocol.address import Address
+from quictunnel.protocol.codes import ALPN, DEFAULT_PORT, Code
+from quictunnel.protocol.messages import (
+    MAX_MESSAGE,
+    MAX_SERVICES,
+    Goodbye,
+    Hello,
+    MessageDecoder,
+    RefusedMessage,
+    Service,
+    Services,
+    Welcome,
+    encode,
+)
+from quictunnel.protocol.preamble import Preamble, PreambleDecoder, encode_v2
+from quictunnel.protocol.proof import check, prove
+from quictunnel.protocol.proxy_v2 import MAX_BLOCK
+
+PAGE = (Path(__file__).parents[2] / "docs" / "protocol.md").read_text("utf-8")
+
+FENCED = re.compile(r"<!-- vector: ([^>]+?) -->\n```\w+\n(.*?)```", re.DOTALL)
+VECTORS = dict(FENCED.findall(PAGE))
+
+
+def text(name: str) -> str:
+    return VECTORS[name].strip()
+
+
+def octets(name: str) -> bytes:
+    """Return the bytes of a block of hex; a # begins a remark."""
+    lines = (line.partition("#")[0] for line in VECTORS[name].splitlines())
+    return bytes.fromhex(" ".join(lines))
+
+
+def read(name: str):
+    body = text(name).encode()
+    (message,) = MessageDecoder().feed(len(body).to_bytes(4, "big") + body)
+    return message
+
+
+def code_rows() -> list[list[str]]:
+    table = PAGE.split("<!-- vector: codes -->\n")[1].split("\n\n")[0]
+    return [
+        [cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()[2:]
+    ]
+
+
+def test_the_exporter_comes_from_the_master_secret():
+    schedule = SimpleNamespace(
+        algorithm=hashes.SHA256(), derive_secret=lambda label: octets("exporter master secret")
+    )
+    assert derive_exporter(SimpleNamespace(key_schedule=schedule)) == octets("exporter")
+
+
+@pytest.mark.parametrize("role", ["origin", "remote"])
+def test_the_proofs_are_those_of_the_secret_and_the_exporter(role):
+    assert prove(text("secret"), role, octets("exporter")) == text(f"proof of the {role}")
+
+
+def test_the_greeting_proves_both_ends():
+    hello, welcome = read("hello"), read("welcome")
+    assert isinstance(hello, Hello)
+    assert isinstance(welcome, Welcome)
+    assert check(text("secret"), "origin", octets("exporter"), hello.proof)
+    assert check(text("secret"), "remote", octets("exporter"), welcome.proof)
+
+
+@pytest.mark.parametrize("name", ["hello", "welcome", "refused", "services"])
+def test_the_messages_have_every_member_that_ours_have(name):
+    message = read(name)
+    ours = json.loads(encode(message)[4:])
+    shown = json.loads(text(name))
+    for services in (ours.get("services", []), shown.get("services", [])):
+        for service in services:
+            service.setdefault("address", None)  # the page says that it may be left out
+    assert shown == ours
+
+
+def test_a_refusal_carries_a_code_of_the_table():
+    message = read("refused")
+    assert isinstance(message, RefusedMessage)
+    assert message.code == Code.BAD_TOKEN
+
+
+def test_a_list_of_services_names_addresses():
+    assert read("services") == Services(
+        services=[Service(name="default", address="203.0.113.7:9000")]
+    )
+
+
+def test_the_goodbye_is_right_to_the_byte():
+    goodbye = Goodbye(reason="the remote is shutting down", grace=30.0)
+    assert encode(goodbye) == octets("goodbye")
+
+
+@pytest.mark.parametrize(
+    ("name", "client", "outside"),
+    [
+        ("preamble", Address("192.0.2.44", 51334), Address("203.0.113.7", 9000)),
+        ("preamble over IPv6", Address("2001:db8::44", 51334), Address("2001:db8::7", 9000)),
+        ("preamble without addresses", None, None),
+    ],
+)
+def test_the_preambles_are_right_to_the_byte(name, client, outside):
+    preamble = Preamble(
+        client=client, outside=outside, service="default", client_id="cc642b5969b2a79e"
+    )
+    assert encode_v2(preamble) == octets(name)
+    assert PreambleDecoder().feed(octets(name) + b"GET /") == (preamble, b"GET /")
+
+
+def test_the_table_of_codes_is_the_whole_of_them():
+    assert {(int(row[0], 16), row[1].strip("`")) for row in code_rows()} == {
+        (code.value, code.name) for code in Code
+    }
+
+
+def test_the_table_of_codes_has_the_words_of_our_logs():
+    for row in code_rows():
+        assert row[4].removesuffix("; *final*") == Code(int(row[0], 16)).word
+
+
+def test_the_codes_marked_final_are_those_after_which_an_origin_gives_up():
+    final = {int(row[0], 16) for row in code_rows() if "*final*" in row[4]}
+    assert final == {int(code) for code in FOR_GOOD}
+
+
+def test_no_other_code_is_named_with_a_wrong_number():
+    named = re.findall(r"`([A-Z_]{5,})` \(?(0x[0-9a-f]{2})", PAGE)
+    assert len(named) > 20
+    for name, number in named:
+        assert Code[name] == int(number, 16)
+
+
+@pytest.mark.parametrize(
+    "fact",
+    [
+        f"`{ALPN}`",
+        f"**{DEFAULT_PORT}**",
+        f"at most {MAX_MESSAGE:,}",
+        f"at most {MAX_SERVICES} entries",
+        f"at most {MAX_BLOCK} ",
+    ],
+)
+def test_the_numbers_in_the_text_are_the_codes_own(fact):
+    assert fact in PAGE
+
+
+def test_every_vector_of_the_page_is_looked_at_here():
+    assert set(VECTORS) == {
+        "hello",
+        "welcome",
+        "refused",
+        "services",
+        "goodbye",
+        "secret",
+        "exporter",
+        "exporter master secret",
+        "proof of the origin",
+        "proof of the remote",
+        "preamble",
+        "preamble over IPv6",
+        "preamble without addresses",
+    }
