@@ -1,0 +1,104 @@
+"""The installed program: what it says when it starts, its exit codes, and the secret it keeps."""
+
+from __future__ import annotations
+
+import re
+import socket
+import stat
+
+from tunnels import LOOPBACK, READY_ORIGIN
+
+from quictunnel.config.certificates import format_pin, load_pair
+from quictunnel.config.state import load_or_make_certificate, load_token
+from quictunnel.config.tokens import Token
+
+
+def test_both_ends_say_when_they_are_ready(tunnel):
+    tunnel.up()
+    assert tunnel.remote.stdout.splitlines()[-1] == (
+        f"ready: link udp {LOOPBACK}:{tunnel.link_port}, "
+        f"outside tcp {LOOPBACK}:{tunnel.outside_port}"
+    )
+    assert tunnel.origin.stdout == (
+        f"ready: {LOOPBACK}:{tunnel.outside_port} at the remote -> {tunnel.server_address}\n"
+    )
+
+
+def test_what_a_user_gets_wrong_is_one_sentence_and_exit_code_2(programs):
+    wrong = [
+        (programs.start("remote", "--no-such-thing"), r"--no-such-thing"),
+        (programs.start("remote", "--state-dir", "/dev/null/state"), r"/dev/null/state"),
+        (programs.start("origin", "--remote", "[", "--origin", "1"), r"--remote: .*\["),
+    ]
+    for program, complaint in wrong:
+        assert program.ends() == 2
+        assert re.fullmatch(rf"quictunnel.*: .*{complaint}.*\n", program.stderr)
+        assert program.stdout == ""
+
+
+def test_an_address_in_use_is_one_sentence_and_exit_code_2(programs, tmp_path):
+    options = ("--listen", f"{LOOPBACK}:0", "--outside", f"{LOOPBACK}:0", "--state-dir", tmp_path)
+    with socket.create_server((LOOPBACK, 0)) as tcp, socket.socket(type=socket.SOCK_DGRAM) as udp:
+        udp.bind((LOOPBACK, 0))
+        tcp_port, udp_port = (sock.getsockname()[1] for sock in (tcp, udp))
+        late = [
+            (programs.start("remote", *options, "--outside", f"{LOOPBACK}:{tcp_port}"), tcp_port),
+            (programs.start("remote", *options, "--listen", f"{LOOPBACK}:{udp_port}"), udp_port),
+        ]
+        for program, port in late:
+            assert program.ends() == 2
+            *_, sentence = program.stderr.splitlines()
+            assert re.match(
+                rf"quictunnel: cannot listen on (tcp|udp) {LOOPBACK}:{port}: ", sentence
+            )
+
+
+def test_a_token_is_made_at_the_first_start_and_kept_to_oneself(tunnel):
+    first = tunnel.start_remote(QUICTUNNEL_TOKEN="")
+    tunnel.remote_is_ready()
+    tunnel.token = token = load_token(tunnel.state)
+    for name in ("token", "server.key"):
+        assert stat.S_IMODE((tunnel.state / name).stat().st_mode) == 0o600
+    first.end()
+
+    loud = ("--log-level", "debug", "--log-format", "json")
+    again, origin = tunnel.start_remote(*loud, QUICTUNNEL_TOKEN=""), tunnel.start_origin(*loud)
+    origin.wait_for(READY_ORIGIN)
+    assert again.logged(r'^\{.*"message": "origin in".*"origin": "box".*\}$')
+    assert load_token(tunnel.state) == token
+    for program in (first, again, origin):
+        program.end()
+        assert token.secret not in program.stdout + program.stderr
+
+
+def test_a_token_in_a_file_is_not_logged_either(tunnel, tmp_path):
+    others = Token.new()
+    file = tmp_path / "tokens"
+    file.write_text(f"{others.reveal()}\n{tunnel.token.reveal()} # the laptop\n")
+    file.chmod(0o600)
+    remote = tunnel.start_remote("--token-file", file, "--log-level=debug", QUICTUNNEL_TOKEN="")
+    origin = tunnel.start_origin("--log-level=debug")
+    origin.wait_for(READY_ORIGIN)
+    for program in (remote, origin):
+        program.end()
+        for secret in (others.secret, tunnel.token.secret):
+            assert secret not in program.stdout + program.stderr
+    assert not (tunnel.state / "token").exists()
+
+
+def test_a_renewed_certificate_is_shown_from_then_on(tunnel, tmp_path):
+    cert, key = load_or_make_certificate(tmp_path / "old")
+    renewed = load_or_make_certificate(tmp_path / "new")
+    old_pin, new_pin = (format_pin(load_pair(*pair).fingerprint) for pair in ((cert, key), renewed))
+    tunnel.up(remote=("--cert", cert, "--key", key), origin=("--pin", old_pin))
+    first = tunnel.origin
+    client, server = tunnel.pair()
+
+    for new, old in zip(renewed, (cert, key), strict=True):
+        new.replace(old)
+    tunnel.remote.logged(rf"certificate renewed .*{new_pin}")
+    client.say(b"still here")
+    assert server.hear(10) == b"still here"
+    tunnel.start_origin("--pin", new_pin).wait_for(READY_ORIGIN)
+    assert first.ends() == 3
+    assert "taken this one's place" in first.stderr
