@@ -40,16 +40,15 @@ class Dialler:
         self.made: asyncio.Future[None] = loop.create_future()
         """Done when the link stands, or with LinkFailed or Refused."""
         self._tls = client_tls
-        self._path = Path(*peer)
+        self._peer = peer
+        self._path = Path(*peer)  # the engine's view of it, whatever socket leads there
         engine = AioquicEngine(
             tls.client_configuration(client_tls, settings),
             budget=Budget(settings.unread_limit),
             streams=STREAMS_AT_FIRST,
         )
-        self._carriage = Carriage(
-            socket, loop, take=self._take, refused=self._refused, ready=self._ready
-        )
         self._loop = loop
+        self._carriage = self._carry(socket)
         self._closed = False
         self.link = Link(
             engine,
@@ -121,6 +120,24 @@ class Dialler:
         ca = self._tls.ca if self._tls.verify == "ca" else None
         reason = tls.verify(leaf, link.peer_chain, server_name=self._tls.server_name, ca=ca)
         return None if reason is None else f"the remote's certificate does not verify: {reason}"
+
+    def suspect(self, link: Link) -> None:
+        """See `Carrier`: go on from a new socket, which takes the route and address of now.
+
+        One that is bound to an address that this machine no longer has can only be given up.
+        """
+        try:
+            socket = udp.open_connected(*self._peer)
+        except OSError:
+            return  # no route at all: the next question tries again
+        self._carriage.close()
+        self._carriage = self._carry(udp.UdpSocket(socket, connected=True))
+        link.move(Address.of(socket.getsockname()))
+
+    def _carry(self, socket: udp.UdpSocket) -> Carriage:
+        return Carriage(
+            socket, self._loop, take=self._take, refused=self._refused, ready=self._ready
+        )
 
     def proven(self, link: Link) -> None:
         """See `Carrier`: whom we dialled needs no door-keeper."""

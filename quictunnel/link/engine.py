@@ -132,6 +132,12 @@ class Engine(Protocol):
     def ping(self) -> None:
         """Ask for an answer."""
 
+    def revive(self, now: float) -> None:
+        """Ask for an answer now, and forget how long answers were waited for in vain."""
+
+    def move(self, now: float) -> None:
+        """Go on from another local address, under a new connection id; learn the path anew."""
+
     def close_with(self, code: int, reason: str) -> None:
         """End the connection with an application code."""
 

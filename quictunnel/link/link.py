@@ -168,6 +168,12 @@ class Link:
         """Send what the carrier could not take before."""
         self.send_soon()
 
+    def move(self, local: Address) -> None:
+        """Go on from another local address, which the carrier has taken."""
+        self.local = local
+        self.engine.move(self._loop.time())
+        self.send_soon()
+
     def start(self) -> None:
         """Send what the engine has to say first."""
         self._process()
@@ -249,9 +255,13 @@ class Link:
             step = self._liveness.check(self._loop.time(), self.engine.pto)
         if step is Step.PING:
             self.engine.ping()
+            if self.is_silent:
+                self._carrier.suspect(self)
         elif step is Step.SILENT:
             self._protocol.link_silent()
+            self._carrier.suspect(self)
         elif step is Step.BACK:
+            self.engine.revive(self._loop.time())
             self._protocol.link_back()
 
     def forget(self, stream: Stream) -> None:

@@ -187,6 +187,9 @@ class Listener:
         if timer is not None:
             timer.cancel()
 
+    def suspect(self, link: Link) -> None:
+        """See `Carrier`: it is for the dialling end to move (RFC 9000, 9)."""
+
     def closed(self, link: Link) -> None:
         """See `Carrier`."""
         self.proven(link)

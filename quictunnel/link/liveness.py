@@ -15,6 +15,9 @@ of NATs alive, which forget UDP after 30 s at worst (RFC 4787, 4.3)."""
 ANSWER_WITHIN = 2.0
 """Seconds an answer may take, and never less than three probe timeouts."""
 
+ASK_AGAIN = 1.0
+"""Seconds between the questions to a silent peer, so that the network's return is met soon."""
+
 ACCEPTOR_PATIENCE = 1.0
 """Seconds that the accepting end waits longer, so that mostly one end asks and not both."""
 
@@ -62,9 +65,10 @@ class Liveness:
 
     def deadline(self, pto: float) -> float:
         """Return when `check` is due, given the probe timeout in seconds."""
-        if self._asked_at is None or self.silent_since is not None:
-            since = self.heard_at if self._asked_at is None else self._asked_at
-            return since + self.ping_after
+        if self._asked_at is None:
+            return self.heard_at + self.ping_after
+        if self.silent_since is not None:
+            return self._asked_at + ASK_AGAIN
         return self._asked_at + max(ANSWER_WITHIN, 3 * pto)
 
     def check(self, now: float, pto: float) -> Step:

@@ -55,6 +55,9 @@ class Carrier(Protocol):
     def handshake_done(self, link: Link) -> bool:
         """Return whether the link may be; if not, the carrier closes it."""
 
+    def suspect(self, link: Link) -> None:
+        """The peer does not answer: if there is another way to it, `Link.move` along it."""
+
     def closed(self, link: Link) -> None:
         """The link is over; `Link.lost` says why."""
 

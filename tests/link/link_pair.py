@@ -53,6 +53,7 @@ class MemoryCarrier:
         self.batches: list[int] = []
         """How many datagrams were sent at a time."""
         self.proven_links = 0
+        self.suspicions = 0
         self.terminated_links = 0
         self.closed_links = 0
         self.trusts = True
@@ -83,6 +84,9 @@ class MemoryCarrier:
 
     def closed(self, link: Link) -> None:
         self.closed_links += 1
+
+    def suspect(self, link: Link) -> None:
+        self.suspicions += 1
 
     def proven(self, link: Link) -> None:
         self.proven_links += 1

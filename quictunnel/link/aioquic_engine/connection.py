@@ -213,6 +213,17 @@ class AioquicEngine(SendingConnection):
         if not self._ping_pending:
             self.send_ping(0)
 
+    def revive(self, now: float) -> None:
+        """Probe at once."""
+        if self._handshake_confirmed and self._state not in END_STATES:
+            self._loss.revive(now)
+
+    def move(self, now: float) -> None:
+        """Go on from another local address (RFC 9000, 9.2 and 9.5)."""
+        if self._handshake_confirmed:
+            self.change_connection_id()
+            self._meet_new_path(now)
+
     def close_with(self, code: int, reason: str) -> None:
         """End the connection with an application code."""
         self.close(error_code=code, reason_phrase=reason)
@@ -222,7 +233,10 @@ class AioquicEngine(SendingConnection):
     def receive(self, data: bytes, path: Path, now: float) -> None:
         """Take a datagram."""
         self._now = now
+        before = self._network_paths[0] if self._network_paths else None
         self.receive_datagram(data, path, now)
+        if before is not None and self._network_paths[0] is not before:
+            self._meet_new_path(now)  # the peer has moved, and aioquic has followed
 
     def transmit(self, now: float) -> list[Datagram]:
         """Return what is to be sent now."""
@@ -252,6 +266,12 @@ class AioquicEngine(SendingConnection):
         self._now = now
         if self._close_at is not None:
             self.handle_timer(now)  # relief comes with the next dispatch
+
+    def _meet_new_path(self, now: float) -> None:
+        """Begin with what every path carries, and at once."""
+        self._mtu.restart()
+        self._set_datagram_size(self._mtu.size)
+        self.revive(now)
 
     # What has happened
 

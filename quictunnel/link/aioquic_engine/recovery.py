@@ -90,6 +90,11 @@ class Recovery(QuicPacketRecovery):
         self._pacer.max_datagram_size = size
         self._cc._max_datagram_size = size  # type: ignore[attr-defined]  # reno and cubic have it
 
+    def revive(self, now: float) -> None:
+        """Probe now, whatever the back-off of the probe timer says (RFC 9002, 6.2.1)."""
+        self._pto_count = 0
+        self.reschedule_data(now=now)
+
     def on_packet_sent(self, *, packet: QuicSentPacket, space: QuicPacketSpace) -> None:
         """Take note of a packet that has left; a probe of the MTU arms the timer like any other."""
         super().on_packet_sent(packet=packet, space=space)

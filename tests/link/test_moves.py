@@ -1,0 +1,98 @@
+"""A link goes on from another address: after an outage, by a new socket, and by nobody else's doing."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from endpoints import TIMEOUT, Trusting, closed, dialled, listening
+from pair import Network, Pair
+
+from quictunnel.link.engine import Path
+
+ELSEWHERE = Path("198.51.100.9", 7777)
+MIB = 1024 * 1024
+
+
+@pytest.mark.parametrize("sender", ["the end that moves", "the end that follows"])
+@pytest.mark.parametrize("outage", [0.0, 2.0, 60.0])
+def test_data_moves_again_within_a_few_round_trips(sender: str, outage: float) -> None:
+    pair = Pair.trusting(Network(delay=0.01, rate=2.5e6))
+    moves = sender == "the end that moves"
+    end, other = (pair.client, pair.server) if moves else (pair.server, pair.client)
+    data = bytes(range(256)) * 4096 * 4
+    stream = pair.client.open(data if moves else b"?", fin=True)
+    if not moves:
+        pair.run(lambda: stream in pair.server.fins)
+        end.engine.write(stream, data)
+        end.engine.finish(stream)
+    pair.run_for(0.3)
+
+    pair.network.cut = True
+    pair.run_for(outage)
+    pair.network.cut = False
+    pair.client.path = ELSEWHERE
+    before = len(other.inbox[stream])
+    assert before < len(data)
+    pair.client.engine.move(pair.now)
+
+    pair.run(lambda: len(other.inbox[stream]) > before, limit=0.2)
+    pair.run(lambda: stream in other.fins)
+    assert other.inbox[stream] == data
+    assert pair.server.engine.path == ELSEWHERE
+
+
+def test_a_move_begins_with_what_every_path_carries() -> None:
+    pair = Pair.trusting()
+    assert [end.engine._max_datagram_size for end in pair.ends] == [1452, 1452]
+    pair.network.mtu = 1200
+    pair.client.path = ELSEWHERE
+    pair.client.engine.move(pair.now)
+    stream = pair.client.open(bytes(MIB), fin=True)
+    pair.run(lambda: stream in pair.server.fins, limit=10)
+    assert [end.engine._max_datagram_size for end in pair.ends] == [1200, 1200]
+
+
+def test_twenty_moves_lose_nothing() -> None:
+    pair = Pair.trusting(Network(delay=0.01, rate=2.5e6, loss=0.01))
+    data = bytes(range(256)) * 4096 * 8
+    stream = pair.client.open(data, fin=True)
+    for number in range(20):
+        pair.run_for(0.05)
+        pair.client.path = Path("198.51.100.9", 7000 + number)
+        pair.client.engine.move(pair.now)
+    pair.run(lambda: stream in pair.server.fins)
+    assert pair.server.inbox[stream] == data
+
+
+def test_a_stranger_moves_nothing() -> None:
+    pair = Pair.trusting()
+    heard: list[bytes] = []
+    pair.tap = lambda end, data: heard.append(data) if end is pair.server else None
+    stream = pair.client.open(b"hello", fin=True)
+    pair.run(lambda: stream in pair.server.fins)
+    for data in heard:
+        pair.server.engine.receive(data, ELSEWHERE, pair.now)
+        pair.server.engine.receive(data[:-1] + b"!", ELSEWHERE, pair.now)
+    pair.run_for(1.0)
+    assert pair.server.engine.path == pair.client.path
+
+
+async def test_a_suspect_path_is_left_for_a_new_socket_and_streams_live_on() -> None:
+    protocol = Trusting()
+    async with listening(protocol_factory=lambda: protocol) as listener:
+        link = await dialled(listener.address.port)
+        reader = asyncio.StreamReader()
+        stream_protocol = asyncio.StreamReaderProtocol(reader)
+        stream = link.open_stream(stream_protocol)
+        async with asyncio.timeout(TIMEOUT):
+            stream.write(b"before")
+            assert await reader.readexactly(6) == b"before"
+            old = link.local
+            link._carrier.suspect(link)
+            stream.write(b"after")
+            assert await reader.readexactly(5) == b"after"
+            assert link.local != old
+            assert (await protocol.made).peer == link.local
+        stream.abort()
+        await closed(link)
