@@ -1,0 +1,203 @@
+"""The UDP socket: many datagrams a call where the kernel can, one a call where not, in order."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import random
+import socket
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from quictunnel.link import udp
+from quictunnel.link.carriage import Carriage
+from quictunnel.link.engine import Path
+from quictunnel.link.udp import UdpSocket, open_bound, open_connected
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+on_linux = pytest.mark.skipif(sys.platform != "linux", reason="the kernel joins on Linux only")
+
+
+@pytest.fixture(params=[True, False], ids=["joined", "one by one"])
+def pair(request, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[UdpSocket, UdpSocket]]:
+    """A bound socket and one connected to it."""
+    if not request.param:
+        monkeypatch.setattr(UdpSocket, "_set_linux_options", lambda self, sock: None)
+    bound = UdpSocket(open_bound("127.0.0.1", 0), connected=False)
+    connected = UdpSocket(open_connected(*bound.getsockname()), connected=True)
+    yield bound, connected
+    bound.close()
+    connected.close()
+
+
+def drained(sock: UdpSocket) -> list[bytes]:
+    """Return what has come; on loopback it is there when the sender's call has returned."""
+    found = []
+    while batch := sock.receive():
+        found += [data for data, _ in batch]
+    return found
+
+
+def test_datagrams_of_all_sizes_arrive_in_order(pair) -> None:
+    bound, connected = pair
+    script = random.Random(1)
+    sizes = [1200] * 30 + [1452] * 90 + [script.randrange(1, 1453) for _ in range(100)] + [1, 1452]
+    sent = [script.randbytes(size) for size in sizes]
+    path = Path(*bound.getsockname())
+    assert connected.send([(data, path) for data in sent]) == len(sent)
+    assert drained(bound) == sent
+
+
+def test_answers_go_to_whom_they_are_for(pair) -> None:
+    bound, first = pair
+    second = UdpSocket(open_connected(*bound.getsockname()), connected=True)
+    for sock in (first, second):
+        sock.send([(b"hello", Path(*bound.getsockname()))])
+    path_of = {}
+    while batch := bound.receive():
+        path_of.update({path.port: path for _, path in batch})
+    answers = []
+    for number in range(20):
+        sock = (first, second)[number % 3 == 0]
+        answers.append((bytes([number]) * 100, path_of[sock.getsockname()[1]]))
+    assert bound.send(answers) == 20
+    assert drained(second) == [data for data, path in answers[::3]]
+    assert drained(first) == [data for number, (data, _) in enumerate(answers) if number % 3]
+    second.close()
+
+
+@on_linux
+def test_an_answer_leaves_from_the_address_that_was_asked() -> None:
+    bound = UdpSocket(open_bound("0.0.0.0", 0), connected=False)
+    port = bound.getsockname()[1]
+    client = UdpSocket(open_connected("127.0.0.2", port), connected=True)  # hears only 127.0.0.2
+    client.send([(b"hello", Path("127.0.0.2", port))])
+    ((_, path),) = bound.receive()
+    bound.send([(b"well met", path)])
+    assert drained(client) == [b"well met"]
+    client.close()
+    bound.close()
+
+
+def test_one_wake_up_has_an_end(pair) -> None:
+    bound, connected = pair
+    path = Path(*bound.getsockname())
+    for _ in range(40):
+        connected.send([(bytes(1000), path)] * 10)
+    assert len(bound.receive()) < udp.BATCH + udp.SEGMENTS_MAX
+
+
+def test_an_empty_datagram_is_one(pair) -> None:
+    bound, connected = pair
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
+        other.sendto(b"", bound.getsockname())
+    assert drained(bound) == [b""]
+    assert connected.receive() == []
+
+
+def test_what_is_too_large_counts_as_sent(pair) -> None:
+    bound, connected = pair
+    path = Path(*bound.getsockname())
+    assert connected.send([(bytes(70_000), path), (b"fits", path)]) == 2
+    assert drained(bound) == [b"fits"]
+
+
+def test_an_address_that_nothing_leads_to_counts_as_sent(pair) -> None:
+    bound, _ = pair
+    assert bound.send([(b"hello", Path("255.255.255.255", 9))]) == 1
+
+
+class FailingSocket:
+    """A socket whose `sendmsg` fails as told."""
+
+    family = socket.AF_INET
+
+    def __init__(self, fail: Callable[[int, int], int | None]) -> None:
+        self.fail = fail
+        self.sent: list[bytes] = []
+        self.calls = 0
+
+    def setblocking(self, flag: bool) -> None:
+        pass
+
+    def setsockopt(self, *arguments: object) -> None:
+        pass
+
+    def getsockopt(self, *arguments: object) -> int:
+        return 1 << 30
+
+    def sendmsg(self, buffers: list[bytes], *rest: object) -> None:
+        self.calls += 1
+        code = self.fail(self.calls, len(buffers))
+        if code is not None:
+            raise OSError(code, "as told")
+        self.sent += buffers
+
+
+PATH = Path("192.0.2.1", 9)
+
+
+@pytest.mark.parametrize("code", [errno.EAGAIN, errno.ENOBUFS])
+def test_a_full_kernel_takes_the_rest_later(code: int) -> None:
+    fake = FailingSocket(lambda call, count: code if call == 2 else None)
+    sock = UdpSocket(fake, connected=True)
+    datagrams = [(bytes([n]) * (100 + n), PATH) for n in range(10)]
+    first = sock.send(datagrams)
+    assert 0 < first < 10
+    assert sock.send(datagrams[first:]) == 10 - first
+    assert fake.sent == [data for data, _ in datagrams]
+
+
+@on_linux
+@pytest.mark.parametrize("code", [errno.EIO, errno.EINVAL])
+def test_a_device_that_cannot_cut_gets_them_one_by_one(code: int) -> None:
+    fake = FailingSocket(lambda call, count: code if count > 1 else None)
+    sock = UdpSocket(fake, connected=True)
+    datagrams = [(bytes([n]) * 100, PATH) for n in range(10)]
+    assert sock.send(datagrams) == 10
+    assert fake.sent == [data for data, _ in datagrams]
+    sock.send(datagrams)
+    assert fake.calls == 1 + 10 + 10, "tried once"
+
+
+@on_linux
+def test_they_are_joined_where_the_kernel_can() -> None:
+    fake = FailingSocket(lambda call, count: None)
+    sock = UdpSocket(fake, connected=True)
+    sock.send([(bytes(1200), PATH)] * 40)
+    assert fake.calls == 1
+
+
+async def test_a_carriage_keeps_what_the_kernel_does_not_take() -> None:
+    """And sends it first, in order, when the kernel takes more."""
+    bound = UdpSocket(open_bound("127.0.0.1", 0), connected=False)
+    connected = UdpSocket(open_connected(*bound.getsockname()), connected=True)
+    real = connected.send
+    full = True
+    connected.send = lambda datagrams: 0 if full else real(datagrams)
+    ready = asyncio.Event()
+    carriage = Carriage(
+        connected,
+        asyncio.get_running_loop(),
+        take=lambda datagrams: None,
+        refused=lambda exc: None,
+        ready=ready.set,
+    )
+    path = Path(*bound.getsockname())
+    carriage.send([(b"first", path)])
+    carriage.send([(b"second", path)])
+    assert carriage.is_full
+    await asyncio.sleep(0)
+    assert not ready.is_set()
+    full = False
+    async with asyncio.timeout(20):
+        await ready.wait()
+    assert not carriage.is_full
+    carriage.send([(b"third", path)])
+    assert drained(bound) == [b"first", b"second", b"third"]
+    carriage.close()
+    bound.close()
