@@ -193,10 +193,10 @@ async def dial(
     try:
         async with asyncio.timeout(within):
             await dialler.made
-    except TimeoutError:
+    except BaseException as exc:
         dialler.link.close(Code.NO_ERROR)
-        raise LinkFailed(f"no answer within {within:g} s") from None
-    except BaseException:
-        dialler.link.close(Code.NO_ERROR)
+        await dialler.link.wait_closed()  # at once: the peer is told, the socket is closed
+        if isinstance(exc, TimeoutError):
+            raise LinkFailed(f"no answer within {within:g} s") from None
         raise
     return dialler.link

@@ -191,8 +191,15 @@ class Listener:
         """See `Carrier`: it is for the dialling end to move (RFC 9000, 9)."""
 
     def closed(self, link: Link) -> None:
-        """See `Carrier`."""
-        self.proven(link)
+        """See `Carrier`.
+
+        Until it is terminated it takes the room of one without proof: or those who come only to
+        be thrown out would never be asked for their address.
+        """
+        timer = self._unproven.get(link)
+        if timer is not None:
+            timer.cancel()
+            self._unproven[link] = None
 
     def terminated(self, link: Link) -> None:
         """See `Carrier`."""

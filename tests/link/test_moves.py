@@ -1,4 +1,4 @@
-"""A link goes on from another address: after an outage, by a new socket, and by nobody else's doing."""
+"""A link goes on from another address: after an outage, by a new socket, by no stranger."""
 
 from __future__ import annotations
 
