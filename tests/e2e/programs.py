@@ -140,11 +140,9 @@ class Programs:
 
     def end(self) -> None:
         """End all of them, whatever happens to one; raises for those that did not do well."""
-        failures = []
-        with ThreadPoolExecutor() as ending:
-            for end in [ending.submit(program.end) for program in self._started]:
-                if (failure := end.exception()) is not None:
-                    failures.append(failure)
+        with ThreadPoolExecutor() as threads:
+            endings = [threads.submit(program.end) for program in self._started]
+        failures = [failure for ending in endings if (failure := ending.exception()) is not None]
         self._started.clear()
         if failures:
             raise ExceptionGroup("programs that did not do well", failures)

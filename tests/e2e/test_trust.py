@@ -1,0 +1,195 @@
+"""Who may not come in, and who is not believed: the installed program refuses, in one line."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from aioquic.asyncio import serve
+from aioquic.quic.configuration import QuicConfiguration
+from impostors import LOOPBACK, Middle, a_remote, in_thread
+from patience import patience
+from programs import Programs
+from tunnels import READY_ORIGIN, Tunnel
+from udp_forwarder import Forwarder
+
+from quictunnel.config.certificates import CertificateFiles, format_pin
+from quictunnel.config.state import load_or_make_certificate
+from quictunnel.config.tokens import Token
+from quictunnel.protocol.messages import Hello, Service, Welcome
+from quictunnel.protocol.preamble import Preamble, encode_v2
+
+REFUSED = 3
+
+
+def is_one_line(program, sentence: str) -> bool:
+    """Whether the program was refused with this sentence at its end, and nothing worse."""
+    assert program.ends() == REFUSED, str(program)
+    assert program.stdout == ""
+    *_, last = program.stderr.splitlines()
+    return re.match(rf"quictunnel: .*{sentence}", last) is not None
+
+
+# Tokens and certificates
+
+UNWANTED = {
+    "a wrong secret": "does not accept this token",
+    "an unknown token": "does not accept this token",
+    "no token for a pinned remote": "wants a token",
+    "no token and nothing verified": "does not verify",
+    "a wrong pin": "not the pinned one",
+    "a wrong CA": "does not verify",
+}
+
+
+@pytest.fixture(scope="module")
+def unwanted(_standing: Tunnel, tmp_path_factory):
+    """Origins that are all refused by a remote, at the same time."""
+    own, other = _standing.state / "server.pem", tmp_path_factory.mktemp("other")
+    pin = format_pin(CertificateFiles(own, own.with_suffix(".key")).current.fingerprint)
+    good, wrong = _standing.token, Token.new()
+    load_or_make_certificate(other)
+    named = ("--remote", f"localhost:{_standing.link_port}")
+    programs = Programs()
+
+    def origin(*options: object, token: str = "") -> object:
+        to = ("--remote", f"{LOOPBACK}:{_standing.link_port}", "--origin", "9", "--name", "thief")
+        return programs.start("origin", *to, *options, QUICTUNNEL_TOKEN=token)
+
+    yield {
+        "a wrong secret": origin(token=f"{good.id}.{wrong.secret}"),
+        "an unknown token": origin(token=wrong.reveal()),
+        "no token for a pinned remote": origin("--pin", pin),
+        "no token and nothing verified": origin(),
+        "a wrong pin": origin("--pin", f"sha256:{'00' * 32}", token=good.reveal()),
+        "a wrong CA": origin(*named, "--ca", other / "server.pem", token=good.reveal()),
+    }
+    programs.end()
+
+
+@pytest.mark.parametrize(("what", "sentence"), UNWANTED.items())
+def test_an_origin_is_refused_for(unwanted, what, sentence, standing):
+    program = unwanted[what]
+    assert is_one_line(program, sentence)
+    for secret in [standing.token.secret, *re.findall(r"\.([\w-]{22,})", str(program.words))]:
+        assert secret not in program.stderr
+
+
+def test_refused_proofs_are_counted_and_logged_with_the_address(unwanted, standing):
+    assert unwanted["a wrong secret"].ends() == REFUSED
+    standing.remote.logged(
+        rf"proof failed .*failed_from_there=\d+ failed=\d+ peer={LOOPBACK}:\d+ origin=thief "
+    )
+
+
+def test_the_right_ca_is_enough(tunnel):
+    cert, _ = load_or_make_certificate(tunnel.state)
+    tunnel.up(origin=("--ca", cert, "--remote", f"localhost:{tunnel.link_port}"))
+
+
+# Others than a remote
+
+
+async def test_a_server_of_another_protocol_is_refused(tunnel, tmp_path):
+    cert, key = load_or_make_certificate(tmp_path)
+    http = QuicConfiguration(is_client=False, alpn_protocols=["h3"])
+    http.load_cert_chain(cert, key)
+    server = await serve(LOOPBACK, tunnel.link_port, configuration=http)
+    try:
+        origin = tunnel.start_origin()
+        assert await in_thread(is_one_line, origin, "speaks QUIC, but is no quictunnel remote")
+    finally:
+        server.close()
+
+
+async def test_an_impostor_without_the_token_gets_no_connection(tunnel, tmp_path):
+    with patience():
+        async with a_remote(tmp_path) as (port, actors):
+            origin = tunnel.start_origin("--remote", f"{LOOPBACK}:{port}")
+            impostor = await actors.get()
+            await impostor.made.wait()
+            # Streams before any proof: a client each, that would be dialled for.
+            for _ in range(10):
+                client = Preamble(client=None, outside=None, service="default", client_id="0")
+                impostor.open().stream.write(encode_v2(client) + b"let me in")
+            control = await impostor.came.get()
+            hello = await control.hear()
+            assert isinstance(hello, Hello)
+            # The one proof that it has is the origin's own.
+            control.say(a_welcome(hello.proof))
+            assert await in_thread(is_one_line, origin, "does not prove that it knows the token")
+            assert tunnel.nobody_came()
+
+
+async def test_a_man_in_the_middle_gets_nowhere(tunnel, tmp_path):
+    tunnel.start_remote()
+    tunnel.remote_is_ready()
+    client = tunnel.client()
+    client.say(b"a client's own words")
+    middle = Middle(tunnel.link_port)
+    with patience():
+        async with a_remote(tmp_path) as (port, actors):
+            origin = tunnel.start_origin("--remote", f"{LOOPBACK}:{port}")
+            await middle.stand_before(await actors.get())
+            assert await in_thread(is_one_line, origin, "does not accept this token")
+            await middle.go()
+    tunnel.remote.logged("proof failed")
+    assert b'"hello"' in middle.overheard  # he was there
+    assert tunnel.token.secret.encode() not in middle.overheard
+    assert b"own words" not in middle.overheard
+    assert tunnel.nobody_came()
+
+
+async def test_a_man_in_the_middle_who_answers_for_the_remote_gets_nowhere_either(tunnel, tmp_path):
+    with patience():
+        async with a_remote(tmp_path) as (port, actors):
+            origin = tunnel.start_origin("--remote", f"{LOOPBACK}:{port}")
+            middle = await actors.get()
+            control = await middle.came.get()
+            await control.hear()
+            control.say(a_welcome("00" * 32))
+            assert await in_thread(is_one_line, origin, "somebody between the two ends TLS")
+            assert tunnel.nobody_came()
+
+
+def a_welcome(proof: str) -> Welcome:
+    service = Service(name="default", address="192.0.2.1:9000")
+    return Welcome(proof=proof, instance="x", services=[service], hold=900.0)
+
+
+# Listeners
+
+
+class Recorder(Forwarder):
+    """Remembers every datagram, both ways."""
+
+    def __init__(self, target: int) -> None:
+        super().__init__(target)
+        self.recorded: list[bytes] = []
+
+    def datagram_received(self, data, addr):
+        self.recorded.append(data)
+        super().datagram_received(data, addr)
+
+    def answer(self, data, addr):
+        self.recorded.append(data)
+        super().answer(data, addr)
+
+
+async def test_nothing_can_be_read_on_the_wire(tunnel):
+    tunnel.start_remote()
+    with patience():
+        wire = await Recorder.start(tunnel.link_port)
+        await in_thread(tunnel.remote_is_ready)
+        tunnel.start_origin("--remote", f"{LOOPBACK}:{wire.port}")
+        await in_thread(tunnel.origin.wait_for, READY_ORIGIN)
+        client, server = await in_thread(tunnel.pair)
+        client.say(b"a client's own words" * 1000)
+        assert len(await in_thread(server.hear, 20_000)) == 20_000
+        tunnel.part()
+        await in_thread(tunnel.origin.end)
+        wire.close()
+    everything = b"".join(wire.recorded)
+    assert len(everything) > 20_000
+    for secret in (tunnel.token.secret.encode(), tunnel.token.id.encode(), b"own words", b"hello"):
+        assert secret not in everything
