@@ -1,0 +1,22 @@
+"""Turns what a peer should say into what it should not. Seeded, so that a failure comes again."""
+
+from __future__ import annotations
+
+import random
+
+
+def mutated(data: bytes, rng: random.Random) -> bytes:
+    """The bytes, of which some were changed, dropped, doubled or put in: one to four times."""
+    changed = bytearray(data)
+    for _ in range(rng.randint(1, 4)):
+        at = rng.randrange(len(changed) + 1)
+        match rng.randrange(4):
+            case 0:
+                changed[at : at + 1] = rng.randbytes(1)
+            case 1:
+                del changed[at : at + rng.randint(1, 8)]
+            case 2:
+                changed[at:at] = rng.randbytes(rng.randint(1, 8))
+            case 3:
+                changed[at:at] = changed[at : at + rng.randint(1, 64)]
+    return bytes(changed)
