@@ -96,3 +96,15 @@ def test_a_peer_that_opens_too_many_ends_the_link() -> None:
         pair.client.open(b"hello")
     pair.run(lambda: pair.server.closed is not None)
     assert "stream_limit_error" in pair.server.closed[1]
+
+
+def test_a_small_stream_does_not_wait_behind_a_large_one() -> None:
+    pair = Pair.trusting(Network(delay=0.01, rate=2.5e6, queue=0.05))
+    large = pair.client.open(bytes(8_000_000))
+    pair.run_for(1.0)
+    assert pair.client.engine.unsent(large) > 1_000_000
+    asked_at = pair.now
+    small = pair.client.open(b"question", fin=True)
+    pair.run(lambda: small in pair.server.fins)
+    waits = pair.network.delay + pair.network.queue
+    assert pair.now - asked_at < 2 * waits, "no more than the path's own queue, and once lost"
