@@ -259,3 +259,13 @@ async def test_nothing_is_answered_with_more_than_was_asked(deaf: Path) -> None:
         assert sum(sent) <= 3 * received
         listener._carriage.send = send
         await closed(link)
+
+
+async def test_links_that_broke_off_count_as_unproven_until_they_are_gone(deaf: Path) -> None:
+    """Else those who send one bad handshake packet each would fill the house."""
+    script = random.Random(7)
+    limits = LinkSettings()
+    async with listening(settings=limits) as listener:
+        for _ in range(300):
+            listener._take([(sealed_initial(b"\x1e" + frames(script), script), deaf)])
+        assert len(listener._ids) <= limits.retry_above
