@@ -1,4 +1,4 @@
-"""A stream keeps the promises of an `asyncio.Transport`."""
+"""A stream keeps the promises of an `asyncio.Transport`: writing, reading, classes over it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 from link_pair import LinkPair, Network, Recorder, over_links, seconds, settle, until
 from pair import ROUGH
 
-from quictunnel.errors import LinkLost, StreamReset
+from quictunnel.errors import StreamReset
 from quictunnel.link.flow import STREAM_WINDOW
 from quictunnel.link.stream import HIGH_WATER, LOW_WATER, READ_SIZE
 
@@ -146,164 +146,6 @@ async def test_a_paused_stream_holds_nobody_else() -> None:
     assert theirs.data == b""
 
 
-# Ends
-
-
-@over_links
-async def test_the_end_of_one_direction_leaves_the_other() -> None:
-    pair = await LinkPair.made()
-    ours, theirs = await pair.streams()
-    ours.stream.write(b"question")
-    ours.stream.write_eof()
-    await seconds(1)
-    assert theirs.calls == ["connection_made", "eof_received"]
-    theirs.stream.write(b"answer")
-    await seconds(1)
-    assert ours.data == b"answer"
-    theirs.stream.write_eof()
-    await seconds(1)
-    assert ours.calls == ["connection_made", "eof_received", "connection_lost"]
-    assert theirs.calls == ["connection_made", "eof_received", "connection_lost"]
-    assert ours.exc is theirs.exc is None
-    assert pair.client.stream_count == pair.server.stream_count == 0
-
-
-@over_links
-async def test_a_stream_ends_in_order_only_when_all_is_acknowledged() -> None:
-    pair = await LinkPair.made()
-    ours, theirs = await pair.streams()
-    theirs.stream.write_eof()
-    await seconds(1)
-    ours.stream.write(bytes(10_000))
-    ours.stream.write_eof()
-    await settle()
-    assert not ours.lost
-    pair.network.cut = True
-    await seconds(30)
-    assert not ours.lost
-    pair.network.cut = False
-    await until(lambda: ours.lost)
-    assert len(theirs.data) == 10_000
-
-
-@over_links
-async def test_eof_received_that_returns_false_closes() -> None:
-    pair = await LinkPair.made()
-    ours, theirs = await pair.streams(theirs=Recorder(keep_open=False))
-    ours.stream.write_eof()
-    await seconds(1)
-    assert ours.calls == ["connection_made", "eof_received", "connection_lost"]
-    assert theirs.exc is ours.exc is None
-
-
-@over_links
-async def test_close_sends_what_was_written_first() -> None:
-    """The peer has ended its direction: this is an orderly end."""
-    pair = await LinkPair.made(Network(**ROUGH))
-    ours, theirs = await pair.streams()
-    theirs.stream.write_eof()
-    await seconds(1)
-    ours.stream.write(bytes(1_000_000))
-    ours.stream.close()
-    assert ours.stream.is_closing()
-    await until(lambda: ours.lost and theirs.lost)
-    assert len(theirs.data) == 1_000_000
-    assert ours.exc is theirs.exc is None
-    assert theirs.calls == ["connection_made", "eof_received", "connection_lost"]
-
-
-@over_links
-async def test_close_before_the_peers_end_sends_what_was_written_as_well() -> None:
-    pair = await LinkPair.made()
-    ours, theirs = await pair.streams()
-    ours.stream.write(bytes(1_000_000))
-    ours.stream.close()
-    await until(lambda: ours.lost)
-    assert ours.exc is None, "we closed it"
-    assert len(theirs.data) == 1_000_000
-
-
-@over_links
-async def test_writing_after_close_is_ignored() -> None:
-    pair = await LinkPair.made()
-    ours, theirs = await pair.streams()
-    ours.stream.write(b"in time")
-    ours.stream.close()
-    ours.stream.write(b"too late")
-    await seconds(3)
-    assert theirs.data == b"in time"
-
-
-@over_links
-async def test_an_answer_and_a_close_arrive_at_a_peer_that_has_not_ended() -> None:
-    pair = await LinkPair.made()
-    ours, theirs = await pair.streams()
-    ours.stream.write(b"answer")
-    ours.stream.close()
-    await seconds(3)
-    assert theirs.data == b"answer"
-    assert "eof_received" in theirs.calls
-
-
-@over_links
-async def test_a_reset_tells_the_peer_its_code() -> None:
-    pair = await LinkPair.made()
-    ours, theirs = await pair.streams()
-    ours.stream.write(bytes(300_000))
-    ours.stream.reset(0x16)
-    assert not ours.lost, "never from within reset"
-    await settle()
-    assert ours.calls[-1] == "connection_lost"
-    assert ours.exc is None
-    await seconds(1)
-    assert isinstance(theirs.exc, StreamReset)
-    assert theirs.exc.code == 0x16
-    assert "eof_received" not in theirs.calls
-    assert pair.client.stream_count == pair.server.stream_count == 0
-    assert pair.client.paused_writers == set()
-
-
-@over_links
-async def test_a_reset_reaches_a_peer_that_does_not_read() -> None:
-    pair = await LinkPair.made()
-    ours, theirs = await pair.streams(theirs=Recorder(paused=True))
-    ours.stream.write(bytes(300_000))
-    await seconds(1)
-    ours.stream.reset(0x10)
-    await seconds(1)
-    assert isinstance(theirs.exc, StreamReset)
-
-
-@over_links
-async def test_after_its_end_a_stream_is_deaf() -> None:
-    pair = await LinkPair.made()
-    ours, _ = await pair.streams()
-    ours.stream.abort()
-    ours.stream.write(b"!")
-    ours.stream.write_eof()
-    ours.stream.pause_reading()
-    ours.stream.resume_reading()
-    ours.stream.close()
-    ours.stream.abort()
-    await seconds(1)
-    assert ours.calls == ["connection_made", "connection_lost"]
-    assert ours.stream.get_write_buffer_size() == 0
-
-
-@over_links
-async def test_a_reset_from_within_data_received() -> None:
-    class Abrupt(Recorder):
-        def data_received(self, data: bytes) -> None:
-            self.stream.reset(0x15)
-
-    pair = await LinkPair.made()
-    ours, theirs = await pair.streams(theirs=Abrupt())
-    await seconds(1)
-    assert theirs.calls == ["connection_made", "connection_lost"]
-    assert isinstance(ours.exc, StreamReset)
-    assert ours.exc.code == 0x15
-
-
 # asyncio's own classes over it
 
 
@@ -365,15 +207,3 @@ async def test_facts_of_a_stream() -> None:
     assert ours.stream.get_extra_info("stream_id") == theirs.stream.get_extra_info("stream_id")
     assert ours.stream.get_extra_info("no such") is None
     assert ours.stream.get_protocol() is ours
-
-
-@over_links
-async def test_a_lost_link_is_told_to_every_stream() -> None:
-    pair = await LinkPair.made()
-    both = [await pair.streams() for _ in range(3)]
-    pair.server.close(0x20, "goodbye")
-    await seconds(1)
-    for ours, theirs in both:
-        assert isinstance(ours.exc, LinkLost)
-        assert isinstance(theirs.exc, LinkLost)
-        assert ours.calls.count("connection_lost") == 1
