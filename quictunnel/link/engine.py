@@ -95,6 +95,10 @@ class Engine(Protocol):
         """When the peer's last genuine packet came."""
 
     @property
+    def answered_at(self) -> float:
+        """When the peer last acknowledged something; 0 before."""
+
+    @property
     def is_terminated(self) -> bool:
         """Nothing more will come of it: it may be dropped."""
 

@@ -59,6 +59,7 @@ class Link:
         self._read_again: dict[int, None] = {}
         patience = 0.0 if dialled else ACCEPTOR_PATIENCE
         self._liveness = Liveness(loop.time(), ping_after=PING_AFTER + patience)
+        self._answered_at = 0.0
         self._send_handle: asyncio.Handle | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._closed_here = False
@@ -247,10 +248,12 @@ class Link:
         """Notice silence, and its end."""
         if not self.is_made or self.lost is not None:
             return
-        heard_at = self.engine.heard_at
         step = Step.NOTHING
-        if heard_at is not None and heard_at > self._liveness.heard_at:
-            step = self._liveness.heard(heard_at)
+        if (heard_at := self.engine.heard_at) is not None:
+            self._liveness.heard(heard_at)
+        if (answered_at := self.engine.answered_at) != self._answered_at:
+            self._answered_at = answered_at
+            step = self._liveness.answered(answered_at)
         if step is Step.NOTHING:
             step = self._liveness.check(self._loop.time(), self.engine.pto)
         if step is Step.PING:
@@ -287,7 +290,7 @@ class Link:
         if self._carrier.handshake_done(self) and self.lost is None:
             self.is_made = True
             self._liveness.agree(self.engine.hold)
-            self._liveness.heard(self._loop.time())
+            self._liveness.answered(self._loop.time())
             self._protocol.link_made(self)
 
     def on_stream_opened(self, stream_id: int) -> None:

@@ -42,7 +42,7 @@ class Liveness:
         self.ping_after = ping_after
         self.heard_at = now
         self.silent_since: float | None = None
-        """When the peer was last heard, once it counts as silent."""
+        """Since when the peer counts as silent: it was last heard then, or last heard us."""
         self._asked_at: float | None = None
 
     def agree(self, hold: float) -> None:
@@ -54,8 +54,12 @@ class Liveness:
         if self._asked_at is None:
             self._asked_at = now
 
-    def heard(self, now: float) -> Step:
-        """The peer was heard at `now`."""
+    def heard(self, now: float) -> None:
+        """Something came from the peer at `now`; whether it hears us is another question."""
+        self.heard_at = now
+
+    def answered(self, now: float) -> Step:
+        """The peer has acknowledged something of ours at `now`."""
         self.heard_at = now
         self._asked_at = None
         if self.silent_since is None:
@@ -78,5 +82,5 @@ class Liveness:
         if self._asked_at is None or self.silent_since is not None:
             self._asked_at = now
             return Step.PING
-        self.silent_since = self.heard_at
+        self.silent_since = min(self.heard_at, self._asked_at)
         return Step.SILENT

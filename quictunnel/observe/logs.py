@@ -50,8 +50,8 @@ def fact(
 def setup(log_format: str = "text", level: str = "info", stream: TextIO | None = None) -> None:
     """Send the logs of this process to `stream` (standard error by default), in place of before.
 
-    Our own loggers speak from `level` up, everybody else's (aioquic's "quic", asyncio's) from
-    warnings up.
+    Our own loggers speak from `level` up, everybody else's (asyncio's) from warnings up; the QUIC
+    engine's only of errors, since it warns of whatever strangers send to the UDP port.
 
     :raises SettingsError: for a format or a level that does not exist.
     """
@@ -66,6 +66,7 @@ def setup(log_format: str = "text", level: str = "info", stream: TextIO | None =
     least = logging.getLevelNamesMapping()[level.upper()]
     root.setLevel(max(least, logging.WARNING))
     logging.getLogger(_ROOT).setLevel(least)
+    logging.getLogger("quic").setLevel(logging.ERROR)
     # A log that cannot be written (a closed pipe, a full disk) must not end the tunnel.
     logging.raiseExceptions = False
 

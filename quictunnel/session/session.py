@@ -126,7 +126,7 @@ class Session(LinkProtocol):
 
     def abort(self, code: Code = Code.GOODBYE, reason: str = "") -> None:
         """End link and clients at once: their TCP connections are reset."""
-        self.clients.cut(Code.CUT_SHORT)
+        self.clients.cut(Code.CUT_SHORT if code is Code.GOODBYE else code)
         self.close(code, reason)
 
     def close(self, code: Code, reason: str = "") -> None:

@@ -16,7 +16,7 @@ def test_quiet_is_asked_about_and_an_answer_suffices() -> None:
     assert liveness.deadline(PTO) == PING_AFTER
     assert liveness.check(PING_AFTER - 0.1, PTO) is Step.NOTHING
     assert liveness.check(PING_AFTER, PTO) is Step.PING
-    assert liveness.heard(PING_AFTER + 0.1) is Step.NOTHING
+    assert liveness.answered(PING_AFTER + 0.1) is Step.NOTHING
     assert liveness.deadline(PTO) == PING_AFTER + 0.1 + PING_AFTER
     assert liveness.silent_since is None
 
@@ -37,7 +37,9 @@ def test_a_silent_peer_is_asked_again() -> None:
         now = liveness.deadline(PTO)
         steps.append(liveness.check(now, PTO))
     assert steps == [Step.PING, Step.SILENT, Step.PING, Step.PING]
-    assert liveness.heard(now) is Step.BACK
+    liveness.heard(now)
+    assert liveness.silent_since is not None, "it speaks, but does it hear us?"
+    assert liveness.answered(now) is Step.BACK
     assert liveness.silent_since is None
 
 

@@ -109,10 +109,11 @@ def test_long_values_are_cut(lines):
 def test_levels(lines):
     read = lines(level="info")
     fact(log, logging.DEBUG, "ours, debug")
-    logging.getLogger("quic").info("theirs, info")
-    logging.getLogger("quic").warning("theirs, %s\x1b", "warning")
+    logging.getLogger("asyncio").info("theirs, info")
+    logging.getLogger("asyncio").warning("theirs, %s\x1b", "warning")
+    logging.getLogger("quic").warning("of a stranger's datagram")
     (line,) = read()
-    assert line.endswith(r"WARN  quic    theirs, warning\x1b")
+    assert line.endswith(r"WARN  asyncio  theirs, warning\x1b")
 
 
 def test_at_debug_only_we_say_more(lines):

@@ -109,6 +109,11 @@ class AioquicEngine(SendingConnection):
         return space.largest_received_time if space is not None else None
 
     @property
+    def answered_at(self) -> float:
+        """When something that must be acknowledged last was."""
+        return self._loss.answered_at
+
+    @property
     def is_terminated(self) -> bool:
         """The closing period is over."""
         return self._state is QuicConnectionState.TERMINATED

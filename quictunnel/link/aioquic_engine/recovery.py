@@ -79,6 +79,8 @@ class Recovery(QuicPacketRecovery):
     def __init__(self, *, max_datagram_size: int, **arguments: Any) -> None:  # noqa: ANN401 - aioquic's own
         super().__init__(max_datagram_size=max_datagram_size, **arguments)
         self._pacer: Pacer = Pacer(max_datagram_size=max_datagram_size)
+        self.answered_at = 0.0
+        """When the peer last acknowledged what must be acknowledged."""
 
     @property
     def smoothed_rtt(self) -> float | None:
@@ -119,6 +121,8 @@ class Recovery(QuicPacketRecovery):
             for handler, args in packet.delivery_handlers:
                 handler(QuicDeliveryState.ACKED, *args)
         space.ack_eliciting_in_flight -= eliciting
+        if eliciting:
+            self.answered_at = now
         if eliciting and acked[-1].packet_number == largest:
             sent_at = acked[-1].sent_time
             assert sent_at is not None  # it was sent, or it would not be here
