@@ -93,7 +93,8 @@ class Actor(LinkProtocol):
         await self.ended
 
 
-async def an_origin(port: int) -> Actor:
+@contextlib.asynccontextmanager
+async def an_origin(port: int):
     """An actor on a link to a remote."""
     actor = Actor()
     await dial(
@@ -104,7 +105,10 @@ async def an_origin(port: int) -> Actor:
         settings=LinkSettings(),
         within=PATIENCE,
     )
-    return actor
+    try:
+        yield actor
+    finally:
+        await actor.leave()
 
 
 @contextlib.asynccontextmanager
@@ -133,29 +137,21 @@ async def a_remote(directory):
 
 
 class Middle:
-    """A man in the middle: he ends TLS to both sides himself and passes all streams on.
+    """A man in the middle: he ends TLS to both sides himself and passes all streams on."""
 
-    :param port: of the remote.
-    """
-
-    def __init__(self, port: int) -> None:
+    def __init__(self) -> None:
         self.overheard = bytearray()
         """Every byte of every stream, both ways, in the clear."""
-        self._port = port
-        self._remote: Actor
         self._tasks: set[asyncio.Task] = set()
 
-    async def stand_before(self, victim: Actor) -> None:
-        """Dial the remote for an origin that has called, and pass on what either says."""
-        await victim.made.wait()
-        self._remote = await an_origin(self._port)
-        self._begin(self._pass_streams(victim, self._remote))
-        self._begin(self._pass_streams(self._remote, victim))
+    def stand_between(self, here: Actor, there: Actor) -> None:
+        """Pass on what either says."""
+        self._begin(self._pass_streams(here, there))
+        self._begin(self._pass_streams(there, here))
 
-    async def go(self) -> None:
+    def go(self) -> None:
         for task in self._tasks:
             task.cancel()
-        await self._remote.leave()
 
     async def _pass_streams(self, here: Actor, there: Actor) -> None:
         while True:

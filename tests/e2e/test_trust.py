@@ -7,7 +7,7 @@ import re
 import pytest
 from aioquic.asyncio import serve
 from aioquic.quic.configuration import QuicConfiguration
-from impostors import LOOPBACK, Middle, a_remote, in_thread
+from impostors import LOOPBACK, Middle, a_remote, an_origin, in_thread
 from patience import patience
 from programs import Programs
 from tunnels import READY_ORIGIN, Tunnel
@@ -126,13 +126,15 @@ async def test_a_man_in_the_middle_gets_nowhere(tunnel, tmp_path):
     tunnel.remote_is_ready()
     client = tunnel.client()
     client.say(b"a client's own words")
-    middle = Middle(tunnel.link_port)
+    middle = Middle()
     with patience():
-        async with a_remote(tmp_path) as (port, actors):
+        async with a_remote(tmp_path) as (port, actors), an_origin(tunnel.link_port) as pretender:
             origin = tunnel.start_origin("--remote", f"{LOOPBACK}:{port}")
-            await middle.stand_before(await actors.get())
+            victim = await actors.get()
+            await victim.made.wait()
+            middle.stand_between(victim, pretender)
             assert await in_thread(is_one_line, origin, "does not accept this token")
-            await middle.go()
+            middle.go()
     tunnel.remote.logged("proof failed")
     assert b'"hello"' in middle.overheard  # he was there
     assert tunnel.token.secret.encode() not in middle.overheard

@@ -7,6 +7,7 @@ import random
 import select
 import socket
 import struct
+import threading
 from pathlib import Path
 
 from programs import PATIENCE, Program, Programs
@@ -69,6 +70,28 @@ class Peer:
         poll.register(self.sock, 0)  # errors are told in any case
         poll.poll(PATIENCE * 1000)
         return self.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) != 0
+
+
+class Pouring(threading.Thread):
+    """Sends a gigabyte, as far as it is taken."""
+
+    def __init__(self, peer: Peer) -> None:
+        super().__init__()
+        self.poured = 0
+        self._peer = peer
+
+    def run(self) -> None:
+        piece = bytes(1 << 18)
+        with contextlib.suppress(OSError):  # as the test wants it, at its end
+            while self.poured < 1 << 30:
+                self.poured += self._peer.sock.send(piece)
+
+    def end(self) -> None:
+        # Wakes up a `send` that waits, which closing the socket would not.
+        with contextlib.suppress(OSError):
+            self._peer.sock.shutdown(socket.SHUT_RDWR)
+        self.join(PATIENCE)
+        self._peer.reset()
 
 
 class Tunnel:
