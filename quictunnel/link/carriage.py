@@ -45,7 +45,10 @@ class Carriage:
         return bool(self._waiting)
 
     def send(self, datagrams: Sequence[Datagram]) -> None:
-        """Send; what the kernel does not take now is kept and sent first when it does."""
+        """Send; what the kernel does not take now is kept and sent first when it does.
+
+        Links hold back while `is_full`, so what is kept is one link's turn and little more.
+        """
         if self._waiting:
             self._waiting.extend(datagrams)
             return

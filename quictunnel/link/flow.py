@@ -38,7 +38,7 @@ class Window:
     :param size: bytes the peer may send beyond what has been read.
     """
 
-    __slots__ = ("_read_at_update", "_updated_at", "limit", "read", "size")
+    __slots__ = ("_behind", "_read_at_update", "_updated_at", "limit", "read", "size")
 
     def __init__(self, size: int) -> None:
         self.size = size
@@ -46,6 +46,7 @@ class Window:
         """Bytes read so far."""
         self.limit = size
         """The offset that the peer may send up to."""
+        self._behind = False  # much has waited for the reader since the last update
         self._read_at_update = 0
         self._updated_at: float | None = None
 
@@ -60,6 +61,7 @@ class Window:
         or the reader, holds the sender back.
         """
         self.read += count
+        self._behind |= unread * 4 > self.size
         since = self.read - self._read_at_update
         if since * 2 < self.size:
             return False
@@ -67,9 +69,10 @@ class Window:
             may_grow
             and self._updated_at is not None
             and now - self._updated_at < 2 * rtt
-            and unread * 4 <= self.size
+            and not self._behind
         ):
             self.size = min(2 * self.size, STREAM_WINDOW_MAX)
+        self._behind = unread * 4 > self.size
         self._updated_at = now
         self._read_at_update = self.read
         self.limit = self.read + self.size

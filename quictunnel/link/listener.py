@@ -111,7 +111,7 @@ class Listener:
         """Begin a link for a newcomer, if there is room for one and its address is its own."""
         initial = packets.newcomer(data)
         if isinstance(initial, bytes):
-            self._carriage.send([(initial, path)])
+            self._answer(initial, path)
             return None
         if initial is None or len(self._ids) >= self._settings.max_links:
             return None
@@ -121,7 +121,7 @@ class Listener:
         if initial.token or len(self._unproven) >= self._settings.retry_above:
             original = self._retries.check(initial, path, now) if initial.token else None
             if original is None:
-                self._carriage.send([(self._retries.ask(initial, path, now), path)])
+                self._answer(self._retries.ask(initial, path, now), path)
                 return None
             first_id, retry_id = original, initial.destination
         engine = AioquicEngine(
@@ -146,6 +146,11 @@ class Listener:
             self._settings.handshake_timeout, self._give_up, link
         )
         return link
+
+    def _answer(self, data: bytes, path: Path) -> None:
+        """Answer somebody who has no link, unless the kernel is busy with those who have."""
+        if not self._carriage.is_full:
+            self._carriage.send([(data, path)])
 
     def _give_up(self, link: Link) -> None:
         self._unproven[link] = None

@@ -110,6 +110,10 @@ class UdpSocket:
                 size, notes, _, peer = self._sock.recvmsg_into([self._view], 128)
             except (BlockingIOError, InterruptedError):
                 break
+            except OSError:
+                if datagrams:
+                    break  # they prove that what the error says is over
+                raise
             path, segment = self._read_notes(notes, peer, size)
             datagrams += [
                 (bytes(self._view[start : min(start + segment, size)]), path)
@@ -148,10 +152,12 @@ class UdpSocket:
             except OSError as exc:
                 if exc.errno == errno.ENOBUFS:
                     break
-                if count > 1 and exc.errno in {errno.EIO, errno.EINVAL, errno.EMSGSIZE}:
-                    self._segments = False  # a device without checksum offload refuses GSO
-                    continue
-                logger.debug("datagram not sent: %s", exc)
+                if count > 1:
+                    # A device that cannot (EIO), or a size that the way has ceased to take.
+                    self._segments = exc.errno != errno.EIO
+                    self._send_singly(run)
+                else:
+                    logger.debug("datagram not sent: %s", exc)
             done += count
         return done
 
@@ -174,6 +180,14 @@ class UdpSocket:
             if len(data) < size:
                 break
         return max(count, 1), size
+
+    def _send_singly(self, datagrams: Sequence[Datagram]) -> None:
+        """Send what could not be joined; what fails now is lost, as on any network."""
+        for data, path in datagrams:
+            try:
+                self._send_run([data], path, len(data))
+            except OSError as exc:
+                logger.debug("datagram not sent: %s", exc)
 
     def _send_run(self, buffers: list[bytes], path: Path, size: int) -> None:
         notes = []

@@ -28,6 +28,15 @@ def read_on(window: Window, *, rate: float, seconds: float, may_grow: bool = Tru
 
 
 class TestWindow:
+    def test_it_does_not_grow_for_a_reader_who_stalls_and_gulps(self) -> None:
+        window = Window(MIB)
+        for gulp in range(5):
+            for waiting in (768, 512, 256, 0):
+                window.take(
+                    256 * KIB, unread=waiting * KIB, now=gulp * 10.0, rtt=RTT, may_grow=True
+                )
+        assert window.size == MIB
+
     def test_it_moves_when_half_of_it_was_read(self) -> None:
         window = Window(STREAM_WINDOW)
         half = STREAM_WINDOW // 2

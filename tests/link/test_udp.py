@@ -153,15 +153,26 @@ def test_a_full_kernel_takes_the_rest_later(code: int) -> None:
 
 
 @on_linux
-@pytest.mark.parametrize("code", [errno.EIO, errno.EINVAL])
-def test_a_device_that_cannot_cut_gets_them_one_by_one(code: int) -> None:
-    fake = FailingSocket(lambda call, count: code if count > 1 else None)
+def test_a_device_that_cannot_cut_gets_them_one_by_one() -> None:
+    fake = FailingSocket(lambda call, count: errno.EIO if count > 1 else None)
     sock = UdpSocket(fake, connected=True)
     datagrams = [(bytes([n]) * 100, PATH) for n in range(10)]
     assert sock.send(datagrams) == 10
     assert fake.sent == [data for data, _ in datagrams]
     sock.send(datagrams)
     assert fake.calls == 1 + 10 + 10, "tried once"
+
+
+@on_linux
+@pytest.mark.parametrize("code", [errno.EINVAL, errno.EMSGSIZE])
+def test_a_size_that_the_way_does_not_take_says_nothing_of_the_next(code: int) -> None:
+    fake = FailingSocket(lambda call, count: code if call == 1 else None)
+    sock = UdpSocket(fake, connected=True)
+    datagrams = [(bytes([n]) * 100, PATH) for n in range(10)]
+    assert sock.send(datagrams) == 10
+    assert fake.sent == [data for data, _ in datagrams]
+    sock.send(datagrams)
+    assert fake.calls == 1 + 10 + 1, "joined again"
 
 
 @on_linux

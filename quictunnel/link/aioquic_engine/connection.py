@@ -1,7 +1,7 @@
-"""aioquic's connection as the link wants it: streams by pull, credit by reading, word of every end.
+"""aioquic's connection as the link wants it: one QUIC connection behind `link.engine.Engine`.
 
-This is the face of the engine; what it sends, and how, stands in `sending`. No sockets, no clock
-of its own, no asyncio.
+This is the face of the engine; what comes is in `receiving`, what goes in `sending`. No sockets, no
+clock of its own, no asyncio.
 """
 
 from __future__ import annotations
@@ -9,28 +9,25 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from aioquic import tls
-from aioquic.quic import events
 from aioquic.quic.connection import (
     END_STATES,
     QuicConnectionState,
     stream_is_client_initiated,
 )
-from aioquic.quic.packet import QuicErrorCode
 
-from quictunnel.link.aioquic_engine.sending import SendingConnection
+from quictunnel.link.aioquic_engine.receiving import ReceivingConnection
 from quictunnel.link.aioquic_engine.tls import derive_exporter
 from quictunnel.link.engine import Path
-from quictunnel.link.flow import LINK_WINDOW_UNPROVEN, STREAM_WINDOW, Budget, LinkWindow
+from quictunnel.link.flow import LINK_WINDOW_UNPROVEN, STREAM_WINDOW, Budget
 
 if TYPE_CHECKING:
     from aioquic.quic.configuration import QuicConfiguration
     from cryptography import x509
 
-    from quictunnel.link.aioquic_engine.streams import StreamState
-    from quictunnel.link.engine import Datagram, Observer
+    from quictunnel.link.engine import Datagram
 
 
-class AioquicEngine(SendingConnection):
+class AioquicEngine(ReceivingConnection):
     """One QUIC connection. Implements `quictunnel.link.engine.Engine`.
 
     :param budget: what the process holds unread, over all connections.
@@ -49,18 +46,12 @@ class AioquicEngine(SendingConnection):
         configuration.max_data = LINK_WINDOW_UNPROVEN
         configuration.max_stream_data = STREAM_WINDOW
         super().__init__(
+            budget=budget,
             configuration=configuration,
             original_destination_connection_id=original_destination_connection_id,
             retry_source_connection_id=retry_source_connection_id,
         )
-        self._budget = budget
-        self._proven = False
-        self._window = LinkWindow(budget)
-        self._read = 0  # bytes of all streams that were read, or that nobody will read
-        self._in_budget = 0  # bytes of ours that `budget` has counted
         self._exporter = b""
-        self._now = 0.0
-        self._closed_told = False
         self._local_max_streams_bidi.value = self._local_max_streams_bidi.sent = streams
         self._local_max_streams_uni.value = self._local_max_streams_uni.sent = 0
 
@@ -141,33 +132,6 @@ class AioquicEngine(SendingConnection):
             self._streams_blocked_pending = True
         return stream_id
 
-    def read(self, stream_id: int, limit: int) -> tuple[bytes, bool]:
-        """Take what has come, up to about `limit` bytes, and whether it was the last of it."""
-        state = self._streams[stream_id]
-        unread = state.unread
-        chunks = []
-        size = 0
-        while unread and size < limit:
-            chunk = unread.popleft()
-            chunks.append(chunk)
-            size += len(chunk)
-        if size:
-            self._read += size
-            moved = state.window.take(
-                size,
-                unread=state.receiver.highest_offset - state.window.read - size,
-                now=self._now,
-                rtt=self.rtt or self._configuration.initial_rtt,
-                may_grow=self._budget.may_grow,
-            )
-            if moved and not state.fin_received:
-                state.max_stream_data_local = state.window.limit
-                self._limits_due[stream_id] = state
-        if state.fin_received and not unread:
-            state.fin_read = True
-            self._touched[stream_id] = state
-        return (chunks[0] if len(chunks) == 1 else b"".join(chunks)), state.fin_read
-
     def write(self, stream_id: int, data: bytes | bytearray | memoryview) -> None:
         """Queue data to be sent."""
         state = self._streams[stream_id]
@@ -179,12 +143,6 @@ class AioquicEngine(SendingConnection):
         state = self._streams[stream_id]
         state.sender.write(b"", end_stream=True)
         self._sending.setdefault(stream_id, state)
-
-    def stop_reading(self, stream_id: int, code: int) -> None:
-        """Drop what is unread and what still comes; what we send goes on."""
-        state = self._streams[stream_id]
-        state.stop_reading(code)
-        self._touch(state)
 
     def reset(self, stream_id: int, code: int) -> None:
         """End both directions at once."""
@@ -278,102 +236,6 @@ class AioquicEngine(SendingConnection):
         self._set_datagram_size(self._mtu.size)
         self.revive(now)
 
-    # What has happened
-
-    def dispatch(self, observer: Observer) -> None:
-        """Tell `observer` what has happened since the last call."""
-        while (event := self.next_event()) is not None:
-            self._tell(event, observer)
-        for stream_id in self._opened:
-            observer.on_stream_opened(stream_id)
-        self._opened.clear()
-        while self._readable:
-            stream_id, state = self._readable.popitem()
-            if not state.unwanted:
-                observer.on_stream_readable(stream_id)
-        self._discard_ended(observer)
-        self._count_unread()
-        if self._close_event is not None and not self._closed_told:
-            self._closed_told = True
-            closing = self._close_event
-            by_peer = self._state is QuicConnectionState.DRAINING
-            code = closing.error_code if closing.frame_type is None else None
-            observer.on_closed(code, _why_closed(closing), by_peer=by_peer)
-
-    def _tell(self, event: events.QuicEvent, observer: Observer) -> None:
-        if isinstance(event, events.StreamDataReceived):
-            self._take_data(event)
-        elif isinstance(event, events.StreamReset):
-            self._announce_opened(observer)
-            state = self._touch_by_number(event.stream_id)
-            if state is not None and not state.unwanted:
-                observer.on_stream_reset(event.stream_id, event.error_code)
-        elif isinstance(event, events.StopSendingReceived):
-            self._announce_opened(observer)
-            state = self._touch_by_number(event.stream_id)
-            if state is not None and not state.forgotten:
-                observer.on_stream_stopped(event.stream_id, event.error_code)
-        elif isinstance(event, events.HandshakeCompleted):
-            observer.on_handshake()
-        elif isinstance(event, events.PingAcknowledged):
-            observer.on_pong()
-        elif isinstance(event, events.ConnectionIdIssued):
-            observer.on_id_issued(event.connection_id)
-        elif isinstance(event, events.ConnectionIdRetired):
-            observer.on_id_retired(event.connection_id)
-
-    def _announce_opened(self, observer: Observer) -> None:
-        """Tell of new streams before anything that happened to them."""
-        opened, self._opened = self._opened, []
-        for stream_id in opened:
-            observer.on_stream_opened(stream_id)
-
-    def _touch_by_number(self, stream_id: int) -> StreamState | None:
-        """Return a stream that may be over with what has come, to be looked at afterwards."""
-        state = self._streams.get(stream_id)
-        if state is not None:
-            self._touched[stream_id] = state
-        return state
-
-    def _take_data(self, event: events.StreamDataReceived) -> None:
-        state = self._streams.get(event.stream_id)
-        if state is None:
-            return
-        if event.end_stream:
-            state.fin_received = True
-            self._touched[event.stream_id] = state
-        if state.unwanted:
-            return
-        if event.data:
-            state.unread.append(event.data)
-        self._readable[event.stream_id] = state
-
-    def _discard_ended(self, observer: Observer) -> None:
-        """Forget the streams that are over, and let the peer open as many new ones."""
-        while self._touched:
-            stream_id, state = self._touched.popitem()
-            if not state.may_be_discarded or self._streams.pop(stream_id, None) is None:
-                continue
-            self._sending.pop(stream_id, None)
-            self._held.pop(stream_id, None)
-            self._limits_due.pop(stream_id, None)
-            self._read += state.receiver.highest_offset - state.window.read
-            if stream_is_client_initiated(stream_id) != self._is_client:
-                self._local_max_streams_bidi.value += 1  # RFC 9000, 4.6
-            if not state.forgotten:
-                observer.on_stream_ended(stream_id)
-
-    def _count_unread(self) -> None:
-        """Bring the process's budget up to date, and the link's window with it."""
-        limit = self._local_max_data
-        unread = 0 if self._closed_told else limit.used - self._read
-        self._budget.unread += unread - self._in_budget
-        self._in_budget = unread
-        if self._proven:
-            limit.value = self._window.move(
-                limit.value, used=limit.used, read=self._read, now=self._now
-            )
-
     # Keys
 
     def _update_traffic_key(
@@ -389,23 +251,3 @@ class AioquicEngine(SendingConnection):
         at_finished = tls.Direction.DECRYPT if self._is_client else tls.Direction.ENCRYPT
         if epoch is tls.Epoch.ONE_RTT and direction is at_finished:
             self._exporter = derive_exporter(self.tls)
-
-
-def _why_closed(event: events.ConnectionTerminated) -> str:
-    """Return words for logs on why a connection has ended."""
-    words = []
-    if event.frame_type is not None and event.error_code != QuicErrorCode.NO_ERROR:
-        words.append(_name(event.error_code))
-    if event.reason_phrase:
-        words.append(event.reason_phrase)
-    return ": ".join(words)
-
-
-def _name(code: int) -> str:
-    """Return the name of a transport error (RFC 9000, 20.1), or of the TLS alert within."""
-    try:
-        if QuicErrorCode.CRYPTO_ERROR <= code < QuicErrorCode.CRYPTO_ERROR + 0x100:
-            return tls.AlertDescription(code - QuicErrorCode.CRYPTO_ERROR).name
-        return QuicErrorCode(code).name.lower()
-    except ValueError:
-        return f"QUIC error {code:#x}"
