@@ -17,6 +17,7 @@ from quictunnel.config.addresses import EVERY_ADDRESS, HostPort
 from quictunnel.errors import SettingsError
 from quictunnel.protocol.address import Address
 from quictunnel.relay import reset_unless_ended
+from quictunnel.remote.accepting import Accepting
 
 BACKLOG = 1024
 """Connections that the kernel may hold accepted until we take them; it may hold fewer itself."""
@@ -34,7 +35,7 @@ class Outside:
         self._arrival = arrival
         self._address: Address | None = None
         self._sockets: list[socket.socket] = []
-        self._servers: list[asyncio.Server] = []
+        self._accepting: list[Accepting] = []
 
     @property
     def address(self) -> Address:
@@ -59,21 +60,16 @@ class Outside:
             self.close()
             raise listen_error("tcp", self._listen, exc) from exc
 
-    async def serve(self) -> None:
+    def serve(self) -> None:
         """Let clients in."""
-        loop = asyncio.get_running_loop()
-        for sock in self._sockets:
-            self._servers.append(
-                await loop.create_server(self._arrival, sock=sock, backlog=BACKLOG)
-            )
+        self._accepting = [Accepting(sock, self._arrival) for sock in self._sockets]
 
     def close(self) -> None:
         """Let nobody come any more; who has come stays."""
-        for server in self._servers:
-            server.close()
-        if not self._servers:
-            for sock in self._sockets:
-                sock.close()
+        for accepting in self._accepting:
+            accepting.close()
+        for sock in self._sockets:
+            sock.close()
 
 
 def listen_error(carrier: str, listen: HostPort, exc: OSError) -> SettingsError:
@@ -132,6 +128,7 @@ def _bind(family: int, host: str, port: int) -> socket.socket:
         sock.bind((host, port))
         # Bound twice with SO_REUSEADDR is no error before one of the two listens.
         sock.listen(BACKLOG)
+        sock.setblocking(False)
     except BaseException:
         sock.close()
         raise

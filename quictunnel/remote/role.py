@@ -113,7 +113,7 @@ class Remote:
             self._close_outsides()
             raise
         for outside in self._outsides.values():
-            await outside.serve()
+            outside.serve()
         self._certificate_watch = asyncio.create_task(
             self._watch_certificate(self._listener), name="certificate watch"
         )

@@ -33,7 +33,7 @@ async def outside(came):
         outside = Outside(HostPort(host, port), lambda: Caller(came))
         made.append(outside)
         await outside.bind()
-        await outside.serve()
+        outside.serve()
         return outside
 
     yield make
