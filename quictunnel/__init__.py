@@ -6,7 +6,7 @@ The layers, from the top; imports point downwards only:
     remote, origin    the two roles
     session           what both roles share: the control stream, the clients of a link
     relay             one client: a TCP connection and a stream, joined
-    link              QUIC: endpoint, connection, streams
+    link              QUIC: sockets, links, and streams that are transports
     protocol          what travels: preamble, control messages, codes
     config, errors, observe   used by all
 """

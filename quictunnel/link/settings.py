@@ -22,9 +22,9 @@ class LinkSettings:
     hold: float = 900.0
     """How long a silent link is kept (QUIC's idle timeout; the smaller of both ends' counts)."""
     unread_limit: int = UNREAD_LIMIT
-    """What all links of an endpoint may hold received and unread before their peers are slowed."""
+    """What all links of a listener may hold received and unread before their peers are slowed."""
     max_links: int = 1024
-    """How many links an endpoint accepts at once."""
+    """How many links a listener accepts at once."""
     max_unproven: int = 128
     """How many of them may be without `trust`: beyond, newcomers are not answered."""
     retry_above: int = 16

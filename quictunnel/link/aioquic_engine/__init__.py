@@ -2,6 +2,6 @@
 
 `connection` is the engine as the link sees it: it stands on `receiving`, and that on `sending`.
 `streams`, `recovery` and `mtu` are what these two work with; `tls` is who is who, and `packets`
-what an endpoint must read before there is a connection. Nothing outside this package may know
+what a listener must read before there is a connection. Nothing outside this package may know
 aioquic; tests/link/test_hooks.py holds each private name against the version that is installed.
 """

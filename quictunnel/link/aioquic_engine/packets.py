@@ -1,4 +1,4 @@
-"""What an endpoint must read and write before there is a connection: headers, Retry, versions."""
+"""What a listener must read and write before there is a connection: headers, Retry, versions."""
 
 from __future__ import annotations
 
