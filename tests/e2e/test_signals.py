@@ -52,10 +52,3 @@ def test_a_signal_before_an_origin_has_found_its_remote(tunnel):
     origin.logged("no link, trying on")
     origin.signal(SIGTERM)
     assert origin.ends() == 0
-
-
-def test_an_origin_whose_remote_has_died_ends_when_told_to(tunnel):
-    tunnel.up()
-    tunnel.remote.kill()
-    tunnel.origin.signal(SIGTERM)
-    assert tunnel.origin.ends() == 0
