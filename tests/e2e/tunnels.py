@@ -184,9 +184,11 @@ class Tunnel:
         self._peers.clear()
 
     def end(self) -> None:
-        self.part()
-        self.server.close()
-        self.programs.end()
+        try:
+            self.part()
+            self.server.close()
+        finally:
+            self.programs.end()
 
     def _mine(self, sock: socket.socket) -> Peer:
         peer = Peer(sock)
