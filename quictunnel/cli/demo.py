@@ -21,7 +21,7 @@ from rich.text import Text
 from quictunnel import __version__
 from quictunnel.cli import options
 from quictunnel.cli.demo_site import Site
-from quictunnel.cli.output import say
+from quictunnel.cli.output import say, say_styled
 from quictunnel.cli.run import run
 from quictunnel.config.addresses import HostPort
 from quictunnel.config.certificates import CertificateFiles
@@ -85,8 +85,9 @@ async def _show(directory: Path, *, once: bool) -> None:
         if once:
             role.drain()
         else:
-            console.print(
-                Text.assemble("\n  Open ", (role.url, "bold underline"), "  Ctrl-C ends it.\n")
+            say_styled(
+                Text.assemble("\n  Open ", (role.url, "bold underline"), "  Ctrl-C ends it.\n"),
+                console,
             )
 
     await run(role, started)
@@ -95,7 +96,7 @@ async def _show(directory: Path, *, once: bool) -> None:
 class Demo:
     """Both roles and the site, as one role."""
 
-    def __init__(self, directory: Path, steps: Console) -> None:
+    def __init__(self, directory: Path, console: Console) -> None:
         self._token = Token.new()
         self._site = Site()
         self._remote = Remote(
@@ -110,7 +111,7 @@ class Demo:
         )
         self._origin: Origin | None = None
         self._welcomed = asyncio.Event()
-        self._steps = steps
+        self._console = console
         self._step = 0
 
     @property
@@ -128,7 +129,7 @@ class Demo:
 
         :raises QuictunnelError: when the page does not come as it should.
         """
-        self._steps.print(Text(f"quictunnel {__version__}: the whole path, on this machine"))
+        say(f"quictunnel {__version__}: the whole path, on this machine")
         await self._site.start()
         self._show("origin server", f"a web page on tcp {self._site.address}, behind the tunnel")
         await self._remote.start()
@@ -199,7 +200,8 @@ class Demo:
 
     def _show(self, who: str, what: str) -> None:
         self._step += 1
-        self._steps.print(Text.assemble(f"  {self._step}  ", (f"{who:<14}", "bold"), f" {what}"))
+        text = Text.assemble(f"  {self._step}  ", (f"{who:<14}", "bold"), f" {what}")
+        say_styled(text, self._console)
 
 
 @dataclass(frozen=True, slots=True)

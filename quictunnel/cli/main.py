@@ -17,7 +17,7 @@ import typer
 
 from quictunnel import __version__
 from quictunnel.cli import cert, demo, origin, remote, token
-from quictunnel.cli.output import complain, say
+from quictunnel.cli.output import complain, open_missing_streams, say
 from quictunnel.errors import QuictunnelError, Refused, SettingsError
 
 PROGRAM = "quictunnel"
@@ -73,6 +73,7 @@ app.command("cert", rich_help_panel=HELPERS)(cert.cert)
 
 def main() -> None:
     """Run the program with the process's arguments, and exit."""
+    open_missing_streams()
     if isinstance(sys.stdout, io.TextIOWrapper):
         # A path of the user's may hold what a terminal's encoding does not.
         sys.stdout.reconfigure(errors="backslashreplace")

@@ -3,21 +3,82 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import os
 import sys
+from typing import TextIO
 
+from rich.console import Console
+from rich.text import Text
+
+from quictunnel.config.files import why
+from quictunnel.errors import QuictunnelError
 from quictunnel.observe.logs import escape
+
+_STDERR = 2
+"""The last of the three descriptors that every program is started with."""
 
 
 def say(line: str) -> None:
-    """Print a line on standard output at once, for whoever waits for it."""
-    # The reader may have what it wanted and be gone (`| head -1`); the tunnel goes on without it.
-    with contextlib.suppress(BrokenPipeError):
-        sys.stdout.write(f"{line}\n")
-        sys.stdout.flush()
+    """Print a line on standard output at once, for whoever waits for it.
+
+    A reader that has what it wanted and is gone (`| head -1`) is no failure: the tunnel goes on
+    without it.
+
+    :raises QuictunnelError: when it cannot be written, so that somebody waits for it in vain.
+    """
+    try:
+        _write(sys.stdout, line)
+    except OSError as exc:
+        if exc.errno != errno.EPIPE:
+            raise QuictunnelError(f"standard output cannot be written: {why(exc)}") from exc
+
+
+def say_styled(text: Text, console: Console) -> None:
+    """Print text as `say` does, in the colours that the console has."""
+    with console.capture() as captured:
+        console.print(text, end="")
+    say(captured.get())
 
 
 def complain(program: str, sentence: str) -> None:
     """Print one sentence on standard error, escaped: it may quote a peer or a file."""
+    # Where that fails there is nobody left to tell; the exit code says it as well.
     with contextlib.suppress(OSError):
-        sys.stderr.write(f"{program}: {escape(' '.join(sentence.split()))}\n")
-        sys.stderr.flush()
+        _write(sys.stderr, f"{program}: {escape(' '.join(sentence.split()))}")
+
+
+def open_missing_streams() -> None:
+    """Let standard streams that were closed before the start lead to nowhere.
+
+    Also as descriptors, which sockets would get otherwise, and all that is printed with them.
+    """
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= _STDERR:
+        pass
+    os.close(descriptor)
+    # Python leaves these None then, whatever their types say.
+    if sys.__stdout__ is None:
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - to the very end
+    if sys.__stderr__ is None:
+        sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
+
+
+def _write(stream: TextIO, line: str) -> None:
+    """Write a line; what could not be written is forgotten, or it would fail again at the end."""
+    try:
+        stream.write(f"{line}\n")
+        stream.flush()
+    except OSError:
+        _drop(stream)
+        raise
+
+
+def _drop(stream: TextIO) -> None:
+    """Lead a stream that fails to nowhere, and what is still in its buffer with it."""
+    try:
+        descriptor = stream.fileno()
+    except (OSError, ValueError, AttributeError):
+        return  # no file of the system's
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, descriptor)
+    os.close(nowhere)
