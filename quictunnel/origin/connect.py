@@ -17,6 +17,7 @@ from quictunnel.config.settings import OriginSettings
 from quictunnel.errors import LinkError, LinkFailed, Refused
 from quictunnel.link import ClientTls, LinkSettings, dial
 from quictunnel.origin.race import first_to_succeed
+from quictunnel.session.lookup import look_up
 from quictunnel.session.session import Session
 
 ATTEMPT_TIMEOUT = 10.0
@@ -80,9 +81,7 @@ async def connect(
 
 async def _resolve(target: HostPort) -> list[str]:
     """Return a name's addresses in the system's order, the families taking turns (RFC 8305)."""
-    found = await asyncio.get_running_loop().getaddrinfo(
-        target.host, target.port, type=socket.SOCK_DGRAM
-    )
+    found = await look_up(target.host, target.port, kind=socket.SOCK_DGRAM)
     by_family: dict[int, list[str]] = {}
     for family, _, _, _, sockaddr in found:
         by_family.setdefault(family, []).append(str(sockaddr[0]))

@@ -17,6 +17,7 @@ from typing import Any
 from quictunnel.config.addresses import HostPort, UnixPath
 from quictunnel.origin.race import first_to_succeed
 from quictunnel.protocol.codes import Code
+from quictunnel.session.lookup import look_up
 
 DIAL_TIMEOUT = 10.0
 """Seconds for a connection to the origin server, which is near; as long as a new client waits."""
@@ -85,7 +86,7 @@ class Dialler:
             except OSError:
                 # It may have moved to another of its name's addresses.
                 self._known = None
-        found = await loop.getaddrinfo(self.target.host, self.target.port, type=socket.SOCK_STREAM)
+        found = await look_up(self.target.host, self.target.port, kind=socket.SOCK_STREAM)
         places = [_Place(family, sockaddr) for family, _, _, _, sockaddr in found]
         try:
             sock, self._known = await first_to_succeed(

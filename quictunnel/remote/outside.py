@@ -18,6 +18,7 @@ from quictunnel.errors import SettingsError
 from quictunnel.protocol.address import Address
 from quictunnel.relay import reset_unless_ended
 from quictunnel.remote.accepting import Accepting
+from quictunnel.session.lookup import look_up
 
 BACKLOG = 1024
 """Connections that the kernel may hold accepted until we take them; it may hold fewer itself."""
@@ -100,8 +101,8 @@ async def _hosts(listen: HostPort) -> list[tuple[int, str]]:
     """Return the families and addresses that a host stands for."""
     if listen.host == EVERY_ADDRESS:
         return [(socket.AF_INET6, "::") if _has_ipv6() else (socket.AF_INET, "0.0.0.0")]
-    found = await asyncio.get_running_loop().getaddrinfo(
-        listen.host, listen.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+    found = await look_up(
+        listen.host, listen.port, kind=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
     )
     return list(dict.fromkeys((family, str(sockaddr[0])) for family, _, _, _, sockaddr in found))
 

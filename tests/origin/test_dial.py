@@ -53,15 +53,14 @@ async def test_a_server_on_one_of_a_names_addresses():
 
 
 async def test_a_name_is_not_asked_for_again_at_each_client(monkeypatch):
-    loop = asyncio.get_running_loop()
     asked = []
-    real = loop.getaddrinfo
+    real = socket.getaddrinfo
 
-    async def getaddrinfo(*args, **kwargs):
+    def getaddrinfo(*args, **kwargs):
         asked.append(args)
-        return await real(*args, **kwargs)
+        return real(*args, **kwargs)
 
-    monkeypatch.setattr(loop, "getaddrinfo", getaddrinfo)
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
     async with await asyncio.start_server(greet, "127.0.0.1", 0) as server:
         dialler = Dialler(HostPort("localhost", server.sockets[0].getsockname()[1]))
         for _ in range(3):
@@ -75,10 +74,14 @@ async def test_a_name_is_not_asked_for_again_at_each_client(monkeypatch):
 async def test_a_server_that_has_moved_is_found_again(monkeypatch):
     places: list[tuple] = []
 
-    async def getaddrinfo(host, port, **_):
+    real = socket.getaddrinfo
+
+    def getaddrinfo(host, *others, **kwargs):
+        if host != "web.example":
+            return real(host, *others, **kwargs)
         return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", place) for place in places]
 
-    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", getaddrinfo)
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
     dialler = Dialler(HostPort("web.example", 80))
     for host in ("127.0.0.1", "127.0.0.2"):
         async with await asyncio.start_server(greet, host, 0) as server:
