@@ -17,8 +17,10 @@ from aioquic.quic.recovery import QuicPacketPacer, QuicPacketRecovery
 from aioquic.quic.stream import QuicStream, QuicStreamReceiver, QuicStreamSender
 
 from quictunnel.link.aioquic_engine.connection import AioquicEngine
+from quictunnel.link.aioquic_engine.receiving import ReceivingConnection
 from quictunnel.link.aioquic_engine.recovery import Pacer, Recovery
 from quictunnel.link.aioquic_engine.sending import SendingConnection
+from quictunnel.link.aioquic_engine.spans import BoundedReceiver
 from quictunnel.link.aioquic_engine.streams import Receiver, Sender, StreamState
 
 METHODS: dict[type, dict[str, str]] = {
@@ -36,6 +38,7 @@ METHODS: dict[type, dict[str, str]] = {
         "send_ping": "uid",
         "_idle_timeout": "",
         "_get_or_create_stream": "frame_type stream_id",
+        "_initialize": "peer_cid",
         "_handle_max_data_frame": "context frame_type buf",
         "_handle_max_stream_data_frame": "context frame_type buf",
         "_on_connection_limit_delivery": "delivery limit",
@@ -70,6 +73,7 @@ METHODS: dict[type, dict[str, str]] = {
     },
     QuicStreamReceiver: {
         "__init__": "stream_id readable",
+        "handle_frame": "frame",
         "on_stop_sending_delivery": "delivery",
         "stop": "error_code",
     },
@@ -178,7 +182,12 @@ ATTRIBUTES: dict[str, dict[str, type | tuple[type, ...]]] = {
         "next_offset": int,
         "reset_pending": bool,
     },
-    "receiver": {"highest_offset": int, "is_finished": bool, "stop_pending": bool},
+    "receiver": {
+        "_ranges": RangeSet,
+        "highest_offset": int,
+        "is_finished": bool,
+        "stop_pending": bool,
+    },
     "recovery": {
         "_cc": object,
         "_pacer": QuicPacketPacer,
@@ -216,9 +225,11 @@ OVERRIDES: dict[type, set[str]] = {
         "_write_application",
         "_write_connection_limits",
     },
+    ReceivingConnection: {"_initialize"},
     AioquicEngine: {"_update_traffic_key"},
     StreamState: set(),
     Sender: {"on_data_delivery", "on_reset_delivery", "reset"},
+    BoundedReceiver: {"handle_frame"},
     Receiver: {"on_stop_sending_delivery", "stop"},
     Recovery: {"on_ack_received", "on_packet_sent"},
     Pacer: {"next_send_time", "update_after_send", "update_rate"},

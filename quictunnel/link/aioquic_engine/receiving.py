@@ -14,6 +14,7 @@ from aioquic.quic.connection import QuicConnectionState, stream_is_client_initia
 from aioquic.quic.packet import QuicErrorCode
 
 from quictunnel.link.aioquic_engine.sending import SendingConnection
+from quictunnel.link.aioquic_engine.spans import CRYPTO_SPANS_MAX, BoundedReceiver
 from quictunnel.link.flow import Budget, LinkWindow
 
 if TYPE_CHECKING:
@@ -36,6 +37,11 @@ class ReceivingConnection(SendingConnection):
         self._in_budget = 0  # bytes of ours that `budget` has counted
         self._now = 0.0
         self._closed_told = False
+
+    def _initialize(self, peer_cid: bytes) -> None:
+        super()._initialize(peer_cid)
+        for stream in self._crypto_streams.values():
+            stream.receiver = BoundedReceiver(None, spans_max=CRYPTO_SPANS_MAX)
 
     def read(self, stream_id: int, limit: int) -> tuple[bytes, bool]:
         """Take what has come, up to about `limit` bytes, and whether it was the last of it."""

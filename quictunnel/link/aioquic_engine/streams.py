@@ -9,8 +9,9 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from aioquic.quic.packet_builder import QuicDeliveryState
-from aioquic.quic.stream import QuicStream, QuicStreamReceiver, QuicStreamSender
+from aioquic.quic.stream import QuicStream, QuicStreamSender
 
+from quictunnel.link.aioquic_engine.spans import STREAM_SPANS_MAX, BoundedReceiver
 from quictunnel.link.flow import Window
 
 if TYPE_CHECKING:
@@ -110,11 +111,11 @@ class Sender(QuicStreamSender):
         self._touched()
 
 
-class Receiver(QuicStreamReceiver):
+class Receiver(BoundedReceiver):
     """The receiving half: says when its STOP_SENDING was lost."""
 
     def __init__(self, stream_id: int, touched: Callable[[], None]) -> None:
-        super().__init__(stream_id, readable=True)
+        super().__init__(stream_id, spans_max=STREAM_SPANS_MAX)
         self._touched = touched
 
     def on_stop_sending_delivery(self, delivery: QuicDeliveryState) -> None:
