@@ -15,6 +15,7 @@ from quictunnel.link.aioquic_engine.recovery import (
     BURST_DATAGRAMS,
     PACING_GAIN,
     TIMER_GRANULARITY,
+    UNANSWERABLE_MAX,
     Pacer,
     Recovery,
 )
@@ -126,6 +127,17 @@ def test_packets_that_were_never_sent_are_acknowledged_in_vain() -> None:
     assert trace.told == []
     trace.acknowledge([range(4), range(5, 6)], 0.0, RTT)
     assert trace.told == [("ACKED", 5)]
+
+
+def test_answers_that_nobody_acknowledges_are_forgotten() -> None:
+    trace = Trace(Recovery, "cubic")
+    trace.send(0, 0.0, eliciting=True, in_flight=True)
+    for number in range(1, 10 * UNANSWERABLE_MAX):
+        trace.send(number, float(number), eliciting=False, in_flight=False)
+    assert len(trace.space.sent_packets) == 1 + UNANSWERABLE_MAX
+    trace.acknowledge([range(10 * UNANSWERABLE_MAX)], 0.0, 9999.0)
+    assert not trace.space.sent_packets
+    assert trace.recovery.bytes_in_flight == 0
 
 
 def test_there_is_no_smoothed_time_before_the_first_sample() -> None:

@@ -7,6 +7,7 @@ is aioquic's.
 
 from __future__ import annotations
 
+from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from aioquic.quic.packet_builder import QuicDeliveryState
@@ -26,6 +27,11 @@ may leave at once as well, or fast paths would be paced by the clock."""
 
 PACING_GAIN = 1.25
 """How much faster than window / RTT to send, so that pacing never starves the window (7.7)."""
+
+
+UNANSWERABLE_MAX = 256
+"""Packets remembered that need no answer (RFC 9000, 13.2.1): a peer that only asks, as one that
+pings an idle link does, or one that means harm, acknowledges none of the answers, ever."""
 
 
 class Pacer(QuicPacketPacer):
@@ -79,6 +85,7 @@ class Recovery(QuicPacketRecovery):
     def __init__(self, *, max_datagram_size: int, **arguments: Any) -> None:  # noqa: ANN401 - aioquic's own
         super().__init__(max_datagram_size=max_datagram_size, **arguments)
         self._pacer: Pacer = Pacer(max_datagram_size=max_datagram_size)
+        self._unanswerable: deque[tuple[QuicPacketSpace, int]] = deque()
         self.answered_at = 0.0
         """When the peer last acknowledged what must be acknowledged."""
 
@@ -102,6 +109,11 @@ class Recovery(QuicPacketRecovery):
         super().on_packet_sent(packet=packet, space=space)
         if packet.is_ack_eliciting and packet.sent_time is not None:
             self._time_of_last_sent_ack_eliciting_packet = packet.sent_time
+        if not (packet.is_ack_eliciting or packet.in_flight):
+            self._unanswerable.append((space, packet.packet_number))
+            if len(self._unanswerable) > UNANSWERABLE_MAX:
+                oldest_space, number = self._unanswerable.popleft()
+                oldest_space.sent_packets.pop(number, None)  # an ACK of it would tell nothing
 
     def on_ack_received(
         self, *, ack_rangeset: RangeSet, ack_delay: float, now: float, space: QuicPacketSpace
