@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 from endpoints import TIMEOUT, Trusting, closed, dialled, listening
-from pair import Network, Pair
+from pair import SERVER_PATH, Network, Pair
 
 from quictunnel.link.engine import Path
 
@@ -51,6 +51,22 @@ def test_a_move_begins_with_what_every_path_carries() -> None:
     stream = pair.client.open(bytes(MIB), fin=True)
     pair.run(lambda: stream in pair.server.fins, limit=10)
     assert [end.engine._max_datagram_size for end in pair.ends] == [1200, 1200]
+
+
+def test_an_answer_to_a_probe_of_the_old_path_says_nothing_of_the_new_one() -> None:
+    pair = Pair(Network(delay=0.15))
+    engine = pair.client.engine
+    engine.connect(SERVER_PATH, pair.now)
+    # Data before the probe: the oldest packet is the one that a move sends again.
+    while not engine._mtu._under_way:
+        pair.client.open(b"!")
+        pair.run_for(0.01)
+    pair.run_for(0.16)
+    pair.network.mtu = 1200
+    pair.client.path = ELSEWHERE
+    engine.move(pair.now)
+    pair.run_for(1.0)
+    assert engine._max_datagram_size == 1200
 
 
 def test_twenty_moves_lose_nothing() -> None:

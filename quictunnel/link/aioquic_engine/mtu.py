@@ -26,6 +26,8 @@ class PathMtu:
         self.base = base
         self.size = base
         """The largest size known to be carried."""
+        self.search = object()
+        """This search and no other: probes that left before it began say nothing of its path."""
         self._untried = [size for size in SIZES if size > base]
         self._tries = 0
         self._under_way = False
@@ -41,7 +43,7 @@ class PathMtu:
         """Take word of a probe; return whether `size` has changed."""
         self._under_way = False
         if not self._untried or size != self._untried[0]:
-            return False  # of a search that was given up since
+            return False  # all is known, or it is of another size
         if arrived:
             self.size = size
             self._untried.clear()

@@ -292,7 +292,9 @@ class SendingConnection(QuicConnection):
         )
         builder.start_packet(QuicPacketType.ONE_RTT, self._cryptos[tls.Epoch.ONE_RTT])
         buf = builder.start_frame(
-            QuicFrameType.PING, handler=self._on_mtu_probe_delivery, handler_args=(size,)
+            QuicFrameType.PING,
+            handler=self._on_mtu_probe_delivery,
+            handler_args=(self._mtu.search, size),
         )
         buf.push_bytes(bytes(builder.remaining_buffer_space))
         datagrams, packets = builder.flush()
@@ -303,7 +305,11 @@ class SendingConnection(QuicConnection):
             self._loss.on_packet_sent(packet=packet, space=self._spaces[packet.epoch])
         return [(datagram, path.addr) for datagram in datagrams]
 
-    def _on_mtu_probe_delivery(self, delivery: QuicDeliveryState, size: int) -> None:
+    def _on_mtu_probe_delivery(
+        self, delivery: QuicDeliveryState, search: object, size: int
+    ) -> None:
+        if search is not self._mtu.search:
+            return
         if self._mtu.on_probe(size, arrived=delivery == QuicDeliveryState.ACKED):
             self._set_datagram_size(self._mtu.size)
 
