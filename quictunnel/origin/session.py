@@ -73,6 +73,7 @@ class OriginSession(Session):
         self.heard.set()
         self._offer = offer
         self._welcomed: asyncio.Future[Welcome] = self._loop.create_future()
+        self._services: tuple[str, ...] = ()
         self._incoming: set[Incoming] = set()
         self._dials: set[asyncio.Task[None]] = set()
 
@@ -154,8 +155,10 @@ class OriginSession(Session):
         """
         if not isinstance(message, Services):
             raise ProtocolError(f"{type(message).__name__} in a session that stands")
-        names = ",".join(service.name for service in message.services)
-        fact(_log, logging.INFO, "services changed", services=names)
+        names = tuple(service.name for service in message.services)
+        if names != self._services:
+            self._services = names
+            fact(_log, logging.INFO, "services changed", services=",".join(names))
 
     def control_broken(self, error: ProtocolError) -> None:
         """Close the link of a remote that breaks the rules."""
@@ -214,6 +217,7 @@ class OriginSession(Session):
             )
             return
         self.state = State.STANDING
+        self._services = tuple(service.name for service in welcome.services)
         self._clear_deadline()
         self.link.trust()
         self.link.allow_streams(max(STREAMS_BEFORE_PROOF, self._offer.max_clients))

@@ -35,6 +35,10 @@ FAREWELL = 2.0
 MAX_PEER_GRACE = 3600.0
 """Seconds that a peer may keep a link after its goodbye, whatever it asks for."""
 
+MAX_REASON = 256
+"""Bytes of the words with which a link is closed: they must fit into one packet (RFC 9000, 19.19),
+and may quote what the peer has said."""
+
 
 def why_ended(exc: Exception | None) -> str:
     """Return words for what ended a link, as `link_lost` told it."""
@@ -75,6 +79,7 @@ class Session(LinkProtocol):
         self._control: ControlStream | None = None
         self._control_finished = False
         self._said_goodbye = False
+        self._heard_goodbye = False
         self._grace_ends = 0.0
         self._deadline: asyncio.TimerHandle | None = None
 
@@ -137,7 +142,8 @@ class Session(LinkProtocol):
         self._clear_deadline()
         self.leaving()
         if self._link is not None:
-            self._link.close(code, reason or code.word)
+            words = (reason or code.word).encode(errors="replace")[:MAX_REASON]
+            self._link.close(code, words.decode(errors="ignore"))
 
     # -- The link
 
@@ -205,6 +211,9 @@ class Session(LinkProtocol):
     # -- Inside
 
     def _take_goodbye(self, message: Goodbye) -> None:
+        if self._heard_goodbye:
+            return  # nothing new, and no line in the log for each
+        self._heard_goodbye = True
         fact(
             self._logger,
             logging.INFO,

@@ -28,6 +28,7 @@ from quictunnel.protocol.messages import (
 )
 from quictunnel.protocol.preamble import Preamble, encode_v2
 from quictunnel.protocol.proof import prove
+from quictunnel.session.session import MAX_REASON
 
 EXPORTER = b"e" * 32
 CLIENT = Preamble(
@@ -224,6 +225,29 @@ def test_a_message_out_of_order_later_is_one_too(message):
         assert stranger.lost.code == Code.PROTOCOL_VIOLATION
 
     story()
+
+
+@virtual_time
+async def test_what_a_remote_repeats_is_logged_once(caplog):
+    listen_to_logs(caplog)
+    stranger = await Stranger().standing()
+    same, other = [Service(name="default")], [Service(name="ssh")]
+    stranger.say(*[Services(services=services) for services in [same, other, other]])
+    stranger.say(*[Goodbye(reason="", grace=1)] * 5)
+    await settle()
+    assert facts(caplog, "services changed") == [{"services": "ssh"}]
+    assert len(facts(caplog, "goodbye received")) == 1
+
+
+@virtual_time
+async def test_a_refusal_of_many_words_is_not_repeated_in_full_to_the_remote():
+    stranger = Stranger()
+    await settle()
+    stranger.say(RefusedMessage(code=Code.NOT_ALLOWED, message="\N{SNOWMAN}" * 1024))
+    with pytest.raises(Refused):
+        await stranger.greeting
+    await settle()
+    assert len(stranger.lost.reason.encode()) <= MAX_REASON
 
 
 @virtual_time
