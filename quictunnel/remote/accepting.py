@@ -37,7 +37,7 @@ class Accepting:
     :param arrival: makes the protocol of a client that has come.
     """
 
-    def __init__(self, sock: socket.socket, arrival: Callable[[], asyncio.Protocol]) -> None:
+    def __init__(self, sock: socket.socket, arrival: Callable[[], asyncio.BaseProtocol]) -> None:
         self._sock = sock
         self._arrival = arrival
         self._loop = asyncio.get_running_loop()

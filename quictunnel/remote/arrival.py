@@ -36,7 +36,12 @@ class Host(Protocol):
         """Forget a client that came and left without having been joined to a stream."""
 
 
-class Arrival(asyncio.Protocol):
+PIECE = 2048
+"""Bytes read at a time while a header is awaited: what comes behind it in the same read is all
+that a waiting client can make us hold."""
+
+
+class Arrival(asyncio.BufferedProtocol):
     """A client that has come to an outside address.
 
     :param service: what the address stands for.
@@ -54,6 +59,7 @@ class Arrival(asyncio.Protocol):
         self._decoder: ProxyDecoder | None = None
         self._outside: Address | None = None
         self._rest = b""
+        self._buffer = bytearray()
         self._deadline: asyncio.TimerHandle | None = None
 
     def wait(self, limit: float, reason: str) -> None:
@@ -103,6 +109,16 @@ class Arrival(asyncio.Protocol):
         else:
             self._known(self.peer, self._outside)
 
+    def get_buffer(self, sizehint: int) -> bytearray:
+        """Return where the next bytes are to be put."""
+        if not self._buffer:
+            self._buffer = bytearray(PIECE)
+        return self._buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """Take so many bytes out of the buffer."""
+        self.data_received(bytes(self._buffer[:nbytes]))
+
     def data_received(self, data: bytes) -> None:
         """Read the header."""
         if self._decoder is None or self.peer is None or self._outside is None:
@@ -116,6 +132,7 @@ class Arrival(asyncio.Protocol):
             return
         preamble, self._rest = found
         self._decoder = None
+        self._buffer = bytearray()
         self._set_deadline(None)
         # A proxy that speaks for itself (a health check) is the client.
         self._known(preamble.client or self.peer, preamble.outside or self._outside)

@@ -31,7 +31,7 @@ class Outside:
     :param arrival: makes the protocol of a client that has come.
     """
 
-    def __init__(self, listen: HostPort, arrival: Callable[[], asyncio.Protocol]) -> None:
+    def __init__(self, listen: HostPort, arrival: Callable[[], asyncio.BaseProtocol]) -> None:
         self._listen = listen
         self._arrival = arrival
         self._address: Address | None = None
