@@ -43,7 +43,7 @@ class Window:
     def __init__(self, size: int) -> None:
         self.size = size
         self.read = 0
-        """Bytes read so far."""
+        """Bytes read so far, or dropped."""
         self.limit = size
         """The offset that the peer may send up to."""
         self._behind = False  # much has waited for the reader since the last update

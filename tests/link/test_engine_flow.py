@@ -106,6 +106,7 @@ def test_a_reset_stream_is_credited_to_the_link() -> None:
         pair.run(lambda: pair.server.engine._budget.unread >= STREAM_WINDOW, limit=10)
         pair.client.engine.reset(stream, 0x10)
         pair.run(lambda: pair.server.engine._budget.unread == 0)
+    pair.run_for(1.0)
     assert_nothing_left(*pair.ends)
 
 
@@ -136,6 +137,26 @@ class TestBudget:
         pair.server.resume(*self.stalled)
         pair.run(lambda: all(len(pair.server.inbox[s]) == MIB for s in self.stalled))
         assert pair.server.engine._budget.unread == 0
+
+
+@pytest.mark.parametrize("silent", [False, True])
+def test_what_is_dropped_is_given_back_to_the_process_at_once(silent: bool) -> None:
+    pair = Pair.trusting()
+    stream = pair.client.open(bytes(MIB))
+    pair.server.paused = {stream}
+    pair.run_for(5.0)
+    budget = pair.server.engine._budget
+    assert budget.unread == STREAM_WINDOW
+    pair.network.cut = silent
+    pair.server.engine.reset(stream, 0x10)
+    pair.run_for(0.0)
+    assert budget.unread == 0
+    pair.run_for(300.0)
+    pair.network.cut = False
+    pair.client.engine.ping()
+    pair.run(lambda: stream in pair.client.resets, limit=600)
+    pair.run_for(60.0)
+    assert_nothing_left(*pair.ends)
 
 
 def test_the_link_is_granted_no_more_than_it_needs() -> None:

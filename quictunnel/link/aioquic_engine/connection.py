@@ -133,14 +133,18 @@ class AioquicEngine(ReceivingConnection):
         return stream_id
 
     def write(self, stream_id: int, data: bytes | bytearray | memoryview) -> None:
-        """Queue data to be sent."""
+        """Queue data to be sent; dropped where the peer's wish for no more is yet to be told."""
         state = self._streams[stream_id]
+        if state.sender.was_reset:
+            return
         state.sender.write(data)  # type: ignore[arg-type]  # it copies any buffer into its own
         self._sending.setdefault(stream_id, state)
 
     def finish(self, stream_id: int) -> None:
         """Queue the end of what we send."""
         state = self._streams[stream_id]
+        if state.sender.was_reset:
+            return
         state.sender.write(b"", end_stream=True)
         self._sending.setdefault(stream_id, state)
 
@@ -151,8 +155,7 @@ class AioquicEngine(ReceivingConnection):
             return
         state.forgotten = True
         state.sender.reset(code)
-        state.stop_reading(code)
-        self._touch(state)
+        self._stop_reading(state, code)
 
     def unsent(self, stream_id: int) -> int:
         """Return how many bytes written have not been sent even once."""

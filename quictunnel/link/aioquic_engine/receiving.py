@@ -72,9 +72,19 @@ class ReceivingConnection(SendingConnection):
 
     def stop_reading(self, stream_id: int, code: int) -> None:
         """Drop what is unread and what still comes; what we send goes on."""
-        state = self._streams[stream_id]
+        self._stop_reading(self._streams[stream_id], code)
+
+    def _stop_reading(self, state: StreamState, code: int) -> None:
         state.stop_reading(code)
+        self._count_dropped(state)
         self._touch(state)
+
+    def _count_dropped(self, state: StreamState) -> None:
+        """Count as read what nobody will read: the peer may take minutes to end the stream."""
+        receiver = state.receiver
+        over = receiver.highest_offset if receiver.is_finished else receiver.starting_offset()
+        self._read += over - state.window.read
+        state.window.read = over
 
     # What has happened
 
@@ -82,9 +92,7 @@ class ReceivingConnection(SendingConnection):
         """Tell `observer` what has happened since the last call."""
         while (event := self.next_event()) is not None:
             self._tell(event, observer)
-        for stream_id in self._opened:
-            observer.on_stream_opened(stream_id)
-        self._opened.clear()
+        self._announce_opened(observer)
         while self._readable:
             stream_id, state = self._readable.popitem()
             if not state.unwanted:
@@ -104,7 +112,9 @@ class ReceivingConnection(SendingConnection):
         elif isinstance(event, events.StreamReset):
             self._announce_opened(observer)
             state = self._touch_by_number(event.stream_id)
-            if state is not None and not state.unwanted:
+            if state is not None and state.unwanted:
+                self._count_dropped(state)
+            elif state is not None:
                 observer.on_stream_reset(event.stream_id, event.error_code)
         elif isinstance(event, events.StopSendingReceived):
             self._announce_opened(observer)
@@ -141,6 +151,7 @@ class ReceivingConnection(SendingConnection):
             state.fin_received = True
             self._touched[event.stream_id] = state
         if state.unwanted:
+            self._count_dropped(state)
             return
         if event.data:
             state.unread.append(event.data)

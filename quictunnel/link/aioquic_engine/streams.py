@@ -80,6 +80,11 @@ class Sender(QuicStreamSender):
         return 0 if self.reset_pending else self._buffer_stop - self.highest_offset
 
     @property
+    def was_reset(self) -> bool:
+        """Nothing more is sent: we have reset it, or the peer has asked for that."""
+        return self._reset_error_code is not None
+
+    @property
     def has_pending(self) -> bool:
         """There are bytes to be sent, or to be sent again."""
         return len(self._pending) > 0
@@ -105,7 +110,7 @@ class Sender(QuicStreamSender):
     def reset(self, error_code: int) -> None:
         """End at once. What was written is let go of: aioquic would keep it until the very end."""
         super().reset(error_code)
-        if self._reset_error_code is not None:
+        if self.was_reset:
             self._buffer.clear()
             self._buffer_stop = self.highest_offset
         self._touched()
