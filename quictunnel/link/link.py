@@ -11,22 +11,22 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from quictunnel.errors import LinkLost
+from quictunnel.link.facts import LinkFacts
+from quictunnel.link.guard import guarded
 from quictunnel.link.liveness import ACCEPTOR_PATIENCE, PING_AFTER, Liveness, Step
 from quictunnel.link.stream import Stream
-from quictunnel.protocol.address import Address
 from quictunnel.protocol.codes import Code
 
 if TYPE_CHECKING:
-    from cryptography import x509
-
     from quictunnel.link.engine import Engine, Path
     from quictunnel.link.neighbours import Carrier, LinkProtocol
+    from quictunnel.protocol.address import Address
 
 STREAMS_AT_FIRST = 16
 """Streams a peer may have open before it has proven who it is."""
 
 
-class Link:
+class Link(LinkFacts):
     """One QUIC connection between an origin and a remote.
 
     Made by `listen` and `dial`; the roles meet it in `LinkProtocol.link_made`.
@@ -42,14 +42,11 @@ class Link:
         dialled: bool,
         loop: asyncio.AbstractEventLoop,
     ) -> None:
-        self.local = local
-        """Our address on the link, as far as the socket knows it."""
+        super().__init__(engine, local)
         self.lost: LinkLost | None = None
         """Why the link has ended, once it has."""
         self.is_made = False
         """Whether the handshake is complete."""
-        self.engine = engine
-        """For streams only: what roles may do stands below."""
         self._carrier = carrier
         self._protocol = protocol
         self._loop = loop
@@ -65,36 +62,7 @@ class Link:
         self._closed_here = False
         self._over = asyncio.Event()
 
-    def __repr__(self) -> str:
-        return f"<Link to {self.peer}>"
-
     # Facts
-
-    @property
-    def peer(self) -> Address:
-        """Where the peer is now."""
-        path = self.engine.path
-        return self.local if path is None else Address.of((path.host, path.port))
-
-    @property
-    def exporter(self) -> bytes:
-        """The TLS exporter, 32 bytes, the same at both ends of this very connection."""
-        return self.engine.exporter
-
-    @property
-    def peer_certificate(self) -> x509.Certificate | None:
-        """The certificate that the accepting end showed."""
-        return self.engine.peer_certificate
-
-    @property
-    def peer_chain(self) -> tuple[x509.Certificate, ...]:
-        """What it sent along with it."""
-        return self.engine.peer_chain
-
-    @property
-    def rtt(self) -> float | None:
-        """The smoothed round-trip time in seconds, once there is one."""
-        return self.engine.rtt
 
     @property
     def is_silent(self) -> bool:
@@ -261,11 +229,13 @@ class Link:
             if self.is_silent:
                 self._carrier.suspect(self)
         elif step is Step.SILENT:
-            self._protocol.link_silent()
+            with guarded("link_silent", self._fail):
+                self._protocol.link_silent()
             self._carrier.suspect(self)
         elif step is Step.BACK:
             self.engine.revive(self._loop.time())
-            self._protocol.link_back()
+            with guarded("link_back", self._fail):
+                self._protocol.link_back()
 
     def forget(self, stream: Stream) -> None:
         """Know a stream no more that has ended."""
@@ -291,7 +261,8 @@ class Link:
             self.is_made = True
             self._liveness.agree(self.engine.hold)
             self._liveness.answered(self._loop.time())
-            self._protocol.link_made(self)
+            with guarded("link_made", self._fail):
+                self._protocol.link_made(self)
 
     def on_stream_opened(self, stream_id: int) -> None:
         """See `Observer`."""
@@ -299,32 +270,26 @@ class Link:
             self.engine.reset(stream_id, Code.PROTOCOL_VIOLATION)
             return
         stream = self._streams[stream_id] = Stream(self, stream_id)
-        protocol = self._protocol.stream_accepted(stream)
-        stream.set_protocol(protocol)
-        protocol.connection_made(stream)
+        stream.begin(self._protocol.stream_accepted)
 
     def on_stream_readable(self, stream_id: int) -> None:
         """See `Observer`."""
-        stream = self._streams.get(stream_id)
-        if stream is not None:
+        if (stream := self._streams.get(stream_id)) is not None:
             stream.on_readable()
 
     def on_stream_reset(self, stream_id: int, code: int) -> None:
         """See `Observer`."""
-        stream = self._streams.get(stream_id)
-        if stream is not None:
+        if (stream := self._streams.get(stream_id)) is not None:
             stream.on_reset(code)
 
     def on_stream_stopped(self, stream_id: int, code: int) -> None:
         """See `Observer`."""
-        stream = self._streams.get(stream_id)
-        if stream is not None:
+        if (stream := self._streams.get(stream_id)) is not None:
             stream.on_stopped(code)
 
     def on_stream_ended(self, stream_id: int) -> None:
         """See `Observer`."""
-        stream = self._streams.get(stream_id)
-        if stream is not None:
+        if (stream := self._streams.get(stream_id)) is not None:
             stream.on_ended()
 
     def on_pong(self) -> None:
@@ -343,8 +308,13 @@ class Link:
         self._loop.call_soon(self._tell_lost, told)
 
     def _tell_lost(self, exc: Exception | None) -> None:
-        self._protocol.link_lost(exc)
+        with guarded("link_lost", self._fail):
+            self._protocol.link_lost(exc)
         self._over.set()
+
+    def _fail(self, _: Exception) -> None:
+        """End it, and no other, because its role has raised."""
+        self.close(Code.INTERNAL)
 
     def on_id_issued(self, connection_id: bytes) -> None:
         """See `Observer`."""

@@ -11,9 +11,12 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 from quictunnel.errors import StreamReset
+from quictunnel.link.guard import guarded
 from quictunnel.protocol.codes import Code
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from quictunnel.link.link import Link
 
 READ_SIZE = 256 * 1024
@@ -78,7 +81,8 @@ class Stream(asyncio.Transport):
             return
         data, ended = self._link.engine.read(self.id, READ_SIZE)
         if data:
-            self._protocol.data_received(data)
+            with guarded("data_received", self._fail):
+                self._protocol.data_received(data)
         if ended:
             self._eof_received()
         elif len(data) >= READ_SIZE:
@@ -88,9 +92,10 @@ class Stream(asyncio.Transport):
         if self._closing or self._eof_told or self._protocol is None:
             return
         self._eof_told = True
-        keep_open = self._protocol.eof_received()
-        if not keep_open:
-            self.close()
+        with guarded("eof_received", self._fail):
+            keep_open = self._protocol.eof_received()
+            if not keep_open:
+                self.close()
 
     # Writing
 
@@ -110,7 +115,8 @@ class Stream(asyncio.Transport):
             self._writing_paused = True
             self._link.paused_writers.add(self)
             if self._protocol is not None:
-                self._protocol.pause_writing()
+                with guarded("pause_writing", self._fail):
+                    self._protocol.pause_writing()
 
     def can_write_eof(self) -> bool:
         """Streams can be half closed."""
@@ -147,7 +153,8 @@ class Stream(asyncio.Transport):
             self._writing_paused = False
             self._link.paused_writers.discard(self)
             if self._protocol is not None and not self._closing:
-                self._protocol.resume_writing()
+                with guarded("resume_writing", self._fail):
+                    self._protocol.resume_writing()
 
     # Endings
 
@@ -174,12 +181,25 @@ class Stream(asyncio.Transport):
 
     def reset(self, code: int) -> None:
         """End both directions at once, and tell the peer why. Nothing more is sent or read."""
+        self._end(code, None)
+
+    def _fail(self, exc: Exception) -> None:
+        """End it, and nothing else, because its protocol has raised."""
+        self._end(Code.INTERNAL, exc)
+
+    def _end(self, code: int, exc: Exception | None) -> None:
         if not self._lost:
             self._link.engine.reset(self.id, code)
             self._link.send_soon()
-            self._lose(None)
+            self._lose(exc)
 
     # What the link tells
+
+    def begin(self, accept: Callable[[Stream], asyncio.Protocol]) -> None:
+        """Ask for the protocol of a stream that the peer has opened, and begin with it."""
+        with guarded("accepting a stream", self._fail):
+            self.set_protocol(accept(self))
+            self.get_protocol().connection_made(self)
 
     def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
         """Hand what comes to `protocol` from now on."""
