@@ -25,6 +25,10 @@ if TYPE_CHECKING:
 STREAMS_AT_FIRST = 16
 """Streams a peer may have open before it has proven who it is."""
 
+LOOK_WHILE_FULL = 0.05
+"""Seconds between looks at the timers while the carrier is full: what is due cannot leave then, and
+would be due again at once. The carrier says when it takes more."""
+
 
 class Link(LinkFacts):
     """One QUIC connection between an origin and a remote.
@@ -198,6 +202,8 @@ class Link(LinkFacts):
         if self.is_made and self.lost is None:
             live = self._liveness.deadline(self.engine.pto)
             at = live if at is None else min(at, live)
+        if at is not None and self._carrier.is_full:
+            at = max(at, self._loop.time() + LOOK_WHILE_FULL)
         if at is None or (self._timer is not None and self._timer.when() <= at):
             return
         if self._timer is not None:

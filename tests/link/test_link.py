@@ -173,3 +173,26 @@ async def test_an_idle_link_with_no_streams_stays() -> None:
     await seconds(3600)
     assert pair.client_session.calls == ["link_made"]
     assert not pair.client.is_silent
+
+
+@over_links
+async def test_a_full_carrier_makes_no_timer_spin() -> None:
+    pair = await LinkPair.made()
+    ours, theirs = await pair.streams()
+    looks = 0
+    expire = pair.server.engine.expire
+
+    def look(now: float) -> None:
+        nonlocal looks
+        looks += 1
+        assert looks < 1000, "it spins: an acknowledgement is due that cannot leave"
+        expire(now)
+
+    pair.server.engine.expire = look
+    pair.server_carrier.is_full = True
+    ours.stream.write(b"well?")
+    await seconds(2)
+    pair.server_carrier.is_full = False
+    pair.server.carrier_ready()
+    theirs.stream.write(b"well")
+    await until(lambda: ours.data == b"well", limit=1)
