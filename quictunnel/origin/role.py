@@ -72,6 +72,7 @@ class Origin:
         )
         self._rng = rng or random.Random()
         self._session: OriginSession | None = None
+        self._hello_beside: asyncio.Future[None] | None = None
         self._instance = ""
         self._complaint = ""
         self._life: asyncio.Task[None] | None = None
@@ -163,6 +164,10 @@ class Origin:
         fresh = asyncio.create_task(self._reach_beside(), name="link beside the silent one")
         try:
             await _first_of(fresh, session.heard.wait(), session.ended)
+            if self._hello_beside is not None:
+                # It may have been us who took the old link over: word of that, on the old path, can
+                # overtake the welcome, and is not to be read as a defeat by somebody else.
+                await _first_of(self._hello_beside)
             # A fresh session that stands has taken over at the remote, whatever the old one says.
             return fresh.result() if fresh.done() else None
         finally:
@@ -178,7 +183,7 @@ class Origin:
                 session = await self._connect()
                 try:
                     await asyncio.sleep(CHANCE)
-                    welcome = await session.greet()
+                    welcome = await self._greet_beside(session)
                 except BaseException:
                     session.abort()
                     raise
@@ -190,6 +195,15 @@ class Origin:
             else:
                 self._stands(session, welcome)
                 return session
+
+    async def _greet_beside(self, session: OriginSession) -> Welcome:
+        """Greet, and let it be known meanwhile that the answer decides."""
+        self._hello_beside = decided = asyncio.get_running_loop().create_future()
+        try:
+            return await session.greet()
+        finally:
+            self._hello_beside = None
+            decided.set_result(None)
 
     async def _connect(self) -> OriginSession:
         return await connect(

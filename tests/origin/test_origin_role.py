@@ -295,6 +295,31 @@ def test_an_old_link_that_stays_silent_is_replaced(world):
     world(story)
 
 
+@pytest.mark.parametrize("is_heard", [False, True])
+def test_word_that_overtakes_the_welcome_of_ones_own_take_over_is_no_defeat(world, is_heard):
+    async def story(world):
+        await world.up()
+        old = world.link
+        world.go_dark()
+        world.reachable = True
+        await seconds(4)
+        fresh = world.link
+        fresh.other.freeze()  # the welcome is lost, and has to be sent again
+        await seconds(4)
+        if is_heard:
+            old.come_back()
+            await settle()
+        old.other.thaw()  # that it was taken over arrives
+        await settle()
+        assert len(world.ready) == 1
+        fresh.other.thaw()
+        await seconds(30)
+        assert len(world.ready) == 2
+        assert not fresh.is_closed
+
+    world(story)
+
+
 def test_a_restarted_remote_is_found_long_before_the_hold_is_over(world, caplog):
     listen_to_logs(caplog)
 
