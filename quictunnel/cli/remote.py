@@ -33,6 +33,7 @@ from quictunnel.config.state import (
     load_or_make_token,
 )
 from quictunnel.config.tokens import Token
+from quictunnel.errors import SettingsError
 from quictunnel.observe import logs
 from quictunnel.observe.logs import fact
 from quictunnel.remote.role import Remote
@@ -154,6 +155,8 @@ def remote(
     """
     logs.setup(log_format, log_level)
     networks = tuple(read("--trusted-proxy", parse_network, text) for text in trusted_proxy)
+    if networks and not accept_proxy_protocol:
+        raise SettingsError("--trusted-proxy says nothing without --accept-proxy-protocol")
     settings = RemoteSettings(
         listen=read("--listen", parse_listen, listen),
         outside=read("--outside", parse_listen, outside),

@@ -86,6 +86,7 @@ ORIGIN = ["origin", "--remote", "localhost:1", "--origin", "8000"]
         (["remote", "--hold", "1ms"], "the hold must lie between"),
         (["remote", "--unread-limit", "much"], "--unread-limit: 'much' is not a size"),
         (["remote", "--trusted-proxy", "office"], "--trusted-proxy: 'office' is not a network"),
+        (["remote", "--trusted-proxy", "10.0.0.0/8"], "without --accept-proxy-protocol"),
         (["remote", "--token", "SECRET"], "--token: a token is written id.secret"),
         (["remote", "--token", TOKEN, "--token", TOKEN], "two tokens have the id laptop"),
         (["remote", "--token-file", "none"], "'none' cannot be read: no such file"),
