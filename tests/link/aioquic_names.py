@@ -204,7 +204,12 @@ ATTRIBUTES: dict[str, dict[str, type | tuple[type, ...]]] = {
         "peer_completed_address_validation": bool,
         "spaces": list,
     },
-    "congestion": {"_max_datagram_size": int, "bytes_in_flight": int, "congestion_window": int},
+    "congestion": {
+        "_congestion_recovery_start_time": float,
+        "_max_datagram_size": int,
+        "bytes_in_flight": int,
+        "congestion_window": int,
+    },
     "space": {
         "ack_at": (float, type(None)),
         "ack_eliciting_in_flight": int,

@@ -53,6 +53,28 @@ def test_a_move_begins_with_what_every_path_carries() -> None:
     assert [end.engine._max_datagram_size for end in pair.ends] == [1200, 1200]
 
 
+@pytest.mark.parametrize("outage", [0.0, 20.0])
+@pytest.mark.parametrize("rate", [0.6e6, 2.5e6])
+def test_the_new_path_is_used_for_what_it_carries_soon(outage: float, rate: float) -> None:
+    network = Network(delay=0.02, rate=2.5e6)
+    pair = Pair.trusting(network)
+    stream = pair.client.open(b"?", fin=True)
+    pair.run(lambda: stream in pair.server.fins)
+    pair.server.engine.write(stream, bytes(16 * MIB))
+    pair.run_for(2.0)
+
+    network.cut = True
+    pair.run_for(outage)
+    network.cut = False
+    network.rate = rate
+    pair.client.path = ELSEWHERE
+    pair.client.engine.move(pair.now)
+    pair.run_for(0.5)
+    before = len(pair.client.inbox[stream])
+    pair.run_for(1.0)
+    assert len(pair.client.inbox[stream]) - before > 0.75 * rate
+
+
 def test_an_answer_to_a_probe_of_the_old_path_says_nothing_of_the_new_one() -> None:
     pair = Pair(Network(delay=0.15))
     engine = pair.client.engine

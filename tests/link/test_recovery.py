@@ -129,6 +129,28 @@ def test_packets_that_were_never_sent_are_acknowledged_in_vain() -> None:
     assert trace.told == [("ACKED", 5)]
 
 
+@pytest.mark.parametrize("congestion_control", ["reno", "cubic"])
+def test_what_was_sent_on_the_old_path_says_nothing_of_the_new_one(congestion_control: str) -> None:
+    trace = Trace(Recovery, congestion_control)
+    recovery = trace.recovery
+    initial = recovery.congestion_window
+    for number in range(100):
+        trace.send(number, 1.0, eliciting=True, in_flight=True)
+    trace.acknowledge([range(50)], 0.0, 1.0 + RTT)
+    recovery.meet_new_path(2.0, datagram_size=SIZE)
+    assert (recovery.congestion_window, recovery.smoothed_rtt) == (initial, None)
+    assert recovery.bytes_in_flight == 50 * SIZE
+
+    trace.acknowledge([range(60)], 0.0, 3.0)
+    assert (recovery.congestion_window, recovery.smoothed_rtt) == (initial, None)
+    trace.send(100, 3.0, eliciting=True, in_flight=True)
+    trace.acknowledge([range(60), range(100, 101)], 0.0, 3.5)
+    assert trace.told[-1] == ("LOST", 99)
+    assert recovery.bytes_in_flight == 0
+    assert recovery.smoothed_rtt == 0.5
+    assert recovery.congestion_window == initial + SIZE
+
+
 def test_answers_that_nobody_acknowledges_are_forgotten() -> None:
     trace = Trace(Recovery, "cubic")
     trace.send(0, 0.0, eliciting=True, in_flight=True)

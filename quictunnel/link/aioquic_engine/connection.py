@@ -236,7 +236,8 @@ class AioquicEngine(ReceivingConnection):
     def _meet_new_path(self, now: float) -> None:
         """Begin with what every path carries, and at once."""
         self._mtu.restart()
-        self._set_datagram_size(self._mtu.size)
+        self._max_datagram_size = self._mtu.size
+        self._loss.meet_new_path(now, datagram_size=self._mtu.size)
         self.revive(now)
 
     # Keys

@@ -7,9 +7,11 @@ is aioquic's.
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
+from aioquic.quic.congestion.base import create_congestion_control
 from aioquic.quic.packet_builder import QuicDeliveryState
 from aioquic.quic.recovery import QuicPacketPacer, QuicPacketRecovery
 
@@ -82,8 +84,20 @@ class Pacer(QuicPacketPacer):
 class Recovery(QuicPacketRecovery):
     """aioquic's recovery, with an `on_ack_received` that visits only what is acknowledged."""
 
-    def __init__(self, *, max_datagram_size: int, **arguments: Any) -> None:  # noqa: ANN401 - aioquic's own
-        super().__init__(max_datagram_size=max_datagram_size, **arguments)
+    def __init__(
+        self,
+        *,
+        congestion_control_algorithm: str,
+        max_datagram_size: int,
+        **arguments: Any,  # noqa: ANN401 - aioquic's own
+    ) -> None:
+        super().__init__(
+            congestion_control_algorithm=congestion_control_algorithm,
+            max_datagram_size=max_datagram_size,
+            **arguments,
+        )
+        self._algorithm = congestion_control_algorithm
+        self._path_since = 0.0  # what was sent before it says nothing of the path
         self._pacer: Pacer = Pacer(max_datagram_size=max_datagram_size)
         self._unanswerable: deque[tuple[QuicPacketSpace, int]] = deque()
         self.answered_at = 0.0
@@ -98,6 +112,20 @@ class Recovery(QuicPacketRecovery):
         """Go on with datagrams of `size` bytes: the path carries them."""
         self._pacer.max_datagram_size = size
         self._cc._max_datagram_size = size  # type: ignore[attr-defined]  # reno and cubic have it
+
+    def meet_new_path(self, now: float, *, datagram_size: int) -> None:
+        """Begin as on a new connection (RFC 9000, 9.4): of this path nothing is known.
+
+        What is in flight stays so until it is acknowledged or lost.
+        """
+        in_flight = self._cc.bytes_in_flight
+        self._cc = create_congestion_control(self._algorithm, max_datagram_size=datagram_size)
+        self._cc.bytes_in_flight = in_flight
+        self._cc._congestion_recovery_start_time = now  # type: ignore[attr-defined]  # reno and cubic have it
+        self._pacer = Pacer(max_datagram_size=datagram_size)
+        self._rtt_initialized = False
+        self._rtt_min = math.inf
+        self._path_since = now
 
     def revive(self, now: float) -> None:
         """Probe now, whatever the back-off of the probe timer says (RFC 9002, 6.2.1)."""
@@ -128,20 +156,25 @@ class Recovery(QuicPacketRecovery):
         for packet in acked:
             del space.sent_packets[packet.packet_number]
             eliciting += packet.is_ack_eliciting
-            if packet.in_flight:
+            if packet.in_flight and self._is_of_this_path(packet):
                 self._cc.on_packet_acked(packet=packet, now=now)
+            elif packet.in_flight:
+                self._cc.on_packets_expired(packets=[packet])
             for handler, args in packet.delivery_handlers:
                 handler(QuicDeliveryState.ACKED, *args)
         space.ack_eliciting_in_flight -= eliciting
         if eliciting:
             self.answered_at = now
-        if eliciting and acked[-1].packet_number == largest:
-            sent_at = acked[-1].sent_time
-            assert sent_at is not None  # it was sent, or it would not be here
-            self._sample_rtt(now - sent_at, ack_delay, now)
+        newest = acked[-1]
+        if eliciting and newest.packet_number == largest and self._is_of_this_path(newest):
+            assert newest.sent_time is not None  # it was sent, or it would not be here
+            self._sample_rtt(now - newest.sent_time, ack_delay, now)
         self._detect_loss(now=now, space=space)
         if self.peer_completed_address_validation:
             self._pto_count = 0
+
+    def _is_of_this_path(self, packet: QuicSentPacket) -> bool:
+        return packet.sent_time is not None and packet.sent_time >= self._path_since
 
     def _sample_rtt(self, latest: float, ack_delay: float, now: float) -> None:
         """Update the estimate of the round-trip time (RFC 9002, 5)."""
