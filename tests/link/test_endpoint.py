@@ -150,6 +150,18 @@ async def test_a_certificate_is_held_against_an_authority_and_a_name(
     await asyncio.sleep(0)
 
 
+@pytest.mark.parametrize("content", ["", "no certificate", None])
+async def test_authorities_that_cannot_be_read_any_more(content: str | None, tmp_path) -> None:
+    ca = tmp_path / "ca.pem"
+    if content is not None:
+        ca.write_text(content)
+    tls = ClientTls(server_name="localhost", verify="ca", ca=ca)
+    async with listening() as listener:
+        with pytest.raises(Refused, match=r"no authorities to be read in .*ca\.pem"):
+            await dialled(listener.address.port, tls=tls)
+    await asyncio.sleep(0)
+
+
 async def test_a_self_signed_certificate_is_not_in_the_systems_store() -> None:
     tls = ClientTls(server_name="localhost", verify="system")
     async with listening() as listener:

@@ -8,6 +8,7 @@ from functools import cache
 from pathlib import Path as FilePath
 from typing import TYPE_CHECKING
 
+import OpenSSL.crypto
 from aioquic import tls
 from aioquic.quic.configuration import QuicConfiguration
 from aioquic.quic.packet import QuicProtocolVersion
@@ -114,6 +115,8 @@ def verify(
         )
     except tls.Alert as exc:
         return str(exc)
+    except OpenSSL.crypto.Error:  # its words would help nobody
+        return f"there are no authorities to be read in {ca or 'the system store'}"
     return None
 
 
