@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from pair import ROUGH, Network, Pair, assert_nothing_left
 
+from quictunnel.link.aioquic_engine.streams import PIECE_MIN
 from quictunnel.link.flow import (
     LINK_WINDOW,
     LINK_WINDOW_UNPROVEN,
@@ -157,6 +158,22 @@ def test_what_is_dropped_is_given_back_to_the_process_at_once(silent: bool) -> N
     pair.run(lambda: stream in pair.client.resets, limit=600)
     pair.run_for(60.0)
     assert_nothing_left(*pair.ends)
+
+
+def test_small_pieces_cost_little_more_than_their_bytes() -> None:
+    pair = Pair.trusting()
+    stream = pair.client.open(b"!")
+    pair.server.paused = {stream}
+    state = pair.client.engine._streams[stream]
+    data = bytes(range(200)) * 50
+    for start in range(0, len(data), 2):
+        state.sender.write(data[start : start + 2])
+        pair.client.engine._sending[stream] = state
+        pair.run_for(0.0)
+    pair.run(lambda: pair.server.engine._budget.unread == 1 + len(data))
+    assert len(pair.server.engine._streams[stream].unread) <= 2 * len(data) / PIECE_MIN
+    pair.server.resume(stream)
+    assert pair.server.inbox[stream] == b"!" + data
 
 
 def test_the_link_is_granted_no_more_than_it_needs() -> None:

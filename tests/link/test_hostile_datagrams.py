@@ -238,6 +238,13 @@ def test_any_bytes_are_a_newcomer_or_are_not(data: bytes) -> None:
     packets.newcomer(data.ljust(1200, b"\0"))
 
 
+@pytest.mark.parametrize("size", range(21))
+def test_a_newcomer_chooses_an_id_that_is_long_enough(size: int) -> None:
+    header = bytes([0xC0, 0, 0, 0, 1, size, *range(size), 0, 0, 0x44, 0x4C])
+    found = packets.newcomer(header.ljust(1200, b"\0"))
+    assert (found is not None) == (size >= packets.FIRST_ID_MIN)
+
+
 async def test_nothing_is_answered_with_more_than_was_asked(deaf: Path) -> None:
     """A listener must not be of use to those who send in another's name (RFC 9000, 8.1)."""
     script = random.Random(8)

@@ -21,6 +21,9 @@ from quictunnel.link.aioquic_engine.tls import BASE_DATAGRAM_SIZE, CONNECTION_ID
 if TYPE_CHECKING:
     from quictunnel.link.engine import Path
 
+FIRST_ID_MIN = 8
+"""Bytes of the connection id that a newcomer chooses for us, at least (RFC 9000, 7.2)."""
+
 VERSIONS = (QuicProtocolVersion.VERSION_1,)
 
 
@@ -69,7 +72,8 @@ def newcomer(data: bytes) -> Initial | bytes | None:
             destination_cid=header.source_cid,
             supported_versions=list(VERSIONS),
         )
-    if header.packet_type is not QuicPacketType.INITIAL or header.version is None:
+    begins = header.packet_type is QuicPacketType.INITIAL
+    if not begins or header.version is None or len(header.destination_cid) < FIRST_ID_MIN:
         return None
     return Initial(header.destination_cid, header.source_cid, header.version, header.token)
 

@@ -154,7 +154,7 @@ class ReceivingConnection(SendingConnection):
             self._count_dropped(state)
             return
         if event.data:
-            state.unread.append(event.data)
+            state.keep(event.data)
         self._readable[event.stream_id] = state
 
     def _discard_ended(self, observer: Observer) -> None:

@@ -18,6 +18,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
+PIECE_MIN = 1024
+"""Bytes up to which neighbours in the inbox are joined: each piece costs 50 bytes beside its own,
+and what is unread is counted by the bytes alone."""
+
+
 class StreamState(QuicStream):
     """One bidirectional stream as the engine knows it.
 
@@ -58,6 +63,14 @@ class StreamState(QuicStream):
         """There is a frame to be written, flow control allowing."""
         sender = self.sender
         return sender.reset_pending or self.receiver.stop_pending or not sender.buffer_is_empty
+
+    def keep(self, data: bytes) -> None:
+        """Put data into the inbox."""
+        unread = self.unread
+        if unread and len(unread[-1]) + len(data) <= PIECE_MIN:
+            unread[-1] += data
+        else:
+            unread.append(data)
 
     def stop_reading(self, code: int) -> None:
         """Drop what is unread and what comes; ask a peer that has not ended for no more."""
