@@ -182,7 +182,9 @@ class Link(LinkFacts):
 
     def send_now(self) -> None:
         """Do now what `send_soon` has put off."""
-        self._send_handle = None
+        if self._send_handle is not None:
+            self._send_handle.cancel()  # when it is not the one that runs
+            self._send_handle = None
         for stream_id in tuple(self._read_again):
             del self._read_again[stream_id]
             self.on_stream_readable(stream_id)
