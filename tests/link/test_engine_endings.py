@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 from pair import ROUGH, Network, Pair, assert_nothing_left
 
+from quictunnel.link.aioquic_engine.connection import REASON_MAX
+
 NETWORKS = [pytest.param({"delay": 0.01}, id="good"), pytest.param(ROUGH, id="bad")]
 
 
@@ -162,6 +164,12 @@ def test_closing_tells_the_code_and_words(pair: Pair) -> None:
         pair.run(lambda: pair.server.closed is not None)
         assert pair.server.closed == (0x21, "taken over", True)
     pair.run(lambda: pair.client.engine.is_terminated)
+
+
+def test_a_reason_of_many_words_is_cut(pair: Pair) -> None:
+    pair.client.engine.close_with(0x21, "é" * 2000)
+    pair.run(lambda: pair.server.closed is not None)
+    assert pair.server.closed == (0x21, "é" * (REASON_MAX // 2), True)
 
 
 def test_closing_gives_the_budget_back(pair: Pair) -> None:

@@ -27,6 +27,10 @@ if TYPE_CHECKING:
     from quictunnel.link.engine import Datagram
 
 
+REASON_MAX = 512
+"""Bytes of the words with which a connection is closed: they must fit one packet."""
+
+
 class AioquicEngine(ReceivingConnection):
     """One QUIC connection. Implements `quictunnel.link.engine.Engine`.
 
@@ -191,8 +195,9 @@ class AioquicEngine(ReceivingConnection):
             self._meet_new_path(now)
 
     def close_with(self, code: int, reason: str) -> None:
-        """End the connection with an application code."""
-        self.close(error_code=code, reason_phrase=reason)
+        """End the connection with an application code; a long reason is cut to fit a datagram."""
+        cut = reason.encode(errors="replace")[:REASON_MAX].decode(errors="ignore")
+        self.close(error_code=code, reason_phrase=cut)
 
     # Time and datagrams
 
