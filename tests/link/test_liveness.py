@@ -115,3 +115,19 @@ async def test_a_quiet_link_asks_now_and_then_and_mostly_from_one_end() -> None:
     for carrier, before in zip((pair.client_carrier, pair.server_carrier), sent, strict=True):
         assert 5 <= len(carrier.batches) - before <= 25
     assert pair.client_session.calls == ["link_made"]
+
+
+@over_links
+async def test_after_a_long_outage_data_moves_though_no_end_has_moved() -> None:
+    """Windows are full of what was lost: the questions must get through all the same."""
+    pair = await LinkPair.made()
+    ours, theirs = await pair.streams()
+    for end in (ours, theirs):
+        end.stream.write(bytes(4_000_000))
+    await seconds(0.1)
+    pair.network.cut = True
+    await seconds(300)
+    pair.network.cut = False
+    before = len(ours.data), len(theirs.data)
+    await until(lambda: len(ours.data) > before[0] and len(theirs.data) > before[1], limit=2)
+    await until(lambda: len(ours.data) == len(theirs.data) == 4_000_000, limit=10)

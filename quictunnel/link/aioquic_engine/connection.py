@@ -179,9 +179,14 @@ class AioquicEngine(ReceivingConnection):
         self._proven = True
 
     def ping(self) -> None:
-        """Ask for an answer; one question at a time is enough."""
+        """Ask for an answer; one question at a time is enough.
+
+        A congestion window full of what was lost does not hold it back (RFC 9002, 7.5).
+        """
         if not self._ping_pending:
             self.send_ping(0)
+        if self._handshake_confirmed:
+            self._send_probe()
 
     def revive(self, now: float) -> None:
         """Probe at once."""
