@@ -87,6 +87,8 @@ class Budget:
     """Bytes that should not be exceeded."""
     unread: int = 0
     """Bytes received and not yet read, now."""
+    links: int = 0
+    """How many links share it: each is granted its part of what is free."""
 
     @property
     def may_grow(self) -> bool:
@@ -96,7 +98,7 @@ class Budget:
     @property
     def headroom(self) -> int:
         """Bytes that may come on a link now, beyond those that have."""
-        return max(0, min(LINK_WINDOW, self.limit - self.unread))
+        return max(0, min(LINK_WINDOW, (self.limit - self.unread) // max(1, self.links)))
 
 
 class LinkWindow:
@@ -114,6 +116,14 @@ class LinkWindow:
         self._read = 0
         self.relief_at = math.inf
         """When `move` should be called again even if nothing happens, in seconds."""
+
+    def begin(self) -> None:
+        """Take a share of the budget."""
+        self._budget.links += 1
+
+    def end(self) -> None:
+        """Give it back."""
+        self._budget.links -= 1
 
     def move(self, limit: int, *, used: int, read: int, now: float) -> int:
         """Return the new limit on the link's bytes.

@@ -79,6 +79,16 @@ class TestBudget:
         assert Budget(256 * MIB, unread=250 * MIB).headroom == 6 * MIB
         assert Budget(256 * MIB, unread=300 * MIB).headroom == 0
 
+    def test_links_share_what_is_left(self) -> None:
+        budget = Budget(256 * MIB)
+        windows = [LinkWindow(budget) for _ in range(16)]
+        for window in windows:
+            window.begin()
+        assert budget.headroom == 16 * MIB
+        for window in windows[1:]:
+            window.end()
+        assert budget.headroom == LINK_WINDOW
+
     def test_windows_may_grow_until_half_of_it_is_used(self) -> None:
         assert Budget(2 * MIB, unread=MIB - 1).may_grow
         assert not Budget(2 * MIB, unread=MIB).may_grow

@@ -176,7 +176,9 @@ class AioquicEngine(ReceivingConnection):
 
     def trust(self) -> None:
         """Grant the normal windows."""
-        self._proven = True
+        if not (self._proven or self._closed_told):
+            self._proven = True
+            self._window.begin()
 
     def ping(self) -> None:
         """Ask for an answer; one question at a time is enough.

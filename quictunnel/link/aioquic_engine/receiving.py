@@ -101,6 +101,8 @@ class ReceivingConnection(SendingConnection):
         self._count_unread()
         if self._close_event is not None and not self._closed_told:
             self._closed_told = True
+            if self._proven:
+                self._window.end()
             closing = self._close_event
             by_peer = self._state is QuicConnectionState.DRAINING
             code = closing.error_code if closing.frame_type is None else None
@@ -186,6 +188,8 @@ class ReceivingConnection(SendingConnection):
 
 def _why_closed(event: events.ConnectionTerminated) -> str:
     """Return words for logs on why a connection has ended."""
+    if event.reason_phrase == "Idle timeout":  # aioquic's words for what is no internal error
+        return "silent for longer than the hold"
     words = []
     if event.frame_type is not None and event.error_code != QuicErrorCode.NO_ERROR:
         words.append(_name(event.error_code))
