@@ -200,10 +200,7 @@ class Link(LinkFacts):
         if self.engine.is_terminated:
             self.terminate()
             return
-        at = self.engine.deadline()
-        if self.is_made and self.lost is None:
-            live = self._liveness.deadline(self.engine.pto)
-            at = live if at is None else min(at, live)
+        at = self._due_at()
         if at is not None and self._carrier.is_full:
             at = max(at, self._loop.time() + LOOK_WHILE_FULL)
         if at is None or (self._timer is not None and self._timer.when() <= at):
@@ -212,9 +209,21 @@ class Link(LinkFacts):
             self._timer.cancel()
         self._timer = self._loop.call_at(at, self._on_timer)
 
+    def _due_at(self) -> float | None:
+        """Return when something is to be done even if nothing comes."""
+        at = self.engine.deadline()
+        if self.is_made and self.lost is None:
+            live = self._liveness.deadline(self.engine.pto)
+            at = live if at is None else min(at, live)
+        return at
+
     def _on_timer(self) -> None:
         self._timer = None
         now = self._loop.time()
+        at = self._due_at()
+        if at is not None and now < at:
+            self._set_timer()  # what it was set for is done, or was put off
+            return
         due = self.engine.deadline()
         if due is not None and now >= due:
             self.engine.expire(now)

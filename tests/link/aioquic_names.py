@@ -127,6 +127,7 @@ ATTRIBUTES: dict[str, dict[str, type | tuple[type, ...]]] = {
         "_pacing_at": (float, type(None)),
         "_packet_number": int,
         "_peer_cid": connection.QuicConnectionId,
+        "_close_pending": bool,
         "_ping_pending": list,
         "_probe_pending": bool,
         "_remote_max_data": int,

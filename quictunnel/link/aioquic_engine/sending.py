@@ -135,7 +135,7 @@ class SendingConnection(QuicConnection):
             return
         space = self._spaces[tls.Epoch.ONE_RTT]
         pacer = self._loss._pacer
-        while True:
+        while self._has_frames(space, network_path, now):
             ack_due = space.ack_at is not None and space.ack_at <= now
             if not ack_due:
                 self._pacing_at = pacer.next_send_time(now=now)
@@ -151,6 +151,38 @@ class SendingConnection(QuicConnection):
             if builder.packet_is_empty:
                 return
             pacer.update_after_send(now=now, size=builder._buffer.tell())
+
+    def _may_have_to_send(self, now: float) -> bool:
+        """Return whether it is worth while to begin a packet: most turns of the loop have none."""
+        if (
+            not self._handshake_confirmed
+            or self._close_pending
+            or len(self._network_paths) > 1
+            or self._has_frames(self._spaces[tls.Epoch.ONE_RTT], self._network_paths[0], now)
+        ):
+            return True
+        self._pacing_at = None  # nothing waits for it
+        return False
+
+    def _has_frames(self, space: QuicPacketSpace, path: QuicNetworkPath, now: float) -> bool:
+        """Return whether there is any frame for a 1-RTT packet; if in doubt, yes."""
+        data, streams = self._local_max_data, self._local_max_streams_bidi
+        return bool(
+            self._sending
+            or (space.ack_at is not None and space.ack_at <= now)
+            or self._limits_due
+            or data.value != data.sent
+            or streams.value - streams.sent > streams.sent - streams.used
+            or self._ping_pending
+            or self._probe_pending
+            or self._streams_blocked_pending
+            or self._handshake_done_pending
+            or self._retire_connection_ids
+            or path.remote_challenges
+            or not path.is_validated
+            or not self._crypto_streams[tls.Epoch.ONE_RTT].sender.buffer_is_empty
+            or any(not connection_id.was_sent for connection_id in self._host_cids)
+        )
 
     def _write_control_frames(
         self,
