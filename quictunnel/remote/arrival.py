@@ -30,7 +30,7 @@ class Host(Protocol):
         """Return whether a PROXY header stands before the bytes of this peer."""
 
     def known(self, arrival: Arrival) -> None:
-        """Take a client whose address is known now, and whose reading is paused."""
+        """Take a client whose address is known now, and of which no more is read for now."""
 
     def gone(self, arrival: Arrival, reason: str) -> None:
         """Forget a client that came and left without having been joined to a stream."""
@@ -120,8 +120,9 @@ class Arrival(asyncio.BufferedProtocol):
         self.data_received(bytes(self._buffer[:nbytes]))
 
     def data_received(self, data: bytes) -> None:
-        """Read the header."""
+        """Read the header; keep what comes in spite of the pause, for the relay."""
         if self._decoder is None or self.peer is None or self._outside is None:
+            self._rest += data
             return
         try:
             found = self._decoder.feed(data)
@@ -148,11 +149,18 @@ class Arrival(asyncio.BufferedProtocol):
 
     def _known(self, address: Address, outside: Address) -> None:
         if self._transport is not None:
-            self._transport.pause_reading()
             self.client = Client(
                 id=secrets.token_hex(8), address=address, outside=outside, service=self.service
             )
             self._host.known(self)
+            # Not at once: some releases of asyncio (Python 3.11.2, in Debian 12) begin to read
+            # after connection_made even what was paused in it, and then cannot be paused again.
+            self._loop.call_soon(self._hold)
+
+    def _hold(self) -> None:
+        """Read no more of a client that waits; its relay reads one that has been joined."""
+        if self._transport is not None:
+            self._transport.pause_reading()
 
     def _set_deadline(self, delay: float | None, reason: str = "") -> None:
         if self._deadline is not None:

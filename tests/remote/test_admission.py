@@ -59,7 +59,21 @@ async def test_a_client_talks_to_the_origin_server():
 @virtual_time
 async def test_nothing_of_a_waiting_client_is_read():
     client = House().client()
+    await settle()
     assert not client.is_reading()
+
+
+@virtual_time
+async def test_what_was_read_all_the_same_is_not_lost():
+    """Some releases of asyncio read once more, whatever was paused."""
+    house = House()
+    client = house.client()
+    tunnel = Tunnel(house)
+    client.protocol.data_received(b"hel")
+    client.protocol.data_received(b"lo")
+    await tunnel.up()
+    await settle()
+    assert tunnel.dialler.connections[0].written == b"hello"
 
 
 @virtual_time
@@ -197,6 +211,7 @@ async def test_what_came_behind_the_header_waits_with_the_client():
     proxied = Proxied()
     client = proxied.client()
     client.send(V1 + b"hello")
+    await settle()
     assert not client.is_reading()
     await seconds(9)
     await proxied.up()
