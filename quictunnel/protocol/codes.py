@@ -10,9 +10,6 @@ ALPN = "quictunnel/1"
 VERSION = 1
 """The version of the control messages."""
 
-DEFAULT_PORT = 9001
-"""The UDP port of a link, where none is given."""
-
 
 class Code(enum.IntEnum):
     """Why a stream was reset or a link closed; QUIC carries it as an application error code.

@@ -10,10 +10,11 @@ from types import SimpleNamespace
 import pytest
 from cryptography.hazmat.primitives import hashes
 
+from quictunnel.config.settings import LINK_PORT
 from quictunnel.link.aioquic_engine.tls import derive_exporter
 from quictunnel.origin.session import FOR_GOOD
 from quictunnel.protocol.address import Address
-from quictunnel.protocol.codes import ALPN, DEFAULT_PORT, Code
+from quictunnel.protocol.codes import ALPN, Code
 from quictunnel.protocol.messages import (
     MAX_MESSAGE,
     MAX_SERVICES,
@@ -153,7 +154,7 @@ def test_no_other_code_is_named_with_a_wrong_number():
     "fact",
     [
         f"`{ALPN}`",
-        f"**{DEFAULT_PORT}**",
+        f"**{LINK_PORT}**",
         f"at most {MAX_MESSAGE:,}",
         f"at most {MAX_SERVICES} entries",
         f"at most {MAX_BLOCK} ",
