@@ -22,6 +22,12 @@ from quictunnel.errors import SettingsError
 
 ProxyProtocol = Literal["off", "v1", "v2"]
 
+EngineName = Literal["auto", "aioquic", "quinn"]
+"""The engines of a link; `auto` is the fastest that is installed."""
+
+Congestion = Literal["bbr", "cubic", "reno"]
+"""The congestion controls that engines have, not each engine all of them."""
+
 LINK_PORT = 9001
 """The UDP port of a link, where none is given."""
 
@@ -99,6 +105,12 @@ class RemoteSettings:
     unread_limit: int = UNREAD_LIMIT
     """What the process may hold of bytes that nobody has taken yet."""
 
+    engine: EngineName = "auto"
+    """The QUIC engine that carries the link; whether it is installed is seen when a role starts."""
+
+    congestion: Congestion | None = None
+    """The congestion control of what this end sends; None leaves it to the engine."""
+
     def __post_init__(self) -> None:
         """Check what belongs together.
 
@@ -151,6 +163,12 @@ class OriginSettings:
 
     unread_limit: int = UNREAD_LIMIT
     """What the process may hold of bytes that nobody has taken yet."""
+
+    engine: EngineName = "auto"
+    """The QUIC engine that carries the link; whether it is installed is seen when a role starts."""
+
+    congestion: Congestion | None = None
+    """The congestion control of what this end sends; None leaves it to the engine."""
 
     def __post_init__(self) -> None:
         """Check what belongs together.

@@ -5,6 +5,7 @@ engine can stand beneath, behind `engine.Engine`.
 """
 
 from quictunnel.link.dialler import dial
+from quictunnel.link.engines import EngineKind, choose, installed
 from quictunnel.link.link import Link
 from quictunnel.link.listener import Listener, listen
 from quictunnel.link.neighbours import LinkProtocol
@@ -13,12 +14,15 @@ from quictunnel.link.stream import Stream
 
 __all__ = [
     "ClientTls",
+    "EngineKind",
     "Link",
     "LinkProtocol",
     "LinkSettings",
     "Listener",
     "ServerTls",
     "Stream",
+    "choose",
     "dial",
+    "installed",
     "listen",
 ]

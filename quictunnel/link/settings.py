@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from cryptography import x509
     from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 
+    from quictunnel.config.settings import Congestion, EngineName
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LinkSettings:
@@ -34,6 +36,10 @@ class LinkSettings:
     """How long a handshake may take at the accepting end."""
     alpn: str = ALPN
     """The application protocol (RFC 7301)."""
+    engine: EngineName = "auto"
+    """Which QUIC engine carries the link; see `engines.choose`."""
+    congestion: Congestion | None = None
+    """How this end's sending follows the network; None leaves it to the engine."""
 
 
 @dataclass(frozen=True, slots=True)

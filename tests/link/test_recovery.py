@@ -5,11 +5,14 @@ from __future__ import annotations
 import random
 
 import pytest
+from aioquic.quic.congestion.cubic import CubicCongestionControl
+from aioquic.quic.congestion.reno import RenoCongestionControl
 from aioquic.quic.packet import QuicPacketType
 from aioquic.quic.packet_builder import QuicDeliveryState, QuicSentPacket
 from aioquic.quic.rangeset import RangeSet
 from aioquic.quic.recovery import QuicPacketRecovery, QuicPacketSpace
 from aioquic.tls import Epoch
+from pair import Pair
 
 from quictunnel.link.aioquic_engine.recovery import (
     BURST_DATAGRAMS,
@@ -19,6 +22,7 @@ from quictunnel.link.aioquic_engine.recovery import (
     Pacer,
     Recovery,
 )
+from quictunnel.link.settings import LinkSettings
 
 SIZE = 1200
 RTT = 0.05
@@ -239,3 +243,16 @@ class TestPacer:
         while pacer.next_send_time(1.0) is None:
             pacer.update_after_send(1.0, SIZE)
         assert pacer.next_send_time(0.5) is not None
+
+
+@pytest.mark.parametrize(
+    ("asked_for", "used"),
+    [
+        (None, CubicCongestionControl),
+        ("cubic", CubicCongestionControl),
+        ("reno", RenoCongestionControl),
+    ],
+)
+def test_both_ends_have_the_congestion_control_that_was_asked_for(asked_for, used) -> None:
+    pair = Pair.trusting(settings=LinkSettings(congestion=asked_for))
+    assert {type(end.engine._loss._cc) for end in pair.ends} == {used}

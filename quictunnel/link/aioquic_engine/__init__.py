@@ -5,3 +5,7 @@
 `packets` what a listener must read before there is a connection. Nothing outside this package may
 know aioquic; tests/link/test_hooks.py holds each private name against the installed version.
 """
+
+import aioquic
+
+VERSION = aioquic.__version__

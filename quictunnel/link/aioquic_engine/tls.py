@@ -14,6 +14,8 @@ from aioquic.quic.configuration import QuicConfiguration
 from aioquic.quic.packet import QuicProtocolVersion
 from cryptography.hazmat.primitives import hashes
 
+from quictunnel.link.engines import DEFAULT_CONGESTION
+
 if TYPE_CHECKING:
     from cryptography import x509
 
@@ -52,7 +54,7 @@ def _configuration(settings: LinkSettings, *, is_client: bool) -> QuicConfigurat
     return QuicConfiguration(
         alpn_protocols=[settings.alpn],
         cipher_suites=cipher_suites(),
-        congestion_control_algorithm="cubic",
+        congestion_control_algorithm=settings.congestion or DEFAULT_CONGESTION,
         connection_id_length=CONNECTION_ID_SIZE,
         idle_timeout=settings.hold,
         initial_rtt=INITIAL_RTT,

@@ -1,0 +1,120 @@
+"""Which QUIC engine carries a link: those there are, those that are installed, and the choice.
+
+An engine is imported when it is chosen and not before, so one that is missing or broken is in
+nobody's way.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING, get_args
+
+from quictunnel.config.settings import Congestion
+from quictunnel.errors import SettingsError
+from quictunnel.observe.logs import fact
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+DEFAULT_CONGESTION = "cubic"
+"""The congestion control of either engine, where none is asked for."""
+
+INSTALL = 'pip install "quictunnel[fast]", or make engine in a clone of the repository'
+"""How the quinn engine comes to be on a machine."""
+
+_log = logging.getLogger("quictunnel.link")
+
+
+class EngineMissingError(SettingsError):
+    """The engine is not installed: no fault of it, unless somebody asked for it by name."""
+
+
+@dataclass(frozen=True, slots=True)
+class EngineKind:
+    """An engine that can be used."""
+
+    name: str
+    """What the user calls it."""
+    version: str
+    """The QUIC implementation's own version, for people."""
+    congestions: tuple[str, ...]
+    """The congestion controls that it has."""
+
+
+@cache
+def choose(engine: str, congestion: str | None) -> EngineKind:
+    """Return the engine of this name; for `auto` the fastest that is installed and fits.
+
+    One that is installed and does not work is passed over by `auto` with a warning, which is logged
+    once.
+
+    :param congestion: what it must have; None for its own choice.
+    :raises SettingsError: it is not there, does not work, or lacks that congestion control.
+    """
+    if congestion is not None and congestion not in get_args(Congestion):
+        raise SettingsError(f"{congestion!r} is not a congestion control: bbr, cubic or reno")
+    if engine == "auto":
+        return _choose_any(congestion)
+    if engine not in _LOADERS:
+        raise SettingsError(f"{engine!r} is not an engine: auto, aioquic or quinn")
+    kind = _LOADERS[engine]()
+    if not _has(kind, congestion):
+        raise SettingsError(
+            f"{engine} has cubic and reno only; {congestion} needs the quinn engine"
+        )
+    return kind
+
+
+def installed() -> dict[str, EngineKind | SettingsError]:
+    """Return every engine, in the order in which `auto` takes them, or why it cannot be used."""
+    return {name: _look(name) for name in _LOADERS}
+
+
+def _choose_any(congestion: str | None) -> EngineKind:
+    troubles = []
+    for name in _LOADERS:
+        found = _look(name)
+        if isinstance(found, SettingsError):
+            troubles.append(str(found))
+            if not isinstance(found, EngineMissingError):
+                fact(_log, logging.WARNING, "engine passed over", name=name, reason=found)
+        elif _has(found, congestion):
+            return found
+    raise SettingsError(f"no engine here has {congestion}: {'; '.join(troubles)}")
+
+
+def _look(name: str) -> EngineKind | SettingsError:
+    try:
+        return _LOADERS[name]()
+    except SettingsError as exc:
+        return exc
+
+
+def _has(kind: EngineKind, congestion: str | None) -> bool:
+    return congestion is None or congestion in kind.congestions
+
+
+def _quinn() -> EngineKind:
+    from quictunnel.link.quinn_engine import extension  # noqa: PLC0415 - see the top
+
+    try:
+        version = extension.version()
+    except ModuleNotFoundError as exc:
+        if exc.name != extension.MODULE:
+            raise SettingsError(f"the quinn engine does not work: {exc}") from exc
+        raise EngineMissingError(f"the quinn engine is not installed ({INSTALL})") from None
+    except ImportError as exc:
+        raise SettingsError(f"the quinn engine does not work: {exc}") from exc
+    return EngineKind("quinn", version, ("bbr", "cubic", "reno"))
+
+
+def _aioquic() -> EngineKind:
+    from quictunnel.link import aioquic_engine  # noqa: PLC0415 - see the top
+
+    return EngineKind("aioquic", aioquic_engine.VERSION, ("cubic", "reno"))
+
+
+_LOADERS: dict[str, Callable[[], EngineKind]] = {"quinn": _quinn, "aioquic": _aioquic}
+"""How each engine is looked at, in the order in which `auto` takes them."""
