@@ -1,0 +1,138 @@
+//! Why a connection has ended, in words for logs; the same words as the other engine's.
+
+use quinn_proto::{ConnectionError, TransportErrorCode};
+
+/// The end of a connection, as the link is told of it.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Closing {
+    /// The application's code; none where QUIC itself has ended it.
+    pub code: Option<u64>,
+    /// Words.
+    pub reason: String,
+    /// Whether the peer has ended it.
+    pub by_peer: bool,
+    /// Whether the ends speak different protocols (RFC 7301).
+    pub alpn_mismatch: bool,
+}
+
+/// TLS alerts are codes from here on (RFC 9001, 4.8).
+const CRYPTO_ERROR: u64 = 0x100;
+
+const NO_APPLICATION_PROTOCOL: u64 = CRYPTO_ERROR + 120;
+
+impl Closing {
+    /// We have ended it with an application's code.
+    pub(crate) fn by_us(code: u64, reason: String) -> Self {
+        Self { code: Some(code), reason, by_peer: false, alpn_mismatch: false }
+    }
+
+    /// Something that is no one's wish.
+    pub(crate) fn of_itself(reason: String) -> Self {
+        Self { code: None, reason, by_peer: false, alpn_mismatch: false }
+    }
+
+    fn by_quic(code: TransportErrorCode, words: &str, by_peer: bool) -> Self {
+        let code = u64::from(code);
+        let mut reason = if code == 0 { String::new() } else { name(code) };
+        if !words.is_empty() {
+            if !reason.is_empty() {
+                reason.push_str(": ");
+            }
+            reason.push_str(words);
+        }
+        Self { code: None, reason, by_peer, alpn_mismatch: code == NO_APPLICATION_PROTOCOL }
+    }
+}
+
+impl From<ConnectionError> for Closing {
+    fn from(error: ConnectionError) -> Self {
+        match error {
+            ConnectionError::ApplicationClosed(close) => Self {
+                code: Some(close.error_code.into_inner()),
+                reason: String::from_utf8_lossy(&close.reason).into_owned(),
+                by_peer: true,
+                alpn_mismatch: false,
+            },
+            ConnectionError::ConnectionClosed(close) => {
+                let words = String::from_utf8_lossy(&close.reason).into_owned();
+                Self::by_quic(close.error_code, &words, true)
+            }
+            ConnectionError::TransportError(error) => {
+                Self::by_quic(error.code, &error.reason, false)
+            }
+            ConnectionError::TimedOut => {
+                Self::of_itself("silent for longer than the hold".to_owned())
+            }
+            ConnectionError::Reset => Self {
+                by_peer: true,
+                ..Self::of_itself("the peer no longer knows the connection".to_owned())
+            },
+            other => Self::of_itself(other.to_string()),
+        }
+    }
+}
+
+/// The name of a transport error (RFC 9000, 20.1), or of the TLS alert within (RFC 8446, B.2).
+fn name(code: u64) -> String {
+    let known = match code {
+        0x1 => "internal_error",
+        0x2 => "connection_refused",
+        0x3 => "flow_control_error",
+        0x4 => "stream_limit_error",
+        0x5 => "stream_state_error",
+        0x6 => "final_size_error",
+        0x7 => "frame_encoding_error",
+        0x8 => "transport_parameter_error",
+        0x9 => "connection_id_limit_error",
+        0xa => "protocol_violation",
+        0xb => "invalid_token",
+        0xc => "application_error",
+        0xd => "crypto_buffer_exceeded",
+        0xe => "key_update_error",
+        0xf => "aead_limit_reached",
+        0x10 => "no_viable_path",
+        0x100 => "close_notify",
+        0x10a => "unexpected_message",
+        0x114 => "bad_record_mac",
+        0x128 => "handshake_failure",
+        0x12a => "bad_certificate",
+        0x12b => "unsupported_certificate",
+        0x12c => "certificate_revoked",
+        0x12d => "certificate_expired",
+        0x12e => "certificate_unknown",
+        0x12f => "illegal_parameter",
+        0x130 => "unknown_ca",
+        0x131 => "access_denied",
+        0x132 => "decode_error",
+        0x133 => "decrypt_error",
+        0x146 => "protocol_version",
+        0x147 => "insufficient_security",
+        0x150 => "internal_error",
+        0x16d => "missing_extension",
+        0x16e => "unsupported_extension",
+        0x170 => "unrecognized_name",
+        0x174 => "certificate_required",
+        NO_APPLICATION_PROTOCOL => "no_application_protocol",
+        _ => return format!("QUIC error {code:#x}"),
+    };
+    known.to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mismatch_of_protocols_is_known_by_its_alert() {
+        let closing = Closing::by_quic(TransportErrorCode::crypto(120), "peer says no", true);
+        assert!(closing.alpn_mismatch && closing.by_peer);
+        assert_eq!(closing.reason, "no_application_protocol: peer says no");
+        assert_eq!(closing.code, None);
+    }
+
+    #[test]
+    fn an_unknown_code_is_shown_as_a_number() {
+        let closing = Closing::by_quic(TransportErrorCode::crypto(1), "", false);
+        assert_eq!(closing.reason, "QUIC error 0x101");
+    }
+}

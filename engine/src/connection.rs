@@ -1,0 +1,501 @@
+//! One QUIC connection: quinn's, with what a link asks of it beside streams. Sans-IO: what has
+//! happened waits as `Happening`s, datagrams are polled for.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use quinn_proto::{
+    ConnectionHandle, ConnectionStats, Dir, Event, FrameStats, Side, Transmit, VarInt,
+};
+use rustls::pki_types::CertificateDer;
+
+use crate::closing::Closing;
+use crate::congestion::Watch;
+use crate::streams::{Streams, Taken};
+use crate::tls::{EXPORTER_LABEL, EXPORTER_SIZE};
+use crate::window::LinkWindow;
+
+/// Bytes of the words with which a connection is closed: they must fit one packet.
+const REASON_MAX: usize = 512;
+
+/// Bytes that a question to the peer may take however full the congestion window is: three packets.
+const LEAVE: u64 = 3 * 1500;
+
+/// What quinn may keep of what was written, in congestion windows: what is in flight, and as much
+/// that waits, so that it never runs dry between two turns of the loop.
+const SEND_WINDOWS: u64 = 2;
+
+const SEND_WINDOW_MIN: u64 = 256 * 1024;
+
+/// Transport parameter (RFC 9000, 18.2).
+const MAX_IDLE_TIMEOUT: u64 = 0x01;
+
+/// Something that the link is to be told.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Happening {
+    /// The TLS handshake is complete.
+    Handshake,
+    /// The peer has opened a stream.
+    Opened(u64),
+    /// There is data, or the end.
+    Readable(u64),
+    /// The peer has ended its direction before the orderly end, with a code.
+    Reset(u64, u64),
+    /// The peer takes no more, with a code.
+    Stopped(u64, u64),
+    /// A direction of the stream is over: told only if both are, and all was read.
+    Over(u64),
+    /// The connection is over.
+    Closed(Closing),
+}
+
+/// One connection.
+pub struct Connection {
+    pub(crate) handle: ConnectionHandle,
+    pub(crate) quinn: quinn_proto::Connection,
+    pub(crate) is_touched: bool,
+    pub(crate) is_forgotten: bool,
+    /// The peer has proven itself: the connection has its share of what may be unread.
+    pub(crate) is_proven: bool,
+    streams: Streams,
+    happenings: VecDeque<Happening>,
+    window: LinkWindow,
+    watch: Arc<Watch>,
+    hold: Duration,
+    streams_allowed: u64,
+    exporter: [u8; EXPORTER_SIZE],
+    certificates: Vec<Vec<u8>>,
+    peer: SocketAddr,
+    now: Instant,
+    heard_at: Option<Instant>,
+    frames_heard: u64,
+    stream_frames: u64,
+    answered_at: Option<Instant>,
+    answers: u64,
+    asked_at_answer: u64,
+    closing: Option<Closing>,
+}
+
+impl Connection {
+    pub(crate) fn new(
+        handle: ConnectionHandle,
+        quinn: quinn_proto::Connection,
+        watch: Arc<Watch>,
+        hold: Duration,
+        streams_allowed: u64,
+        now: Instant,
+    ) -> Self {
+        let side: Side = quinn.side();
+        let peer = quinn.remote_address();
+        Self {
+            handle,
+            quinn,
+            is_touched: false,
+            is_forgotten: false,
+            is_proven: false,
+            streams: Streams::new(side),
+            happenings: VecDeque::new(),
+            window: LinkWindow::new(),
+            watch,
+            hold,
+            streams_allowed,
+            exporter: [0; EXPORTER_SIZE],
+            certificates: Vec::new(),
+            peer,
+            now,
+            heard_at: None,
+            frames_heard: 0,
+            stream_frames: 0,
+            answered_at: None,
+            answers: 0,
+            asked_at_answer: 0,
+            closing: None,
+        }
+    }
+
+    // Facts
+
+    /// The TLS exporter; zeros before the handshake is complete.
+    #[must_use]
+    pub const fn exporter(&self) -> &[u8; EXPORTER_SIZE] {
+        &self.exporter
+    }
+
+    /// What the peer has shown, as DER, its own certificate first.
+    #[must_use]
+    pub fn certificates(&self) -> &[Vec<u8>] {
+        &self.certificates
+    }
+
+    /// The smoothed round-trip time, once something was acknowledged.
+    #[must_use]
+    pub fn rtt(&self) -> Option<Duration> {
+        (self.answers > 0).then(|| self.quinn.rtt())
+    }
+
+    /// About the probe timeout (RFC 9002, 6.2.1). quinn does not tell the variation, which is at
+    /// first half of the time itself: four of these halves, and the time.
+    #[must_use]
+    pub fn pto(&self) -> Duration {
+        3 * self.quinn.rtt() + Duration::from_millis(25)
+    }
+
+    /// The idle timeout that both ends have agreed on.
+    #[must_use]
+    pub const fn hold(&self) -> Duration {
+        self.hold
+    }
+
+    /// Where datagrams are sent to.
+    #[must_use]
+    pub const fn peer(&self) -> SocketAddr {
+        self.peer
+    }
+
+    /// When the last genuine packet came.
+    #[must_use]
+    pub const fn heard_at(&self) -> Option<Instant> {
+        self.heard_at
+    }
+
+    /// When something was last acknowledged.
+    #[must_use]
+    pub const fn answered_at(&self) -> Option<Instant> {
+        self.answered_at
+    }
+
+    /// Whether something was sent whose answer has not come.
+    #[must_use]
+    pub fn is_unanswered(&self) -> bool {
+        self.watch.in_flight() > 0 || asked(&self.quinn.stats().frame_tx) != self.asked_at_answer
+    }
+
+    /// Whether nothing more will come of it.
+    #[must_use]
+    pub fn is_terminated(&self) -> bool {
+        self.is_forgotten || self.quinn.is_drained()
+    }
+
+    /// Whether the handshake has ended because the ends speak different protocols.
+    #[must_use]
+    pub fn is_alpn_mismatch(&self) -> bool {
+        self.closing.as_ref().is_some_and(|closing| closing.alpn_mismatch)
+    }
+
+    /// quinn's statistics.
+    #[must_use]
+    pub fn stats(&self) -> ConnectionStats {
+        self.quinn.stats()
+    }
+
+    /// How many streams are known.
+    #[must_use]
+    pub fn stream_count(&self) -> usize {
+        self.streams.len()
+    }
+
+    // Streams
+
+    /// Open a bidirectional stream; beyond the peer's limit it waits by itself.
+    pub fn open_stream(&mut self) -> u64 {
+        self.streams.open(&mut self.quinn)
+    }
+
+    /// Take up to about `limit` bytes of a stream; this opens its window.
+    pub fn read(&mut self, stream: u64, limit: usize) -> Taken {
+        let taken = self.streams.read(&mut self.quinn, stream, limit);
+        if taken.fin {
+            self.happenings.push_back(Happening::Over(stream));
+        }
+        taken
+    }
+
+    /// Queue data to be sent.
+    pub fn write(&mut self, stream: u64, data: &[u8]) {
+        self.streams.write(&mut self.quinn, stream, data);
+    }
+
+    /// Queue the end of what we send.
+    pub fn finish(&mut self, stream: u64) {
+        self.streams.finish(&mut self.quinn, stream);
+    }
+
+    /// Drop what is unread and what still comes, and ask the peer for no more.
+    pub fn stop_reading(&mut self, stream: u64, code: VarInt) {
+        self.streams.stop_reading(&mut self.quinn, stream, code);
+        self.happenings.push_back(Happening::Over(stream));
+    }
+
+    /// End both directions at once; the stream is not told of again.
+    pub fn reset(&mut self, stream: u64, code: VarInt) {
+        self.streams.reset(&mut self.quinn, stream, code);
+    }
+
+    /// Bytes written that have not been taken to be sent.
+    #[must_use]
+    pub fn unsent(&self, stream: u64) -> usize {
+        self.streams.unsent(stream)
+    }
+
+    // The connection
+
+    /// Let the peer have `count` streams open at once; it never falls.
+    pub fn allow_streams(&mut self, count: u64) {
+        if count > self.streams_allowed {
+            self.streams_allowed = count;
+            let count = VarInt::from_u64(count).unwrap_or(VarInt::MAX);
+            self.quinn.set_max_concurrent_streams(Dir::Bi, count);
+        }
+    }
+
+    /// Ask for an answer.
+    pub fn ping(&mut self) {
+        self.quinn.ping();
+        self.watch.grant_leave(LEAVE);
+    }
+
+    /// Go on from another local address (RFC 9000, 9.2 and 9.5): under a new connection id, with
+    /// nothing taken for granted of the path.
+    pub fn relocate(&mut self, now: Instant) {
+        if !self.quinn.is_handshaking() && !self.quinn.is_closed() {
+            self.quinn.local_address_changed();
+            self.quinn.path_changed(now);
+            self.ping();
+        }
+    }
+
+    /// End the connection with an application's code; a long reason is cut.
+    pub fn close(&mut self, code: VarInt, reason: &str) {
+        if self.closing.is_some() {
+            return;
+        }
+        let mut end = reason.len().min(REASON_MAX);
+        while !reason.is_char_boundary(end) {
+            end -= 1;
+        }
+        let words = Bytes::copy_from_slice(&reason.as_bytes()[..end]);
+        self.quinn.close(self.now, code, words);
+        self.on_closed(Closing::by_us(code.into_inner(), reason[..end].to_owned()));
+    }
+
+    /// Give the connection up, because the engine itself has failed in it.
+    pub(crate) fn break_down(&mut self, words: String) {
+        self.is_forgotten = true;
+        self.on_closed(Closing::of_itself(words));
+    }
+
+    /// When `expire` is to be called.
+    #[must_use]
+    pub fn deadline(&mut self) -> Option<Instant> {
+        if self.is_forgotten {
+            return None;
+        }
+        [self.quinn.poll_timeout(), self.window.deadline()].into_iter().flatten().min()
+    }
+
+    pub(crate) fn expire(&mut self, now: Instant) {
+        self.now = now;
+        self.quinn.handle_timeout(now);
+    }
+
+    /// Return the next datagrams, at most `segments` of one size, written to `buffer`.
+    pub(crate) fn poll_transmit(
+        &mut self,
+        now: Instant,
+        segments: usize,
+        buffer: &mut Vec<u8>,
+    ) -> Option<Transmit> {
+        self.now = now;
+        if self.is_forgotten {
+            return None;
+        }
+        self.quinn.poll_transmit(now, segments, buffer)
+    }
+
+    /// Give the peer room for what it may send, of which `share` bytes may be unread.
+    pub(crate) fn adjust_window(&mut self, share: u64, now: Instant) {
+        if !self.is_proven || self.closing.is_some() {
+            return;
+        }
+        let (unread, frames) = (self.streams.unread(), self.stream_frames);
+        if let Some(size) = self.window.adjust(unread, share, frames, now) {
+            self.quinn.set_receive_window(VarInt::from_u64(size).unwrap_or(VarInt::MAX));
+        }
+    }
+
+    // What has happened
+
+    /// Return what has happened next, in order.
+    pub fn next_happening(&mut self) -> Option<Happening> {
+        while let Some(happening) = self.happenings.pop_front() {
+            match happening {
+                Happening::Over(stream) if !self.streams.forget_if_over(stream) => {}
+                told => return Some(told),
+            }
+        }
+        None
+    }
+
+    /// Learn from quinn what has come of a batch of datagrams, a timer or a call.
+    pub(crate) fn collect(&mut self, now: Instant) {
+        self.now = now;
+        self.listen(now); // first: what it learns lets blocked streams write
+        while let Some(event) = self.quinn.poll() {
+            match event {
+                Event::Stream(event) => {
+                    self.streams.on_event(&mut self.quinn, &event, &mut self.happenings);
+                }
+                Event::Connected => self.on_connected(),
+                Event::ConnectionLost { reason } => self.on_closed(reason.into()),
+                _ => {}
+            }
+        }
+        self.streams.feed(&mut self.quinn);
+    }
+
+    /// See whether the peer was heard, has answered, or has moved.
+    fn listen(&mut self, now: Instant) {
+        let stats = self.quinn.stats();
+        let frames = frames(&stats.frame_rx);
+        if frames != self.frames_heard {
+            self.frames_heard = frames;
+            self.stream_frames = stats.frame_rx.stream;
+            self.heard_at = Some(now);
+        }
+        let answers = self.watch.acknowledgements();
+        if answers != self.answers {
+            self.answers = answers;
+            self.answered_at = Some(now);
+            self.asked_at_answer = asked(&stats.frame_tx);
+            let window = SEND_WINDOWS.saturating_mul(stats.path.cwnd);
+            self.quinn.set_send_window(window.max(SEND_WINDOW_MIN));
+        }
+        let peer = self.quinn.remote_address();
+        if peer != self.peer {
+            self.peer = peer;
+            self.ping(); // what was sent the old way is found to be lost, and the way is learned
+        }
+    }
+
+    fn on_connected(&mut self) {
+        let session = self.quinn.crypto_session();
+        // It cannot fail: the handshake is complete, and the size is far below the limit.
+        let _ = session.export_keying_material(&mut self.exporter, EXPORTER_LABEL, b"");
+        if let Some(identity) = session.peer_identity() {
+            if let Ok(chain) = identity.downcast::<Vec<CertificateDer<'static>>>() {
+                self.certificates = chain.iter().map(|der| der.to_vec()).collect();
+            }
+        }
+        if let Ok(Some(parameters)) = session.transport_parameters() {
+            let mut bytes = Vec::new();
+            parameters.write(&mut bytes);
+            if let Some(theirs) = idle_timeout(&bytes) {
+                self.hold = self.hold.min(theirs);
+            }
+        }
+        self.happenings.push_back(Happening::Handshake);
+    }
+
+    fn on_closed(&mut self, closing: Closing) {
+        if self.closing.is_none() {
+            self.closing = Some(closing.clone());
+            self.happenings.push_back(Happening::Closed(closing));
+        }
+    }
+}
+
+/// Frames of any kind that were in genuine packets.
+fn frames(stats: &FrameStats) -> u64 {
+    asked(stats) + stats.acks + stats.connection_close
+}
+
+/// Frames that must be acknowledged (RFC 9002, 2).
+fn asked(stats: &FrameStats) -> u64 {
+    let FrameStats {
+        ack_frequency,
+        crypto,
+        data_blocked,
+        datagram,
+        handshake_done,
+        immediate_ack,
+        max_data,
+        max_stream_data,
+        max_streams_bidi,
+        max_streams_uni,
+        new_connection_id,
+        new_token,
+        path_challenge,
+        path_response,
+        ping,
+        reset_stream,
+        retire_connection_id,
+        stream_data_blocked,
+        streams_blocked_bidi,
+        streams_blocked_uni,
+        stop_sending,
+        stream,
+        ..
+    } = *stats;
+    let flow = max_data + max_stream_data + max_streams_bidi + max_streams_uni;
+    let blocked = data_blocked + stream_data_blocked + streams_blocked_bidi + streams_blocked_uni;
+    let paths = new_connection_id + retire_connection_id + path_challenge + path_response;
+    let streams = stream + reset_stream + stop_sending + datagram;
+    let others = ack_frequency + immediate_ack + crypto + u64::from(handshake_done) + new_token;
+    flow + blocked + paths + streams + others + ping
+}
+
+/// Find a peer's idle timeout among its encoded transport parameters (RFC 9000, 18).
+fn idle_timeout(mut parameters: &[u8]) -> Option<Duration> {
+    while !parameters.is_empty() {
+        let number = variable(&mut parameters)?;
+        let size = usize::try_from(variable(&mut parameters)?).ok()?;
+        let (mut value, rest) = parameters.split_at_checked(size)?;
+        parameters = rest;
+        if number == MAX_IDLE_TIMEOUT {
+            let milliseconds = variable(&mut value)?;
+            return (milliseconds > 0).then(|| Duration::from_millis(milliseconds));
+        }
+    }
+    None
+}
+
+/// Read an integer of variable length (RFC 9000, 16).
+fn variable(bytes: &mut &[u8]) -> Option<u64> {
+    let first = *bytes.first()?;
+    let (encoded, rest) = bytes.split_at_checked(1 << (first >> 6))?;
+    *bytes = rest;
+    let value = encoded.iter().fold(0, |value, &byte| value << 8 | u64::from(byte));
+    Some(value & (u64::MAX >> (64 - 8 * encoded.len()) >> 2))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn integers_of_variable_length_are_read() {
+        // The examples of RFC 9000, A.1.
+        for (encoded, value) in [
+            (&[0xc2, 0x19, 0x7c, 0x5e, 0xff, 0x14, 0xe8, 0x8c][..], 151_288_809_941_952_652),
+            (&[0x9d, 0x7f, 0x3e, 0x7d][..], 494_878_333),
+            (&[0x7b, 0xbd][..], 15_293),
+            (&[0x25][..], 37),
+        ] {
+            let mut rest = encoded;
+            assert_eq!(variable(&mut rest), Some(value));
+            assert!(rest.is_empty());
+        }
+        assert_eq!(variable(&mut &[0xc2, 0x19][..]), None);
+    }
+
+    #[test]
+    fn the_idle_timeout_is_found_among_others() {
+        let parameters = [0x0f, 2, 7, 7, 0x01, 2, 0x7b, 0xbd, 0x03, 1, 9];
+        assert_eq!(idle_timeout(&parameters), Some(Duration::from_millis(15_293)));
+        assert_eq!(idle_timeout(&[0x0f, 2, 7, 7]), None);
+        assert_eq!(idle_timeout(&[0x01, 1, 0]), None, "none is no timeout at all");
+    }
+}

@@ -1,0 +1,32 @@
+//! quictunnel's fast QUIC engine: quinn-proto behind the interface of quictunnel's links.
+//!
+//! The heart is sans-IO: `endpoint` leads datagrams to connections, `connection` is one of them,
+//! `streams` its streams. `socket` moves datagrams in batches where a UDP socket is there. `python`
+//! shows all of it to Python and knows no QUIC; the rest knows no Python.
+
+mod clock;
+mod closing;
+mod congestion;
+mod connection;
+mod endpoint;
+#[cfg(feature = "python")]
+mod python;
+mod socket;
+mod streams;
+mod tls;
+mod window;
+
+pub use clock::Clock;
+pub use closing::Closing;
+pub use congestion::Congestion;
+pub use connection::{Connection, Happening};
+pub use endpoint::{Datagram, Endpoint, Newcomer, Settings};
+pub use streams::Taken;
+pub use tls::EXPORTER_SIZE;
+pub use window::{LINK_WINDOW, LINK_WINDOW_UNPROVEN, STREAM_WINDOW};
+
+/// The number of the interface to Python: raised when one side must know of the other's change.
+pub const API: u32 = 1;
+
+/// The library beneath, and its version; a test holds it against Cargo.lock.
+pub const LIBRARY: &str = "quinn-proto 0.11.19";

@@ -1,0 +1,73 @@
+//! Addresses, datagrams and errors, from Python's form to Rust's and back.
+
+use std::io;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr, SocketAddrV6};
+
+use pyo3::exceptions::{PyOSError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyTuple};
+
+use crate::Datagram;
+
+/// (payload, (host, port, local address packed or empty))
+pub(super) type PyDatagram<'py> = (Bound<'py, PyBytes>, PyPath<'py>);
+pub(super) type PyPath<'py> = (String, u16, Bound<'py, PyBytes>);
+
+/// A literal address; an IPv6 one may bear a numeric scope.
+pub(super) fn socket_address(host: &str, port: u16) -> PyResult<SocketAddr> {
+    let parsed = match host.split_once('%') {
+        Some((literal, scope)) => literal.parse::<Ipv6Addr>().ok().and_then(|ip| {
+            let scope = scope.parse().ok()?;
+            Some(SocketAddr::V6(SocketAddrV6::new(ip, port, 0, scope)))
+        }),
+        None => host.parse::<IpAddr>().ok().map(|ip| SocketAddr::new(ip, port)),
+    };
+    parsed.ok_or_else(|| PyValueError::new_err(format!("{host:?} is no literal address")))
+}
+
+pub(super) fn datagram(given: &Bound<'_, PyAny>) -> PyResult<Datagram> {
+    let (data, path): (Bound<'_, PyBytes>, Bound<'_, PyTuple>) = given.extract()?;
+    let (host, port, local): (String, u16, Bound<'_, PyBytes>) = path.extract()?;
+    Ok(Datagram {
+        data: data.as_bytes().to_vec(),
+        peer: socket_address(&host, port)?,
+        local: packed(local.as_bytes()),
+    })
+}
+
+pub(super) fn datagram_to_python<'py>(py: Python<'py>, datagram: &Datagram) -> PyDatagram<'py> {
+    (PyBytes::new(py, &datagram.data), path(py, datagram.peer, datagram.local))
+}
+
+pub(super) fn path<'py>(
+    py: Python<'py>,
+    peer: SocketAddr,
+    local: Option<IpAddr>,
+) -> PyPath<'py> {
+    let local = match local {
+        None => PyBytes::new(py, &[]),
+        Some(IpAddr::V4(ip)) => PyBytes::new(py, &ip.octets()),
+        Some(IpAddr::V6(ip)) => PyBytes::new(py, &ip.octets()),
+    };
+    (peer.ip().to_string(), peer.port(), local)
+}
+
+fn packed(address: &[u8]) -> Option<IpAddr> {
+    if let Ok(octets) = <[u8; 4]>::try_from(address) {
+        return Some(octets.into());
+    }
+    <[u8; 16]>::try_from(address).ok().map(IpAddr::from)
+}
+
+/// The same `OSError` that Python's own sockets raise: with its number, and the system's words.
+pub(super) fn os_error(py: Python<'_>, error: &io::Error) -> PyErr {
+    let Some(number) = error.raw_os_error() else {
+        return PyOSError::new_err(error.to_string());
+    };
+    let words = py
+        .import("os")
+        .and_then(|os| os.call_method1("strerror", (number,)))
+        .and_then(|words| words.extract::<String>())
+        .unwrap_or_else(|_| error.to_string());
+    PyOSError::new_err((number, words))
+}
