@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -18,13 +19,16 @@ from bench.limits import raise_descriptors
 from bench.measures import MEASURES, Effort, Measure
 from bench.processes import ProgramError
 from bench.table import Outcome, save, short, table
-from bench.ways import WAYS, prepare, standing
+from bench.ways import WAYS, missing, prepare, standing
 
 SPARE_DESCRIPTORS = 200
 """Files that a program opens beside its clients' sockets."""
 
 FULL = Effort(seconds=4, requests=2000, idle=(10, 1_000, 10_000))
 QUICK = Effort(seconds=1, requests=200, idle=(10, 1_000))
+
+WIDE = 500
+"""Columns for the table: rather wider than a terminal than without its words."""
 
 console = Console()
 
@@ -35,36 +39,69 @@ def main(
     ] = False,
     only: Annotated[
         list[str] | None,
-        typer.Option(help="Only measures whose name begins so; may be given again."),
+        typer.Option(help="Only measures whose name begins so; a list with commas, or again."),
     ] = None,
-    way: Annotated[
-        list[str] | None, typer.Option(help=f"Only these ways, of {', '.join(WAYS)}.")
+    ways: Annotated[
+        list[str] | None,
+        typer.Option(help=f"Only ways whose name begins so, of {', '.join(WAYS)}."),
+    ] = None,
+    idle: Annotated[
+        list[int] | None,
+        typer.Option(min=1, help="Idle clients, beside 10, instead of 1,000 and 10,000."),
     ] = None,
     rounds: Annotated[int | None, typer.Option(min=1, help="Rounds; 3 if not --quick.")] = None,
 ) -> None:
-    """Measure the direct way, quictunnel and a naive tunnel in turns; print medians."""
-    names = ", ".join(measure.name for measure in MEASURES)
-    chosen = [m for m in MEASURES if not only or m.name.startswith(tuple(only))]
-    if not chosen:
-        raise typer.BadParameter(f"no measure begins so; there are {names}")
-    ways = way or list(WAYS)
-    if unknown := set(ways) - set(WAYS):
-        raise typer.BadParameter(f"no such way: {', '.join(unknown)}; there are {', '.join(WAYS)}")
-    effort = within_limits(QUICK if quick else FULL)
-    outcomes = run(chosen, ways, effort, rounds or (1 if quick else 3))
-    console.print(table(chosen, outcomes))
+    """Measure all ways that there are in turns, and print medians."""
+    names = begins(only, [measure.name for measure in MEASURES])
+    effort = QUICK if quick else FULL
+    if idle:
+        effort = replace(effort, idle=tuple(sorted({10, *idle})))
+    taken = present(ways)
+    measures = [measure for measure in MEASURES if measure.name in names]
+    effort = within_limits(effort)
+    outcomes = run(measures, taken, effort, rounds or (1 if quick else 3))
+    Console(width=WIDE).print(table(measures, taken, outcomes))
     console.print(f"all rounds: {save(outcomes, effort)}", soft_wrap=True)
     if any(outcome.failures for outcome in outcomes):
         raise typer.Exit(1)
 
 
+def begins(asked: list[str] | None, names: list[str]) -> list[str]:
+    """Return the names that begin with something asked for, in their order; all, if nothing is.
+
+    :param asked: options as they were given, each with commas or without.
+    """
+    if not asked:
+        return names
+    beginnings = [word.strip() for words in asked for word in words.split(",")]
+    for beginning in beginnings:
+        if not any(name.startswith(beginning) for name in names):
+            there = ", ".join(names)
+            raise typer.BadParameter(f"nothing begins with {beginning!r}; there are {there}")
+    return [name for name in names if name.startswith(tuple(beginnings))]
+
+
+def present(asked: list[str] | None) -> list[str]:
+    """Return the ways to take; say which are left out, and what they lack."""
+    lacking = missing()
+    chosen = begins(asked, list(WAYS))
+    for name in chosen:
+        if name in lacking:
+            console.print(f"left out: {name} ({lacking[name]})", markup=False, soft_wrap=True)
+    ways = [name for name in chosen if name not in lacking]
+    if not ways:
+        raise typer.BadParameter("none of these ways is there")
+    return ways
+
+
 def within_limits(effort: Effort) -> Effort:
-    """Return the effort without the idle clients for whom there are not enough descriptors."""
+    """Return the effort with no more idle clients than there are descriptors for."""
     limit = raise_descriptors()
-    fitting = tuple(count for count in effort.idle if count + SPARE_DESCRIPTORS <= limit)
-    for count in set(effort.idle) - set(fitting):
-        console.print(f"left out: {count} idle clients, for `ulimit -Hn` is {limit}")
-    return Effort(effort.seconds, effort.requests, fitting)
+    most = limit - SPARE_DESCRIPTORS
+    for count in effort.idle:
+        if count > most:
+            console.print(f"{most:,} idle clients instead of {count:,}: `ulimit -Hn` is {limit:,}")
+    return replace(effort, idle=tuple(sorted({min(count, most) for count in effort.idle})))
 
 
 def run(chosen: list[Measure], ways: list[str], effort: Effort, rounds: int) -> list[Outcome]:
@@ -85,7 +122,7 @@ def run(chosen: list[Measure], ways: list[str], effort: Effort, rounds: int) -> 
 def take(measure: Measure, outcome: Outcome, effort: Effort, scratch: Path, turn: str) -> None:
     """Take one measure on one way once."""
     start = time.monotonic()
-    where = f"{turn} {measure.name:9} {outcome.way:11}"
+    where = f"{turn} {measure.name:9} {outcome.way:18}"
     try:
         with standing(outcome.way, scratch) as way:
             figures = measure.take(way, effort)
@@ -97,7 +134,9 @@ def take(measure: Measure, outcome: Outcome, effort: Effort, scratch: Path, turn
     outcome.rounds.append(figures)
     name, figure = next(iter(figures.items()))
     took = time.monotonic() - start
-    console.print(f"{where} {short(figure):>8} {name} ({took:.0f} s)", highlight=False)
+    console.print(
+        f"{where} {short(figure):>8} {name} ({took:.0f} s)", highlight=False, soft_wrap=True
+    )
 
 
 if __name__ == "__main__":

@@ -1,6 +1,8 @@
 """What is measured: one function a measure, from a way that stands to figures. Prints nothing.
 
-A figure's name says its unit. CPU time is that of each program of its own, this process too.
+A figure's name says its unit. CPU time and memory are those of both ends of the tunnel together;
+beside them stand each end's share, and what the load costs, which runs on the same processors:
+clients (this process) and origin server.
 """
 
 from __future__ import annotations
@@ -33,6 +35,10 @@ AT_ONCE = 16
 """Short connections at once: enough to keep two processors busy."""
 
 
+BOTH = "both ends"
+LOAD = "the load"
+
+
 @dataclass(frozen=True)
 class Effort:
     """How long to measure."""
@@ -55,16 +61,17 @@ class Measure:
 
 
 def cpu(way: Way) -> dict[str, float]:
-    """Return the CPU seconds used so far: of the client (this process), the tunnel, the server."""
-    names = ("remote", "origin")
-    tunnel = {name: p.cpu() for name, p in zip(names, way.tunnel, strict=False)}
-    return {"client": time.process_time(), **tunnel, "server": way.server.cpu()}
+    """Return the CPU seconds used so far: by each end of the tunnel, and by those who load it."""
+    ends = {name: p.cpu() for name, p in zip(("remote", "origin"), way.tunnel, strict=False)}
+    return {**ends, LOAD: time.process_time() + way.server.cpu()}
 
 
 def spent(way: Way, before: dict[str, float], per: float, unit: str) -> Figures:
-    """Return the CPU time since `before`, divided by `per`, a figure for each program."""
-    after = cpu(way)
-    return {f"CPU {unit}, {name}": (after[name] - before[name]) / per for name in after}
+    """Return the CPU time since `before`, divided by `per`: of both ends, each, and the load."""
+    used = {name: (seconds - before[name]) / per for name, seconds in cpu(way).items()}
+    if way.tunnel:
+        used = {BOTH: used["remote"] + used["origin"], **used}
+    return {f"CPU {unit}, {name}": seconds for name, seconds in used.items()}
 
 
 def bulk(way: Way, effort: Effort, *, up: bool, streams: int) -> Figures:
@@ -112,15 +119,13 @@ def idle(way: Way, effort: Effort) -> Figures:
                 figures[f"{count:,} idle: let in"] = len(clients.sockets)
                 break
             if way.tunnel:
-                grown = (memory(way) - empty) / 1000
-                figures[f"{count:,} idle: kB in all"] = grown
-                figures[f"{count:,} idle: kB a client"] = grown / count
+                grown = memory(way) - empty
+                figures[f"{count:,} idle: bytes a client, {BOTH}"] = grown / count
             beside = requests(way, effort)
             figures[f"{count:,} idle: p50, ms"] = beside["p50, ms"]
             figures[f"{count:,} idle: p99, ms"] = beside["p99, ms"]
             if way.tunnel:
-                both = (beside[f"CPU ms each, {end}"] for end in ("remote", "origin"))
-                figures[f"{count:,} idle: CPU ms each"] = sum(both)
+                figures[f"{count:,} idle: CPU ms each, {BOTH}"] = beside[f"CPU ms each, {BOTH}"]
     finally:
         clients.close()
     return figures

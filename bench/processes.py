@@ -13,7 +13,7 @@ import subprocess
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -72,26 +72,56 @@ class Program:
 
 
 @contextlib.contextmanager
-def running(name: str, command: Sequence[str | Path], scratch: Path) -> Iterator[Program]:
+def started(
+    name: str, command: Sequence[str | Path], scratch: Path, **environment: str
+) -> Iterator[Program]:
+    """Run a program, without waiting until it is ready; stop it at the end.
+
+    :param scratch: a folder for its standard error and what it prints.
+    :param environment: what it is to find beside our own environment.
+    """
+    log = scratch / f"{name}.log"
+    with log.open("wb") as errors:
+        program = Program(name, _start(command, errors, errors, environment), log, "")
+    try:
+        yield program
+    finally:
+        program.stop()
+
+
+@contextlib.contextmanager
+def running(
+    name: str, command: Sequence[str | Path], scratch: Path, **environment: str
+) -> Iterator[Program]:
     """Run a program that prints a line beginning with `ready`; stop it at the end.
 
     :param scratch: a folder for its standard error.
+    :param environment: what it is to find beside our own environment.
     :raises ProgramError: it ended, or was not ready in time.
     """
     log = scratch / f"{name}.log"
     with log.open("wb") as errors:
-        process = subprocess.Popen(
-            [str(word) for word in command],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=errors,
-            env=clean_environment(),
-        )
+        process = _start(command, subprocess.PIPE, errors, environment)
     program = Program(name, process, log, "")
     try:
         yield Program(name, process, log, _ready_line(program))
     finally:
         program.stop()
+
+
+def _start(
+    command: Sequence[str | Path],
+    output: IO[bytes] | int,
+    errors: IO[bytes],
+    environment: dict[str, str],
+) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [str(word) for word in command],
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=errors,
+        env=clean_environment() | environment,
+    )
 
 
 def clean_environment() -> dict[str, str]:

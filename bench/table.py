@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 
 import quictunnel
-from bench.ways import WAYS
+from bench.peers import PEERS
 
 if TYPE_CHECKING:
     from bench.measures import Effort, Figures, Measure
@@ -41,24 +41,21 @@ class Outcome:
         }
 
 
-def table(measures: list[Measure], outcomes: list[Outcome]) -> Table:
+def table(measures: list[Measure], ways: list[str], outcomes: list[Outcome]) -> Table:
     """Return the medians as a table: a row a figure, a column a way."""
-    result = Table(title="quictunnel beside no tunnel and a naive one: medians")
+    result = Table(title="medians over the rounds; CPU and memory of remote and origin together")
     result.add_column("")
-    for way in WAYS:
-        result.add_column(way, justify="right")
-    result.add_column("x naive", justify="right")
+    for way in ways:
+        result.add_column(way, justify="right", no_wrap=True)
     for measure in measures:
         columns = {o.way: o.medians() for o in outcomes if o.measure == measure.name}
         broken = {o.way for o in outcomes if o.measure == measure.name and not o.rounds}
-        result.add_row(f"[bold]{measure.title}", *("failed" if w in broken else "" for w in WAYS))
+        result.add_row(f"[bold]{measure.title}", *("failed" if w in broken else "" for w in ways))
         # The way with the most figures orders the rows: it has those that others lack in between.
         fullest = sorted(columns.values(), key=len, reverse=True)
         for name in dict.fromkeys(name for figures in fullest for name in figures):
-            figures = [columns.get(way, {}).get(name) for way in WAYS]
-            _, ours, naive = figures
-            ratio = short(ours / naive) if ours and naive else ""
-            result.add_row(f"  {name}", *(short(figure) for figure in figures), ratio)
+            figures = [columns.get(way, {}).get(name) for way in ways]
+            result.add_row(f"  {name}", *(short(figure) for figure in figures))
         result.add_section()
     return result
 
@@ -81,6 +78,7 @@ def save(outcomes: list[Outcome], effort: Effort) -> Path:
     document = {
         "time": now.isoformat(timespec="seconds"),
         "machine": machine(),
+        "peers": {name: peer.version() for name, peer in PEERS.items() if peer.is_installed},
         "effort": asdict(effort),
         "outcomes": [{**asdict(outcome), "medians": outcome.medians()} for outcome in outcomes],
     }

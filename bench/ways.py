@@ -1,26 +1,40 @@
-"""The ways to the origin server: direct, quictunnel, naive. Started afresh for each measure."""
+"""The ways to the origin server: direct, quictunnel, naive, and the peers that are installed.
+
+Each is started afresh for each measure.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import importlib.util
+import random
 import re
 import secrets
+import socket
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bench.peers import PEERS, Place, standing_peer
 from bench.processes import Program, ProgramError, running
 from quictunnel.config.selfsigned import certificate_pem, key_pem, make_key, make_self_signed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-WAYS = ("direct", "quictunnel", "naive")
+DIRECT = "direct"
+AIOQUIC = "quictunnel/aioquic"
+QUINN = "quictunnel/quinn"
+NAIVE = "naive"
+
+WAYS = (DIRECT, AIOQUIC, QUINN, NAIVE, *PEERS)
 
 PYTHON = Path(sys.executable)
 QUICTUNNEL = PYTHON.parent / "quictunnel"
 """The program as installed beside this Python."""
+
+LOOPBACK = "127.0.0.1"
 
 
 @dataclass(frozen=True)
@@ -34,6 +48,18 @@ class Way:
     """The remote and the origin, in this order; empty when direct."""
 
 
+def missing() -> dict[str, str]:
+    """Return the ways that cannot be gone here, and what each lacks."""
+    lacking = {
+        name: f"{' and '.join(peer.programs)} not on PATH"
+        for name, peer in PEERS.items()
+        if not peer.is_installed
+    }
+    if importlib.util.find_spec("quictunnel_quinn") is None:
+        lacking[QUINN] = "quictunnel_quinn is not installed; `make engine` builds it"
+    return lacking
+
+
 @contextlib.contextmanager
 def standing(name: str, scratch: Path) -> Iterator[Way]:
     """Start the origin server and, in front of it, the way of this name; stop all at the end.
@@ -43,17 +69,29 @@ def standing(name: str, scratch: Path) -> Iterator[Way]:
     """
     with contextlib.ExitStack() as stack:
         server = stack.enter_context(running("server", [PYTHON, "-m", "bench.server"], scratch))
-        port = server.ready.rpartition(":")[2]
-        if name == "direct":
-            yield Way(name, ("127.0.0.1", int(port)), server)
-            return
-        commands = _quictunnel if name == "quictunnel" else _naive
-        remote_command, origin_command = commands(scratch)
-        remote = stack.enter_context(running(f"{name}-remote", remote_command, scratch))
+        port = int(server.ready.rpartition(":")[2])
+        if name == DIRECT:
+            yield Way(name, (LOOPBACK, port), server)
+        elif name in PEERS:
+            place = Place(free_port(), free_port(), port, scratch)
+            programs = stack.enter_context(standing_peer(name, place))
+            yield Way(name, (LOOPBACK, place.outside), server, programs)
+        else:
+            outside, *programs = stack.enter_context(_standing_ours(name, scratch, port))
+            yield Way(name, (LOOPBACK, outside), server, tuple(programs))
+
+
+@contextlib.contextmanager
+def _standing_ours(name: str, scratch: Path, port: int) -> Iterator[tuple[int, Program, Program]]:
+    """Start quictunnel, or the naive tunnel, which starts and speaks in the same way."""
+    family, _, engine = name.partition("/")
+    remote_command, origin_command = (_naive if name == NAIVE else _quictunnel)(scratch)
+    environment = {"QUICTUNNEL_ENGINE": engine} if engine else {}
+    with running(f"{family}-remote", remote_command, scratch, **environment) as remote:
         link, outside = ports(remote.ready)
         here = [word.format(link=link, server=port) for word in origin_command]
-        origin = stack.enter_context(running(f"{name}-origin", here, scratch))
-        yield Way(name, ("127.0.0.1", outside), server, (remote, origin))
+        with running(f"{family}-origin", here, scratch, **environment) as origin:
+            yield outside, remote, origin
 
 
 def ports(ready: str) -> tuple[int, int]:
@@ -64,20 +102,34 @@ def ports(ready: str) -> tuple[int, int]:
     return int(found[1]), int(found[2])
 
 
+def free_port() -> int:
+    """Return a port that nobody has, neither TCP nor UDP, and that the kernel gives to nobody."""
+    while True:
+        port = random.randrange(20_000, 32_000)
+        with (
+            contextlib.suppress(OSError),
+            socket.socket(type=socket.SOCK_DGRAM) as udp,
+            socket.socket() as tcp,
+        ):
+            udp.bind((LOOPBACK, port))
+            tcp.bind((LOOPBACK, port))
+            return port
+
+
 def prepare(scratch: Path) -> None:
-    """Lay a token for quictunnel and a certificate for the naive tunnel into the run's folder."""
+    """Lay a token for quictunnel and a certificate for the others into the run's folder."""
     token = scratch / "token"
     token.touch(mode=0o600)
     token.write_text(f"bench.{secrets.token_urlsafe(32)}\n")
     key = make_key()
-    (scratch / "naive.key").write_bytes(key_pem(key))
-    (scratch / "naive.pem").write_bytes(certificate_pem(make_self_signed(["localhost"], key)))
+    (scratch / "bench.key").write_bytes(key_pem(key))
+    (scratch / "bench.pem").write_bytes(certificate_pem(make_self_signed(["localhost"], key)))
 
 
 def _quictunnel(scratch: Path) -> tuple[list[str], list[str]]:
     common = ["--token-file", str(scratch / "token")]
-    remote = ["remote", "--listen", "127.0.0.1:0", "--outside", "127.0.0.1:0"]
-    origin = ["origin", "--remote", "127.0.0.1:{link}", "--origin", "127.0.0.1:{server}"]
+    remote = ["remote", "--listen", f"{LOOPBACK}:0", "--outside", f"{LOOPBACK}:0"]
+    origin = ["origin", "--remote", LOOPBACK + ":{link}", "--origin", LOOPBACK + ":{server}"]
     return (
         [str(QUICTUNNEL), *remote, "--state-dir", str(scratch / "state"), *common],
         [str(QUICTUNNEL), *origin, *common],
@@ -86,8 +138,8 @@ def _quictunnel(scratch: Path) -> tuple[list[str], list[str]]:
 
 def _naive(scratch: Path) -> tuple[list[str], list[str]]:
     program = [str(PYTHON), "-m", "bench.naive"]
-    certificate = str(scratch / "naive.pem")
+    certificate = str(scratch / "bench.pem")
     return (
-        [*program, "remote", certificate, str(scratch / "naive.key")],
+        [*program, "remote", certificate, str(scratch / "bench.key")],
         [*program, "origin", certificate, "{link}", "{server}"],
     )

@@ -1,0 +1,220 @@
+"""Other people's reverse tunnels, where they are installed: how each exposes one TCP port.
+
+Each as it is shipped, with the encryption of its own switched on and a key or certificate that the
+client checks, where it has such a thing. None belongs to quictunnel, none is fetched by it.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import hashlib
+import secrets
+import shutil
+import socket
+import subprocess
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from bench.processes import READY_WITHIN, Program, ProgramError, started
+from bench.server import DONE, HEADER, IDLE
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+Commands = tuple[list[str], list[str]]
+"""The server's and the client's; in our words the remote's and the origin's."""
+
+LOOK_AGAIN = 0.05
+"""Seconds between two probes."""
+
+PROBE = 1.0
+"""Seconds for one probe's answer."""
+
+TCP = "127.0.0.1"
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a peer is to stand."""
+
+    control: int
+    """The port by which its client reaches its server, TCP or UDP."""
+    outside: int
+    server: int
+    scratch: Path
+    """A folder with `bench.pem` and `bench.key`, a certificate for localhost and its key."""
+
+    def write(self, name: str, text: str) -> str:
+        """Write a file of settings; return its path."""
+        path = self.scratch / name
+        path.write_text(text)
+        return str(path)
+
+
+@dataclass(frozen=True)
+class Peer:
+    """One of them."""
+
+    programs: tuple[str, ...]
+    """What must be on PATH; the first one tells the version."""
+    carrier: str
+    """What it travels by, and how that is encrypted."""
+    commands: Callable[[Place], Commands]
+
+    @property
+    def is_installed(self) -> bool:
+        return all(map(shutil.which, self.programs))
+
+    def version(self) -> str:
+        """Return what the program says to `--version`, for the record."""
+        command = [self.programs[0], "--version"]
+        done = subprocess.run(command, check=False, capture_output=True, text=True)
+        return done.stdout.strip()
+
+
+def rusnel(place: Place) -> Commands:
+    pem, key = place.scratch / "bench.pem", place.scratch / "bench.key"
+    certificate = x509.load_pem_x509_certificate(pem.read_bytes())
+    pin = hashlib.sha256(certificate.public_bytes(Encoding.DER)).hexdigest()
+    server = ["rusnel", "server", "--host", TCP, "--port", str(place.control), "--allow-reverse"]
+    client = ["rusnel", "client", "--tls-fingerprint", f"sha256:{pin}", f"{TCP}:{place.control}"]
+    return (
+        [*server, "--tls-cert", str(pem), "--tls-key", str(key)],
+        [*client, f"R:{TCP}:{place.outside}:{TCP}:{place.server}"],
+    )
+
+
+def frp(place: Place) -> Commands:
+    token = secrets.token_urlsafe()
+    pem, key = place.scratch / "bench.pem", place.scratch / "bench.key"
+    server = f"""
+        bindAddr = "{TCP}"
+        bindPort = {place.control}
+        quicBindPort = {place.control}
+        proxyBindAddr = "{TCP}"
+        auth.token = "{token}"
+        log.level = "warn"
+        transport.tls.certFile = "{pem}"
+        transport.tls.keyFile = "{key}"
+    """
+    client = f"""
+        serverAddr = "{TCP}"
+        serverPort = {place.control}
+        auth.token = "{token}"
+        log.level = "warn"
+        transport.protocol = "quic"
+        transport.tls.trustedCaFile = "{pem}"
+        transport.tls.serverName = "localhost"
+        [[proxies]]
+        name = "bench"
+        type = "tcp"
+        localIP = "{TCP}"
+        localPort = {place.server}
+        remotePort = {place.outside}
+    """
+    return (
+        ["frps", "-c", place.write("frps.toml", server)],
+        ["frpc", "-c", place.write("frpc.toml", client)],
+    )
+
+
+def rathole(place: Place) -> Commands:
+    token = secrets.token_urlsafe()
+    key = X25519PrivateKey.generate()
+    private = base64.b64encode(key.private_bytes_raw()).decode()
+    public = base64.b64encode(key.public_key().public_bytes_raw()).decode()
+    server = f"""
+        [server]
+        bind_addr = "{TCP}:{place.control}"
+        default_token = "{token}"
+        [server.transport]
+        type = "noise"
+        [server.transport.noise]
+        local_private_key = "{private}"
+        [server.services.bench]
+        bind_addr = "{TCP}:{place.outside}"
+    """
+    client = f"""
+        [client]
+        remote_addr = "{TCP}:{place.control}"
+        default_token = "{token}"
+        [client.transport]
+        type = "noise"
+        [client.transport.noise]
+        remote_public_key = "{public}"
+        [client.services.bench]
+        local_addr = "{TCP}:{place.server}"
+    """
+    return (
+        ["rathole", "--server", place.write("rathole-server.toml", server)],
+        ["rathole", "--client", place.write("rathole-client.toml", client)],
+    )
+
+
+def chisel(place: Place) -> Commands:
+    auth = f"bench:{secrets.token_urlsafe()}"
+    server = ["chisel", "server", "--host", TCP, "--port", str(place.control)]
+    client = ["chisel", "client", "--auth", auth, f"http://{TCP}:{place.control}"]
+    return (
+        [*server, "--reverse", "--auth", auth],
+        [*client, f"R:{TCP}:{place.outside}:{TCP}:{place.server}"],
+    )
+
+
+def bore(place: Place) -> Commands:
+    # Its control port is 7835, always.
+    secret = ["--secret", secrets.token_urlsafe()]
+    ports = ["--min-port", str(place.outside), "--max-port", str(place.outside)]
+    client = ["bore", "local", str(place.server), "--local-host", TCP, "--to", TCP]
+    return (
+        ["bore", "server", "--bind-addr", TCP, *ports, *secret],
+        [*client, "--port", str(place.outside), *secret],
+    )
+
+
+PEERS = {
+    "rusnel": Peer(("rusnel",), "one QUIC connection", rusnel),
+    "frp": Peer(("frps", "frpc"), "one QUIC connection", frp),
+    "rathole": Peer(("rathole",), "a TCP connection for each client, Noise", rathole),
+    "chisel": Peer(("chisel",), "one WebSocket with SSH inside", chisel),
+    "bore": Peer(("bore",), "a TCP connection for each client, not encrypted", bore),
+}
+
+
+@contextlib.contextmanager
+def standing_peer(name: str, place: Place) -> Iterator[tuple[Program, Program]]:
+    """Run both programs of a peer, from when a client is served through them.
+
+    A client that ends because its server did not stand yet is started again.
+
+    :raises ProgramError: nobody was served in time.
+    """
+    commands = PEERS[name].commands(place)
+    deadline = time.monotonic() + READY_WITHIN
+    with started(f"{name}-server", commands[0], place.scratch) as server:
+        while time.monotonic() < deadline:
+            with started(f"{name}-client", commands[1], place.scratch) as client:
+                while client.process.poll() is None and time.monotonic() < deadline:
+                    if serves((TCP, place.outside)):
+                        yield server, client
+                        return
+                    time.sleep(LOOK_AGAIN)
+        raise ProgramError(
+            f"{name} let nobody through within {READY_WITHIN:.0f} s: "
+            f"{server.last_words()} {client.last_words()}"
+        )
+
+
+def serves(address: tuple[str, int]) -> bool:
+    """Return whether the origin server answers there."""
+    with contextlib.suppress(OSError), socket.create_connection(address, PROBE) as probe:
+        probe.sendall(HEADER.pack(IDLE, 0))
+        return probe.recv(1) == DONE
+    return False

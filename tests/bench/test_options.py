@@ -1,0 +1,53 @@
+"""What is measured when only some of it is asked for, and what the table shows of it."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+import typer
+from rich.console import Console
+
+import bench.__main__ as program
+from bench.__main__ import FULL, begins, present, within_limits
+from bench.measures import MEASURES, Effort
+from bench.table import Outcome, table
+
+
+def test_names_are_chosen_by_how_they_begin():
+    names = ["down-1", "down-8", "up-1", "short"]
+    assert begins(None, names) == names
+    assert begins(["short,down"], names) == ["down-1", "down-8", "short"]
+    assert begins(["up", "short"], names) == ["up-1", "short"]
+    with pytest.raises(typer.BadParameter, match="nothing begins with 'sideways'"):
+        begins(["down,sideways"], names)
+
+
+def test_a_way_that_is_not_there_is_left_out(monkeypatch, capsys):
+    monkeypatch.setattr(program, "missing", lambda: {"quictunnel/quinn": "not built"})
+    assert present(["direct,quictunnel"]) == ["direct", "quictunnel/aioquic"]
+    assert "left out: quictunnel/quinn (not built)" in capsys.readouterr().out
+    with pytest.raises(typer.BadParameter, match="none of these ways is there"):
+        present(["quictunnel/quinn"])
+
+
+def test_there_are_no_more_idle_clients_than_descriptors(monkeypatch):
+    monkeypatch.setattr(program, "raise_descriptors", lambda: 4200)
+    assert within_limits(FULL).idle == (10, 1_000, 4_000)
+    assert within_limits(Effort(1, 1, (10, 20_000))).idle == (10, 4_000)
+
+
+def test_the_table_has_a_column_for_each_way_and_a_row_for_each_figure():
+    measure = MEASURES[0]
+    outcomes = [
+        Outcome(measure.name, "direct", [{"Mbit/s": 900.0}, {"Mbit/s": 1100.0}]),
+        Outcome(measure.name, "rusnel", [{"Mbit/s": 500.0, "CPU s/GB, both ends": 4.25}]),
+        Outcome(measure.name, "bore", failures=["OSError: it broke"]),
+    ]
+    text = io.StringIO()
+    ways = ["direct", "rusnel", "bore"]
+    Console(file=text, width=200).print(table([measure], ways, outcomes))
+    lines = [[cell.strip() for cell in line.split("│")] for line in text.getvalue().splitlines()]
+    assert ["", measure.title, "", "", "failed", ""] in lines
+    assert ["", "Mbit/s", "1,000", "500", "", ""] in lines
+    assert ["", "CPU s/GB, both ends", "", "4.25", "", ""] in lines
