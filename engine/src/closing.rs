@@ -75,7 +75,7 @@ impl From<ConnectionError> for Closing {
 /// The name of a transport error (RFC 9000, 20.1), or of the TLS alert within (RFC 8446, B.2).
 fn name(code: u64) -> String {
     let known = match code {
-        0x1 => "internal_error",
+        0x1 | 0x150 => "internal_error",
         0x2 => "connection_refused",
         0x3 => "flow_control_error",
         0x4 => "stream_limit_error",
@@ -107,7 +107,6 @@ fn name(code: u64) -> String {
         0x133 => "decrypt_error",
         0x146 => "protocol_version",
         0x147 => "insufficient_security",
-        0x150 => "internal_error",
         0x16d => "missing_extension",
         0x16e => "unsupported_extension",
         0x170 => "unrecognized_name",

@@ -146,12 +146,7 @@ impl Endpoint {
     ///
     /// # Errors
     /// In words: an address or a name that nobody can have.
-    pub fn connect(
-        &mut self,
-        peer: SocketAddr,
-        name: &str,
-        now: Instant,
-    ) -> Result<usize, String> {
+    pub fn connect(&mut self, peer: SocketAddr, name: &str, now: Instant) -> Result<usize, String> {
         let watch = Arc::new(Watch::default());
         let mut config = ClientConfig::new(self.client.clone());
         config.transport_config(Arc::new(self.transport(watch.clone())));
@@ -407,9 +402,7 @@ impl Endpoint {
         let mut buffer = std::mem::take(&mut self.scratch);
         loop {
             buffer.clear();
-            let polled = self.with(key, |connection| {
-                connection.poll_transmit(now, 1, &mut buffer)
-            });
+            let polled = self.with(key, |connection| connection.poll_transmit(now, 1, &mut buffer));
             let Some(Some(transmit)) = polled else { break };
             datagrams.push(Datagram {
                 data: buffer[..transmit.size].to_vec(),
@@ -432,9 +425,8 @@ impl Endpoint {
         let segments = socket.segments(usize::from(MTU_MAX));
         while !socket.is_full() {
             buffer.clear();
-            let polled = self.with(key, |connection| {
-                connection.poll_transmit(now, segments, &mut buffer)
-            });
+            let polled =
+                self.with(key, |connection| connection.poll_transmit(now, segments, &mut buffer));
             let Some(Some(transmit)) = polled else { break };
             socket.send(departure(&transmit), &buffer[..transmit.size]);
             writes += 1;

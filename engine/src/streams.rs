@@ -27,27 +27,46 @@ pub struct Taken {
     pub fin: bool,
 }
 
+/// What a stream's sending half waits for, when it has something pending.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+enum Waits {
+    /// Nothing: it may write.
+    #[default]
+    No,
+    /// Its turn.
+    ForTurn,
+    /// quinn's word that there is room again.
+    ForRoom,
+}
+
 #[derive(Debug, Default)]
-struct Stream {
+struct Sending {
     pending: VecDeque<Bytes>,
     pending_size: usize,
-    /// quinn knows it; not yet while the peer allows no more streams.
-    is_open: bool,
-    /// quinn takes no more and will say when it does.
-    is_blocked: bool,
-    /// It waits for its turn.
-    is_queued: bool,
+    waits: Waits,
     /// The end follows what is pending.
     ends: bool,
-    send_over: bool,
-    receive_over: bool,
+    is_over: bool,
+}
+
+#[derive(Debug, Default)]
+struct Receiving {
+    is_over: bool,
     fin_read: bool,
-    /// Nobody reads it any more; the code that the peer is told.
-    unwanted: Option<VarInt>,
-    /// It was ended from above with this code, and is not told of.
-    reset: Option<VarInt>,
     /// The reader was told that there is something, and has not taken all of it.
     is_unread: bool,
+    /// Nobody reads it any more; the code that the peer is told.
+    unwanted: Option<VarInt>,
+}
+
+#[derive(Debug, Default)]
+struct Stream {
+    /// quinn knows it; not yet while the peer allows no more streams.
+    is_open: bool,
+    /// It was ended from above with this code, and is not told of.
+    reset: Option<VarInt>,
+    sending: Sending,
+    receiving: Receiving,
 }
 
 /// All streams of a connection that the link may speak of.
@@ -108,17 +127,17 @@ impl Streams {
 
     /// Queue data; what nobody wants is dropped.
     pub(crate) fn write(&mut self, quinn: &mut Connection, own: u64, data: &[u8]) {
-        let Some(stream) = self.table.get_mut(&own) else { return };
-        if stream.send_over || stream.ends {
+        let Some(Stream { is_open, sending, .. }) = self.table.get_mut(&own) else { return };
+        if sending.is_over || sending.ends {
             return;
         }
         let mut rest = data;
-        if stream.is_open && !stream.is_blocked && stream.pending.is_empty() {
+        if *is_open && sending.waits == Waits::No && sending.pending.is_empty() {
             while !rest.is_empty() {
                 match quinn.send_stream(id(own)).write(rest) {
                     Ok(count) => rest = &rest[count..],
                     Err(WriteError::Blocked) => {
-                        stream.is_blocked = true;
+                        sending.waits = Waits::ForRoom;
                         break;
                     }
                     Err(_) => return, // the peer has stopped it, of which it is about to be told
@@ -126,17 +145,18 @@ impl Streams {
             }
         }
         if !rest.is_empty() {
-            stream.pending_size += rest.len();
-            stream.pending.push_back(Bytes::copy_from_slice(rest));
+            sending.pending_size += rest.len();
+            sending.pending.push_back(Bytes::copy_from_slice(rest));
         }
     }
 
     /// Queue the end.
     pub(crate) fn finish(&mut self, quinn: &mut Connection, own: u64) {
-        if let Some(stream) = self.table.get_mut(&own) {
-            if !stream.send_over && !stream.ends {
-                stream.ends = true;
-                stream.finish_if_due(quinn, own);
+        let Some(Stream { is_open, sending, .. }) = self.table.get_mut(&own) else { return };
+        if !sending.is_over && !sending.ends {
+            sending.ends = true;
+            if *is_open {
+                sending.finish_if_due(quinn, own);
             }
         }
     }
@@ -144,70 +164,67 @@ impl Streams {
     /// Take up to about `limit` bytes.
     pub(crate) fn read(&mut self, quinn: &mut Connection, own: u64, limit: usize) -> Taken {
         let mut taken = Taken::default();
-        let Some(stream) = self.table.get_mut(&own) else { return taken };
-        if !stream.is_open || stream.receive_over {
-            taken.fin = stream.fin_read;
+        let Some(Stream { is_open, receiving, .. }) = self.table.get_mut(&own) else {
+            return taken;
+        };
+        if !*is_open || receiving.is_over {
+            taken.fin = receiving.fin_read;
             return taken;
         }
-        let mut receiving = quinn.recv_stream(id(own));
-        let mut chunks = match receiving.read(true) {
+        let mut stream = quinn.recv_stream(id(own));
+        let mut chunks = match stream.read(true) {
             Ok(chunks) => chunks,
             Err(ReadableError::ClosedStream | ReadableError::IllegalOrderedRead) => return taken,
         };
-        let mut drained = false;
+        let mut is_drained = false;
         while taken.size < limit {
             match chunks.next(limit - taken.size) {
                 Ok(Some(chunk)) => {
                     taken.size += chunk.bytes.len();
                     taken.pieces.push(chunk.bytes);
+                    continue;
                 }
                 Ok(None) => {
                     taken.fin = true;
-                    stream.fin_read = true;
-                    stream.receive_over = true;
-                    drained = true;
-                    break;
+                    receiving.fin_read = true;
+                    receiving.is_over = true;
                 }
                 // A reset is told when the event of it is met.
-                Err(ReadError::Blocked | ReadError::Reset(_)) => {
-                    drained = true;
-                    break;
-                }
+                Err(ReadError::Blocked | ReadError::Reset(_)) => {}
             }
+            is_drained = true;
+            break;
         }
         let _ = chunks.finalize(); // whoever reads sends afterwards
-        if drained && std::mem::take(&mut stream.is_unread) {
-            self.unread -= 1;
+        if is_drained {
+            self.unread -= receiving.drained();
         }
         taken
     }
 
     /// Drop what is unread and what still comes.
     pub(crate) fn stop_reading(&mut self, quinn: &mut Connection, own: u64, code: VarInt) {
-        if let Some(stream) = self.table.get_mut(&own) {
-            if !stream.receive_over && stream.unwanted.is_none() {
-                stream.unwanted = Some(code);
-                if stream.is_open {
-                    stop(quinn, own, code);
-                }
-                stream.receive_over = true;
-            }
-            if std::mem::take(&mut stream.is_unread) {
-                self.unread -= 1;
+        let Some(Stream { is_open, receiving, .. }) = self.table.get_mut(&own) else { return };
+        if !receiving.is_over {
+            receiving.is_over = true;
+            receiving.unwanted = Some(code);
+            if *is_open {
+                stop(quinn, own, code);
             }
         }
+        self.unread -= receiving.drained();
     }
 
     /// End both directions at once, and tell nothing more of it.
     pub(crate) fn reset(&mut self, quinn: &mut Connection, own: u64, code: VarInt) {
         self.stop_reading(quinn, own, code);
         let Some(stream) = self.table.get_mut(&own) else { return };
-        stream.drop_pending();
+        stream.sending.drop_pending();
         if !stream.is_open {
             stream.reset = Some(code); // it keeps its number, so it is opened in its time
             return;
         }
-        if !stream.send_over {
+        if !stream.sending.is_over {
             reset(quinn, own, code);
         }
         self.table.remove(&own);
@@ -215,18 +232,18 @@ impl Streams {
 
     /// Bytes written that quinn has not taken.
     pub(crate) fn unsent(&self, own: u64) -> usize {
-        self.table.get(&own).map_or(0, |stream| stream.pending_size)
+        self.table.get(&own).map_or(0, |stream| stream.sending.pending_size)
     }
 
-    /// Whether the stream is over, so that it can be told and forgotten.
+    /// Forget the stream if it is over; return whether it is.
     pub(crate) fn forget_if_over(&mut self, own: u64) -> bool {
-        let over = self.table.get(&own).is_some_and(|stream| {
-            stream.send_over && stream.receive_over && stream.reset.is_none()
+        let is_over = self.table.get(&own).is_some_and(|stream| {
+            stream.sending.is_over && stream.receiving.is_over && stream.reset.is_none()
         });
-        if over {
+        if is_over {
             self.table.remove(&own);
         }
-        over
+        is_over
     }
 
     // What quinn tells
@@ -250,7 +267,7 @@ impl Streams {
             StreamEvent::Writable { id } => self.on_writable(number(id)),
             StreamEvent::Finished { id } => {
                 if let Some(stream) = self.table.get_mut(&number(id)) {
-                    stream.send_over = true;
+                    stream.sending.is_over = true;
                     happenings.push_back(Happening::Over(number(id)));
                 }
             }
@@ -267,28 +284,27 @@ impl Streams {
         own: u64,
         happenings: &mut VecDeque<Happening>,
     ) {
-        let Some(stream) = self.table.get_mut(&own) else { return };
-        if stream.receive_over {
+        let Some(Stream { receiving, .. }) = self.table.get_mut(&own) else { return };
+        if receiving.is_over {
             return;
         }
         if let Ok(Some(code)) = quinn.recv_stream(id(own)).received_reset() {
-            stream.receive_over = true;
-            if std::mem::take(&mut stream.is_unread) {
-                self.unread -= 1;
-            }
+            receiving.is_over = true;
+            self.unread -= receiving.drained();
             happenings.push_back(Happening::Reset(own, code.into_inner()));
-        } else if !stream.is_unread {
-            stream.is_unread = true;
+        } else if !receiving.is_unread {
+            receiving.is_unread = true;
             self.unread += 1;
             happenings.push_back(Happening::Readable(own));
         }
     }
 
     fn on_writable(&mut self, own: u64) {
-        if let Some(stream) = self.table.get_mut(&own) {
-            stream.is_blocked = false;
-            if !stream.pending.is_empty() && !stream.is_queued {
-                stream.is_queued = true;
+        if let Some(Stream { sending, .. }) = self.table.get_mut(&own) {
+            if sending.pending.is_empty() {
+                sending.waits = Waits::No;
+            } else if sending.waits != Waits::ForTurn {
+                sending.waits = Waits::ForTurn;
                 self.turns.push_back(own);
             }
         }
@@ -302,10 +318,10 @@ impl Streams {
         code: VarInt,
         happenings: &mut VecDeque<Happening>,
     ) {
-        let Some(stream) = self.table.get_mut(&own) else { return };
-        stream.drop_pending();
-        if !stream.send_over {
-            stream.send_over = true;
+        let Some(Stream { sending, .. }) = self.table.get_mut(&own) else { return };
+        sending.drop_pending();
+        if !sending.is_over {
+            sending.is_over = true;
             reset(quinn, own, code);
         }
         happenings.push_back(Happening::Stopped(own, code.into_inner()));
@@ -324,13 +340,13 @@ impl Streams {
                 self.table.remove(&own);
                 continue;
             }
-            if let Some(code) = stream.unwanted {
+            if let Some(code) = stream.receiving.unwanted {
                 stop(quinn, own, code);
             }
-            if stream.pending.is_empty() {
-                stream.finish_if_due(quinn, own);
+            if stream.sending.pending.is_empty() {
+                stream.sending.finish_if_due(quinn, own);
             } else {
-                stream.is_queued = true;
+                stream.sending.waits = Waits::ForTurn;
                 self.turns.push_back(own);
             }
         }
@@ -339,18 +355,25 @@ impl Streams {
     /// Let streams hand over what is pending, in turns, until quinn takes no more.
     pub(crate) fn feed(&mut self, quinn: &mut Connection) {
         while let Some(own) = self.turns.pop_front() {
-            let Some(stream) = self.table.get_mut(&own) else { continue };
-            stream.is_queued = stream.hand_over(quinn, own);
-            if stream.is_queued {
+            let Some(Stream { sending, .. }) = self.table.get_mut(&own) else { continue };
+            sending.waits = sending.hand_over(quinn, own);
+            if sending.waits == Waits::ForTurn {
                 self.turns.push_back(own);
             }
         }
     }
 }
 
-impl Stream {
-    /// Hand over a turn's worth; return whether there is more that quinn may take.
-    fn hand_over(&mut self, quinn: &mut Connection, own: u64) -> bool {
+impl Receiving {
+    /// There is nothing that the reader has not taken; return how many streams fewer that makes.
+    fn drained(&mut self) -> usize {
+        usize::from(std::mem::take(&mut self.is_unread))
+    }
+}
+
+impl Sending {
+    /// Hand over a turn's worth; return what the rest waits for.
+    fn hand_over(&mut self, quinn: &mut Connection, own: u64) -> Waits {
         let mut handed = 0;
         while handed < TURN && !self.pending.is_empty() {
             match quinn.send_stream(id(own)).write_chunks(self.pending.make_contiguous()) {
@@ -359,22 +382,17 @@ impl Stream {
                     self.pending_size -= written.bytes;
                     handed += written.bytes;
                 }
-                Err(WriteError::Blocked) => {
-                    self.is_blocked = true;
-                    return false;
-                }
-                Err(_) => {
-                    self.drop_pending(); // stopped, of which the link is about to be told
-                    return false;
-                }
+                Err(WriteError::Blocked) => return Waits::ForRoom,
+                Err(_) => self.drop_pending(), // stopped, of which the link is about to be told
             }
         }
         self.finish_if_due(quinn, own);
-        !self.pending.is_empty()
+        if self.pending.is_empty() { Waits::No } else { Waits::ForTurn }
     }
 
+    /// Tell quinn of the end once it has all that comes before.
     fn finish_if_due(&mut self, quinn: &mut Connection, own: u64) {
-        if self.ends && self.is_open && self.pending.is_empty() && !self.send_over {
+        if self.ends && self.pending.is_empty() && !self.is_over {
             match quinn.send_stream(id(own)).finish() {
                 // Stopped: the event of it follows. Closed: it was finished, which comes once.
                 Ok(()) | Err(FinishError::Stopped(_) | FinishError::ClosedStream) => {}

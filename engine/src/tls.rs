@@ -65,7 +65,7 @@ pub(crate) fn client(alpn: &str) -> Result<Arc<QuicClientConfig>, String> {
     Ok(Arc::new(config))
 }
 
-/// ring's suites: AES-128 first where the processor has AES, else ChaCha20 first.
+/// ring's suites: AES-128 first where the processor has AES, else `ChaCha20` first.
 fn provider() -> Arc<CryptoProvider> {
     let mut provider = rustls::crypto::ring::default_provider();
     let first = if has_aes() {

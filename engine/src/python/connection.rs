@@ -227,7 +227,7 @@ impl PyConnection {
     }
 
     fn deadline(&self) -> Option<f64> {
-        self.with(|connection| connection.deadline()).map(|at| self.clock.deadline(at))
+        self.with(Connection::deadline).map(|at| self.clock.deadline(at))
     }
 
     fn expire(&self, py: Python<'_>, now: f64) -> PyResult<()> {

@@ -39,11 +39,7 @@ pub(super) fn datagram_to_python<'py>(py: Python<'py>, datagram: &Datagram) -> P
     (PyBytes::new(py, &datagram.data), path(py, datagram.peer, datagram.local))
 }
 
-pub(super) fn path<'py>(
-    py: Python<'py>,
-    peer: SocketAddr,
-    local: Option<IpAddr>,
-) -> PyPath<'py> {
+pub(super) fn path(py: Python<'_>, peer: SocketAddr, local: Option<IpAddr>) -> PyPath<'_> {
     let local = match local {
         None => PyBytes::new(py, &[]),
         Some(IpAddr::V4(ip)) => PyBytes::new(py, &ip.octets()),

@@ -9,8 +9,8 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
 use super::connection::PyConnection;
-use super::convert::{PyDatagram, PyPath, datagram, datagram_to_python, os_error, path};
 use super::convert::socket_address;
+use super::convert::{PyDatagram, PyPath, datagram, datagram_to_python, os_error, path};
 use super::{Shared, lock, work};
 use crate::{Clock, Congestion, Endpoint, Newcomer, Settings};
 

@@ -1,0 +1,208 @@
+//! What two endpoints do for each other, without sockets and without Python.
+
+mod network;
+
+use std::time::Duration;
+
+use network::{End, Network, certificate, let_in, settings};
+use quictunnel_quinn::{
+    Closing, Congestion, Endpoint, Happening, LINK_WINDOW_UNPROVEN, STREAM_WINDOW, Settings,
+};
+use quinn_proto::VarInt;
+
+fn bytes(size: usize) -> Vec<u8> {
+    (0..size).map(|index| (index % 251) as u8).collect()
+}
+
+#[test]
+fn both_ends_have_the_same_exporter_and_the_client_sees_the_certificate() {
+    let mut net = Network::connected();
+    assert_eq!(net.client.connection().exporter(), net.server.connection().exporter());
+    assert_ne!(net.client.connection().exporter(), &[0; 32]);
+    assert_eq!(net.client.connection().certificates().len(), 1);
+    assert!(net.server.connection().certificates().is_empty());
+}
+
+#[test]
+fn bytes_arrive_whole_and_in_order_though_every_tenth_datagram_is_lost() {
+    for congestion in [Congestion::Bbr, Congestion::Cubic, Congestion::Reno] {
+        let mut net = Network::new();
+        net.client = End::new(Settings { congestion, ..settings(false) }, "192.0.2.1:5555");
+        net.loses_each = 10;
+        net.connect();
+        net.run_until(|net| net.server.was_told(&Happening::Handshake));
+        let stream = net.client.connection().open_stream();
+        let data = bytes(300_000);
+        net.client.connection().write(stream, &data);
+        net.client.connection().finish(stream);
+        net.run_until(|net| net.server.received.len() == 300_000);
+        assert!(net.server.received == data);
+    }
+}
+
+#[test]
+fn a_stream_is_over_when_both_directions_are_and_all_was_read() {
+    let mut net = Network::connected();
+    let stream = net.client.connection().open_stream();
+    net.client.connection().write(stream, b"question");
+    net.client.connection().finish(stream);
+    net.run_until(|net| net.server.received == b"question");
+    assert!(!net.server.was_told(&Happening::Over(stream)));
+    net.server.connection().write(stream, b"answer");
+    net.server.connection().finish(stream);
+    net.run_until(|net| net.client.was_told(&Happening::Over(stream)));
+    net.run_until(|net| net.server.was_told(&Happening::Over(stream)));
+    assert_eq!(net.client.received, b"answer");
+    assert_eq!(net.client.connection().stream_count(), 0);
+    assert_eq!(net.server.connection().stream_count(), 0);
+}
+
+#[test]
+fn streams_beyond_the_peers_limit_wait_in_order() {
+    let mut net = Network::connected();
+    let streams: Vec<u64> = (0..40).map(|_| net.client.connection().open_stream()).collect();
+    for stream in &streams {
+        net.client.connection().write(*stream, b"!");
+    }
+    net.client.connection().reset(streams[20], VarInt::from_u32(7));
+    net.run_for(Duration::from_secs(1));
+    assert_eq!(net.server.received.len(), 16);
+    net.server.connection().allow_streams(100);
+    net.run_until(|net| net.server.received.len() == 39);
+    assert!(net.server.was_told(&Happening::Reset(streams[20], 7)));
+}
+
+#[test]
+fn a_reset_and_a_stop_are_told_with_their_codes() {
+    let mut net = Network::connected();
+    let reset = net.client.connection().open_stream();
+    let stopped = net.client.connection().open_stream();
+    for stream in [reset, stopped] {
+        net.client.connection().write(stream, b"!");
+    }
+    net.run_until(|net| net.server.received.len() == 2);
+    net.client.connection().reset(reset, VarInt::from_u32(16));
+    net.server.connection().stop_reading(stopped, VarInt::from_u32(17));
+    net.run_until(|net| net.server.was_told(&Happening::Reset(reset, 16)));
+    net.run_until(|net| net.client.was_told(&Happening::Stopped(stopped, 17)));
+    assert!(net.server.was_told(&Happening::Stopped(reset, 16)));
+    assert_eq!(net.client.connection().unsent(stopped), 0);
+}
+
+#[test]
+fn what_is_not_read_stops_at_the_streams_window_and_no_other_stream() {
+    let mut net = Network::connected();
+    net.server.reads = false;
+    let stalled = net.client.connection().open_stream();
+    let size = STREAM_WINDOW as usize + 1_000_000;
+    net.client.connection().write(stalled, &bytes(size));
+    net.run_for(Duration::from_secs(30));
+    assert_eq!(net.client.connection().unsent(stalled), 1_000_000);
+    net.server.reads = true;
+    let other = net.client.connection().open_stream();
+    net.client.connection().write(other, &bytes(100_000));
+    net.run_until(|net| net.server.received.len() == 100_000);
+    net.server.read(stalled);
+    net.run_until(|net| net.server.received.len() == 100_000 + size);
+}
+
+#[test]
+fn an_unproven_peer_has_a_small_window() {
+    let mut net = Network::new();
+    net.connect();
+    net.run_until(|net| net.server.was_told(&Happening::Handshake));
+    net.server.reads = false;
+    let stream = net.client.connection().open_stream();
+    let size = 2 * LINK_WINDOW_UNPROVEN as usize;
+    net.client.connection().write(stream, &bytes(size));
+    net.run_for(Duration::from_secs(10));
+    assert_eq!(net.client.connection().unsent(stream), size / 2);
+}
+
+#[test]
+fn a_newcomer_may_have_to_show_that_its_address_is_its_own() {
+    let mut net = Network::new();
+    net.welcome = |endpoint, newcomer, now| {
+        if newcomer.is_validated() {
+            return let_in(endpoint, newcomer, now);
+        }
+        endpoint.retry(newcomer);
+        None
+    };
+    net.connect();
+    net.run_until(|net| net.server.was_told(&Happening::Handshake));
+}
+
+#[test]
+fn a_connection_goes_on_from_another_address() {
+    let mut net = Network::connected();
+    let stream = net.client.connection().open_stream();
+    net.client.connection().write(stream, b"before");
+    net.run_until(|net| net.server.received == b"before");
+    net.is_cut = true;
+    net.server.connection().write(stream, &bytes(500_000));
+    net.run_for(Duration::from_secs(90));
+    net.is_cut = false;
+    net.client.address = "198.51.100.7:7777".parse().expect("an address");
+    let now = net.now;
+    net.client.connection().relocate(now);
+    net.run_for(Duration::from_secs(2));
+    assert_eq!(net.client.received.len(), 500_000, "within two seconds, back-off or not");
+    assert_eq!(net.server.connection().peer(), net.client.address);
+}
+
+#[test]
+fn a_close_is_told_to_both_and_nothing_is_left() {
+    let mut net = Network::connected();
+    net.client.connection().close(VarInt::from_u32(0x21), "going home");
+    net.run_until(|net| net.server.is_closed());
+    assert!(net.server.was_told(&Happening::Closed(Closing {
+        code: Some(0x21),
+        reason: "going home".to_owned(),
+        by_peer: true,
+        alpn_mismatch: false,
+    })));
+    net.run_for(Duration::from_secs(5));
+    assert!(net.client.connection().is_terminated());
+    assert!(net.server.connection().is_terminated());
+}
+
+#[test]
+fn ends_with_different_protocols_part_and_know_why() {
+    let mut net = Network::new();
+    let alpn = "something/else".to_owned();
+    net.client = End::new(Settings { alpn, ..settings(false) }, "192.0.2.1:5555");
+    net.connect();
+    net.run_until(|net| net.client.is_closed());
+    assert!(net.client.connection().is_alpn_mismatch());
+}
+
+#[test]
+fn silence_for_longer_than_the_smaller_hold_is_the_end() {
+    let mut net = Network::new();
+    let hold = Duration::from_secs(4);
+    net.client = End::new(Settings { hold, ..settings(false) }, "192.0.2.1:5555");
+    net.connect();
+    net.run_until(|net| net.server.was_told(&Happening::Handshake));
+    assert_eq!(net.server.connection().hold(), hold);
+    net.is_cut = true;
+    net.run_until(|net| net.client.is_closed() && net.server.is_closed());
+}
+
+#[test]
+fn where_the_engine_fails_the_connection_ends_and_no_other() {
+    let mut net = Network::connected();
+    let key = net.client.key.expect("there is a connection");
+    assert!(net.client.endpoint.with(key, |_| -> () { panic!("on purpose") }).is_none());
+    net.run_for(Duration::from_millis(10));
+    assert!(net.client.is_closed());
+    assert!(net.client.connection().is_terminated());
+}
+
+#[test]
+fn a_key_that_is_not_the_certificates_is_refused_in_words() {
+    let mut endpoint = Endpoint::new(settings(true)).expect("good settings");
+    let ((chain, _), (_, other)) = (certificate(), certificate());
+    assert!(!endpoint.set_certificate(&chain, &other).expect_err("not its key").is_empty());
+    assert!(!endpoint.set_certificate(&chain, b"junk").expect_err("no key").is_empty());
+}
