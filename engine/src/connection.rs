@@ -214,7 +214,7 @@ impl Connection {
     }
 
     /// Queue data to be sent.
-    pub fn write(&mut self, stream: u64, data: &[u8]) {
+    pub fn write(&mut self, stream: u64, data: Bytes) {
         self.streams.write(&mut self.quinn, stream, data);
     }
 

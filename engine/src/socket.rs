@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 use std::io::{self, IoSliceMut};
 use std::net::{IpAddr, SocketAddr};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{BorrowedFd, OwnedFd};
 
 use bytes::BytesMut;
 use quinn_proto::EcnCodepoint;
@@ -15,6 +15,9 @@ const MESSAGE: usize = 65_536;
 
 /// Messages a system call: more of them are there at the next one, and others have a turn before.
 const MESSAGES: usize = if BATCH_SIZE < 8 { BATCH_SIZE } else { 8 };
+
+/// Bytes from which on a message is handed on with its memory, and not copied out of it.
+const KEPT_MIN: usize = MESSAGE / 2;
 
 /// Bytes in one write: an IP packet's 65,535 less the headers.
 const WRITE_MAX: usize = 65_000;
@@ -36,11 +39,12 @@ pub(crate) struct Departure {
     pub(crate) src_ip: Option<IpAddr>,
 }
 
-/// What can be read from and written to: an owner of a descriptor.
+/// A duplicate of a UDP socket's descriptor, and what the kernel has not taken.
 pub(crate) struct Socket {
-    descriptor: Box<dyn AsFd + Send + Sync>,
+    descriptor: OwnedFd,
     state: UdpSocketState,
-    buffer: Box<[u8]>,
+    /// What messages are read into. A long one is handed on with its memory, and replaced.
+    messages: Vec<BytesMut>,
     /// What the kernel has not taken yet, in order.
     blocked: VecDeque<(Departure, Vec<u8>)>,
 }
@@ -50,12 +54,8 @@ impl Socket {
     pub(crate) fn over(descriptor: BorrowedFd<'_>) -> io::Result<Self> {
         let descriptor = descriptor.try_clone_to_owned()?;
         let state = UdpSocketState::new((&descriptor).into())?;
-        Ok(Self {
-            descriptor: Box::new(descriptor),
-            state,
-            buffer: vec![0; MESSAGE * MESSAGES].into_boxed_slice(),
-            blocked: VecDeque::new(),
-        })
+        let messages = (0..MESSAGES).map(|_| BytesMut::zeroed(MESSAGE)).collect();
+        Ok(Self { descriptor, state, messages, blocked: VecDeque::new() })
     }
 
     /// How many datagrams of `size` bytes one write can hold.
@@ -73,11 +73,12 @@ impl Socket {
     /// Word of an earlier datagram of ours (ICMP), on a connected socket.
     pub(crate) fn receive(&mut self, mut take: impl FnMut(Arrival)) -> io::Result<()> {
         let mut metas = [RecvMeta::default(); MESSAGES];
-        let mut messages = self.buffer.chunks_mut(MESSAGE).map(IoSliceMut::new);
-        let mut slices: [IoSliceMut<'_>; MESSAGES] =
-            std::array::from_fn(|_| messages.next().unwrap_or_else(|| IoSliceMut::new(&mut [])));
-        let socket = self.descriptor.as_fd();
-        let count = match self.state.recv((&socket).into(), &mut slices, &mut metas) {
+        let mut messages = self.messages.iter_mut();
+        let mut slices: [IoSliceMut<'_>; MESSAGES] = std::array::from_fn(|_| {
+            IoSliceMut::new(messages.next().map_or(&mut [], |message| &mut message[..]))
+        });
+        let received = self.state.recv((&self.descriptor).into(), &mut slices, &mut metas);
+        let count = match received {
             Ok(count) => count,
             Err(error) => {
                 return match error.kind() {
@@ -86,8 +87,14 @@ impl Socket {
                 };
             }
         };
-        for (meta, message) in metas.iter().zip(slices.iter()).take(count) {
-            let mut rest = BytesMut::from(&message[..meta.len]);
+        for (meta, message) in metas.iter().zip(&mut self.messages).take(count) {
+            let mut rest = if meta.len < KEPT_MIN {
+                BytesMut::from(&message[..meta.len])
+            } else {
+                let mut whole = std::mem::replace(message, BytesMut::zeroed(MESSAGE));
+                whole.truncate(meta.len);
+                whole
+            };
             while !rest.is_empty() {
                 take(Arrival {
                     remote: meta.addr,
@@ -126,8 +133,7 @@ impl Socket {
             segment_size: departure.segment_size,
             src_ip: departure.src_ip,
         };
-        let socket = self.descriptor.as_fd();
-        match self.state.try_send((&socket).into(), &transmit) {
+        match self.state.try_send((&self.descriptor).into(), &transmit) {
             Ok(()) => true,
             // Others are lost, as datagrams may be: the way is closed, or they are too large for it.
             Err(error) => error.kind() != io::ErrorKind::WouldBlock,

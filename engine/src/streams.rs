@@ -126,27 +126,18 @@ impl Streams {
     }
 
     /// Queue data; what nobody wants is dropped.
-    pub(crate) fn write(&mut self, quinn: &mut Connection, own: u64, data: &[u8]) {
+    pub(crate) fn write(&mut self, quinn: &mut Connection, own: u64, data: Bytes) {
         let Some(Stream { is_open, sending, .. }) = self.table.get_mut(&own) else { return };
-        if sending.is_over || sending.ends {
+        if sending.is_over || sending.ends || data.is_empty() {
             return;
         }
-        let mut rest = data;
-        if *is_open && sending.waits == Waits::No && sending.pending.is_empty() {
-            while !rest.is_empty() {
-                match quinn.send_stream(id(own)).write(rest) {
-                    Ok(count) => rest = &rest[count..],
-                    Err(WriteError::Blocked) => {
-                        sending.waits = Waits::ForRoom;
-                        break;
-                    }
-                    Err(_) => return, // the peer has stopped it, of which it is about to be told
-                }
-            }
-        }
-        if !rest.is_empty() {
-            sending.pending_size += rest.len();
-            sending.pending.push_back(Bytes::copy_from_slice(rest));
+        sending.pending_size += data.len();
+        sending.pending.push_back(data);
+        while *is_open && sending.waits == Waits::No && !sending.pending.is_empty() {
+            sending.waits = match sending.hand_over(quinn, own) {
+                Waits::ForTurn => Waits::No, // nobody else waits, or quinn would take no more
+                waits => waits,
+            };
         }
     }
 

@@ -4,13 +4,14 @@ mod network;
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use network::{End, Network, certificate, let_in, settings};
 use quictunnel_quinn::{
     Closing, Congestion, Endpoint, Happening, LINK_WINDOW_UNPROVEN, STREAM_WINDOW, Settings,
 };
 use quinn_proto::VarInt;
 
-fn bytes(size: usize) -> Vec<u8> {
+fn bytes(size: usize) -> Bytes {
     (0..size).map(|index| (index % 251) as u8).collect()
 }
 
@@ -33,7 +34,7 @@ fn bytes_arrive_whole_and_in_order_though_every_tenth_datagram_is_lost() {
         net.run_until(|net| net.server.was_told(&Happening::Handshake));
         let stream = net.client.connection().open_stream();
         let data = bytes(300_000);
-        net.client.connection().write(stream, &data);
+        net.client.connection().write(stream, data.clone());
         net.client.connection().finish(stream);
         net.run_until(|net| net.server.received.len() == 300_000);
         assert!(net.server.received == data);
@@ -44,11 +45,11 @@ fn bytes_arrive_whole_and_in_order_though_every_tenth_datagram_is_lost() {
 fn a_stream_is_over_when_both_directions_are_and_all_was_read() {
     let mut net = Network::connected();
     let stream = net.client.connection().open_stream();
-    net.client.connection().write(stream, b"question");
+    net.client.connection().write(stream, Bytes::from_static(b"question"));
     net.client.connection().finish(stream);
     net.run_until(|net| net.server.received == b"question");
     assert!(!net.server.was_told(&Happening::Over(stream)));
-    net.server.connection().write(stream, b"answer");
+    net.server.connection().write(stream, Bytes::from_static(b"answer"));
     net.server.connection().finish(stream);
     net.run_until(|net| net.client.was_told(&Happening::Over(stream)));
     net.run_until(|net| net.server.was_told(&Happening::Over(stream)));
@@ -62,7 +63,7 @@ fn streams_beyond_the_peers_limit_wait_in_order() {
     let mut net = Network::connected();
     let streams: Vec<u64> = (0..40).map(|_| net.client.connection().open_stream()).collect();
     for stream in &streams {
-        net.client.connection().write(*stream, b"!");
+        net.client.connection().write(*stream, Bytes::from_static(b"!"));
     }
     net.client.connection().reset(streams[20], VarInt::from_u32(7));
     net.run_for(Duration::from_secs(1));
@@ -78,7 +79,7 @@ fn a_reset_and_a_stop_are_told_with_their_codes() {
     let reset = net.client.connection().open_stream();
     let stopped = net.client.connection().open_stream();
     for stream in [reset, stopped] {
-        net.client.connection().write(stream, b"!");
+        net.client.connection().write(stream, Bytes::from_static(b"!"));
     }
     net.run_until(|net| net.server.received.len() == 2);
     net.client.connection().reset(reset, VarInt::from_u32(16));
@@ -95,12 +96,12 @@ fn what_is_not_read_stops_at_the_streams_window_and_no_other_stream() {
     net.server.reads = false;
     let stalled = net.client.connection().open_stream();
     let size = STREAM_WINDOW as usize + 1_000_000;
-    net.client.connection().write(stalled, &bytes(size));
+    net.client.connection().write(stalled, bytes(size));
     net.run_for(Duration::from_secs(30));
     assert_eq!(net.client.connection().unsent(stalled), 1_000_000);
     net.server.reads = true;
     let other = net.client.connection().open_stream();
-    net.client.connection().write(other, &bytes(100_000));
+    net.client.connection().write(other, bytes(100_000));
     net.run_until(|net| net.server.received.len() == 100_000);
     net.server.read(stalled);
     net.run_until(|net| net.server.received.len() == 100_000 + size);
@@ -114,7 +115,7 @@ fn an_unproven_peer_has_a_small_window() {
     net.server.reads = false;
     let stream = net.client.connection().open_stream();
     let size = 2 * LINK_WINDOW_UNPROVEN as usize;
-    net.client.connection().write(stream, &bytes(size));
+    net.client.connection().write(stream, bytes(size));
     net.run_for(Duration::from_secs(10));
     assert_eq!(net.client.connection().unsent(stream), size / 2);
 }
@@ -137,10 +138,10 @@ fn a_newcomer_may_have_to_show_that_its_address_is_its_own() {
 fn a_connection_goes_on_from_another_address() {
     let mut net = Network::connected();
     let stream = net.client.connection().open_stream();
-    net.client.connection().write(stream, b"before");
+    net.client.connection().write(stream, Bytes::from_static(b"before"));
     net.run_until(|net| net.server.received == b"before");
     net.is_cut = true;
-    net.server.connection().write(stream, &bytes(500_000));
+    net.server.connection().write(stream, bytes(500_000));
     net.run_for(Duration::from_secs(90));
     net.is_cut = false;
     net.client.address = "198.51.100.7:7777".parse().expect("an address");

@@ -1,13 +1,18 @@
 //! `Connection`: one QUIC connection, with the interface that quictunnel's links ask of an engine.
 
+use bytes::Bytes;
 use pyo3::intern;
 use pyo3::prelude::*;
+use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::{PyBytes, PyTuple};
 use quinn_proto::VarInt;
 
 use super::convert::{PyDatagram, datagram_to_python};
 use super::{Shared, lock, work};
 use crate::{Clock, Connection, EXPORTER_SIZE, Happening};
+
+/// Bytes from which on Python's object is kept until all of it is acknowledged, and not copied.
+const KEPT_MIN: usize = 4096;
 
 /// One QUIC connection.
 #[pyclass(name = "Connection", module = "quictunnel_quinn", frozen)]
@@ -153,14 +158,17 @@ impl PyConnection {
     }
 
     fn write(&self, stream_id: u64, data: &Bound<'_, PyAny>) -> PyResult<()> {
-        if let Ok(bytes) = data.cast::<PyBytes>() {
-            self.with(|connection| connection.write(stream_id, bytes.as_bytes()));
-        } else {
+        let bytes = match data.cast::<PyBytes>() {
+            Ok(bytes) => bytes.clone(),
             // Any other buffer may change under our hands: Python makes bytes of it first.
-            let bytes = data.py().get_type::<PyBytes>().call1((data,))?;
-            let bytes = bytes.cast::<PyBytes>()?;
-            self.with(|connection| connection.write(stream_id, bytes.as_bytes()));
-        }
+            Err(_) => data.py().get_type::<PyBytes>().call1((data,))?.cast_into::<PyBytes>()?,
+        };
+        let bytes = if bytes.as_bytes().len() < KEPT_MIN {
+            Bytes::copy_from_slice(bytes.as_bytes())
+        } else {
+            Bytes::from_owner(PyBackedBytes::from(bytes))
+        };
+        self.with(|connection| connection.write(stream_id, bytes));
         Ok(())
     }
 
