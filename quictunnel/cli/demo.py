@@ -25,10 +25,11 @@ from quictunnel.cli.output import say, say_styled
 from quictunnel.cli.run import run
 from quictunnel.config.addresses import HostPort
 from quictunnel.config.certificates import CertificateFiles
-from quictunnel.config.settings import OriginSettings, RemoteSettings
+from quictunnel.config.settings import EngineName, OriginSettings, RemoteSettings
 from quictunnel.config.state import load_or_make_certificate
 from quictunnel.config.tokens import Token
 from quictunnel.errors import QuictunnelError
+from quictunnel.link import choose_engine
 from quictunnel.observe import logs
 from quictunnel.origin.role import Origin
 from quictunnel.protocol.address import Address
@@ -63,6 +64,7 @@ Once = Annotated[
 def demo(
     *,
     once: Once = False,
+    engine: options.Engine = "auto",
     log_format: options.LogFormatOption = "text",
     log_level: options.LogLevelOption = "warning",
 ) -> None:
@@ -73,12 +75,12 @@ def demo(
     """
     logs.setup(log_format, log_level)
     with tempfile.TemporaryDirectory(prefix="quictunnel-demo-") as directory:
-        asyncio.run(_show(Path(directory), once=once))
+        asyncio.run(_show(Path(directory), engine, once=once))
 
 
-async def _show(directory: Path, *, once: bool) -> None:
+async def _show(directory: Path, engine: EngineName, *, once: bool) -> None:
     console = Console(highlight=False, soft_wrap=True)
-    role = Demo(directory, console)
+    role = Demo(directory, engine, console)
 
     def started() -> None:
         say(f"ready: {role.url} through the tunnel -> {role.site_address}")
@@ -96,7 +98,8 @@ async def _show(directory: Path, *, once: bool) -> None:
 class Demo:
     """Both roles and the site, as one role."""
 
-    def __init__(self, directory: Path, console: Console) -> None:
+    def __init__(self, directory: Path, engine: EngineName, console: Console) -> None:
+        self._engine: EngineName = engine
         self._token = Token.new()
         self._site = Site()
         self._remote = Remote(
@@ -105,6 +108,7 @@ class Demo:
                 outside=HostPort(LOOPBACK, 0),
                 state_dir=directory,
                 grace=GRACE,
+                engine=engine,
             ),
             (self._token,),
             CertificateFiles(*load_or_make_certificate(directory)),
@@ -127,8 +131,10 @@ class Demo:
     async def start(self) -> None:
         """Start all three, one after the other, and fetch the page.
 
-        :raises QuictunnelError: when the page does not come as it should.
+        :raises QuictunnelError: when the page does not come as it should, or the engine cannot be
+            used.
         """
+        engine = choose_engine(self._engine, None)
         say(f"quictunnel {__version__}: the whole path, on this machine")
         await self._site.start()
         self._show("origin server", f"a web page on tcp {self._site.address}, behind the tunnel")
@@ -138,7 +144,10 @@ class Demo:
             "remote", f"link udp {remote.link_address}, outside tcp {remote.outside_address}"
         )
         await self._start_origin(remote.link_address)
-        self._show("origin", "linked over QUIC; both ends proved that they know the token")
+        self._show(
+            "origin",
+            f"linked over QUIC, by {engine.name}; both ends proved that they know the token",
+        )
         visit = await _fetch(remote.outside_address)
         milliseconds = visit.seconds * 1000
         self._show("client", f"{visit.size:,} bytes through the tunnel, in {milliseconds:.1f} ms")
@@ -177,6 +186,7 @@ class Demo:
                 name="demo",
                 proxy_protocol="v2",
                 grace=GRACE,
+                engine=self._engine,
             ),
             on_ready=self._on_ready,
         )

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import io
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Annotated
 
 import typer
@@ -19,6 +19,8 @@ from quictunnel import __version__
 from quictunnel.cli import cert, demo, origin, remote, token
 from quictunnel.cli.output import complain, open_missing_streams, say
 from quictunnel.errors import QuictunnelError, Refused, SettingsError
+from quictunnel.link import EngineKind, installed
+from quictunnel.observe.logs import escape
 
 PROGRAM = "quictunnel"
 
@@ -39,7 +41,20 @@ app = typer.Typer(
 def _print_version(wanted: bool) -> None:
     if wanted:
         say(f"{PROGRAM} {__version__}")
+        for line in _engines():
+            say(line)
         raise typer.Exit
+
+
+def _engines() -> Iterator[str]:
+    """A line for each engine: its version, or why it cannot be used; and what `auto` takes."""
+    taken = False
+    for name, found in installed().items():
+        if isinstance(found, EngineKind):
+            yield f"engine {name}: {found.version}{'' if taken else ', taken by auto'}"
+            taken = True
+        else:
+            yield escape(str(found))
 
 
 @app.callback()
@@ -48,7 +63,10 @@ def quictunnel(
     version: Annotated[
         bool,
         typer.Option(
-            "--version", is_eager=True, callback=_print_version, help="Print the version."
+            "--version",
+            is_eager=True,
+            callback=_print_version,
+            help="Print the version, and which engines are installed.",
         ),
     ] = False,
 ) -> None:

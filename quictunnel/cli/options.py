@@ -12,7 +12,14 @@ from typing import Annotated, TypeVar
 import typer
 
 from quictunnel.config.quantities import format_duration, format_size
-from quictunnel.config.settings import GRACE, HOLD, LINGER, UNREAD_LIMIT
+from quictunnel.config.settings import (
+    GRACE,
+    HOLD,
+    LINGER,
+    UNREAD_LIMIT,
+    Congestion,
+    EngineName,
+)
 from quictunnel.config.tokens import Token, read_token_file
 from quictunnel.errors import SettingsError
 from quictunnel.observe.logs import LogFormat, LogLevel
@@ -21,6 +28,7 @@ Value = TypeVar("Value")
 
 TRUST = "Trust: how the two ends know each other"
 CLIENTS = "Clients and the link"
+ENGINE = "The engine: what speaks QUIC at this end"
 LOGS = "Logs (on standard error)"
 
 HOLD_DEFAULT = format_duration(HOLD)
@@ -125,6 +133,32 @@ UnreadLimit = Annotated[
         rich_help_panel=CLIENTS,
         help="How many bytes this process may hold that their receiver has not taken yet, over "
         "all clients. Reaching it slows senders down and loses nothing.",
+    ),
+]
+
+Engine = Annotated[
+    EngineName,
+    typer.Option(
+        "--engine",
+        envvar="QUICTUNNEL_ENGINE",
+        rich_help_panel=ENGINE,
+        help="What speaks QUIC: quinn is compiled, and moves several times the bytes with the same "
+        "processor; aioquic is always there; auto takes quinn where it is installed (pip install "
+        '"quictunnel\\[fast]"). The other end may have another one.',
+    ),
+]
+
+CongestionOption = Annotated[
+    Congestion | None,
+    typer.Option(
+        "--congestion",
+        envvar="QUICTUNNEL_CONGESTION",
+        rich_help_panel=ENGINE,
+        help="How this end keeps what it sends to the network's pace: cubic, as most of the "
+        "internet does; bbr, which stays faster where packets get lost anyhow (mobile, Wi-Fi, "
+        "long distances), and needs the quinn engine; or reno, the oldest and most cautious. "
+        "Downloads through the tunnel are sent by the origin, uploads by the remote.",
+        show_default="cubic",
     ),
 ]
 

@@ -116,6 +116,8 @@ def origin(
     linger: options.Linger = options.LINGER_DEFAULT,
     grace: options.Grace = options.GRACE_DEFAULT,
     unread_limit: options.UnreadLimit = options.UNREAD_DEFAULT,
+    engine: options.Engine = "auto",
+    congestion: options.CongestionOption = None,
     log_format: options.LogFormatOption = "text",
     log_level: options.LogLevelOption = "info",
 ) -> None:
@@ -138,6 +140,8 @@ def origin(
         linger=read("--linger", parse_duration, linger),
         grace=read("--grace", parse_duration, grace),
         unread_limit=read("--unread-limit", parse_size, unread_limit),
+        engine=engine,
+        congestion=congestion,
     )
     asyncio.run(_expose(settings))
 

@@ -144,6 +144,8 @@ def remote(
     unread_limit: options.UnreadLimit = options.UNREAD_DEFAULT,
     accept_proxy_protocol: AcceptProxyProtocol = False,
     trusted_proxy: TrustedProxies = [],  # noqa: B006 - typer copies it
+    engine: options.Engine = "auto",
+    congestion: options.CongestionOption = None,
     log_format: options.LogFormatOption = "text",
     log_level: options.LogLevelOption = "info",
 ) -> None:
@@ -171,6 +173,8 @@ def remote(
         grace=read("--grace", parse_duration, grace),
         state_dir=state_dir or default_state_dir(),
         unread_limit=read("--unread-limit", parse_size, unread_limit),
+        engine=engine,
+        congestion=congestion,
     )
     asyncio.run(_serve(settings))
 

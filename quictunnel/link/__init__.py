@@ -1,11 +1,13 @@
 """QUIC: sockets, links, and streams that are `asyncio.Transport`s; what bytes mean is not known.
 
-`listen` and `dial` make links; a role subclasses `LinkProtocol` to be told of them. Another QUIC
-engine can stand beneath, behind `engine.Engine`.
+`listen` and `dial` make links; a role subclasses `LinkProtocol` to be told of them. Which QUIC
+engine stands beneath is the choice of `engines`.
 """
 
 from quictunnel.link.dialler import dial
-from quictunnel.link.engines import EngineKind, choose, installed
+from quictunnel.link.engines import EngineKind, installed
+from quictunnel.link.engines import announce as announce_engine
+from quictunnel.link.engines import choose as choose_engine
 from quictunnel.link.link import Link
 from quictunnel.link.listener import Listener, listen
 from quictunnel.link.neighbours import LinkProtocol
@@ -21,7 +23,8 @@ __all__ = [
     "Listener",
     "ServerTls",
     "Stream",
-    "choose",
+    "announce_engine",
+    "choose_engine",
     "dial",
     "installed",
     "listen",

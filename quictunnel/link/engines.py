@@ -67,6 +67,22 @@ def choose(engine: str, congestion: str | None) -> EngineKind:
     return kind
 
 
+def announce(logger: logging.Logger, engine: str, congestion: str | None) -> None:
+    """Log what is chosen, as a fact of the role that starts with it.
+
+    :raises SettingsError: as `choose` does.
+    """
+    kind = choose(engine, congestion)
+    fact(
+        logger,
+        logging.INFO,
+        "engine",
+        name=kind.name,
+        version=kind.version,
+        congestion=congestion or DEFAULT_CONGESTION,
+    )
+
+
 def installed() -> dict[str, EngineKind | SettingsError]:
     """Return every engine, in the order in which `auto` takes them, or why it cannot be used."""
     return {name: _look(name) for name in _LOADERS}

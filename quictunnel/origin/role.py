@@ -13,7 +13,7 @@ from typing import Any
 
 from quictunnel.config.settings import OriginSettings
 from quictunnel.errors import LinkError, LinkLost, Refused
-from quictunnel.link import LinkSettings
+from quictunnel.link import LinkSettings, announce_engine
 from quictunnel.observe.logs import fact
 from quictunnel.origin.backoff import Backoff
 from quictunnel.origin.connect import connect, tls_for
@@ -60,7 +60,12 @@ class Origin:
     ) -> None:
         self._settings = settings
         self._on_ready = on_ready
-        self._link_settings = LinkSettings(hold=settings.hold, unread_limit=settings.unread_limit)
+        self._link_settings = LinkSettings(
+            hold=settings.hold,
+            unread_limit=settings.unread_limit,
+            engine=settings.engine,
+            congestion=settings.congestion,
+        )
         self._offer = Offer(
             name=settings.name,
             token=settings.token,
@@ -81,7 +86,11 @@ class Origin:
         self._closed = asyncio.Event()
 
     async def start(self) -> None:
-        """Begin to connect, and to connect again whenever the link is lost."""
+        """Begin to connect, and to connect again whenever the link is lost.
+
+        :raises SettingsError: when the engine cannot be used.
+        """
+        announce_engine(_log, self._settings.engine, self._settings.congestion)
         self._life = asyncio.create_task(self._live(), name="life of the origin")
         self._life.add_done_callback(self._task_ended)
 

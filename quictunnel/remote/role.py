@@ -12,7 +12,14 @@ import secrets
 from quictunnel.config.certificates import CertificateFiles, ServerCertificate
 from quictunnel.config.settings import RemoteSettings
 from quictunnel.config.tokens import Token
-from quictunnel.link import LinkProtocol, LinkSettings, Listener, ServerTls, listen
+from quictunnel.link import (
+    LinkProtocol,
+    LinkSettings,
+    Listener,
+    ServerTls,
+    announce_engine,
+    listen,
+)
 from quictunnel.observe.logs import fact
 from quictunnel.protocol.address import Address
 from quictunnel.protocol.codes import Code
@@ -89,9 +96,11 @@ class Remote:
     async def start(self) -> None:
         """Bind all addresses, and let origins and clients in.
 
-        :raises SettingsError: when an address is taken, not this machine's, or not allowed.
+        :raises SettingsError: when an address is taken, not this machine's, or not allowed; when
+            the engine cannot be used.
         """
         settings = self._settings
+        announce_engine(_log, settings.engine, settings.congestion)
         try:
             for outside in self._outsides.values():
                 await outside.bind()
@@ -107,7 +116,12 @@ class Remote:
                 settings.listen.port,
                 protocol_factory=self._new_session,
                 server_tls=_tls(self._certificates.current),
-                settings=LinkSettings(hold=settings.hold, unread_limit=settings.unread_limit),
+                settings=LinkSettings(
+                    hold=settings.hold,
+                    unread_limit=settings.unread_limit,
+                    engine=settings.engine,
+                    congestion=settings.congestion,
+                ),
             )
         except BaseException:
             self._close_outsides()

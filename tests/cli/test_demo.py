@@ -12,9 +12,11 @@ import pytest
 DEMO = [sys.executable, "-m", "quictunnel", "demo"]
 
 
-def test_once():
+def test_once(monkeypatch):
+    monkeypatch.setenv("QUICTUNNEL_ENGINE", "aioquic")
     done = subprocess.run([*DEMO, "--once"], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
+    assert "linked over QUIC, by aioquic;" in done.stdout
     assert "\nready: http://127.0.0.1:" in done.stdout
     assert "names its visitor: 127.0.0.1:" in done.stdout
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import socket
+import sys
 
 import pytest
 import typer
@@ -12,6 +13,8 @@ from quictunnel import __version__
 from quictunnel.cli import main
 from quictunnel.cli.main import invoke
 from quictunnel.errors import LinkFailed, QuictunnelError, Refused, SettingsError
+from quictunnel.link import EngineKind
+from quictunnel.link.engines import choose
 from quictunnel.protocol.codes import Code
 
 TOKEN = "laptop." + "SECRET" * 5
@@ -29,9 +32,29 @@ def options():
     return list(walk("quictunnel", typer.main.get_command(main.app)))
 
 
-def test_version(capsys):
+def test_version(capsys, monkeypatch):
+    found = {
+        "quinn": EngineKind("quinn", "quinn-proto 0.11.9", ()),
+        "aioquic": EngineKind("aioquic", "1.7.2", ()),
+    }
+    monkeypatch.setattr(main, "installed", lambda: found)
     assert invoke(["--version"]) == 0
-    assert capsys.readouterr().out == f"quictunnel {__version__}\n"
+    first, *others = capsys.readouterr().out.splitlines()
+    assert first == f"quictunnel {__version__}"
+    assert others == ["engine quinn: quinn-proto 0.11.9, taken by auto", "engine aioquic: 1.7.2"]
+
+
+def test_version_says_why_an_engine_is_not_taken(capsys, monkeypatch):
+    found = {
+        "quinn": SettingsError("the quinn engine does not work: \x1b"),
+        "aioquic": EngineKind("aioquic", "1.7.2", ()),
+    }
+    monkeypatch.setattr(main, "installed", lambda: found)
+    assert invoke(["--version"]) == 0
+    assert capsys.readouterr().out.splitlines()[1:] == [
+        "the quinn engine does not work: \\x1b",
+        "engine aioquic: 1.7.2, taken by auto",
+    ]
 
 
 @pytest.mark.parametrize("arguments", [[], ["--help"], ["remote", "-h"], ["origin", "--help"]])
@@ -52,11 +75,11 @@ def test_every_option_has_help_and_an_environment_variable():
 
 REMOTE_OPTIONS = """
     listen outside cert key token token-file accept-proxy-protocol trusted-proxy hold linger
-    client-wait grace state-dir unread-limit log-format log-level
+    client-wait grace state-dir unread-limit engine congestion log-format log-level
 """
 ORIGIN_OPTIONS = """
     remote origin token token-file name ca pin proxy-protocol hold grace unread-limit
-    log-format log-level
+    engine congestion log-format log-level
 """
 
 
@@ -95,6 +118,8 @@ ORIGIN = ["origin", "--remote", "localhost:1", "--origin", "8000"]
         (["remote", "--cert", "none", "--key", "none"], "'none' cannot be read: no such file"),
         (["remote", "--cert", "garbage", "--key", "garbage"], "no certificate in PEM"),
         (["remote", "--state-dir", "garbage/state"], "not a directory"),
+        (["remote", "--engine", "msquic"], "'msquic' is not one of 'auto', 'aioquic', 'quinn'"),
+        (["remote", "--congestion", "vegas"], "'vegas' is not one of 'bbr', 'cubic', 'reno'"),
         (["origin", "--origin", "8000"], "Missing option '--remote'"),
         ([*ORIGIN, "--name", "Büro"], "'Büro' is not a name"),
         ([*ORIGIN, "--pin", "sha256:12"], "--pin: 'sha256:12' is not a pin"),
@@ -122,6 +147,31 @@ def test_a_users_mistake_is_one_sentence_and_exit_2(arguments, sentence, tmp_pat
     assert "SECRET" not in err
 
 
+@pytest.mark.parametrize("command", ["remote", "origin", "demo"])
+def test_an_engine_that_is_not_installed(command, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "quictunnel_quinn", None)
+    choose.cache_clear()  # other tests may have found it
+    words = {"origin": ORIGIN, "remote": ["remote", "--listen", "127.0.0.1:0"]}
+    arguments = [*words.get(command, [command]), "--engine", "quinn"]
+    if command != "demo":
+        arguments += ["--log-level", "error"]
+    assert invoke(arguments) == 2
+    out, err = capsys.readouterr()
+    assert not out
+    assert err.startswith("quictunnel: the quinn engine is not installed")
+    assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize("command", [["remote", "--listen", "127.0.0.1:0"], ORIGIN])
+def test_a_congestion_control_that_the_engine_lacks(command, monkeypatch, capsys):
+    monkeypatch.setenv("QUICTUNNEL_ENGINE", "aioquic")
+    monkeypatch.setenv("QUICTUNNEL_CONGESTION", "bbr")
+    assert invoke([*command, "--log-level", "error"]) == 2
+    out, err = capsys.readouterr()
+    assert not out
+    assert err == ("quictunnel: aioquic has cubic and reno only; bbr needs the quinn engine\n")
+
+
 @pytest.mark.parametrize("kind", ["udp", "tcp"])
 def test_a_port_in_use(kind, capsys):
     with socket.socket(
@@ -146,7 +196,7 @@ def test_an_option_may_come_from_the_environment(monkeypatch, capsys):
 
 
 def test_an_empty_environment_variable_counts_as_none(monkeypatch, capsys):
-    for name in ("HOLD", "TOKEN", "TOKEN_FILE", "CA", "PIN", "NAME"):
+    for name in ("HOLD", "TOKEN", "TOKEN_FILE", "CA", "PIN", "NAME", "ENGINE", "CONGESTION"):
         monkeypatch.setenv(f"QUICTUNNEL_{name}", "")
     assert invoke([*ORIGIN, "--grace", "soon"]) == 2
     assert "--grace" in capsys.readouterr().err

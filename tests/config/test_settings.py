@@ -23,12 +23,14 @@ def test_the_defaults_of_a_remote():
     assert str(settings.outside) == "[::]:9000"
     assert settings.hold == 900
     assert [str(network) for network in settings.trusted_proxies] == ["127.0.0.0/8", "::1/128"]
+    assert (settings.engine, settings.congestion) == ("auto", None)
 
 
 def test_the_defaults_of_an_origin():
     settings = origin()
     assert settings.name == machine_name()
     assert settings.proxy_protocol == "off"
+    assert (settings.engine, settings.congestion) == ("auto", None)
 
 
 @pytest.mark.parametrize(

@@ -24,6 +24,14 @@ def test_both_ends_say_when_they_are_ready(standing):
     )
 
 
+def test_both_ends_log_which_engine_they_have(tunnel):
+    tunnel.up(
+        remote=("--engine", "aioquic", "--congestion", "reno"), origin=("--engine", "aioquic")
+    )
+    tunnel.remote.logged(r"remote  engine  name=aioquic version=[0-9.]+ congestion=reno$")
+    tunnel.origin.logged(r"origin  engine  name=aioquic version=[0-9.]+ congestion=cubic$")
+
+
 def test_what_a_user_gets_wrong_is_one_sentence_and_exit_code_2(programs):
     wrong = [
         (programs.start("remote", "--no-such-thing"), r"--no-such-thing"),
