@@ -13,7 +13,7 @@ from rich.text import Text
 
 from quictunnel.config.files import why
 from quictunnel.errors import QuictunnelError
-from quictunnel.observe.logs import escape
+from quictunnel.observe.logs import escape, flush
 
 _STDERR = 2
 """The last of the three descriptors that every program is started with."""
@@ -65,6 +65,7 @@ def open_missing_streams() -> None:
 
 def _write(stream: TextIO, line: str) -> None:
     """Write a line; what could not be written is forgotten, or it would fail again at the end."""
+    flush()  # what was logged before is to stand before it
     try:
         stream.write(f"{line}\n")
         stream.flush()

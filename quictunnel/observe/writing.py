@@ -1,0 +1,69 @@
+"""How the lines of the log leave: in one write for each turn of the event loop.
+
+Many clients mean many lines a turn, and each write is a system call that may wake a reader. What
+the lines say is not known here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TextIO
+
+MOST_LINES = 256
+"""Lines that may wait for the end of a turn: more than a busy one brings, and some 30 kB."""
+
+
+class TurnHandler(logging.Handler):
+    """Writes to `stream` at the end of the loop's turn; at once what warns, or has no loop.
+
+    What waits when the process exits is written then: `logging` flushes its handlers. Whoever
+    prints beside the log calls `flush` first, so that lines stay in their order.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        super().__init__()
+        self._stream = stream
+        self._waiting: list[str] = []
+        self._asked: asyncio.AbstractEventLoop | None = None
+        """The loop that is going to call back at the end of its turn."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Take a record; its fields are read now, whenever its line is written."""
+        try:
+            self._waiting.append(self.format(record))
+        except Exception:  # as all handlers have it: what is logged must not suffer by the log
+            self.handleError(record)
+            return
+        loop = None if record.levelno >= logging.WARNING else _running_loop()
+        if loop is None or len(self._waiting) >= MOST_LINES:
+            self.flush()
+        elif self._asked is not loop:
+            self._asked = loop
+            loop.call_soon(self._turn_over)
+
+    def flush(self) -> None:
+        """Write what waits. What cannot be written (a closed pipe, a full disk) is dropped."""
+        self.acquire()
+        try:
+            if self._waiting:
+                self._waiting.append("")
+                text = "\n".join(self._waiting)
+                self._waiting.clear()
+                self._stream.write(text)
+                self._stream.flush()
+        except (OSError, ValueError):
+            pass  # a log that nobody can read must not end the tunnel
+        finally:
+            self.release()
+
+    def _turn_over(self) -> None:
+        self._asked = None
+        self.flush()
+
+
+def _running_loop() -> asyncio.AbstractEventLoop | None:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
