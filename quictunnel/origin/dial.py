@@ -17,6 +17,7 @@ from typing import Any
 from quictunnel.config.addresses import HostPort, UnixPath
 from quictunnel.origin.race import first_to_succeed
 from quictunnel.protocol.codes import Code
+from quictunnel.relay import reset_unless_ended
 from quictunnel.session.lookup import look_up
 
 DIAL_TIMEOUT = 10.0
@@ -103,6 +104,8 @@ async def _connect_tcp(place: _Place) -> tuple[socket.socket, _Place]:
     sock = socket.socket(place.family, socket.SOCK_STREAM)
     try:
         sock.setblocking(False)
+        # From now on: a client may leave between the server's accept(2) and our hearing of it.
+        reset_unless_ended(sock)
         await asyncio.get_running_loop().sock_connect(sock, place.sockaddr)
     except BaseException:
         sock.close()

@@ -150,6 +150,22 @@ async def test_a_full_unix_socket_is_waited_for(tmp_path):
             sock.close()
 
 
+async def test_a_dial_that_is_called_off_is_no_orderly_end():
+    """The kernel has made the connection, we have not heard of it yet, and the client leaves."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        dialler = Dialler(HostPort("127.0.0.1", server.getsockname()[1]))
+        await dialler.dial(asyncio.Protocol)
+        server.accept()[0].close()
+        dial = asyncio.create_task(dialler.dial(asyncio.Protocol))
+        await asyncio.sleep(0)
+        accepted, _ = server.accept()
+        dial.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await dial
+        with accepted, pytest.raises(ConnectionResetError):
+            accepted.recv(1)
+
+
 def test_silence_is_unreachable_after_ten_seconds(monkeypatch):
     async def never(path):
         await asyncio.Event().wait()
