@@ -1,13 +1,21 @@
 # What a person or CI runs. Everything happens in .venv, which `make` sets up by itself from a
 # Python of 3.11 or newer (the newest found, or PYTHON=/path/to/python3).
 #
-# Two stamps keep it quick: what the program needs, and what tests and linters need beside it.
-# Either is made anew when pyproject.toml changes.
+# Stamps keep it quick: what the program needs, what tests and linters need beside it, and the
+# engine in Rust, which only `make engine` builds at first. Each is made anew when what it is made
+# from changes; the engine too, once it is there.
 
 VENV    := .venv
 BIN     := $(VENV)/bin
 PROGRAM := $(VENV)/.program-installed
 TOOLS   := $(VENV)/.tools-installed
+ENGINE  := $(VENV)/.engine-installed
+
+WHEELS         := engine/target/wheels
+ENGINE_SOURCES := $(wildcard engine/Cargo.* engine/*.toml engine/*.pyi engine/*.md engine/src/*.rs engine/src/*/*.rs)
+# The engine if it has been built, or nothing: all goes without it. Its own tests want Rust too.
+BUILT_ENGINE   := $(wildcard $(ENGINE))
+RUST           := $(and $(BUILT_ENGINE),$(shell command -v cargo))
 
 PYTHON     ?=
 CANDIDATES  = $(or $(PYTHON),python3.14 python3.13 python3.12 python3.11 python3)
@@ -15,33 +23,40 @@ PIP         = $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint bench interop clean
+.PHONY: help demo test lint bench interop engine rust clean
 
 help: ## say what can be made
 	@echo "usage: make TARGET [ARGS='options of what is run'] [PYTHON=python3.x]"
 	@echo
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-12s%s\n", $$1, $$2}'
 
-demo: $(PROGRAM) ## a web page through the tunnel, on this machine alone (ARGS=--once ends by itself)
+demo: $(PROGRAM) $(BUILT_ENGINE) ## a web page through the tunnel, on this machine alone (ARGS=--once ends by itself)
 	@$(BIN)/quictunnel demo $(ARGS)
 
-test: $(TOOLS) ## all tests
+test: $(TOOLS) $(BUILT_ENGINE) ## all tests, and the engine's own in Rust once it is built
 	$(BIN)/pytest $(ARGS)
+	$(if $(RUST),$(if $(ARGS),,cd engine && cargo test --locked --no-default-features))
 
-lint: $(TOOLS) ## style, types and the layers' imports
+lint: $(TOOLS) $(BUILT_ENGINE) ## style, types and the layers' imports, and the engine's Rust once it is built
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(if $(RUST),cd engine && cargo fmt --check)
+	$(if $(RUST),cd engine && PYO3_PYTHON=$(abspath $(BIN)/python) cargo clippy --locked --all-targets -- -D warnings)
 
-bench: $(PROGRAM) ## figures: direct, quictunnel and a naive tunnel in turns (ARGS=--quick, --help)
+bench: $(PROGRAM) $(BUILT_ENGINE) ## figures: direct, quictunnel and a naive tunnel in turns (ARGS=--quick, --help)
 	@$(BIN)/python -m bench $(ARGS)
 
-interop: $(PROGRAM) ## quictunnel beside other people's programs
+interop: $(PROGRAM) $(BUILT_ENGINE) ## quictunnel beside other people's programs
 	@$(BIN)/python -m interop $(ARGS)
 
+engine: $(ENGINE) ## build the fast engine, which is written in Rust, and install it into .venv
+	@$(BIN)/quictunnel --version
+
 clean: ## remove .venv and what the tools have cached; certificates and figures stay
-	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) build dist engine/target
+	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(PROGRAM): pyproject.toml | $(BIN)/pip
@@ -55,6 +70,25 @@ $(TOOLS): pyproject.toml $(PROGRAM)
 	@$(PIP) install 'pip>=25.1'
 	@$(PIP) install --group test --group lint
 	@touch $@
+
+# The wheel stays where it was built: it can be carried to a machine that has no Rust.
+$(ENGINE): $(ENGINE_SOURCES) | $(TOOLS)
+	@$(MAKE) --no-print-directory rust
+	@echo "building the engine, which takes a minute or two at first"
+	@$(PIP) install --group engine
+	@rm -rf $(WHEELS)
+	@cd engine && ../$(BIN)/maturin build --quiet --release --locked --interpreter ../$(BIN)/python
+	@$(PIP) install --force-reinstall --no-deps $(WHEELS)/*.whl
+	@touch $@
+
+# Whether there is a Rust that is new enough for the engine: its Cargo.toml says which one is.
+rust:
+	@least=$$(sed -n 's/^rust-version = "\(.*\)"/\1/p' engine/Cargo.toml); \
+	has=$$(cargo --version 2>/dev/null | cut -d' ' -f2); \
+	[ "$$(printf '%s\n' "$$least" "$${has:-0}" | sort -V | head -n 1)" = "$$least" ] && exit; \
+	echo "the engine needs Rust $$least or newer, and $${has:+only }$${has:-none} is here:" \
+	  "install it first (https://rustup.rs)" >&2; \
+	exit 2
 
 # pip is the last thing that venv makes, so a half-made .venv is completed here. Debian splits
 # ensurepip off into python3-venv, hence two questions and two sentences.

@@ -1,13 +1,15 @@
 """nginx as the origin server, with `listen … proxy_protocol`: does it learn who the client is?
 
-For PROXY protocol v2 and v1, over TCP and a Unix socket, for clients over IPv4 and IPv6: the
-client's address and port as nginx has them in its access log are those of the client's socket.
+For PROXY protocol v2 and v1, over TCP and a Unix socket, for clients over IPv4 and IPv6, with each
+engine that is installed: the client's address and port as nginx has them in its access log are
+those of the client's socket.
 """
 
 from __future__ import annotations
 
 import contextlib
 import http.client
+import itertools
 import json
 import socket
 import subprocess
@@ -16,7 +18,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from bench.processes import ProgramError
 from interop._facts import Facts, MissingError, program, tell
-from interop._tunnel import tunnel
+from interop._tunnel import engines, tunnel
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -64,16 +66,17 @@ def script(facts: Facts, scratch: Path) -> None:
     port = _free_port()
     with _running(nginx, scratch, port):
         origin_servers = {"TCP": f"127.0.0.1:{port}", "a Unix socket": f"unix:{scratch}/nginx.sock"}
-        for place, address in origin_servers.items():
-            for version in ("v2", "v1"):
-                with tunnel(address, scratch, "--proxy-protocol", version) as outside:
-                    for family in FAMILIES:
-                        _one_client(facts, scratch, outside, family, f"{version} over {place}")
+        ways = itertools.product(engines(), origin_servers.items(), ("v2", "v1"))
+        for engine, (place, address), version in ways:
+            how = f"{version} over {place}, with {engine}"
+            with tunnel(address, scratch, engine, "--proxy-protocol", version) as outside:
+                for family in FAMILIES:
+                    _one_client(facts, scratch, outside, family, how)
 
 
 def _one_client(facts: Facts, scratch: Path, outside: int, family: str, how: str) -> None:
     to, source = FAMILIES[family]
-    path = f"/{family}-{how}".replace(" ", "-")
+    path = f"/{family}-{how}".replace(" ", "-").replace(",", "")
     connection = http.client.HTTPConnection(to, outside, WITHIN, source_address=(source, 0))
     with contextlib.closing(connection):
         connection.connect()

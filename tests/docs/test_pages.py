@@ -12,11 +12,12 @@ from bench.__main__ import main as bench
 from quictunnel.cli.main import app
 
 ROOT = Path(__file__).parents[2]
-PAGES = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), ROOT / "certs" / "README.md"]
+BELOW = [ROOT / folder / "README.md" for folder in ("certs", "engine")]
+PAGES = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *BELOW]
 ROLES = ("remote", "origin")
 
-OTHERS = {"--editable", "--group", "--now", "--system"}
-"""Options of pip, systemctl and sysctl."""
+OTHERS = {"--editable", "--group", "--no-default-features", "--now", "--system"}
+"""Options of pip, cargo, systemctl and sysctl."""
 
 
 def options(command) -> dict:

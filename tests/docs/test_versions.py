@@ -1,0 +1,60 @@
+"""The two packages, quictunnel and its engine in Rust, are of one version and know each other."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+
+from quictunnel import __version__
+
+ROOT = Path(__file__).parents[2]
+ENGINE = ROOT / "engine"
+
+
+def toml(path: Path) -> dict:
+    return tomllib.loads(path.read_text("utf-8"))
+
+
+def the_number(pattern: str, *paths: Path) -> str:
+    """What the pattern catches, which stands once in these files."""
+    (found,) = re.findall(pattern, "".join(path.read_text("utf-8") for path in paths), re.MULTILINE)
+    return found
+
+
+def test_the_engine_is_of_the_same_version():
+    assert toml(ENGINE / "Cargo.toml")["package"]["version"] == __version__
+
+
+def test_the_engines_lock_file_knows_its_version():
+    packages = {package["name"]: package for package in toml(ENGINE / "Cargo.lock")["package"]}
+    assert packages["quictunnel-quinn"]["version"] == __version__
+
+
+def test_the_engines_wheel_takes_its_version_from_cargo():
+    project = toml(ENGINE / "pyproject.toml")["project"]
+    assert project["dynamic"] == ["version"]
+
+
+def test_the_extra_asks_for_the_engine_of_this_version():
+    extras = toml(ROOT / "pyproject.toml")["project"]["optional-dependencies"]
+    assert extras == {"fast": [f"quictunnel-quinn=={__version__}"]}
+
+
+def test_both_packages_want_the_same_python():
+    ours, its = (toml(folder / "pyproject.toml")["project"] for folder in (ROOT, ENGINE))
+    assert its["requires-python"] == ours["requires-python"]
+    least = ours["requires-python"].removeprefix(">=").replace(".", "")
+    pyo3 = toml(ENGINE / "Cargo.toml")["dependencies"]["pyo3"]
+    assert pyo3["features"] == [f"abi3-py{least}"]
+
+
+def test_the_interface_between_them_has_one_number():
+    offered = the_number(r"^pub const API: u32 = (\d+);", ENGINE / "src" / "lib.rs")
+    sources = (ROOT / "quictunnel" / "link" / "quinn_engine").glob("*.py")
+    assert the_number(r"^API = (\d+)$", *sources) == offered
+
+
+def test_the_page_for_contributors_names_the_rust_that_is_needed():
+    needed = toml(ENGINE / "Cargo.toml")["package"]["rust-version"]
+    assert f"Rust {needed}" in (ROOT / "CONTRIBUTING.md").read_text("utf-8")
