@@ -7,19 +7,17 @@ from typing import TYPE_CHECKING
 
 from quictunnel.errors import LinkFailed, Refused
 from quictunnel.link import udp
-from quictunnel.link.aioquic_engine import tls
-from quictunnel.link.aioquic_engine.connection import AioquicEngine
-from quictunnel.link.carriage import Carriage
-from quictunnel.link.engine import Path
-from quictunnel.link.flow import Budget
+from quictunnel.link.certificates import fingerprint, verify
+from quictunnel.link.engines import choose
 from quictunnel.link.link import STREAMS_AT_FIRST, Link
 from quictunnel.protocol.address import Address
 from quictunnel.protocol.codes import Code
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    import socket
 
-    from quictunnel.link.engine import Datagram
+    from quictunnel.link.engine import Arrivals, Carriage
+    from quictunnel.link.engines import EngineKind
     from quictunnel.link.neighbours import LinkProtocol
     from quictunnel.link.settings import ClientTls, LinkSettings
 
@@ -29,7 +27,8 @@ class Dialler:
 
     def __init__(
         self,
-        socket: udp.UdpSocket,
+        kind: EngineKind,
+        sock: socket.socket,
         peer: tuple[str, int],
         *,
         protocol: LinkProtocol,
@@ -41,31 +40,21 @@ class Dialler:
         """Done when the link stands, or with LinkFailed or Refused."""
         self._tls = client_tls
         self._peer = peer
-        self._path = Path(*peer)  # the engine's view of it, whatever socket leads there
-        engine = AioquicEngine(
-            tls.client_configuration(client_tls, settings),
-            budget=Budget(settings.unread_limit),
-            streams=STREAMS_AT_FIRST,
-        )
         self._loop = loop
-        self._carriage = self._carry(socket)
-        self._closed = False
-        self.link = Link(
-            engine,
-            self,
-            protocol,
-            local=Address.of(socket.getsockname()),
-            dialled=True,
-            loop=loop,
+        self._kind = kind
+        self._endpoint = kind.endpoint(
+            settings, server_tls=None, streams=STREAMS_AT_FIRST, now=loop.time()
         )
-        engine.connect(self._path, loop.time())
+        engine = self._endpoint.connect(peer, client_tls.server_name, loop.time())
+        local = Address.of(sock.getsockname())
+        self._carriage = self._carry(sock)
+        self._closed = False
+        self.link = Link(engine, self, protocol, local=local, dialled=True, loop=loop)
         self.link.start()
 
-    def _take(self, datagrams: list[Datagram]) -> None:
-        now = self._loop.time()
-        for data, _ in datagrams:
-            self.link.datagram_received(data, self._path, now)
-        self.link.batch_received()
+    def _arrived(self, arrivals: Arrivals) -> None:
+        if arrivals.touched:
+            self.link.batch_received()
 
     def _refused(self, exc: OSError) -> None:
         """Nobody listens there, or no route leads there: fail at once, if nothing stands yet."""
@@ -84,15 +73,9 @@ class Dialler:
         """See `Carrier`."""
         return self._carriage.is_full
 
-    def send(self, link: Link, datagrams: Sequence[Datagram]) -> None:
+    def transmit(self, link: Link, now: float) -> bool:
         """See `Carrier`."""
-        self._carriage.send(datagrams)
-
-    def id_issued(self, link: Link, connection_id: bytes) -> None:
-        """See `Carrier`: there is but one link here."""
-
-    def id_retired(self, link: Link, connection_id: bytes) -> None:
-        """See `Carrier`."""
+        return self._carriage.transmit(link.engine, now)
 
     def handshake_done(self, link: Link) -> bool:
         """See `Carrier`: hold the certificate against what was asked for."""
@@ -107,18 +90,21 @@ class Dialler:
         return True
 
     def _why_not_trusted(self, link: Link) -> str | None:
-        leaf = link.peer_certificate
+        try:
+            leaf, *chain = link.peer_certificates or (None,)
+        except ValueError:
+            return "the remote's certificate cannot be read"
         if leaf is None:
             return "the remote showed no certificate"
-        if self._tls.pin is not None and tls.fingerprint(leaf) != self._tls.pin:
+        if self._tls.pin is not None and fingerprint(leaf) != self._tls.pin:
             return (
                 "the remote's certificate is not the pinned one: it is "
-                f"sha256:{tls.fingerprint(leaf).hex()}"
+                f"sha256:{fingerprint(leaf).hex()}"
             )
         if self._tls.verify == "none":
             return None
         ca = self._tls.ca if self._tls.verify == "ca" else None
-        reason = tls.verify(leaf, link.peer_chain, server_name=self._tls.server_name, ca=ca)
+        reason = verify(leaf, chain, server_name=self._tls.server_name, ca=ca)
         return None if reason is None else f"the remote's certificate does not verify: {reason}"
 
     def suspect(self, link: Link) -> None:
@@ -127,16 +113,23 @@ class Dialler:
         One that is bound to an address that this machine no longer has can only be given up.
         """
         try:
-            socket = udp.open_connected(*self._peer)
+            sock = udp.open_connected(*self._peer)
         except OSError:
             return  # no route at all: the next question tries again
+        local = Address.of(sock.getsockname())
         self._carriage.close()
-        self._carriage = self._carry(udp.UdpSocket(socket, connected=True))
-        link.move(Address.of(socket.getsockname()))
+        self._carriage = self._carry(sock)
+        link.move(local)
 
-    def _carry(self, socket: udp.UdpSocket) -> Carriage:
-        return Carriage(
-            socket, self._loop, take=self._take, refused=self._refused, ready=self._ready
+    def _carry(self, sock: socket.socket) -> Carriage:
+        return self._kind.carriage(
+            self._endpoint,
+            sock,
+            connected=True,
+            loop=self._loop,
+            arrived=self._arrived,
+            refused=self._refused,
+            ready=self._ready,
         )
 
     def proven(self, link: Link) -> None:
@@ -145,8 +138,7 @@ class Dialler:
     def closed(self, link: Link) -> None:
         """See `Carrier`: the peer has been told, or has told us; the socket is of no more use."""
         if not self.made.done():
-            assert link.lost is not None
-            self.made.set_exception(_why_failed(link.lost.code, link.lost.reason))
+            self.made.set_exception(_why_failed(link))
         self._loop.call_soon(link.terminate)
 
     def terminated(self, link: Link) -> None:
@@ -156,13 +148,14 @@ class Dialler:
             self._carriage.close()
 
 
-def _why_failed(code: int | None, reason: str) -> LinkFailed | Refused:
-    if tls.is_alpn_mismatch(reason):
+def _why_failed(link: Link) -> LinkFailed | Refused:
+    if link.engine.alpn_mismatch:
         return Refused(
             Code.BAD_VERSION,
             "what answers there speaks QUIC, but is no quictunnel remote of this version",
         )
-    return LinkFailed(f"the handshake failed: {reason or code}")
+    assert link.lost is not None
+    return LinkFailed(f"the handshake failed: {link.lost.reason or link.lost.code}")
 
 
 async def dial(
@@ -178,13 +171,16 @@ async def dial(
 
     :raises LinkFailed: no answer, nobody there, no route, or the handshake broke.
     :raises Refused: what answers is not what was asked for.
+    :raises SettingsError: the engine that the settings ask for is not there.
     """
+    kind = choose(settings.engine, settings.congestion)
     try:
         sock = udp.open_connected(host, port)
     except OSError as exc:
         raise LinkFailed(exc.strerror or str(exc)) from exc
     dialler = Dialler(
-        udp.UdpSocket(sock, connected=True),
+        kind,
+        sock,
         (host, port),
         protocol=protocol,
         client_tls=client_tls,

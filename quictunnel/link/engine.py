@@ -1,8 +1,9 @@
-"""What a QUIC engine offers to a link, and what it tells it: shapes only, no code, no I/O.
+"""What QUIC engines offer to links, listeners and diallers: shapes only, no code, no I/O.
 
-An engine is sans-IO: datagrams and times go in, datagrams and a deadline come out, and what has
+An `Engine` is one connection, sans-IO: times go in, datagrams and a deadline come out, and what has
 happened is told to an `Observer` when the link asks for it. Streams are numbers here; above the
-link nobody sees them.
+link nobody sees them. An `Endpoint` is what shares a socket: it knows whom a datagram is for. A
+`Carriage` joins it to the socket and the event loop.
 """
 
 from __future__ import annotations
@@ -10,7 +11,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
-    from cryptography import x509
+    import asyncio
+    import socket
+    from collections.abc import Callable, Sequence
+
+    from quictunnel.link.settings import LinkSettings, ServerTls
 
 
 class Path(NamedTuple):
@@ -22,7 +27,8 @@ class Path(NamedTuple):
     """The local address of a socket that has many: the packed in6_addr or in_addr, or nothing."""
 
 
-Datagram = tuple[bytes, Path]
+Datagram = tuple[bytes, tuple[str, int, bytes]]
+"""A datagram and its `Path`, or a plain tuple of the same."""
 
 
 class Observer(Protocol):
@@ -46,33 +52,24 @@ class Observer(Protocol):
     def on_stream_ended(self, stream_id: int) -> None:
         """All was sent and acknowledged, all was read: the stream is forgotten."""
 
-    def on_pong(self) -> None:
-        """A ping has been answered."""
-
     def on_closed(self, code: int | None, reason: str, *, by_peer: bool) -> None:
         """The connection is over; it stays only to quieten late datagrams."""
 
-    def on_id_issued(self, connection_id: bytes) -> None:
-        """The peer may from now on send to this connection id too."""
-
-    def on_id_retired(self, connection_id: bytes) -> None:
-        """The peer will not send to this connection id again."""
-
 
 class Engine(Protocol):
-    """One QUIC connection."""
+    """One QUIC connection. Datagrams come to it through its `Endpoint`."""
 
     @property
     def exporter(self) -> bytes:
         """The TLS exporter of the tunnel's label, 32 bytes (RFC 8446, 7.5)."""
 
     @property
-    def peer_certificate(self) -> x509.Certificate | None:
-        """The certificate that the peer showed, if it is a server."""
+    def peer_certificates(self) -> Sequence[bytes]:
+        """The certificates that a server has shown, as DER, the leaf first; a client shows none."""
 
     @property
-    def peer_chain(self) -> tuple[x509.Certificate, ...]:
-        """What it sent along with it."""
+    def alpn_mismatch(self) -> bool:
+        """The handshake ended because the ends speak different protocols (RFC 7301)."""
 
     @property
     def rtt(self) -> float | None:
@@ -87,7 +84,7 @@ class Engine(Protocol):
         """Seconds of silence after which the connection is given up: the smaller of both ends'."""
 
     @property
-    def path(self) -> Path | None:
+    def peer(self) -> tuple[str, int] | None:
         """Where datagrams are sent to now."""
 
     @property
@@ -100,7 +97,7 @@ class Engine(Protocol):
 
     @property
     def is_terminated(self) -> bool:
-        """Nothing more will come of it: it may be dropped."""
+        """Nothing more will come of it, and `Observer.on_closed` was told: it may be dropped."""
 
     @property
     def unacknowledged(self) -> bool:
@@ -145,10 +142,7 @@ class Engine(Protocol):
     def close_with(self, code: int, reason: str) -> None:
         """End the connection with an application code."""
 
-    def receive(self, data: bytes, path: Path, now: float) -> None:
-        """Take a datagram."""
-
-    def transmit(self, now: float) -> list[Datagram]:
+    def transmit(self, now: float) -> Sequence[Datagram]:
         """Return the datagrams that are to be sent now."""
 
     def deadline(self) -> float | None:
@@ -158,4 +152,118 @@ class Engine(Protocol):
         """Let timers fire."""
 
     def dispatch(self, observer: Observer) -> None:
-        """Tell what has happened since the last call."""
+        """Tell what has happened since the last call.
+
+        To be called after datagrams and `expire`, and after a `transmit` that has sent something.
+        """
+
+
+class Newcomer(Protocol):
+    """The first words of somebody new, to be accepted, asked for their address, or ignored."""
+
+    @property
+    def is_validated(self) -> bool:
+        """They have shown that the address is their own: they bear a token of our Retry."""
+
+
+class Arrivals(NamedTuple):
+    """What a batch of datagrams has brought."""
+
+    touched: Sequence[Engine]
+    """The connections that have received something, each once."""
+    newcomers: Sequence[Newcomer]
+    """Those who would like to have one; good until the next batch."""
+
+
+class Endpoint(Protocol):
+    """The connections of one UDP socket, sans-IO: datagrams in, datagrams out.
+
+    It leads datagrams to their connections, and answers those who have none and may not have one.
+    Whom to let in is decided above.
+    """
+
+    def set_certificate(self, server_tls: ServerTls) -> None:
+        """Show another certificate to those who come from now on.
+
+        :raises SettingsError: this engine cannot use such a key.
+        """
+
+    def connect(self, peer: tuple[str, int], server_name: str | None, now: float) -> Engine:
+        """Begin a connection to a literal address.
+
+        :param server_name: the name to ask for (SNI), if any.
+        """
+
+    def receive(self, datagrams: Sequence[Datagram], now: float) -> Arrivals:
+        """Take datagrams, in the order they came in."""
+
+    def accept(self, newcomer: Newcomer, now: float) -> Engine | None:
+        """Begin a connection with a newcomer; None if what it opened with is no good."""
+
+    def retry(self, newcomer: Newcomer, now: float) -> None:
+        """Answer a newcomer with a Retry (RFC 9000, 8.1.2); no state is kept."""
+
+    def ignore(self, newcomer: Newcomer) -> None:
+        """Say nothing to a newcomer."""
+
+    def transmit(self) -> Sequence[Datagram]:
+        """Return the answers to those who have no connection: Retry, version negotiation."""
+
+    def forget(self, engine: Engine) -> None:
+        """Lead nothing to a connection any more."""
+
+
+class Carriage(Protocol):
+    """An endpoint's socket on the event loop.
+
+    It calls `arrived(arrivals)` with what a wake-up has brought, `refused(error)` with what the
+    kernel hears of earlier datagrams (ICMP), and `ready()` when it is full no more.
+    """
+
+    @property
+    def is_full(self) -> bool:
+        """The kernel takes no more for the moment: hold back until `ready` is called."""
+
+    def transmit(self, engine: Engine, now: float) -> bool:
+        """Send what a connection has to send; return whether there was anything."""
+
+    def answer(self) -> None:
+        """Send what the endpoint itself has to say, or drop it if the kernel is busy."""
+
+    def close(self) -> None:
+        """Let go of the socket; the connections stay."""
+
+
+class MakeEndpoint(Protocol):
+    """Makes an endpoint. Settings have been checked."""
+
+    def __call__(
+        self, settings: LinkSettings, *, server_tls: ServerTls | None, streams: int, now: float
+    ) -> Endpoint:
+        """Return an endpoint.
+
+        :param server_tls: what those who come are shown; None where nobody may come.
+        :param streams: how many streams a peer may have open until `allow_streams` says more.
+        :param now: seconds, on the clock of all that follows.
+        :raises SettingsError: this engine cannot use such a key.
+        """
+
+
+class MakeCarriage(Protocol):
+    """Makes the carriage of an endpoint, which may have another before and after."""
+
+    def __call__(
+        self,
+        endpoint: Endpoint,
+        sock: socket.socket,
+        *,
+        connected: bool,
+        loop: asyncio.AbstractEventLoop,
+        arrived: Callable[[Arrivals], None],
+        refused: Callable[[OSError], None],
+        ready: Callable[[], None],
+    ) -> Carriage:
+        """Return a carriage. See `Carriage` for whom it calls.
+
+        :param sock: a bound, or connected, UDP socket; it is taken over.
+        """

@@ -18,6 +18,8 @@ from quictunnel.observe.logs import fact
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from quictunnel.link.engine import MakeCarriage, MakeEndpoint
+
 DEFAULT_CONGESTION = "cubic"
 """The congestion control of either engine, where none is asked for."""
 
@@ -41,6 +43,10 @@ class EngineKind:
     """The QUIC implementation's own version, for people."""
     congestions: tuple[str, ...]
     """The congestion controls that it has."""
+    endpoint: MakeEndpoint
+    """Makes what shares a socket, ..."""
+    carriage: MakeCarriage
+    """... and what joins it to the socket and the event loop."""
 
 
 @cache
@@ -113,7 +119,11 @@ def _has(kind: EngineKind, congestion: str | None) -> bool:
 
 
 def _quinn() -> EngineKind:
-    from quictunnel.link.quinn_engine import extension  # noqa: PLC0415 - see the top
+    from quictunnel.link.quinn_engine import (  # noqa: PLC0415 - see the top
+        carriage,
+        endpoint,
+        extension,
+    )
 
     try:
         version = extension.version()
@@ -123,13 +133,21 @@ def _quinn() -> EngineKind:
         raise EngineMissingError(f"the quinn engine is not installed ({INSTALL})") from None
     except ImportError as exc:
         raise SettingsError(f"the quinn engine does not work: {exc}") from exc
-    return EngineKind("quinn", version, ("bbr", "cubic", "reno"))
+    congestions = ("bbr", "cubic", "reno")
+    return EngineKind("quinn", version, congestions, endpoint.QuinnEndpoint, carriage.QuinnCarriage)
 
 
 def _aioquic() -> EngineKind:
-    from quictunnel.link import aioquic_engine  # noqa: PLC0415 - see the top
+    from quictunnel.link.aioquic_engine import (  # noqa: PLC0415 - see the top
+        VERSION,
+        carriage,
+        endpoint,
+    )
 
-    return EngineKind("aioquic", aioquic_engine.VERSION, ("cubic", "reno"))
+    congestions = ("cubic", "reno")
+    return EngineKind(
+        "aioquic", VERSION, congestions, endpoint.AioquicEndpoint, carriage.AioquicCarriage
+    )
 
 
 _LOADERS: dict[str, Callable[[], EngineKind]] = {"quinn": _quinn, "aioquic": _aioquic}

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from cryptography import x509
+
 from quictunnel.protocol.address import Address
 
 if TYPE_CHECKING:
-    from cryptography import x509
-
     from quictunnel.link.engine import Engine
 
 
@@ -20,6 +20,7 @@ class LinkFacts:
         """For streams only: what roles may do stands in `Link`."""
         self.local = local
         """Our address on the link, as far as the socket knows it."""
+        self._peer: tuple[tuple[str, int], Address] | None = None
 
     def __repr__(self) -> str:
         return f"<Link to {self.peer}>"
@@ -27,8 +28,12 @@ class LinkFacts:
     @property
     def peer(self) -> Address:
         """Where the peer is now."""
-        path = self.engine.path
-        return self.local if path is None else Address.of((path.host, path.port))
+        at = self.engine.peer
+        if at is None:
+            return self.local
+        if self._peer is None or self._peer[0] != at:  # every stream asks, and it seldom moves
+            self._peer = at, Address.of(at)
+        return self._peer[1]
 
     @property
     def exporter(self) -> bytes:
@@ -36,14 +41,21 @@ class LinkFacts:
         return self.engine.exporter
 
     @property
-    def peer_certificate(self) -> x509.Certificate | None:
-        """The certificate that the accepting end showed."""
-        return self.engine.peer_certificate
+    def peer_certificates(self) -> tuple[x509.Certificate, ...]:
+        """The certificates that the accepting end has shown, the leaf first.
+
+        :raises ValueError: one of them cannot be read.
+        """
+        return tuple(map(x509.load_der_x509_certificate, self.engine.peer_certificates))
 
     @property
-    def peer_chain(self) -> tuple[x509.Certificate, ...]:
-        """What it sent along with it."""
-        return self.engine.peer_chain
+    def peer_certificate(self) -> x509.Certificate | None:
+        """The leaf of them, if there is one.
+
+        :raises ValueError: it cannot be read.
+        """
+        shown = self.engine.peer_certificates
+        return x509.load_der_x509_certificate(shown[0]) if shown else None
 
     @property
     def rtt(self) -> float | None:

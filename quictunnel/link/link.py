@@ -18,7 +18,7 @@ from quictunnel.link.stream import Stream
 from quictunnel.protocol.codes import Code
 
 if TYPE_CHECKING:
-    from quictunnel.link.engine import Engine, Path
+    from quictunnel.link.engine import Engine
     from quictunnel.link.neighbours import Carrier, LinkProtocol
     from quictunnel.protocol.address import Address
 
@@ -129,12 +129,8 @@ class Link(LinkFacts):
 
     # What the carrier tells
 
-    def datagram_received(self, data: bytes, path: Path, now: float) -> None:
-        """Take a datagram; `batch_received` follows when all that waited were taken."""
-        self.engine.receive(data, path, now)
-
     def batch_received(self) -> None:
-        """See what the datagrams have brought, and answer them."""
+        """See what datagrams have brought to the engine, and answer them."""
         self._process()
 
     def carrier_ready(self) -> None:
@@ -156,23 +152,20 @@ class Link(LinkFacts):
     def _process(self) -> None:
         """Tell of what has happened, send what is to be sent, set the timer."""
         self.engine.dispatch(self)
-        self._watch()
+        self._listen()
         self._transmit()
 
     def _transmit(self) -> None:
         if self._send_handle is not None and not self._read_again:
             self._send_handle.cancel()  # it would find nothing left to do
             self._send_handle = None
-        if not self._carrier.is_full:
-            now = self._loop.time()
-            datagrams = self.engine.transmit(now)
-            if datagrams:
-                self._carrier.send(self, datagrams)
-                if self.engine.unacknowledged:
-                    self._liveness.sent(now)
-                for stream in tuple(self.paused_writers):
-                    stream.on_sent()
-        self.engine.dispatch(self)
+        now = self._loop.time()
+        if not self._carrier.is_full and self._carrier.transmit(self, now):
+            if not self._liveness.is_asking and self.engine.unacknowledged:
+                self._liveness.sent(now)
+            for stream in tuple(self.paused_writers):
+                stream.on_sent()
+            self.engine.dispatch(self)  # of its end, say, which has been sent
         self._set_timer()
 
     def send_soon(self) -> None:
@@ -197,14 +190,14 @@ class Link(LinkFacts):
 
     def _set_timer(self) -> None:
         """Keep an earlier timer: it will look again when it fires."""
-        if self.engine.is_terminated:
+        if self.lost is not None and self.engine.is_terminated:
             self.terminate()
             return
         at = self._due_at()
-        if at is not None and self._carrier.is_full:
-            at = max(at, self._loop.time() + LOOK_WHILE_FULL)
         if at is None or (self._timer is not None and self._timer.when() <= at):
             return
+        if self._carrier.is_full:
+            at = max(at, self._loop.time() + LOOK_WHILE_FULL)
         if self._timer is not None:
             self._timer.cancel()
         self._timer = self._loop.call_at(at, self._on_timer)
@@ -220,6 +213,8 @@ class Link(LinkFacts):
     def _on_timer(self) -> None:
         self._timer = None
         now = self._loop.time()
+        if (heard_at := self.engine.heard_at) is not None:
+            self._liveness.heard(heard_at)
         at = self._due_at()
         if at is not None and now < at:
             self._set_timer()  # what it was set for is done, or was put off
@@ -227,20 +222,23 @@ class Link(LinkFacts):
         due = self.engine.deadline()
         if due is not None and now >= due:
             self.engine.expire(now)
-        self._process()
+        self.engine.dispatch(self)
+        self._listen()
+        if self.is_made and self.lost is None:
+            self._do(self._liveness.check(now, self.engine.pto))
+        self._transmit()
 
-    def _watch(self) -> None:
-        """Notice silence, and its end."""
-        if not self.is_made or self.lost is not None:
-            return
-        step = Step.NOTHING
-        if (heard_at := self.engine.heard_at) is not None:
-            self._liveness.heard(heard_at)
-        if (answered_at := self.engine.answered_at) != self._answered_at:
+    # Silence. What is due when nothing is heard, the timer sees to.
+
+    def _listen(self) -> None:
+        """Notice that the peer has answered."""
+        answered_at = self.engine.answered_at
+        if answered_at != self._answered_at and self.is_made and self.lost is None:
             self._answered_at = answered_at
-            step = self._liveness.answered(answered_at)
-        if step is Step.NOTHING:
-            step = self._liveness.check(self._loop.time(), self.engine.pto)
+            self._do(self._liveness.answered(answered_at))
+
+    def _do(self, step: Step) -> None:
+        """Do what silence, or its end, asks for."""
         if step is Step.PING:
             self.engine.ping()
             if self.is_silent:
@@ -309,9 +307,6 @@ class Link(LinkFacts):
         if (stream := self._streams.get(stream_id)) is not None:
             stream.on_ended()
 
-    def on_pong(self) -> None:
-        """See `Observer`: being heard is enough."""
-
     def on_closed(self, code: int | None, reason: str, *, by_peer: bool) -> None:
         """See `Observer`."""
         self.lost = LinkLost(code, reason)
@@ -332,11 +327,3 @@ class Link(LinkFacts):
     def _fail(self, _: Exception) -> None:
         """End it, and no other, because its role has raised."""
         self.close(Code.INTERNAL)
-
-    def on_id_issued(self, connection_id: bytes) -> None:
-        """See `Observer`."""
-        self._carrier.id_issued(self, connection_id)
-
-    def on_id_retired(self, connection_id: bytes) -> None:
-        """See `Observer`."""
-        self._carrier.id_retired(self, connection_id)

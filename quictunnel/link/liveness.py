@@ -49,6 +49,11 @@ class Liveness:
         """Ask often enough that a living peer is heard within the hold (seconds)."""
         self.ping_after = min(self.ping_after, hold / 3)
 
+    @property
+    def is_asking(self) -> bool:
+        """Something was sent that is yet to be answered."""
+        return self._asked_at is not None
+
     def sent(self, now: float) -> None:
         """Something was sent that must be answered."""
         if self._asked_at is None:

@@ -6,9 +6,7 @@ from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Sequence
 
-    from quictunnel.link.engine import Datagram
     from quictunnel.link.link import Link
     from quictunnel.link.stream import Stream
 
@@ -41,16 +39,10 @@ class Carrier(Protocol):
 
     @property
     def is_full(self) -> bool:
-        """No more can be taken now; `Link.carrier_ready` is called when that is over."""
+        """No more can be sent now; `Link.carrier_ready` is called when that is over."""
 
-    def send(self, link: Link, datagrams: Sequence[Datagram]) -> None:
-        """Send datagrams, or drop them as networks do."""
-
-    def id_issued(self, link: Link, connection_id: bytes) -> None:
-        """Lead datagrams to this connection id to the link."""
-
-    def id_retired(self, link: Link, connection_id: bytes) -> None:
-        """Do so no longer."""
+    def transmit(self, link: Link, now: float) -> bool:
+        """Send what the link's engine has to send; return whether there was anything."""
 
     def handshake_done(self, link: Link) -> bool:
         """Return whether the link may be; if not, the carrier closes it."""

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from quictunnel.link.engine import Datagram
 
 logger = logging.getLogger("quictunnel.link.udp")
+_link_logger = logging.getLogger("quictunnel.link")
+_buffer_hint_given = False
 
 BUFFER_SIZE = 4 * 1024 * 1024
 """Bytes asked of the kernel for either direction: 20 ms at a gigabit and some to spare."""
@@ -62,8 +64,7 @@ class UdpSocket:
         self._view = memoryview(self._buffer)
         self._segments = False
         self._tell_local = False
-        self.granted = _ask_for_buffers(sock)
-        """Bytes of receive buffer that the kernel granted."""
+        ask_for_buffers(sock)
         if _ON_LINUX:
             self._set_linux_options(sock)
 
@@ -189,28 +190,43 @@ class UdpSocket:
             except OSError as exc:
                 logger.debug("datagram not sent: %s", exc)
 
-    def _send_run(self, buffers: list[bytes], path: Path, size: int) -> None:
+    def _send_run(self, buffers: list[bytes], path: tuple[str, int, bytes], size: int) -> None:
         notes = []
         if len(buffers) > 1:
             notes.append((socket.IPPROTO_UDP, _UDP_SEGMENT, _U16.pack(size)))
         if self._connected:
             self._sock.sendmsg(buffers, notes)
             return
-        if path.local and self._tell_local:
+        host, port, local = path
+        if local and self._tell_local:
             if self._is_ipv6:
-                notes.append((socket.IPPROTO_IPV6, _IPV6_PKTINFO, path.local + bytes(4)))
+                notes.append((socket.IPPROTO_IPV6, _IPV6_PKTINFO, local + bytes(4)))
             else:
-                notes.append((socket.IPPROTO_IP, _IP_PKTINFO, bytes(4) + path.local + bytes(4)))
-        self._sock.sendmsg(buffers, notes, 0, (path.host, path.port))
+                notes.append((socket.IPPROTO_IP, _IP_PKTINFO, bytes(4) + local + bytes(4)))
+        self._sock.sendmsg(buffers, notes, 0, (host, port))
 
 
-def _ask_for_buffers(sock: socket.socket) -> int:
-    """Ask for large buffers; return what was granted for receiving, in bytes."""
+def ask_for_buffers(sock: socket.socket) -> None:
+    """Ask for large buffers, and say how to have them where the kernel grants less."""
     for option in (socket.SO_RCVBUF, socket.SO_SNDBUF):
         with contextlib.suppress(OSError):  # some systems refuse instead of granting less
             sock.setsockopt(socket.SOL_SOCKET, option, BUFFER_SIZE)
     granted = sock.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF)
-    return granted // 2 if _ON_LINUX else granted  # Linux counts its own book-keeping in
+    _hint_at_buffers(granted // 2 if _ON_LINUX else granted)  # Linux counts its book-keeping in
+
+
+def _hint_at_buffers(granted: int) -> None:
+    global _buffer_hint_given  # noqa: PLW0603 - once a process is often enough
+    if granted < BUFFER_SIZE and not _buffer_hint_given:
+        _buffer_hint_given = True
+        _link_logger.warning(
+            "the kernel grants %d KiB of UDP receive buffer where %d KiB were asked for; for fast "
+            "links: sysctl -w net.core.rmem_max=%d net.core.wmem_max=%d",
+            granted // 1024,
+            BUFFER_SIZE // 1024,
+            BUFFER_SIZE,
+            BUFFER_SIZE,
+        )
 
 
 def open_bound(host: str, port: int) -> socket.socket:

@@ -34,8 +34,8 @@ def options():
 
 def test_version(capsys, monkeypatch):
     found = {
-        "quinn": EngineKind("quinn", "quinn-proto 0.11.9", ()),
-        "aioquic": EngineKind("aioquic", "1.7.2", ()),
+        "quinn": EngineKind("quinn", "quinn-proto 0.11.9", (), None, None),
+        "aioquic": EngineKind("aioquic", "1.7.2", (), None, None),
     }
     monkeypatch.setattr(main, "installed", lambda: found)
     assert invoke(["--version"]) == 0
@@ -47,7 +47,7 @@ def test_version(capsys, monkeypatch):
 def test_version_says_why_an_engine_is_not_taken(capsys, monkeypatch):
     found = {
         "quinn": SettingsError("the quinn engine does not work: \x1b"),
-        "aioquic": EngineKind("aioquic", "1.7.2", ()),
+        "aioquic": EngineKind("aioquic", "1.7.2", (), None, None),
     }
     monkeypatch.setattr(main, "installed", lambda: found)
     assert invoke(["--version"]) == 0

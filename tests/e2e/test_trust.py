@@ -11,7 +11,7 @@ from impostors import LOOPBACK, Middle, a_remote, an_origin, in_thread
 from patience import patience
 from programs import Programs
 from tunnels import READY_ORIGIN, Tunnel
-from udp_forwarder import Forwarder
+from udp_forwarder import Recorder
 
 from quictunnel.config.certificates import CertificateFiles, format_pin
 from quictunnel.config.state import load_or_make_certificate
@@ -162,22 +162,6 @@ def a_welcome(proof: str) -> Welcome:
 # Listeners
 
 
-class Recorder(Forwarder):
-    """Remembers every datagram, both ways."""
-
-    def __init__(self, target: int) -> None:
-        super().__init__(target)
-        self.recorded: list[bytes] = []
-
-    def datagram_received(self, data, addr):
-        self.recorded.append(data)
-        super().datagram_received(data, addr)
-
-    def answer(self, data, addr):
-        self.recorded.append(data)
-        super().answer(data, addr)
-
-
 async def test_nothing_can_be_read_on_the_wire(tunnel):
     tunnel.start_remote()
     with patience():
@@ -191,7 +175,7 @@ async def test_nothing_can_be_read_on_the_wire(tunnel):
         tunnel.part()
         await in_thread(tunnel.origin.end)
         wire.close()
-    everything = b"".join(wire.recorded)
+    everything = b"".join(wire.to_target + wire.from_target)
     assert len(everything) > 20_000
     for secret in (tunnel.token.secret.encode(), tunnel.token.id.encode(), b"own words", b"hello"):
         assert secret not in everything

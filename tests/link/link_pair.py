@@ -7,25 +7,23 @@ import itertools
 from typing import TYPE_CHECKING
 
 from pair import (
+    AIOQUIC,
     CLIENT_PATH,
     CLIENT_TLS,
     SERVER_PATH,
     TIMER_LATENESS,
     Network,
-    server_tls,
+    endpoint,
 )
 from virtual_time import VirtualTimeLoop, seconds, settle
 
 from quictunnel.link import Link, LinkProtocol, LinkSettings, Stream
-from quictunnel.link.aioquic_engine import tls
-from quictunnel.link.aioquic_engine.connection import AioquicEngine
-from quictunnel.link.flow import Budget
 from quictunnel.protocol.address import Address
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
-    from quictunnel.link.engine import Datagram, Path
+    from quictunnel.link.engine import Endpoint, Engine, Newcomer, Path
 
 
 class LateLoop(VirtualTimeLoop):
@@ -43,13 +41,21 @@ class LateLoop(VirtualTimeLoop):
 
 
 class MemoryCarrier:
-    """Takes a link's datagrams to the other link. See `quictunnel.link.link.Carrier`."""
+    """Takes a link's datagrams to the other end. See `quictunnel.link.neighbours.Carrier`."""
 
-    def __init__(self, network: Network, path: Path) -> None:
+    def __init__(
+        self,
+        network: Network,
+        path: Path,
+        endpoint: Endpoint,
+        welcome: Callable[[Newcomer], None] | None = None,
+    ) -> None:
         self.network = network
         self.path = path
         """Where the datagrams of this end come from."""
-        self.peer: Link | None = None
+        self.endpoint = endpoint
+        self.peer: MemoryCarrier | None = None
+        self.links: dict[Engine, Link] = {}
         self.is_full = False
         self.batches: list[int] = []
         """How many datagrams were sent at a time."""
@@ -58,27 +64,28 @@ class MemoryCarrier:
         self.terminated_links = 0
         self.closed_links = 0
         self.trusts = True
+        self._welcome = welcome
         self._number = itertools.count()
 
-    def send(self, link: Link, datagrams: Sequence[Datagram]) -> None:
+    def transmit(self, link: Link, now: float) -> bool:
         assert not self.is_full
+        datagrams = link.engine.transmit(now)
+        if datagrams:
+            self.batches.append(len(datagrams))
         loop = asyncio.get_running_loop()
-        self.batches.append(len(datagrams))
         for data, _ in datagrams:
-            for at in self.network.arrivals(data, self, loop.time()):
+            for at in self.network.arrivals(data, self, now):
                 # A loop takes timers of one time in any order; a network does not.
-                loop.call_at(at + next(self._number) * 1e-12, self._arrive, data)
+                loop.call_at(at + next(self._number) * 1e-12, self.peer._arrive, data)
+        return bool(datagrams)
 
     def _arrive(self, data: bytes) -> None:
-        assert self.peer is not None
-        self.peer.datagram_received(data, self.path, asyncio.get_running_loop().time())
-        self.peer.batch_received()
-
-    def id_issued(self, link: Link, connection_id: bytes) -> None:
-        pass
-
-    def id_retired(self, link: Link, connection_id: bytes) -> None:
-        pass
+        now = asyncio.get_running_loop().time()
+        arrivals = self.endpoint.receive([(data, self.peer.path)], now)
+        for engine in arrivals.touched:
+            self.links[engine].batch_received()
+        for newcomer in arrivals.newcomers:
+            self._welcome(newcomer)
 
     def handshake_done(self, link: Link) -> bool:
         if not self.trusts:
@@ -188,6 +195,7 @@ class LinkPair:
         self,
         network: Network | None = None,
         *,
+        engines: tuple[str, str] = AIOQUIC,
         settings: LinkSettings | None = None,
         streams: int = 1000,
     ) -> None:
@@ -196,46 +204,49 @@ class LinkPair:
         self.network = network or Network()
         self.client_session = Session(streams=streams)
         self.server_session = Session(streams=streams)
-        self.client_carrier = MemoryCarrier(self.network, CLIENT_PATH)
-        self.server_carrier = MemoryCarrier(self.network, SERVER_PATH)
-        client = AioquicEngine(
-            tls.client_configuration(CLIENT_TLS, settings), budget=Budget(), streams=16
+        client, server = (
+            endpoint(engine, settings, accepts=accepts, streams=16, now=loop.time())
+            for engine, accepts in zip(engines, (False, True), strict=True)
         )
-        server = AioquicEngine(
-            tls.server_configuration(server_tls(), settings),
-            budget=Budget(),
-            streams=16,
-            original_destination_connection_id=client.original_destination_connection_id,
-        )
-        self.client = Link(
-            client,
+        self.client_carrier = MemoryCarrier(self.network, CLIENT_PATH, client)
+        self.server_carrier = MemoryCarrier(self.network, SERVER_PATH, server, self._welcome)
+        self.client_carrier.peer = self.server_carrier
+        self.server_carrier.peer = self.client_carrier
+        engine = client.connect(SERVER_PATH[:2], CLIENT_TLS.server_name, loop.time())
+        self.client = self.client_carrier.links[engine] = Link(
+            engine,
             self.client_carrier,
             self.client_session,
-            local=Address("192.0.2.1", 5555),
+            local=Address(*CLIENT_PATH[:2]),
             dialled=True,
             loop=loop,
         )
-        self.server = Link(
-            server,
+        self.server: Link | None = None
+        """None until the client's first datagram has come."""
+
+    def _welcome(self, newcomer: Newcomer) -> None:
+        loop = asyncio.get_running_loop()
+        engine = self.server_carrier.endpoint.accept(newcomer, loop.time())
+        self.server = self.server_carrier.links[engine] = Link(
+            engine,
             self.server_carrier,
             self.server_session,
-            local=Address("192.0.2.2", 9001),
+            local=Address(*SERVER_PATH[:2]),
             dialled=False,
             loop=loop,
         )
-        self.client_carrier.peer, self.server_carrier.peer = self.server, self.client
+        self.server.batch_received()
 
     @classmethod
     async def made(cls, network: Network | None = None, **options) -> LinkPair:
         """Return a pair that has shaken hands and searched its MTU."""
         pair = cls(network, **options)
         pair.start()
-        await until(lambda: pair.client.is_made and pair.server.is_made)
+        await until(lambda: pair.client.is_made and pair.server is not None and pair.server.is_made)
         await seconds(2)
         return pair
 
     def start(self) -> None:
-        self.client.engine.connect(SERVER_PATH, asyncio.get_running_loop().time())  # type: ignore[attr-defined]  # of this engine
         self.client.start()
 
     async def streams(

@@ -1,7 +1,8 @@
 """Two engines joined in memory: a network with delay, loss, reordering and duplication, all seeded.
 
-Time is a number that jumps from one event to the next. No sockets, no event loop, no sleeps; two
-links over the same network stand in `link_pair`.
+Either end is an endpoint, as under a link, with one connection. Time is a number that jumps from
+one event to the next. No sockets, no event loop, no sleeps; two links over the same network stand
+in `link_pair`.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import functools
 import heapq
 import itertools
 import random
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from cryptography import x509
@@ -20,13 +21,13 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from quictunnel.link import ClientTls, LinkSettings, ServerTls
-from quictunnel.link.aioquic_engine import tls
-from quictunnel.link.aioquic_engine.connection import AioquicEngine
-from quictunnel.link.engine import Path
-from quictunnel.link.flow import Budget
+from quictunnel.link.engine import Endpoint, Engine, Path
+from quictunnel.link.engines import choose
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
+
+    from quictunnel.link.engine import Datagram
 
 READ_SIZE = 256 * 1024
 STEPS_MAX = 2_000_000
@@ -37,6 +38,7 @@ what they wait for a hair short of due."""
 
 CLIENT_PATH = Path("192.0.2.1", 5555)
 SERVER_PATH = Path("192.0.2.2", 9001)
+AIOQUIC = ("aioquic", "aioquic")
 CLIENT_TLS = ClientTls(server_name="localhost", verify="none")
 
 
@@ -112,13 +114,16 @@ ROUGH = {"delay": 0.02, "jitter": 0.01, "loss": 0.05, "duplication": 0.05}
 
 
 class End:
-    """One engine and what it has told. Reads all that comes, save what is paused.
+    """One connection and what it has told. Reads all that comes, save what is paused.
 
+    :param endpoint: has this one connection, and may have had others.
     :param echo: write back what comes, and end when the peer does.
     """
 
-    def __init__(self, engine: AioquicEngine, path: Path, *, echo: bool = False) -> None:
-        self.engine = engine
+    def __init__(self, endpoint: Endpoint, path: Path, *, echo: bool = False) -> None:
+        self.endpoint = endpoint
+        self.engine: Engine | None = None
+        """None at the accepting end until somebody has come."""
         self.path = path
         self.echo = echo
         self.paused: set[int] | None = set()
@@ -128,13 +133,21 @@ class End:
         self.fins: set[int] = set()
         self.ended: list[int] = []
         self.resets: dict[int, int] = {}
-        self.pongs = 0
         self.handshakes = 0
         self.closed: tuple[int | None, str, bool] | None = None
         self.sent = 0
         """Datagrams."""
 
     # What a test does
+
+    def take(self, datagrams: Sequence[Datagram], now: float) -> None:
+        """Take datagrams, and accept the first who comes."""
+        arrivals = self.endpoint.receive(datagrams, now)
+        for newcomer in arrivals.newcomers:
+            if self.engine is None:
+                self.engine = self.endpoint.accept(newcomer, now)
+            else:
+                self.endpoint.ignore(newcomer)
 
     def open(self, data: bytes = b"", *, fin: bool = False) -> int:
         stream_id = self.engine.open_stream()
@@ -151,9 +164,6 @@ class End:
         for stream_id in stream_ids:
             self.paused.discard(stream_id)
             self.on_stream_readable(stream_id)
-
-    def unread(self, stream_id: int) -> int:
-        return sum(map(len, self.engine._streams[stream_id].unread))
 
     # What the engine tells
 
@@ -194,48 +204,43 @@ class End:
     def on_stream_ended(self, stream_id: int) -> None:
         self.ended.append(stream_id)
 
-    def on_pong(self) -> None:
-        self.pongs += 1
-
     def on_closed(self, code: int | None, reason: str, *, by_peer: bool) -> None:
         assert self.closed is None, "the close is told once"
         self.closed = (code, reason, by_peer)
 
-    def on_id_issued(self, connection_id: bytes) -> None:
-        pass
 
-    def on_id_retired(self, connection_id: bytes) -> None:
-        pass
+def endpoint(
+    engine: str, settings: LinkSettings, *, accepts: bool, streams: int, now: float = 0.0
+) -> Endpoint:
+    """Return an endpoint of a named engine, with no socket."""
+    return choose(engine, settings.congestion).endpoint(
+        settings, server_tls=server_tls() if accepts else None, streams=streams, now=now
+    )
 
 
 class Pair:
-    """Two ends, a network between them, and the time."""
+    """Two ends, a network between them, and the time. The client has dialled, and said nothing."""
 
     def __init__(
         self,
         network: Network | None = None,
         *,
+        engines: tuple[str, str] = AIOQUIC,
         settings: LinkSettings | None = None,
         unread_limit: int = 256 * 1024 * 1024,
         streams: int = 16,
         echo: bool = False,
     ) -> None:
-        settings = settings or LinkSettings()
+        settings = replace(settings or LinkSettings(), unread_limit=unread_limit)
         self.network = network or Network()
         self.now = 0.0
-        client = AioquicEngine(
-            tls.client_configuration(CLIENT_TLS, settings),
-            budget=Budget(unread_limit),
-            streams=streams,
-        )
-        server = AioquicEngine(
-            tls.server_configuration(server_tls(), settings),
-            budget=Budget(unread_limit),
-            streams=streams,
-            original_destination_connection_id=client.original_destination_connection_id,
+        client, server = (
+            endpoint(engine, settings, accepts=engine_accepts, streams=streams)
+            for engine, engine_accepts in zip(engines, (False, True), strict=True)
         )
         self.client = End(client, CLIENT_PATH)
         self.server = End(server, SERVER_PATH, echo=echo)
+        self.client.engine = client.connect(SERVER_PATH[:2], CLIENT_TLS.server_name, self.now)
         self.ends = (self.client, self.server)
         self._wire: list[tuple[float, int, End, bytes]] = []
         self._number = itertools.count()
@@ -246,7 +251,6 @@ class Pair:
     def trusting(cls, network: Network | None = None, *, streams: int = 16, **options) -> Pair:
         """Return a pair that has shaken hands and whose ends trust each other."""
         pair = cls(network, **options)
-        pair.client.engine.connect(SERVER_PATH, pair.now)
         pair.run(lambda: all(end.handshakes for end in pair.ends))
         for end in pair.ends:
             end.engine.trust()
@@ -298,7 +302,7 @@ class Pair:
         return "; ".join(words)
 
     def _next(self) -> float | None:
-        deadlines = (end.engine.deadline() for end in self.ends)
+        deadlines = (end.engine.deadline() for end in self.ends if end.engine is not None)
         times = [at + TIMER_LATENESS for at in deadlines if at is not None]
         if self._wire:
             times.append(self._wire[0][0])
@@ -311,10 +315,10 @@ class Pair:
             _, _, end, data = heapq.heappop(self._wire)
             if self.tap is not None:
                 self.tap(end, data)
-            end.engine.receive(data, self.other(end).path, self.now)
+            end.take([(data, self.other(end).path)], self.now)
             touched[end] = None
         for end in self.ends:
-            at = end.engine.deadline()
+            at = None if end.engine is None else end.engine.deadline()
             if at is not None and at <= self.now:
                 end.engine.expire(self.now)
                 touched[end] = None
@@ -322,6 +326,8 @@ class Pair:
             self._turn(end)
 
     def _turn(self, end: End) -> None:
+        if end.engine is None:
+            return
         end.engine.dispatch(end)
         for data, _ in end.engine.transmit(self.now):
             end.sent += 1
@@ -334,10 +340,10 @@ def assert_nothing_left(*ends: End) -> None:
     """Every table of the engine that is about streams is empty, and the budget is given back."""
     for end in ends:
         engine = end.engine
+        assert not engine._events
         for table in ("_streams", "_sending", "_held", "_touched", "_limits_due", "_readable"):
             assert not getattr(engine, table), f"{table} of the {end.path.host} end"
         assert not engine._opened
         assert not engine._streams_queue
         assert not engine._streams_blocked_bidi
-        assert not engine._events
         assert engine._budget.unread == 0

@@ -15,7 +15,7 @@ from pair import Pair, server_tls
 
 from quictunnel.errors import LinkFailed, LinkLost, Refused, SettingsError
 from quictunnel.link import ClientTls, LinkSettings, listen, udp
-from quictunnel.link.aioquic_engine.tls import fingerprint
+from quictunnel.link.certificates import fingerprint
 from quictunnel.protocol.address import Address
 from quictunnel.protocol.codes import Code
 
@@ -240,15 +240,15 @@ async def test_another_version_is_answered_with_ours() -> None:
                 source_cid=ours, destination_cid=theirs, supported_versions=[1]
             )[1:]
         )
-        assert listener._ids == {}
+        assert listener._links == {}
 
 
 async def test_above_a_threshold_newcomers_must_show_their_address() -> None:
     settings = LinkSettings(retry_above=2)
     async with listening(protocol_factory=Wary, settings=settings) as listener:
         asked = []
-        ask = listener._retries.ask
-        listener._retries.ask = lambda *args: asked.append(1) or ask(*args)
+        retry = listener._endpoint.retry
+        listener._endpoint.retry = lambda *args: asked.append(1) or retry(*args)
         links = [await dialled(listener.address.port) for _ in range(4)]
         assert len(asked) == 2
         assert len(listener._unproven) == 4
@@ -262,7 +262,7 @@ async def test_links_that_are_not_proven_are_capped_and_proven_ones_go_on() -> N
         links = [await dialled(listener.address.port) for _ in range(3)]
         with pytest.raises(LinkFailed, match="no answer"):
             await dialled(listener.address.port, within=0.2)
-        for link in tuple(listener._ids):
+        for link in tuple(listener._links.values()):
             link.trust()
         links.append(await dialled(listener.address.port))
         for link in links:
@@ -286,11 +286,11 @@ async def test_a_handshake_that_never_ends_is_given_up() -> None:
         first = first_datagram()
         stranger = Stranger(listener.address.port)
         await stranger.ask(first)
-        assert len(listener._ids) == 1
+        assert len(listener._links) == 1
         async with asyncio.timeout(TIMEOUT):
-            while listener._ids:  # noqa: ASYNC110 - nobody tells of it
+            while listener._links:  # noqa: ASYNC110 - nobody tells of it
                 await asyncio.sleep(0.01)
-        assert listener._links == {}
+        assert listener._endpoint._led == {}
         assert listener._unproven == {}
         stranger.close()
 
@@ -301,14 +301,13 @@ async def test_nothing_is_left_of_a_link_that_was_closed() -> None:
         await echo(link, b"hello")
         await closed(link)
         async with asyncio.timeout(TIMEOUT):
-            while listener._ids:  # noqa: ASYNC110 - nobody tells of it
+            while listener._links:  # noqa: ASYNC110 - nobody tells of it
                 await asyncio.sleep(0.01)
-        assert listener._links == {}
+        assert listener._endpoint._led == {}
         assert listener._unproven == {}
 
 
 def first_datagram() -> bytes:
     """Return what a real client opens with."""
     pair = Pair()
-    pair.client.engine.connect(pair.server.path, 0.0)
     return pair.client.engine.transmit(0.0)[0][0]

@@ -8,8 +8,10 @@ from types import ModuleType
 
 import aioquic
 import pytest
+from endpoints import dialled, listening
 
 from quictunnel.errors import SettingsError
+from quictunnel.link import LinkSettings
 from quictunnel.link.engines import EngineKind, choose, installed
 from quictunnel.link.quinn_engine.extension import API, MODULE
 
@@ -124,6 +126,15 @@ def test_a_module_that_quinn_needs_and_lacks_is_no_missing_quinn(quinn_there):
     quinn_there.version = version
     with pytest.raises(SettingsError, match="does not work: No module named 'other'"):
         choose("quinn", None)
+
+
+async def test_links_say_it_too(quinn_missing):
+    settings = LinkSettings(engine="quinn")
+    with pytest.raises(SettingsError, match="not installed"):
+        await dialled(9, settings=settings)
+    with pytest.raises(SettingsError, match="not installed"):
+        async with listening(settings=settings):
+            pass
 
 
 def test_the_listing_has_each_engine_in_the_order_of_auto(quinn_there):

@@ -5,11 +5,13 @@ from __future__ import annotations
 import io
 import struct
 
+import pytest
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
 from pair import Pair
 
 from quictunnel.link.aioquic_engine import tls
+from quictunnel.link.aioquic_engine.connection import AioquicEngine
 
 SHA256_OF_NOTHING = bytes.fromhex(
     "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
@@ -37,28 +39,35 @@ def test_there_is_none_before_the_handshake() -> None:
     assert Pair().client.engine.exporter == b""
 
 
-def test_the_derivation_is_that_of_rfc_8446() -> None:
+def test_the_derivation_is_that_of_rfc_8446(monkeypatch: pytest.MonkeyPatch) -> None:
     """7.5: from the master secret and the transcript up to the server's Finished.
 
     The master secret is proven to be the right one by the traffic secret that comes of it and of
     the same transcript, and that aioquic logs as it installs it.
     """
-    pair = Pair()
     log = io.StringIO()
-    pair.client.engine._configuration.secrets_log_file = log
-    pair.client.engine._configuration.cipher_suites = [tls.tls.CipherSuite.AES_128_GCM_SHA256]
-    secrets: dict[str, bytes] = {}
-    install = pair.client.engine._update_traffic_key
+    configure = tls.client_configuration
 
-    def spy(direction, epoch, cipher_suite, secret) -> None:
-        schedule = pair.client.engine.tls.key_schedule
-        if direction is tls.tls.Direction.DECRYPT and epoch is tls.tls.Epoch.ONE_RTT:
+    def configured(*arguments):
+        configuration = configure(*arguments)
+        configuration.secrets_log_file = log
+        configuration.cipher_suites = [tls.tls.CipherSuite.AES_128_GCM_SHA256]
+        return configuration
+
+    monkeypatch.setattr(tls, "client_configuration", configured)
+    secrets: dict[str, bytes] = {}
+    install = AioquicEngine._update_traffic_key
+
+    def spy(engine, direction, epoch, cipher_suite, secret) -> None:
+        schedule = engine.tls.key_schedule
+        at_client = direction is tls.tls.Direction.DECRYPT and engine is pair.client.engine
+        if at_client and epoch is tls.tls.Epoch.ONE_RTT:
             secrets["master"] = schedule.secret
             secrets["transcript"] = schedule.hash.copy().finalize()
-        install(direction, epoch, cipher_suite, secret)
+        install(engine, direction, epoch, cipher_suite, secret)
 
-    pair.client.engine._update_traffic_key = spy
-    pair.client.engine.connect(pair.server.path, pair.now)
+    monkeypatch.setattr(AioquicEngine, "_update_traffic_key", spy)
+    pair = Pair()
     pair.run(lambda: all(end.handshakes for end in pair.ends))
 
     logged = {

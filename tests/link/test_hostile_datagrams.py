@@ -6,9 +6,11 @@ The datagrams that are mutated are real ones, of a handshake and of what follows
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import random
 import socket
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -17,20 +19,24 @@ from aioquic.tls import Epoch
 from endpoints import closed, dialled, echo, listening
 from hypothesis import given, settings, strategies
 from pair import Pair
+from udp_forwarder import Recorder
 
-from quictunnel.link import LinkSettings
+from quictunnel.link import LinkSettings, udp
 from quictunnel.link.aioquic_engine import packets
 from quictunnel.link.engine import Path
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import AsyncIterator, Iterator
 
     from quictunnel.link import Link, Listener
+    from quictunnel.link.dialler import Dialler
+    from quictunnel.link.engine import Datagram
 
 COUNT = 100_000
 BATCH = 50
 ECHO_EVERY = 5_000
 VERSION = 1
+ON_LINUX = sys.platform == "linux"
 
 
 def mutated(data: bytes, script: random.Random) -> bytes:
@@ -58,34 +64,40 @@ def mutated(data: bytes, script: random.Random) -> bytes:
     return bytes(changed)
 
 
-async def captured(listener: Listener) -> tuple[Link, list[bytes], list[bytes]]:
-    """Return a live link, and real datagrams of its life: to the listener and to the dialler."""
-    to_listener: list[bytes] = []
-    take = listener._carriage._take
-    send = listener._carriage.send
-    to_dialler: list[bytes] = []
-
-    def tap_take(datagrams):
-        to_listener.extend(data for data, _ in datagrams)
-        take(datagrams)
-
-    def tap_send(datagrams):
-        to_dialler.extend(data for data, _ in datagrams)
-        send(datagrams)
-
-    listener._carriage._take, listener._carriage.send = tap_take, tap_send
-    link = await dialled(listener.address.port)
+@contextlib.asynccontextmanager
+async def captured(listener: Listener) -> AsyncIterator[tuple[Link, tuple, tuple]]:
+    """A live link, and real datagrams of its life: to the listener and to the dialler."""
+    wire = await Recorder.start(listener.address.port)
+    link = await dialled(wire.port)
     await echo(link, bytes(50_000))
-    listener._carriage._take, listener._carriage.send = take, send
-    return link, to_listener, to_dialler
+    yield link, tuple(wire.to_target), tuple(wire.from_target)
+    await closed(link)
+    wire.close()
+
+
+def take(end: Listener | Dialler, datagrams: list[Datagram]) -> None:
+    """Let an end have datagrams, as if its socket had given them."""
+    now = asyncio.get_running_loop().time()
+    end._arrived(end._endpoint.receive(datagrams, now))
+
+
+def path_of(link: Link) -> Path:
+    """Where the datagrams of a listener's link come from, as its socket says it."""
+    return Path(*link.engine.peer, socket.inet_aton("127.0.0.1") if ON_LINUX else b"")
 
 
 @pytest.fixture
-def deaf() -> Iterator[Path]:
-    """The address of somebody on loopback who never reads."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-        sock.bind(("127.0.0.1", 0))
-        yield Path("127.0.0.1", sock.getsockname()[1])
+def somebody() -> Iterator[socket.socket]:
+    """A socket on loopback from which the test has sent nothing."""
+    with udp.open_bound("127.0.0.1", 0) as sock:
+        sock.setblocking(False)
+        yield sock
+
+
+@pytest.fixture
+def deaf(somebody: socket.socket) -> Path:
+    """The address of somebody who reads nothing."""
+    return Path(*somebody.getsockname())
 
 
 def assert_no_traceback(caplog: pytest.LogCaptureFixture) -> None:
@@ -101,27 +113,25 @@ async def test_a_listener_and_its_live_link_bear_them(
     errors: list[dict] = []
     limits = LinkSettings(handshake_timeout=0.5)
     script = random.Random(5)
-    async with listening(settings=limits) as listener:
-        link, real, _ = await captured(listener)
-        (their_link,) = listener._ids
-        paths = [deaf, their_link.engine.path]
-        before = len(listener._links)
+    async with listening(settings=limits) as listener, captured(listener) as (link, real, _):
+        (their_link,) = listener._links.values()
+        paths = [deaf, path_of(their_link)]
+        before = len(listener._endpoint._led)
         for done in range(0, COUNT, BATCH):
             batch = [
                 (mutated(script.choice(real), script), script.choice(paths)) for _ in range(BATCH)
             ]
-            listener._take(batch)
+            take(listener, batch)
             if done % ECHO_EVERY == 0:
                 assert await echo(link, b"still well" * 100) == b"still well" * 100
                 assert len(listener._unproven) <= limits.retry_above
         assert len(their_link.engine._network_paths) <= 8
         async with asyncio.timeout(20):
-            while len(listener._ids) > 1 or their_link.engine._streams:  # noqa: ASYNC110 - nobody tells of it
+            while len(listener._links) > 1 or their_link.engine._streams:  # noqa: ASYNC110 - nobody tells of it
                 await asyncio.sleep(0.02)
-        assert len(listener._links) == before
+        assert len(listener._endpoint._led) == before
         assert listener._unproven == {}
         assert await echo(link, bytes(100_000)) == bytes(100_000)
-        await closed(link)
     assert errors == []
     assert_no_traceback(caplog)
 
@@ -129,27 +139,23 @@ async def test_a_listener_and_its_live_link_bear_them(
 async def test_a_dialler_bears_them(deaf: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.WARNING)
     script = random.Random(6)
-    async with listening() as listener:
-        link, _, real = await captured(listener)
-        dialler = link._carrier
+    async with listening() as listener, captured(listener) as (link, _, real):
         for _ in range(100):
-            dialler._take([(mutated(script.choice(real), script), deaf) for _ in range(BATCH)])
+            batch = [(mutated(script.choice(real), script), deaf) for _ in range(BATCH)]
+            take(link._carrier, batch)
         assert await echo(link, bytes(100_000)) == bytes(100_000)
-        await closed(link)
     assert_no_traceback(caplog)
 
 
 async def test_real_datagrams_again_and_from_elsewhere_change_nothing(deaf: Path) -> None:
-    async with listening() as listener:
-        link, real, _ = await captured(listener)
-        (their_link,) = listener._ids
-        path = their_link.engine.path
+    async with listening() as listener, captured(listener) as (link, real, _):
+        (their_link,) = listener._links.values()
+        peer = their_link.peer
         for _ in range(20):
-            listener._take([(data, deaf) for data in real])
+            take(listener, [(data, deaf) for data in real])
         assert await echo(link, bytes(100_000)) == bytes(100_000)
-        assert their_link.engine.path == path
-        assert list(listener._ids) == [their_link]
-        await closed(link)
+        assert their_link.peer == peer
+        assert list(listener._links.values()) == [their_link]
 
 
 async def test_handshake_packets_with_good_keys_and_bad_contents(
@@ -161,13 +167,13 @@ async def test_handshake_packets_with_good_keys_and_bad_contents(
     limits = LinkSettings(handshake_timeout=0.2, retry_above=10_000, max_unproven=10_000)
     async with listening(settings=limits) as listener:
         for _ in range(300):
-            listener._take([(sealed_initial(frames(script), script), deaf)])
-        assert len(listener._ids) == 300
+            take(listener, [(sealed_initial(frames(script), script), deaf)])
+        assert len(listener._links) == 300
         async with asyncio.timeout(20):
-            while listener._ids:  # noqa: ASYNC110 - nobody tells of it
+            while listener._links:  # noqa: ASYNC110 - nobody tells of it
                 await asyncio.sleep(0.02)
-        assert listener._links == {}
-        assert listener._budget.unread == 0
+        assert listener._endpoint._led == {}
+        assert listener._endpoint.budget.unread == 0
     assert_no_traceback(caplog)
 
 
@@ -221,7 +227,7 @@ def test_a_peer_that_we_know_may_send_any_frames(seed: int) -> None:
         engine._packet_number += 1
         header = bytes([0x41]) + engine._peer_cid.cid + (packet_number & 0xFFFF).to_bytes(2, "big")
         data = engine._cryptos[Epoch.ONE_RTT].encrypt_packet(header, payload, packet_number)
-        pair.server.engine.receive(data, pair.client.path, pair.now)
+        pair.server.take([(data, pair.client.path)], pair.now)
         pair.run_for(0.01)
     assert pair.server.closed is None or pair.server.closed[1]
     pair.server.engine.close_with(0, "")
@@ -245,27 +251,20 @@ def test_a_newcomer_chooses_an_id_that_is_long_enough(size: int) -> None:
     assert (found is not None) == (size >= packets.FIRST_ID_MIN)
 
 
-async def test_nothing_is_answered_with_more_than_was_asked(deaf: Path) -> None:
+async def test_nothing_is_answered_with_more_than_was_asked(somebody: socket.socket) -> None:
     """A listener must not be of use to those who send in another's name (RFC 9000, 8.1)."""
     script = random.Random(8)
-    async with listening() as listener:
-        link, real, _ = await captured(listener)
-        sent: list[int] = []
-        send = listener._carriage.send
-
-        def tap(datagrams):
-            sent.extend(len(data) for data, path in datagrams if path == deaf)
-            send(datagrams)
-
-        listener._carriage.send = tap
-        received = 0
+    async with listening() as listener, captured(listener) as (_, real, _):
+        path = Path(*somebody.getsockname())
+        asked = answered = 0
         for _ in range(2_000):
             data = mutated(script.choice(real[:3]), script)
-            received += len(data)
-            listener._take([(data, deaf)])
-        assert sum(sent) <= 3 * received
-        listener._carriage.send = send
-        await closed(link)
+            asked += len(data)
+            take(listener, [(data, path)])
+            with contextlib.suppress(BlockingIOError):
+                while True:
+                    answered += len(somebody.recv(2000))
+        assert 0 < answered <= 3 * asked
 
 
 async def test_links_that_broke_off_count_as_unproven_until_they_are_gone(deaf: Path) -> None:
@@ -274,5 +273,5 @@ async def test_links_that_broke_off_count_as_unproven_until_they_are_gone(deaf: 
     limits = LinkSettings()
     async with listening(settings=limits) as listener:
         for _ in range(300):
-            listener._take([(sealed_initial(b"\x1e" + frames(script), script), deaf)])
-        assert len(listener._ids) <= limits.retry_above
+            take(listener, [(sealed_initial(b"\x1e" + frames(script), script), deaf)])
+        assert len(listener._links) <= limits.retry_above

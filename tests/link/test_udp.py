@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import errno
 import random
 import socket
@@ -12,7 +11,6 @@ from typing import TYPE_CHECKING
 import pytest
 
 from quictunnel.link import udp
-from quictunnel.link.carriage import Carriage
 from quictunnel.link.engine import Path
 from quictunnel.link.udp import UdpSocket, open_bound, open_connected
 
@@ -181,34 +179,3 @@ def test_they_are_joined_where_the_kernel_can() -> None:
     sock = UdpSocket(fake, connected=True)
     sock.send([(bytes(1200), PATH)] * 40)
     assert fake.calls == 1
-
-
-async def test_a_carriage_keeps_what_the_kernel_does_not_take() -> None:
-    """And sends it first, in order, when the kernel takes more."""
-    bound = UdpSocket(open_bound("127.0.0.1", 0), connected=False)
-    connected = UdpSocket(open_connected(*bound.getsockname()), connected=True)
-    real = connected.send
-    full = True
-    connected.send = lambda datagrams: 0 if full else real(datagrams)
-    ready = asyncio.Event()
-    carriage = Carriage(
-        connected,
-        asyncio.get_running_loop(),
-        take=lambda datagrams: None,
-        refused=lambda exc: None,
-        ready=ready.set,
-    )
-    path = Path(*bound.getsockname())
-    carriage.send([(b"first", path)])
-    carriage.send([(b"second", path)])
-    assert carriage.is_full
-    await asyncio.sleep(0)
-    assert not ready.is_set()
-    full = False
-    async with asyncio.timeout(20):
-        await ready.wait()
-    assert not carriage.is_full
-    carriage.send([(b"third", path)])
-    assert drained(bound) == [b"first", b"second", b"third"]
-    carriage.close()
-    bound.close()

@@ -14,27 +14,32 @@ from aioquic.quic.connection import (
     QuicConnectionState,
     stream_is_client_initiated,
 )
+from aioquic.quic.packet import QuicErrorCode
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from quictunnel.link.aioquic_engine.receiving import ReceivingConnection
 from quictunnel.link.aioquic_engine.tls import derive_exporter
-from quictunnel.link.engine import Path
 from quictunnel.link.flow import LINK_WINDOW_UNPROVEN, STREAM_WINDOW, Budget
 
 if TYPE_CHECKING:
     from aioquic.quic.configuration import QuicConfiguration
-    from cryptography import x509
 
+    from quictunnel.link.aioquic_engine.receiving import Routes
     from quictunnel.link.engine import Datagram
 
 
 REASON_MAX = 512
 """Bytes of the words with which a connection is closed: they must fit one packet."""
 
+ALPN_MISMATCH = QuicErrorCode.CRYPTO_ERROR + tls.AlertDescription.no_application_protocol
+"""The error of a handshake between ends that speak different protocols (RFC 9001, 8.1)."""
+
 
 class AioquicEngine(ReceivingConnection):
     """One QUIC connection. Implements `quictunnel.link.engine.Engine`.
 
-    :param budget: what the process holds unread, over all connections.
+    :param budget: what is held unread, over all connections that share it.
+    :param routes: is told which connection ids lead here, from the first datagram on.
     :param streams: how many streams the peer may have open until `allow_streams` says more.
     """
 
@@ -43,6 +48,7 @@ class AioquicEngine(ReceivingConnection):
         configuration: QuicConfiguration,
         *,
         budget: Budget,
+        routes: Routes,
         streams: int,
         original_destination_connection_id: bytes | None = None,
         retry_source_connection_id: bytes | None = None,
@@ -51,6 +57,7 @@ class AioquicEngine(ReceivingConnection):
         configuration.max_stream_data = STREAM_WINDOW
         super().__init__(
             budget=budget,
+            routes=routes,
             configuration=configuration,
             original_destination_connection_id=original_destination_connection_id,
             retry_source_connection_id=retry_source_connection_id,
@@ -58,6 +65,8 @@ class AioquicEngine(ReceivingConnection):
         self._exporter = b""
         self._local_max_streams_bidi.value = self._local_max_streams_bidi.sent = streams
         self._local_max_streams_uni.value = self._local_max_streams_uni.sent = 0
+        for connection_id in self._host_cids:
+            routes.lead(connection_id.cid, self)
 
     # What the link asks
 
@@ -67,14 +76,19 @@ class AioquicEngine(ReceivingConnection):
         return self._exporter
 
     @property
-    def peer_certificate(self) -> x509.Certificate | None:
-        """The leaf that the peer showed."""
-        return self.tls._peer_certificate
+    def peer_certificates(self) -> list[bytes]:
+        """The certificates that the peer has shown, as DER, the leaf first."""
+        leaf = self.tls._peer_certificate
+        shown = [] if leaf is None else [leaf, *self.tls._peer_certificate_chain]
+        return [certificate.public_bytes(Encoding.DER) for certificate in shown]
 
     @property
-    def peer_chain(self) -> tuple[x509.Certificate, ...]:
-        """What the peer sent along with its leaf."""
-        return tuple(self.tls._peer_certificate_chain)
+    def alpn_mismatch(self) -> bool:
+        """The handshake ended because the ends speak different protocols."""
+        closing = self._close_event
+        if closing is None or closing.frame_type is None:  # it stands, or an application ended it
+            return False
+        return closing.error_code == ALPN_MISMATCH
 
     @property
     def rtt(self) -> float | None:
@@ -92,10 +106,10 @@ class AioquicEngine(ReceivingConnection):
         return self._idle_timeout()
 
     @property
-    def path(self) -> Path | None:
+    def peer(self) -> tuple[str, int] | None:
         """Where datagrams are sent to now."""
         address = self.get_peer_address()
-        return address if isinstance(address, Path) else None
+        return None if address is None else (address[0], address[1])
 
     @property
     def heard_at(self) -> float | None:
@@ -117,11 +131,6 @@ class AioquicEngine(ReceivingConnection):
     def unacknowledged(self) -> bool:
         """Something that must be acknowledged is in flight."""
         return any(space.ack_eliciting_in_flight for space in self._loss.spaces)
-
-    @property
-    def connection_ids(self) -> list[bytes]:
-        """The connection ids that lead to this connection."""
-        return [connection_id.cid for connection_id in self._host_cids]
 
     # Streams
 
@@ -208,8 +217,8 @@ class AioquicEngine(ReceivingConnection):
 
     # Time and datagrams
 
-    def receive(self, data: bytes, path: Path, now: float) -> None:
-        """Take a datagram."""
+    def receive(self, data: bytes, path: tuple[str, int, bytes], now: float) -> None:
+        """Take a datagram that its endpoint has led here."""
         self._now = now
         before = self._network_paths[0] if self._network_paths else None
         self.receive_datagram(data, path, now)

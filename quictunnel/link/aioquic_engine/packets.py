@@ -1,10 +1,9 @@
-"""What a listener must read and write before there is a connection: headers, Retry, versions."""
+"""What must be read and written where there is no connection: headers, Retry, versions."""
 
 from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from aioquic._buffer import Buffer
 from aioquic.quic.packet import (
@@ -17,9 +16,6 @@ from aioquic.quic.packet import (
 from aioquic.quic.retry import QuicRetryTokenHandler
 
 from quictunnel.link.aioquic_engine.tls import BASE_DATAGRAM_SIZE, CONNECTION_ID_SIZE
-
-if TYPE_CHECKING:
-    from quictunnel.link.engine import Path
 
 FIRST_ID_MIN = 8
 """Bytes of the connection id that a newcomer chooses for us, at least (RFC 9000, 7.2)."""
@@ -84,11 +80,11 @@ class Retries:
     def __init__(self) -> None:
         self._tokens = QuicRetryTokenHandler()
 
-    def ask(self, initial: Initial, path: Path, now: float) -> bytes:
+    def ask(self, initial: Initial, path: tuple[str, int, bytes], now: float) -> bytes:
         """Return the Retry packet that answers a newcomer."""
         source = os.urandom(CONNECTION_ID_SIZE)
         token = self._tokens.create_token(
-            address=(path.host, path.port),
+            address=path[:2],
             original_destination_connection_id=initial.destination,
             retry_source_connection_id=source,
             now=now,
@@ -101,11 +97,11 @@ class Retries:
             retry_token=token,
         )
 
-    def check(self, initial: Initial, path: Path, now: float) -> bytes | None:
+    def check(self, initial: Initial, path: tuple[str, int, bytes], now: float) -> bytes | None:
         """Return the first packet's destination id if its token is good, else None."""
         try:
             return self._tokens.validate_token(
-                address=(path.host, path.port),
+                address=path[:2],
                 destination_cid=initial.destination,
                 token=initial.token,
                 now=now,

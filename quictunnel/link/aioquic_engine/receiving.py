@@ -6,7 +6,7 @@ budget. Events of aioquic become calls of the link's `Observer` here.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from aioquic import tls
 from aioquic.quic import events
@@ -22,15 +22,33 @@ if TYPE_CHECKING:
     from quictunnel.link.engine import Observer
 
 
+class Routes(Protocol):
+    """Who leads datagrams to connections by their ids."""
+
+    def lead(self, connection_id: bytes, connection: ReceivingConnection) -> None:
+        """Lead datagrams to this connection id to a connection."""
+
+    def lead_no_more(self, connection_id: bytes, connection: ReceivingConnection) -> None:
+        """Do so no longer: the peer has retired the id."""
+
+
 class ReceivingConnection(SendingConnection):
     """A connection that keeps what has come until it is read, and tells of it.
 
-    :param budget: what the process holds unread, over all connections.
+    :param budget: what is held unread, over all connections that share it.
+    :param routes: is told of connection ids that the peer may use from now on, or will no more.
     """
 
-    def __init__(self, *, budget: Budget, **arguments: Any) -> None:  # noqa: ANN401 - aioquic's own
+    def __init__(
+        self,
+        *,
+        budget: Budget,
+        routes: Routes,
+        **arguments: Any,  # noqa: ANN401 - aioquic's own
+    ) -> None:
         super().__init__(**arguments)
         self._budget = budget
+        self._routes = routes
         self._proven = False
         self._window = LinkWindow(budget)
         self._read = 0  # bytes of all streams that were read, or that nobody will read
@@ -125,12 +143,10 @@ class ReceivingConnection(SendingConnection):
                 observer.on_stream_stopped(event.stream_id, event.error_code)
         elif isinstance(event, events.HandshakeCompleted):
             observer.on_handshake()
-        elif isinstance(event, events.PingAcknowledged):
-            observer.on_pong()
         elif isinstance(event, events.ConnectionIdIssued):
-            observer.on_id_issued(event.connection_id)
+            self._routes.lead(event.connection_id, self)
         elif isinstance(event, events.ConnectionIdRetired):
-            observer.on_id_retired(event.connection_id)
+            self._routes.lead_no_more(event.connection_id, self)
 
     def _announce_opened(self, observer: Observer) -> None:
         """Tell of new streams before anything that happened to them."""

@@ -1,4 +1,4 @@
-"""TLS for aioquic: both ends' configurations, the exporter, and whether a certificate verifies."""
+"""TLS for aioquic: both ends' configurations, and the exporter."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from functools import cache
 from pathlib import Path as FilePath
 from typing import TYPE_CHECKING
 
-import OpenSSL.crypto
 from aioquic import tls
 from aioquic.quic.configuration import QuicConfiguration
 from aioquic.quic.packet import QuicProtocolVersion
@@ -17,9 +16,7 @@ from cryptography.hazmat.primitives import hashes
 from quictunnel.link.engines import DEFAULT_CONGESTION
 
 if TYPE_CHECKING:
-    from cryptography import x509
-
-    from quictunnel.link.settings import ClientTls, LinkSettings, ServerTls
+    from quictunnel.link.settings import LinkSettings, ServerTls
 
 EXPORTER_LABEL = b"EXPORTER-quictunnel"
 EXPORTER_SIZE = 32
@@ -42,10 +39,10 @@ def server_configuration(server: ServerTls, settings: LinkSettings) -> QuicConfi
     return configuration
 
 
-def client_configuration(client: ClientTls, settings: LinkSettings) -> QuicConfiguration:
+def client_configuration(server_name: str | None, settings: LinkSettings) -> QuicConfiguration:
     """Return aioquic's configuration of an end that dials; verification is done afterwards."""
     configuration = _configuration(settings, is_client=True)
-    configuration.server_name = client.server_name
+    configuration.server_name = server_name
     configuration.verify_mode = ssl.CERT_NONE
     return configuration
 
@@ -93,40 +90,3 @@ def derive_exporter(context: tls.Context) -> bytes:
     empty = hashes.Hash(algorithm).finalize()
     secret = tls.hkdf_expand_label(algorithm, master, EXPORTER_LABEL, empty, algorithm.digest_size)
     return tls.hkdf_expand_label(algorithm, secret, b"exporter", empty, EXPORTER_SIZE)
-
-
-def verify(
-    leaf: x509.Certificate,
-    chain: tuple[x509.Certificate, ...],
-    *,
-    server_name: str | None,
-    ca: FilePath | None,
-) -> str | None:
-    """Verify a server's certificate against a file of authorities, or the system's store.
-
-    Return None if it holds, else the reason in words.
-    """
-    paths = ssl.get_default_verify_paths()
-    try:
-        tls.verify_certificate(
-            leaf,
-            list(chain),
-            server_name,
-            cafile=str(ca) if ca is not None else paths.cafile,
-            capath=None if ca is not None else paths.capath,
-        )
-    except tls.Alert as exc:
-        return str(exc)
-    except OpenSSL.crypto.Error:  # its words would help nobody
-        return f"there are no authorities to be read in {ca or 'the system store'}"
-    return None
-
-
-def fingerprint(certificate: x509.Certificate) -> bytes:
-    """Return the SHA-256 of a certificate's DER, which a pin names."""
-    return certificate.fingerprint(hashes.SHA256())
-
-
-def is_alpn_mismatch(reason: str) -> bool:
-    """Return whether a handshake ended because the ends speak different protocols (RFC 7301)."""
-    return tls.AlertDescription.no_application_protocol.name in reason

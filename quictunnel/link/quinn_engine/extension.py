@@ -7,6 +7,10 @@ an older one.
 from __future__ import annotations
 
 import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from types import ModuleType
 
 MODULE = "quictunnel_quinn"
 
@@ -17,6 +21,14 @@ API = 1
 def version() -> str:
     """Return which implementation of QUIC the module holds, and its version.
 
+    :raises ImportError: see `load`.
+    """
+    return str(load().version())
+
+
+def load() -> ModuleType:
+    """Return the module.
+
     :raises ModuleNotFoundError: it is not installed.
     :raises ImportError: it cannot be loaded, or expects another quictunnel.
     """
@@ -26,4 +38,4 @@ def version() -> str:
         raise ImportError(
             f"its interface is number {api}, not {API}; it must be of quictunnel's own version"
         )
-    return str(module.version())
+    return module

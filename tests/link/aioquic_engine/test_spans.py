@@ -9,7 +9,7 @@ from aioquic.quic.stream import QuicStreamFrame
 from aioquic.tls import Epoch
 from hypothesis import given
 from hypothesis import strategies as some
-from pair import SERVER_PATH, Pair
+from pair import Pair
 
 from quictunnel.link.aioquic_engine.spans import (
     CRYPTO_SPANS_MAX,
@@ -58,7 +58,6 @@ def test_gaps_that_are_filled_count_no_more() -> None:
 @pytest.mark.parametrize("epoch", [Epoch.INITIAL, Epoch.HANDSHAKE, Epoch.ONE_RTT])
 def test_handshakes_are_bounded_at_both_ends(epoch: Epoch) -> None:
     pair = Pair()
-    pair.client.engine.connect(SERVER_PATH, pair.now)
     pair.run(lambda: all(end.handshakes for end in pair.ends))
     for end in pair.ends:
         receiver = end.engine._crypto_streams[epoch].receiver

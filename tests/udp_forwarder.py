@@ -1,8 +1,9 @@
-"""A UDP forwarder on loopback that a test can darken or point elsewhere. Not a test itself."""
+"""A UDP forwarder on loopback that a test can darken, point elsewhere or listen at. Not a test."""
 
 from __future__ import annotations
 
 import asyncio
+from typing import Self
 
 
 class Forwarder(asyncio.DatagramProtocol):
@@ -15,7 +16,7 @@ class Forwarder(asyncio.DatagramProtocol):
         self._backs: dict[tuple, _Back] = {}
 
     @classmethod
-    async def start(cls, target: int) -> Forwarder:
+    async def start(cls, target: int) -> Self:
         forwarder = cls(target)
         await asyncio.get_running_loop().create_datagram_endpoint(
             lambda: forwarder, local_addr=("127.0.0.1", 0)
@@ -54,6 +55,23 @@ class Forwarder(asyncio.DatagramProtocol):
     def answer(self, data, addr):
         if not (self.is_dark or self._front.is_closing()):
             self._front.sendto(data, addr)
+
+
+class Recorder(Forwarder):
+    """Remembers every datagram, both ways."""
+
+    def __init__(self, target: int) -> None:
+        super().__init__(target)
+        self.to_target: list[bytes] = []
+        self.from_target: list[bytes] = []
+
+    def datagram_received(self, data, addr):
+        self.to_target.append(data)
+        super().datagram_received(data, addr)
+
+    def answer(self, data, addr):
+        self.from_target.append(data)
+        super().answer(data, addr)
 
 
 class _Back(asyncio.DatagramProtocol):

@@ -1,0 +1,186 @@
+"""aioquic's connections that share a socket: which datagram is for which, and who may begin one.
+
+aioquic has no such thing that is sans-IO. Connections tell which ids lead to them; what has none is
+answered, or held out to whoever decides on newcomers.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from quictunnel.link.aioquic_engine import packets, tls
+from quictunnel.link.aioquic_engine.connection import AioquicEngine
+from quictunnel.link.engine import Arrivals, Path
+from quictunnel.link.flow import Budget
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from quictunnel.link.aioquic_engine.receiving import ReceivingConnection
+    from quictunnel.link.engine import Datagram, Engine, Newcomer
+    from quictunnel.link.settings import LinkSettings, ServerTls
+
+
+class AioquicNewcomer:
+    """The first datagrams of somebody new. Implements `quictunnel.link.engine.Newcomer`."""
+
+    def __init__(
+        self,
+        initial: packets.Initial,
+        path: tuple[str, int, bytes],
+        retries: packets.Retries,
+        now: float,
+    ) -> None:
+        self.initial = initial
+        self.path = path
+        self.datagrams: list[Datagram] = []
+        self._retries = retries
+        self._now = now
+
+    @property
+    def is_validated(self) -> bool:
+        """They bear a token of our Retry."""
+        return self.original_id is not None
+
+    @cached_property
+    def original_id(self) -> bytes | None:
+        """The connection id that they chose before our Retry, if a good token says so."""
+        if not self.initial.token:
+            return None
+        return self._retries.check(self.initial, self.path, self._now)
+
+
+class AioquicEndpoint:
+    """The connections of one socket. Implements `quictunnel.link.engine.Endpoint`.
+
+    :param server_tls: what those who come are shown; None where nobody may come.
+    :param streams: how many streams a peer may have open until `allow_streams` says more.
+    :param now: is of no interest here: every call says what time it is.
+    """
+
+    def __init__(
+        self, settings: LinkSettings, *, server_tls: ServerTls | None, streams: int, now: float
+    ) -> None:
+        self.budget = Budget(settings.unread_limit)
+        """What all connections hold unread."""
+        self._settings = settings
+        self._tls = server_tls
+        self._streams = streams
+        self._retries = packets.Retries()
+        self._led: dict[bytes, AioquicEngine] = {}  # by connection id
+        self._ids: dict[AioquicEngine, set[bytes]] = {}
+        self._dialled: dict[AioquicEngine, tuple[str, int, bytes]] = {}
+        self._answers: list[Datagram] = []
+
+    def set_certificate(self, server_tls: ServerTls) -> None:
+        """Show another certificate to those who come from now on."""
+        self._tls = server_tls
+
+    def connect(self, peer: tuple[str, int], server_name: str | None, now: float) -> AioquicEngine:
+        """Begin a connection to a literal address."""
+        engine = AioquicEngine(
+            tls.client_configuration(server_name, self._settings),
+            budget=self.budget,
+            routes=self,
+            streams=self._streams,
+        )
+        path = self._dialled[engine] = Path(*peer)
+        engine.connect(path, now)
+        return engine
+
+    # Datagrams
+
+    def receive(self, datagrams: Sequence[Datagram], now: float) -> Arrivals:
+        """Take datagrams: lead them to their connections, and find newcomers."""
+        touched: dict[AioquicEngine, None] = {}
+        newcomers: dict[bytes, AioquicNewcomer] = {}
+        for data, path in datagrams:
+            connection_id = packets.destination(data)
+            if connection_id is None:
+                continue
+            engine = self._led.get(connection_id)
+            if engine is not None:
+                # What has been dialled is seen in one way, however the socket spells the address.
+                engine.receive(data, self._dialled.get(engine, path), now)
+                touched[engine] = None
+            elif self._tls is not None:
+                self._meet(connection_id, (data, path), newcomers, now)
+        return Arrivals(list(touched), list(newcomers.values()))
+
+    def _meet(
+        self,
+        connection_id: bytes,
+        datagram: Datagram,
+        newcomers: dict[bytes, AioquicNewcomer],
+        now: float,
+    ) -> None:
+        """Take a datagram for no connection that there is."""
+        data, path = datagram
+        newcomer = newcomers.get(connection_id)
+        if newcomer is None:
+            initial = packets.newcomer(data)
+            if isinstance(initial, bytes):
+                self._answers.append((initial, path))
+            if not isinstance(initial, packets.Initial):
+                return
+            newcomer = newcomers[connection_id] = AioquicNewcomer(initial, path, self._retries, now)
+        newcomer.datagrams.append(datagram)
+
+    def transmit(self) -> list[Datagram]:
+        """Return the answers to those who have no connection."""
+        answers, self._answers = self._answers, []
+        return answers
+
+    # Newcomers
+
+    def accept(self, newcomer: Newcomer, now: float) -> AioquicEngine | None:
+        """Begin a connection; a token that is not good is answered with a Retry instead."""
+        assert isinstance(newcomer, AioquicNewcomer)
+        assert self._tls is not None  # or there would be no newcomers
+        initial = newcomer.initial
+        if initial.token and not newcomer.is_validated:
+            self.retry(newcomer, now)
+            return None
+        engine = AioquicEngine(
+            tls.server_configuration(self._tls, self._settings),
+            budget=self.budget,
+            routes=self,
+            streams=self._streams,
+            original_destination_connection_id=newcomer.original_id or initial.destination,
+            retry_source_connection_id=initial.destination if newcomer.is_validated else None,
+        )
+        self.lead(initial.destination, engine)
+        for data, path in newcomer.datagrams:
+            engine.receive(data, path, now)
+        return engine
+
+    def retry(self, newcomer: Newcomer, now: float) -> None:
+        """Answer with a Retry."""
+        assert isinstance(newcomer, AioquicNewcomer)
+        answer = self._retries.ask(newcomer.initial, newcomer.path, now)
+        self._answers.append((answer, newcomer.path))
+
+    def ignore(self, newcomer: Newcomer) -> None:
+        """Say nothing: nothing is kept of them."""
+
+    # Connection ids
+
+    def lead(self, connection_id: bytes, connection: ReceivingConnection) -> None:
+        """Lead datagrams to this connection id to a connection."""
+        assert isinstance(connection, AioquicEngine)
+        self._led[connection_id] = connection
+        self._ids.setdefault(connection, set()).add(connection_id)
+
+    def lead_no_more(self, connection_id: bytes, connection: ReceivingConnection) -> None:
+        """Do so no longer."""
+        assert isinstance(connection, AioquicEngine)
+        self._led.pop(connection_id, None)
+        self._ids[connection].discard(connection_id)
+
+    def forget(self, engine: Engine) -> None:
+        """Lead nothing to a connection any more."""
+        assert isinstance(engine, AioquicEngine)
+        self._dialled.pop(engine, None)
+        for connection_id in self._ids.pop(engine, ()):
+            self._led.pop(connection_id, None)

@@ -1,0 +1,89 @@
+"""quinn's socket on the event loop: the module reads and writes it, many datagrams a call."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from quictunnel.link import udp
+from quictunnel.link.engine import Arrivals
+from quictunnel.link.quinn_engine.endpoint import QuinnEndpoint
+
+if TYPE_CHECKING:
+    import asyncio
+    import socket
+    from collections.abc import Callable
+
+    from quictunnel.link.engine import Endpoint, Engine
+
+
+class QuinnCarriage:
+    """An endpoint's socket on the loop. Implements `quictunnel.link.engine.Carriage`.
+
+    :param sock: is taken over and closed by `close`.
+    """
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        sock: socket.socket,
+        *,
+        connected: bool,
+        loop: asyncio.AbstractEventLoop,
+        arrived: Callable[[Arrivals], None],
+        refused: Callable[[OSError], None],
+        ready: Callable[[], None],
+    ) -> None:
+        assert isinstance(endpoint, QuinnEndpoint)
+        self._native = endpoint.native
+        self._socket = sock
+        self._loop = loop
+        self._arrived = arrived
+        self._refused = refused
+        self._ready = ready
+        self._waits = False  # for the kernel to take more
+        sock.setblocking(False)
+        udp.ask_for_buffers(sock)
+        self._native.attach(sock.fileno())
+        loop.add_reader(sock.fileno(), self._readable)
+
+    @property
+    def is_full(self) -> bool:
+        """The kernel takes no more for the moment."""
+        return self._waits
+
+    def transmit(self, engine: Engine, now: float) -> bool:
+        """Send what a connection has to send; return whether there was anything."""
+        sent: int = engine.send(now)  # type: ignore[attr-defined]  # it is one of the endpoint's
+        if sent and self._native.is_full:
+            self._wait()
+        return sent > 0
+
+    def answer(self) -> None:
+        """See that the endpoint's own answers leave, which the module has sent by itself."""
+        if not self._waits and self._native.is_full:
+            self._wait()
+
+    def close(self) -> None:
+        """Let go of the socket."""
+        self._loop.remove_reader(self._socket.fileno())
+        self._loop.remove_writer(self._socket.fileno())
+        self._native.detach()
+        self._socket.close()
+
+    def _wait(self) -> None:
+        self._waits = True
+        self._loop.add_writer(self._socket.fileno(), self._writable)
+
+    def _readable(self) -> None:
+        try:
+            arrivals = self._native.receive_ready(self._loop.time())
+        except OSError as exc:  # word of an earlier datagram of ours, by ICMP
+            self._refused(exc)
+            return
+        self._arrived(Arrivals(*arrivals))
+
+    def _writable(self) -> None:
+        if self._native.flush():
+            self._waits = False
+            self._loop.remove_writer(self._socket.fileno())
+            self._ready()

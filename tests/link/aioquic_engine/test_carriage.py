@@ -1,0 +1,62 @@
+"""The socket under aioquic's connections: what the kernel does not take is kept, in order."""
+
+from __future__ import annotations
+
+import asyncio
+
+from quictunnel.link.aioquic_engine.carriage import AioquicCarriage
+from quictunnel.link.engine import Path
+from quictunnel.link.udp import open_bound, open_connected
+
+TIMEOUT = 20.0
+
+
+class Said:
+    """Stands in for an endpoint and for a connection: has datagrams to send."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.words: list[bytes] = []
+
+    def transmit(self, now: float = 0.0) -> list[tuple[bytes, Path]]:
+        words, self.words = self.words, []
+        return [(word, self.path) for word in words]
+
+
+async def test_what_the_kernel_does_not_take_is_sent_first_when_it_does() -> None:
+    with open_bound("127.0.0.1", 0) as bound:
+        bound.settimeout(TIMEOUT)
+        said = Said(Path(*bound.getsockname()))
+        ready = asyncio.Event()
+        carriage = AioquicCarriage(
+            said,
+            open_connected(*bound.getsockname()),
+            connected=True,
+            loop=asyncio.get_running_loop(),
+            arrived=lambda arrivals: None,
+            refused=lambda exc: None,
+            ready=ready.set,
+        )
+        real = carriage._socket.send
+        full = True
+        carriage._socket.send = lambda datagrams: 0 if full else real(datagrams)
+
+        def send(word: bytes) -> bool:
+            said.words.append(word)
+            return carriage.transmit(said, 0.0)
+
+        assert send(b"first")
+        assert carriage.is_full
+        assert send(b"second")
+        said.words.append(b"an answer to somebody else")
+        carriage.answer()
+        await asyncio.sleep(0)
+        assert not ready.is_set()
+        full = False
+        async with asyncio.timeout(TIMEOUT):
+            await ready.wait()
+        assert not carriage.is_full
+        assert send(b"third")
+        assert not carriage.transmit(said, 0.0), "there was nothing left"
+        assert [bound.recv(100) for _ in range(3)] == [b"first", b"second", b"third"]
+        carriage.close()
