@@ -37,6 +37,9 @@ const MTU_MAX: u16 = 1452;
 /// What a connection may keep unread at the least, however many share the limit.
 const SHARE_MIN: u64 = 64 * 1024;
 
+/// QUIC version 1 (RFC 9000), and no draft of it.
+const VERSION: u32 = 1;
+
 /// quinn's send window before the congestion window is known.
 const SEND_WINDOW: u64 = 1024 * 1024;
 
@@ -49,6 +52,16 @@ pub struct Datagram {
     pub peer: SocketAddr,
     /// The local address that it came to, or is to leave from.
     pub local: Option<IpAddr>,
+}
+
+impl Datagram {
+    fn of(transmit: &Transmit, data: &[u8]) -> Self {
+        Self { data: data.to_vec(), peer: transmit.destination, local: transmit.src_ip }
+    }
+
+    fn departure(&self) -> Departure {
+        Departure { destination: self.peer, ecn: None, segment_size: None, src_ip: self.local }
+    }
 }
 
 /// What is the same for all connections.
@@ -108,11 +121,12 @@ impl Endpoint {
     /// # Errors
     /// In words: settings that QUIC cannot express.
     pub fn new(settings: Settings) -> Result<Self, String> {
-        let config = Arc::new(EndpointConfig::default());
+        let mut config = EndpointConfig::default();
+        config.supported_versions(vec![VERSION]);
         let idle = IdleTimeout::try_from(settings.hold);
         idle.map_err(|_| "the hold is too long for QUIC".to_owned())?;
         Ok(Self {
-            quinn: quinn_proto::Endpoint::new(config, None, true, None),
+            quinn: quinn_proto::Endpoint::new(Arc::new(config), None, true, None),
             client: tls::client(&settings.alpn)?,
             server: None,
             settings,
@@ -330,6 +344,11 @@ impl Endpoint {
         let received = socket.receive(|Arrival { remote, local_ip, ecn, data }| {
             self.handle(remote, local_ip, ecn, data, now);
         });
+        for answer in self.answers.drain(..) {
+            if !socket.is_full() {
+                socket.send(answer.departure(), &answer.data);
+            }
+        }
         self.socket = Some(socket);
         received
     }
@@ -380,11 +399,7 @@ impl Endpoint {
         match &mut self.socket {
             Some(socket) if socket.is_full() => {}
             Some(socket) => socket.send(departure(transmit), data),
-            None => self.answers.push(Datagram {
-                data: data.to_vec(),
-                peer: transmit.destination,
-                local: transmit.src_ip,
-            }),
+            None => self.answers.push(Datagram::of(transmit, data)),
         }
     }
 
@@ -404,11 +419,7 @@ impl Endpoint {
             buffer.clear();
             let polled = self.with(key, |connection| connection.poll_transmit(now, 1, &mut buffer));
             let Some(Some(transmit)) = polled else { break };
-            datagrams.push(Datagram {
-                data: buffer[..transmit.size].to_vec(),
-                peer: transmit.destination,
-                local: transmit.src_ip,
-            });
+            datagrams.push(Datagram::of(&transmit, &buffer[..transmit.size]));
         }
         self.scratch = buffer;
         self.settle(key, now);
@@ -456,6 +467,12 @@ impl Endpoint {
     /// Let go of the socket.
     pub fn detach(&mut self) {
         self.socket = None;
+    }
+
+    /// Whether there is a socket.
+    #[must_use]
+    pub const fn has_socket(&self) -> bool {
+        self.socket.is_some()
     }
 
     /// Whether the kernel takes no more for the moment.

@@ -2,12 +2,14 @@
 
 mod network;
 
+use std::os::fd::AsFd;
 use std::time::Duration;
 
 use bytes::Bytes;
 use network::{End, Network, certificate, let_in, settings};
 use quictunnel_quinn::{
-    Closing, Congestion, Endpoint, Happening, LINK_WINDOW_UNPROVEN, STREAM_WINDOW, Settings,
+    Closing, Congestion, Datagram, Endpoint, Happening, LINK_WINDOW_UNPROVEN, STREAM_WINDOW,
+    Settings,
 };
 use quinn_proto::VarInt;
 
@@ -132,6 +134,55 @@ fn a_newcomer_may_have_to_show_that_its_address_is_its_own() {
     };
     net.connect();
     net.run_until(|net| net.server.was_told(&Happening::Handshake));
+}
+
+#[test]
+fn who_speaks_another_version_is_told_ours() {
+    let mut net = Network::new();
+    let (ours, theirs) = ([7; 8], [9; 11]);
+    let mut hello = vec![0xc0, 0x1a, 0x2a, 0x3a, 0x4a, 8];
+    hello.extend(ours);
+    hello.push(11);
+    hello.extend(theirs);
+    hello.resize(1200, 0);
+    let datagram = Datagram { data: hello, peer: net.client.address, local: None };
+    net.server.endpoint.receive(&datagram, net.now);
+    let answers = net.server.endpoint.answers();
+    assert_eq!(answers.len(), 1);
+    assert_eq!(answers[0].data[1..7], [0, 0, 0, 0, 11, 9]);
+    assert!(answers[0].data.ends_with(&[0, 0, 0, 1]));
+    assert!(net.server.endpoint.arrived(net.now).1.is_empty());
+}
+
+#[test]
+fn through_sockets_the_same_happens() {
+    let bind = || {
+        let socket = std::net::UdpSocket::bind("127.0.0.1:0").expect("a port");
+        socket.set_nonblocking(true).expect("a socket");
+        socket
+    };
+    let sockets = [bind(), bind()];
+    let mut net = Network::new();
+    for (end, socket) in [&mut net.client, &mut net.server].into_iter().zip(&sockets) {
+        end.endpoint.attach(socket.as_fd()).expect("a descriptor");
+        end.address = socket.local_addr().expect("it is bound");
+    }
+    net.connect();
+    let mut stream = None;
+    let data = bytes(1_000_000);
+    for _ in 0..200_000 {
+        net.turn_with_sockets();
+        if stream.is_none() && net.server.was_told(&Happening::Handshake) {
+            let opened = net.client.connection().open_stream();
+            net.client.connection().write(opened, data.clone());
+            stream = Some(opened);
+        }
+        if net.server.received.len() == data.len() {
+            break;
+        }
+        std::thread::yield_now();
+    }
+    assert!(net.server.received == data);
 }
 
 #[test]
