@@ -467,7 +467,7 @@ fn variable(bytes: &mut &[u8]) -> Option<u64> {
     let first = *bytes.first()?;
     let (encoded, rest) = bytes.split_at_checked(1 << (first >> 6))?;
     *bytes = rest;
-    let value = encoded.iter().fold(0, |value, &byte| value << 8 | u64::from(byte));
+    let value = encoded.iter().fold(0, |value, &byte| (value << 8) | u64::from(byte));
     Some(value & (u64::MAX >> (64 - 8 * encoded.len()) >> 2))
 }
 

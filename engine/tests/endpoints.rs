@@ -245,7 +245,7 @@ fn silence_for_longer_than_the_smaller_hold_is_the_end() {
 fn where_the_engine_fails_the_connection_ends_and_no_other() {
     let mut net = Network::connected();
     let key = net.client.key.expect("there is a connection");
-    assert!(net.client.endpoint.with(key, |_| -> () { panic!("on purpose") }).is_none());
+    assert!(net.client.endpoint.with(key, |_| panic!("on purpose")).is_none());
     net.run_for(Duration::from_millis(10));
     assert!(net.client.is_closed());
     assert!(net.client.connection().is_terminated());
