@@ -7,22 +7,30 @@ listener, for many links: one that fails must not keep the others from being tol
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
+
+Parameters = ParamSpec("Parameters")
+Result = TypeVar("Result")
 
 
-@contextlib.contextmanager
-def guarded(what: str, failed: Callable[[Exception], None]) -> Iterator[None]:
-    """Run the body; if it raises, say so as asyncio's own transports do, and call `failed`.
+def tell(
+    failed: Callable[[Exception], None],
+    method: Callable[Parameters, Result],
+    *arguments: Parameters.args,
+    **options: Parameters.kwargs,
+) -> Result | None:
+    """Call a protocol's method; if it raises, say so as asyncio's own transports do.
 
-    :param what: names who was called, for the log.
+    Return what it has returned, or None after `failed` was called with what it raised.
     """
     try:
-        yield
+        return method(*arguments, **options)
     except Exception as exc:  # whatever it is, it is a bug up there, and not ours to judge
-        context = {"message": f"{what} failed", "exception": exc}
+        name = getattr(method, "__name__", repr(method))
+        context = {"message": f"{name} failed", "exception": exc}
         asyncio.get_running_loop().call_exception_handler(context)
         failed(exc)
+        return None

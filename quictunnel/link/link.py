@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from quictunnel.errors import LinkLost
 from quictunnel.link.facts import LinkFacts
-from quictunnel.link.guard import guarded
+from quictunnel.link.guard import tell
 from quictunnel.link.liveness import ACCEPTOR_PATIENCE, PING_AFTER, Liveness, Step
 from quictunnel.link.stream import Stream
 from quictunnel.protocol.codes import Code
@@ -53,7 +53,8 @@ class Link(LinkFacts):
         """Whether the handshake is complete."""
         self._carrier = carrier
         self._protocol = protocol
-        self._loop = loop
+        self.loop = loop
+        """The event loop that drives it."""
         self._streams: dict[int, Stream] = {}
         self.paused_writers: set[Stream] = set()
         """Those whose protocol waits for `resume_writing`."""
@@ -140,7 +141,7 @@ class Link(LinkFacts):
     def move(self, local: Address) -> None:
         """Go on from another local address, which the carrier has taken."""
         self.local = local
-        self.engine.move(self._loop.time())
+        self.engine.move(self.loop.time())
         self.send_soon()
 
     def start(self) -> None:
@@ -159,7 +160,7 @@ class Link(LinkFacts):
         if self._send_handle is not None and not self._read_again:
             self._send_handle.cancel()  # it would find nothing left to do
             self._send_handle = None
-        now = self._loop.time()
+        now = self.loop.time()
         if not self._carrier.is_full and self._carrier.transmit(self, now):
             if not self._liveness.is_asking and self.engine.unacknowledged:
                 self._liveness.sent(now)
@@ -171,7 +172,7 @@ class Link(LinkFacts):
     def send_soon(self) -> None:
         """Send at the end of this turn of the loop, with all else that it brings."""
         if self._send_handle is None:
-            self._send_handle = self._loop.call_soon(self.send_now)
+            self._send_handle = self.loop.call_soon(self.send_now)
 
     def send_now(self) -> None:
         """Do now what `send_soon` has put off."""
@@ -197,10 +198,10 @@ class Link(LinkFacts):
         if at is None or (self._timer is not None and self._timer.when() <= at):
             return
         if self._carrier.is_full:
-            at = max(at, self._loop.time() + LOOK_WHILE_FULL)
+            at = max(at, self.loop.time() + LOOK_WHILE_FULL)
         if self._timer is not None:
             self._timer.cancel()
-        self._timer = self._loop.call_at(at, self._on_timer)
+        self._timer = self.loop.call_at(at, self._on_timer)
 
     def _due_at(self) -> float | None:
         """Return when something is to be done even if nothing comes."""
@@ -212,7 +213,7 @@ class Link(LinkFacts):
 
     def _on_timer(self) -> None:
         self._timer = None
-        now = self._loop.time()
+        now = self.loop.time()
         if (heard_at := self.engine.heard_at) is not None:
             self._liveness.heard(heard_at)
         at = self._due_at()
@@ -244,13 +245,11 @@ class Link(LinkFacts):
             if self.is_silent:
                 self._carrier.suspect(self)
         elif step is Step.SILENT:
-            with guarded("link_silent", self._fail):
-                self._protocol.link_silent()
+            tell(self._fail, self._protocol.link_silent)
             self._carrier.suspect(self)
         elif step is Step.BACK:
-            self.engine.revive(self._loop.time())
-            with guarded("link_back", self._fail):
-                self._protocol.link_back()
+            self.engine.revive(self.loop.time())
+            tell(self._fail, self._protocol.link_back)
 
     def forget(self, stream: Stream) -> None:
         """Know a stream no more that has ended."""
@@ -275,9 +274,8 @@ class Link(LinkFacts):
         if self._carrier.handshake_done(self) and self.lost is None:
             self.is_made = True
             self._liveness.agree(self.engine.hold)
-            self._liveness.answered(self._loop.time())
-            with guarded("link_made", self._fail):
-                self._protocol.link_made(self)
+            self._liveness.answered(self.loop.time())
+            tell(self._fail, self._protocol.link_made, self)
 
     def on_stream_opened(self, stream_id: int) -> None:
         """See `Observer`."""
@@ -317,11 +315,10 @@ class Link(LinkFacts):
             self._over.set()
             return
         told = None if self._closed_here and not by_peer else self.lost
-        self._loop.call_soon(self._tell_lost, told)
+        self.loop.call_soon(self._tell_lost, told)
 
     def _tell_lost(self, exc: Exception | None) -> None:
-        with guarded("link_lost", self._fail):
-            self._protocol.link_lost(exc)
+        tell(self._fail, self._protocol.link_lost, exc)
         self._over.set()
 
     def _fail(self, _: Exception) -> None:

@@ -11,7 +11,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 from quictunnel.errors import StreamReset
-from quictunnel.link.guard import guarded
+from quictunnel.link.guard import tell
 from quictunnel.protocol.codes import Code
 
 if TYPE_CHECKING:
@@ -36,8 +36,22 @@ class Stream(asyncio.Transport):
     Made by `Link.open_stream`, or for a `LinkProtocol` when the peer opened it.
     """
 
+    __slots__ = (
+        "_closing",
+        "_dropping",
+        "_eof_told",
+        "_eof_written",
+        "_high",
+        "_link",
+        "_lost",
+        "_low",
+        "_protocol",
+        "_reading",
+        "_writing_paused",
+        "id",
+    )
+
     def __init__(self, link: Link, stream_id: int) -> None:
-        super().__init__({"link": link, "stream_id": stream_id, "peername": link.peer})
         self._link = link
         self.id = stream_id
         """The stream's number on its link."""
@@ -81,8 +95,7 @@ class Stream(asyncio.Transport):
             return
         data, ended = self._link.engine.read(self.id, READ_SIZE)
         if data:
-            with guarded("data_received", self._fail):
-                self._protocol.data_received(data)
+            tell(self._fail, self._protocol.data_received, data)
         if ended:
             self._eof_received()
         elif len(data) >= READ_SIZE:
@@ -92,10 +105,8 @@ class Stream(asyncio.Transport):
         if self._closing or self._eof_told or self._protocol is None:
             return
         self._eof_told = True
-        with guarded("eof_received", self._fail):
-            keep_open = self._protocol.eof_received()
-            if not keep_open:
-                self.close()
+        if not tell(self._fail, self._protocol.eof_received):
+            self.close()
 
     # Writing
 
@@ -115,8 +126,7 @@ class Stream(asyncio.Transport):
             self._writing_paused = True
             self._link.paused_writers.add(self)
             if self._protocol is not None:
-                with guarded("pause_writing", self._fail):
-                    self._protocol.pause_writing()
+                tell(self._fail, self._protocol.pause_writing)
 
     def can_write_eof(self) -> bool:
         """Streams can be half closed."""
@@ -153,8 +163,7 @@ class Stream(asyncio.Transport):
             self._writing_paused = False
             self._link.paused_writers.discard(self)
             if self._protocol is not None and not self._closing:
-                with guarded("resume_writing", self._fail):
-                    self._protocol.resume_writing()
+                tell(self._fail, self._protocol.resume_writing)
 
     # Endings
 
@@ -197,9 +206,10 @@ class Stream(asyncio.Transport):
 
     def begin(self, accept: Callable[[Stream], asyncio.Protocol]) -> None:
         """Ask for the protocol of a stream that the peer has opened, and begin with it."""
-        with guarded("accepting a stream", self._fail):
-            self.set_protocol(accept(self))
-            self.get_protocol().connection_made(self)
+        protocol = tell(self._fail, accept, self)
+        if protocol is not None:
+            self.set_protocol(protocol)
+            tell(self._fail, protocol.connection_made, self)
 
     def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
         """Hand what comes to `protocol` from now on."""
@@ -243,7 +253,7 @@ class Stream(asyncio.Transport):
         self._lost = True
         self._closing = True
         self._link.forget(self)
-        asyncio.get_running_loop().call_soon(self._connection_lost, exc)
+        self._link.loop.call_soon(self._connection_lost, exc)
 
     def _connection_lost(self, exc: Exception | None) -> None:
         protocol, self._protocol = self._protocol, None
@@ -252,4 +262,8 @@ class Stream(asyncio.Transport):
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:  # noqa: ANN401 - asyncio's own
         """Return a fact: `link`, `stream_id`, or `peername` (the link's peer)."""
-        return super().get_extra_info(name, default)
+        if name == "link":
+            return self._link
+        if name == "stream_id":
+            return self.id
+        return self._link.peer if name == "peername" else default
