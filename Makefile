@@ -23,7 +23,7 @@ PIP         = $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint bench interop engine rust clean
+.PHONY: help demo test lint bench soak interop engine rust clean
 
 help: ## say what can be made
 	@echo "usage: make TARGET [ARGS='options of what is run'] [PYTHON=python3.x]"
@@ -47,6 +47,9 @@ lint: $(TOOLS) $(BUILT_ENGINE) ## style, types and the layers' imports, and the 
 
 bench: $(PROGRAM) $(BUILT_ENGINE) ## figures: direct, quictunnel and a naive tunnel in turns (ARGS=--quick, --help)
 	@$(BIN)/python -m bench $(ARGS)
+
+soak: $(PROGRAM) $(BUILT_ENGINE) ## clients who do everything, over a bad network, for 20 minutes (ARGS=--help)
+	@$(BIN)/python -m bench.soak $(ARGS)
 
 interop: $(PROGRAM) $(BUILT_ENGINE) ## quictunnel beside other people's programs
 	@$(BIN)/python -m interop $(ARGS)

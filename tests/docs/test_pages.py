@@ -9,6 +9,7 @@ import pytest
 import typer
 
 from bench.__main__ import main as bench
+from bench.soak.__main__ import main as soak
 from quictunnel.cli.main import app
 
 ROOT = Path(__file__).parents[2]
@@ -36,7 +37,7 @@ def options_of(main) -> dict:
     return options(typer.main.get_command(program))
 
 
-BESIDE = options_of(bench)
+BESIDE = options_of(bench) | options_of(soak)
 """Those of the programs that belong to the project but not to what is installed."""
 
 

@@ -1,0 +1,212 @@
+"""A run: the programs, tide after tide of clients, and at each ebb a look at what is still held."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import json
+import time
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING
+
+from bench.processes import Program, running
+from bench.soak.network import Conditions
+from bench.soak.plans import Measure
+from bench.soak.traffic import HOST, Traffic
+from bench.soak.verdict import Rest, memory_faults
+from bench.soak.watch import Log, holdings, open_files
+from bench.ways import PYTHON, QUICTUNNEL, ports, prepare
+
+if TYPE_CHECKING:
+    from collections import Counter
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+LOOK_AGAIN = 0.2
+"""Seconds between two looks at a program."""
+
+LOG_SHOWN = 5
+"""Bad lines of a log that are told."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a run is to be like."""
+
+    engines: tuple[str, str] = ("auto", "auto")
+    """The remote's and the origin's."""
+    conditions: Conditions = field(default_factory=Conditions)
+    measure: Measure = field(default_factory=Measure)
+    crowd: int = 60
+    """Clients at a time, at most."""
+    tides: int = 10
+    """At least; the verdict on memory asks for so many."""
+    lasts: float = 0
+    """Seconds, within which another tide begins even if there were enough."""
+    visits: int = 0
+    """How many clients come in a tide; or:"""
+    seconds: float = 0
+    """For how long they come."""
+    patience: float = 120
+    """Seconds in which nothing moves, or something is not let go, before it is a fault."""
+
+
+@dataclass
+class Report:
+    """What a run gave."""
+
+    settings: Settings
+    seconds: float = 0
+    done: Counter[str] | dict[str, int] = field(default_factory=dict)
+    """What clients and servers did and saw."""
+    network: dict[str, int] = field(default_factory=dict)
+    rests: dict[str, list[Rest]] = field(default_factory=lambda: {"remote": [], "origin": []})
+    peaks: dict[str, int] = field(default_factory=lambda: {"remote": 0, "origin": 0})
+    """The most memory (RSS) that was seen."""
+    logs: dict[str, Log] = field(default_factory=dict)
+    faults: list[str] = field(default_factory=list)
+
+
+class Run:
+    """One run; `report` is filled as it goes.
+
+    :param scratch: a folder of its own, where the logs are left.
+    :param told: called with the number of each tide that is over.
+    """
+
+    def __init__(
+        self, settings: Settings, scratch: Path, told: Callable[[int], None] = lambda _: None
+    ) -> None:
+        self.report = Report(settings)
+        self.settings = settings
+        self.scratch = scratch
+        self.traffic = Traffic(
+            settings.conditions.seed, settings.measure, settings.crowd, settings.patience
+        )
+        self.programs: dict[str, Program] = {}
+        self._told = told
+
+    def run(self) -> Report:
+        """Do it all; return what it gave, faults among it."""
+        start = time.monotonic()
+        with contextlib.closing(self.traffic.door):
+            with self._standing():
+                asyncio.run(self._tides())
+            self._look_back()
+        self.report.seconds = time.monotonic() - start
+        return self.report
+
+    @contextlib.contextmanager
+    def _standing(self) -> Iterator[None]:
+        """Start the remote, the network and the origin."""
+        prepare(self.scratch)
+        common = ["--token-file", self.scratch / "token", "--log-format", "json"]
+        remote = ["remote", "--listen", f"{HOST}:0", "--outside", f"{HOST}:0"]
+        remote += ["--state-dir", self.scratch / "state", "--client-wait", "15m"]
+        forwarder = [PYTHON, "-m", "bench.soak.forwarder"]
+        conditions = json.dumps(asdict(self.settings.conditions))
+        with contextlib.ExitStack() as stack:
+
+            def start(name: str, *command: object, engine: str = "auto") -> Program:
+                words = [str(word) for word in command]
+                program = running(name, words, self.scratch, QUICTUNNEL_ENGINE=engine)
+                self.programs[name] = stack.enter_context(program)
+                return self.programs[name]
+
+            engines = self.settings.engines
+            ready = start("remote", QUICTUNNEL, *remote, *common, engine=engines[0]).ready
+            link, outside = ports(ready)
+            ready = start("network", *forwarder, link, conditions).ready
+            there = ["--remote", f"{HOST}:{ready.rpartition(' ')[2]}"]
+            there += ["--origin", f"{HOST}:{self.traffic.server_port}"]
+            start("origin", QUICTUNNEL, "origin", *there, *common, engine=engines[1])
+            self.report.logs = {end: Log(self.programs[end].log) for end in self.report.rests}
+            self.traffic.address = (HOST, outside)
+            yield
+
+    async def _tides(self) -> None:
+        """Go through all tides, unless a program ends."""
+        serving = asyncio.create_task(self.traffic.serve())
+        tides = asyncio.create_task(self._come_and_go())
+        ended = asyncio.create_task(self._until_one_ends())
+        await asyncio.wait((tides, ended, serving), return_when=asyncio.FIRST_COMPLETED)
+        for task in (tides, ended, serving):
+            if task.done():
+                task.result()
+            task.cancel()
+        await asyncio.gather(tides, ended, serving, return_exceptions=True)
+
+    async def _come_and_go(self) -> None:
+        before = {end: holdings(self.programs[end].process.pid) for end in self.report.rests}
+        descriptors = {end: held.descriptors for end, held in before.items()}
+        ends = time.monotonic() + self.settings.lasts
+        for tide in itertools.count(1):
+            await self.traffic.flood(seconds=self.settings.seconds, visits=self.settings.visits)
+            await self.traffic.ebb()
+            await self._settle(descriptors)
+            served = self.traffic.done["visits"]
+            for end, rests in self.report.rests.items():
+                rests.append(Rest(served, holdings(self.programs[end].process.pid)))
+            self._told(tide)
+            if tide >= self.settings.tides and time.monotonic() >= ends:
+                break
+            if self.traffic.fault_count or self.report.faults:
+                break  # what hung once hangs again, for as long each time
+        await self.traffic.ebb()
+
+    async def _settle(self, descriptors: dict[str, int]) -> None:
+        """Wait until both ends hold no client and no descriptor more than in the beginning."""
+        deadline = time.monotonic() + self.settings.patience
+        for end, log in self.report.logs.items():
+            pid = self.programs[end].process.pid
+            while time.monotonic() < deadline:
+                log.read()
+                if not log.present and holdings(pid).descriptors == descriptors[end]:
+                    break
+                await asyncio.sleep(LOOK_AGAIN)
+            else:
+                held = ", ".join(f"{count} {kind}" for kind, count in open_files(pid).items())
+                self.report.faults.append(
+                    f"{end}: not back to rest: {len(log.present)} clients are in by its log; "
+                    f"it had {descriptors[end]} descriptors and has {held}"
+                )
+
+    async def _until_one_ends(self) -> None:
+        """Watch the memory until a program ends by itself, which none should."""
+        while True:
+            for name, program in self.programs.items():
+                if program.process.poll() is not None:
+                    self.report.faults.append(f"{name} has ended: {program.last_words()}")
+                    return
+                if name in self.report.peaks:
+                    resident = holdings(program.process.pid).resident
+                    self.report.peaks[name] = max(self.report.peaks[name], resident)
+            await asyncio.sleep(LOOK_AGAIN)
+
+    def _look_back(self) -> None:
+        """Judge what can be judged at the end alone."""
+        report, traffic = self.report, self.traffic
+        report.done = traffic.done
+        report.faults += traffic.faults
+        if traffic.fault_count > len(traffic.faults):
+            report.faults.append(f"{traffic.fault_count - len(traffic.faults)} more visits")
+        last_words = self.programs["network"].log.read_text().splitlines()
+        report.network = json.loads(last_words[-1]) if last_words else {}
+        for end, rests in report.rests.items():
+            report.faults += self._end_faults(end)
+            report.faults += memory_faults(end, rests)
+            threads = [rest.held.threads for rest in rests]
+            if len(set(threads)) > 1:
+                report.faults.append(f"{end}: the number of threads changed: {threads}")
+
+    def _end_faults(self, end: str) -> Iterator[str]:
+        log = self.report.logs[end]
+        log.read()
+        if log.bad:
+            lines = "\n".join(log.bad[:LOG_SHOWN])
+            yield f"{end}: {len(log.bad)} bad lines in its log:\n{lines}"
+        if log.present:
+            yield f"{end}: {len(log.present)} clients never went out, by its log"
+        if code := self.programs[end].process.returncode:
+            yield f"{end}: it ended with {code} when it was stopped"

@@ -1,0 +1,195 @@
+"""One end of a visit: follows its half of the plan on a socket, and keeps what it did and saw.
+
+It judges nothing. It waits for ever: who watches it sees that nothing moves any more.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import enum
+import errno
+import socket
+import struct
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from bench.soak.plans import Content, Half
+
+HEARD_AT_ONCE = 128 * 1024
+
+_RESETS_AT_CLOSE = struct.pack("ii", 1, 0)
+
+
+class Ending(enum.Enum):
+    """How the other end ended, as seen from this one."""
+
+    END = "in order"
+    RESET = "with a reset"
+
+
+class Side:
+    """One end.
+
+    :param half: what it is to do.
+    :param says: what it sends.
+    :param hears: what is to come.
+    :param moved: called whenever something has moved.
+    :param heard: what was heard before, and found right.
+    """
+
+    def __init__(
+        self,
+        half: Half,
+        says: Content,
+        hears: Content,
+        moved: Callable[[], None],
+        heard: int = 0,
+    ) -> None:
+        self.half = half
+        self.sent = 0
+        """Bytes that the kernel has taken, perhaps to throw them away at a reset."""
+        self.has_ended = False
+        """It has sent all, and FIN."""
+        self.has_reset = False
+        self.heard = heard
+        self.wrong: int | None = None
+        """Where the first wrong byte came."""
+        self.ending: Ending | None = None
+        """None while nothing was seen of the other's end, or ever, if this one reset."""
+        self.is_over = False
+        self._says = says
+        self._hears = hears
+        self._moved = moved
+        self._news = asyncio.Event()
+        self._is_cut = False
+        """A call of `send` has met the reset, and taken the news of it from the socket."""
+
+    async def run(self, sock: socket.socket) -> None:
+        """Do it all, and close the socket."""
+        try:
+            await self._talk(sock)
+        except* _ResetNow:
+            self.has_reset = True
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESETS_AT_CLOSE)
+        finally:
+            sock.close()
+            self.is_over = True
+            self._moved()
+
+    async def _talk(self, sock: socket.socket) -> None:
+        async with asyncio.TaskGroup() as tasks:
+            watch = tasks.create_task(self._watch())
+            both = tasks.create_task(self._say(sock)), tasks.create_task(self._hear(sock))
+            await asyncio.wait(both)
+            watch.cancel()
+
+    async def _watch(self) -> None:
+        what, much = self.half.resets or ("never", 0)
+        if what == "after":
+            await asyncio.sleep(much)
+            raise _ResetNow
+
+    def _count(self, what: str, much: int) -> None:
+        """Reset, if it is to at this count."""
+        self._moved()
+        if self.half.resets and self.half.resets[0] == what and much >= self.half.resets[1]:
+            raise _ResetNow
+
+    async def _say(self, sock: socket.socket) -> None:
+        # What broke is told by what was heard, and by `has_ended`, which stays False.
+        try:
+            await self._say_all(sock)
+        except OSError as exc:
+            # The first call after a reset is told of it, and no other one: a `recv` after this
+            # would see an end in order (tcp_reset() and sock_error() in Linux).
+            self._is_cut = exc.errno == errno.ECONNRESET
+
+    async def _say_all(self, sock: socket.socket) -> None:
+        waits = [(at, self._wait_for(heard)) for at, heard in self.half.gates]
+        waits += [(at, asyncio.sleep(seconds)) for at, seconds in self.half.pauses]
+        waits.sort(key=lambda wait: wait[0])
+        try:
+            while True:
+                self._count("sent", self.sent)
+                while waits and waits[0][0] <= self.sent:
+                    await waits.pop(0)[1]
+                if self.sent == self.half.size:
+                    break
+                upto = min([at for at, _ in waits[:1]] + [self.half.size])
+                piece = self._says.piece(self.sent, min(upto - self.sent, self.half.piece))
+                self.sent += await send(sock, piece)
+        finally:
+            for _, wait in waits:
+                wait.close()
+        if self.half.ends_last:
+            await self._wait_for(None)
+        sock.shutdown(socket.SHUT_WR)
+        self.has_ended = True
+
+    async def _wait_for(self, heard: int | None) -> None:
+        """Wait until so many bytes were heard, or the end."""
+        while self.ending is None and (heard is None or self.heard < heard):
+            self._news.clear()
+            await self._news.wait()
+
+    async def _hear(self, sock: socket.socket) -> None:
+        stalls = list(self.half.stalls)
+        while self.ending is None:
+            self._count("heard", self.heard)
+            if stalls and stalls[0][0] <= self.heard:
+                await asyncio.sleep(stalls.pop(0)[1])
+                continue
+            try:
+                data = await receive(sock, HEARD_AT_ONCE)
+            except ConnectionResetError:
+                self.ending = Ending.RESET
+                data = b""
+            if data:
+                if self.wrong is None:
+                    self.wrong = self._hears.first_wrong(memoryview(data), self.heard)
+                self.heard += len(data)
+            elif self.ending is None:
+                self.ending = Ending.RESET if self._is_cut else Ending.END
+            self._news.set()
+        self._moved()
+
+
+class _ResetNow(Exception):
+    """The plan says so."""
+
+
+# asyncio has these as loop.sock_recv and loop.sock_sendall. But an operation that fails at the
+# moment in which it is cancelled, as resets make happen, leaves there an error that nobody takes.
+
+
+async def receive(sock: socket.socket, size: int) -> bytes:
+    """Return what has come, once something has; nothing at the end."""
+    loop = asyncio.get_running_loop()
+    while True:
+        try:
+            return sock.recv(size)
+        except BlockingIOError:
+            await _until(loop.add_reader, loop.remove_reader, sock)
+
+
+async def send(sock: socket.socket, data: memoryview) -> int:
+    """Send some of it, once that can be done; return how much."""
+    loop = asyncio.get_running_loop()
+    while True:
+        try:
+            return sock.send(data)
+        except BlockingIOError:
+            await _until(loop.add_writer, loop.remove_writer, sock)
+
+
+async def _until(
+    add: Callable[..., None], remove: Callable[[socket.socket], bool], sock: socket.socket
+) -> None:
+    ready = asyncio.Event()
+    add(sock, ready.set)
+    try:
+        await ready.wait()
+    finally:
+        remove(sock)
