@@ -29,20 +29,8 @@ OTHER_TOKEN = Token("laptop", "x" * 32)
 OUTSIDE = Address("198.51.100.1", 9000)
 
 
-class _NoSocket:
-    """Takes a socket's options and forgets them."""
-
-    family = -1
-
-    def setsockopt(self, *args: object) -> None:
-        pass
-
-    def fileno(self) -> int:
-        return -1
-
-
 class FakeTcp(asyncio.Transport):
-    """A TCP connection's transport; the test plays the other end."""
+    """A TCP connection's transport, as `SocketTransport` is; the test plays the other end."""
 
     def __init__(self, peer: tuple[Any, ...] = ("192.0.2.7", 5555)) -> None:
         super().__init__()
@@ -52,7 +40,7 @@ class FakeTcp(asyncio.Transport):
         self.was_reset = False
         self.was_closed = False
         self.protocol: asyncio.Protocol | None = None
-        self._reading = True
+        self._reading = False
 
     def connect(self, protocol: asyncio.Protocol) -> FakeTcp:
         self.protocol = protocol
@@ -60,15 +48,8 @@ class FakeTcp(asyncio.Transport):
         return self
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
-        if name == "socket" and not self._is_relayed:
-            return _NoSocket()
         facts = {"peername": self.peer, "sockname": (OUTSIDE.host, OUTSIDE.port)}
         return facts.get(name, default)
-
-    @property
-    def _is_relayed(self) -> bool:
-        # A relay watches the socket's file, of which there is none here.
-        return type(self.protocol).__module__.startswith("quictunnel.relay")
 
     def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
         self.protocol = cast(asyncio.Protocol, protocol)
@@ -145,15 +126,21 @@ class FakeDialler(Dialler):
         self.open = asyncio.Event()
         self.open.set()
         self.dialled = 0
+        self.dials: list[asyncio.Task[None]] = []
 
-    async def dial(self, protocol_factory: Any) -> None:
+    def dial(self, protocol: asyncio.Protocol, failed: Any) -> Any:
         self.dialled += 1
+        self.dials.append(asyncio.ensure_future(self._dial(protocol, failed)))
+        return self.dials[-1]
+
+    async def _dial(self, protocol: asyncio.Protocol, failed: Any) -> None:
         await self.open.wait()
         if self.error is not None:
-            raise self.error
+            failed(self.error)
+            return
         connection = FakeTcp(("127.0.0.1", 8000))
         self.connections.append(connection)
-        connection.connect(protocol_factory())
+        connection.connect(protocol)
 
 
 class House:

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from functools import partial
 
 from quictunnel import __version__
 from quictunnel.errors import LinkFailed, LinkLost, ProtocolError, Refused
 from quictunnel.link import Link, Stream
 from quictunnel.observe.logs import fact
-from quictunnel.origin.dial import DialError, Dialler
+from quictunnel.origin.dial import Dial, DialError, Dialler
 from quictunnel.origin.incoming import Incoming
 from quictunnel.origin.offer import Offer
 from quictunnel.protocol.codes import VERSION, Code
@@ -75,7 +76,6 @@ class OriginSession(Session):
         self._welcomed: asyncio.Future[Welcome] = self._loop.create_future()
         self._services: tuple[str, ...] = ()
         self._incoming: set[Incoming] = set()
-        self._dials: set[asyncio.Task[None]] = set()
 
     async def greet(self) -> Welcome:
         """Say hello and return the remote's welcome, once its proof is good.
@@ -188,8 +188,7 @@ class OriginSession(Session):
             stream.reset(Code.UNKNOWN_SERVICE)
             return
         log_client_in(_log, client)
-        relay = self._make_relay(client, dialler)
-        relay.tcp.write(self._header(preamble))
+        relay = self._make_relay(client, dialler, self._header(preamble))
         stream.set_protocol(relay.stream)
         relay.stream.connection_made(stream)
         if rest:
@@ -239,8 +238,9 @@ class OriginSession(Session):
             # Where nobody greets (any more), nobody is to hear of it.
             self._welcomed.exception()
 
-    def _make_relay(self, client: Client, dialler: Dialler) -> Relay:
-        dial: asyncio.Task[None] | None = None
+    def _make_relay(self, client: Client, dialler: Dialler, header: bytes) -> Relay:
+        """Return a client's relay, whose way to the origin server has been begun."""
+        dial: Dial | None = None
 
         def left() -> None:
             if dial is not None:
@@ -253,16 +253,14 @@ class OriginSession(Session):
             ),
             on_end=left,
         )
-        dial = self._loop.create_task(self._dial(relay, client, dialler), name="dial")
-        self._dials.add(dial)
-        dial.add_done_callback(self._dials.discard)
+        if header:
+            relay.tcp.write(header)
+        dial = dialler.dial(relay.tcp, partial(self._dial_failed, relay, client, dialler))
         return relay
 
-    async def _dial(self, relay: Relay, client: Client, dialler: Dialler) -> None:
-        """Connect to the origin server, or reset the client's stream with the reason why not."""
-        try:
-            await dialler.dial(lambda: relay.tcp)
-        except DialError as exc:
+    def _dial_failed(self, relay: Relay, client: Client, dialler: Dialler, exc: Exception) -> None:
+        """Reset a client's stream with the reason why the origin server cannot be had."""
+        if isinstance(exc, DialError):
             fact(
                 _log,
                 logging.WARNING,
@@ -272,7 +270,7 @@ class OriginSession(Session):
                 id=client.id,
             )
             relay.abort(exc.code)
-        except Exception as exc:  # a fault of ours ends one client, and is shown
+        else:  # a fault of ours ends one client, and is shown
             fact(_log, logging.ERROR, "fault in dialling", exc_info=exc, id=client.id)
             relay.abort(Code.INTERNAL)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from quictunnel.relay.relay import Ending, Relay, RelayEnd
-from quictunnel.relay.tcp import reset_unless_ended
+from quictunnel.relay.tcp import prepare, reset_unless_ended
+from quictunnel.relay.transport import SocketTransport
 
-__all__ = ["Ending", "Relay", "RelayEnd", "reset_unless_ended"]
+__all__ = ["Ending", "Relay", "RelayEnd", "SocketTransport", "prepare", "reset_unless_ended"]

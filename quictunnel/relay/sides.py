@@ -5,25 +5,16 @@ reading; an EOF goes over as an EOF. What becomes of the whole when a side is lo
 `quictunnel.relay.relay`. There is no task, no queue and no buffer beyond the transports' own,
 except for the few bytes that come before the other side stands.
 
-asyncio's habits that are minded here:
-
-- `resume_reading()` after an EOF makes a TCP transport report the EOF again.
-- `write()` on a transport that has failed is dropped, with a warning after a few times.
-- `write_eof()` behind unwritten bytes calls shutdown(2) later, where its error (the connection was
-  reset that very moment) has nobody to catch it. So it is called here once all is written.
-- `close()` from within `resume_writing()` makes a TCP transport report its loss twice.
+The TCP connection's transport is one of `quictunnel.relay.transport`: what it does beyond asyncio's
+own (a reset is told whether anybody reads or not, all but `close()` sends RST) is relied on.
 """
 
 from __future__ import annotations
 
 import asyncio
-import errno
-import os
-import socket
 from typing import TYPE_CHECKING, Protocol, cast
 
 from quictunnel.relay import tcp
-from quictunnel.relay.watch import error_watch
 
 if TYPE_CHECKING:
     from quictunnel.relay.relay import Relay
@@ -127,7 +118,6 @@ class Side(asyncio.Protocol):
         """Take the transport; nothing is read from it before the other side stands."""
         self.transport = cast(asyncio.Transport, transport)
         self.transport.pause_reading()
-        self._prepare(self.transport)
         if self.relay.refuses(self):
             return
         for data in self._waiting:
@@ -163,9 +153,6 @@ class Side(asyncio.Protocol):
         self.peer.allow_reading()
 
     # What differs
-
-    def _prepare(self, transport: asyncio.Transport) -> None:
-        """Do what this kind of transport needs before use."""
 
     def _end_writing(self, transport: asyncio.Transport) -> None:
         raise NotImplementedError
@@ -208,99 +195,33 @@ class StreamSide(Side):
 class TcpSide(Side):
     """The side of the TCP connection (or of a UNIX socket)."""
 
-    __slots__ = ("_error_pending", "_fd", "_socket")
-
-    def __init__(self, relay: Relay) -> None:
-        super().__init__(relay)
-        self._socket: socket.socket | None = None
-        self._fd = -1
-        self._error_pending = False
-
-    def hold_reading(self) -> None:
-        """Stop reading, as every side; but do not let a reset wait behind back-pressure."""
-        super().hold_reading()
-        if self._error_pending:
-            # Not now: the stream is in the midst of its own writing.
-            self.relay.loop.call_soon(self._take_error)
-
-    def eof_received(self) -> bool:
-        """Pass on the EOF, as every side, unless a reset has come behind it."""
-        if self._error_pending:
-            self._take_error()
-            return True
-        return super().eof_received()
+    __slots__ = ()
 
     def unsent(self) -> int:
         """Return the same, with what the kernel holds: megabytes, if the other end reads slowly."""
-        if self._socket is None or self.is_lost:
-            return super().unsent()
-        return super().unsent() + tcp.unacknowledged(self._socket)
-
-    def resume_writing(self) -> None:
-        """Let the other side go on, or send the EOF if all is written."""
-        super().resume_writing()
-        if self._eof_due:
-            # Not now: the transport is in the midst of its own writing.
-            self.relay.loop.call_soon(self._send_eof)
+        sock = None
+        if self.transport is not None and not self.is_lost:
+            sock = self.transport.get_extra_info("socket")
+        return super().unsent() + (tcp.unacknowledged(sock) if sock is not None else 0)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Report the connection's end."""
         self.is_lost = True
-        if self._fd >= 0:
-            error_watch(self.relay.loop).remove(self._fd)
         self.relay.tcp_lost(exc)
 
-    def _prepare(self, transport: asyncio.Transport) -> None:
-        sock = transport.get_extra_info("socket")
-        if sock is not None:  # A transport without one is nothing the kernel could close.
-            self._socket = sock
-            self._fd = sock.fileno()
-            tcp.prepare(sock)
-            error_watch(self.relay.loop).add(self._fd, self._error_noticed)
-
     def _end_writing(self, transport: asyncio.Transport) -> None:
-        self._eof_due = True
-        if transport.get_write_buffer_size() > 0:
-            # From here on, resume_writing() means that nothing is left to write.
-            transport.set_write_buffer_limits(high=0)
-        else:
-            self._send_eof()
-
-    def _send_eof(self) -> None:
-        if self.eof_sent or self.transport is None or self.transport.is_closing():
-            return
         self.eof_sent = True
-        try:
-            self.transport.write_eof()
-        except OSError as exc:  # shutdown(2) of a connection that was reset: ENOTCONN
-            self.relay.tcp_lost(exc)
+        if self.ended:
+            self._close(transport)
         else:
-            self.settle()
+            transport.write_eof()
 
     def _abort(self, transport: asyncio.Transport, code: int) -> None:
-        transport.abort()  # SO_LINGER makes an RST of it.
+        transport.abort()  # which sends RST
 
     def _close(self, transport: asyncio.Transport) -> None:
-        # All is written and all is read; from here on the kernel sees to it alone.
-        if self._socket is not None:
-            tcp.end_in_order(self._socket)
+        # It writes out what it holds, and from there on the kernel sees to it alone.
         transport.close()
-
-    def _error_noticed(self) -> None:
-        if self.transport is None or self.transport.is_closing():
-            return
-        if self.transport.is_reading() and not self.ended:
-            # The reader will meet the error by itself, behind the bytes that came before it. The
-            # error must not be taken from the socket, or the reader would find an EOF in its place.
-            self._error_pending = True
-        else:
-            self._take_error()
-
-    def _take_error(self) -> None:
-        if self._socket is None or self.transport is None or self.transport.is_closing():
-            return  # asyncio has met the error meanwhile, and reports it.
-        number = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) or errno.ECONNRESET
-        self.relay.tcp_lost(OSError(number, os.strerror(number)))
 
 
 def make_sides(relay: Relay) -> tuple[TcpSide, StreamSide]:

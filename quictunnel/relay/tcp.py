@@ -24,6 +24,7 @@ import contextlib
 import fcntl
 import socket
 import struct
+import sys
 import termios
 from typing import Protocol
 
@@ -36,6 +37,10 @@ KEEPALIVE_INTERVAL = 15
 
 KEEPALIVE_PROBES = 4
 """Unanswered questions after which the connection is lost."""
+
+OPTIONS_ARE_INHERITED = sys.platform == "linux"
+"""Whether sockets that are accepted have all these options from the listening one. Elsewhere the
+times of keep-alive are not among them."""
 
 _RESET_AT_CLOSE = struct.pack("ii", 1, 0)
 _FIN_AT_CLOSE = struct.pack("ii", 0, 0)
@@ -63,11 +68,7 @@ class Socket(Protocol):
 
 
 def prepare(sock: Socket) -> None:
-    """Give a connected socket the options of a relayed one.
-
-    asyncio sets TCP_NODELAY as well, but not on sockets whose protocol number is 0, and such are
-    those accepted by a listener that was not made by asyncio.
-    """
+    """Give a socket the options of a relayed one: before connect(2), listen(2) or thereafter."""
     reset_unless_ended(sock)
     if sock.family not in (socket.AF_INET, socket.AF_INET6):
         return

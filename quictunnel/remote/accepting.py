@@ -2,7 +2,8 @@
 
 asyncio's own servers take as many at a wake-up as their backlog holds, before any of them can be
 turned away. A flood would use up the process's file descriptors, of which then every link and
-file is short; and each failure is a stack trace in the log.
+file is short; and each failure is a stack trace in the log. They also cost a task and three turns
+of the loop for each connection, where here it meets its protocol at once.
 """
 
 from __future__ import annotations
@@ -15,9 +16,11 @@ import socket
 from collections.abc import Callable
 
 from quictunnel.observe.logs import fact
+from quictunnel.relay import SocketTransport
+from quictunnel.relay.tcp import OPTIONS_ARE_INHERITED
 
 AT_ONCE = 16
-"""Connections that may be on their way from the kernel to their protocol. With those that are
+"""Connections that are taken from the kernel before all else has its turn. With those that are
 being turned away meanwhile they fit well into the descriptors that are kept for such things."""
 
 PAUSE = 1.0
@@ -33,15 +36,14 @@ _log = logging.getLogger("quictunnel.remote")
 class Accepting:
     """Lets clients in by one listening socket, which it closes in the end.
 
-    :param sock: listens, and does not block.
+    :param sock: listens, does not block, and has the options of `relay.prepare`.
     :param arrival: makes the protocol of a client that has come.
     """
 
-    def __init__(self, sock: socket.socket, arrival: Callable[[], asyncio.BaseProtocol]) -> None:
+    def __init__(self, sock: socket.socket, arrival: Callable[[], asyncio.Protocol]) -> None:
         self._sock = sock
         self._arrival = arrival
         self._loop = asyncio.get_running_loop()
-        self._coming: set[asyncio.Task[None]] = set()
         self._pause: asyncio.TimerHandle | None = None
         self._is_short = False
         self._is_watching = False
@@ -55,9 +57,9 @@ class Accepting:
             self._pause.cancel()
 
     def _accept(self) -> None:
-        while len(self._coming) < AT_ONCE:
+        for _ in range(AT_ONCE):
             try:
-                sock, _ = self._sock.accept()
+                sock, peer = self._sock.accept()
             except (BlockingIOError, InterruptedError):
                 return
             except OSError as exc:
@@ -65,30 +67,30 @@ class Accepting:
                     self._wait(exc)
                 return  # else it is word of one connection that has failed (accept(2))
             self._is_short = False
-            sock.setblocking(False)
-            task = self._loop.create_task(self._let_in(sock), name="coming client")
-            self._coming.add(task)
-            task.add_done_callback(self._let_more_in)
-        self._hold()  # the next ones wait in the kernel until these have been met
+            self._let_in(sock, peer)
+            if not self._is_watching:
+                return  # by now the door is closed
 
-    async def _let_in(self, sock: socket.socket) -> None:
+    def _let_in(self, sock: socket.socket, peer: object) -> None:
         try:
-            await self._loop.connect_accepted_socket(self._arrival, sock)
-        except OSError:
-            sock.close()  # it is gone already, which is no news
-
-    def _let_more_in(self, task: asyncio.Task[None]) -> None:
-        self._coming.discard(task)
-        if not task.cancelled() and (exc := task.exception()) is not None:
+            sock.setblocking(False)
+            transport = SocketTransport(
+                sock, self._loop, peer=peer, is_prepared=OPTIONS_ARE_INHERITED
+            )
+            transport.begin(self._arrival())
+        except OSError as exc:  # the kernel cannot watch one more
+            sock.close()
+            self._wait(exc)
+        except Exception as exc:
+            sock.close()
             fact(_log, logging.ERROR, "fault in letting a client in", exc_info=exc)
-        self._go_on()
 
     def _wait(self, exc: OSError) -> None:
         if not self._is_short:
             self._is_short = True
             reason = os.strerror(exc.errno or 0)
             fact(_log, logging.WARNING, "no more clients can be let in for now", reason=reason)
-        self._hold()
+        self._hold()  # the next ones wait in the kernel
         self._pause = self._loop.call_later(PAUSE, self._pause_over)
 
     def _pause_over(self) -> None:

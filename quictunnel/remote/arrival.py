@@ -13,7 +13,8 @@ from typing import Protocol, cast
 from quictunnel.errors import ProtocolError
 from quictunnel.protocol.address import Address
 from quictunnel.protocol.proxy import ProxyDecoder
-from quictunnel.relay import Relay, reset_unless_ended
+from quictunnel.relay import Relay, SocketTransport
+from quictunnel.relay.transport import READ_SIZE
 from quictunnel.session.clients import Client
 
 HEADER_TIMEOUT = 5.0
@@ -36,17 +37,33 @@ class Host(Protocol):
         """Forget a client that came and left without having been joined to a stream."""
 
 
+LEFT = "it left before it was served"
+
 PIECE = 2048
 """Bytes read at a time while a header is awaited: what comes behind it in the same read is all
 that a waiting client can make us hold."""
 
 
-class Arrival(asyncio.BufferedProtocol):
+class Arrival(asyncio.Protocol):
     """A client that has come to an outside address.
 
     :param service: what the address stands for.
     :param host: is told of each step.
     """
+
+    __slots__ = (
+        "_deadline",
+        "_decoder",
+        "_host",
+        "_loop",
+        "_outside",
+        "_rest",
+        "_transport",
+        "came",
+        "client",
+        "peer",
+        "service",
+    )
 
     def __init__(self, service: str, host: Host) -> None:
         self.service = service
@@ -55,11 +72,10 @@ class Arrival(asyncio.BufferedProtocol):
         self._host = host
         self._loop = asyncio.get_running_loop()
         self.came = self._loop.time()
-        self._transport: asyncio.Transport | None = None
+        self._transport: SocketTransport | None = None
         self._decoder: ProxyDecoder | None = None
         self._outside: Address | None = None
         self._rest = b""
-        self._buffer = bytearray()
         self._deadline: asyncio.TimerHandle | None = None
 
     def wait(self, limit: float, reason: str) -> None:
@@ -73,6 +89,7 @@ class Arrival(asyncio.BufferedProtocol):
             raise RuntimeError("the client has gone")
         self._set_deadline(None)
         self._transport = None
+        transport.read_size = READ_SIZE
         transport.set_protocol(relay.tcp)
         relay.tcp.connection_made(transport)
         if self._rest:
@@ -92,12 +109,11 @@ class Arrival(asyncio.BufferedProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Learn where the client comes from, or begin to read its proxy's header."""
-        # From the first moment on, so that even a crash resets what has not ended in order.
-        reset_unless_ended(transport.get_extra_info("socket"))
+        transport = cast(SocketTransport, transport)
         if not self._host.came(self):
-            cast(asyncio.Transport, transport).abort()
+            transport.abort()
             return
-        self._transport = cast(asyncio.Transport, transport)
+        self._transport = transport
         peer, outside = (transport.get_extra_info(name) for name in ("peername", "sockname"))
         if peer is None or outside is None:
             self.turn_away("it had gone before it was accepted")
@@ -106,18 +122,10 @@ class Arrival(asyncio.BufferedProtocol):
         if self._host.expects_header(self.peer):
             self._decoder = ProxyDecoder()
             self._set_deadline(HEADER_TIMEOUT, "no PROXY header in time")
+            self._transport.read_size = PIECE
+            self._transport.resume_reading()
         else:
             self._known(self.peer, self._outside)
-
-    def get_buffer(self, sizehint: int) -> bytearray:
-        """Return where the next bytes are to be put."""
-        if not self._buffer:
-            self._buffer = bytearray(PIECE)
-        return self._buffer
-
-    def buffer_updated(self, nbytes: int) -> None:
-        """Take so many bytes out of the buffer."""
-        self.data_received(bytes(self._buffer[:nbytes]))
 
     def data_received(self, data: bytes) -> None:
         """Read the header; keep what comes in spite of the pause, for the relay."""
@@ -133,17 +141,24 @@ class Arrival(asyncio.BufferedProtocol):
             return
         preamble, self._rest = found
         self._decoder = None
-        self._buffer = bytearray()
         self._set_deadline(None)
+        if self._transport is not None:
+            self._transport.pause_reading()
         # A proxy that speaks for itself (a health check) is the client.
         self._known(preamble.client or self.peer, preamble.outside or self._outside)
+
+    def eof_received(self) -> bool:
+        """Let go of a client that ends within its proxy's header."""
+        self.turn_away(LEFT)
+        return False
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Learn that the client, or its proxy, has left."""
         if self._transport is not None:
             self._transport = None
             self._set_deadline(None)
-            self._host.gone(self, str(exc) if exc else "it left before it was served")
+            reason = exc.strerror if isinstance(exc, OSError) else None
+            self._host.gone(self, reason or str(exc or LEFT))
 
     # -- Inside
 
@@ -153,14 +168,6 @@ class Arrival(asyncio.BufferedProtocol):
                 id=secrets.token_hex(8), address=address, outside=outside, service=self.service
             )
             self._host.known(self)
-            # Not at once: some releases of asyncio (Python 3.11.2, in Debian 12) begin to read
-            # after connection_made even what was paused in it, and then cannot be paused again.
-            self._loop.call_soon(self._hold)
-
-    def _hold(self) -> None:
-        """Read no more of a client that waits; its relay reads one that has been joined."""
-        if self._transport is not None:
-            self._transport.pause_reading()
 
     def _set_deadline(self, delay: float | None, reason: str = "") -> None:
         if self._deadline is not None:

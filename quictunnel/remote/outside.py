@@ -16,7 +16,7 @@ from collections.abc import Callable
 from quictunnel.config.addresses import EVERY_ADDRESS, HostPort
 from quictunnel.errors import SettingsError
 from quictunnel.protocol.address import Address
-from quictunnel.relay import reset_unless_ended
+from quictunnel.relay import prepare
 from quictunnel.remote.accepting import Accepting
 from quictunnel.session.lookup import look_up
 
@@ -31,7 +31,7 @@ class Outside:
     :param arrival: makes the protocol of a client that has come.
     """
 
-    def __init__(self, listen: HostPort, arrival: Callable[[], asyncio.BaseProtocol]) -> None:
+    def __init__(self, listen: HostPort, arrival: Callable[[], asyncio.Protocol]) -> None:
         self._listen = listen
         self._arrival = arrival
         self._address: Address | None = None
@@ -125,7 +125,7 @@ def _bind(family: int, host: str, port: int) -> socket.socket:
         if family == socket.AF_INET6:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, int(host != EVERY_ADDRESS))
         # Accepted sockets inherit it: not a moment in which a crash would send FIN.
-        reset_unless_ended(sock)
+        prepare(sock)
         sock.bind((host, port))
         # Bound twice with SO_REUSEADDR is no error before one of the two listens.
         sock.listen(BACKLOG)

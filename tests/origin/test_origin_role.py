@@ -101,8 +101,8 @@ def world(monkeypatch):
         @virtual_time
         async def run():
             world = World(monkeypatch, **kwargs)
-            # No origin server is there in these stories.
-            monkeypatch.setattr(role.Dialler, "dial", lambda *_: asyncio.Event().wait())
+            # No origin server is there in these stories: nobody ever answers.
+            monkeypatch.setattr(role.Dialler, "dial", lambda *_: asyncio.Future())
             await story(world)
             await world.end()
 

@@ -431,7 +431,7 @@ async def test_a_client_that_leaves_during_the_dialling_calls_it_off():
     await settle()
     stream.reset(Code.CLIENT_RESET)
     await settle()
-    assert not stranger.origin._dials
+    assert stranger.dialler.dials[-1].cancelled()
     stranger.dialler.open.set()
     await settle()
     assert stranger.dialler.connections == []

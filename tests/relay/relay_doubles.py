@@ -14,7 +14,7 @@ from collections import deque
 
 from quictunnel.errors import LinkLost, StreamReset
 from quictunnel.protocol.codes import Code
-from quictunnel.relay import Relay, RelayEnd
+from quictunnel.relay import Relay, RelayEnd, SocketTransport
 
 HIGH, LOW = 64 * 1024, 16 * 1024
 PATIENCE = 20
@@ -279,14 +279,14 @@ class Half:
         self.relay = Relay(linger=linger, tcp_reset_code=code, on_end=self.ended.set_result)
         self._small = small
         self.wire: Wire
-        self.transport: asyncio.Transport
+        self.transport: SocketTransport
 
     async def stand(self) -> None:
         """Make the TCP connection."""
         outer, inner = tcp_pair(small=self._small)
         self.wire = Wire(outer)
-        loop = asyncio.get_running_loop()
-        self.transport, _ = await loop.connect_accepted_socket(lambda: self.relay.tcp, inner)
+        self.transport = SocketTransport(inner, asyncio.get_running_loop())
+        self.transport.begin(self.relay.tcp)
 
     async def end(self) -> RelayEnd:
         async with asyncio.timeout(PATIENCE):

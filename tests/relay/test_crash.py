@@ -12,26 +12,29 @@ import pytest
 from relay_doubles import PATIENCE
 
 VICTIM = """
-import asyncio, sys
+import asyncio, socket, sys
 sys.path.insert(0, {folder!r})
 from relay_doubles import MemoryLink
 from quictunnel.protocol.codes import Code
-from quictunnel.relay import Relay
+from quictunnel.relay import Relay, SocketTransport
 
 async def main():
     loop = asyncio.get_running_loop()
     near, far = MemoryLink().stream_pair()
 
-    def client():
+    def let_in():
+        client, _ = server.accept()
+        client.setblocking(False)
         relay = Relay(linger=300, tcp_reset_code=Code.CLIENT_RESET, on_end=print)
         near.attach(relay.stream)
-        return relay.tcp
+        SocketTransport(client, loop).begin(relay.tcp)
 
-    server = await loop.create_server(client, "127.0.0.1", 0)
+    server = socket.create_server(("127.0.0.1", 0))
+    loop.add_reader(server, let_in)
     far.attach(asyncio.Protocol())
     far.write(b"half of a download")
     {ending}
-    print(server.sockets[0].getsockname()[1], flush=True)
+    print(server.getsockname()[1], flush=True)
     await asyncio.Event().wait()
 
 asyncio.run(main())

@@ -10,7 +10,7 @@ import pytest
 from relay_doubles import PATIENCE, until
 
 from quictunnel.protocol.codes import Code
-from quictunnel.relay import Ending, reset_unless_ended, tcp
+from quictunnel.relay import Ending, SocketTransport, reset_unless_ended, tcp
 
 RESET, FIN = (1, 0), (0, 0)
 
@@ -58,7 +58,7 @@ async def test_the_orderly_end_waits_for_the_last_byte_to_be_written(narrow_tunn
         received += len(await seer.wire.receive())
     assert seer.transport.get_write_buffer_size() > 0
     assert at_close(seer.transport) == RESET
-    assert not seer.transport.is_closing()
+    assert not seer.ended.done()
     rest = await seer.wire.receive_to_fin()
     assert received + len(rest) == sent
     await seer.end()
@@ -96,7 +96,8 @@ async def test_a_unix_socket_is_relayed_with_its_ends(half, tunnel, tmp_path):
     loop = asyncio.get_running_loop()
     ours, theirs = socket.socketpair()
     theirs.setblocking(False)
-    await loop.create_unix_connection(lambda: half.relay.tcp, sock=ours)
+    ours.setblocking(False)
+    SocketTransport(ours, loop).begin(half.relay.tcp)
     near, far = tunnel.link.stream_pair()
     near.attach(half.relay.stream)
     far.attach(asyncio.Protocol())

@@ -1,4 +1,4 @@
-"""The relay over asyncio's own transports on both sides: no double, no surprise."""
+"""The relay over real transports on both sides, asyncio's own in place of the stream: no double."""
 
 from __future__ import annotations
 

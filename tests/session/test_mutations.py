@@ -121,7 +121,7 @@ def test_an_origin_bears_any_remote(seed):
         rng = random.Random(seed)
         for _ in range(ROUNDS):
             peer = Mutator(rng)
-            session, _ = origin_session()
+            session, dialler = origin_session()
             join(session, peer)
             greeting = asyncio.ensure_future(session.greet())
             await settle()
@@ -139,6 +139,6 @@ def test_an_origin_bears_any_remote(seed):
             session.abort()
             await settle()
             assert len(session.clients) == 0
-            assert not session._dials
+            assert all(dial.done() for dial in dialler.dials)
 
     story()
