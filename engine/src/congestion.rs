@@ -80,13 +80,15 @@ pub(crate) struct WatchedFactory {
 impl ControllerFactory for WatchedFactory {
     fn build(self: Arc<Self>, now: Instant, current_mtu: u16) -> Box<dyn Controller> {
         let inner = self.algorithm.build(now, current_mtu);
-        Box::new(Watched { inner, watch: self.watch.clone() })
+        Box::new(Watched { inner, watch: self.watch.clone(), since: now })
     }
 }
 
 struct Watched {
     inner: Box<dyn Controller>,
     watch: Arc<Watch>,
+    /// When this path began, or was met anew after an outage.
+    since: Instant,
 }
 
 impl Controller for Watched {
@@ -127,7 +129,10 @@ impl Controller for Watched {
         is_persistent_congestion: bool,
         lost_bytes: u64,
     ) {
-        self.inner.on_congestion_event(now, sent, is_persistent_congestion, lost_bytes);
+        // What was lost before says nothing of the path as it is now (RFC 9002, B.9).
+        if sent >= self.since {
+            self.inner.on_congestion_event(now, sent, is_persistent_congestion, lost_bytes);
+        }
     }
 
     fn on_mtu_update(&mut self, new_mtu: u16) {
@@ -143,7 +148,8 @@ impl Controller for Watched {
     }
 
     fn clone_box(&self) -> Box<dyn Controller> {
-        Box::new(Self { inner: self.inner.clone_box(), watch: self.watch.clone() })
+        let inner = self.inner.clone_box();
+        Box::new(Self { inner, watch: self.watch.clone(), since: self.since })
     }
 
     fn initial_window(&self) -> u64 {

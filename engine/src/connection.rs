@@ -30,6 +30,9 @@ const SEND_WINDOWS: u64 = 2;
 
 const SEND_WINDOW_MIN: u64 = 256 * 1024;
 
+/// The round-trip time assumed before the first sample: what is lost first is sent again after 300 ms.
+pub(crate) const INITIAL_RTT: Duration = Duration::from_millis(100);
+
 /// Transport parameter (RFC 9000, 18.2).
 const MAX_IDLE_TIMEOUT: u64 = 0x01;
 
@@ -66,9 +69,11 @@ pub struct Connection {
     watch: Arc<Watch>,
     hold: Duration,
     streams_allowed: u64,
-    exporter: [u8; EXPORTER_SIZE],
+    exporter: Option<[u8; EXPORTER_SIZE]>,
     certificates: Vec<Vec<u8>>,
     peer: SocketAddr,
+    /// Since when the path is as it is: it is new, or was met anew after an outage.
+    met_at: Instant,
     now: Instant,
     heard_at: Option<Instant>,
     frames_heard: u64,
@@ -102,9 +107,10 @@ impl Connection {
             watch,
             hold,
             streams_allowed,
-            exporter: [0; EXPORTER_SIZE],
+            exporter: None,
             certificates: Vec::new(),
             peer,
+            met_at: now,
             now,
             heard_at: None,
             frames_heard: 0,
@@ -118,10 +124,10 @@ impl Connection {
 
     // Facts
 
-    /// The TLS exporter; zeros before the handshake is complete.
+    /// The TLS exporter, once the handshake is complete.
     #[must_use]
-    pub const fn exporter(&self) -> &[u8; EXPORTER_SIZE] {
-        &self.exporter
+    pub const fn exporter(&self) -> Option<&[u8; EXPORTER_SIZE]> {
+        self.exporter.as_ref()
     }
 
     /// What the peer has shown, as DER, its own certificate first.
@@ -257,14 +263,21 @@ impl Connection {
         self.watch.grant_leave(LEAVE);
     }
 
-    /// Go on from another local address (RFC 9000, 9.2 and 9.5): under a new connection id, with
-    /// nothing taken for granted of the path.
-    pub fn relocate(&mut self, now: Instant) {
+    /// Ask for an answer, and take nothing for granted of the path: it was away.
+    pub fn revive(&mut self, now: Instant) {
         if !self.quinn.is_handshaking() && !self.quinn.is_closed() {
-            self.quinn.local_address_changed();
+            self.met_at = now;
             self.quinn.path_changed(now);
             self.ping();
         }
+    }
+
+    /// Go on from another local address (RFC 9000, 9.2 and 9.5): under a new connection id.
+    pub fn relocate(&mut self, now: Instant) {
+        if !self.quinn.is_handshaking() && !self.quinn.is_closed() {
+            self.quinn.local_address_changed();
+        }
+        self.revive(now);
     }
 
     /// End the connection with an application's code; a long reason is cut.
@@ -331,9 +344,18 @@ impl Connection {
     /// Return what has happened next, in order.
     pub fn next_happening(&mut self) -> Option<Happening> {
         while let Some(happening) = self.happenings.pop_front() {
-            match happening {
-                Happening::Over(stream) if !self.streams.forget_if_over(stream) => {}
-                told => return Some(told),
+            let is_due = match happening {
+                Happening::Over(stream) => self.streams.forget_if_over(stream),
+                Happening::Readable(stream) => self.streams.knows(stream),
+                Happening::Reset(stream, _) | Happening::Stopped(stream, _) => {
+                    // The stream may be over by it, which is told behind it.
+                    self.happenings.push_back(Happening::Over(stream));
+                    self.streams.tell_end(stream)
+                }
+                Happening::Handshake | Happening::Opened(_) | Happening::Closed(_) => true,
+            };
+            if is_due {
+                return Some(happening);
             }
         }
         None
@@ -370,20 +392,32 @@ impl Connection {
             self.answers = answers;
             self.answered_at = Some(now);
             self.asked_at_answer = asked(&stats.frame_tx);
+            self.doubt_rtt(now);
             let window = SEND_WINDOWS.saturating_mul(stats.path.cwnd);
             self.quinn.set_send_window(window.max(SEND_WINDOW_MIN));
         }
         let peer = self.quinn.remote_address();
         if peer != self.peer {
             self.peer = peer;
+            self.met_at = now;
             self.ping(); // what was sent the old way is found to be lost, and the way is learned
+        }
+    }
+
+    /// Take back a round-trip time that is longer than the path is old: what was acknowledged after
+    /// an outage had been sent before it, and pacing by that would take as long as the outage.
+    fn doubt_rtt(&mut self, now: Instant) {
+        let age = now.saturating_duration_since(self.met_at);
+        if self.quinn.rtt() > age.max(INITIAL_RTT) {
+            self.quinn.path_changed(now);
         }
     }
 
     fn on_connected(&mut self) {
         let session = self.quinn.crypto_session();
-        // It cannot fail: the handshake is complete, and the size is far below the limit.
-        let _ = session.export_keying_material(&mut self.exporter, EXPORTER_LABEL, b"");
+        let mut exporter = [0; EXPORTER_SIZE];
+        let written = session.export_keying_material(&mut exporter, EXPORTER_LABEL, b"");
+        self.exporter = written.ok().map(|()| exporter);
         if let Some(identity) = session.peer_identity() {
             if let Ok(chain) = identity.downcast::<Vec<CertificateDer<'static>>>() {
                 self.certificates = chain.iter().map(|der| der.to_vec()).collect();

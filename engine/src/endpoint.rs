@@ -20,13 +20,10 @@ use quinn_proto::{
 use slab::Slab;
 
 use crate::congestion::{Congestion, Watch, WatchedFactory};
-use crate::connection::Connection;
+use crate::connection::{Connection, INITIAL_RTT};
 use crate::socket::{Arrival, Departure, Socket};
 use crate::tls;
 use crate::window::{LINK_WINDOW_UNPROVEN, STREAM_WINDOW};
-
-/// The round-trip time assumed before the first sample: what is lost first is sent again after 300 ms.
-const INITIAL_RTT: Duration = Duration::from_millis(100);
 
 /// UDP payload that every path carries (RFC 9000, 14), ...
 const BASE_MTU: u16 = 1200;

@@ -65,6 +65,8 @@ struct Stream {
     is_open: bool,
     /// It was ended from above with this code, and is not told of.
     reset: Option<VarInt>,
+    /// Ends by the peer's wish that are yet to be told: until then it is not over.
+    untold: u8,
     sending: Sending,
     receiving: Receiving,
 }
@@ -229,12 +231,26 @@ impl Streams {
     /// Forget the stream if it is over; return whether it is.
     pub(crate) fn forget_if_over(&mut self, own: u64) -> bool {
         let is_over = self.table.get(&own).is_some_and(|stream| {
-            stream.sending.is_over && stream.receiving.is_over && stream.reset.is_none()
+            let halves = (&stream.sending, &stream.receiving);
+            halves.0.is_over && halves.1.is_over && stream.untold == 0 && stream.reset.is_none()
         });
         if is_over {
             self.table.remove(&own);
         }
         is_over
+    }
+
+    /// Whether the link may be told of the stream.
+    pub(crate) fn knows(&self, own: u64) -> bool {
+        self.table.get(&own).is_some_and(|stream| stream.reset.is_none())
+    }
+
+    /// An end by the peer's wish is told now; return whether the link may be told.
+    pub(crate) fn tell_end(&mut self, own: u64) -> bool {
+        if let Some(stream) = self.table.get_mut(&own) {
+            stream.untold -= 1;
+        }
+        self.knows(own)
     }
 
     // What quinn tells
@@ -275,13 +291,14 @@ impl Streams {
         own: u64,
         happenings: &mut VecDeque<Happening>,
     ) {
-        let Some(Stream { receiving, .. }) = self.table.get_mut(&own) else { return };
+        let Some(Stream { receiving, untold, .. }) = self.table.get_mut(&own) else { return };
         if receiving.is_over {
             return;
         }
         if let Ok(Some(code)) = quinn.recv_stream(id(own)).received_reset() {
             receiving.is_over = true;
             self.unread -= receiving.drained();
+            *untold += 1;
             happenings.push_back(Happening::Reset(own, code.into_inner()));
         } else if !receiving.is_unread {
             receiving.is_unread = true;
@@ -309,14 +326,14 @@ impl Streams {
         code: VarInt,
         happenings: &mut VecDeque<Happening>,
     ) {
-        let Some(Stream { sending, .. }) = self.table.get_mut(&own) else { return };
+        let Some(Stream { sending, untold, .. }) = self.table.get_mut(&own) else { return };
         sending.drop_pending();
         if !sending.is_over {
             sending.is_over = true;
             reset(quinn, own, code);
         }
+        *untold += 1;
         happenings.push_back(Happening::Stopped(own, code.into_inner()));
-        happenings.push_back(Happening::Over(own));
     }
 
     /// Open those that the peer allows now.

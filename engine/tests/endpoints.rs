@@ -20,8 +20,9 @@ fn bytes(size: usize) -> Bytes {
 #[test]
 fn both_ends_have_the_same_exporter_and_the_client_sees_the_certificate() {
     let mut net = Network::connected();
-    assert_eq!(net.client.connection().exporter(), net.server.connection().exporter());
-    assert_ne!(net.client.connection().exporter(), &[0; 32]);
+    let exporter = net.client.connection().exporter().copied();
+    assert_eq!(exporter.as_ref(), net.server.connection().exporter());
+    assert!(exporter.is_some_and(|exporter| exporter != [0; 32]));
     assert_eq!(net.client.connection().certificates().len(), 1);
     assert!(net.server.connection().certificates().is_empty());
 }
@@ -90,6 +91,38 @@ fn a_reset_and_a_stop_are_told_with_their_codes() {
     net.run_until(|net| net.client.was_told(&Happening::Stopped(stopped, 17)));
     assert!(net.server.was_told(&Happening::Stopped(reset, 16)));
     assert_eq!(net.client.connection().unsent(stopped), 0);
+}
+
+#[test]
+fn a_reset_is_no_orderly_end_though_all_else_was_over_before_it() {
+    let mut net = Network::connected();
+    let stream = net.client.connection().open_stream();
+    net.client.connection().write(stream, Bytes::from_static(b"!"));
+    net.run_until(|net| net.server.received == b"!");
+    net.server.connection().finish(stream);
+    net.run_for(Duration::from_millis(12)); // it has arrived, and its acknowledgement is due
+    net.client.connection().reset(stream, VarInt::from_u32(16));
+    net.run_until(|net| net.server.was_told(&Happening::Reset(stream, 16)));
+    let over = net.server.told.iter().position(|told| *told == Happening::Over(stream));
+    let reset = net.server.told.iter().position(|told| *told == Happening::Reset(stream, 16));
+    assert!(over.is_none_or(|over| reset.is_some_and(|reset| reset < over)));
+}
+
+#[test]
+fn a_stream_that_was_reset_from_above_is_not_told_of_again() {
+    let mut net = Network::connected();
+    let stream = net.client.connection().open_stream();
+    net.client.connection().write(stream, Bytes::from_static(b"!"));
+    net.run_until(|net| net.server.received == b"!");
+    net.client.connection().reset(stream, VarInt::from_u32(16));
+    net.server.connection().reset(stream, VarInt::from_u32(17));
+    net.run_for(Duration::from_secs(1));
+    for end in [&net.client, &net.server] {
+        for told in [Happening::Reset(stream, 16), Happening::Stopped(stream, 16)] {
+            assert!(!end.was_told(&told));
+        }
+        assert!(!end.was_told(&Happening::Over(stream)));
+    }
 }
 
 #[test]

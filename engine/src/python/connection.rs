@@ -9,7 +9,7 @@ use quinn_proto::VarInt;
 
 use super::convert::{PyDatagram, datagram_to_python};
 use super::{Shared, lock, work};
-use crate::{Clock, Connection, EXPORTER_SIZE, Happening};
+use crate::{Clock, Connection, Happening};
 
 /// Bytes from which on Python's object is kept until all of it is acknowledged, and not copied.
 const KEPT_MIN: usize = 4096;
@@ -54,8 +54,8 @@ impl PyConnection {
 
     #[getter]
     fn exporter<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
-        let exporter: [u8; EXPORTER_SIZE] = self.with(|connection| *connection.exporter());
-        PyBytes::new(py, &exporter)
+        let exporter = self.with(|connection| connection.exporter().copied());
+        PyBytes::new(py, exporter.as_ref().map_or(&[], |exporter| &exporter[..]))
     }
 
     #[getter]
@@ -205,8 +205,8 @@ impl PyConnection {
     }
 
     fn revive(&self, now: f64) {
-        let _ = now; // quinn forgets its back-off as the answer comes
-        self.with(Connection::ping);
+        let now = self.clock.instant(now);
+        self.with(|connection| connection.revive(now));
     }
 
     #[pyo3(name = "move")]
