@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pair import CLIENT_TLS, server_tls
@@ -80,6 +81,7 @@ class Wary(Trusting):
 async def listening(
     host: str = "127.0.0.1",
     *,
+    engine: str,
     protocol_factory: type[LinkProtocol] = Trusting,
     tls: ServerTls | None = None,
     settings: LinkSettings | None = None,
@@ -89,7 +91,7 @@ async def listening(
         0,
         protocol_factory=protocol_factory,
         server_tls=tls or server_tls(),
-        settings=settings or LinkSettings(),
+        settings=replace(settings or LinkSettings(), engine=engine),
     )
     try:
         yield listener
@@ -102,6 +104,7 @@ async def dialled(
     port: int,
     host: str = "127.0.0.1",
     *,
+    engine: str,
     protocol: LinkProtocol | None = None,
     tls: ClientTls = CLIENT_TLS,
     settings: LinkSettings | None = None,
@@ -112,7 +115,7 @@ async def dialled(
         port,
         protocol=protocol or Trusting(),
         client_tls=tls,
-        settings=settings or LinkSettings(),
+        settings=replace(settings or LinkSettings(), engine=engine),
         within=within,
     )
 

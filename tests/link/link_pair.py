@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import itertools
 from typing import TYPE_CHECKING
 
@@ -12,9 +13,11 @@ from pair import (
     CLIENT_TLS,
     SERVER_PATH,
     TIMER_LATENESS,
+    Engines,
     Network,
     endpoint,
 )
+from probes import PROBES
 from virtual_time import VirtualTimeLoop, seconds, settle
 
 from quictunnel.link import Link, LinkProtocol, LinkSettings, Stream
@@ -38,6 +41,20 @@ class LateLoop(VirtualTimeLoop):
             return jump(late)
 
         self._jumping.select = select
+
+
+class Spied:
+    """A link's engine of which some calls are answered by the test.
+
+    Put in the place of `Link.engine`: engines need not let anybody change them.
+    """
+
+    def __init__(self, engine: Engine, **calls: Callable[..., object]) -> None:
+        self.engine = engine
+        vars(self).update(calls)
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self.engine, name)
 
 
 class MemoryCarrier:
@@ -195,7 +212,7 @@ class LinkPair:
         self,
         network: Network | None = None,
         *,
-        engines: tuple[str, str] = AIOQUIC,
+        engines: Engines = AIOQUIC,
         settings: LinkSettings | None = None,
         streams: int = 1000,
     ) -> None:
@@ -221,6 +238,8 @@ class LinkPair:
             dialled=True,
             loop=loop,
         )
+        self.stream_window = PROBES[engines[1]].stream_window
+        """Bytes that a stream may be sent which the server does not read."""
         self.server: Link | None = None
         """None until the client's first datagram has come."""
 
@@ -278,15 +297,14 @@ async def until(done: Callable[[], bool], *, limit: float = 60.0) -> None:
 def over_links(test):
     """Run an async test on a loop of virtual time; what goes wrong in a callback fails it."""
 
-    def run() -> None:
+    @functools.wraps(test)
+    def run(**fixtures: object) -> None:
         errors: list[dict[str, object]] = []
         with asyncio.Runner(loop_factory=LateLoop) as runner:
             runner.get_loop().set_exception_handler(lambda _, context: errors.append(context))
-            runner.run(test())
+            runner.run(test(**fixtures))
         assert not errors, errors
 
-    run.__name__ = test.__name__
-    run.__doc__ = test.__doc__
     return run
 
 

@@ -19,6 +19,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+from probes import PROBES, Probe
 
 from quictunnel.link import ClientTls, LinkSettings, ServerTls
 from quictunnel.link.engine import Endpoint, Engine, Path
@@ -38,7 +39,10 @@ what they wait for a hair short of due."""
 
 CLIENT_PATH = Path("192.0.2.1", 5555)
 SERVER_PATH = Path("192.0.2.2", 9001)
-AIOQUIC = ("aioquic", "aioquic")
+Engines = tuple[str, str]
+"""The names of the engines at the end that dials, and at the end that accepts."""
+
+AIOQUIC: Engines = ("aioquic", "aioquic")
 CLIENT_TLS = ClientTls(server_name="localhost", verify="none")
 
 
@@ -116,18 +120,23 @@ ROUGH = {"delay": 0.02, "jitter": 0.01, "loss": 0.05, "duplication": 0.05}
 class End:
     """One connection and what it has told. Reads all that comes, save what is paused.
 
-    :param endpoint: has this one connection, and may have had others.
+    :param endpoint: has this connection and no other.
     :param echo: write back what comes, and end when the peer does.
     """
 
-    def __init__(self, endpoint: Endpoint, path: Path, *, echo: bool = False) -> None:
+    def __init__(self, endpoint: Endpoint, path: Path, probe: Probe, *, echo: bool) -> None:
         self.endpoint = endpoint
+        self.probe = probe
         self.engine: Engine | None = None
         """None at the accepting end until somebody has come."""
         self.path = path
         self.echo = echo
         self.paused: set[int] | None = set()
         """Streams that are not read; None: none is."""
+        self.live: set[int] = set()
+        """Streams with which something may still be done."""
+        self.written: dict[int, int] = {}
+        """Bytes."""
         self.inbox: dict[int, bytearray] = {}
         self.opened: list[int] = []
         self.fins: set[int] = set()
@@ -151,11 +160,24 @@ class End:
 
     def open(self, data: bytes = b"", *, fin: bool = False) -> int:
         stream_id = self.engine.open_stream()
+        self.live.add(stream_id)
+        self.write(stream_id, data, fin=fin)
+        return stream_id
+
+    def write(self, stream_id: int, data: bytes = b"", *, fin: bool = False) -> None:
         if data:
             self.engine.write(stream_id, data)
         if fin:
             self.engine.finish(stream_id)
-        return stream_id
+        self.written[stream_id] = self.written.get(stream_id, 0) + len(data)
+
+    def reset(self, stream_id: int, code: int) -> None:
+        self.live.discard(stream_id)
+        self.engine.reset(stream_id, code)
+
+    def sent_of(self, *stream_ids: int) -> int:
+        """How many bytes of what was written to those streams could be sent."""
+        return sum(self.written[stream] - self.engine.unsent(stream) for stream in stream_ids)
 
     def resume(self, *stream_ids: int) -> None:
         """Read those streams again, with what waits."""
@@ -172,6 +194,7 @@ class End:
 
     def on_stream_opened(self, stream_id: int) -> None:
         self.opened.append(stream_id)
+        self.live.add(stream_id)
 
     def on_stream_readable(self, stream_id: int) -> None:
         if self.paused is None or stream_id in self.paused:
@@ -180,7 +203,7 @@ class End:
             data, fin = self.engine.read(stream_id, READ_SIZE)
             self.inbox.setdefault(stream_id, bytearray()).extend(data)
             if self.echo and data:
-                self.engine.write(stream_id, data)
+                self.write(stream_id, data)
             if fin:
                 self._on_fin(stream_id)
             if fin or len(data) < READ_SIZE:
@@ -190,12 +213,12 @@ class End:
         assert stream_id not in self.fins, "the end is told once"
         self.fins.add(stream_id)
         if self.echo:
-            self.engine.finish(stream_id)
+            self.write(stream_id, fin=True)
 
     def on_stream_reset(self, stream_id: int, code: int) -> None:
         assert stream_id not in self.resets, "a reset is told once"
         self.resets[stream_id] = code
-        self.engine.reset(stream_id, code)
+        self.reset(stream_id, code)
 
     def on_stream_stopped(self, stream_id: int, code: int) -> None:
         if stream_id not in self.resets:
@@ -203,6 +226,7 @@ class End:
 
     def on_stream_ended(self, stream_id: int) -> None:
         self.ended.append(stream_id)
+        self.live.discard(stream_id)
 
     def on_closed(self, code: int | None, reason: str, *, by_peer: bool) -> None:
         assert self.closed is None, "the close is told once"
@@ -225,7 +249,7 @@ class Pair:
         self,
         network: Network | None = None,
         *,
-        engines: tuple[str, str] = AIOQUIC,
+        engines: Engines = AIOQUIC,
         settings: LinkSettings | None = None,
         unread_limit: int = 256 * 1024 * 1024,
         streams: int = 16,
@@ -238,8 +262,8 @@ class Pair:
             endpoint(engine, settings, accepts=engine_accepts, streams=streams)
             for engine, engine_accepts in zip(engines, (False, True), strict=True)
         )
-        self.client = End(client, CLIENT_PATH)
-        self.server = End(server, SERVER_PATH, echo=echo)
+        self.client = End(client, CLIENT_PATH, PROBES[engines[0]], echo=False)
+        self.server = End(server, SERVER_PATH, PROBES[engines[1]], echo=echo)
         self.client.engine = client.connect(SERVER_PATH[:2], CLIENT_TLS.server_name, self.now)
         self.ends = (self.client, self.server)
         self._wire: list[tuple[float, int, End, bytes]] = []
@@ -293,12 +317,8 @@ class Pair:
         """Return where things stand, for a failing test."""
         words = [f"at {self.now:.3f} s"]
         for name, end in (("client", self.client), ("server", self.server)):
-            engine = end.engine
-            words.append(
-                f"{name}: {len(engine._streams)} streams, sending {list(engine._sending)[:5]}, "
-                f"held {list(engine._held)[:5]}, {engine._loss.bytes_in_flight} bytes of "
-                f"{engine._loss.congestion_window} in flight, closed {end.closed}"
-            )
+            state = "not there" if end.engine is None else end.probe.describe(end.engine)
+            words.append(f"{name}: {state}, closed {end.closed}")
         return "; ".join(words)
 
     def _next(self) -> float | None:
@@ -329,7 +349,7 @@ class Pair:
         if end.engine is None:
             return
         end.engine.dispatch(end)
-        for data, _ in end.engine.transmit(self.now):
+        for data, _ in (*end.engine.transmit(self.now), *end.endpoint.transmit()):
             end.sent += 1
             for at in self.network.arrivals(data, end, self.now):
                 heapq.heappush(self._wire, (at, next(self._number), self.other(end), data))
@@ -337,13 +357,6 @@ class Pair:
 
 
 def assert_nothing_left(*ends: End) -> None:
-    """Every table of the engine that is about streams is empty, and the budget is given back."""
+    """Nothing is left of any stream, at any end."""
     for end in ends:
-        engine = end.engine
-        assert not engine._events
-        for table in ("_streams", "_sending", "_held", "_touched", "_limits_due", "_readable"):
-            assert not getattr(engine, table), f"{table} of the {end.path.host} end"
-        assert not engine._opened
-        assert not engine._streams_queue
-        assert not engine._streams_blocked_bidi
-        assert engine._budget.unread == 0
+        end.probe.assert_nothing_left(end.endpoint, end.engine)

@@ -6,7 +6,7 @@ import hashlib
 import random
 
 import pytest
-from pair import ROUGH, End, Network, Pair, assert_nothing_left
+from pair import ROUGH, End, Engines, Network, Pair, assert_nothing_left
 
 MIB = 1024 * 1024
 
@@ -16,8 +16,8 @@ def digest(data: bytes | bytearray) -> str:
 
 
 @pytest.mark.parametrize("seed", [1, 2])
-def test_megabytes_come_back_whole_over_a_bad_path(seed: int) -> None:
-    pair = Pair.trusting(Network(**ROUGH, seed=seed), echo=True)
+def test_megabytes_come_back_whole_over_a_bad_path(seed: int, engines: Engines) -> None:
+    pair = Pair.trusting(Network(**ROUGH, seed=seed), echo=True, engines=engines)
     data = random.Random(seed).randbytes(MIB)
     stream = pair.client.open(data, fin=True)
     pair.run(lambda: stream in pair.client.ended)
@@ -27,8 +27,8 @@ def test_megabytes_come_back_whole_over_a_bad_path(seed: int) -> None:
     assert_nothing_left(*pair.ends)
 
 
-def test_both_directions_and_many_streams_at_once() -> None:
-    pair = Pair.trusting(Network(**ROUGH))
+def test_both_directions_and_many_streams_at_once(engines: Engines) -> None:
+    pair = Pair.trusting(Network(**ROUGH), engines=engines)
     source = random.Random(3)
     sent: dict[End, dict[int, bytes]] = {end: {} for end in pair.ends}
     for end in pair.ends:

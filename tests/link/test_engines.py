@@ -11,7 +11,6 @@ import pytest
 from endpoints import dialled, listening
 
 from quictunnel.errors import SettingsError
-from quictunnel.link import LinkSettings
 from quictunnel.link.engines import EngineKind, choose, installed
 from quictunnel.link.quinn_engine.extension import API, MODULE
 
@@ -129,11 +128,10 @@ def test_a_module_that_quinn_needs_and_lacks_is_no_missing_quinn(quinn_there):
 
 
 async def test_links_say_it_too(quinn_missing):
-    settings = LinkSettings(engine="quinn")
     with pytest.raises(SettingsError, match="not installed"):
-        await dialled(9, settings=settings)
+        await dialled(9, engine="quinn")
     with pytest.raises(SettingsError, match="not installed"):
-        async with listening(settings=settings):
+        async with listening(engine="quinn"):
             pass
 
 

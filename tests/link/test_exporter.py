@@ -8,7 +8,7 @@ import struct
 import pytest
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
-from pair import Pair
+from pair import Engines, Pair
 
 from quictunnel.link.aioquic_engine import tls
 from quictunnel.link.aioquic_engine.connection import AioquicEngine
@@ -25,21 +25,23 @@ def expand_label(secret: bytes, label: bytes, context: bytes, size: int) -> byte
     return HKDFExpand(hashes.SHA256(), size, info).derive(secret)
 
 
-def test_both_ends_derive_the_same() -> None:
-    pair = Pair.trusting()
+def test_both_ends_derive_the_same(engines: Engines) -> None:
+    pair = Pair.trusting(engines=engines)
     assert len(pair.client.engine.exporter) == 32
     assert pair.client.engine.exporter == pair.server.engine.exporter
 
 
-def test_each_connection_has_another() -> None:
-    assert len({Pair.trusting().client.engine.exporter for _ in range(3)}) == 3
+def test_each_connection_has_another(engines: Engines) -> None:
+    assert len({Pair.trusting(engines=engines).client.engine.exporter for _ in range(3)}) == 3
 
 
-def test_there_is_none_before_the_handshake() -> None:
-    assert Pair().client.engine.exporter == b""
+def test_there_is_none_before_the_handshake(engines: Engines) -> None:
+    assert Pair(engines=engines).client.engine.exporter == b""
 
 
-def test_the_derivation_is_that_of_rfc_8446(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_derivation_is_that_of_rfc_8446(
+    monkeypatch: pytest.MonkeyPatch, met_by_aioquic: Engines
+) -> None:
     """7.5: from the master secret and the transcript up to the server's Finished.
 
     The master secret is proven to be the right one by the traffic secret that comes of it and of
@@ -67,7 +69,7 @@ def test_the_derivation_is_that_of_rfc_8446(monkeypatch: pytest.MonkeyPatch) -> 
         install(engine, direction, epoch, cipher_suite, secret)
 
     monkeypatch.setattr(AioquicEngine, "_update_traffic_key", spy)
-    pair = Pair()
+    pair = Pair(engines=met_by_aioquic)
     pair.run(lambda: all(end.handshakes for end in pair.ends))
 
     logged = {

@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 from link_pair import LinkPair, Recorder, over_links, seconds, until
+from pair import Engines
 
 from quictunnel.errors import StreamReset
 from quictunnel.protocol.codes import Code
@@ -36,11 +37,11 @@ def heard() -> list[BaseException]:
 
 
 @pytest.mark.parametrize("method", ["connection_made", "data_received", "eof_received"])
-def test_a_failing_stream_protocol_ends_its_stream_only(method: str) -> None:
+def test_a_failing_stream_protocol_ends_its_stream_only(method: str, engines: Engines) -> None:
     @over_links
     async def run() -> None:
         told = heard()
-        pair = await LinkPair.made()
+        pair = await LinkPair.made(engines=engines)
         ours, theirs = await pair.streams()
         pair.server_session.make = lambda: failing(method)
         bad = Recorder()
@@ -62,9 +63,9 @@ def test_a_failing_stream_protocol_ends_its_stream_only(method: str) -> None:
 
 
 @over_links
-async def test_a_role_that_fails_to_accept_a_stream_refuses_it_only() -> None:
+async def test_a_role_that_fails_to_accept_a_stream_refuses_it_only(engines: Engines) -> None:
     told = heard()
-    pair = await LinkPair.made()
+    pair = await LinkPair.made(engines=engines)
     ours, theirs = await pair.streams()
     pair.server_session.make = fail
     bad = Recorder()
@@ -76,11 +77,11 @@ async def test_a_role_that_fails_to_accept_a_stream_refuses_it_only() -> None:
 
 
 @pytest.mark.parametrize("method", ["pause_writing", "resume_writing"])
-def test_a_protocol_that_cannot_pause_ends_its_stream_only(method: str) -> None:
+def test_a_protocol_that_cannot_pause_ends_its_stream_only(method: str, engines: Engines) -> None:
     @over_links
     async def run() -> None:
         told = heard()
-        pair = await LinkPair.made()
+        pair = await LinkPair.made(engines=engines)
         bad = failing(method)
         stream = pair.client.open_stream(bad)
         stream.write(bytes(1_000_000))
@@ -94,9 +95,9 @@ def test_a_protocol_that_cannot_pause_ends_its_stream_only(method: str) -> None:
 
 
 @over_links
-async def test_a_role_that_fails_when_its_link_is_made_loses_it() -> None:
+async def test_a_role_that_fails_when_its_link_is_made_loses_it(engines: Engines) -> None:
     told = heard()
-    pair = LinkPair()
+    pair = LinkPair(engines=engines)
     pair.server_session.link_made = fail
     pair.start()
     await until(lambda: "link_lost" in pair.client_session.calls)
@@ -105,11 +106,11 @@ async def test_a_role_that_fails_when_its_link_is_made_loses_it() -> None:
 
 
 @pytest.mark.parametrize("method", ["link_silent", "link_back"])
-def test_a_role_that_fails_at_silence_loses_its_link(method: str) -> None:
+def test_a_role_that_fails_at_silence_loses_its_link(method: str, engines: Engines) -> None:
     @over_links
     async def run() -> None:
         told = heard()
-        pair = await LinkPair.made()
+        pair = await LinkPair.made(engines=engines)
         setattr(pair.server_session, method, fail)
         pair.network.cut = True
         await seconds(30)
@@ -121,9 +122,9 @@ def test_a_role_that_fails_at_silence_loses_its_link(method: str) -> None:
 
 
 @over_links
-async def test_a_role_that_fails_at_the_end_keeps_nobody_waiting() -> None:
+async def test_a_role_that_fails_at_the_end_keeps_nobody_waiting(engines: Engines) -> None:
     told = heard()
-    pair = await LinkPair.made()
+    pair = await LinkPair.made(engines=engines)
     pair.server_session.link_lost = fail
     pair.server.close()
     async with asyncio.timeout(10):
@@ -132,14 +133,16 @@ async def test_a_role_that_fails_at_the_end_keeps_nobody_waiting() -> None:
 
 
 @over_links
-async def test_a_protocol_may_write_to_what_its_peer_has_stopped_meanwhile() -> None:
+async def test_a_protocol_may_write_to_what_its_peer_has_stopped_meanwhile(
+    engines: Engines,
+) -> None:
     class Greeter(Recorder):
         def connection_made(self, transport: asyncio.BaseTransport) -> None:
             super().connection_made(transport)
             self.stream.write(b"hello")
             self.stream.write_eof()
 
-    pair = await LinkPair.made()
+    pair = await LinkPair.made(engines=engines)
     pair.server_session.make = Greeter
     ours = Recorder()
     stream = pair.client.open_stream(ours)

@@ -5,15 +5,16 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from link_pair import LinkPair, Network, Recorder, over_links, seconds, settle, until
+from link_pair import LinkPair, Network, Recorder, Spied, over_links, seconds, settle, until
+from pair import Engines
 
 from quictunnel.errors import LinkLost
 from quictunnel.link import LinkSettings
 
 
 @over_links
-async def test_both_ends_are_told_that_it_is_made() -> None:
-    pair = await LinkPair.made()
+async def test_both_ends_are_told_that_it_is_made(engines: Engines) -> None:
+    pair = await LinkPair.made(engines=engines)
     assert pair.client_session.calls == pair.server_session.calls == ["link_made"]
     assert str(pair.client.peer) == "192.0.2.2:9001"
     assert str(pair.server.peer) == "192.0.2.1:5555"
@@ -24,8 +25,8 @@ async def test_both_ends_are_told_that_it_is_made() -> None:
 
 
 @over_links
-async def test_it_can_be_closed_by_the_end_that_dialled() -> None:
-    pair = await LinkPair.made()
+async def test_it_can_be_closed_by_the_end_that_dialled(engines: Engines) -> None:
+    pair = await LinkPair.made(engines=engines)
     pair.client.close(0x21, "taken over")
     await asyncio.wait_for(pair.client.wait_closed(), 1)
     await asyncio.wait_for(pair.server.wait_closed(), 1)
@@ -36,8 +37,8 @@ async def test_it_can_be_closed_by_the_end_that_dialled() -> None:
 
 
 @over_links
-async def test_it_can_be_closed_by_the_end_that_accepted() -> None:
-    pair = await LinkPair.made()
+async def test_it_can_be_closed_by_the_end_that_accepted(engines: Engines) -> None:
+    pair = await LinkPair.made(engines=engines)
     pair.server.close(0x20)
     await asyncio.wait_for(pair.client.wait_closed(), 1)
     assert isinstance(pair.client_session.exc, LinkLost)
@@ -46,8 +47,8 @@ async def test_it_can_be_closed_by_the_end_that_accepted() -> None:
 
 
 @over_links
-async def test_closed_twice_is_closed_once() -> None:
-    pair = await LinkPair.made()
+async def test_closed_twice_is_closed_once(engines: Engines) -> None:
+    pair = await LinkPair.made(engines=engines)
     pair.client.close(0x20)
     pair.client.close(0x21)
     pair.server.close(0x22)
@@ -56,9 +57,9 @@ async def test_closed_twice_is_closed_once() -> None:
 
 
 @over_links
-async def test_streams_are_told_before_the_link() -> None:
+async def test_streams_are_told_before_the_link(engines: Engines) -> None:
     order: list[str] = []
-    pair = await LinkPair.made()
+    pair = await LinkPair.made(engines=engines)
     ours, _ = await pair.streams()
     ours.connection_lost = lambda exc: order.append("stream")
     pair.client_session.link_lost = lambda exc: order.append("link")
@@ -68,8 +69,8 @@ async def test_streams_are_told_before_the_link() -> None:
 
 
 @over_links
-async def test_no_stream_can_be_opened_after_its_end() -> None:
-    pair = await LinkPair.made()
+async def test_no_stream_can_be_opened_after_its_end(engines: Engines) -> None:
+    pair = await LinkPair.made(engines=engines)
     pair.client.close()
     await seconds(1)
     assert pair.client.is_closed
@@ -78,8 +79,8 @@ async def test_no_stream_can_be_opened_after_its_end() -> None:
 
 
 @over_links
-async def test_after_its_end_timers_and_carrier_are_let_go() -> None:
-    pair = await LinkPair.made()
+async def test_after_its_end_timers_and_carrier_are_let_go(engines: Engines) -> None:
+    pair = await LinkPair.made(engines=engines)
     pair.client.close()
     await seconds(10)
     for link, carrier in (
@@ -93,8 +94,8 @@ async def test_after_its_end_timers_and_carrier_are_let_go() -> None:
 
 
 @over_links
-async def test_a_link_that_the_carrier_refuses_is_never_made() -> None:
-    pair = LinkPair()
+async def test_a_link_that_the_carrier_refuses_is_never_made(engines: Engines) -> None:
+    pair = LinkPair(engines=engines)
     pair.client_carrier.trusts = False
     pair.start()
     await asyncio.wait_for(pair.client.wait_closed(), 5)
@@ -104,8 +105,8 @@ async def test_a_link_that_the_carrier_refuses_is_never_made() -> None:
 
 
 @over_links
-async def test_the_hold_over_is_a_lost_link() -> None:
-    pair = await LinkPair.made(settings=LinkSettings(hold=30))
+async def test_the_hold_over_is_a_lost_link(engines: Engines) -> None:
+    pair = await LinkPair.made(settings=LinkSettings(hold=30), engines=engines)
     ours, theirs = await pair.streams()
     pair.network.cut = True
     await seconds(60)
@@ -116,8 +117,8 @@ async def test_the_hold_over_is_a_lost_link() -> None:
 
 
 @over_links
-async def test_an_idle_link_outlives_the_hold() -> None:
-    pair = await LinkPair.made(settings=LinkSettings(hold=30))
+async def test_an_idle_link_outlives_the_hold(engines: Engines) -> None:
+    pair = await LinkPair.made(settings=LinkSettings(hold=30), engines=engines)
     ours, theirs = await pair.streams()
     await seconds(600)
     assert pair.client_session.calls == pair.server_session.calls == ["link_made"]
@@ -127,8 +128,8 @@ async def test_an_idle_link_outlives_the_hold() -> None:
 
 
 @over_links
-async def test_a_full_carrier_is_waited_for() -> None:
-    pair = await LinkPair.made()
+async def test_a_full_carrier_is_waited_for(engines: Engines) -> None:
+    pair = await LinkPair.made(engines=engines)
     ours, theirs = await pair.streams()
     pair.client_carrier.is_full = True
     ours.stream.write(b"waits")
@@ -141,8 +142,8 @@ async def test_a_full_carrier_is_waited_for() -> None:
 
 
 @over_links
-async def test_streams_beyond_the_limit_wait() -> None:
-    pair = await LinkPair.made(streams=16)
+async def test_streams_beyond_the_limit_wait(engines: Engines) -> None:
+    pair = await LinkPair.made(streams=16, engines=engines)
     streams = [pair.client.open_stream(Recorder()) for _ in range(20)]
     for stream in streams:
         stream.write(b"!")
@@ -155,8 +156,8 @@ async def test_streams_beyond_the_limit_wait() -> None:
 
 
 @over_links
-async def test_streams_before_the_link_is_made_are_refused() -> None:
-    pair = LinkPair(Network(delay=0.05))
+async def test_streams_before_the_link_is_made_are_refused(engines: Engines) -> None:
+    pair = LinkPair(Network(delay=0.05), engines=engines)
     pair.start()
     await until(lambda: pair.client.is_made)
     ours = Recorder()
@@ -168,16 +169,16 @@ async def test_streams_before_the_link_is_made_are_refused() -> None:
 
 
 @over_links
-async def test_an_idle_link_with_no_streams_stays() -> None:
-    pair = await LinkPair.made()
+async def test_an_idle_link_with_no_streams_stays(engines: Engines) -> None:
+    pair = await LinkPair.made(engines=engines)
     await seconds(3600)
     assert pair.client_session.calls == ["link_made"]
     assert not pair.client.is_silent
 
 
 @over_links
-async def test_a_full_carrier_makes_no_timer_spin() -> None:
-    pair = await LinkPair.made()
+async def test_a_full_carrier_makes_no_timer_spin(engines: Engines) -> None:
+    pair = await LinkPair.made(engines=engines)
     ours, theirs = await pair.streams()
     looks = 0
     expire = pair.server.engine.expire
@@ -188,7 +189,7 @@ async def test_a_full_carrier_makes_no_timer_spin() -> None:
         assert looks < 1000, "it spins: an acknowledgement is due that cannot leave"
         expire(now)
 
-    pair.server.engine.expire = look
+    pair.server.engine = Spied(pair.server.engine, expire=look)
     pair.server_carrier.is_full = True
     ours.stream.write(b"well?")
     await seconds(2)

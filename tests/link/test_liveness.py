@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
-from link_pair import LinkPair, over_links, seconds, until
+from link_pair import LinkPair, Spied, over_links, seconds, until
+from pair import Engines
 
 from quictunnel.link.liveness import ACCEPTOR_PATIENCE, ANSWER_WITHIN, PING_AFTER, Liveness, Step
 
@@ -59,8 +60,8 @@ def test_a_slow_path_has_three_probe_timeouts() -> None:
 
 
 @over_links
-async def test_an_outage_is_noticed_at_both_ends_and_its_end_too() -> None:
-    pair = await LinkPair.made()
+async def test_an_outage_is_noticed_at_both_ends_and_its_end_too(engines: Engines) -> None:
+    pair = await LinkPair.made(engines=engines)
     loop = asyncio.get_running_loop()
     pair.network.cut = True
     since = loop.time()
@@ -77,8 +78,8 @@ async def test_an_outage_is_noticed_at_both_ends_and_its_end_too() -> None:
 
 
 @over_links
-async def test_with_data_under_way_an_outage_is_noticed_sooner() -> None:
-    pair = await LinkPair.made()
+async def test_with_data_under_way_an_outage_is_noticed_sooner(engines: Engines) -> None:
+    pair = await LinkPair.made(engines=engines)
     loop = asyncio.get_running_loop()
     ours, theirs = await pair.streams()
     pair.network.cut = True
@@ -95,12 +96,12 @@ async def test_with_data_under_way_an_outage_is_noticed_sooner() -> None:
 
 
 @over_links
-async def test_a_busy_link_asks_nothing() -> None:
-    pair = await LinkPair.made()
+async def test_a_busy_link_asks_nothing(engines: Engines) -> None:
+    pair = await LinkPair.made(engines=engines)
     ours, _ = await pair.streams()
     pings: list[str] = []
     for link in (pair.client, pair.server):
-        link.engine.ping = lambda: pings.append("ping")
+        link.engine = Spied(link.engine, ping=lambda: pings.append("ping"))
     for _ in range(30):
         ours.stream.write(b"tick")
         await seconds(1)
@@ -108,8 +109,8 @@ async def test_a_busy_link_asks_nothing() -> None:
 
 
 @over_links
-async def test_a_quiet_link_asks_now_and_then_and_mostly_from_one_end() -> None:
-    pair = await LinkPair.made()
+async def test_a_quiet_link_asks_now_and_then_and_mostly_from_one_end(engines: Engines) -> None:
+    pair = await LinkPair.made(engines=engines)
     sent = [len(carrier.batches) for carrier in (pair.client_carrier, pair.server_carrier)]
     await seconds(50)
     for carrier, before in zip((pair.client_carrier, pair.server_carrier), sent, strict=True):
@@ -118,9 +119,9 @@ async def test_a_quiet_link_asks_now_and_then_and_mostly_from_one_end() -> None:
 
 
 @over_links
-async def test_after_a_long_outage_data_moves_though_no_end_has_moved() -> None:
+async def test_after_a_long_outage_data_moves_though_no_end_has_moved(engines: Engines) -> None:
     """Windows are full of what was lost: the questions must get through all the same."""
-    pair = await LinkPair.made()
+    pair = await LinkPair.made(engines=engines)
     ours, theirs = await pair.streams()
     for end in (ours, theirs):
         end.stream.write(bytes(4_000_000))

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 from endpoints import TIMEOUT, Trusting, closed, dialled, listening
-from pair import Network, Pair
+from pair import Engines, Network, Pair
 
 from quictunnel.link.engine import Path
 
@@ -16,8 +16,10 @@ MIB = 1024 * 1024
 
 @pytest.mark.parametrize("sender", ["the end that moves", "the end that follows"])
 @pytest.mark.parametrize("outage", [0.0, 2.0, 60.0])
-def test_data_moves_again_within_a_few_round_trips(sender: str, outage: float) -> None:
-    pair = Pair.trusting(Network(delay=0.01, rate=2.5e6))
+def test_data_moves_again_within_a_few_round_trips(
+    sender: str, outage: float, engines: Engines
+) -> None:
+    pair = Pair.trusting(Network(delay=0.01, rate=2.5e6), engines=engines)
     moves = sender == "the end that moves"
     end, other = (pair.client, pair.server) if moves else (pair.server, pair.client)
     data = bytes(range(256)) * 4096 * 4
@@ -42,22 +44,24 @@ def test_data_moves_again_within_a_few_round_trips(sender: str, outage: float) -
     assert pair.server.engine.peer == ELSEWHERE[:2]
 
 
-def test_a_move_begins_with_what_every_path_carries() -> None:
-    pair = Pair.trusting()
-    assert [end.engine._max_datagram_size for end in pair.ends] == [1452, 1452]
+def test_a_move_begins_with_what_every_path_carries(engines: Engines) -> None:
+    pair = Pair.trusting(engines=engines)
+    assert [end.probe.datagram_size(end.engine) for end in pair.ends] == [1452, 1452]
     pair.network.mtu = 1200
     pair.client.path = ELSEWHERE
     pair.client.engine.move(pair.now)
     stream = pair.client.open(bytes(MIB), fin=True)
     pair.run(lambda: stream in pair.server.fins, limit=10)
-    assert [end.engine._max_datagram_size for end in pair.ends] == [1200, 1200]
+    assert [end.probe.datagram_size(end.engine) for end in pair.ends] == [1200, 1200]
 
 
 @pytest.mark.parametrize("outage", [0.0, 20.0])
 @pytest.mark.parametrize("rate", [0.6e6, 2.5e6])
-def test_the_new_path_is_used_for_what_it_carries_soon(outage: float, rate: float) -> None:
+def test_the_new_path_is_used_for_what_it_carries_soon(
+    outage: float, rate: float, engines: Engines
+) -> None:
     network = Network(delay=0.02, rate=2.5e6)
-    pair = Pair.trusting(network)
+    pair = Pair.trusting(network, engines=engines)
     stream = pair.client.open(b"?", fin=True)
     pair.run(lambda: stream in pair.server.fins)
     pair.server.engine.write(stream, bytes(16 * MIB))
@@ -75,23 +79,8 @@ def test_the_new_path_is_used_for_what_it_carries_soon(outage: float, rate: floa
     assert len(pair.client.inbox[stream]) - before > 0.75 * rate
 
 
-def test_an_answer_to_a_probe_of_the_old_path_says_nothing_of_the_new_one() -> None:
-    pair = Pair(Network(delay=0.15))
-    engine = pair.client.engine
-    # Data before the probe: the oldest packet is the one that a move sends again.
-    while not engine._mtu._under_way:
-        pair.client.open(b"!")
-        pair.run_for(0.01)
-    pair.run_for(0.16)
-    pair.network.mtu = 1200
-    pair.client.path = ELSEWHERE
-    engine.move(pair.now)
-    pair.run_for(1.0)
-    assert engine._max_datagram_size == 1200
-
-
-def test_twenty_moves_lose_nothing() -> None:
-    pair = Pair.trusting(Network(delay=0.01, rate=2.5e6, loss=0.01))
+def test_twenty_moves_lose_nothing(engines: Engines) -> None:
+    pair = Pair.trusting(Network(delay=0.01, rate=2.5e6, loss=0.01), engines=engines)
     data = bytes(range(256)) * 4096 * 8
     stream = pair.client.open(data, fin=True)
     for number in range(20):
@@ -102,8 +91,8 @@ def test_twenty_moves_lose_nothing() -> None:
     assert pair.server.inbox[stream] == data
 
 
-def test_a_stranger_moves_nothing() -> None:
-    pair = Pair.trusting()
+def test_a_stranger_moves_nothing(engines: Engines) -> None:
+    pair = Pair.trusting(engines=engines)
     heard: list[bytes] = []
     pair.tap = lambda end, data: heard.append(data) if end is pair.server else None
     stream = pair.client.open(b"hello", fin=True)
@@ -115,10 +104,12 @@ def test_a_stranger_moves_nothing() -> None:
     assert pair.server.engine.peer == pair.client.path[:2]
 
 
-async def test_a_suspect_path_is_left_for_a_new_socket_and_streams_live_on() -> None:
+async def test_a_suspect_path_is_left_for_a_new_socket_and_streams_live_on(
+    engines: Engines,
+) -> None:
     protocol = Trusting()
-    async with listening(protocol_factory=lambda: protocol) as listener:
-        link = await dialled(listener.address.port)
+    async with listening(protocol_factory=lambda: protocol, engine=engines[1]) as listener:
+        link = await dialled(listener.address.port, engine=engines[0])
         reader = asyncio.StreamReader()
         stream_protocol = asyncio.StreamReaderProtocol(reader)
         stream = link.open_stream(stream_protocol)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from link_pair import LinkPair, Network, Recorder, over_links, seconds, settle, until
-from pair import ROUGH
+from pair import ROUGH, Engines
 
 from quictunnel.errors import LinkLost, StreamReset
 
 
 @over_links
-async def test_the_end_of_one_direction_leaves_the_other() -> None:
-    pair = await LinkPair.made()
+async def test_the_end_of_one_direction_leaves_the_other(engines: Engines) -> None:
+    pair = await LinkPair.made(engines=engines)
     ours, theirs = await pair.streams()
     ours.stream.write(b"question")
     ours.stream.write_eof()
@@ -28,8 +28,8 @@ async def test_the_end_of_one_direction_leaves_the_other() -> None:
 
 
 @over_links
-async def test_a_stream_ends_in_order_only_when_all_is_acknowledged() -> None:
-    pair = await LinkPair.made()
+async def test_a_stream_ends_in_order_only_when_all_is_acknowledged(engines: Engines) -> None:
+    pair = await LinkPair.made(engines=engines)
     ours, theirs = await pair.streams()
     theirs.stream.write_eof()
     await seconds(1)
@@ -46,8 +46,8 @@ async def test_a_stream_ends_in_order_only_when_all_is_acknowledged() -> None:
 
 
 @over_links
-async def test_eof_received_that_returns_false_closes() -> None:
-    pair = await LinkPair.made()
+async def test_eof_received_that_returns_false_closes(engines: Engines) -> None:
+    pair = await LinkPair.made(engines=engines)
     ours, theirs = await pair.streams(theirs=Recorder(keep_open=False))
     ours.stream.write_eof()
     await seconds(1)
@@ -56,9 +56,9 @@ async def test_eof_received_that_returns_false_closes() -> None:
 
 
 @over_links
-async def test_close_sends_what_was_written_first() -> None:
+async def test_close_sends_what_was_written_first(engines: Engines) -> None:
     """The peer has ended its direction: this is an orderly end."""
-    pair = await LinkPair.made(Network(**ROUGH))
+    pair = await LinkPair.made(Network(**ROUGH), engines=engines)
     ours, theirs = await pair.streams()
     theirs.stream.write_eof()
     await seconds(1)
@@ -72,8 +72,8 @@ async def test_close_sends_what_was_written_first() -> None:
 
 
 @over_links
-async def test_close_before_the_peers_end_sends_what_was_written_as_well() -> None:
-    pair = await LinkPair.made()
+async def test_close_before_the_peers_end_sends_what_was_written_as_well(engines: Engines) -> None:
+    pair = await LinkPair.made(engines=engines)
     ours, theirs = await pair.streams()
     ours.stream.write(bytes(1_000_000))
     ours.stream.close()
@@ -83,8 +83,8 @@ async def test_close_before_the_peers_end_sends_what_was_written_as_well() -> No
 
 
 @over_links
-async def test_writing_after_close_is_ignored() -> None:
-    pair = await LinkPair.made()
+async def test_writing_after_close_is_ignored(engines: Engines) -> None:
+    pair = await LinkPair.made(engines=engines)
     ours, theirs = await pair.streams()
     ours.stream.write(b"in time")
     ours.stream.close()
@@ -94,8 +94,8 @@ async def test_writing_after_close_is_ignored() -> None:
 
 
 @over_links
-async def test_an_answer_and_a_close_arrive_at_a_peer_that_has_not_ended() -> None:
-    pair = await LinkPair.made()
+async def test_an_answer_and_a_close_arrive_at_a_peer_that_has_not_ended(engines: Engines) -> None:
+    pair = await LinkPair.made(engines=engines)
     ours, theirs = await pair.streams()
     ours.stream.write(b"answer")
     ours.stream.close()
@@ -105,8 +105,8 @@ async def test_an_answer_and_a_close_arrive_at_a_peer_that_has_not_ended() -> No
 
 
 @over_links
-async def test_a_reset_tells_the_peer_its_code() -> None:
-    pair = await LinkPair.made()
+async def test_a_reset_tells_the_peer_its_code(engines: Engines) -> None:
+    pair = await LinkPair.made(engines=engines)
     ours, theirs = await pair.streams()
     ours.stream.write(bytes(300_000))
     ours.stream.reset(0x16)
@@ -123,8 +123,8 @@ async def test_a_reset_tells_the_peer_its_code() -> None:
 
 
 @over_links
-async def test_a_reset_reaches_a_peer_that_does_not_read() -> None:
-    pair = await LinkPair.made()
+async def test_a_reset_reaches_a_peer_that_does_not_read(engines: Engines) -> None:
+    pair = await LinkPair.made(engines=engines)
     ours, theirs = await pair.streams(theirs=Recorder(paused=True))
     ours.stream.write(bytes(300_000))
     await seconds(1)
@@ -134,8 +134,8 @@ async def test_a_reset_reaches_a_peer_that_does_not_read() -> None:
 
 
 @over_links
-async def test_after_its_end_a_stream_is_deaf() -> None:
-    pair = await LinkPair.made()
+async def test_after_its_end_a_stream_is_deaf(engines: Engines) -> None:
+    pair = await LinkPair.made(engines=engines)
     ours, _ = await pair.streams()
     ours.stream.abort()
     ours.stream.write(b"!")
@@ -150,12 +150,12 @@ async def test_after_its_end_a_stream_is_deaf() -> None:
 
 
 @over_links
-async def test_a_reset_from_within_data_received() -> None:
+async def test_a_reset_from_within_data_received(engines: Engines) -> None:
     class Abrupt(Recorder):
         def data_received(self, data: bytes) -> None:
             self.stream.reset(0x15)
 
-    pair = await LinkPair.made()
+    pair = await LinkPair.made(engines=engines)
     ours, theirs = await pair.streams(theirs=Abrupt())
     await seconds(1)
     assert theirs.calls == ["connection_made", "connection_lost"]
@@ -164,8 +164,8 @@ async def test_a_reset_from_within_data_received() -> None:
 
 
 @over_links
-async def test_a_lost_link_is_told_to_every_stream() -> None:
-    pair = await LinkPair.made()
+async def test_a_lost_link_is_told_to_every_stream(engines: Engines) -> None:
+    pair = await LinkPair.made(engines=engines)
     both = [await pair.streams() for _ in range(3)]
     pair.server.close(0x20, "goodbye")
     await seconds(1)

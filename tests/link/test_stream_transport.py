@@ -6,18 +6,18 @@ import asyncio
 
 import pytest
 from link_pair import LinkPair, Network, Recorder, over_links, seconds, settle, until
-from pair import ROUGH
+from pair import ROUGH, Engines
+from probes import PROBES
 
 from quictunnel.errors import StreamReset
-from quictunnel.link.flow import STREAM_WINDOW
 from quictunnel.link.stream import HIGH_WATER, LOW_WATER, READ_SIZE
 
 # Writing
 
 
 @over_links
-async def test_what_is_written_arrives() -> None:
-    pair = await LinkPair.made()
+async def test_what_is_written_arrives(engines: Engines) -> None:
+    pair = await LinkPair.made(engines=engines)
     ours, theirs = await pair.streams()
     ours.stream.write(b"to the acceptor")
     theirs.stream.write(bytearray(b"and "))
@@ -27,8 +27,8 @@ async def test_what_is_written_arrives() -> None:
 
 
 @over_links
-async def test_writes_of_one_turn_are_sent_together() -> None:
-    pair = await LinkPair.made()
+async def test_writes_of_one_turn_are_sent_together(engines: Engines) -> None:
+    pair = await LinkPair.made(engines=engines)
     ours, theirs = await pair.streams()
     pair.client_carrier.batches.clear()
     for _ in range(100):
@@ -40,10 +40,12 @@ async def test_writes_of_one_turn_are_sent_together() -> None:
 
 
 @over_links
-async def test_the_protocol_is_paused_above_the_high_water_and_resumed_at_the_low() -> None:
-    pair = await LinkPair.made()
+async def test_the_protocol_is_paused_above_the_high_water_and_resumed_at_the_low(
+    engines: Engines,
+) -> None:
+    pair = await LinkPair.made(engines=engines)
     ours, _ = await pair.streams(theirs=Recorder(paused=True))
-    ours.stream.write(bytes(STREAM_WINDOW - 1))
+    ours.stream.write(bytes(pair.stream_window - 1))
     await seconds(2)
     assert ours.stream.get_write_buffer_size() == 0
     ours.calls.clear()
@@ -62,15 +64,15 @@ async def test_the_protocol_is_paused_above_the_high_water_and_resumed_at_the_lo
 
 
 @over_links
-async def test_the_waters_can_be_set() -> None:
-    pair = await LinkPair.made()
+async def test_the_waters_can_be_set(engines: Engines) -> None:
+    pair = await LinkPair.made(engines=engines)
     ours, _ = await pair.streams()
     stream = ours.stream
     assert stream.get_write_buffer_limits() == (LOW_WATER, HIGH_WATER)
     stream.set_write_buffer_limits(high=1000)
     assert stream.get_write_buffer_limits() == (250, 1000)
     stream.set_write_buffer_limits(high=0)
-    stream.write(b"!")
+    stream.write(bytes(PROBES[engines[0]].taken_ahead + 1))
     assert "pause_writing" in ours.calls
     await seconds(1)
     assert ours.calls[-1] == "resume_writing"
@@ -79,8 +81,8 @@ async def test_the_waters_can_be_set() -> None:
 
 
 @over_links
-async def test_writing_after_the_end_is_an_error() -> None:
-    pair = await LinkPair.made()
+async def test_writing_after_the_end_is_an_error(engines: Engines) -> None:
+    pair = await LinkPair.made(engines=engines)
     ours, _ = await pair.streams()
     assert ours.stream.can_write_eof()
     ours.stream.write_eof()
@@ -93,8 +95,8 @@ async def test_writing_after_the_end_is_an_error() -> None:
 
 
 @over_links
-async def test_reading_paused_in_connection_made_holds_the_first_byte() -> None:
-    pair = await LinkPair.made()
+async def test_reading_paused_in_connection_made_holds_the_first_byte(engines: Engines) -> None:
+    pair = await LinkPair.made(engines=engines)
     _, theirs = await pair.streams(theirs=Recorder(paused=True))
     assert not theirs.stream.is_reading()
     assert theirs.data == b""
@@ -106,28 +108,28 @@ async def test_reading_paused_in_connection_made_holds_the_first_byte() -> None:
 
 
 @over_links
-async def test_data_comes_in_pieces_of_bounded_size() -> None:
-    pair = await LinkPair.made()
+async def test_data_comes_in_pieces_of_bounded_size(engines: Engines) -> None:
+    pair = await LinkPair.made(engines=engines)
     ours, theirs = await pair.streams()
     theirs.stream.pause_reading()
-    ours.stream.write(bytes(STREAM_WINDOW - 1))
+    ours.stream.write(bytes(pair.stream_window - 1))
     await seconds(2)
     theirs.stream.resume_reading()
     await settle()
-    assert sum(theirs.pieces) == STREAM_WINDOW - 1
+    assert sum(theirs.pieces) == pair.stream_window - 1
     assert max(theirs.pieces) < READ_SIZE + 2000
 
 
 @over_links
-async def test_pausing_within_data_received_holds_the_next_piece() -> None:
+async def test_pausing_within_data_received_holds_the_next_piece(engines: Engines) -> None:
     class OnePiece(Recorder):
         def data_received(self, data: bytes) -> None:
             super().data_received(data)
             self.stream.pause_reading()
 
-    pair = await LinkPair.made()
+    pair = await LinkPair.made(engines=engines)
     ours, theirs = await pair.streams(theirs=OnePiece(paused=True))
-    ours.stream.write(bytes(STREAM_WINDOW - 1))
+    ours.stream.write(bytes(pair.stream_window - 1))
     await seconds(2)
     theirs.stream.resume_reading()
     await seconds(1)
@@ -135,14 +137,14 @@ async def test_pausing_within_data_received_holds_the_next_piece() -> None:
 
 
 @over_links
-async def test_a_paused_stream_holds_nobody_else() -> None:
-    pair = await LinkPair.made(Network(**ROUGH))
+async def test_a_paused_stream_holds_nobody_else(engines: Engines) -> None:
+    pair = await LinkPair.made(Network(**ROUGH), engines=engines)
     ours, theirs = await pair.streams(theirs=Recorder(paused=True))
-    ours.stream.write(bytes(2 * STREAM_WINDOW))
-    await seconds(3)
+    ours.stream.write(bytes(2 * pair.stream_window))
+    await until(lambda: ours.stream.get_write_buffer_size() == pair.stream_window + 1)
     other, their_other = await pair.streams(theirs=Recorder())
-    other.stream.write(bytes(2 * STREAM_WINDOW))
-    await until(lambda: len(their_other.data) == 2 * STREAM_WINDOW)
+    other.stream.write(bytes(2**20))
+    await until(lambda: len(their_other.data) == 2**20)
     assert theirs.data == b""
 
 
@@ -150,9 +152,9 @@ async def test_a_paused_stream_holds_nobody_else() -> None:
 
 
 @over_links
-async def test_a_reader_and_a_writer_can_be_laid_over_it() -> None:
+async def test_a_reader_and_a_writer_can_be_laid_over_it(engines: Engines) -> None:
     loop = asyncio.get_running_loop()
-    pair = await LinkPair.made(Network(**ROUGH))
+    pair = await LinkPair.made(Network(**ROUGH), engines=engines)
     handled: list[asyncio.Task[None]] = []
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -184,8 +186,8 @@ async def test_a_reader_and_a_writer_can_be_laid_over_it() -> None:
 
 
 @over_links
-async def test_a_reset_raises_in_a_reader() -> None:
-    pair = await LinkPair.made()
+async def test_a_reset_raises_in_a_reader(engines: Engines) -> None:
+    pair = await LinkPair.made(engines=engines)
     reader = asyncio.StreamReader()
     stream = pair.client.open_stream(asyncio.StreamReaderProtocol(reader))
     stream.write(b"!")
@@ -199,8 +201,8 @@ async def test_a_reset_raises_in_a_reader() -> None:
 
 
 @over_links
-async def test_facts_of_a_stream() -> None:
-    pair = await LinkPair.made()
+async def test_facts_of_a_stream(engines: Engines) -> None:
+    pair = await LinkPair.made(engines=engines)
     ours, theirs = await pair.streams()
     assert ours.stream.get_extra_info("link") is pair.client
     assert ours.stream.get_extra_info("peername") == pair.client.peer

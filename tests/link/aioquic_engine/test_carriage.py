@@ -1,14 +1,28 @@
-"""The socket under aioquic's connections: what the kernel does not take is kept, in order."""
+"""The socket under aioquic's connections: with little help of the kernel, and with none."""
 
 from __future__ import annotations
 
 import asyncio
+import random
+
+import pytest
+from endpoints import TIMEOUT, closed, dialled, echo, listening
 
 from quictunnel.link.aioquic_engine.carriage import AioquicCarriage
 from quictunnel.link.engine import Path
-from quictunnel.link.udp import open_bound, open_connected
+from quictunnel.link.udp import UdpSocket, open_bound, open_connected
 
-TIMEOUT = 20.0
+
+async def test_many_megabytes_come_over_a_kernel_that_joins_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(UdpSocket, "_set_linux_options", lambda self, sock: None)
+    data = random.Random(1).randbytes(2_000_000)
+    async with listening(engine="aioquic") as listener:
+        link = await dialled(listener.address.port, engine="aioquic")
+        backs = await asyncio.gather(*(echo(link, data[n:]) for n in range(2)))
+        assert backs == [data[n:] for n in range(2)]
+        await closed(link)
 
 
 class Said:

@@ -6,8 +6,10 @@ import pytest
 from pair import End, Network, Pair
 
 from quictunnel.link.aioquic_engine.mtu import BLACK_HOLE_PTOS, SIZES, TRIES, PathMtu
+from quictunnel.link.engine import Path
 
 BASE = 1200
+ELSEWHERE = Path("198.51.100.9", 7777)
 LARGEST = SIZES[0]
 
 
@@ -114,3 +116,18 @@ def test_a_silent_link_does_not_search() -> None:
     pair.run_for(30.0)
     assert received == []
     assert pair.client.sent < 40
+
+
+def test_an_answer_to_a_probe_of_the_old_path_says_nothing_of_the_new_one() -> None:
+    pair = Pair(Network(delay=0.15))
+    engine = pair.client.engine
+    # Data before the probe: the oldest packet is the one that a move sends again.
+    while not engine._mtu._under_way:
+        pair.client.open(b"!")
+        pair.run_for(0.01)
+    pair.run_for(0.16)
+    pair.network.mtu = 1200
+    pair.client.path = ELSEWHERE
+    engine.move(pair.now)
+    pair.run_for(1.0)
+    assert engine._max_datagram_size == 1200
