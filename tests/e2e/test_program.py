@@ -6,6 +6,8 @@ import re
 import socket
 import stat
 
+import pytest
+from installed_engines import ENGINES
 from tunnels import LOOPBACK, READY_ORIGIN
 
 from quictunnel.config.certificates import format_pin, load_pair
@@ -24,12 +26,13 @@ def test_both_ends_say_when_they_are_ready(standing):
     )
 
 
-def test_both_ends_log_which_engine_they_have(tunnel):
-    tunnel.up(
-        remote=("--engine", "aioquic", "--congestion", "reno"), origin=("--engine", "aioquic")
-    )
-    tunnel.remote.logged(r"remote  engine  name=aioquic version=[0-9.]+ congestion=reno$")
-    tunnel.origin.logged(r"origin  engine  name=aioquic version=[0-9.]+ congestion=cubic$")
+@pytest.mark.parametrize("engine", ENGINES)
+def test_both_ends_log_which_engine_they_have(engine, tunnel):
+    other = {"aioquic": "reno", "quinn": "bbr"}[engine]
+    tunnel.up(remote=("--engine", engine, "--congestion", other), origin=("--engine", engine))
+    version = {"aioquic": r"[\d.]+", "quinn": r'"quinn-proto [\d.]+"'}[engine]
+    tunnel.remote.logged(rf"remote  engine  name={engine} version={version} congestion={other}$")
+    tunnel.origin.logged(rf"origin  engine  name={engine} version={version} congestion=cubic$")
 
 
 def test_what_a_user_gets_wrong_is_one_sentence_and_exit_code_2(programs):

@@ -6,18 +6,15 @@ a machine's speed; and it is too short to tell anything about memory.
 
 from __future__ import annotations
 
-import importlib.util
 import itertools
 from dataclasses import replace
 
 import pytest
+from installed_engines import ENGINES
 
 from bench.soak.network import Conditions
 from bench.soak.plans import Measure
 from bench.soak.run import Run, Settings
-
-HAS_QUINN = importlib.util.find_spec("quictunnel_quinn") is not None
-ENGINES = ("aioquic", "quinn") if HAS_QUINN else ("aioquic",)
 
 SHORT = Settings(
     conditions=Conditions(spell=0.5, outages=2, outage=0.5, rebindings=2),

@@ -1,20 +1,11 @@
-"""Which engines the tests of links run over: each that is installed, and each with each other.
-
-quinn's variants are there where its module is. With QUICTUNNEL_TEST_ENGINES=all, as in CI, they are
-there in any case: a module that is missing is then a failure, and not a gap.
-"""
+"""Which engines the tests of links run over: each that is installed, and each with each other."""
 
 from __future__ import annotations
 
-import importlib.util
 import itertools
-import os
 
 import pytest
-
-HAS_QUINN = importlib.util.find_spec("quictunnel_quinn") is not None
-HAS_ALL = HAS_QUINN or os.environ.get("QUICTUNNEL_TEST_ENGINES") == "all"
-ENGINES = ("aioquic", "quinn") if HAS_ALL else ("aioquic",)
+from installed_engines import ENGINES
 
 
 @pytest.fixture(params=itertools.product(ENGINES, ENGINES), ids=" to ".join)

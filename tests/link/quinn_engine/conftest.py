@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
-import os
+from installed_engines import HAS_QUINN
 
-if not (
-    importlib.util.find_spec("quictunnel_quinn")
-    or os.environ.get("QUICTUNNEL_TEST_ENGINES") == "all"
-):
+if not HAS_QUINN:
     collect_ignore_glob = ["test_*.py"]
