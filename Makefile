@@ -12,7 +12,7 @@ TOOLS   := $(VENV)/.tools-installed
 ENGINE  := $(VENV)/.engine-installed
 
 WHEELS         := engine/target/wheels
-ENGINE_SOURCES := $(wildcard engine/Cargo.* engine/*.toml engine/*.pyi engine/*.md engine/src/*.rs engine/src/*/*.rs)
+ENGINE_SOURCES := $(wildcard engine/Cargo.* engine/pyproject.toml engine/*.pyi engine/src/*.rs engine/src/*/*.rs)
 # The engine if it has been built, or nothing: all goes without it. Its own tests want Rust too.
 BUILT_ENGINE   := $(wildcard $(ENGINE))
 RUST           := $(and $(BUILT_ENGINE),$(shell command -v cargo))
@@ -20,6 +20,17 @@ RUST           := $(and $(BUILT_ENGINE),$(shell command -v cargo))
 PYTHON     ?=
 CANDIDATES  = $(or $(PYTHON),python3.14 python3.13 python3.12 python3.11 python3)
 PIP         = $(BIN)/python -m pip --disable-pip-version-check --quiet
+
+# Whether there is a Rust that is new enough for the engine: its Cargo.toml says which one is.
+define need_rust
+@least=$$(sed -n 's/^rust-version = "\(.*\)"/\1/p' engine/Cargo.toml); \
+has=$$(cargo --version 2>/dev/null | cut -d' ' -f2); \
+if [ "$$(printf '%s\n' "$$least" "$${has:-0}" | sort -V | head -n 1)" != "$$least" ]; then \
+  echo "the engine needs Rust $$least or newer, and $${has:+only }$${has:-none} is here:" \
+    "install it first (https://rustup.rs)" >&2; \
+  exit 2; \
+fi
+endef
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -76,7 +87,7 @@ $(TOOLS): pyproject.toml $(PROGRAM)
 
 # The wheel stays where it was built: it can be carried to a machine that has no Rust.
 $(ENGINE): $(ENGINE_SOURCES) | $(TOOLS)
-	@$(MAKE) --no-print-directory rust
+	$(need_rust)
 	@echo "building the engine, which takes a minute or two at first"
 	@$(PIP) install --group engine
 	@rm -rf $(WHEELS)
@@ -84,14 +95,8 @@ $(ENGINE): $(ENGINE_SOURCES) | $(TOOLS)
 	@$(PIP) install --force-reinstall --no-deps $(WHEELS)/*.whl
 	@touch $@
 
-# Whether there is a Rust that is new enough for the engine: its Cargo.toml says which one is.
-rust:
-	@least=$$(sed -n 's/^rust-version = "\(.*\)"/\1/p' engine/Cargo.toml); \
-	has=$$(cargo --version 2>/dev/null | cut -d' ' -f2); \
-	[ "$$(printf '%s\n' "$$least" "$${has:-0}" | sort -V | head -n 1)" = "$$least" ] && exit; \
-	echo "the engine needs Rust $$least or newer, and $${has:+only }$${has:-none} is here:" \
-	  "install it first (https://rustup.rs)" >&2; \
-	exit 2
+rust: # no more than ask; CI does, before it installs one
+	$(need_rust)
 
 # pip is the last thing that venv makes, so a half-made .venv is completed here. Debian splits
 # ensurepip off into python3-venv, hence two questions and two sentences.
