@@ -154,6 +154,10 @@ class Endpoint:
     def ignore(self, newcomer: Newcomer) -> None:
         """Leave a newcomer without an answer."""
 
+    @property
+    def connection_count(self) -> int:
+        """How many connections datagrams are led to."""
+
     def forget(self, connection: Connection) -> None:
         """Lead nothing to the connection any more."""
 

@@ -185,6 +185,12 @@ impl Connection {
         self.is_forgotten || self.quinn.is_drained()
     }
 
+    /// Whether it is closed, by whomever.
+    #[must_use]
+    pub const fn has_ended(&self) -> bool {
+        self.closing.is_some()
+    }
+
     /// Whether the handshake has ended because the ends speak different protocols.
     #[must_use]
     pub fn is_alpn_mismatch(&self) -> bool {

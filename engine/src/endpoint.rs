@@ -182,6 +182,11 @@ impl Endpoint {
             Ok((handle, quinn)) => {
                 let key = self.add(handle, quinn, watch, now);
                 self.settle(key, now);
+                // quinn starts no timer for who opens with a close: it would be kept for the hold.
+                if self.connections.get(key).is_none_or(Connection::has_ended) {
+                    self.remove(key);
+                    return None;
+                }
                 Some(key)
             }
             Err(error) => {
@@ -248,6 +253,12 @@ impl Endpoint {
     /// The connection with that key.
     pub fn connection(&mut self, key: usize) -> Option<&mut Connection> {
         self.connections.get_mut(key)
+    }
+
+    /// How many connections datagrams are led to.
+    #[must_use]
+    pub fn connection_count(&self) -> usize {
+        self.keys.len()
     }
 
     /// Do something with a connection; if the engine fails in it, the connection is given up.

@@ -160,6 +160,12 @@ impl PyEndpoint {
         }
     }
 
+    /// How many connections datagrams are led to.
+    #[getter]
+    fn connection_count(&self) -> usize {
+        lock(&self.shared).connection_count()
+    }
+
     /// Lead nothing to the connection any more.
     fn forget(&self, connection: &Bound<'_, PyConnection>) {
         let key = connection.get().key();
