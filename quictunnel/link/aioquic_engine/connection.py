@@ -200,8 +200,13 @@ class AioquicEngine(ReceivingConnection):
             self._send_probe()
 
     def revive(self, now: float) -> None:
-        """Probe at once."""
+        """Probe at once, and take nothing for granted of the path: it was away.
+
+        What is acknowledged late, having been sent before an outage, would else be taken for a
+        round trip as long as that, by which the rest is then paced.
+        """
         if self._handshake_confirmed and self._state not in END_STATES:
+            self._loss.meet_new_path(now, datagram_size=self._max_datagram_size)
             self._loss.revive(now)
 
     def move(self, now: float) -> None:
@@ -258,7 +263,6 @@ class AioquicEngine(ReceivingConnection):
         """Begin with what every path carries, and at once."""
         self._mtu.restart()
         self._max_datagram_size = self._mtu.size
-        self._loss.meet_new_path(now, datagram_size=self._mtu.size)
         self.revive(now)
 
     # Keys
