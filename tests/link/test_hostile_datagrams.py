@@ -181,7 +181,7 @@ async def test_handshake_packets_with_good_keys_and_bad_contents(
     async with listening(settings=limits, engine=alike[1]) as listener:
         for _ in range(300):
             take(listener, [(sealed_initial(frames(script), script), deaf)])
-        assert 0 < len(listener._links) <= 300
+        assert len(listener._links) <= 300  # quinn lets none of them in
         async with asyncio.timeout(20):
             while listener._links:  # noqa: ASYNC110 - nobody tells of it
                 await asyncio.sleep(0.02)
