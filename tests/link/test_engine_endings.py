@@ -153,7 +153,7 @@ def test_a_peers_reset_lets_go_of_what_was_not_read(pair: Pair) -> None:
     pair.run_for(2.0)
     pair.client.reset(stream, 0x10)
     pair.run(lambda: stream in pair.server.resets)
-    pair.run_for(2.0)
+    pair.run_for(20.0)  # on a bad path, acknowledgements may be lost several times
     assert_nothing_left(*pair.ends)
 
 
