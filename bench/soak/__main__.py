@@ -40,8 +40,8 @@ def main(
         list[str] | None,
         typer.Option(help="REMOTE:ORIGIN, such as quinn:aioquic; a list with commas, or again."),
     ] = None,
-    clients: Annotated[int, typer.Option(min=1, help="Clients at a time.")] = 60,
-    megabytes: Annotated[float, typer.Option(help="Most of a client, one way.")] = 4,
+    clients: Annotated[int, typer.Option(min=1, help="Clients at a time.")] = 100,
+    megabytes: Annotated[float, typer.Option(help="Most of a client, one way.")] = 1,
     loss: Annotated[float, typer.Option(help="Per cent of datagrams, in foul weather.")] = 2,
     delay: Annotated[float, typer.Option(help="Milliseconds, one way.")] = 10,
     jitter: Annotated[float, typer.Option(help="Milliseconds more, at most.")] = 5,
@@ -122,7 +122,7 @@ def table(report: Report) -> Table:
         result.add_row(f"{end}: warnings", f"{log.levels['warning']:,}")
         result.add_row(f"{end}: most memory (RSS), MB", f"{report.peaks[end] / MB:.1f}")
         for kind, found in trends(rests).items():
-            told = "too few tides to tell"
+            told = "too few to tell"
             if found:
                 told = f"{found.per_client:+,.0f} bytes a client, {found.rise / MB:+.2f} MB"
             result.add_row(f"{end}: {kind}, second half", told)

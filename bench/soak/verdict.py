@@ -26,6 +26,9 @@ MOODS = 1024 * 1024
 LEAST = 5
 """Points that make a line; with fewer there is no verdict."""
 
+LEAST_SERVED = 1000
+"""Clients in the second half; with fewer the moods hide what each leaves behind."""
+
 
 @dataclass(frozen=True)
 class Rest:
@@ -54,7 +57,7 @@ class Trend:
 def trend(points: Sequence[tuple[int, int]]) -> Trend | None:
     """Return how the memory went, from (clients served, bytes) at each ebb; None: too few."""
     half = points[len(points) // 2 :]
-    if len(half) < LEAST:
+    if len(half) < LEAST or half[-1][0] - half[0][0] < LEAST_SERVED:
         return None
     served, held = zip(*half, strict=True)
     slope = linear_regression(served, held).slope

@@ -120,7 +120,7 @@ def test_what_is_sent_is_right_in_any_pieces_and_wrong_when_anything_differs():
 def points(per_client: float, bumps: tuple = ()) -> list:
     base = 50_000_000
     return [
-        (100 * tide, round(base + per_client * 100 * tide + bumps[tide % len(bumps)] * MOODS))
+        (120 * tide, round(base + per_client * 120 * tide + bumps[tide % len(bumps)] * MOODS))
         for tide in range(20)
     ]
 
@@ -145,12 +145,14 @@ def test_memory_that_grows_with_the_clients_is_told(per_client, bumps, grows):
 
 
 def test_memory_that_only_warms_up_does_not_grow():
-    warm = [(100 * tide, 50_000_000 + min(tide, 8) * 2_000_000) for tide in range(20)]
+    warm = [(120 * tide, 50_000_000 + min(tide, 8) * 2_000_000) for tide in range(20)]
     assert not trend(warm).is_growth
 
 
 def test_few_points_make_no_verdict():
     assert trend(points(1_000_000, (0,))[:8]) is None
+    few = [(served // 2, held) for served, held in points(1_000_000, (0,))]
+    assert trend(few) is None
 
 
 # What a program holds, and says
