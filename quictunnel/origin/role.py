@@ -22,6 +22,7 @@ from quictunnel.origin.offer import Offer
 from quictunnel.origin.session import FOR_GOOD, OriginSession
 from quictunnel.protocol.codes import Code
 from quictunnel.protocol.messages import Service, Welcome
+from quictunnel.relay.readiness import readiness
 from quictunnel.session.descriptors import make_room
 from quictunnel.session.session import why_ended
 
@@ -91,6 +92,8 @@ class Origin:
         :raises SettingsError: when the engine cannot be used.
         """
         announce_engine(_log, self._settings.engine, self._settings.congestion)
+        # What watches clients' sockets: made now, that no descriptor is missing for it later.
+        readiness(asyncio.get_running_loop())
         self._life = asyncio.create_task(self._live(), name="life of the origin")
         self._life.add_done_callback(self._task_ended)
 

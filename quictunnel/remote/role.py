@@ -23,6 +23,7 @@ from quictunnel.link import (
 from quictunnel.observe.logs import fact
 from quictunnel.protocol.address import Address
 from quictunnel.protocol.codes import Code
+from quictunnel.relay.readiness import readiness
 from quictunnel.remote.admission import Admission
 from quictunnel.remote.outside import Outside, resolve_listen
 from quictunnel.remote.registry import Registry
@@ -101,6 +102,8 @@ class Remote:
         """
         settings = self._settings
         announce_engine(_log, settings.engine, settings.congestion)
+        # What watches clients' sockets: made now, that no descriptor is missing for it later.
+        readiness(asyncio.get_running_loop())
         try:
             for outside in self._outsides.values():
                 await outside.bind()
