@@ -32,7 +32,7 @@ class Address:
         """Bring the host into its one spelling."""
         if not 0 <= self.port <= 0xFFFF:
             raise ValueError(f"port out of range: {self.port}")
-        object.__setattr__(self, "host", _one_spelling(self.host))
+        _set(self, "host", _one_spelling(self.host))
 
     @classmethod
     def of(cls, sockaddr: tuple[Any, ...]) -> Address:
@@ -40,13 +40,17 @@ class Address:
 
         A link-local address loses its scope, which has no meaning beyond this machine.
         """
-        host, _, _ = sockaddr[0].partition("%")
-        return cls(host, sockaddr[1])
+        host = sockaddr[0]
+        if "%" in host:
+            host = host.partition("%")[0]
+        return _address(_one_spelling(host), sockaddr[1])
 
     @classmethod
     def unpack(cls, packed: bytes, port: int) -> Address:
-        """Return the address of 4 or 16 bytes in network order."""
-        return cls(str(ipaddress.ip_address(packed)), port)
+        """Return the address of 4 or 16 bytes in network order, and a port in range."""
+        if len(packed) == 4:
+            return _address(_unpack_ipv4(packed), port)
+        return _address(_unpack_ipv6(packed), port)
 
     @property
     def is_ipv6(self) -> bool:
@@ -56,7 +60,7 @@ class Address:
     @property
     def packed(self) -> bytes:
         """The host in network order: 4 bytes, or 16."""
-        return ipaddress.ip_address(self.host).packed
+        return _pack(self.host)
 
     @property
     def packed_ipv6(self) -> bytes:
@@ -68,15 +72,60 @@ class Address:
         return f"[{self.host}]:{self.port}" if self.is_ipv6 else f"{self.host}:{self.port}"
 
 
-@lru_cache(maxsize=4096)  # a client's address is looked at several times, a proxy's all the time
+_set = object.__setattr__
+_OCTETS = frozenset(map(str, range(256)))
+
+
+def _address(host: str, port: int) -> Address:
+    """Return an address that is known to be right: each client has some, and checks cost."""
+    address: Address = object.__new__(Address)
+    _set(address, "host", host)
+    _set(address, "port", port)
+    return address
+
+
+def _is_ipv4(host: str) -> bool:
+    """Return whether this is the one spelling of an IPv4 address."""
+    octets = host.split(".", 4)
+    return len(octets) == 4 and _OCTETS.issuperset(octets)
+
+
+# Few clients come once: browsers open several connections, and a proxy's address is looked at all
+# the time. An entry is some 200 bytes.
+@lru_cache(maxsize=4096)
 def _one_spelling(host: str) -> str:
     """Return the canonical text of an IP address.
 
     :raises ValueError: it is none, or has a scope.
     """
+    if _is_ipv4(host):
+        return host
     address = ipaddress.ip_address(host)
     if isinstance(address, ipaddress.IPv6Address):
         if address.scope_id is not None:
             raise ValueError("a scope means nothing to another machine")
         address = address.ipv4_mapped or address
     return str(address)
+
+
+@lru_cache(maxsize=4096)
+def _pack(host: str) -> bytes:
+    if _is_ipv4(host):
+        return bytes(map(int, host.split(".")))
+    return ipaddress.ip_address(host).packed
+
+
+def _unpack_ipv4(packed: bytes) -> str:
+    a, b, c, d = packed
+    return f"{a}.{b}.{c}.{d}"
+
+
+@lru_cache(maxsize=4096)
+def _unpack_ipv6(packed: bytes) -> str:
+    """Return the one spelling of 16 bytes.
+
+    :raises ValueError: they are more, or less.
+    """
+    if packed.startswith(MAPPED_PREFIX) and len(packed) == 16:
+        return _unpack_ipv4(packed[12:])
+    return str(ipaddress.IPv6Address(packed))

@@ -19,7 +19,7 @@ class HeaderCollector:
         no more than `limit` bytes are ever waited for, when the header would be longer than that.
     """
 
-    def __init__(self, limit: int, find_end: Callable[[bytearray], int | None]) -> None:
+    def __init__(self, limit: int, find_end: Callable[[bytes | bytearray], int | None]) -> None:
         self._limit = limit
         self._find_end = find_end
         self._start = bytearray()
@@ -30,10 +30,16 @@ class HeaderCollector:
         Raises what `find_end` raises, and RuntimeError when the header was complete before.
         """
         before = len(self._start)
-        self._start += data[: self._limit - before]
-        end = self._find_end(self._start)
-        if end is None or len(self._start) < end:
-            return None
-        if before >= end:
+        start: bytes | bytearray
+        if before:
+            self._start += data[: self._limit - before]
+            start = self._start
+        else:
+            start = data[: self._limit]  # mostly it comes whole, and is kept by nobody
+        end = self._find_end(start)
+        if end is not None and before >= end:
             raise RuntimeError("the header was complete before")
-        return bytes(self._start[:end]), data[end - before :]
+        is_whole = end is not None and len(start) >= end
+        if not before:
+            self._start += start
+        return (bytes(start[:end]), data[end - before :]) if end and is_whole else None

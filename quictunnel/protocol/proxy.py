@@ -40,7 +40,7 @@ def _is_v1(start: bytes | bytearray) -> bool:
     return start.startswith(b"P")  # which the other version's signature does not
 
 
-def _find_end(start: bytearray) -> int | None:
+def _find_end(start: bytes | bytearray) -> int | None:
     return proxy_v1.find_end(start) if _is_v1(start) else proxy_v2.find_end(start)
 
 

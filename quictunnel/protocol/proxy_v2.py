@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from quictunnel.errors import ProtocolError
 from quictunnel.protocol.address import Address
@@ -57,8 +57,7 @@ _MAX_FAMILY = 0x3
 _MAX_TRANSPORT = 0x2
 
 
-@dataclass(frozen=True, slots=True)
-class HeaderV2:
+class HeaderV2(NamedTuple):
     """What a header of version 2 says."""
 
     client: Address | None
@@ -106,18 +105,21 @@ def encode(
     if client is None or outside is None:
         command, family, addresses = _LOCAL, _UNSPEC, b""
     else:
-        command, ports = _PROXY, _PORTS.pack(client.port, outside.port)
-        if client.is_ipv6 or outside.is_ipv6:
-            family, addresses = _TCP6, client.packed_ipv6 + outside.packed_ipv6 + ports
-        else:
-            family, addresses = _TCP4, client.packed + outside.packed + ports
+        command, family = _PROXY, _TCP4
+        near, far = client.packed, outside.packed
+        if len(near) != 4 or len(far) != 4:
+            family, near, far = _TCP6, client.packed_ipv6, outside.packed_ipv6
+        addresses = near + far + _PORTS.pack(client.port, outside.port)
     vectors = tuple(vectors)
-    size = len(addresses) + sum(_VECTOR.size + len(value) for _, value in vectors)
+    size = len(addresses)
+    for _, value in vectors:
+        size += _VECTOR.size + len(value)
     if size > MAX_BLOCK:
         raise ValueError(f"PROXY header of {size} bytes, more than {MAX_BLOCK}")
-    start = _START.pack(SIGNATURE, _VERSION << 4 | command, family, size)
-    tail = [_VECTOR.pack(kind, len(value)) + value for kind, value in vectors]
-    return b"".join((start, addresses, *tail))
+    header = _START.pack(SIGNATURE, _VERSION << 4 | command, family, size) + addresses
+    for kind, value in vectors:
+        header += _VECTOR.pack(kind, len(value)) + value
+    return header
 
 
 def find_end(start: bytes | bytearray) -> int | None:
@@ -126,7 +128,7 @@ def find_end(start: bytes | bytearray) -> int | None:
     Raises ProtocolError at the first byte that cannot be in a header, and for one longer than
     MAX_HEADER.
     """
-    if not SIGNATURE.startswith(start[: len(SIGNATURE)]):
+    if not start.startswith(SIGNATURE) and not SIGNATURE.startswith(start[: len(SIGNATURE)]):
         raise ProtocolError("not a PROXY header of version 2")
     if len(start) < _START.size:
         return None
@@ -177,13 +179,12 @@ def _read_addresses(header: bytes, family: int) -> tuple[Address, Address] | tup
 
 def _read_vectors(header: bytes, at: int) -> tuple[tuple[int, bytes], ...]:
     """Return the TLVs that fill the header from `at` to its end, the checksum being right."""
-    places = _find_vectors(header, at)
-    sums = [place for kind, place in places if kind == TYPE_CRC32C]
+    vectors, sums = _find_vectors(header, at)
     if len(sums) > 1:
         raise ProtocolError(f"PROXY header with {len(sums)} checksums")
     for place in sums:
         _check_crc32c(header, place)
-    return tuple((kind, header[place]) for kind, place in places)
+    return tuple(vectors)
 
 
 def _read_any_vectors(header: bytes, family: int) -> tuple[tuple[int, bytes], ...]:
@@ -201,19 +202,22 @@ def _read_any_vectors(header: bytes, family: int) -> tuple[tuple[int, bytes], ..
     return _read_vectors(header, _START.size)
 
 
-def _find_vectors(header: bytes, at: int) -> list[tuple[int, slice]]:
-    """Return the types and the places of the values, of the TLVs from `at` to the header's end."""
-    found = []
-    while at < len(header):
-        if at + _VECTOR.size > len(header):
+def _find_vectors(header: bytes, at: int) -> tuple[list[tuple[int, bytes]], list[slice]]:
+    """Return the TLVs from `at` to the header's end, and the places of checksums among them."""
+    vectors, sums = [], []
+    length = len(header)
+    while at < length:
+        start = at + _VECTOR.size
+        if start > length:
             raise ProtocolError("PROXY header that ends within a TLV")
         kind, size = _VECTOR.unpack_from(header, at)
-        at += _VECTOR.size
-        if at + size > len(header):
+        at = start + size
+        if at > length:
             raise ProtocolError("PROXY header with a TLV longer than itself")
-        found.append((kind, slice(at, at + size)))
-        at += size
-    return found
+        vectors.append((kind, header[start:at]))
+        if kind == TYPE_CRC32C:
+            sums.append(slice(start, at))
+    return vectors, sums
 
 
 def _check_crc32c(header: bytes, place: slice) -> None:

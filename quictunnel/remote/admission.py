@@ -110,6 +110,8 @@ class Admission:
 
     def expects_header(self, peer: Address) -> bool:
         """Return whether a PROXY header stands before the bytes of this peer."""
+        if not self._proxies:
+            return False
         host = ip_address(peer.host)
         return any(host in network for network in self._proxies)
 
