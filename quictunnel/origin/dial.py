@@ -21,8 +21,8 @@ from quictunnel.config.addresses import HostPort, UnixPath
 from quictunnel.origin.race import first_to_succeed
 from quictunnel.protocol.codes import Code
 from quictunnel.relay import SocketTransport, prepare
+from quictunnel.relay.deadlines import Deadlines
 from quictunnel.relay.readiness import WRITABLE, readiness
-from quictunnel.session.deadlines import Deadlines
 from quictunnel.session.lookup import look_up
 
 DIAL_TIMEOUT = 10.0

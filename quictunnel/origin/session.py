@@ -29,7 +29,7 @@ from quictunnel.protocol.messages import (
 from quictunnel.protocol.preamble import Preamble, encode_v2
 from quictunnel.protocol.proof import check, prove
 from quictunnel.protocol.proxy_v1 import encode_v1
-from quictunnel.relay import Relay
+from quictunnel.relay import Lingers, Relay
 from quictunnel.session.clients import Client, log_client_in
 from quictunnel.session.control import ControlStream
 from quictunnel.session.session import Session, State, why_ended
@@ -73,6 +73,7 @@ class OriginSession(Session):
         """Set while it is."""
         self.heard.set()
         self._offer = offer
+        self._lingers = Lingers(offer.linger)
         self._welcomed: asyncio.Future[Welcome] = self._loop.create_future()
         self._services: tuple[str, ...] = ()
         self._incoming: set[Incoming] = set()
@@ -249,7 +250,7 @@ class OriginSession(Session):
         relay = self.clients.add(
             client,
             lambda ended: Relay(
-                linger=self._offer.linger, on_end=ended, tcp_reset_code=Code.ORIGIN_RESET
+                lingers=self._lingers, on_end=ended, tcp_reset_code=Code.ORIGIN_RESET
             ),
             on_end=left,
         )

@@ -2,8 +2,17 @@
 
 from __future__ import annotations
 
+from quictunnel.relay.linger import Lingers
 from quictunnel.relay.relay import Ending, Relay, RelayEnd
 from quictunnel.relay.tcp import prepare, reset_unless_ended
 from quictunnel.relay.transport import SocketTransport
 
-__all__ = ["Ending", "Relay", "RelayEnd", "SocketTransport", "prepare", "reset_unless_ended"]
+__all__ = [
+    "Ending",
+    "Lingers",
+    "Relay",
+    "RelayEnd",
+    "SocketTransport",
+    "prepare",
+    "reset_unless_ended",
+]

@@ -3,76 +3,66 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from typing import Protocol
+
+from quictunnel.relay.deadlines import Deadlines
 
 TICKS = 8
 """In how many steps the quiet time is counted. Looking now and then costs nothing while bytes move,
 and is never early; it is late by one step at most."""
 
 
-class Linger:
-    """Counts the time in which nothing moved, and calls back when it reaches the limit.
+class HalfEnded(Protocol):
+    """A connection of which one half has ended."""
+
+    def progress(self) -> object:
+        """Return a value that differs from the one before if anything has moved."""
+
+    def is_excused(self) -> bool:
+        """Whether the time now passing does not count, for the link is silent."""
+
+    def linger_over(self) -> None:
+        """Learn that nothing has moved for the limit."""
+
+
+class Lingers:
+    """Counts for many the time in which nothing moved, and tells each when it reaches the limit.
 
     :param limit: seconds without progress.
-    :param progress: returns a value that differs from the one before if anything has moved.
-    :param is_excused: whether the time now passing does not count, for the link is silent.
-    :param on_over: called once, when the limit is reached.
     """
 
-    __slots__ = (
-        "_handle",
-        "_is_excused",
-        "_last",
-        "_limit",
-        "_loop",
-        "_on_over",
-        "_progress",
-        "_ticks",
-    )
+    def __init__(self, limit: float, loop: asyncio.AbstractEventLoop | None = None) -> None:
+        self._deadlines = Deadlines(limit / TICKS, self._tick, loop)
+        self._counted: dict[HalfEnded, tuple[object, int]] = {}
+        """How far each had come when it was looked at, and how many ticks ago that was new."""
 
-    def __init__(
-        self,
-        limit: float,
-        *,
-        progress: Callable[[], object],
-        is_excused: Callable[[], bool],
-        on_over: Callable[[], None],
-        loop: asyncio.AbstractEventLoop,
-    ) -> None:
-        self._limit = limit
-        self._progress = progress
-        self._is_excused = is_excused
-        self._on_over = on_over
-        self._loop = loop
-        self._handle: asyncio.TimerHandle | None = None
-        self._last: object = None
-        self._ticks = 0
+    def __len__(self) -> int:
+        """Return for how many it counts."""
+        return len(self._counted)
 
-    def start(self) -> None:
+    def begin(self, half: HalfEnded) -> None:
         """Begin to count; without effect when it counts already."""
-        if self._handle is None:
-            self._last = self._progress()
-            self._ticks = 0
-            self._wait()
+        if half not in self._counted:
+            self._count(half, half.progress(), 0)
 
-    def stop(self) -> None:
-        """Count no more, and never call back."""
-        if self._handle is not None:
-            self._handle.cancel()
-            self._handle = None
+    def end(self, half: HalfEnded) -> None:
+        """Count no more, if it does, and never tell."""
+        if self._counted.pop(half, None) is not None:
+            self._deadlines.end(half)
 
-    def _wait(self) -> None:
-        self._handle = self._loop.call_later(self._limit / TICKS, self._tick)
+    def _count(self, half: HalfEnded, progress: object, ticks: int) -> None:
+        self._counted[half] = (progress, ticks)
+        self._deadlines.begin(half)
 
-    def _tick(self) -> None:
-        now = self._progress()
-        if now != self._last:
-            self._last = now
-            self._ticks = 0
-        elif not self._is_excused():
-            self._ticks += 1
-        if self._ticks < TICKS:
-            self._wait()
+    def _tick(self, half: HalfEnded) -> None:
+        last, ticks = self._counted[half]
+        now = half.progress()
+        if now != last:
+            ticks = 0
+        elif not half.is_excused():
+            ticks += 1
+        if ticks < TICKS:
+            self._count(half, now, ticks)
             return
-        self._handle = None
-        self._on_over()
+        del self._counted[half]
+        half.linger_over()

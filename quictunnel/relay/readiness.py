@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     import asyncio
+    from collections.abc import Callable
 
 READABLE, WRITABLE, FAILED, HUNG_UP = 0x001, 0x004, 0x008, 0x2010
 """Bits of what has happened to a socket: EPOLLIN, EPOLLOUT, EPOLLERR; EPOLLHUP with EPOLLRDHUP."""
@@ -44,6 +45,8 @@ class Readiness(ABC):
         self._loop = weakref.ref(loop)
         self._handlers: dict[int, Handler] = {}
         self._again: dict[Handler, None] = {}
+        self._last_words: list[tuple[Callable[[Exception | None], None], Exception | None]] = []
+        self._is_asked = False  # the loop is going to call back in its next turn
 
     @abstractmethod
     def add(self, fd: int, handler: Handler) -> None:
@@ -70,16 +73,36 @@ class Readiness(ABC):
 
     def again(self, handler: Handler) -> None:
         """Tell `handler` in the next turn that it is readable: it has left something unread."""
-        loop = self._loop()
-        if loop is not None:
-            if not self._again:
-                loop.call_soon(self._tell_again)
-            self._again[handler] = None
+        self._again[handler] = None
+        self._ask()
 
-    def _tell_again(self) -> None:
+    def say_last(self, told: Callable[[Exception | None], None], exc: Exception | None) -> None:
+        """Tell in the next turn by what a connection has ended; many cost one call of the loop."""
+        self._last_words.append((told, exc))
+        self._ask()
+
+    def _ask(self) -> None:
+        loop = self._loop()
+        if not self._is_asked and loop is not None:
+            self._is_asked = True
+            loop.call_soon(self._next_turn)
+
+    def _next_turn(self) -> None:
+        self._is_asked = False
         again, self._again = self._again, {}
         for handler in again:
             _tell(handler, READABLE)
+        last_words, self._last_words = self._last_words, []
+        for told, exc in last_words:
+            try:
+                told(exc)
+            except Exception as bug:  # as of each callback of a loop
+                self._show(bug)
+
+    def _show(self, bug: Exception) -> None:
+        loop = self._loop()
+        if loop is not None:
+            loop.call_exception_handler({"message": "connection_lost failed", "exception": bug})
 
     def _happened(self, fd: int, events: int) -> None:
         handler = self._handlers.get(fd)  # one that was told before may have ended it

@@ -17,11 +17,11 @@ import asyncio
 import enum
 import errno
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from quictunnel.errors import LinkLost, StreamReset
 from quictunnel.protocol.codes import Code, describe
-from quictunnel.relay.linger import Linger
+from quictunnel.relay.linger import Lingers
 from quictunnel.relay.sides import Side, make_sides
 
 
@@ -40,8 +40,10 @@ class Ending(enum.StrEnum):
     """This end cut it; the code says why."""
 
 
-@dataclass(frozen=True, slots=True)
-class RelayEnd:
+_IN_ORDER = (Ending.IN_ORDER, Code.NO_ERROR, Code.NO_ERROR.word)
+
+
+class RelayEnd(NamedTuple):
     """What there is to say of a relay that is over: one line in the access log."""
 
     bytes_from_tcp: int
@@ -66,7 +68,7 @@ class Relay:
     relayed ones; call them before the other side's transport stands. Bytes that were read before
     a side was handed over go in through its `data_received()`, behind its `connection_made()`.
 
-    :param linger: seconds for which the second direction may be quiet once the first has ended; the
+    :param lingers: count for how long the second direction is quiet once the first has ended; the
         time in which the link is silent does not count.
     :param tcp_reset_code: the code for the stream when the TCP connection is reset.
     :param on_end: called exactly once, when both transports are gone.
@@ -76,8 +78,7 @@ class Relay:
     __slots__ = (
         "_end",
         "_is_over",
-        "_linger",
-        "_linger_time",
+        "_lingers",
         "_made_at",
         "_on_end",
         "_reset_code",
@@ -89,7 +90,7 @@ class Relay:
     def __init__(
         self,
         *,
-        linger: float,
+        lingers: Lingers,
         tcp_reset_code: Code,
         on_end: Callable[[RelayEnd], None],
         loop: asyncio.AbstractEventLoop | None = None,
@@ -99,8 +100,7 @@ class Relay:
         self._reset_code = tcp_reset_code
         self._on_end = on_end
         self._made_at = self.loop.time()
-        self._linger_time = linger
-        self._linger: Linger | None = None
+        self._lingers = lingers
         self._end: tuple[Ending, int | None, str] | None = None
         self._is_over = False
 
@@ -125,16 +125,8 @@ class Relay:
 
     def half_ended(self) -> None:
         """EOF has arrived on one side: the other direction has the linger left."""
-        if self._linger is not None or self._end is not None:
-            return
-        self._linger = Linger(
-            self._linger_time,
-            progress=self._progress,
-            is_excused=lambda: self.stream.is_silent,
-            on_over=lambda: self.abort(Code.LINGER_OVER),
-            loop=self.loop,
-        )
-        self._linger.start()
+        if self._end is None:
+            self._lingers.begin(self)
 
     def tcp_lost(self, exc: Exception | None) -> None:
         """The TCP connection has ended (None: it was closed here), or is about to, by an error."""
@@ -159,37 +151,38 @@ class Relay:
     def _cut(self, ending: Ending, code: int | None, reason: str) -> None:
         if self._end is None:
             self._end = (ending, code, reason)
-        self._stop_linger()
+        self._lingers.end(self)
         self.stream.cut(Code.INTERNAL if code is None else code)
         self.tcp.cut(Code.INTERNAL if code is None else code)
 
     def _check_over(self) -> None:
-        if self._is_over or not all(
-            side.is_lost or side.transport is None for side in (self.tcp, self.stream)
-        ):
+        tcp, stream = self.tcp, self.stream
+        if self._is_over or not (tcp.is_gone and stream.is_gone):
             return
         self._is_over = True
-        self._stop_linger()
-        ending, code, reason = self._end or (Ending.IN_ORDER, Code.NO_ERROR, Code.NO_ERROR.word)
-        self._on_end(
-            RelayEnd(
-                bytes_from_tcp=self.tcp.received,
-                bytes_to_tcp=self.stream.received,
-                duration=self.loop.time() - self._made_at,
-                ending=ending,
-                code=code,
-                reason=reason,
-            )
-        )
+        self._lingers.end(self)
+        ending, code, reason = self._end or _IN_ORDER
+        duration = self.loop.time() - self._made_at
+        self._on_end(RelayEnd(tcp.received, stream.received, duration, ending, code, reason))
+        if tcp.is_lost and stream.is_lost:
+            # Nobody will be told of anything any more. What refers to itself in a circle, however,
+            # would have to be found by the garbage collector.
+            del self._on_end, tcp.peer, tcp.relay, stream.peer, stream.relay
 
-    def _stop_linger(self) -> None:
-        if self._linger is not None:
-            self._linger.stop()
+    # What the linger asks
 
-    def _progress(self) -> tuple[int, ...]:
+    def progress(self) -> tuple[int, ...]:
         """Return numbers that change whenever a byte arrives or one that waited here has left."""
-        sides = (self.tcp, self.stream)
-        return tuple(side.received for side in sides) + tuple(side.unsent() for side in sides)
+        tcp, stream = self.tcp, self.stream
+        return tcp.received, stream.received, tcp.unsent(), stream.unsent()
+
+    def is_excused(self) -> bool:
+        """Whether nothing can move, for the link is silent."""
+        return self.stream.is_silent
+
+    def linger_over(self) -> None:
+        """Cut what is half closed and does not end."""
+        self.abort(Code.LINGER_OVER)
 
     def _words_for(self, exc: Exception) -> str:
         """Return why the TCP connection was lost, in our words for a reset, else the system's."""

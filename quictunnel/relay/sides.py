@@ -61,7 +61,7 @@ class Side(asyncio.Protocol):
         self.is_lost = False
         """Whether the transport has reported its end."""
         self.write_paused = False
-        self._waiting: list[bytes] = []
+        self._waiting = b""
         self._eof_due = False
 
     def write(self, data: bytes) -> None:
@@ -72,7 +72,7 @@ class Side(asyncio.Protocol):
         other side had read when it was handed over, since it is paused until this side stands.
         """
         if self.transport is None:
-            self._waiting.append(data)
+            self._waiting += data
         elif not self.transport.is_closing():
             self.transport.write(data)
 
@@ -85,7 +85,7 @@ class Side(asyncio.Protocol):
 
     def cut(self, code: int) -> None:
         """End this side at once and drop what it holds, if it stands and has not ended."""
-        self._waiting.clear()
+        self._waiting = b""
         if self.transport is not None and not self.is_lost:
             self._abort(self.transport, code)
 
@@ -106,6 +106,11 @@ class Side(asyncio.Protocol):
         if self.ended and self.eof_sent and self.transport is not None and not self.is_lost:
             self._close(self.transport)
 
+    @property
+    def is_gone(self) -> bool:
+        """Whether nothing holds the relay here: the transport has ended, or has not come."""
+        return self.is_lost or self.transport is None
+
     def unsent(self) -> int:
         """Return how many bytes written to this side have not left it, as far as can be told."""
         if self.transport is None or self.is_lost:
@@ -120,13 +125,14 @@ class Side(asyncio.Protocol):
         self.transport.pause_reading()
         if self.relay.refuses(self):
             return
-        for data in self._waiting:
-            self.write(data)
-        self._waiting.clear()
+        if self._waiting:
+            waiting, self._waiting = self._waiting, b""
+            self.transport.write(waiting)
         if self._eof_due:
             self.write_eof()
-        self.allow_reading()
-        self.peer.allow_reading()
+        if self.peer.transport is not None:
+            self.allow_reading()
+            self.peer.allow_reading()
 
     def data_received(self, data: bytes) -> None:
         """Pass on bytes."""

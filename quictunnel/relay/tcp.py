@@ -45,12 +45,25 @@ times of keep-alive are not among them."""
 _RESET_AT_CLOSE = struct.pack("ii", 1, 0)
 _FIN_AT_CLOSE = struct.pack("ii", 0, 0)
 
-_KEEPALIVE_OPTIONS = (
-    # macOS calls the first one TCP_KEEPALIVE.
-    (("TCP_KEEPIDLE", "TCP_KEEPALIVE"), KEEPALIVE_IDLE),
-    (("TCP_KEEPINTVL",), KEEPALIVE_INTERVAL),
-    (("TCP_KEEPCNT",), KEEPALIVE_PROBES),
-)
+
+def _options() -> tuple[tuple[int, int, int], ...]:
+    """Return the options of a TCP socket and their values, where the system has them."""
+    wanted = (
+        (socket.IPPROTO_TCP, "TCP_NODELAY", 1),
+        (socket.SOL_SOCKET, "SO_KEEPALIVE", 1),
+        (socket.IPPROTO_TCP, "TCP_KEEPIDLE", KEEPALIVE_IDLE),
+        (socket.IPPROTO_TCP, "TCP_KEEPALIVE", KEEPALIVE_IDLE),  # the same, on macOS
+        (socket.IPPROTO_TCP, "TCP_KEEPINTVL", KEEPALIVE_INTERVAL),
+        (socket.IPPROTO_TCP, "TCP_KEEPCNT", KEEPALIVE_PROBES),
+    )
+    return tuple(
+        (level, getattr(socket, name), value)
+        for level, name, value in wanted
+        if hasattr(socket, name)
+    )
+
+
+_OPTIONS = _options()
 
 
 class Socket(Protocol):
@@ -75,12 +88,8 @@ def prepare(sock: Socket) -> None:
     # A socket that the other end has reset already refuses options on some systems; reading it
     # brings the real error.
     with contextlib.suppress(OSError):
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        for names, value in _KEEPALIVE_OPTIONS:
-            option = next((getattr(socket, name) for name in names if hasattr(socket, name)), None)
-            if option is not None:
-                sock.setsockopt(socket.IPPROTO_TCP, option, value)
+        for level, option, value in _OPTIONS:
+            sock.setsockopt(level, option, value)
 
 
 def reset_unless_ended(sock: Socket) -> None:
@@ -103,9 +112,11 @@ def unacknowledged(sock: Socket) -> int:
 
     Linux tells (tcp(7), SIOCOUTQ, the same number as TIOCOUTQ); where a system does not, it is 0.
     """
-    count = array.array("i", [0])
     try:
-        fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, count)
+        fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, _count)
     except OSError:
         return 0
-    return count[0]
+    return _count[0]
+
+
+_count = array.array("i", [0])

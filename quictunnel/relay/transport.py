@@ -300,7 +300,7 @@ class SocketTransport(asyncio.Transport):
             self._reading = False
             self._outgoing = None
             self._readiness.remove(self._fd)
-            self._loop.call_soon(self._connection_lost, exc)
+            self._readiness.say_last(self._connection_lost, exc)
 
     def _connection_lost(self, exc: Exception | None) -> None:
         protocol, self._protocol = self._protocol, None

@@ -26,7 +26,7 @@ from quictunnel.protocol.messages import (
 )
 from quictunnel.protocol.preamble import Preamble, encode_v2
 from quictunnel.protocol.proof import check, prove
-from quictunnel.relay import Relay
+from quictunnel.relay import Lingers, Relay
 from quictunnel.remote.failures import FAILURE_DELAY
 from quictunnel.remote.registry import Identity, Registry
 from quictunnel.remote.terms import Terms
@@ -57,6 +57,7 @@ class RemoteSession(Session):
     ) -> None:
         super().__init__(_log, "client", self._ended)
         self._terms = terms
+        self._lingers = Lingers(terms.linger)
         self._registry = registry
         self._tell_made = on_made
         self._tell_end = on_end
@@ -72,7 +73,7 @@ class RemoteSession(Session):
         relay = self.clients.add(
             client,
             lambda ended: Relay(
-                linger=self._terms.linger, on_end=ended, tcp_reset_code=Code.CLIENT_RESET
+                lingers=self._lingers, on_end=ended, tcp_reset_code=Code.CLIENT_RESET
             ),
             on_end=on_end,
         )

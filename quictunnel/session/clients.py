@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from quictunnel.observe.logs import fact
 from quictunnel.protocol.address import Address
@@ -16,8 +15,7 @@ from quictunnel.protocol.codes import Code
 from quictunnel.relay import Relay, RelayEnd
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Client:
+class Client(NamedTuple):
     """Who a client is, as both ends log it."""
 
     id: str | None

@@ -14,7 +14,7 @@ from collections import deque
 
 from quictunnel.errors import LinkLost, StreamReset
 from quictunnel.protocol.codes import Code
-from quictunnel.relay import Relay, RelayEnd, SocketTransport
+from quictunnel.relay import Lingers, Relay, RelayEnd, SocketTransport
 
 HIGH, LOW = 64 * 1024, 16 * 1024
 PATIENCE = 20
@@ -276,7 +276,8 @@ class Half:
 
     def __init__(self, code: Code, *, linger: float = 300, small: bool = False) -> None:
         self.ended: asyncio.Future[RelayEnd] = asyncio.get_running_loop().create_future()
-        self.relay = Relay(linger=linger, tcp_reset_code=code, on_end=self.ended.set_result)
+        self.lingers = Lingers(linger)
+        self.relay = Relay(lingers=self.lingers, tcp_reset_code=code, on_end=self.ended.set_result)
         self._small = small
         self.wire: Wire
         self.transport: SocketTransport

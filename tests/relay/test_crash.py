@@ -16,7 +16,7 @@ import asyncio, socket, sys
 sys.path.insert(0, {folder!r})
 from relay_doubles import MemoryLink
 from quictunnel.protocol.codes import Code
-from quictunnel.relay import Relay, SocketTransport
+from quictunnel.relay import Lingers, Relay, SocketTransport
 
 async def main():
     loop = asyncio.get_running_loop()
@@ -25,7 +25,7 @@ async def main():
     def let_in():
         client, _ = server.accept()
         client.setblocking(False)
-        relay = Relay(linger=300, tcp_reset_code=Code.CLIENT_RESET, on_end=print)
+        relay = Relay(lingers=Lingers(300), tcp_reset_code=Code.CLIENT_RESET, on_end=print)
         near.attach(relay.stream)
         SocketTransport(client, loop).begin(relay.tcp)
 

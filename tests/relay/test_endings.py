@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
+
 import pytest
-from relay_doubles import PATIENCE, until
+from relay_doubles import PATIENCE, Tunnel, until
 
 from quictunnel.protocol.codes import Code
-from quictunnel.relay import Ending
+from quictunnel.relay import Ending, Relay
 
 BULK = bytes(range(256)) * 8192  # 2 MiB: more than all buffers of a narrow tunnel
 
@@ -240,6 +243,34 @@ async def test_the_end_counts_bytes_and_time(tunnel):
     assert 0 <= end.duration < PATIENCE
     end = await tunnel.origin.end()
     assert (end.bytes_from_tcp, end.bytes_to_tcp) == (3, 5)
+
+
+async def test_what_has_ended_is_gone_without_the_garbage_collector(way):
+    """With many clients it would be busy for a tenth of the time."""
+
+    class Watched(Relay):
+        __slots__ = ("__weakref__",)
+
+    tunnel = Tunnel()
+    half, other = tunnel.ways(way)
+    half.relay = Watched(
+        lingers=half.lingers, tcp_reset_code=Code.CLIENT_RESET, on_end=half.ended.set_result
+    )
+    relay = weakref.ref(half.relay)
+    gc.disable()
+    try:
+        await tunnel.stand()
+        half.wire.fin()
+        other.wire.fin()
+        assert (await half.end()).ending is Ending.IN_ORDER
+        half.relay = half.transport = tunnel.near = tunnel.far = None
+        tunnel.link.streams.clear()
+        await until(lambda: relay() is None)
+    finally:
+        gc.enable()
+    await other.end()
+    tunnel.client.close()
+    tunnel.server.close()
 
 
 async def test_writes_behind_a_failure_are_dropped_in_silence(tunnel, caplog):

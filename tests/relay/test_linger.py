@@ -10,7 +10,7 @@ from relay_doubles import Tunnel, until
 
 from quictunnel.protocol.codes import Code
 from quictunnel.relay import Ending
-from quictunnel.relay.linger import TICKS, Linger
+from quictunnel.relay.linger import TICKS, Lingers
 
 LIMIT = 300.0
 STEP = LIMIT / TICKS
@@ -24,9 +24,12 @@ class VirtualTime:
         self._timers = []
         self._ids = itertools.count()
 
-    def call_later(self, delay, callback):
-        timer = Timer(callback)
-        heapq.heappush(self._timers, (self.now + delay, next(self._ids), timer))
+    def time(self):
+        return self.now
+
+    def call_at(self, when, callback):
+        timer = Timer(when, callback)
+        heapq.heappush(self._timers, (when, next(self._ids), timer))
         return timer
 
     def advance(self, seconds):
@@ -38,27 +41,32 @@ class VirtualTime:
 
 
 class Timer:
-    def __init__(self, callback):
-        self.run = callback
+    def __init__(self, when, callback):
+        self._when, self.run = when, callback
 
-    def cancel(self):
-        self.run = lambda: None
+    def when(self):
+        return self._when
 
 
 class Case:
+    """A connection of which one half has ended, and the clock that counts for it."""
+
     def __init__(self):
         self.time = VirtualTime()
         self.moved = 0
         self.silent = False
         self.over_at = []
-        self.linger = Linger(
-            LIMIT,
-            progress=lambda: self.moved,
-            is_excused=lambda: self.silent,
-            on_over=lambda: self.over_at.append(self.time.now),
-            loop=self.time,
-        )
-        self.linger.start()
+        self.lingers = Lingers(LIMIT, self.time)
+        self.lingers.begin(self)
+
+    def progress(self):
+        return self.moved
+
+    def is_excused(self):
+        return self.silent
+
+    def linger_over(self):
+        self.over_at.append(self.time.now)
 
 
 @pytest.fixture
@@ -97,13 +105,13 @@ def test_silence_does_not_count(case):
 
 def test_starting_twice_is_starting_once(case):
     case.time.advance(LIMIT / 2)
-    case.linger.start()
+    case.lingers.begin(case)
     case.time.advance(LIMIT / 2)
     assert case.over_at == [LIMIT]
 
 
 def test_stopped_it_never_calls(case):
-    case.linger.stop()
+    case.lingers.end(case)
     case.time.advance(10 * LIMIT)
     assert case.over_at == []
 
@@ -138,18 +146,18 @@ async def test_bytes_that_nobody_takes_go_after_the_linger_too(hasty_tunnel, way
 
 async def test_no_half_ended_no_linger(hasty_tunnel):
     """An idle connection is nobody's business."""
-    assert hasty_tunnel.remote.relay._linger is None
+    assert len(hasty_tunnel.remote.lingers) == 0
     await hasty_tunnel.client.send(b"x")
     assert await hasty_tunnel.server.receive() == b"x"
-    assert hasty_tunnel.origin.relay._linger is None
+    assert len(hasty_tunnel.origin.lingers) == 0
 
 
-async def test_the_linger_leaves_no_timer_behind(tunnel):
+async def test_the_linger_leaves_nothing_behind(tunnel):
     tunnel.client.fin()
     assert await tunnel.server.receive() == b""
     tunnel.server.fin()
     assert await tunnel.client.receive() == b""
     assert (await tunnel.remote.end()).ending is Ending.IN_ORDER
-    assert tunnel.remote.relay._linger._handle is None
+    assert len(tunnel.remote.lingers) == len(tunnel.remote.lingers._deadlines) == 0
     await until(tunnel.origin.ended.done)
-    assert tunnel.origin.relay._linger._handle is None
+    assert len(tunnel.origin.lingers) == len(tunnel.origin.lingers._deadlines) == 0

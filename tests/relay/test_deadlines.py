@@ -7,7 +7,7 @@ import asyncio
 import pytest
 from virtual_time import seconds, virtual_time
 
-from quictunnel.session.deadlines import Deadlines
+from quictunnel.relay.deadlines import Deadlines
 
 
 class Case:

@@ -7,10 +7,10 @@ are there for what should not happen. What is to be done when it does is others'
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 from typing import Generic, TypeVar
 
-WaiterT = TypeVar("WaiterT", bound=Hashable)
+WaiterT = TypeVar("WaiterT")
 
 
 class Deadlines(Generic[WaiterT]):
