@@ -69,7 +69,8 @@ class Address:
 
     def __str__(self) -> str:
         """Return `192.0.2.1:80` or `[2001:db8::1]:80`."""
-        return f"[{self.host}]:{self.port}" if self.is_ipv6 else f"{self.host}:{self.port}"
+        host = self.host
+        return f"[{host}]:{self.port}" if ":" in host else f"{host}:{self.port}"
 
 
 _set = object.__setattr__

@@ -6,6 +6,7 @@ import io
 import json
 import logging
 import re
+import time
 
 import pytest
 
@@ -137,6 +138,34 @@ def test_nothing_is_formatted_when_nobody_listens(lines):
 
     lines(level="info")
     fact(log, logging.DEBUG, "fact", value=Costly())
+
+
+def test_a_handler_beside_ours_hears_the_same(lines):
+    class Ear(logging.Handler):
+        def emit(self, record):
+            heard.append(logging.Formatter("%(levelname)s %(filename)s %(message)s").format(record))
+            heard.append(record.quictunnel_facts)
+
+    heard = []
+    read = lines()
+    logging.getLogger().addHandler(Ear())
+    fact(log, logging.INFO, "client in 100%", id="ab12")
+    assert heard == ["INFO  client in 100%", {"id": "ab12"}]
+    assert read()[0].endswith("INFO  remote  client in 100%  id=ab12")
+
+
+def test_time_is_told_to_the_millisecond(lines, monkeypatch):
+    read = lines()
+    for moment in (0.0, 0.0009, 0.001, 1.9996, 1782000000.5):
+        monkeypatch.setattr(time, "time", lambda moment=moment: moment)
+        fact(log, logging.INFO, "tick")
+    assert [line.split(" ")[0] for line in read()] == [
+        "1970-01-01T00:00:00.000Z",
+        "1970-01-01T00:00:00.000Z",
+        "1970-01-01T00:00:00.001Z",
+        "1970-01-01T00:00:01.999Z",
+        "2026-06-21T00:00:00.500Z",
+    ]
 
 
 def trip():

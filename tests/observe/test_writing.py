@@ -10,6 +10,7 @@ import sys
 import pytest
 
 from quictunnel.cli.output import say
+from quictunnel.observe.lines import Lines
 from quictunnel.observe.logs import flush
 from quictunnel.observe.writing import MOST_LINES, TurnHandler
 
@@ -32,10 +33,18 @@ class Stream:
         pass
 
 
+class Bare(Lines):
+    """Lines of the message alone."""
+
+    def line(self, moment, level, logger, message, fields, *, trace=()):
+        return str(fields["word"]) if fields else message
+
+
 @pytest.fixture
 def stream():
     stream = Stream()
-    handler = TurnHandler(stream)
+    handler = TurnHandler(stream, Bare())
+    stream.handler = handler
     log.addHandler(handler)
     log.setLevel(logging.INFO)
     log.propagate = False
@@ -106,9 +115,23 @@ async def test_what_cannot_be_written_is_dropped_and_harms_nobody(stream, error)
     assert stream.writes == ["c\n"]
 
 
+class Unspeakable:
+    def __str__(self):
+        raise RuntimeError("a fault of ours")
+
+
+async def test_what_cannot_be_said_is_dropped_and_harms_nobody(stream, monkeypatch):
+    monkeypatch.setattr(logging, "raiseExceptions", False)
+    handler = stream.handler
+    handler.say(0.0, logging.WARNING, log.name, "a", {"word": Unspeakable()})
+    log.warning("%s", Unspeakable())
+    handler.say(0.0, logging.WARNING, log.name, "b", {"word": "said"})
+    assert stream.writes == ["said\n"]
+
+
 async def test_what_is_printed_stands_behind_what_was_logged_before(stream, monkeypatch, capsys):
     monkeypatch.setattr("sys.stdout", stream)
-    monkeypatch.setattr(logging.getLogger(), "handlers", log.handlers)
+    monkeypatch.setattr(logging.getLogger(), "handlers", [stream.handler])
     log.info("link stands")
     say("ready")
     assert stream.writes == ["link stands\n", "ready\n"]
