@@ -20,9 +20,9 @@ from typing import Any
 from quictunnel.config.addresses import HostPort, UnixPath
 from quictunnel.origin.race import first_to_succeed
 from quictunnel.protocol.codes import Code
-from quictunnel.relay import SocketTransport, prepare
+from quictunnel.relay import SocketTransport, prepare, readiness
 from quictunnel.relay.deadlines import Deadlines
-from quictunnel.relay.readiness import WRITABLE, readiness
+from quictunnel.relay.readiness import WRITABLE
 from quictunnel.session.lookup import look_up
 
 DIAL_TIMEOUT = 10.0
@@ -51,6 +51,15 @@ class _Place:
     sockaddr: Any
 
 
+class _Way:
+    """What all dials of a dialler have in common."""
+
+    def __init__(self) -> None:
+        self.loop = asyncio.get_running_loop()
+        self.readiness = readiness(self.loop)
+        self.deadlines = Deadlines(DIAL_TIMEOUT, Dial.take_too_long, self.loop)
+
+
 class Dialler:
     """Makes connections to one origin server.
 
@@ -62,7 +71,7 @@ class Dialler:
         self._literal = _literal(target)
         self._known: _Place | None = None
         self._known_until = 0.0
-        self._deadlines: Deadlines[Dial] | None = None
+        self._way: _Way | None = None
 
     def dial(self, protocol: asyncio.Protocol, failed: Callable[[Exception], None]) -> Dial:
         """Begin to connect; the connection is handed to `protocol`.
@@ -70,14 +79,14 @@ class Dialler:
         :param failed: called in place of that, perhaps at once: with a `DialError`, which has the
             code for the client's stream and the reason for the log, or with a fault of ours.
         """
-        loop = asyncio.get_running_loop()
-        if self._deadlines is None:
-            self._deadlines = Deadlines(DIAL_TIMEOUT, Dial.take_too_long, loop)
-        dial = Dial(self, self._deadlines, protocol, failed)
+        way = self._way
+        if way is None:
+            way = self._way = _Way()
+        dial = Dial(self, way, protocol, failed)
         place = self._literal
-        if place is None and loop.time() < self._known_until:
+        if place is None and way.loop.time() < self._known_until:
             place = self._known
-        dial.begin(loop, place)
+        dial.begin(place)
         return dial
 
     def may_search(self, exc: OSError) -> bool:
@@ -112,37 +121,33 @@ class Dial:
     """A connection on its way, for one client. Made by `Dialler.dial`."""
 
     __slots__ = (
-        "_deadlines",
         "_dialler",
         "_failed",
         "_is_over",
-        "_loop",
         "_protocol",
         "_sock",
         "_task",
+        "_way",
     )
-
-    _loop: asyncio.AbstractEventLoop
 
     def __init__(
         self,
         dialler: Dialler,
-        deadlines: Deadlines[Dial],
+        way: _Way,
         protocol: asyncio.Protocol,
         failed: Callable[[Exception], None],
     ) -> None:
         self._dialler = dialler
-        self._deadlines = deadlines
+        self._way = way
         self._protocol = protocol
         self._failed = failed
         self._sock: socket.socket | None = None  # which connects, and is watched
         self._task: asyncio.Task[None] | None = None
         self._is_over = False
 
-    def begin(self, loop: asyncio.AbstractEventLoop, place: _Place | None) -> None:
+    def begin(self, place: _Place | None) -> None:
         """Connect to a place that is known, or search for one."""
-        self._loop = loop
-        self._deadlines.begin(self)
+        self._way.deadlines.begin(self)
         if place is None:
             self._search()
             return
@@ -154,8 +159,8 @@ class Dial:
         try:
             number = sock.connect_ex(place.sockaddr)
             if number == errno.EINPROGRESS:
-                readiness(loop).add(sock.fileno(), self)
-                readiness(loop).want_writing(sock.fileno(), wanted=True)
+                self._way.readiness.add(sock.fileno(), self)
+                self._way.readiness.want_writing(sock.fileno(), wanted=True)
                 self._sock = sock
             elif number:
                 raise OSError(number, os.strerror(number))
@@ -189,7 +194,7 @@ class Dial:
             self._try_on(OSError(number, os.strerror(number)))
         elif events & WRITABLE:
             self._sock = None
-            readiness(self._loop).want_writing(sock.fileno(), wanted=False)
+            self._way.readiness.want_writing(sock.fileno(), wanted=False)
             self._stand(sock, events)
 
     def broken(self, exc: Exception) -> None:
@@ -202,7 +207,7 @@ class Dial:
     def _stand(self, sock: socket.socket, events: int = 0) -> None:
         """Hand the connection over, and what is known of it if it was watched."""
         self._end()
-        transport = SocketTransport(sock, self._loop, is_prepared=True)
+        transport = SocketTransport(sock, self._way.readiness, is_prepared=True)
         transport.begin(self._protocol, events)
 
     def _try_on(self, exc: OSError) -> None:
@@ -212,7 +217,7 @@ class Dial:
             self._fail(exc)
 
     def _search(self) -> None:
-        self._task = self._loop.create_task(self._find(), name="dial")
+        self._task = self._way.loop.create_task(self._find(), name="dial")
 
     async def _find(self) -> None:
         try:
@@ -233,12 +238,12 @@ class Dial:
 
     def _end(self) -> None:
         self._is_over = True
-        self._deadlines.end(self)
+        self._way.deadlines.end(self)
 
     def _drop_socket(self) -> None:
         if self._sock is not None:
-            readiness(self._loop).remove(self._sock.fileno())
-            self._loop.call_soon(self._sock.close)
+            self._way.readiness.remove(self._sock.fileno())
+            self._way.loop.call_soon(self._sock.close)
             self._sock = None
 
 

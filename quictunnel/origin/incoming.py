@@ -12,6 +12,7 @@ from quictunnel.errors import ProtocolError
 from quictunnel.link import Stream
 from quictunnel.protocol.codes import Code
 from quictunnel.protocol.preamble import Preamble, PreambleDecoder
+from quictunnel.relay.deadlines import Deadlines
 
 PREAMBLE_TIMEOUT = 10.0
 """Seconds for the preamble, which comes with the stream's first bytes; its packet may be lost."""
@@ -19,6 +20,10 @@ PREAMBLE_TIMEOUT = 10.0
 
 class IncomingOwner(Protocol):
     """What a stream tells the session that it came to."""
+
+    @property
+    def preambles(self) -> Deadlines[Incoming]:
+        """The time that each has, `PREAMBLE_TIMEOUT`; who has waited so long is `late`."""
 
     def preamble_read(self, stream: Stream, preamble: Preamble, rest: bytes) -> None:
         """Take a stream over, with what was read of it beyond the preamble."""
@@ -31,29 +36,35 @@ class IncomingOwner(Protocol):
 
 
 class Incoming(asyncio.Protocol):
-    """A stream whose client is not known yet."""
+    """A stream whose client is not known yet.
 
-    def __init__(self, owner: IncomingOwner) -> None:
+    :param may_read: whether the remote has proven itself.
+    """
+
+    __slots__ = ("_decoder", "_may_read", "_owner", "_stream")
+
+    def __init__(self, owner: IncomingOwner, *, may_read: bool) -> None:
         self._owner = owner
         self._stream: Stream | None = None
-        self._may_read = False
+        self._may_read = may_read
         self._decoder = PreambleDecoder()
-        self._deadline: asyncio.TimerHandle | None = None
 
     def release(self) -> None:
         """Begin to read: the remote is who it should be. May come before the stream itself."""
         self._may_read = True
-        if self._stream is not None and self._deadline is None:
-            self._deadline = asyncio.get_running_loop().call_later(
-                PREAMBLE_TIMEOUT, self._fail, "no preamble in time"
-            )
+        if self._stream is not None:
+            self._owner.preambles.begin(self)
             self._stream.resume_reading()
+
+    def late(self) -> None:
+        """Refuse a stream whose preamble has not come."""
+        self._fail("no preamble in time")
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take the stream."""
         self._stream = cast(Stream, transport)
         if self._may_read:
-            self.release()
+            self._owner.preambles.begin(self)
         else:
             self._stream.pause_reading()
 
@@ -90,6 +101,5 @@ class Incoming(asyncio.Protocol):
     def _end(self) -> None:
         if self._stream is not None:
             self._stream = None
-            if self._deadline is not None:
-                self._deadline.cancel()
+            self._owner.preambles.end(self)
             self._owner.incoming_over(self)

@@ -15,7 +15,7 @@ from quictunnel.errors import LinkFailed, LinkLost, ProtocolError, Refused
 from quictunnel.link import Link, Stream
 from quictunnel.observe.logs import fact
 from quictunnel.origin.dial import Dial, DialError, Dialler
-from quictunnel.origin.incoming import Incoming
+from quictunnel.origin.incoming import PREAMBLE_TIMEOUT, Incoming
 from quictunnel.origin.offer import Offer
 from quictunnel.protocol.codes import VERSION, Code
 from quictunnel.protocol.messages import (
@@ -30,6 +30,7 @@ from quictunnel.protocol.preamble import Preamble, encode_v2
 from quictunnel.protocol.proof import check, prove
 from quictunnel.protocol.proxy_v1 import encode_v1
 from quictunnel.relay import Lingers, Relay
+from quictunnel.relay.deadlines import Deadlines
 from quictunnel.session.clients import Client, log_client_in
 from quictunnel.session.control import ControlStream
 from quictunnel.session.session import Session, State, why_ended
@@ -77,6 +78,7 @@ class OriginSession(Session):
         self._welcomed: asyncio.Future[Welcome] = self._loop.create_future()
         self._services: tuple[str, ...] = ()
         self._incoming: set[Incoming] = set()
+        self.preambles = Deadlines(PREAMBLE_TIMEOUT, Incoming.late, self._loop)
 
     async def greet(self) -> Welcome:
         """Say hello and return the remote's welcome, once its proof is good.
@@ -129,10 +131,8 @@ class OriginSession(Session):
 
     def stream_accepted(self, stream: Stream) -> asyncio.Protocol:
         """Read who a stream's client is; not before the remote has proven itself."""
-        incoming = Incoming(self)
+        incoming = Incoming(self, may_read=self.state is not State.NEW)
         self._incoming.add(incoming)
-        if self.state is not State.NEW:
-            incoming.release()
         return incoming
 
     # -- Messages

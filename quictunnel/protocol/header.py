@@ -19,6 +19,8 @@ class HeaderCollector:
         no more than `limit` bytes are ever waited for, when the header would be longer than that.
     """
 
+    __slots__ = ("_find_end", "_limit", "_start")
+
     def __init__(self, limit: int, find_end: Callable[[bytes | bytearray], int | None]) -> None:
         self._limit = limit
         self._find_end = find_end

@@ -64,6 +64,8 @@ class PreambleDecoder:
     A decoder is for one stream: once it has returned a preamble or raised, it is spent.
     """
 
+    __slots__ = ("_collector",)
+
     def __init__(self) -> None:
         self._collector = HeaderCollector(proxy_v2.MAX_HEADER, proxy_v2.find_end)
 

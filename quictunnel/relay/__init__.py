@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from quictunnel.relay.linger import Lingers
+from quictunnel.relay.readiness import readiness
 from quictunnel.relay.relay import Ending, Relay, RelayEnd
 from quictunnel.relay.tcp import prepare, reset_unless_ended
 from quictunnel.relay.transport import SocketTransport
@@ -14,5 +15,6 @@ __all__ = [
     "RelayEnd",
     "SocketTransport",
     "prepare",
+    "readiness",
     "reset_unless_ended",
 ]

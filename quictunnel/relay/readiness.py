@@ -97,12 +97,13 @@ class Readiness(ABC):
             try:
                 told(exc)
             except Exception as bug:  # as of each callback of a loop
-                self._show(bug)
+                self.show("connection_lost failed", bug)
 
-    def _show(self, bug: Exception) -> None:
+    def show(self, what: str, bug: Exception) -> None:
+        """Let the loop tell of a fault of ours."""
         loop = self._loop()
         if loop is not None:
-            loop.call_exception_handler({"message": "connection_lost failed", "exception": bug})
+            loop.call_exception_handler({"message": what, "exception": bug})
 
     def _happened(self, fd: int, events: int) -> None:
         handler = self._handlers.get(fd)  # one that was told before may have ended it

@@ -157,7 +157,9 @@ class Relay:
 
     def _check_over(self) -> None:
         tcp, stream = self.tcp, self.stream
-        if self._is_over or not (tcp.is_gone and stream.is_gone):
+        if not (tcp.is_lost or tcp.transport is None):
+            return
+        if not (stream.is_lost or stream.transport is None) or self._is_over:
             return
         self._is_over = True
         self._lingers.end(self)

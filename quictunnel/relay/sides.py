@@ -106,11 +106,6 @@ class Side(asyncio.Protocol):
         if self.ended and self.eof_sent and self.transport is not None and not self.is_lost:
             self._close(self.transport)
 
-    @property
-    def is_gone(self) -> bool:
-        """Whether nothing holds the relay here: the transport has ended, or has not come."""
-        return self.is_lost or self.transport is None
-
     def unsent(self) -> int:
         """Return how many bytes written to this side have not left it, as far as can be told."""
         if self.transport is None or self.is_lost:

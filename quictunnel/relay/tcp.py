@@ -20,7 +20,6 @@ and only the client is told the truth.
 from __future__ import annotations
 
 import array
-import contextlib
 import fcntl
 import socket
 import struct
@@ -67,11 +66,7 @@ _OPTIONS = _options()
 
 
 class Socket(Protocol):
-    """What is used of a socket, so that asyncio's guarded view of one will do."""
-
-    @property
-    def family(self) -> int:
-        """The address family."""
+    """What is used of a socket."""
 
     def fileno(self) -> int:
         """The descriptor."""
@@ -83,13 +78,13 @@ class Socket(Protocol):
 def prepare(sock: Socket) -> None:
     """Give a socket the options of a relayed one: before connect(2), listen(2) or thereafter."""
     reset_unless_ended(sock)
-    if sock.family not in (socket.AF_INET, socket.AF_INET6):
-        return
-    # A socket that the other end has reset already refuses options on some systems; reading it
-    # brings the real error.
-    with contextlib.suppress(OSError):
+    try:
         for level, option, value in _OPTIONS:
             sock.setsockopt(level, option, value)
+    except OSError:
+        # A UNIX socket has none of them; and some systems refuse them to a socket that the other
+        # end has reset already, of which reading it brings the real error.
+        return
 
 
 def reset_unless_ended(sock: Socket) -> None:
@@ -97,14 +92,19 @@ def reset_unless_ended(sock: Socket) -> None:
 
     On a listening socket it is inherited by the accepted ones, which leaves no moment without it.
     """
-    with contextlib.suppress(OSError):  # As above.
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_AT_CLOSE)
+    _set_linger(sock, _RESET_AT_CLOSE)
 
 
 def end_in_order(sock: Socket) -> None:
     """Have the kernel deliver what was written and send FIN when the socket is closed."""
-    with contextlib.suppress(OSError):  # As above.
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _FIN_AT_CLOSE)
+    _set_linger(sock, _FIN_AT_CLOSE)
+
+
+def _set_linger(sock: Socket, value: bytes) -> None:
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, value)
+    except OSError:
+        return  # as above
 
 
 def unacknowledged(sock: Socket) -> int:

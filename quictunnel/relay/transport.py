@@ -13,7 +13,6 @@ It keeps the promises of asyncio's own transports, and differs from them in this
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import errno
 import os
 import socket
@@ -21,7 +20,7 @@ from typing import Any, cast
 
 from quictunnel.relay import tcp
 from quictunnel.relay.outgoing import Outgoing, Piece
-from quictunnel.relay.readiness import FAILED, HUNG_UP, WRITABLE, readiness
+from quictunnel.relay.readiness import FAILED, HUNG_UP, WRITABLE, Readiness
 
 READ_SIZE = 64 * 1024
 """Bytes read at a time from a connection that sends little: what an allocator has at hand."""
@@ -35,10 +34,15 @@ HIGH_WATER = 64 * 1024
 LOW_WATER = HIGH_WATER // 4
 
 
+_NOBODY = asyncio.Protocol()
+"""The protocol before the first and after the last."""
+
+
 class SocketTransport(asyncio.Transport):
     """A connection on the event loop.
 
     :param sock: connected, and not blocking.
+    :param readiness: the loop's.
     :param peer: the other end's address, where it is known already.
     :param is_prepared: whether the socket has the options of `tcp.prepare` already.
     """
@@ -48,7 +52,6 @@ class SocketTransport(asyncio.Transport):
         "_ended",
         "_eof_due",
         "_fd",
-        "_loop",
         "_lost",
         "_news",
         "_outgoing",
@@ -65,7 +68,7 @@ class SocketTransport(asyncio.Transport):
     def __init__(
         self,
         sock: socket.socket,
-        loop: asyncio.AbstractEventLoop,
+        readiness: Readiness,
         *,
         peer: Any = None,  # noqa: ANN401 - as sockets give it
         is_prepared: bool = False,
@@ -75,10 +78,9 @@ class SocketTransport(asyncio.Transport):
             tcp.prepare(sock)
         self._sock = sock
         self._fd = sock.fileno()
-        self._loop = loop
         self._peer = peer
-        self._protocol: asyncio.Protocol | None = None
-        self._readiness = readiness(loop)
+        self._protocol = _NOBODY
+        self._readiness = readiness
         self.read_size = READ_SIZE
         """Bytes that are read at a time, until that proves to be little."""
         self._reading = False
@@ -140,7 +142,6 @@ class SocketTransport(asyncio.Transport):
 
     def _read(self) -> None:
         """Hand over what is there, about one piece of it, and an EOF behind it."""
-        assert self._protocol is not None
         while self._reading:
             size = self.read_size
             try:
@@ -175,7 +176,7 @@ class SocketTransport(asyncio.Transport):
         self._readiness.want_reading(self._fd, wanted=False)
         if self._news & FAILED:
             self._take_error()
-        elif not cast(asyncio.Protocol, self._protocol).eof_received():
+        elif not self._protocol.eof_received():
             self.close()
 
     # Writing
@@ -200,7 +201,7 @@ class SocketTransport(asyncio.Transport):
         self._outgoing.keep(kept)
         if self._outgoing.size > HIGH_WATER and not self._write_paused:
             self._write_paused = True
-            cast(asyncio.Protocol, self._protocol).pause_writing()
+            self._protocol.pause_writing()
 
     def write_eof(self) -> None:
         """Send FIN behind all that was written; the other direction lives on."""
@@ -246,7 +247,7 @@ class SocketTransport(asyncio.Transport):
                 self._shut_down()
         if self._write_paused and outgoing.size <= LOW_WATER and not self._closing:
             self._write_paused = False
-            cast(asyncio.Protocol, self._protocol).resume_writing()
+            self._protocol.resume_writing()
 
     def _shut_down(self) -> None:
         try:
@@ -303,10 +304,9 @@ class SocketTransport(asyncio.Transport):
             self._readiness.say_last(self._connection_lost, exc)
 
     def _connection_lost(self, exc: Exception | None) -> None:
-        protocol, self._protocol = self._protocol, None
+        protocol, self._protocol = self._protocol, _NOBODY
         try:
-            if protocol is not None:
-                protocol.connection_lost(exc)
+            protocol.connection_lost(exc)
         finally:
             self._sock.close()
 
@@ -329,8 +329,7 @@ class SocketTransport(asyncio.Transport):
 
     def broken(self, exc: Exception) -> None:
         """See `readiness.Handler`: end what has a bug above it, and show it."""
-        context = {"message": "a connection failed", "exception": exc, "transport": self}
-        self._loop.call_exception_handler(context)
+        self._readiness.show("a connection failed", exc)
         self._lose(exc)
 
     # Facts
@@ -341,15 +340,19 @@ class SocketTransport(asyncio.Transport):
 
     def get_protocol(self) -> asyncio.BaseProtocol:
         """Return who is told of what comes."""
-        return cast(asyncio.Protocol, self._protocol)
+        return self._protocol
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:  # noqa: ANN401 - asyncio's own
         """Return a fact: `socket`, `peername`, `sockname`."""
         if name == "socket":
             return self._sock
-        with contextlib.suppress(OSError):  # the other end has gone
+        if name == "peername" and self._peer is not None:
+            return self._peer
+        try:
             if name == "peername":
-                return self._peer or self._sock.getpeername()
+                return self._sock.getpeername()
             if name == "sockname":
                 return self._sock.getsockname()
+        except OSError:  # the other end has gone
+            return default
         return default

@@ -16,7 +16,7 @@ import socket
 from collections.abc import Callable
 
 from quictunnel.observe.logs import fact
-from quictunnel.relay import SocketTransport
+from quictunnel.relay import SocketTransport, readiness
 from quictunnel.relay.tcp import OPTIONS_ARE_INHERITED
 
 AT_ONCE = 16
@@ -44,6 +44,7 @@ class Accepting:
         self._sock = sock
         self._arrival = arrival
         self._loop = asyncio.get_running_loop()
+        self._readiness = readiness(self._loop)
         self._pause: asyncio.TimerHandle | None = None
         self._is_short = False
         self._is_watching = False
@@ -75,7 +76,7 @@ class Accepting:
         try:
             sock.setblocking(False)
             transport = SocketTransport(
-                sock, self._loop, peer=peer, is_prepared=OPTIONS_ARE_INHERITED
+                sock, self._readiness, peer=peer, is_prepared=OPTIONS_ARE_INHERITED
             )
             transport.begin(self._arrival())
         except OSError as exc:  # the kernel cannot watch one more

@@ -24,6 +24,20 @@ BACKLOG = 1024
 """Connections that the kernel may hold accepted until we take them; it may hold fewer itself."""
 
 
+class _Ipv4(socket.socket):
+    """A socket that knows its family and its type.
+
+    Those of `socket` look both up at each question, and accept() asks for them at each client.
+    """
+
+    family = socket.AF_INET
+    type = socket.SOCK_STREAM
+
+
+class _Ipv6(_Ipv4):
+    family = socket.AF_INET6
+
+
 class Outside:
     """The listening sockets of one service.
 
@@ -118,7 +132,8 @@ def _has_ipv6() -> bool:
 
 
 def _bind(family: int, host: str, port: int) -> socket.socket:
-    sock = socket.socket(family, socket.SOCK_STREAM)
+    kind = _Ipv6 if family == socket.AF_INET6 else _Ipv4
+    sock = kind(family, socket.SOCK_STREAM)
     try:
         # Or a remote that was just stopped could not start again for a minute.
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -14,7 +14,7 @@ from collections import deque
 
 from quictunnel.errors import LinkLost, StreamReset
 from quictunnel.protocol.codes import Code
-from quictunnel.relay import Lingers, Relay, RelayEnd, SocketTransport
+from quictunnel.relay import Lingers, Relay, RelayEnd, SocketTransport, readiness
 
 HIGH, LOW = 64 * 1024, 16 * 1024
 PATIENCE = 20
@@ -286,7 +286,7 @@ class Half:
         """Make the TCP connection."""
         outer, inner = tcp_pair(small=self._small)
         self.wire = Wire(outer)
-        self.transport = SocketTransport(inner, asyncio.get_running_loop())
+        self.transport = SocketTransport(inner, readiness(asyncio.get_running_loop()))
         self.transport.begin(self.relay.tcp)
 
     async def end(self) -> RelayEnd:

@@ -16,7 +16,7 @@ import asyncio, socket, sys
 sys.path.insert(0, {folder!r})
 from relay_doubles import MemoryLink
 from quictunnel.protocol.codes import Code
-from quictunnel.relay import Lingers, Relay, SocketTransport
+from quictunnel.relay import Lingers, Relay, SocketTransport, readiness
 
 async def main():
     loop = asyncio.get_running_loop()
@@ -27,7 +27,7 @@ async def main():
         client.setblocking(False)
         relay = Relay(lingers=Lingers(300), tcp_reset_code=Code.CLIENT_RESET, on_end=print)
         near.attach(relay.stream)
-        SocketTransport(client, loop).begin(relay.tcp)
+        SocketTransport(client, readiness(loop)).begin(relay.tcp)
 
     server = socket.create_server(("127.0.0.1", 0))
     loop.add_reader(server, let_in)

@@ -10,7 +10,7 @@ import pytest
 from relay_doubles import PATIENCE, until
 
 from quictunnel.protocol.codes import Code
-from quictunnel.relay import Ending, SocketTransport, reset_unless_ended, tcp
+from quictunnel.relay import Ending, SocketTransport, readiness, reset_unless_ended, tcp
 
 RESET, FIN = (1, 0), (0, 0)
 
@@ -97,7 +97,7 @@ async def test_a_unix_socket_is_relayed_with_its_ends(half, tunnel, tmp_path):
     ours, theirs = socket.socketpair()
     theirs.setblocking(False)
     ours.setblocking(False)
-    SocketTransport(ours, loop).begin(half.relay.tcp)
+    SocketTransport(ours, readiness(loop)).begin(half.relay.tcp)
     near, far = tunnel.link.stream_pair()
     near.attach(half.relay.stream)
     far.attach(asyncio.Protocol())

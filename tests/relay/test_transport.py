@@ -5,12 +5,11 @@ from __future__ import annotations
 import asyncio
 import errno
 import socket
-import weakref
 
 import pytest
 from relay_doubles import Wire, tcp_pair, until
 
-from quictunnel.relay import SocketTransport, transport
+from quictunnel.relay import SocketTransport, readiness
 from quictunnel.relay.readiness import FAILED, READABLE, WRITABLE, LoopReadiness
 from quictunnel.relay.transport import HIGH_WATER, READ_SIZE, READ_SIZE_BULK
 
@@ -47,31 +46,27 @@ class Owner(asyncio.Protocol):
 
 
 @pytest.fixture(params=["epoll", "loop"])
-async def joined(request, monkeypatch):
+async def joined(request):
     """The far end of a connection, and the owner of its near end; by both kinds of readiness."""
-    if request.param == "loop":
-        kept = weakref.WeakKeyDictionary()
-        monkeypatch.setattr(
-            transport, "readiness", lambda loop: kept.setdefault(loop, LoopReadiness(loop))
-        )
-    async for pair in _join():
+    kind = {"epoll": readiness, "loop": LoopReadiness}[request.param]
+    async for pair in _join(kind(asyncio.get_running_loop())):
         yield pair
 
 
 @pytest.fixture
 async def by_hand():
     """The same, where only the test tells what has happened to the socket."""
-    async for far, owner in _join():
+    async for far, owner in _join(readiness(asyncio.get_running_loop())):
         await turns()  # that there is room to write has been told by then
         owner.transport._readiness._epoll.unregister(owner.transport._fd)
         yield far, owner
 
 
-async def _join():
+async def _join(by):
     outer, inner = tcp_pair(small=True)
     owner = Owner()
     far = Wire(outer)
-    SocketTransport(inner, asyncio.get_running_loop()).begin(owner)
+    SocketTransport(inner, by).begin(owner)
     yield far, owner
     owner.transport.abort()
     await until(lambda: owner.lost)
@@ -152,7 +147,7 @@ async def test_an_eof_that_nobody_keeps_the_connection_for_closes_it(joined):
 async def test_who_sends_much_is_read_in_large_pieces(monkeypatch):
     outer, inner = tcp_pair()
     owner = Owner()
-    SocketTransport(inner, asyncio.get_running_loop()).begin(owner)
+    SocketTransport(inner, readiness(asyncio.get_running_loop())).begin(owner)
     await Wire(outer).fill()
     owner.transport.resume_reading()
     await until(lambda: sum(owner.pieces) > READ_SIZE_BULK)
@@ -324,7 +319,7 @@ async def test_a_protocol_that_raises_at_the_beginning_is_shown_too():
     loop.set_exception_handler(lambda _, context: shown.append(context["exception"]))
     owner = Owner()
     owner.connection_made = lambda _: 1 / 0
-    SocketTransport(inner, loop).begin(owner)
+    SocketTransport(inner, readiness(loop)).begin(owner)
     assert await Wire(outer).sees_reset()
     assert owner.lost == shown
     outer.close()
@@ -408,7 +403,7 @@ async def test_a_close_does_not_forget_a_reset_that_was_left_to_the_reader(by_ha
 async def test_its_facts():
     outer, inner = tcp_pair()
     owner = Owner()
-    it = SocketTransport(inner, asyncio.get_running_loop(), peer=("192.0.2.7", 5))
+    it = SocketTransport(inner, readiness(asyncio.get_running_loop()), peer=("192.0.2.7", 5))
     it.begin(owner)
     assert it.get_protocol() is owner
     assert it.get_extra_info("socket") is inner
