@@ -42,6 +42,7 @@ def main(
     ] = None,
     clients: Annotated[int, typer.Option(min=1, help="Clients at a time.")] = 100,
     megabytes: Annotated[float, typer.Option(help="Most of a client, one way.")] = 1,
+    stall: Annotated[float, typer.Option(help="Seconds that an end pauses, at most.")] = 6,
     loss: Annotated[float, typer.Option(help="Per cent of datagrams, in foul weather.")] = 2,
     delay: Annotated[float, typer.Option(help="Milliseconds, one way.")] = 10,
     jitter: Annotated[float, typer.Option(help="Milliseconds more, at most.")] = 5,
@@ -63,7 +64,7 @@ def main(
     )
     settings = Settings(
         conditions=conditions,
-        measure=Measure(most=round(megabytes * MB)),
+        measure=Measure(most=round(megabytes * MB), longest=stall),
         crowd=clients,
         lasts=minutes * 60,
         seconds=min(max(minutes * 60 / TIDES, SHORTEST_TIDE), LONGEST_TIDE),

@@ -2,8 +2,8 @@
 
 Memory is looked at when nobody is there, after each tide, and only over the second half of them:
 the first half warms up. A line is laid through those points (least squares), bytes over clients
-served. What it rises by over the half must be less than a small share of all, plus a little for
-an allocator's moods.
+served. What it rises by over the half must be less than a small share of all, plus what an
+allocator's moods make.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 SHARE = 0.03
 """Of a program's memory, by which it may rise over the second half."""
 
-MOODS = 1024 * 1024
-"""Bytes by which it may rise besides."""
+MOODS = 4 * 1024 * 1024
+"""Bytes by which it may rise besides: an outage leaves a heap larger and full of holes."""
 
 LEAST = 5
 """Points that make a line; with fewer there is no verdict."""
