@@ -18,7 +18,7 @@ from rich.console import Console
 from bench.limits import raise_descriptors
 from bench.measures import MEASURES, Effort, Measure
 from bench.processes import ProgramError
-from bench.table import Outcome, save, short, table
+from bench.table import Outcome, for_a_page, save, short, table
 from bench.ways import WAYS, missing, prepare, standing
 
 SPARE_DESCRIPTORS = 200
@@ -50,6 +50,7 @@ def main(
         typer.Option(min=1, help="Idle clients, beside 10, instead of 1,000 and 10,000."),
     ] = None,
     rounds: Annotated[int | None, typer.Option(min=1, help="Rounds; 3 if not --quick.")] = None,
+    markdown: Annotated[bool, typer.Option("--markdown", help="The table in Markdown.")] = False,
 ) -> None:
     """Measure all ways that there are in turns, and print medians."""
     names = begins(only, [measure.name for measure in MEASURES])
@@ -60,7 +61,8 @@ def main(
     measures = [measure for measure in MEASURES if measure.name in names]
     effort = within_limits(effort)
     outcomes = run(measures, taken, effort, rounds or (1 if quick else 3))
-    Console(width=WIDE).print(table(measures, taken, outcomes))
+    result = table(measures, taken, outcomes)
+    Console(width=WIDE).print(for_a_page(result) if markdown else result)
     console.print(f"all rounds: {save(outcomes, effort)}", soft_wrap=True)
     if any(outcome.failures for outcome in outcomes):
         raise typer.Exit(1)

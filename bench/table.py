@@ -12,6 +12,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rich import box
 from rich.table import Table
 
 import quictunnel
@@ -57,6 +58,14 @@ def table(measures: list[Measure], ways: list[str], outcomes: list[Outcome]) -> 
             figures = [columns.get(way, {}).get(name) for way in ways]
             result.add_row(f"  {name}", *(short(figure) for figure in figures))
         result.add_section()
+    return result
+
+
+def for_a_page(result: Table) -> Table:
+    """Return the same table as Markdown, which knows neither titles nor lines between rows."""
+    result.title, result.box = None, box.MARKDOWN
+    for row in result.rows:
+        row.end_section = False
     return result
 
 

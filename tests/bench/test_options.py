@@ -11,7 +11,7 @@ from rich.console import Console
 import bench.__main__ as program
 from bench.__main__ import FULL, begins, present, within_limits
 from bench.measures import MEASURES, Effort
-from bench.table import Outcome, table
+from bench.table import Outcome, for_a_page, table
 
 
 def test_names_are_chosen_by_how_they_begin():
@@ -51,3 +51,15 @@ def test_the_table_has_a_column_for_each_way_and_a_row_for_each_figure():
     assert ["", measure.title, "", "", "failed", ""] in lines
     assert ["", "Mbit/s", "1,000", "500", "", ""] in lines
     assert ["", "CPU s/GB, both ends", "", "4.25", "", ""] in lines
+
+
+def test_the_table_can_be_taken_into_a_page():
+    measures = MEASURES[:2]
+    outcomes = [Outcome(measure.name, "direct", [{"Mbit/s": 900.0}]) for measure in measures]
+    text = io.StringIO()
+    Console(file=text, width=200).print(for_a_page(table(measures, ["direct"], outcomes)))
+    lines = [line.replace(" ", "") for line in text.getvalue().splitlines() if line.strip()]
+    assert lines[0] == "||direct|"
+    assert set(lines[1]) == set("|-")
+    assert lines[3] == "|Mbit/s|900|"
+    assert len(lines) == 2 + 2 * len(measures)
