@@ -33,6 +33,9 @@ const SEND_WINDOW_MIN: u64 = 256 * 1024;
 /// The round-trip time assumed before the first sample: what is lost first is sent again after 300 ms.
 pub(crate) const INITIAL_RTT: Duration = Duration::from_millis(100);
 
+/// Streams that a peer may open at once beyond twice those that are open.
+const STREAMS_AHEAD: u64 = 256;
+
 /// Transport parameter (RFC 9000, 18.2).
 const MAX_IDLE_TIMEOUT: u64 = 0x01;
 
@@ -68,7 +71,10 @@ pub struct Connection {
     window: LinkWindow,
     watch: Arc<Watch>,
     hold: Duration,
+    /// How many streams the peer may have open, ...
     streams_allowed: u64,
+    /// ... and how many of them quinn has made ready for now.
+    streams_ready: u64,
     exporter: Option<[u8; EXPORTER_SIZE]>,
     certificates: Vec<Vec<u8>>,
     peer: SocketAddr,
@@ -107,6 +113,7 @@ impl Connection {
             watch,
             hold,
             streams_allowed,
+            streams_ready: streams_allowed,
             exporter: None,
             certificates: Vec::new(),
             peer,
@@ -256,9 +263,22 @@ impl Connection {
 
     /// Let the peer have `count` streams open at once; it never falls.
     pub fn allow_streams(&mut self, count: u64) {
-        if count > self.streams_allowed {
-            self.streams_allowed = count;
-            let count = VarInt::from_u64(count).unwrap_or(VarInt::MAX);
+        self.streams_allowed = self.streams_allowed.max(count);
+        self.make_streams_ready();
+    }
+
+    /// Keep ready what the peer may open before it hears that it may open more.
+    ///
+    /// quinn keeps state for each stream that may be opened, and hands the buffers of those that are
+    /// over to those that come last: with thousands made ready, every one would come to hold such a
+    /// buffer, and memory grow with each stream until then.
+    fn make_streams_ready(&mut self) {
+        let open = self.quinn.streams().remote_open_streams(Dir::Bi);
+        let wanted = (2 * open + STREAMS_AHEAD).min(self.streams_allowed);
+        let ready = self.streams_ready;
+        if wanted > ready + ready / 4 || wanted < ready / 4 {
+            self.streams_ready = wanted;
+            let count = VarInt::from_u64(wanted).unwrap_or(VarInt::MAX);
             self.quinn.set_max_concurrent_streams(Dir::Bi, count);
         }
     }
@@ -382,6 +402,7 @@ impl Connection {
             }
         }
         self.streams.feed(&mut self.quinn);
+        self.make_streams_ready();
     }
 
     /// See whether the peer was heard, has answered, or has moved.

@@ -77,6 +77,19 @@ fn streams_beyond_the_peers_limit_wait_in_order() {
 }
 
 #[test]
+fn thousands_of_streams_may_be_open_though_few_are_made_ready() {
+    let mut net = Network::connected();
+    net.server.connection().allow_streams(5000);
+    for _ in 0..6000 {
+        let stream = net.client.connection().open_stream();
+        net.client.connection().write(stream, Bytes::from_static(b"!"));
+    }
+    net.run_until(|net| net.server.received.len() == 5000);
+    net.run_for(Duration::from_secs(1));
+    assert_eq!(net.server.received.len(), 5000);
+}
+
+#[test]
 fn a_reset_and_a_stop_are_told_with_their_codes() {
     let mut net = Network::connected();
     let reset = net.client.connection().open_stream();
