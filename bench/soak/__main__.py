@@ -48,6 +48,7 @@ def main(
     jitter: Annotated[float, typer.Option(help="Milliseconds more, at most.")] = 5,
     rate: Annotated[float, typer.Option(help="Mbit/s each way; 0: no limit.")] = 100,
     outages: Annotated[float, typer.Option(help="Seconds from one to the next; 0: none.")] = 20,
+    outage: Annotated[float, typer.Option(help="Seconds of an outage, at most.")] = 4,
     rebindings: Annotated[float, typer.Option(help="Seconds between new ports; 0: none.")] = 15,
     seed: Annotated[int, typer.Option(help="Of all dice.")] = 1,
     keep: Annotated[Path | None, typer.Option(help="A folder in which logs are left.")] = None,
@@ -59,6 +60,7 @@ def main(
         jitter=jitter / 1000,
         rate=rate * MBIT,
         outages=outages,
+        outage=outage,
         rebindings=rebindings,
         seed=seed,
     )
