@@ -291,7 +291,9 @@ impl Endpoint {
             self.proven -= 1;
         }
         let handle = connection.handle;
-        if self.keys.remove(&handle).is_some() {
+        // quinn gives the handle of one that is drained to the next one who comes.
+        if self.keys.get(&handle) == Some(&key) {
+            self.keys.remove(&handle);
             self.quinn.handle_event(handle, quinn_proto::EndpointEvent::drained());
         }
     }

@@ -266,6 +266,24 @@ fn a_close_is_told_to_both_and_nothing_is_left() {
 }
 
 #[test]
+fn to_forget_one_that_is_over_harms_nobody_who_came_since() {
+    let mut net = Network::connected();
+    let first = net.server.key;
+    net.client.connection().close(VarInt::from_u32(0), "");
+    net.run_until(|net| net.server.is_closed());
+    net.run_for(Duration::from_secs(5));
+    net.server.told.clear();
+    net.connect();
+    net.run_until(|net| net.server.was_told(&Happening::Handshake));
+    assert_ne!(net.server.key, first);
+    net.server.endpoint.forget(first.expect("there was one"));
+    assert_eq!(net.server.endpoint.connection_count(), 1);
+    let stream = net.client.connection().open_stream();
+    net.client.connection().write(stream, Bytes::from_static(b"!"));
+    net.run_until(|net| net.server.received == b"!");
+}
+
+#[test]
 fn ends_with_different_protocols_part_and_know_why() {
     let mut net = Network::new();
     let alpn = "something/else".to_owned();
