@@ -19,6 +19,8 @@ from quictunnel.protocol.proof import prove
 
 LOOPBACK = "127.0.0.1"
 ANYBODY = ClientTls(server_name="localhost", verify="none")
+AIOQUIC = LinkSettings(engine="aioquic")
+"""The one whose insides tests can turn into what no engine does by itself."""
 
 
 async def in_thread(call, *arguments):
@@ -102,7 +104,7 @@ async def an_origin(port: int):
         port,
         protocol=actor,
         client_tls=ANYBODY,
-        settings=LinkSettings(),
+        settings=AIOQUIC,
         within=PATIENCE,
     )
     try:
@@ -127,7 +129,7 @@ async def a_remote(directory):
         0,
         protocol_factory=newcomer,
         server_tls=ServerTls(current.chain, current.key),
-        settings=LinkSettings(),
+        settings=AIOQUIC,
     )
     try:
         yield listener.address.port, actors

@@ -12,6 +12,14 @@ import pytest
 from programs import PATIENCE
 from tunnels import LOOPBACK
 
+MIXED_ENGINES = (
+    "test_64_megabytes_down",
+    "test_64_megabytes_up",
+    "test_200_clients_at_once_get_each_its_own",
+    "test_a_client_that_has_ended_still_gets_its_answer",
+    "test_a_server_that_has_ended_still_gets_the_rest",
+)
+
 BIG = 64 * 1024**2
 MANY = 200
 

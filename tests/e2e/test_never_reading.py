@@ -8,6 +8,8 @@ import pytest
 from programs import PATIENCE
 from tunnels import Pouring
 
+MIXED_ENGINES = True
+
 GROWTH = 24 * 1024**2
 """Bytes by which both programs together may grow."""
 

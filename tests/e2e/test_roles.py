@@ -68,7 +68,8 @@ class Peer:
 class Town:
     """An origin server, and what is started between it and its clients."""
 
-    def __init__(self, tmp_path) -> None:
+    def __init__(self, tmp_path, engines) -> None:
+        self.engines = engines
         self.token = Token.new()
         self.certificates = CertificateFiles(*load_or_make_certificate(tmp_path))
         self.remote_settings = RemoteSettings(
@@ -76,6 +77,7 @@ class Town:
             outside=HostPort(LOOPBACK, 0),
             state_dir=tmp_path,
             grace=5.0,
+            engine=engines[1],
         )
         self.served: asyncio.Queue[Peer] = asyncio.Queue()
         self.ready: asyncio.Queue[tuple] = asyncio.Queue()
@@ -104,6 +106,7 @@ class Town:
                     "token": self.token,
                     "name": "box",
                     "grace": 5.0,
+                    "engine": self.engines[0],
                     **settings,
                 }
             ),
@@ -143,8 +146,8 @@ class Town:
 
 
 @pytest.fixture
-async def town(tmp_path):
-    town = await Town(tmp_path).start()
+async def town(tmp_path, engines):
+    town = await Town(tmp_path, engines).start()
     with patience():
         yield town
     with patience():

@@ -102,7 +102,7 @@ class Door:
             self.remote.link_address.port,
             protocol=stranger,
             client_tls=TLS,
-            settings=LinkSettings(),
+            settings=LinkSettings(engine="aioquic"),
             within=10,
         )
         return stranger
@@ -115,12 +115,13 @@ class Door:
 
 
 @pytest.fixture
-async def door(tmp_path):
+async def door(tmp_path, engines):
     settings = RemoteSettings(
         listen=HostPort(LOOPBACK, 0),
         outside=HostPort(LOOPBACK, 0),
         state_dir=tmp_path,
         grace=20.0,
+        engine=engines[1],
     )
     certificates = CertificateFiles(*load_or_make_certificate(tmp_path))
     remote = Remote(settings, (TOKEN,), certificates)

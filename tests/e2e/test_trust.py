@@ -19,6 +19,8 @@ from quictunnel.config.tokens import Token
 from quictunnel.protocol.messages import Hello, Service, Welcome
 from quictunnel.protocol.preamble import Preamble, encode_v2
 
+MIXED_ENGINES = True
+
 REFUSED = 3
 
 
@@ -43,7 +45,7 @@ UNWANTED = {
 
 
 @pytest.fixture(scope="module")
-def unwanted(_standing: Tunnel, tmp_path_factory):
+def unwanted(_standing: Tunnel, engines, tmp_path_factory):
     """Origins that are all refused by a remote, at the same time."""
     own, other = _standing.state / "server.pem", tmp_path_factory.mktemp("other")
     pin = format_pin(CertificateFiles(own, own.with_suffix(".key")).current.fingerprint)
@@ -54,7 +56,8 @@ def unwanted(_standing: Tunnel, tmp_path_factory):
 
     def origin(*options: object, token: str = "") -> object:
         to = ("--remote", f"{LOOPBACK}:{_standing.link_port}", "--origin", "9", "--name", "thief")
-        return programs.start("origin", *to, *options, QUICTUNNEL_TOKEN=token)
+        environment = {"QUICTUNNEL_TOKEN": token, "QUICTUNNEL_ENGINE": engines[0]}
+        return programs.start("origin", *to, *options, **environment)
 
     yield {
         "a wrong secret": origin(token=f"{good.id}.{wrong.secret}"),

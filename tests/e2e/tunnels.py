@@ -100,10 +100,12 @@ class Tunnel:
     Both programs start at the same time, so the port of the link is chosen before.
 
     :param state: the directory of the remote's state.
+    :param engines: the origin's and the remote's.
     """
 
-    def __init__(self, state: Path) -> None:
+    def __init__(self, state: Path, engines: tuple[str, str]) -> None:
         self.state = state
+        self.engines = engines
         self.token = Token.new()
         self.programs = Programs()
         self.remote: Program
@@ -138,7 +140,7 @@ class Tunnel:
             *("--listen", f"{LOOPBACK}:{self.link_port}", "--outside", f"{LOOPBACK}:0"),
             *("--state-dir", self.state),
             *options,
-            **{"QUICTUNNEL_TOKEN": self.token.reveal(), **environment},
+            **self._environment(self.engines[1]) | environment,
         )
         return self.remote
 
@@ -152,7 +154,7 @@ class Tunnel:
             "origin",
             *("--remote", f"{LOOPBACK}:{self.link_port}", "--origin", self.server_address),
             *("--name", "box", *options),
-            **{"QUICTUNNEL_TOKEN": self.token.reveal(), **environment},
+            **self._environment(self.engines[0]) | environment,
         )
         return self.origin
 
@@ -189,6 +191,9 @@ class Tunnel:
             self.server.close()
         finally:
             self.programs.end()
+
+    def _environment(self, engine: str) -> dict[str, str]:
+        return {"QUICTUNNEL_TOKEN": self.token.reveal(), "QUICTUNNEL_ENGINE": engine}
 
     def _mine(self, sock: socket.socket) -> Peer:
         peer = Peer(sock)
