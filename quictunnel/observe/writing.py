@@ -59,13 +59,20 @@ class TurnHandler(logging.Handler):
     def _take(self, level: int, line: str) -> None:
         with self._lock:
             self._waiting.append(line)
-            waits = level < logging.WARNING and len(self._waiting) < MOST_LINES
-            loop = _running_loop() if waits else None
-            if loop is None:
+            if level >= logging.WARNING or len(self._waiting) >= MOST_LINES:
                 self.flush()
-            elif self._asked is not loop:
-                self._asked = loop
-                loop.call_soon(self._turn_over)
+            elif self._asked is None or self._asked.is_closed():
+                self._ask()
+
+    def _ask(self) -> None:
+        """Have the loop call back at the end of its turn; where there is none, write now."""
+        try:
+            self._asked = asyncio.get_running_loop()
+        except RuntimeError:
+            self._asked = None
+            self.flush()
+        else:
+            self._asked.call_soon(self._turn_over)
 
     def flush(self) -> None:
         """Write what waits. What cannot be written (a closed pipe, a full disk) is dropped."""
@@ -81,10 +88,3 @@ class TurnHandler(logging.Handler):
     def _turn_over(self) -> None:
         self._asked = None
         self.flush()
-
-
-def _running_loop() -> asyncio.AbstractEventLoop | None:
-    try:
-        return asyncio.get_running_loop()
-    except RuntimeError:
-        return None

@@ -250,7 +250,10 @@ class OriginSession(Session):
         relay = self.clients.add(
             client,
             lambda ended: Relay(
-                lingers=self._lingers, on_end=ended, tcp_reset_code=Code.ORIGIN_RESET
+                lingers=self._lingers,
+                loop=self._loop,
+                on_end=ended,
+                tcp_reset_code=Code.ORIGIN_RESET,
             ),
             on_end=left,
         )

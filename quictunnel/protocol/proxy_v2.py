@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import NamedTuple
 
 from quictunnel.errors import ProtocolError
@@ -52,6 +53,9 @@ _TCP6 = 0x21
 # refuse: the connection is good, its client unknown.
 _ADDRESS_SIZES = {_TCP4: 12, 0x12: 12, _TCP6: 36, 0x22: 36, 0x31: 216, 0x32: 216}
 """The bytes of both addresses and ports, by family and transport."""
+
+_BLOCKS = {_TCP4: struct.Struct("!4s4sHH"), _TCP6: struct.Struct("!16s16sHH")}
+"""Both addresses and ports, by family and transport, where they are TCP's."""
 
 _MAX_FAMILY = 0x3
 _MAX_TRANSPORT = 0x2
@@ -165,16 +169,14 @@ def _is_unspecified(family: int) -> bool:
 
 def _read_addresses(header: bytes, family: int) -> tuple[Address, Address] | tuple[None, None]:
     """Return client and outside address, if the family is one for TCP."""
-    if family not in (_TCP4, _TCP6):
+    block = _BLOCKS.get(family)
+    if block is None:
         return None, None
-    width = 4 if family == _TCP4 else 16
-    client, outside = _START.size, _START.size + width
-    ports = outside + width
-    client_port, outside_port = _PORTS.unpack_from(header, ports)
-    return (
-        Address.unpack(header[client:outside], client_port),
-        Address.unpack(header[outside:ports], outside_port),
-    )
+    client, outside, client_port, outside_port = block.unpack_from(header, _START.size)
+    return Address.unpack(client, client_port), _unpack_outside(outside, outside_port)
+
+
+_unpack_outside = lru_cache(maxsize=64)(Address.unpack)  # of which a proxy has few
 
 
 def _read_vectors(header: bytes, at: int) -> tuple[tuple[int, bytes], ...]:

@@ -73,8 +73,8 @@ class Side(asyncio.Protocol):
         """
         if self.transport is None:
             self._waiting += data
-        elif not self.transport.is_closing():
-            self.transport.write(data)
+        else:
+            self.transport.write(data)  # which drops it if it has failed
 
     def write_eof(self) -> None:
         """Write EOF to this side, behind all that was written, or keep it until the side stands."""

@@ -7,7 +7,7 @@ kernel, unread, until there is a stream for them.
 from __future__ import annotations
 
 import asyncio
-import secrets
+import random
 from typing import Protocol, cast
 
 from quictunnel.errors import ProtocolError
@@ -19,6 +19,10 @@ from quictunnel.session.clients import Client
 
 HEADER_TIMEOUT = 5.0
 """Seconds for a trusted proxy's header, which comes with the connection's first packet."""
+
+
+_ids = random.Random()
+"""Whence clients' ids come, which tell them apart in logs and are no secrets."""
 
 
 class Host(Protocol):
@@ -165,7 +169,10 @@ class Arrival(asyncio.Protocol):
     def _known(self, address: Address, outside: Address) -> None:
         if self._transport is not None:
             self.client = Client(
-                id=secrets.token_hex(8), address=address, outside=outside, service=self.service
+                id=f"{_ids.getrandbits(64):016x}",
+                address=address,
+                outside=outside,
+                service=self.service,
             )
             self._host.known(self)
 

@@ -73,7 +73,10 @@ class RemoteSession(Session):
         relay = self.clients.add(
             client,
             lambda ended: Relay(
-                lingers=self._lingers, on_end=ended, tcp_reset_code=Code.CLIENT_RESET
+                lingers=self._lingers,
+                loop=self._loop,
+                on_end=ended,
+                tcp_reset_code=Code.CLIENT_RESET,
             ),
             on_end=on_end,
         )
