@@ -276,7 +276,8 @@ impl Connection {
         let open = self.quinn.streams().remote_open_streams(Dir::Bi);
         let wanted = (2 * open + STREAMS_AHEAD).min(self.streams_allowed);
         let ready = self.streams_ready;
-        if wanted > ready + ready / 4 || wanted < ready / 4 {
+        let is_short = wanted > ready && open + STREAMS_AHEAD / 2 > ready;
+        if is_short || wanted < ready / 4 {
             self.streams_ready = wanted;
             let count = VarInt::from_u64(wanted).unwrap_or(VarInt::MAX);
             self.quinn.set_max_concurrent_streams(Dir::Bi, count);

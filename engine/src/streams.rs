@@ -44,6 +44,8 @@ struct Sending {
     pending: VecDeque<Bytes>,
     pending_size: usize,
     waits: Waits,
+    /// Whose turn is first among those that wait: lower numbers have waited longer.
+    since: u64,
     /// The end follows what is pending.
     ends: bool,
     is_over: bool,
@@ -81,6 +83,8 @@ pub(crate) struct Streams {
     waiting: VecDeque<u64>,
     /// Those that have something pending and may write it.
     turns: VecDeque<u64>,
+    /// Numbers for those who begin to wait.
+    tickets: u64,
     unread: usize,
 }
 
@@ -101,6 +105,7 @@ impl Streams {
             next: 0,
             waiting: VecDeque::new(),
             turns: VecDeque::new(),
+            tickets: 0,
             unread: 0,
         }
     }
@@ -135,6 +140,10 @@ impl Streams {
         }
         sending.pending_size += data.len();
         sending.pending.push_back(data);
+        if sending.waits == Waits::No {
+            self.tickets += 1;
+            sending.since = self.tickets;
+        }
         while *is_open && sending.waits == Waits::No && !sending.pending.is_empty() {
             sending.waits = match sending.hand_over(quinn, own) {
                 Waits::ForTurn => Waits::No, // nobody else waits, or quinn would take no more
@@ -361,10 +370,24 @@ impl Streams {
     }
 
     /// Let streams hand over what is pending, in turns, until quinn takes no more.
+    ///
+    /// quinn names those that it has kept waiting newest first: by that order some would never have
+    /// their turn.
     pub(crate) fn feed(&mut self, quinn: &mut Connection) {
+        if self.turns.is_empty() {
+            return;
+        }
+        let table = &self.table;
+        let waiting = self.turns.make_contiguous();
+        waiting.sort_by_key(|own| table.get(own).map_or(0, |stream| stream.sending.since));
         while let Some(own) = self.turns.pop_front() {
             let Some(Stream { sending, .. }) = self.table.get_mut(&own) else { continue };
+            let before = sending.pending_size;
             sending.waits = sending.hand_over(quinn, own);
+            if sending.pending_size < before {
+                self.tickets += 1;
+                sending.since = self.tickets;
+            }
             if sending.waits == Waits::ForTurn {
                 self.turns.push_back(own);
             }
