@@ -15,7 +15,8 @@ from quictunnel.protocol.preamble import Preamble, PreambleDecoder
 from quictunnel.relay.deadlines import Deadlines
 
 PREAMBLE_TIMEOUT = 10.0
-"""Seconds for the preamble, which comes with the stream's first bytes; its packet may be lost."""
+"""Seconds for the preamble, which comes with the stream's first bytes; its packet may be lost. They
+begin anew when a link that was silent is heard again."""
 
 
 class IncomingOwner(Protocol):

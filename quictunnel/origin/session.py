@@ -78,7 +78,7 @@ class OriginSession(Session):
         self._welcomed: asyncio.Future[Welcome] = self._loop.create_future()
         self._services: tuple[str, ...] = ()
         self._incoming: set[Incoming] = set()
-        self.preambles = Deadlines(PREAMBLE_TIMEOUT, Incoming.late, self._loop)
+        self.preambles = Deadlines(PREAMBLE_TIMEOUT, self._late, self._loop)
 
     async def greet(self) -> Welcome:
         """Say hello and return the remote's welcome, once its proof is good.
@@ -126,6 +126,7 @@ class OriginSession(Session):
     def link_back(self) -> None:
         """Note that it is heard again."""
         super().link_back()
+        self.preambles.renew()
         self.heard.set()
         self.silent.clear()
 
@@ -238,6 +239,13 @@ class OriginSession(Session):
             self._welcomed.set_exception(error)
             # Where nobody greets (any more), nobody is to hear of it.
             self._welcomed.exception()
+
+    def _late(self, incoming: Incoming) -> None:
+        """Refuse a stream whose preamble has not come, unless nothing can come at present."""
+        if self.link.is_silent:
+            self.preambles.begin(incoming)
+        else:
+            incoming.late()
 
     def _make_relay(self, client: Client, dialler: Dialler, header: bytes) -> Relay:
         """Return a client's relay, whose way to the origin server has been begun."""

@@ -47,6 +47,11 @@ class Deadlines(Generic[WaiterT]):
         # The timer stays, and finds out by itself that there is nothing to do.
         self._due.pop(waiter, None)
 
+    def renew(self) -> None:
+        """Let all who wait begin anew."""
+        for waiter in tuple(self._due):
+            self.begin(waiter)
+
     def _set_timer(self) -> None:
         for due in self._due.values():
             self._timer = self._loop.call_at(due, self._tell)

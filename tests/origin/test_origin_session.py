@@ -309,6 +309,26 @@ async def test_a_stream_without_a_preamble_is_reset_after_ten_seconds():
 
 
 @virtual_time
+async def test_the_time_for_it_stands_still_while_the_link_is_silent():
+    """Its packet was lost before an outage, and a later stream has told of it (RFC 9000, 2.1)."""
+    stranger = await Stranger().standing()
+    stream, ear = stranger.client(encode_v2(CLIENT)[:20])
+    _, other = stranger.client(b"")
+    await seconds(8)
+    stranger.near.go_silent()
+    await seconds(60)
+    assert ear.lost == other.lost == "not yet"
+    stranger.near.come_back()
+    await seconds(9)
+    stream.write(encode_v2(CLIENT)[20:] + b"held")
+    await settle()
+    assert stranger.dialler.connections[0].written == b"held"
+    await seconds(2)
+    assert ear.lost == "not yet"
+    assert other.code == Code.BAD_PREAMBLE
+
+
+@virtual_time
 async def test_the_time_for_it_begins_with_the_welcome():
     stranger = Stranger()
     _, ear = stranger.client(b"")

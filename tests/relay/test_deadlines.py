@@ -64,6 +64,18 @@ async def test_beginning_again_is_beginning_anew():
 
 
 @virtual_time
+async def test_all_may_begin_anew_at_once():
+    case = Case()
+    case.deadlines.begin("a")
+    await seconds(5)
+    case.deadlines.begin("b")
+    await seconds(4)
+    case.deadlines.renew()
+    await seconds(20)
+    assert case.told == [("a", 19), ("b", 19)]
+
+
+@virtual_time
 async def test_many_who_come_and_go_cost_one_timer():
     case = Case()
     for number in range(1000):
