@@ -14,7 +14,6 @@ from tunnels import LOOPBACK
 
 MIXED_ENGINES = (
     "test_64_megabytes_down",
-    "test_64_megabytes_up",
     "test_200_clients_at_once_get_each_its_own",
     "test_a_client_that_has_ended_still_gets_its_answer",
     "test_a_server_that_has_ended_still_gets_the_rest",

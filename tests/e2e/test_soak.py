@@ -12,8 +12,6 @@ from bench.soak.network import Conditions
 from bench.soak.plans import Measure
 from bench.soak.run import Run, Settings
 
-MIXED_ENGINES = True
-
 SHORT = Settings(
     conditions=Conditions(spell=0.5, outages=2, outage=0.5, rebindings=2),
     measure=Measure(most=300_000, longest=0.3),
