@@ -17,6 +17,9 @@ ENGINE_SOURCES := $(wildcard engine/Cargo.* engine/pyproject.toml engine/*.pyi e
 BUILT_ENGINE   := $(wildcard $(ENGINE))
 RUST           := $(and $(BUILT_ENGINE),$(shell command -v cargo))
 
+# All tests run in two processes, a file in either: they wait more than they work.
+TWICE          := --numprocesses 2 --dist loadfile
+
 PYTHON     ?=
 CANDIDATES  = $(or $(PYTHON),python3.14 python3.13 python3.12 python3.11 python3)
 PIP         = $(BIN)/python -m pip --disable-pip-version-check --quiet
@@ -45,7 +48,7 @@ demo: $(PROGRAM) $(BUILT_ENGINE) ## a web page through the tunnel, on this machi
 	@$(BIN)/quictunnel demo $(ARGS)
 
 test: $(TOOLS) $(BUILT_ENGINE) ## all tests, and the engine's own in Rust once it is built
-	$(BIN)/pytest $(ARGS)
+	$(BIN)/pytest $(or $(ARGS),$(TWICE))
 	$(if $(RUST),$(if $(ARGS),,cd engine && cargo test --locked --no-default-features))
 
 lint: $(TOOLS) $(BUILT_ENGINE) ## style, types and the layers' imports, and the engine's Rust once it is built
