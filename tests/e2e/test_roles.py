@@ -24,7 +24,7 @@ from quictunnel.config.state import load_or_make_certificate
 from quictunnel.config.tokens import Token
 from quictunnel.errors import Refused, SettingsError
 from quictunnel.link import link, liveness
-from quictunnel.origin import role as origin_role
+from quictunnel.origin import keeping
 from quictunnel.origin.role import Origin
 from quictunnel.protocol.codes import Code
 from quictunnel.remote import session as remote_session
@@ -160,8 +160,8 @@ def quick_to_notice(monkeypatch):
     monkeypatch.setattr(link, "PING_AFTER", 0.3)
     monkeypatch.setattr(link, "ACCEPTOR_PATIENCE", 0.1)
     monkeypatch.setattr(liveness, "ANSWER_WITHIN", 0.3)
-    monkeypatch.setattr(origin_role, "BESIDE_AFTER", 0.3)
-    monkeypatch.setattr(origin_role, "CHANCE", 0.3)
+    monkeypatch.setattr(keeping, "BESIDE_AFTER", 0.3)
+    monkeypatch.setattr(keeping, "CHANCE", 0.3)
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from virtual_time import seconds, settle, virtual_time
 from quictunnel.config.addresses import HostPort
 from quictunnel.config.settings import OriginSettings
 from quictunnel.errors import LinkFailed, Refused
-from quictunnel.origin import role
+from quictunnel.origin import reaching
 from quictunnel.origin.role import Origin
 from quictunnel.protocol.codes import Code
 
@@ -40,7 +40,7 @@ class World:
             on_ready=self.ready.append,
             rng=random.Random(7),
         )
-        monkeypatch.setattr(role, "connect", self.connect)
+        monkeypatch.setattr(reaching, "connect", self.connect)
 
     async def connect(self, target, *, make_session, client_tls, settings):
         self.attempts.append(asyncio.get_running_loop().time())
@@ -102,7 +102,7 @@ def world(monkeypatch):
         async def run():
             world = World(monkeypatch, **kwargs)
             # No origin server is there in these stories: nobody ever answers.
-            monkeypatch.setattr(role.Dialler, "dial", lambda *_: asyncio.Future())
+            monkeypatch.setattr(reaching.Dialler, "dial", lambda *_: asyncio.Future())
             await story(world)
             await world.end()
 

@@ -1,0 +1,113 @@
+"""Reaching the remote: tries until a link stands, and each new reason why none does, once.
+
+What one try does is `connect`'s and the session's business. What becomes of a link that stands,
+and when there is to be another, is `keeping`'s and the role's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable
+
+from quictunnel.config.settings import OriginSettings
+from quictunnel.errors import LinkError
+from quictunnel.link import LinkSettings
+from quictunnel.observe.logs import fact
+from quictunnel.origin.backoff import Backoff
+from quictunnel.origin.connect import connect, tls_for
+from quictunnel.origin.dial import Dialler
+from quictunnel.origin.offer import Offer
+from quictunnel.origin.session import OriginSession
+from quictunnel.protocol.messages import Welcome
+from quictunnel.session.descriptors import make_room
+
+DEFAULT_SERVICE = "default"
+"""The service whose origin server the settings name; they name one, the code knows many."""
+
+_log = logging.getLogger("quictunnel.origin")
+
+
+class Reaching:
+    """The way from settings to a session that stands.
+
+    :param on_stands: called with each session that does, and its welcome, in the same turn.
+    :param rng: where the jitter between two tries comes from.
+    """
+
+    def __init__(
+        self,
+        settings: OriginSettings,
+        on_stands: Callable[[OriginSession, Welcome], None],
+        rng: random.Random,
+    ) -> None:
+        self._settings = settings
+        self._on_stands = on_stands
+        self._rng = rng
+        self._complaint = ""
+        self._link_settings = LinkSettings(
+            hold=settings.hold,
+            unread_limit=settings.unread_limit,
+            engine=settings.engine,
+            congestion=settings.congestion,
+        )
+        self._offer = Offer(
+            name=settings.name,
+            token=settings.token,
+            services={DEFAULT_SERVICE: Dialler(settings.origin)},
+            proxy_protocol=settings.proxy_protocol,
+            hold=settings.hold,
+            linger=settings.linger,
+            max_clients=make_room(),
+        )
+
+    def backoff(self) -> Backoff:
+        """Return delays for tries that begin now."""
+        return Backoff(self._rng)
+
+    async def reach(self, backoff: Backoff) -> OriginSession:
+        """Return a session that stands, however long that takes.
+
+        :raises Refused: the remote does not want it, or is not the one it should be.
+        """
+        while True:
+            try:
+                session = await self.connect()
+                welcome = await session.greet()
+            except LinkError as exc:
+                self.complain(exc)
+                await asyncio.sleep(backoff.next())
+            else:
+                self.stands(session, welcome)
+                return session
+
+    async def connect(self) -> OriginSession:
+        """Return a session whose link is made and that has yet to greet.
+
+        :raises LinkFailed: there is no link to be had.
+        :raises Refused: what answers is not what the settings ask for.
+        """
+        return await connect(
+            self._settings.remote,
+            make_session=lambda: OriginSession(self._offer),
+            client_tls=tls_for(self._settings),
+            settings=self._link_settings,
+        )
+
+    def stands(self, session: OriginSession, welcome: Welcome) -> None:
+        """Note that a session stands."""
+        self._complaint = ""
+        self._on_stands(session, welcome)
+
+    def complain(self, exc: Exception) -> None:
+        """Log why there is no link: once, until the reason is another."""
+        if str(exc) != self._complaint:
+            self._complaint = str(exc)
+            fact(
+                _log,
+                logging.WARNING,
+                "no link, trying on",
+                remote=self._settings.remote,
+                reason=exc,
+            )
