@@ -40,6 +40,12 @@ class Facts:
         self.broken += 1
         print(f"BROKEN {fact}: {seen!r}, expected {expected!r}", flush=True)
 
+    def holds(self, fact: str, seen: object, *, when: bool) -> None:
+        """Tell a fact, which holds when the condition does; what was seen is told beside it."""
+        self.count += 1
+        self.broken += not when
+        print(f"{OK if when else 'BROKEN '}{fact}: {seen}", flush=True)
+
 
 def program(name: str) -> str:
     """Return the path of a program.
