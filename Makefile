@@ -94,7 +94,7 @@ $(ENGINE): $(ENGINE_SOURCES) | $(TOOLS)
 	@echo "building the engine, which takes a minute or two at first"
 	@$(PIP) install --group engine
 	@rm -rf $(WHEELS)
-	@cd engine && ../$(BIN)/maturin build --quiet --release --locked --interpreter ../$(BIN)/python
+	@cd engine && ../$(BIN)/maturin build --quiet --release --locked --out target/wheels --interpreter ../$(BIN)/python
 	@$(PIP) install --force-reinstall --no-deps $(WHEELS)/*.whl
 	@touch $@
 
