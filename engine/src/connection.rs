@@ -7,13 +7,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use quinn_proto::{
-    ConnectionHandle, ConnectionStats, Dir, Event, FrameStats, Side, Transmit, VarInt,
-};
+use quinn_proto::{ConnectionHandle, ConnectionStats, Dir, Event, Side, Transmit, VarInt};
 use rustls::pki_types::CertificateDer;
 
 use crate::closing::Closing;
 use crate::congestion::Watch;
+use crate::hearing::Hearing;
+use crate::parameters::idle_timeout;
+use crate::settings::INITIAL_RTT;
 use crate::streams::{Streams, Taken};
 use crate::tls::{EXPORTER_LABEL, EXPORTER_SIZE};
 use crate::window::LinkWindow;
@@ -30,14 +31,8 @@ const SEND_WINDOWS: u64 = 2;
 
 const SEND_WINDOW_MIN: u64 = 256 * 1024;
 
-/// The round-trip time assumed before the first sample: what is lost first is sent again after 300 ms.
-pub(crate) const INITIAL_RTT: Duration = Duration::from_millis(100);
-
 /// Streams that a peer may open at once beyond twice those that are open.
 const STREAMS_AHEAD: u64 = 256;
-
-/// Transport parameter (RFC 9000, 18.2).
-const MAX_IDLE_TIMEOUT: u64 = 0x01;
 
 /// Something that the link is to be told.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -81,12 +76,7 @@ pub struct Connection {
     /// Since when the path is as it is: it is new, or was met anew after an outage.
     met_at: Instant,
     now: Instant,
-    heard_at: Option<Instant>,
-    frames_heard: u64,
-    stream_frames: u64,
-    answered_at: Option<Instant>,
-    answers: u64,
-    asked_at_answer: u64,
+    hearing: Hearing,
     closing: Option<Closing>,
 }
 
@@ -119,12 +109,7 @@ impl Connection {
             peer,
             met_at: now,
             now,
-            heard_at: None,
-            frames_heard: 0,
-            stream_frames: 0,
-            answered_at: None,
-            answers: 0,
-            asked_at_answer: 0,
+            hearing: Hearing::default(),
             closing: None,
         }
     }
@@ -146,7 +131,7 @@ impl Connection {
     /// The smoothed round-trip time, once something was acknowledged.
     #[must_use]
     pub fn rtt(&self) -> Option<Duration> {
-        (self.answers > 0).then(|| self.quinn.rtt())
+        (self.hearing.answers > 0).then(|| self.quinn.rtt())
     }
 
     /// About the probe timeout (RFC 9002, 6.2.1). quinn does not tell the variation, which is at
@@ -171,19 +156,19 @@ impl Connection {
     /// When the last genuine packet came.
     #[must_use]
     pub const fn heard_at(&self) -> Option<Instant> {
-        self.heard_at
+        self.hearing.heard_at
     }
 
     /// When something was last acknowledged.
     #[must_use]
     pub const fn answered_at(&self) -> Option<Instant> {
-        self.answered_at
+        self.hearing.answered_at
     }
 
     /// Whether something was sent whose answer has not come.
     #[must_use]
     pub fn is_unanswered(&self) -> bool {
-        self.watch.in_flight() > 0 || asked(&self.quinn.stats().frame_tx) != self.asked_at_answer
+        self.watch.in_flight() > 0 || self.hearing.has_asked(&self.quinn.stats())
     }
 
     /// Whether nothing more will come of it.
@@ -360,7 +345,7 @@ impl Connection {
         if !self.is_proven || self.closing.is_some() {
             return;
         }
-        let (unread, frames) = (self.streams.unread(), self.stream_frames);
+        let (unread, frames) = (self.streams.unread(), self.hearing.stream_frames);
         if let Some(size) = self.window.adjust(unread, share, frames, now) {
             self.quinn.set_receive_window(VarInt::from_u64(size).unwrap_or(VarInt::MAX));
         }
@@ -409,17 +394,7 @@ impl Connection {
     /// See whether the peer was heard, has answered, or has moved.
     fn listen(&mut self, now: Instant) {
         let stats = self.quinn.stats();
-        let frames = frames(&stats.frame_rx);
-        if frames != self.frames_heard {
-            self.frames_heard = frames;
-            self.stream_frames = stats.frame_rx.stream;
-            self.heard_at = Some(now);
-        }
-        let answers = self.watch.acknowledgements();
-        if answers != self.answers {
-            self.answers = answers;
-            self.answered_at = Some(now);
-            self.asked_at_answer = asked(&stats.frame_tx);
+        if self.hearing.listen(&stats, self.watch.acknowledgements(), now) {
             self.doubt_rtt(now);
             let window = SEND_WINDOWS.saturating_mul(stats.path.cwnd);
             self.quinn.set_send_window(window.max(SEND_WINDOW_MIN));
@@ -452,9 +427,7 @@ impl Connection {
             }
         }
         if let Ok(Some(parameters)) = session.transport_parameters() {
-            let mut bytes = Vec::new();
-            parameters.write(&mut bytes);
-            if let Some(theirs) = idle_timeout(&bytes) {
+            if let Some(theirs) = idle_timeout(&parameters) {
                 self.hold = self.hold.min(theirs);
             }
         }
@@ -466,98 +439,5 @@ impl Connection {
             self.closing = Some(closing.clone());
             self.happenings.push_back(Happening::Closed(closing));
         }
-    }
-}
-
-/// Frames of any kind that were in genuine packets.
-fn frames(stats: &FrameStats) -> u64 {
-    asked(stats) + stats.acks + stats.connection_close
-}
-
-/// Frames that must be acknowledged (RFC 9002, 2).
-fn asked(stats: &FrameStats) -> u64 {
-    let FrameStats {
-        ack_frequency,
-        crypto,
-        data_blocked,
-        datagram,
-        handshake_done,
-        immediate_ack,
-        max_data,
-        max_stream_data,
-        max_streams_bidi,
-        max_streams_uni,
-        new_connection_id,
-        new_token,
-        path_challenge,
-        path_response,
-        ping,
-        reset_stream,
-        retire_connection_id,
-        stream_data_blocked,
-        streams_blocked_bidi,
-        streams_blocked_uni,
-        stop_sending,
-        stream,
-        ..
-    } = *stats;
-    let flow = max_data + max_stream_data + max_streams_bidi + max_streams_uni;
-    let blocked = data_blocked + stream_data_blocked + streams_blocked_bidi + streams_blocked_uni;
-    let paths = new_connection_id + retire_connection_id + path_challenge + path_response;
-    let streams = stream + reset_stream + stop_sending + datagram;
-    let others = ack_frequency + immediate_ack + crypto + u64::from(handshake_done) + new_token;
-    flow + blocked + paths + streams + others + ping
-}
-
-/// Find a peer's idle timeout among its encoded transport parameters (RFC 9000, 18).
-fn idle_timeout(mut parameters: &[u8]) -> Option<Duration> {
-    while !parameters.is_empty() {
-        let number = variable(&mut parameters)?;
-        let size = usize::try_from(variable(&mut parameters)?).ok()?;
-        let (mut value, rest) = parameters.split_at_checked(size)?;
-        parameters = rest;
-        if number == MAX_IDLE_TIMEOUT {
-            let milliseconds = variable(&mut value)?;
-            return (milliseconds > 0).then(|| Duration::from_millis(milliseconds));
-        }
-    }
-    None
-}
-
-/// Read an integer of variable length (RFC 9000, 16).
-fn variable(bytes: &mut &[u8]) -> Option<u64> {
-    let first = *bytes.first()?;
-    let (encoded, rest) = bytes.split_at_checked(1 << (first >> 6))?;
-    *bytes = rest;
-    let value = encoded.iter().fold(0, |value, &byte| (value << 8) | u64::from(byte));
-    Some(value & (u64::MAX >> (64 - 8 * encoded.len()) >> 2))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn integers_of_variable_length_are_read() {
-        // The examples of RFC 9000, A.1.
-        for (encoded, value) in [
-            (&[0xc2, 0x19, 0x7c, 0x5e, 0xff, 0x14, 0xe8, 0x8c][..], 151_288_809_941_952_652),
-            (&[0x9d, 0x7f, 0x3e, 0x7d][..], 494_878_333),
-            (&[0x7b, 0xbd][..], 15_293),
-            (&[0x25][..], 37),
-        ] {
-            let mut rest = encoded;
-            assert_eq!(variable(&mut rest), Some(value));
-            assert!(rest.is_empty());
-        }
-        assert_eq!(variable(&mut &[0xc2, 0x19][..]), None);
-    }
-
-    #[test]
-    fn the_idle_timeout_is_found_among_others() {
-        let parameters = [0x0f, 2, 7, 7, 0x01, 2, 0x7b, 0xbd, 0x03, 1, 9];
-        assert_eq!(idle_timeout(&parameters), Some(Duration::from_millis(15_293)));
-        assert_eq!(idle_timeout(&[0x0f, 2, 7, 7]), None);
-        assert_eq!(idle_timeout(&[0x01, 1, 0]), None, "none is no timeout at all");
     }
 }

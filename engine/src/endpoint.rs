@@ -9,107 +9,38 @@ use std::net::{IpAddr, SocketAddr};
 use std::os::fd::BorrowedFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bytes::BytesMut;
 use quinn_proto::crypto::rustls::{QuicClientConfig, QuicServerConfig};
-use quinn_proto::{
-    ClientConfig, ConnectionHandle, DatagramEvent, EcnCodepoint, EndpointConfig, IdleTimeout,
-    Incoming, MtuDiscoveryConfig, ServerConfig, Transmit, TransportConfig, VarInt,
-};
+use quinn_proto::{ConnectionHandle, DatagramEvent, EcnCodepoint, Transmit};
 use slab::Slab;
 
-use crate::congestion::{Congestion, Watch, WatchedFactory};
-use crate::connection::{Connection, INITIAL_RTT};
-use crate::socket::{Arrival, Departure, Socket};
+use crate::connection::Connection;
+use crate::datagram::{Datagram, departure};
+use crate::door::Newcomer;
+use crate::settings::{MTU_MAX, Settings};
+use crate::socket::{Arrival, Socket};
 use crate::tls;
-use crate::window::{LINK_WINDOW_UNPROVEN, STREAM_WINDOW};
-
-/// UDP payload that every path carries (RFC 9000, 14), ...
-const BASE_MTU: u16 = 1200;
-
-/// ... and what is searched for: Ethernet's 1500 bytes less IPv6's and UDP's headers.
-const MTU_MAX: u16 = 1452;
 
 /// What a connection may keep unread at the least, however many share the limit.
 const SHARE_MIN: u64 = 64 * 1024;
 
-/// QUIC version 1 (RFC 9000), and no draft of it.
-const VERSION: u32 = 1;
-
-/// quinn's send window before the congestion window is known.
-const SEND_WINDOW: u64 = 1024 * 1024;
-
-/// A datagram: payload, the peer's address, and our own where it is known.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Datagram {
-    /// The UDP payload.
-    pub data: Vec<u8>,
-    /// Where it comes from, or goes to.
-    pub peer: SocketAddr,
-    /// The local address that it came to, or is to leave from.
-    pub local: Option<IpAddr>,
-}
-
-impl Datagram {
-    fn of(transmit: &Transmit, data: &[u8]) -> Self {
-        Self { data: data.to_vec(), peer: transmit.destination, local: transmit.src_ip }
-    }
-
-    fn departure(&self) -> Departure {
-        Departure { destination: self.peer, ecn: None, segment_size: None, src_ip: self.local }
-    }
-}
-
-/// What is the same for all connections.
-#[derive(Clone, Debug)]
-pub struct Settings {
-    /// The application protocol (RFC 7301).
-    pub alpn: String,
-    /// How long a silent connection is kept.
-    pub hold: Duration,
-    /// How many streams a peer may have open at first.
-    pub streams: u64,
-    /// Bytes that all connections together may hold unread before their peers are slowed.
-    pub unread_limit: u64,
-    /// Who decides how much may be in flight.
-    pub congestion: Congestion,
-    /// Whether others may begin connections here.
-    pub accepts: bool,
-}
-
-/// Somebody who wants a connection and waits to hear.
-pub struct Newcomer(Incoming);
-
-impl Newcomer {
-    /// Whether it has shown that its address is its own (RFC 9000, 8.1).
-    #[must_use]
-    pub fn is_validated(&self) -> bool {
-        self.0.remote_address_validated()
-    }
-
-    /// Where it comes from.
-    #[must_use]
-    pub fn peer(&self) -> SocketAddr {
-        self.0.remote_address()
-    }
-}
-
 /// The connections of one socket. They are known by keys, which may be used again once a connection
 /// has been removed.
 pub struct Endpoint {
-    quinn: quinn_proto::Endpoint,
-    settings: Settings,
-    client: Arc<QuicClientConfig>,
-    server: Option<Arc<QuicServerConfig>>,
-    connections: Slab<Connection>,
-    keys: HashMap<ConnectionHandle, usize>,
+    pub(crate) quinn: quinn_proto::Endpoint,
+    pub(crate) settings: Settings,
+    pub(crate) client: Arc<QuicClientConfig>,
+    pub(crate) server: Option<Arc<QuicServerConfig>>,
+    pub(crate) connections: Slab<Connection>,
+    pub(crate) keys: HashMap<ConnectionHandle, usize>,
     proven: u64,
     touched: Vec<usize>,
     newcomers: Vec<Newcomer>,
     answers: Vec<Datagram>,
     socket: Option<Socket>,
-    scratch: Vec<u8>,
+    pub(crate) scratch: Vec<u8>,
 }
 
 impl Endpoint {
@@ -118,12 +49,9 @@ impl Endpoint {
     /// # Errors
     /// In words: settings that QUIC cannot express.
     pub fn new(settings: Settings) -> Result<Self, String> {
-        let mut config = EndpointConfig::default();
-        config.supported_versions(vec![VERSION]);
-        let idle = IdleTimeout::try_from(settings.hold);
-        idle.map_err(|_| "the hold is too long for QUIC".to_owned())?;
+        let config = Arc::new(settings.endpoint()?);
         Ok(Self {
-            quinn: quinn_proto::Endpoint::new(Arc::new(config), None, true, None),
+            quinn: quinn_proto::Endpoint::new(config, None, true, None),
             client: tls::client(&settings.alpn)?,
             server: None,
             settings,
@@ -136,116 +64,6 @@ impl Endpoint {
             socket: None,
             scratch: Vec::with_capacity(65_536),
         })
-    }
-
-    /// Show this certificate to those who come from now on: DER, the leaf first, its key as PKCS #8.
-    ///
-    /// # Errors
-    /// In words: a key of a kind that cannot be used, or that is not the certificate's.
-    pub fn set_certificate(&mut self, chain: &[Vec<u8>], key: &[u8]) -> Result<(), String> {
-        let crypto = tls::server(&self.settings.alpn, chain, key)?;
-        self.server = Some(crypto.clone());
-        if self.settings.accepts {
-            let mut config = ServerConfig::with_crypto(crypto);
-            config.transport_config(Arc::new(self.transport(Arc::default())));
-            self.quinn.set_server_config(Some(Arc::new(config)));
-        }
-        Ok(())
-    }
-
-    /// Begin a connection; `name` is what the peer's certificate is asked to bear.
-    ///
-    /// # Errors
-    /// In words: an address or a name that nobody can have.
-    pub fn connect(&mut self, peer: SocketAddr, name: &str, now: Instant) -> Result<usize, String> {
-        let watch = Arc::new(Watch::default());
-        let mut config = ClientConfig::new(self.client.clone());
-        config.transport_config(Arc::new(self.transport(watch.clone())));
-        let begun = self.quinn.connect(now, config, peer, name);
-        let (handle, quinn) = begun.map_err(|error| error.to_string())?;
-        Ok(self.add(handle, quinn, watch, now))
-    }
-
-    /// Let a newcomer in. None, if its first packet proves to be no good.
-    pub fn accept(&mut self, newcomer: Newcomer, now: Instant) -> Option<usize> {
-        let Some(crypto) = self.server.clone() else {
-            self.ignore(newcomer);
-            return None;
-        };
-        let watch = Arc::new(Watch::default());
-        let mut config = ServerConfig::with_crypto(crypto);
-        config.transport_config(Arc::new(self.transport(watch.clone())));
-        self.scratch.clear();
-        let accepted =
-            self.quinn.accept(newcomer.0, now, &mut self.scratch, Some(Arc::new(config)));
-        match accepted {
-            Ok((handle, quinn)) => {
-                let key = self.add(handle, quinn, watch, now);
-                self.settle(key, now);
-                // quinn starts no timer for who opens with a close: it would be kept for the hold.
-                if self.connections.get(key).is_none_or(Connection::has_ended) {
-                    self.remove(key);
-                    return None;
-                }
-                Some(key)
-            }
-            Err(error) => {
-                if let Some(response) = error.response {
-                    self.respond(&response);
-                }
-                None
-            }
-        }
-    }
-
-    /// Ask a newcomer to show that its address is its own (RFC 9000, 8.1.2); nothing is kept.
-    pub fn retry(&mut self, newcomer: Newcomer) {
-        self.scratch.clear();
-        match self.quinn.retry(newcomer.0, &mut self.scratch) {
-            Ok(response) => self.respond(&response),
-            Err(error) => self.quinn.ignore(error.into_incoming()), // it was asked before
-        }
-    }
-
-    /// Leave a newcomer without an answer.
-    pub fn ignore(&mut self, newcomer: Newcomer) {
-        self.quinn.ignore(newcomer.0);
-    }
-
-    fn add(
-        &mut self,
-        handle: ConnectionHandle,
-        quinn: quinn_proto::Connection,
-        watch: Arc<Watch>,
-        now: Instant,
-    ) -> usize {
-        let (hold, streams) = (self.settings.hold, self.settings.streams);
-        let connection = Connection::new(handle, quinn, watch, hold, streams, now);
-        let key = self.connections.insert(connection);
-        self.keys.insert(handle, key);
-        key
-    }
-
-    fn transport(&self, watch: Arc<Watch>) -> TransportConfig {
-        let mut mtu = MtuDiscoveryConfig::default();
-        mtu.upper_bound(MTU_MAX);
-        let mut transport = TransportConfig::default();
-        transport
-            .max_concurrent_bidi_streams(varint(self.settings.streams))
-            .max_concurrent_uni_streams(VarInt::from_u32(0))
-            .datagram_receive_buffer_size(None)
-            .stream_receive_window(varint(STREAM_WINDOW))
-            .receive_window(varint(LINK_WINDOW_UNPROVEN))
-            .send_window(SEND_WINDOW)
-            .initial_rtt(INITIAL_RTT)
-            .initial_mtu(BASE_MTU)
-            .mtu_discovery_config(Some(mtu))
-            .max_idle_timeout(IdleTimeout::try_from(self.settings.hold).ok())
-            .congestion_controller_factory(Arc::new(WatchedFactory {
-                algorithm: self.settings.congestion,
-                watch,
-            }));
-        transport
     }
 
     // Connections
@@ -404,7 +222,7 @@ impl Endpoint {
 
     /// Answer somebody who has no connection with what is in `scratch`, unless the kernel is busy
     /// with those who have.
-    fn respond(&mut self, transmit: &Transmit) {
+    pub(crate) fn respond(&mut self, transmit: &Transmit) {
         let data = &self.scratch[..transmit.size];
         match &mut self.socket {
             Some(socket) if socket.is_full() => {}
@@ -495,19 +313,6 @@ impl Endpoint {
     pub fn flush(&mut self) -> bool {
         self.socket.as_mut().is_none_or(Socket::flush)
     }
-}
-
-fn departure(transmit: &Transmit) -> Departure {
-    Departure {
-        destination: transmit.destination,
-        ecn: transmit.ecn,
-        segment_size: transmit.segment_size,
-        src_ip: transmit.src_ip,
-    }
-}
-
-fn varint(value: u64) -> VarInt {
-    VarInt::from_u64(value).unwrap_or(VarInt::MAX)
 }
 
 /// What a panic has said.

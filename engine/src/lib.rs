@@ -1,16 +1,23 @@
 //! quictunnel's fast QUIC engine: quinn-proto behind the interface of quictunnel's links.
 //!
-//! The heart is sans-IO: `endpoint` leads datagrams to connections, `connection` is one of them,
-//! `streams` its streams. `socket` moves datagrams in batches where a UDP socket is there. `python`
-//! shows all of it to Python and knows no QUIC; the rest knows no Python.
+//! The heart is sans-IO: `endpoint` leads datagrams to connections, which begin at its `door`;
+//! `connection` is one of them, `streams` its streams, and `sending` what these have to send.
+//! `socket` moves datagrams in batches where a UDP socket is there. `python` shows all of it to
+//! Python and knows no QUIC; the rest knows no Python.
 
 mod clock;
 mod closing;
 mod congestion;
 mod connection;
+mod datagram;
+mod door;
 mod endpoint;
+mod hearing;
+mod parameters;
 #[cfg(feature = "python")]
 mod python;
+mod sending;
+mod settings;
 mod socket;
 mod streams;
 mod tls;
@@ -20,7 +27,10 @@ pub use clock::Clock;
 pub use closing::Closing;
 pub use congestion::Congestion;
 pub use connection::{Connection, Happening};
-pub use endpoint::{Datagram, Endpoint, Newcomer, Settings};
+pub use datagram::Datagram;
+pub use door::Newcomer;
+pub use endpoint::Endpoint;
+pub use settings::Settings;
 pub use streams::Taken;
 pub use tls::EXPORTER_SIZE;
 pub use window::{LINK_WINDOW, LINK_WINDOW_UNPROVEN, STREAM_WINDOW};

@@ -1,20 +1,14 @@
-//! The streams of one connection: what waits to be sent, what is to be told, and when each is over.
+//! The streams of one connection: what is to be read, what is to be told, and when each is over.
 //!
-//! quinn takes what flow control and its send window allow and no more; the rest waits here, and
-//! streams take turns when there is room again. Numbers are quinn's own (RFC 9000, 2.1).
+//! What waits to be sent is `sending`'s. Numbers are quinn's own (RFC 9000, 2.1).
 
 use std::collections::{HashMap, VecDeque};
 
 use bytes::Bytes;
-use quinn_proto::{
-    Connection, Dir, FinishError, ReadError, ReadableError, Side, StreamEvent, StreamId, VarInt,
-    WriteError,
-};
+use quinn_proto::{Connection, Dir, ReadError, ReadableError, Side, StreamEvent, StreamId, VarInt};
 
 use crate::connection::Happening;
-
-/// Bytes that a stream may hand to quinn before the next one has its turn.
-const TURN: usize = 64 * 1024;
+use crate::sending::{Sending, Turns};
 
 /// What a read has brought.
 #[derive(Debug, Default)]
@@ -25,30 +19,6 @@ pub struct Taken {
     pub size: usize,
     /// Whether they were the last.
     pub fin: bool,
-}
-
-/// What a stream's sending half waits for, when it has something pending.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-enum Waits {
-    /// Nothing: it may write.
-    #[default]
-    No,
-    /// Its turn.
-    ForTurn,
-    /// quinn's word that there is room again.
-    ForRoom,
-}
-
-#[derive(Debug, Default)]
-struct Sending {
-    pending: VecDeque<Bytes>,
-    pending_size: usize,
-    waits: Waits,
-    /// Whose turn is first among those that wait: lower numbers have waited longer.
-    since: u64,
-    /// The end follows what is pending.
-    ends: bool,
-    is_over: bool,
 }
 
 #[derive(Debug, Default)]
@@ -81,14 +51,11 @@ pub(crate) struct Streams {
     next: u64,
     /// Ours that the peer does not allow yet, in order.
     waiting: VecDeque<u64>,
-    /// Those that have something pending and may write it.
-    turns: VecDeque<u64>,
-    /// Numbers for those who begin to wait.
-    tickets: u64,
+    turns: Turns,
     unread: usize,
 }
 
-fn id(number: u64) -> StreamId {
+pub(crate) fn id(number: u64) -> StreamId {
     // Numbers come from quinn, or were made like its own: they are far below 2^62.
     StreamId::from(VarInt::from_u64(number).unwrap_or(VarInt::MAX))
 }
@@ -104,8 +71,7 @@ impl Streams {
             side,
             next: 0,
             waiting: VecDeque::new(),
-            turns: VecDeque::new(),
-            tickets: 0,
+            turns: Turns::default(),
             unread: 0,
         }
     }
@@ -138,17 +104,9 @@ impl Streams {
         if sending.is_over || sending.ends || data.is_empty() {
             return;
         }
-        sending.pending_size += data.len();
-        sending.pending.push_back(data);
-        if sending.waits == Waits::No {
-            self.tickets += 1;
-            sending.since = self.tickets;
-        }
-        while *is_open && sending.waits == Waits::No && !sending.pending.is_empty() {
-            sending.waits = match sending.hand_over(quinn, own) {
-                Waits::ForTurn => Waits::No, // nobody else waits, or quinn would take no more
-                waits => waits,
-            };
+        sending.queue(data);
+        if *is_open {
+            sending.begin(quinn, own, &mut self.turns);
         }
     }
 
@@ -234,7 +192,7 @@ impl Streams {
 
     /// Bytes written that quinn has not taken.
     pub(crate) fn unsent(&self, own: u64) -> usize {
-        self.table.get(&own).map_or(0, |stream| stream.sending.pending_size)
+        self.table.get(&own).map_or(0, |stream| stream.sending.size())
     }
 
     /// Forget the stream if it is over; return whether it is.
@@ -318,12 +276,7 @@ impl Streams {
 
     fn on_writable(&mut self, own: u64) {
         if let Some(Stream { sending, .. }) = self.table.get_mut(&own) {
-            if sending.pending.is_empty() {
-                sending.waits = Waits::No;
-            } else if sending.waits != Waits::ForTurn {
-                sending.waits = Waits::ForTurn;
-                self.turns.push_back(own);
-            }
+            sending.has_room(own, &mut self.turns);
         }
     }
 
@@ -360,36 +313,15 @@ impl Streams {
             if let Some(code) = stream.receiving.unwanted {
                 stop(quinn, own, code);
             }
-            if stream.sending.pending.is_empty() {
-                stream.sending.finish_if_due(quinn, own);
-            } else {
-                stream.sending.waits = Waits::ForTurn;
-                self.turns.push_back(own);
-            }
+            stream.sending.begin(quinn, own, &mut self.turns);
         }
     }
 
     /// Let streams hand over what is pending, in turns, until quinn takes no more.
-    ///
-    /// quinn names those that it has kept waiting newest first: by that order some would never have
-    /// their turn.
     pub(crate) fn feed(&mut self, quinn: &mut Connection) {
-        if self.turns.is_empty() {
-            return;
-        }
-        let table = &self.table;
-        let waiting = self.turns.make_contiguous();
-        waiting.sort_by_key(|own| table.get(own).map_or(0, |stream| stream.sending.since));
-        while let Some(own) = self.turns.pop_front() {
-            let Some(Stream { sending, .. }) = self.table.get_mut(&own) else { continue };
-            let before = sending.pending_size;
-            sending.waits = sending.hand_over(quinn, own);
-            if sending.pending_size < before {
-                self.tickets += 1;
-                sending.since = self.tickets;
-            }
-            if sending.waits == Waits::ForTurn {
-                self.turns.push_back(own);
+        while let Some(own) = self.turns.next() {
+            if let Some(Stream { sending, .. }) = self.table.get_mut(&own) {
+                sending.take_turn(quinn, own, &mut self.turns);
             }
         }
     }
@@ -399,41 +331,6 @@ impl Receiving {
     /// There is nothing that the reader has not taken; return how many streams fewer that makes.
     fn drained(&mut self) -> usize {
         usize::from(std::mem::take(&mut self.is_unread))
-    }
-}
-
-impl Sending {
-    /// Hand over a turn's worth; return what the rest waits for.
-    fn hand_over(&mut self, quinn: &mut Connection, own: u64) -> Waits {
-        let mut handed = 0;
-        while handed < TURN && !self.pending.is_empty() {
-            match quinn.send_stream(id(own)).write_chunks(self.pending.make_contiguous()) {
-                Ok(written) => {
-                    self.pending.drain(..written.chunks);
-                    self.pending_size -= written.bytes;
-                    handed += written.bytes;
-                }
-                Err(WriteError::Blocked) => return Waits::ForRoom,
-                Err(_) => self.drop_pending(), // stopped, of which the link is about to be told
-            }
-        }
-        self.finish_if_due(quinn, own);
-        if self.pending.is_empty() { Waits::No } else { Waits::ForTurn }
-    }
-
-    /// Tell quinn of the end once it has all that comes before.
-    fn finish_if_due(&mut self, quinn: &mut Connection, own: u64) {
-        if self.ends && self.pending.is_empty() && !self.is_over {
-            match quinn.send_stream(id(own)).finish() {
-                // Stopped: the event of it follows. Closed: it was finished, which comes once.
-                Ok(()) | Err(FinishError::Stopped(_) | FinishError::ClosedStream) => {}
-            }
-        }
-    }
-
-    fn drop_pending(&mut self) {
-        self.pending = VecDeque::new();
-        self.pending_size = 0;
     }
 }
 

@@ -1,0 +1,160 @@
+//! What streams have to send and quinn does not take yet, and whose turn is next.
+//!
+//! quinn takes what flow control and its send window allow and no more; the rest waits here. When
+//! there is room again, streams share it by bytes (start-time fair queueing): each has a clock that
+//! runs with what it hands over, and the one that is furthest behind is next. One that has had
+//! nothing to send comes in a turn ahead of those that always have, so that a keystroke does not wait
+//! for downloads; it cannot save up more than that one turn.
+
+use std::collections::{BTreeSet, VecDeque};
+
+use bytes::Bytes;
+use quinn_proto::{Connection, FinishError, WriteError};
+
+use crate::streams::id;
+
+/// Bytes that a stream may hand to quinn before the next one has its turn.
+const TURN: usize = 16 * 1024;
+
+/// What a stream's sending half waits for, when it has something pending.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+enum Waits {
+    /// Nothing: it may write.
+    #[default]
+    No,
+    /// Its turn.
+    ForTurn,
+    /// quinn's word that there is room again.
+    ForRoom,
+}
+
+/// The streams that may hand over what they have, those first that have handed over least.
+#[derive(Debug, Default)]
+pub(crate) struct Turns {
+    /// By their clocks.
+    waiting: BTreeSet<(u64, u64)>,
+    /// The furthest clock of those that have handed something over.
+    now: u64,
+}
+
+impl Turns {
+    /// Take out who is next.
+    pub(crate) fn next(&mut self) -> Option<u64> {
+        self.waiting.pop_first().map(|(_, own)| own)
+    }
+
+    fn wait(&mut self, own: u64, clock: u64) {
+        self.waiting.insert((clock, own));
+    }
+
+    /// What was not used while there was nothing to send is not saved up, but for one turn.
+    fn caught_up(&self, clock: u64) -> u64 {
+        clock.max(self.now.saturating_sub(TURN as u64))
+    }
+}
+
+/// One stream's direction from here to the peer.
+#[derive(Debug, Default)]
+pub(crate) struct Sending {
+    pending: VecDeque<Bytes>,
+    pending_size: usize,
+    waits: Waits,
+    /// What it has handed over, in bytes, on a clock that all streams have in common.
+    clock: u64,
+    /// The end follows what is pending.
+    pub(crate) ends: bool,
+    /// Nothing more is to be sent: all was acknowledged, or the direction was ended with a code.
+    pub(crate) is_over: bool,
+}
+
+impl Sending {
+    /// Bytes that wait here.
+    pub(crate) const fn size(&self) -> usize {
+        self.pending_size
+    }
+
+    /// Put data behind what waits; `begin` follows.
+    pub(crate) fn queue(&mut self, data: Bytes) {
+        self.pending_size += data.len();
+        self.pending.push_back(data);
+    }
+
+    /// Hand over what was queued, as far as quinn takes it at once; the rest waits.
+    pub(crate) fn begin(&mut self, quinn: &mut Connection, own: u64, turns: &mut Turns) {
+        if self.waits != Waits::No {
+            return;
+        }
+        self.clock = turns.caught_up(self.clock);
+        self.waits = Waits::ForTurn;
+        while self.waits == Waits::ForTurn {
+            // Nobody's turn is taken: whoever waits has found that quinn is full, for all.
+            self.hand_over(quinn, own, turns);
+        }
+    }
+
+    /// There is room again: wait for a turn, if there is something to use it for.
+    pub(crate) fn has_room(&mut self, own: u64, turns: &mut Turns) {
+        if self.pending.is_empty() {
+            self.waits = Waits::No;
+        } else if self.waits != Waits::ForTurn {
+            self.waits = Waits::ForTurn;
+            self.clock = turns.caught_up(self.clock);
+            turns.wait(own, self.clock);
+        }
+    }
+
+    /// Hand over a turn's worth, and wait for the next one if there is more.
+    pub(crate) fn take_turn(&mut self, quinn: &mut Connection, own: u64, turns: &mut Turns) {
+        self.hand_over(quinn, own, turns);
+        if self.waits == Waits::ForTurn {
+            turns.wait(own, self.clock);
+        }
+    }
+
+    /// Hand over a turn's worth, and note what the rest waits for.
+    fn hand_over(&mut self, quinn: &mut Connection, own: u64, turns: &mut Turns) {
+        let mut room = TURN;
+        while let Some(first) = self.pending.front_mut() {
+            if room == 0 {
+                self.waits = Waits::ForTurn;
+                return;
+            }
+            let mut turn = [first.slice(..first.len().min(room))];
+            match quinn.send_stream(id(own)).write_chunks(&mut turn) {
+                Ok(written) => {
+                    let _ = first.split_to(written.bytes);
+                    if first.is_empty() {
+                        self.pending.pop_front();
+                    }
+                    self.pending_size -= written.bytes;
+                    turns.now = turns.now.max(self.clock);
+                    self.clock += written.bytes as u64;
+                    room -= written.bytes;
+                }
+                Err(WriteError::Blocked) => {
+                    self.waits = Waits::ForRoom;
+                    return;
+                }
+                Err(_) => self.drop_pending(), // stopped, of which the link is about to be told
+            }
+        }
+        self.waits = Waits::No;
+        self.finish_if_due(quinn, own);
+    }
+
+    /// Tell quinn of the end once it has all that comes before.
+    pub(crate) fn finish_if_due(&mut self, quinn: &mut Connection, own: u64) {
+        if self.ends && self.pending.is_empty() && !self.is_over {
+            match quinn.send_stream(id(own)).finish() {
+                // Stopped: the event of it follows. Closed: it was finished, which comes once.
+                Ok(()) | Err(FinishError::Stopped(_) | FinishError::ClosedStream) => {}
+            }
+        }
+    }
+
+    /// Forget what waits: nobody wants it.
+    pub(crate) fn drop_pending(&mut self) {
+        self.pending = VecDeque::new();
+        self.pending_size = 0;
+    }
+}
