@@ -1,13 +1,16 @@
-"""Fixtures of the relay's tests: a whole tunnel, and one half of it."""
+"""Fixtures of the relay's tests: a whole tunnel, one half of it, and a socket's transport."""
 
 from __future__ import annotations
 
 import asyncio
 
 import pytest
-from relay_doubles import Half, Tunnel
+from relay_doubles import Half, Tunnel, Wire, tcp_pair, until
+from transport_owner import Owner, turns
 
 from quictunnel.protocol.codes import Code
+from quictunnel.relay import SocketTransport, readiness
+from quictunnel.relay.readiness import LoopReadiness
 
 
 @pytest.fixture(autouse=True)
@@ -48,3 +51,32 @@ async def half():
 def way(request):
     """Who acts first: each ending is tested both ways."""
     return request.param
+
+
+@pytest.fixture(params=["epoll", "loop"])
+async def joined(request):
+    """The far end of a connection, and the owner of its near end; by both kinds of readiness."""
+    kind = {"epoll": readiness, "loop": LoopReadiness}[request.param]
+    async for pair in _join(kind(asyncio.get_running_loop())):
+        yield pair
+
+
+@pytest.fixture
+async def by_hand():
+    """The same, where only the test tells what has happened to the socket."""
+    async for far, owner in _join(readiness(asyncio.get_running_loop())):
+        await turns()  # that there is room to write has been told by then
+        owner.transport._readiness._epoll.unregister(owner.transport._fd)
+        yield far, owner
+
+
+async def _join(by):
+    outer, inner = tcp_pair(small=True)
+    owner = Owner()
+    far = Wire(outer)
+    SocketTransport(inner, by).begin(owner)
+    yield far, owner
+    owner.transport.abort()
+    await until(lambda: owner.lost)
+    assert len(owner.lost) == 1
+    far.close()
