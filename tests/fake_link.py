@@ -120,6 +120,8 @@ class FakeLink:
         self.exporter = exporter
         self.rtt = 0.02
         self.is_silent = False
+        self.silent_since: float | None = None
+        self.hold = 900.0
         self.is_closed = False
         self.is_trusted = False
         self.allowed = 0
@@ -148,13 +150,16 @@ class FakeLink:
         for callback in held:
             self.soon(callback)
 
-    def go_silent(self) -> None:
+    def go_silent(self, since: float = 0.0) -> None:
+        """Notice that nothing has been heard for so many seconds."""
         self.is_silent = True
+        self.silent_since = self._loop.time() - since
         assert self.protocol is not None
         self.protocol.link_silent()
 
     def come_back(self) -> None:
         self.is_silent = False
+        self.silent_since = None
         assert self.protocol is not None
         self.protocol.link_back()
 

@@ -11,8 +11,9 @@ import typer
 
 from quictunnel.cli import options
 from quictunnel.cli.options import read
-from quictunnel.cli.output import say
+from quictunnel.cli.output import say, tell
 from quictunnel.cli.run import run
+from quictunnel.cli.states import tell_state
 from quictunnel.config.addresses import HostPort, parse_origin, parse_target
 from quictunnel.config.certificates import parse_pin
 from quictunnel.config.quantities import parse_duration, parse_size
@@ -125,7 +126,7 @@ def origin(
 
     It calls the remote, so nothing has to be opened here, and calls again for ever when the
     network fails. When clients can come one line that begins with "ready" appears on standard
-    output.
+    output; later ones begin with "silent", "back", "lost" or "ready" again.
     """
     logs.setup(log_format, log_level)
     settings = OriginSettings(
@@ -151,11 +152,11 @@ async def _expose(settings: OriginSettings) -> None:
 
     def on_ready(services: Sequence[Service]) -> None:
         nonlocal is_first
-        if is_first:  # what comes later is a fact for the log, which the origin writes itself
-            say(ready_line(settings, services))
+        # Whoever waits for the first one must get it; the tunnel does not hang by later ones.
+        (say if is_first else tell)(ready_line(settings, services))
         is_first = False
 
-    await run(Origin(settings, on_ready=on_ready))
+    await run(Origin(settings, on_ready=on_ready, on_state=tell_state))
 
 
 def ready_line(settings: OriginSettings, services: Sequence[Service]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import select
 import sys
 from typing import TextIO
 
@@ -32,6 +33,18 @@ def say(line: str) -> None:
     except OSError as exc:
         if exc.errno != errno.EPIPE:
             raise QuictunnelError(f"standard output cannot be written: {why(exc)}") from exc
+
+
+def tell(line: str) -> None:
+    """Print a line on standard output if it can be done at once, and drop it if not.
+
+    For what comes while the tunnel works, which must go on though a reader does not read, has gone,
+    or the disk is full.
+    """
+    with contextlib.suppress(OSError, ValueError):
+        _, ready, _ = select.select([], [sys.stdout], [], 0)
+        if ready:
+            _write(sys.stdout, line)
 
 
 def say_styled(text: Text, console: Console) -> None:

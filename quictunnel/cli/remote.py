@@ -16,6 +16,7 @@ from quictunnel.cli import options
 from quictunnel.cli.options import read
 from quictunnel.cli.output import say
 from quictunnel.cli.run import run
+from quictunnel.cli.states import tell_state
 from quictunnel.cli.token import guess_remote, origin_command
 from quictunnel.config.addresses import HostPort, parse_listen, parse_network
 from quictunnel.config.certificates import CertificateFiles, format_pin
@@ -37,6 +38,7 @@ from quictunnel.errors import SettingsError
 from quictunnel.observe import logs
 from quictunnel.observe.logs import fact
 from quictunnel.remote.role import Remote
+from quictunnel.session.states import LinkState, Lost
 
 _log = logging.getLogger("quictunnel.cli")
 
@@ -153,7 +155,8 @@ def remote(
 
     An origin calls in and proves that it knows the token; from then on each client that comes to
     the outside address is led to the origin's own server. When all is in place one line that
-    begins with "ready" appears on standard output.
+    begins with "ready" appears on standard output; later ones, that begin with "silent", "back" or
+    "lost", tell of origins' links.
     """
     logs.setup(log_format, log_level)
     networks = tuple(read("--trusted-proxy", parse_network, text) for text in trusted_proxy)
@@ -182,7 +185,7 @@ def remote(
 async def _serve(settings: RemoteSettings) -> None:
     certificates = _certificates(settings)
     tokens, made = _tokens(settings)
-    role = Remote(settings, tokens, certificates)
+    role = Remote(settings, tokens, certificates, on_state=_tell_state)
 
     def started() -> None:
         if made:
@@ -190,6 +193,12 @@ async def _serve(settings: RemoteSettings) -> None:
         say(f"ready: link udp {role.link_address}, outside tcp {role.outside_address}")
 
     await run(role, started)
+
+
+def _tell_state(state: LinkState, origin: str) -> None:
+    # Origins come and go; only of a link that was said to be silent an end is to be told.
+    if not (isinstance(state, Lost) and state.silent_for is None):
+        tell_state(state, origin)
 
 
 def _certificates(settings: RemoteSettings) -> CertificateFiles:

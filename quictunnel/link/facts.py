@@ -36,6 +36,11 @@ class LinkFacts:
         return self._peer[1]
 
     @property
+    def hold(self) -> float:
+        """Seconds of silence after which it is lost: the smaller of both ends'."""
+        return self.engine.hold
+
+    @property
     def exporter(self) -> bytes:
         """The TLS exporter, 32 bytes, the same at both ends of this very connection."""
         return self.engine.exporter

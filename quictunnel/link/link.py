@@ -62,6 +62,7 @@ class Link(LinkFacts):
         patience = 0.0 if dialled else ACCEPTOR_PATIENCE
         self._liveness = Liveness(loop.time(), ping_after=PING_AFTER + patience)
         self._answered_at = 0.0
+        self._told_way: tuple[Address, Address] | None = None
         self._send_handle: asyncio.Handle | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._closed_here = False
@@ -227,6 +228,7 @@ class Link(LinkFacts):
         self._listen()
         if self.is_made and self.lost is None:
             self._do(self._liveness.check(now, self.engine.pto))
+            self._look_where()
         self._transmit()
 
     # Silence. What is due when nothing is heard, the timer sees to.
@@ -237,6 +239,13 @@ class Link(LinkFacts):
         if answered_at != self._answered_at and self.is_made and self.lost is None:
             self._answered_at = answered_at
             self._do(self._liveness.answered(answered_at))
+
+    def _look_where(self) -> None:
+        """Notice that the path is another; seldom enough that each turn need not look."""
+        way = (self.local, self.peer)
+        if self._told_way is not None and way != self._told_way:
+            tell(self._fail, self._protocol.link_moved)
+        self._told_way = way
 
     def _do(self, step: Step) -> None:
         """Do what silence, or its end, asks for."""

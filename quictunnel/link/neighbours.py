@@ -33,6 +33,9 @@ class LinkProtocol:
     def link_back(self) -> None:
         """The silent peer was heard again."""
 
+    def link_moved(self) -> None:
+        """The link goes another way now: `Link.local` or `Link.peer` is another."""
+
 
 class Carrier(Protocol):
     """What takes a link's datagrams to its peer."""

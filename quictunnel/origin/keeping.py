@@ -7,12 +7,10 @@ one takes its place, for the remote may have been restarted and know the old one
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Coroutine
 from typing import Any
 
 from quictunnel.errors import LinkError, Refused
-from quictunnel.observe.logs import fact
 from quictunnel.origin.reaching import Reaching
 from quictunnel.origin.session import OriginSession
 from quictunnel.protocol.messages import Welcome
@@ -23,8 +21,6 @@ BESIDE_AFTER = 3.0
 CHANCE = 3.0
 """Seconds that the silent link has to answer once a fresh one stands: the network is back then, and
 if the remote still knows the old link, its clients live on. The remote waits 5 s for a hello."""
-
-_log = logging.getLogger("quictunnel.origin")
 
 
 class Keeping:
@@ -43,12 +39,7 @@ class Keeping:
             if not session.silent.is_set():
                 await _first_of(session.ended, session.silent.wait())
                 continue
-            fact(_log, logging.WARNING, "remote silent", remote=session.link.peer)
-            fresh = await self._replace(session)
-            if fresh is not None:
-                session = fresh
-            elif not session.ended.done():
-                fact(_log, logging.INFO, "remote answers again", remote=session.link.peer)
+            session = await self._replace(session) or session
         return session.ended.result()
 
     async def _replace(self, session: OriginSession) -> OriginSession | None:

@@ -22,6 +22,7 @@ from quictunnel.origin.offer import Offer
 from quictunnel.origin.session import OriginSession
 from quictunnel.protocol.messages import Welcome
 from quictunnel.session.descriptors import make_room
+from quictunnel.session.states import LinkState
 
 DEFAULT_SERVICE = "default"
 """The service whose origin server the settings name; they name one, the code knows many."""
@@ -33,6 +34,7 @@ class Reaching:
     """The way from settings to a session that stands.
 
     :param on_stands: called with each session that does, and its welcome, in the same turn.
+    :param on_state: called with the states of each session that stands.
     :param rng: where the jitter between two tries comes from.
     """
 
@@ -40,10 +42,12 @@ class Reaching:
         self,
         settings: OriginSettings,
         on_stands: Callable[[OriginSession, Welcome], None],
+        on_state: Callable[[LinkState], None],
         rng: random.Random,
     ) -> None:
         self._settings = settings
         self._on_stands = on_stands
+        self._on_state = on_state
         self._rng = rng
         self._complaint = ""
         self._link_settings = LinkSettings(
@@ -90,7 +94,7 @@ class Reaching:
         """
         return await connect(
             self._settings.remote,
-            make_session=lambda: OriginSession(self._offer),
+            make_session=lambda: OriginSession(self._offer, self._on_state),
             client_tls=tls_for(self._settings),
             settings=self._link_settings,
         )

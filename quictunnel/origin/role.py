@@ -22,6 +22,7 @@ from quictunnel.protocol.codes import Code
 from quictunnel.protocol.messages import Service, Welcome
 from quictunnel.relay.readiness import readiness
 from quictunnel.session.session import why_ended
+from quictunnel.session.states import LinkState
 
 STOOD = 10.0
 """Seconds after which a link counts as a good one, and the next failure as the first."""
@@ -36,6 +37,7 @@ class Origin:
 
     :param settings: what the user wants.
     :param on_ready: called with the services and their outside addresses whenever a link stands.
+    :param on_state: called when the link falls silent, is back, or is lost.
     :param rng: where the jitter between two attempts comes from.
     """
 
@@ -44,11 +46,12 @@ class Origin:
         settings: OriginSettings,
         *,
         on_ready: Callable[[tuple[Service, ...]], None],
+        on_state: Callable[[LinkState], None] = lambda _: None,
         rng: random.Random | None = None,
     ) -> None:
         self._settings = settings
         self._on_ready = on_ready
-        self._reaching = Reaching(settings, self._stands, rng or random.Random())
+        self._reaching = Reaching(settings, self._stands, on_state, rng or random.Random())
         self._keeping = Keeping(self._reaching)
         self._session: OriginSession | None = None
         self._instance = ""
@@ -118,6 +121,7 @@ class Origin:
     def _stands(self, session: OriginSession, welcome: Welcome) -> None:
         old, self._session = self._session, session
         if old is not None:
+            old.states.over("a fresh link has taken its place")
             old.abort(Code.TAKEN_OVER)  # the remote has done so by now
         fact(
             _log,

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 from quictunnel import __version__
 from quictunnel.errors import LinkFailed, LinkLost, ProtocolError, Refused
@@ -34,6 +36,7 @@ from quictunnel.relay.deadlines import Deadlines
 from quictunnel.session.clients import Client, log_client_in
 from quictunnel.session.control import ControlStream
 from quictunnel.session.session import Session, State, why_ended
+from quictunnel.session.states import LinkState
 
 WELCOME_TIMEOUT = 10.0
 """Seconds from our hello to the remote's answer, which it delays by one when a proof has failed."""
@@ -62,10 +65,13 @@ class OriginSession(Session):
     """The origin's end of one link.
 
     :param offer: what it offers.
+    :param on_state: called when the link falls silent, is back, or is lost.
     """
 
-    def __init__(self, offer: Offer) -> None:
-        super().__init__(_log, "origin server", self._over)
+    def __init__(
+        self, offer: Offer, on_state: Callable[[LinkState], None] = lambda _: None
+    ) -> None:
+        super().__init__(_log, "origin server", self._over, on_state)
         self.ended: asyncio.Future[Exception | None] = self._loop.create_future()
         """Done when the link is over, with what ended it."""
         self.silent = asyncio.Event()
@@ -109,6 +115,14 @@ class OriginSession(Session):
         except BaseException:
             self.close(Code.NO_ERROR)
             raise
+
+    def whose(self) -> dict[str, Any]:
+        """Return the remote's address: an origin has one remote."""
+        return {"remote": self.link.peer}
+
+    def where(self) -> str:
+        """Return our own address; the port is another with each socket, and says nothing."""
+        return self.link.local.host
 
     # -- The link
 
@@ -220,6 +234,7 @@ class OriginSession(Session):
         self.state = State.STANDING
         self._services = tuple(service.name for service in welcome.services)
         self._clear_deadline()
+        self.states.begin(self.link)
         self.link.trust()
         self.link.allow_streams(max(STREAMS_BEFORE_PROOF, self._offer.max_clients))
         # The role hears of it first, then come the clients.

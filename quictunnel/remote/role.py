@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
+from collections.abc import Callable
 
 from quictunnel.config.certificates import CertificateFiles, ServerCertificate
 from quictunnel.config.settings import RemoteSettings
@@ -30,6 +31,7 @@ from quictunnel.remote.registry import Registry
 from quictunnel.remote.session import RemoteSession
 from quictunnel.remote.terms import Terms
 from quictunnel.session.descriptors import make_room
+from quictunnel.session.states import LinkState
 
 DEFAULT_SERVICE = "default"
 """The service whose outside address the settings name; they name one, the code knows many."""
@@ -48,6 +50,7 @@ class Remote:
     :param settings: what the user wants.
     :param tokens: the tokens of origins that may come.
     :param certificates: what the remote shows; read again when the files change.
+    :param on_state: called when an origin's link falls silent, is back, or is lost; with its name.
     """
 
     def __init__(
@@ -55,8 +58,11 @@ class Remote:
         settings: RemoteSettings,
         tokens: tuple[Token, ...],
         certificates: CertificateFiles,
+        *,
+        on_state: Callable[[LinkState, str], None] = lambda *_: None,
     ) -> None:
         self._settings = settings
+        self._on_state = on_state
         self._tokens = {token.id: token for token in tokens}
         self._certificates = certificates
         self._registry: Registry[RemoteSession] = Registry(self._service_usable)
@@ -179,7 +185,11 @@ class Remote:
         if self._terms is None:
             raise RuntimeError("a link before the start")
         return RemoteSession(
-            self._terms, self._registry, on_made=self._session_made, on_end=self._session_ended
+            self._terms,
+            self._registry,
+            on_made=self._session_made,
+            on_end=self._session_ended,
+            on_state=self._on_state,
         )
 
     def _session_made(self, session: RemoteSession) -> None:

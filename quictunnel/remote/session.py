@@ -33,6 +33,7 @@ from quictunnel.remote.terms import Terms
 from quictunnel.session.clients import Client
 from quictunnel.session.control import ControlStream
 from quictunnel.session.session import FAREWELL, Session, State, why_ended
+from quictunnel.session.states import LinkState
 
 HELLO_TIMEOUT = 5.0
 """Seconds from the handshake to a whole hello, which needs half a round trip."""
@@ -45,6 +46,7 @@ class RemoteSession(Session):
 
     :param on_made: called once, when the link stands.
     :param on_end: called once after that, when it is over.
+    :param on_state: called with each state of a link that stands, and whose it is.
     """
 
     def __init__(
@@ -54,8 +56,9 @@ class RemoteSession(Session):
         *,
         on_made: Callable[[RemoteSession], None],
         on_end: Callable[[RemoteSession], None],
+        on_state: Callable[[LinkState, str], None] = lambda *_: None,
     ) -> None:
-        super().__init__(_log, "client", self._ended)
+        super().__init__(_log, "client", self._ended, lambda state: on_state(state, self.name))
         self._terms = terms
         self._lingers = Lingers(terms.linger)
         self._registry = registry
@@ -64,6 +67,11 @@ class RemoteSession(Session):
         self._hello: Hello | None = None
         self._refusal: Refused | None = None
         self._came_in: float | None = None
+
+    @property
+    def name(self) -> str:
+        """What the origin calls itself; nothing before its hello."""
+        return self._hello.name if self._hello else ""
 
     def bring(self, client: Client, on_end: Callable[[], None]) -> Relay:
         """Open a stream for a client and return its relay, whose TCP side is yet to be given.
@@ -115,14 +123,15 @@ class RemoteSession(Session):
         """Let waiting clients go to an origin that answers again."""
         super().link_back()
         if self.state is State.STANDING:
-            fact(_log, logging.INFO, "origin answers again", **self._who())
             self._registry.announce(self)
 
-    def link_silent(self) -> None:
-        """Note that the origin does not answer; clients that come now wait."""
-        super().link_silent()
-        if self.state is State.STANDING:
-            fact(_log, logging.WARNING, "origin silent", **self._who())
+    def whose(self) -> dict[str, Any]:
+        """Return by what the log knows the origin, wherever it is."""
+        return {key: value for key, value in self._who().items() if key != "peer"}
+
+    def where(self) -> str:
+        """Return the address that it is seen at."""
+        return str(self.link.peer)
 
     def leaving(self) -> None:
         """Offer its services no more."""
@@ -213,6 +222,7 @@ class RemoteSession(Session):
     def _welcome(self, hello: Hello, token: Token, losers: tuple[RemoteSession, ...]) -> None:
         self.state = State.STANDING
         self._clear_deadline()
+        self.states.begin(self.link)
         self._came_in = self._loop.time()
         self._terms.failures.forgive(self.link.peer)
         self.link.trust()

@@ -19,7 +19,7 @@ import enum
 import logging
 from abc import abstractmethod
 from collections.abc import Callable
-from typing import Literal
+from typing import Any, Literal
 
 from quictunnel.errors import LinkLost, ProtocolError
 from quictunnel.link import Link, LinkProtocol
@@ -28,6 +28,7 @@ from quictunnel.protocol.codes import Code, describe
 from quictunnel.protocol.messages import Goodbye, Message
 from quictunnel.session.clients import Clients
 from quictunnel.session.control import ControlStream
+from quictunnel.session.states import LinkState, States
 
 FAREWELL = 2.0
 """Seconds for the last acknowledgements of a link: several round trips, even over satellites."""
@@ -62,6 +63,7 @@ class Session(LinkProtocol):
 
     :param tcp_side: whom the relays' TCP connections lead to at this end.
     :param on_end: called exactly once, with what ended the link (None: we did).
+    :param on_state: called when the link falls silent, is back, or is lost.
     """
 
     def __init__(
@@ -69,9 +71,17 @@ class Session(LinkProtocol):
         logger: logging.Logger,
         tcp_side: Literal["client", "origin server"],
         on_end: Callable[[Exception | None], None],
+        on_state: Callable[[LinkState], None],
     ) -> None:
         self.state = State.NEW
         self.clients = Clients(logger, tcp_side, self._settle)
+        self.states = States(
+            logger,
+            on_state,
+            whose=self.whose,
+            where=self.where,
+            streams=lambda: len(self.clients),
+        )
         self._logger = logger
         self._on_end = on_end
         self._loop = asyncio.get_running_loop()
@@ -113,6 +123,14 @@ class Session(LinkProtocol):
         :raises ProtocolError: when it may not come now.
         """
 
+    @abstractmethod
+    def whose(self) -> dict[str, Any]:
+        """Return what the log says of whose link it is."""
+
+    @abstractmethod
+    def where(self) -> str:
+        """Return where the origin is now, as far as this end sees it."""
+
     def leaving(self) -> None:
         """Learn that no new client may be brought over this link any more."""
 
@@ -153,18 +171,25 @@ class Session(LinkProtocol):
 
     def link_silent(self) -> None:
         """Leave without the peer's agreement, if that is all that is waited for."""
+        self.states.silent()
         self._settle()
 
     def link_back(self) -> None:
         """Leave in order after all."""
+        self.states.back()
         if self.state is State.LEAVING:
             self._set_deadline(max(0.0, self._grace_ends - self._loop.time()), self._grace_over)
+
+    def link_moved(self) -> None:
+        """Note that the link goes another way."""
+        self.states.moved()
 
     def link_lost(self, exc: Exception | None) -> None:
         """End with the link; its streams have told their relays by themselves."""
         self.state = State.ENDED
         self._clear_deadline()
         self.leaving()
+        self.states.over(None if exc is None else why_ended(exc))
         self._on_end(exc)
 
     # -- The control stream

@@ -438,7 +438,7 @@ async def test_clients_live_through_a_dark_network(town, network, remote_says_th
     client, server = await town.a_pair()
     network.is_dark = True
     await server.say(b"said in the dark")
-    await remote_says_that("origin silent")
+    await remote_says_that("link silent")
     waiting = await town.a_client()
     await waiting.say(b"come in the dark")
     network.is_dark = False

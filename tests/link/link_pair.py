@@ -179,6 +179,7 @@ class Session(LinkProtocol):
         self.streams = streams
         self.link: Link | None = None
         self.calls: list[str] = []
+        self.moves: list[tuple[Address, Address]] = []
         self.exc: Exception | None = None
         self.accepted: list[Recorder] = []
         self.make: Callable[[], asyncio.Protocol] = Recorder
@@ -203,6 +204,9 @@ class Session(LinkProtocol):
 
     def link_back(self) -> None:
         self.calls.append("link_back")
+
+    def link_moved(self) -> None:
+        self.moves.append((self.link.local, self.link.peer))
 
 
 class LinkPair:

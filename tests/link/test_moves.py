@@ -6,9 +6,13 @@ import asyncio
 
 import pytest
 from endpoints import TIMEOUT, Trusting, closed, dialled, listening
+from link_pair import LinkPair, over_links, until
 from pair import Engines, Network, Pair
+from virtual_time import seconds
 
 from quictunnel.link.engine import Path
+from quictunnel.link.liveness import PING_AFTER
+from quictunnel.protocol.address import Address
 
 ELSEWHERE = Path("198.51.100.9", 7777)
 MIB = 1024 * 1024
@@ -124,3 +128,20 @@ async def test_a_suspect_path_is_left_for_a_new_socket_and_streams_live_on(
             assert (await protocol.made).peer == link.local
         stream.abort()
         await closed(link)
+
+
+@over_links
+async def test_a_move_is_told_at_both_ends_within_seconds(engines: Engines) -> None:
+    pair = await LinkPair.made(engines=engines)
+    await seconds(20)
+    sessions = (pair.client_session, pair.server_session)
+    assert [session.moves for session in sessions] == [[], []]
+    before = pair.server.peer
+    pair.client_carrier.path = ELSEWHERE
+    pair.client.move(Address(*ELSEWHERE[:2]))
+    await until(lambda: all(session.moves for session in sessions), limit=PING_AFTER + 5)
+    await seconds(20)
+    assert pair.client_session.moves == [(Address(*ELSEWHERE[:2]), pair.client.peer)]
+    assert pair.server_session.moves == [(pair.server.local, Address(*ELSEWHERE[:2]))]
+    assert before != pair.server.peer
+    assert pair.server_session.calls == ["link_made"]
