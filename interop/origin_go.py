@@ -1,0 +1,209 @@
+"""Another origin and another remote, in Go and written from docs/protocol.md alone, with ours.
+
+The Go origin with our remote and our origin with the Go remote, with each engine that is installed:
+the same facts about bytes, endings, tokens and proofs, take-over and drain.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import secrets
+import signal
+import time
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from bench.processes import Program, running, started
+from bench.ways import QUICTUNNEL, ports
+from interop import _counterpart as counterpart
+from interop._facts import Facts, tell
+from interop._go import build
+from interop._tunnel import engines
+from interop._waiting import wait
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+WITHIN = 20.0
+"""Seconds for a program to end."""
+
+REFUSED = 3
+"""The exit code of an origin, of either kind, for which another try is of no use."""
+
+
+@dataclass(frozen=True)
+class Ends:
+    """Which programs stand at the two ends of a link, and where their files are."""
+
+    name: str
+    remote: tuple[str, ...]
+    origin: tuple[str, ...]
+    scratch: Path
+
+    @contextlib.contextmanager
+    def standing_remote(self) -> Iterator[tuple[Program, int, int]]:
+        """Start the remote; yield it, its link's port and its outside port."""
+        command = [*self.remote, "--listen", "127.0.0.1:0", "--outside", "127.0.0.1:0"]
+        with running("remote", [*command, "--token-file", self.token()], self.scratch) as program:
+            yield program, *ports(program.ready)
+
+    def calling(self, link: int, server: str, label: str, token: str | None = None) -> list[str]:
+        """Return an origin's command line."""
+        command = [*self.origin, "--remote", f"127.0.0.1:{link}", "--origin", server]
+        return [*command, "--token-file", token or self.token(), "--name", label]
+
+    def token(self, secret: str = "") -> str:
+        """Return the file of the token that both ends share, or of one with another secret."""
+        path = self.scratch / f"token-{secret[:8]}"
+        if not path.exists():
+            path.touch(mode=0o600)
+            path.write_text(f"interop.{secret or secrets.token_urlsafe(32)}\n")
+        return str(path)
+
+
+def script(facts: Facts, scratch: Path) -> None:
+    """Tell the facts."""
+    go = build(scratch / "programs")
+    middle = str(go["middle"])
+    for engine in engines():
+        ours = (str(QUICTUNNEL),)
+        state = ("--state-dir", str(scratch / "state"))
+        remote = (*ours, "remote", *state, "--engine", engine)
+        origin = (*ours, "origin", "--engine", engine)
+        pairs = (
+            Ends(f"origin in Go, our remote ({engine})", remote, (str(go["origin"]),), scratch),
+            Ends(f"remote in Go, our origin ({engine})", (str(go["remote"]),), origin, scratch),
+        )
+        for number, ends in enumerate(pairs):
+            folder = scratch / f"{engine}-{number}"
+            folder.mkdir()
+            _facts(facts, replace(ends, scratch=folder), middle)
+
+
+def _facts(facts: Facts, ends: Ends, middle: str) -> None:
+    with counterpart.serving() as server, ends.standing_remote() as (remote, link, outside):
+        first = ends.calling(link, server.address, "laptop")
+        with running("origin", first, ends.scratch) as origin:
+            _bytes_and_endings(facts, ends.name, server, outside)
+            _who_it_is(facts, ends.name, origin, outside)
+            _take_over(facts, ends, server, (link, outside), origin)
+        _impostors(facts, ends, server, link, middle)
+        _origin_leaves(facts, ends, server, link, outside)
+        with running("origin", first, ends.scratch) as origin:
+            _remote_leaves(facts, ends.name, remote, origin, outside)
+    _nobody_listens(facts, ends)
+
+
+def _bytes_and_endings(facts: Facts, name: str, server: counterpart.Server, outside: int) -> None:
+    up, down = counterpart.exchange(outside)
+    facts.equal(f"{name}: 10 MB up, then FIN: its SHA-256 is right", up == counterpart.DIGEST, True)
+    facts.equal(f"{name}: 10 MB down behind it: as well", down == counterpart.DIGEST, True)
+    with counterpart.connect(outside, b"reset\n") as client:
+        facts.equal(f"{name}: the origin server resets: the client sees", _ending(client), "reset")
+    client = counterpart.connect(outside, b"await\n")
+    facts.equal(f"{name}: a server answers half a connection", client.recv(16), b"here")
+    counterpart.cut(client)
+    seen = server.endings.get(timeout=WITHIN)
+    facts.equal(f"{name}: the client resets: the origin server sees", seen, "reset")
+
+
+_ending = counterpart.ending
+
+
+def _who_it_is(facts: Facts, name: str, origin: Program, outside: int) -> None:
+    with counterpart.connect(outside, b"hold\n") as client:
+        client.recv(16)
+        host, port = client.getsockname()
+        line = _logged(origin, rf"client in\s+client={re.escape(f'{host}:{port}')}\b.*")
+    seen = re.search(r"service=\"?default\"? id=\"?[0-9a-f]{16}", line) is not None
+    facts.equal(f"{name}: the origin knows the client's address, service and id", seen, True)
+
+
+def _take_over(
+    facts: Facts, ends: Ends, server: counterpart.Server, at: tuple[int, int], old: Program
+) -> None:
+    link, outside = at
+    with counterpart.connect(outside, b"hold\n") as client:
+        client.recv(16)
+        command = ends.calling(link, server.address, "laptop")
+        with running("second", command, ends.scratch):
+            who = f"{ends.name}: a second origin of the name"
+            facts.equal(f"{who}: the first one's client sees", _ending(client), "reset")
+            code = old.process.wait(WITHIN)
+            facts.equal(f"{who}: the first one ends, for good, with", code, REFUSED)
+            up, _ = counterpart.exchange(outside)
+            facts.equal(f"{who}: it serves", up == counterpart.DIGEST, True)
+
+
+def _impostors(
+    facts: Facts, ends: Ends, server: counterpart.Server, link: int, middle: str
+) -> None:
+    met = server.met
+    other = ends.token(secrets.token_urlsafe(32))
+    with contextlib.ExitStack() as stack:
+        command = ends.calling(link, server.address, "wrong", other)
+        refused, not_proven = "does not accept this token", "prove that it knows the token"
+        caller = started("wrong", command, ends.scratch)
+        callers = [("a wrong secret", stack.enter_context(caller), refused)]
+        for how in ("pass", "reflect", "guess"):
+            command = [middle, "--remote", f"127.0.0.1:{link}", "--try", how]
+            program = stack.enter_context(running(f"middle-{how}", command, ends.scratch))
+            door = int(program.ready.rpartition(":")[2])
+            command = ends.calling(door, server.address, f"victim-{how}")
+            caller = started(f"victim-{how}", command, ends.scratch)
+            words = refused if how == "pass" else not_proven
+            callers.append((f"somebody in the middle ({how})", stack.enter_context(caller), words))
+        for who, called, words in callers:
+            code = called.process.wait(WITHIN)
+            said = words if words in called.last_words() else called.last_words()
+            fact = f"{ends.name}: {who}: the origin ends, for good, and says why"
+            facts.equal(fact, (code, said), (REFUSED, words))
+    facts.equal(f"{ends.name}: clients whom the origin server met by all that", server.met - met, 0)
+
+
+def _origin_leaves(
+    facts: Facts, ends: Ends, server: counterpart.Server, link: int, outside: int
+) -> None:
+    command = ends.calling(link, server.address, "leaves")
+    with running("leaves", command, ends.scratch) as origin:
+        _leaves(facts, f"{ends.name}: SIGTERM to the origin", origin, outside)
+
+
+def _remote_leaves(facts: Facts, name: str, remote: Program, origin: Program, outside: int) -> None:
+    _leaves(facts, f"{name}: SIGTERM to the remote", remote, outside)
+    facts.equal(f"{name}: the origin is still there", origin.process.poll(), None)
+
+
+def _leaves(facts: Facts, name: str, program: Program, outside: int) -> None:
+    with counterpart.connect(outside, b"hold\n") as client:
+        client.recv(16)
+        program.process.send_signal(signal.SIGTERM)
+        time.sleep(0.5)  # so that it would be gone by now if it did not wait
+        facts.equal(f"{name}: it waits for its client", program.process.poll(), None)
+        client.sendall(b"last words\n")
+        answer = client.makefile("rb").read()
+        facts.equal(f"{name}: who gets the answer and FIN", answer, b"LAST WORDS\n")
+    facts.equal(f"{name}: it ends with", program.process.wait(WITHIN), 0)
+
+
+def _nobody_listens(facts: Facts, ends: Ends) -> None:
+    with ends.standing_remote() as (_, link, outside):
+        command = ends.calling(link, "127.0.0.1:9", "closed")
+        origin = running("closed", command, ends.scratch)
+        with origin, counterpart.connect(outside, b"") as client:
+            fact = f"{ends.name}: no origin server: a client sees"
+            facts.equal(fact, _ending(client), "reset")
+
+
+def _logged(program: Program, pattern: str) -> str:
+    def look() -> re.Match[str] | None:
+        return re.search(pattern, program.log.read_text(errors="replace"))
+
+    found = wait(look, f"{pattern} in the log of {program.name}")
+    return found[0] if found else ""
+
+
+if __name__ == "__main__":
+    tell(script)
