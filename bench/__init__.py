@@ -9,6 +9,8 @@
     peers        other people's tunnels, where they are installed
     processes    programs as subprocesses: readiness, CPU time, memory
     table        medians, the printed table, the JSON file
+    line         what a link makes of a lossy line, in virtual time: `python -m bench.line`
+    soak         whether all stays right for as long as one likes: `make soak`
 
 Linux only: memory and CPU time come from /proc and the kernel's clocks of processes.
 """

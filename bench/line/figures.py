@@ -1,0 +1,133 @@
+"""What is measured of an engine on a line, in virtual time. Each function is one run.
+
+A share is of the line's rate, by the bytes that the receiver's application got: all headers, and
+all that is sent twice, count against us.
+"""
+
+from __future__ import annotations
+
+import statistics
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from bench.line.traffic import Bulk, Requests
+from bench.line.virtual import Simulation
+
+if TYPE_CHECKING:
+    from bench.line.line import Line
+    from quictunnel.config.settings import Congestion
+
+WARM_UP = 3.0
+"""Seconds for a bulk stream to find the rate, before anything is counted."""
+
+PAUSE = 0.02
+"""Seconds at most between an answer and the next request."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sender:
+    """Whose sending is measured."""
+
+    engine: str
+    congestion: Congestion | None = None
+
+    def __str__(self) -> str:
+        return self.engine if self.congestion is None else f"{self.engine}/{self.congestion}"
+
+
+@dataclass(frozen=True, slots=True)
+class BulkFigures:
+    """One bulk stream."""
+
+    share: float
+    """Of the line's rate."""
+    queueing: float
+    """The median wait in the line's queue, as a share of the round-trip time."""
+    dropped: int
+    """Datagrams that found the queue full, from the beginning on."""
+
+
+def bulk(
+    sender: Sender, line: Line, *, seconds: float, seed: int = 7, warm_up: float = WARM_UP
+) -> BulkFigures:
+    """Measure a bulk stream alone, once it has found the rate."""
+    simulation = Simulation(line, seed=seed)
+    link = simulation.link(sender.engine, sender.congestion)
+    stream = Bulk(link.client)
+    link.add(stream)
+    simulation.run_for(warm_up)
+    start = simulation.now
+    simulation.run_for(seconds)
+    way = simulation.lanes.way("up")
+    waits = way.waits.since(start)
+    return BulkFigures(
+        share=stream.bytes_between(start, simulation.now) / seconds / line.rate,
+        queueing=statistics.median(waits) / line.rtt if waits else 0.0,
+        dropped=way.dropped,
+    )
+
+
+def request_times(
+    sender: Sender, line: Line, *, seconds: float, seed: int = 7, warm_up: float = WARM_UP
+) -> list[float]:
+    """Return how long each request took beside a bulk stream, in round-trip times of the line.
+
+    A request takes the way against the bulk stream, and its answer goes beside it: somebody types
+    while somebody else downloads.
+    """
+    simulation = Simulation(line, seed=seed)
+    link = simulation.link(sender.engine, sender.congestion)
+    link.add(Bulk(link.client))
+    simulation.run_for(warm_up)
+    requests = Requests(link.server, pause=PAUSE, now=simulation.now, seed=seed)
+    link.add(requests)
+    simulation.run_for(seconds)
+    return [time / line.rtt for time in requests.times]
+
+
+def after_a_change(
+    sender: Sender, before: Line, after: Line, *, moved: bool, within: float = 5.0, seed: int = 7
+) -> float:
+    """Return the share of the new rate in the second that ends `within` s after a change of line.
+
+    :param moved: the client's address changes with it; else nobody is told.
+    """
+    simulation = Simulation(before, seed=seed)
+    link = simulation.link(sender.engine, sender.congestion)
+    stream = Bulk(link.client)
+    link.add(stream)
+    simulation.run_for(WARM_UP)
+    simulation.lanes.change(after)
+    if moved:
+        simulation.move(link)
+    simulation.run_for(within)
+    came = stream.bytes_between(simulation.now - 1.0, simulation.now)
+    return came / after.rate
+
+
+def sharing(
+    senders: tuple[Sender, Sender], line: Line, *, seconds: float, seed: int = 7
+) -> tuple[float, float]:
+    """Return what share of the rate each of two links gets that send over one line.
+
+    The second begins when the first has found the rate.
+    """
+    simulation = Simulation(line, seed=seed)
+    streams = []
+    for sender in senders:
+        link = simulation.link(sender.engine, sender.congestion)
+        streams.append(Bulk(link.client))
+        link.add(streams[-1])
+        simulation.run_for(WARM_UP)
+    start = simulation.now
+    simulation.run_for(seconds)
+    first, second = (
+        stream.bytes_between(start, simulation.now) / seconds / line.rate for stream in streams
+    )
+    return first, second
+
+
+def percentile(times: list[float], share: float) -> float:
+    """Return the time that a share of all is not longer than."""
+    ordered = sorted(times)
+    return ordered[min(len(ordered) - 1, int(share * len(ordered)))]

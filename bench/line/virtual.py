@@ -1,0 +1,229 @@
+"""Engines at both ends of a line, in virtual time. No sockets, no event loop, no waiting.
+
+Time is a number that jumps from one event to the next. Any number of links share the line. What is
+sent and read is for `traffic`.
+"""
+
+from __future__ import annotations
+
+import functools
+import heapq
+import itertools
+from typing import TYPE_CHECKING, Protocol
+
+from bench.line.line import Lanes, Line
+from quictunnel.config.selfsigned import make_key, make_self_signed
+from quictunnel.link import LinkSettings, ServerTls
+from quictunnel.link.engine import Endpoint, Engine, Path
+from quictunnel.link.engines import choose
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from quictunnel.config.settings import Congestion
+
+READ_SIZE = 256 * 1024
+STREAMS = 64
+HANDSHAKE_SECONDS = 20.0
+
+LATE = 1e-6
+"""Seconds by which timers fire late, as everywhere: at the very instant, rounding may leave what
+they wait for a hair short of due."""
+
+SERVER_PATH = Path("192.0.2.2", 9001)
+
+
+class Traffic(Protocol):
+    """Who sends on a link, and takes what comes."""
+
+    def came(self, end: End, stream_id: int, data: bytes, now: float) -> None:
+        """Take what has come at an end, on one of its streams."""
+
+    def turn(self, end: End, now: float) -> None:
+        """Write what is due at this end."""
+
+    def due(self, end: End) -> float | None:
+        """Return when `turn` is to be called though nothing comes."""
+
+
+class End:
+    """One end of one link: an endpoint with one connection. Reads all that comes."""
+
+    def __init__(self, endpoint: Endpoint, path: Path, *, name: str) -> None:
+        self.endpoint = endpoint
+        self.path = path
+        self.name = name
+        """The direction in which it sends."""
+        self.other: End = self
+        self.engine: Engine | None = None
+        self.traffic: list[Traffic] = []
+        self.shaken = False
+        self.deadline: float | None = None
+        self._readable: list[int] = []
+
+    def take(self, data: bytes, now: float) -> None:
+        """Take a datagram, and accept the first who comes."""
+        arrivals = self.endpoint.receive([(data, self.other.path)], now)
+        for newcomer in arrivals.newcomers:
+            if self.engine is None:
+                self.engine = self.endpoint.accept(newcomer, now)
+            else:
+                self.endpoint.ignore(newcomer)
+
+    def read(self, now: float) -> None:
+        """Hand what has come to whom it is for."""
+        readable, self._readable = self._readable, []
+        for stream_id in dict.fromkeys(readable):
+            while True:
+                data, fin = self.engine.read(stream_id, READ_SIZE)
+                for traffic in self.traffic:
+                    traffic.came(self, stream_id, data, now)
+                if fin or len(data) < READ_SIZE:
+                    break
+
+    # What the engine tells
+
+    def on_handshake(self) -> None:
+        self.shaken = True
+
+    def on_stream_opened(self, stream_id: int) -> None:
+        pass
+
+    def on_stream_readable(self, stream_id: int) -> None:
+        self._readable.append(stream_id)
+
+    def on_stream_reset(self, stream_id: int, code: int) -> None:
+        raise AssertionError(f"stream {stream_id} was reset with {code}")
+
+    def on_stream_stopped(self, stream_id: int, code: int) -> None:
+        raise AssertionError(f"stream {stream_id} was stopped with {code}")
+
+    def on_stream_ended(self, stream_id: int) -> None:
+        pass
+
+    def on_closed(self, code: int | None, reason: str, *, by_peer: bool) -> None:
+        raise AssertionError(f"the connection was closed: {reason}")
+
+
+class Link:
+    """Two ends that trust each other. The client has dialled."""
+
+    def __init__(self, client: End, server: End) -> None:
+        self.client, self.server = client, server
+        client.other, server.other = server, client
+
+    def add(self, traffic: Traffic) -> None:
+        """Let there be traffic, from the next turn on."""
+        for end in (self.client, self.server):
+            end.traffic.append(traffic)
+
+
+class Simulation:
+    """A line, the links over it, and the time."""
+
+    def __init__(self, line: Line, *, seed: int = 7) -> None:
+        self.lanes = Lanes(line, seed=seed)
+        self.now = 0.0
+        self._ends: list[End] = []
+        self._wire: list[tuple[float, int, End, bytes]] = []
+        self._numbers = itertools.count()
+
+    def link(self, engine: str, congestion: Congestion | None = None) -> Link:
+        """Return a link over this line, once its ends have shaken hands.
+
+        :param engine: the name of the engine at both ends.
+        """
+        settings = LinkSettings(engine=engine, congestion=congestion)  # type: ignore[arg-type]
+        make = choose(engine, congestion).endpoint
+        ends = [
+            make(settings, server_tls=tls, streams=STREAMS, now=self.now)
+            for tls in (None, server_tls())
+        ]
+        number = len(self._ends)
+        client = End(ends[0], Path("192.0.2.1", 5000 + number), name="up")
+        server = End(ends[1], SERVER_PATH, name="down")
+        link = Link(client, server)
+        client.engine = client.endpoint.connect(SERVER_PATH[:2], "localhost", self.now)
+        self._ends += [client, server]
+        self.run(lambda: client.shaken and server.shaken, limit=HANDSHAKE_SECONDS)
+        for end in (client, server):
+            end.engine.trust()
+            end.engine.allow_streams(STREAMS)
+        return link
+
+    def move(self, link: Link) -> None:
+        """Let the client go on from another address, as a laptop does that changes networks."""
+        link.client.path = Path(link.client.path.host, link.client.path.port + 1000)
+        link.client.engine.move(self.now)
+        self._turn(link.client)
+
+    def run(self, until: Callable[[], bool], *, limit: float) -> None:
+        """Let events happen until `until()`; fail after `limit` seconds of theirs."""
+        stop = self.now + limit
+        for end in self._ends:
+            self._turn(end)
+        while not until():
+            if not self._step(stop):
+                raise AssertionError(f"not within {limit:g} s")
+
+    def run_for(self, seconds: float) -> None:
+        """Let so much time go by."""
+        stop = self.now + seconds
+        for end in self._ends:
+            self._turn(end)
+        while self._step(stop):
+            pass
+        self.now = stop
+
+    def _step(self, stop: float) -> bool:
+        """Do what is due next; return False if that is after `stop`."""
+        now = min((end.deadline for end in self._ends if end.deadline is not None), default=stop)
+        if self._wire:
+            now = min(now, self._wire[0][0])
+        if now >= stop:
+            return False
+        self.now = max(self.now, now)
+        touched: dict[End, None] = {}
+        while self._wire and self._wire[0][0] <= self.now:
+            _, _, end, data = heapq.heappop(self._wire)
+            end.take(data, self.now)
+            touched[end] = None
+        for end in self._ends:
+            if end.deadline is not None and end.deadline <= self.now:
+                at = None if end.engine is None else end.engine.deadline()
+                if at is not None and at <= self.now:
+                    end.engine.expire(self.now)
+                touched[end] = None
+        for end in touched:
+            self._turn(end)
+        return True
+
+    def _turn(self, end: End) -> None:
+        """Do what an event loop does of one link in a turn."""
+        engine = end.engine
+        if engine is None:
+            return
+        engine.dispatch(end)
+        end.read(self.now)
+        for traffic in end.traffic:
+            traffic.turn(end, self.now)
+        self._send(end)
+        for traffic in end.traffic:  # what has left makes room for more
+            traffic.turn(end, self.now)
+        self._send(end)
+        engine.dispatch(end)
+        times = [at + LATE for at in (engine.deadline(),) if at is not None]
+        times += [at for traffic in end.traffic if (at := traffic.due(end)) is not None]
+        end.deadline = min(times, default=None)
+
+    def _send(self, end: End) -> None:
+        for data, _ in (*end.engine.transmit(self.now), *end.endpoint.transmit()):
+            for at in self.lanes.arrivals(data, end.name, self.now):
+                heapq.heappush(self._wire, (at, next(self._numbers), end.other, data))
+
+
+@functools.cache
+def server_tls() -> ServerTls:
+    """Return a self-signed certificate, made once a run."""
+    key = make_key()
+    return ServerTls((make_self_signed(["localhost"], key),), key)
