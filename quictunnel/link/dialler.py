@@ -59,8 +59,9 @@ class Dialler:
     def _refused(self, exc: OSError) -> None:
         """Nobody listens there, or no route leads there: fail at once, if nothing stands yet."""
         if not self.made.done():
-            reason = exc.strerror or str(exc)
-            self.made.set_exception(LinkFailed(reason))
+            failed = LinkFailed(exc.strerror or str(exc))
+            failed.__cause__ = exc
+            self.made.set_exception(failed)
             self.link.close(Code.NO_ERROR)
 
     def _ready(self) -> None:
@@ -193,6 +194,6 @@ async def dial(
         dialler.link.close(Code.NO_ERROR)
         await dialler.link.wait_closed()  # at once: the peer is told, the socket is closed
         if isinstance(exc, TimeoutError):
-            raise LinkFailed(f"no answer within {within:g} s") from None
+            raise LinkFailed(f"no answer within {within:g} s") from exc
         raise
     return dialler.link

@@ -17,6 +17,7 @@ from quictunnel.config.settings import OriginSettings
 from quictunnel.errors import LinkError, LinkFailed, Refused
 from quictunnel.link import ClientTls, LinkSettings, dial
 from quictunnel.origin.race import first_to_succeed
+from quictunnel.origin.unreachable import Failure, no_lookup, why_unreachable
 from quictunnel.session.lookup import look_up
 from quictunnel.session.session import Session
 
@@ -45,38 +46,49 @@ async def connect(
     make_session: Callable[[], SessionT],
     client_tls: ClientTls,
     settings: LinkSettings,
+    within: float = ATTEMPT_TIMEOUT,
 ) -> SessionT:
     """Return a session whose link stands, on the first of the remote's addresses that answers.
 
+    :param within: seconds for all of it.
     :param make_session: makes the session of one attempt; those of the others see their links end.
     :raises LinkFailed: nobody answers, or the name leads nowhere.
     :raises Refused: what answers is not what `client_tls` asks for.
     """
+    hosts: list[str] = []
+    failures: dict[str, Failure] = {}
 
     async def attempt(host: str) -> SessionT:
         session = make_session()
-        await dial(
-            host,
-            target.port,
-            protocol=session,
-            client_tls=client_tls,
-            settings=settings,
-            within=ATTEMPT_TIMEOUT,
-        )
+        try:
+            await dial(
+                host,
+                target.port,
+                protocol=session,
+                client_tls=client_tls,
+                settings=settings,
+                within=within,
+            )
+        except LinkFailed as exc:
+            failures[host] = Failure(host, exc)
+            raise
         return session
 
     try:
-        async with asyncio.timeout(ATTEMPT_TIMEOUT):
+        async with asyncio.timeout(within):
             hosts = await _resolve(target)
             return await first_to_succeed(
                 [partial(attempt, host) for host in hosts], discard=lambda session: session.abort()
             )
-    except TimeoutError:
-        raise LinkFailed(f"no answer within {ATTEMPT_TIMEOUT:g} s") from None
+    except TimeoutError as exc:
+        if not hosts:
+            raise LinkFailed(no_lookup(target, within)) from exc
+        late = [failures.get(host) or Failure(host, exc) for host in hosts]
+        raise LinkFailed(why_unreachable(target, late)) from exc
     except socket.gaierror as exc:
         raise LinkFailed(f"{target.host} does not resolve: {exc.strerror}") from exc
     except ExceptionGroup as group:
-        raise _sum_up(group) from group
+        raise _sum_up(group, LinkFailed(why_unreachable(target, [*failures.values()]))) from group
 
 
 async def _resolve(target: HostPort) -> list[str]:
@@ -89,8 +101,11 @@ async def _resolve(target: HostPort) -> list[str]:
     return list(dict.fromkeys(host for host in in_turn if host is not None))
 
 
-def _sum_up(group: ExceptionGroup[Exception]) -> Exception:
-    """Return the one error to raise for those of all addresses."""
+def _sum_up(group: ExceptionGroup[Exception], unreachable: LinkFailed) -> Exception:
+    """Return the one error to raise for those of all addresses.
+
+    :param unreachable: what to raise where none of them could be reached.
+    """
     for kind in (Refused, LinkError):
         ours, other = group.split(kind)
         if ours is None:
@@ -98,5 +113,5 @@ def _sum_up(group: ExceptionGroup[Exception]) -> Exception:
         if kind is Refused:
             return ours.exceptions[0]
         if other is None:
-            return LinkFailed("; ".join(dict.fromkeys(str(exc) for exc in ours.exceptions)))
+            return unreachable
     return group

@@ -73,7 +73,7 @@ class Keeping:
             except (LinkError, Refused) as exc:
                 # Refused beside an old link is no verdict on that one: whoever answers there
                 # may be somebody else, on a network that we only pass through.
-                self._reaching.complain(exc)
+                self._reaching.complain(exc, "no fresh link beside the silent one")
                 await asyncio.sleep(backoff.next())
             else:
                 self._reaching.stands(session, welcome)

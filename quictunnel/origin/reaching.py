@@ -16,7 +16,7 @@ from quictunnel.errors import LinkError
 from quictunnel.link import LinkSettings
 from quictunnel.observe.logs import fact
 from quictunnel.origin.backoff import Backoff
-from quictunnel.origin.connect import connect, tls_for
+from quictunnel.origin.connect import ATTEMPT_TIMEOUT, connect, tls_for
 from quictunnel.origin.dial import Dialler
 from quictunnel.origin.offer import Offer
 from quictunnel.origin.session import OriginSession
@@ -26,6 +26,16 @@ from quictunnel.session.states import LinkState
 
 DEFAULT_SERVICE = "default"
 """The service whose origin server the settings name; they name one, the code knows many."""
+
+FIRST_TRY = 3.5
+"""Seconds for the first try after the start, or after a loss: a person who waits is to be told
+within five that nothing answers. Later ones may take longer, for the sake of slow networks."""
+
+COMPLAIN_AGAIN = 900.0
+"""Seconds after which a reason is given again that still stands."""
+
+MOST_COMPLAINTS = 16
+"""Reasons that are remembered. There are a handful; a name server may word each anew."""
 
 _log = logging.getLogger("quictunnel.origin")
 
@@ -49,7 +59,7 @@ class Reaching:
         self._on_stands = on_stands
         self._on_state = on_state
         self._rng = rng
-        self._complaint = ""
+        self._complaints: dict[str, float] = {}
         self._link_settings = LinkSettings(
             hold=settings.hold,
             unread_limit=settings.unread_limit,
@@ -75,20 +85,23 @@ class Reaching:
 
         :raises Refused: the remote does not want it, or is not the one it should be.
         """
+        within = FIRST_TRY
         while True:
             try:
-                session = await self.connect()
+                session = await self.connect(within)
                 welcome = await session.greet()
             except LinkError as exc:
                 self.complain(exc)
+                within = ATTEMPT_TIMEOUT
                 await asyncio.sleep(backoff.next())
             else:
                 self.stands(session, welcome)
                 return session
 
-    async def connect(self) -> OriginSession:
+    async def connect(self, within: float = ATTEMPT_TIMEOUT) -> OriginSession:
         """Return a session whose link is made and that has yet to greet.
 
+        :param within: seconds for it.
         :raises LinkFailed: there is no link to be had.
         :raises Refused: what answers is not what the settings ask for.
         """
@@ -97,21 +110,21 @@ class Reaching:
             make_session=lambda: OriginSession(self._offer, self._on_state),
             client_tls=tls_for(self._settings),
             settings=self._link_settings,
+            within=within,
         )
 
     def stands(self, session: OriginSession, welcome: Welcome) -> None:
         """Note that a session stands."""
-        self._complaint = ""
+        self._complaints.clear()
         self._on_stands(session, welcome)
 
-    def complain(self, exc: Exception) -> None:
-        """Log why there is no link: once, until the reason is another."""
-        if str(exc) != self._complaint:
-            self._complaint = str(exc)
-            fact(
-                _log,
-                logging.WARNING,
-                "no link, trying on",
-                remote=self._settings.remote,
-                reason=exc,
-            )
+    def complain(self, exc: Exception, message: str = "no link, trying on") -> None:
+        """Log why there is no link: each reason once, and again when it has stood for long."""
+        now, reason = asyncio.get_running_loop().time(), str(exc)
+        said = self._complaints.get(reason)
+        if said is not None and now < said + COMPLAIN_AGAIN:
+            return
+        if len(self._complaints) >= MOST_COMPLAINTS:
+            self._complaints.clear()
+        self._complaints[reason] = now
+        fact(_log, logging.WARNING, message, remote=self._settings.remote, reason=reason)

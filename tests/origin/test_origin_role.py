@@ -15,6 +15,7 @@ from quictunnel.config.addresses import HostPort
 from quictunnel.config.settings import OriginSettings
 from quictunnel.errors import LinkFailed, Refused
 from quictunnel.origin import reaching
+from quictunnel.origin.connect import ATTEMPT_TIMEOUT
 from quictunnel.origin.role import Origin
 from quictunnel.protocol.codes import Code
 
@@ -27,6 +28,7 @@ class World:
         self.reachable = True
         self.refusal: Refused | None = None
         self.attempts: list[float] = []
+        self.within: list[float] = []
         self.links: list[FakeLink] = []
         self.ready: list[tuple] = []
         self.origin = Origin(
@@ -42,7 +44,8 @@ class World:
         )
         monkeypatch.setattr(reaching, "connect", self.connect)
 
-    async def connect(self, target, *, make_session, client_tls, settings):
+    async def connect(self, target, *, make_session, client_tls, settings, within):
+        self.within.append(within)
         self.attempts.append(asyncio.get_running_loop().time())
         await asyncio.sleep(0.05)
         if self.refusal is not None:
@@ -148,6 +151,59 @@ def test_the_same_failure_is_one_line(world, caplog):
     world(story)
     (fact,) = facts(caplog, "no link, trying on")
     assert str(fact["reason"]) == "no answer within 10 s"
+
+
+def test_a_failure_that_lasts_is_said_again_and_so_is_it_after_another_link(world, caplog):
+    listen_to_logs(caplog)
+
+    async def story(world):
+        world.reachable = False
+        await world.origin.start()
+        await seconds(2 * reaching.COMPLAIN_AGAIN)
+        assert len(facts(caplog, "no link, trying on")) == 2
+        world.reachable = True
+        await seconds(30)
+        world.reachable = False
+        world.link.die()
+        await seconds(60)
+        assert len(facts(caplog, "no link, trying on")) == 3
+
+    world(story)
+
+
+def test_reasons_that_take_turns_are_said_once_each(world, caplog):
+    listen_to_logs(caplog)
+
+    async def story(world):
+        for number in range(4):
+            reason = LinkFailed(f"reason {number % 2}")
+            world.origin._reaching.complain(reason)
+
+    world(story)
+    assert [fact["reason"] for fact in facts(caplog, "no link, trying on")] == [
+        "reason 0",
+        "reason 1",
+    ]
+
+
+def test_ever_new_reasons_are_not_remembered_for_ever(world):
+    async def story(world):
+        for number in range(1000):
+            world.origin._reaching.complain(LinkFailed(f"reason {number}"))
+        assert len(world.origin._reaching._complaints) <= reaching.MOST_COMPLAINTS
+
+    world(story)
+
+
+def test_the_first_try_is_short_enough_to_say_within_5_s_that_nobody_answers(world):
+    async def story(world):
+        world.reachable = False
+        await world.origin.start()
+        await seconds(20)
+        assert world.within[0] < 4
+        assert set(world.within[1:]) == {ATTEMPT_TIMEOUT}
+
+    world(story)
 
 
 def test_a_lost_link_is_made_anew(world):
