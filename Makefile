@@ -1,15 +1,16 @@
 # What a person or CI runs. Everything happens in .venv, which `make` sets up by itself from a
 # Python of 3.11 or newer (the newest found, or PYTHON=/path/to/python3).
 #
-# Stamps keep it quick: what the program needs, what tests and linters need beside it, and the
-# engine in Rust, which only `make engine` builds at first. Each is made anew when what it is made
-# from changes; the engine too, once it is there.
+# Stamps keep it quick: what the program needs, what tests and linters need beside it, what scripts
+# of interop/ need, and the engine in Rust, which only `make engine` builds at first. Each is made
+# anew when what it is made from changes; the engine too, once it is there.
 
 VENV    := .venv
 BIN     := $(VENV)/bin
 PROGRAM := $(VENV)/.program-installed
 TOOLS   := $(VENV)/.tools-installed
 ENGINE  := $(VENV)/.engine-installed
+CLIENTS := $(VENV)/.clients-installed
 
 WHEELS         := engine/target/wheels
 ENGINE_SOURCES := $(wildcard engine/Cargo.* engine/pyproject.toml engine/*.pyi engine/src/*.rs engine/src/*/*.rs)
@@ -65,7 +66,7 @@ bench: $(PROGRAM) $(BUILT_ENGINE) ## figures: direct, quictunnel and a naive tun
 soak: $(PROGRAM) $(BUILT_ENGINE) ## clients who do everything, over a bad network, for 20 minutes (ARGS=--help)
 	@$(BIN)/python -m bench.soak $(ARGS)
 
-interop: $(PROGRAM) $(BUILT_ENGINE) ## quictunnel beside other people's programs
+interop: $(CLIENTS) $(BUILT_ENGINE) ## quictunnel beside other people's programs
 	@$(BIN)/python -m interop $(ARGS)
 
 engine: $(ENGINE) ## build the fast engine, which is written in Rust, and install it into .venv
@@ -86,6 +87,12 @@ $(TOOLS): pyproject.toml $(PROGRAM)
 	@echo "installing what tests and linters need into $(VENV)"
 	@$(PIP) install 'pip>=25.1'
 	@$(PIP) install --group test --group lint
+	@touch $@
+
+$(CLIENTS): pyproject.toml $(PROGRAM)
+	@echo "installing the clients that scripts of interop need into $(VENV)"
+	@$(PIP) install 'pip>=25.1'
+	@$(PIP) install --group interop
 	@touch $@
 
 # The wheel stays where it was built: it can be carried to a machine that has no Rust.

@@ -51,6 +51,10 @@ class Network:
         """Take the origin's address away and give it another one."""
         self.program.process.send_signal(signal.SIGUSR1)
 
+    def addresses(self) -> list[str]:
+        """Return the addresses from which the origin has come to the remote, in their order."""
+        return list(dict.fromkeys(self.program.log.read_text().split()))
+
 
 @contextlib.contextmanager
 def network(remote: int, scratch: Path) -> Iterator[Network]:
@@ -119,7 +123,9 @@ class Forwarder:
                         self.front.sendto(data, sender)
 
     def _open(self, sender: tuple[str, int]) -> None:
-        back = self.backs[sender] = _socket(BEHIND.format(self.changes + 1))
+        address = BEHIND.format(self.changes + 1)
+        print(address, file=sys.stderr, flush=True)
+        back = self.backs[sender] = _socket(address)
         back.connect(self.remote)
         self.poll.register(back, select.EPOLLIN)
         self.senders[back.fileno()] = sender

@@ -1,0 +1,165 @@
+"""Caddy before a remote: finds it or builds it, and runs a Caddyfile of docs/ with its own CA.
+
+Debian 12 has Caddy 2.6, which speaks no PROXY protocol towards a server; so where there is none
+that is new enough, Go builds one, once, into the user's cache.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+import shutil
+import socket
+import ssl
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from platformdirs import user_cache_path
+
+from bench.processes import ProgramError
+from bench.ways import free_port
+from interop._facts import MissingError
+from interop._go import go
+from interop._waiting import listening, wait
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from bench.processes import Program
+
+DOCS = Path(__file__).parents[1] / "docs"
+
+VERSION = "v2.11.9"
+"""The one that is built where there is none."""
+
+BUILD_WITHIN = 1200
+"""Seconds to build it: two to three minutes are usual."""
+
+GLOBAL = """{{
+	admin off
+	auto_https disable_redirects
+	default_bind 127.0.0.1 ::1
+	https_port {port}
+	skip_install_trust
+	local_certs
+	storage file_system {folder}/caddy
+{more}
+}}
+
+"""
+"""What stands before a reader's Caddyfile here: other ports, and certificates of its own CA."""
+
+
+@dataclass(frozen=True)
+class Caddy:
+    """A Caddy that runs."""
+
+    port: int
+    """Where it listens for TLS, with TCP and UDP, on 127.0.0.1 and ::1."""
+    folder: Path
+    program: Program
+
+    @property
+    def authority(self) -> Path:
+        """The certificate of its CA, in PEM."""
+        return self.folder / "pki/authorities/local/root.crt"
+
+    @property
+    def issuer(self) -> Path:
+        """The certificate that signs those of sites, in PEM."""
+        return self.folder / "pki/authorities/local/intermediate.crt"
+
+    def trust(self) -> ssl.SSLContext:
+        """Return what a client of Python's ssl needs."""
+        return ssl.create_default_context(cafile=str(self.authority))
+
+
+@contextlib.contextmanager
+def caddy(sites: str, scratch: Path, *names: str, options: str = "") -> Iterator[Caddy]:
+    """Run Caddy with its own CA, on loopback.
+
+    :param sites: the sites of a Caddyfile.
+    :param names: names for which there must be certificates before it counts as ready.
+    :param options: more lines for its global options.
+    :raises MissingError: there is none, and no Go to build it.
+    :raises ProgramError: it does not take the Caddyfile.
+    """
+    command = find()
+    port = free_port()
+    folder = scratch / "caddy"
+    file = scratch / "Caddyfile"
+    text = GLOBAL.format(port=port, folder=scratch, more=options)
+    file.write_text(text + sites)
+    environment = {"HOME": str(scratch), "XDG_CONFIG_HOME": str(scratch / "config")}
+    run = [command, "run", "--config", file, "--adapter", "caddyfile"]
+    with listening("caddy", run, scratch, port, **environment) as program:
+        here = Caddy(port, folder, program)
+        wait(here.authority.exists, "Caddy's own CA")
+        for name in names:
+            wait(functools.partial(_greets, here, name), f"Caddy's certificate for {name}")
+        yield here
+
+
+def example(name: str, outside: int) -> str:
+    """Return the Caddyfile of docs/, for another name and another port of the remote.
+
+    :raises ProgramError: it does not say what is replaced here.
+    """
+    text = (DOCS / "Caddyfile").read_text()
+    for there, here in (
+        ("\nwww.example.com {", f"\n{name} {{"),
+        ("127.0.0.1:9000 {", f"127.0.0.1:{outside} {{"),
+    ):
+        if text.count(there) != 1:
+            raise ProgramError(f"docs/Caddyfile should say {there.strip()!r} once")
+        text = text.replace(there, here)
+    return text
+
+
+def find() -> str:
+    """Return the path of a Caddy that is new enough, which is built if there is none.
+
+    :raises MissingError: there is none, and no Go to build it.
+    """
+    built = user_cache_path("quictunnel-interop") / f"caddy-{VERSION}" / "caddy"
+    for found in (shutil.which("caddy"), str(built)):
+        if found and Path(found).exists() and _takes_ours(found):
+            return found
+    try:
+        compiler = go()
+    except MissingError as exc:
+        raise MissingError(f"Caddy 2.7 or newer is not installed, and to build it {exc}") from None
+    print(f"building Caddy {VERSION} into {built.parent}, which takes some minutes", flush=True)
+    package = f"github.com/caddyserver/caddy/v2/cmd/caddy@{VERSION}"
+    done = subprocess.run(
+        [compiler, "install", package],
+        env=os.environ | {"GOBIN": str(built.parent)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=BUILD_WITHIN,
+        check=False,
+    )
+    if done.returncode:
+        raise ProgramError(f"go install {package}: {done.stdout[-1500:].strip()}")
+    return str(built)
+
+
+def _takes_ours(command: str) -> bool:
+    """Return whether a Caddy understands the Caddyfile of docs/: an older one does not."""
+    asked = [command, "adapt", "--config", str(DOCS / "Caddyfile"), "--adapter", "caddyfile"]
+    return subprocess.run(asked, capture_output=True, check=False).returncode == 0
+
+
+def _greets(here: Caddy, name: str) -> bool:
+    """Return whether it has a certificate for a name by now."""
+    with (
+        contextlib.suppress(OSError),
+        socket.create_connection(("127.0.0.1", here.port)) as plain,
+        here.trust().wrap_socket(plain, server_hostname=name),
+    ):
+        return True
+    return False
