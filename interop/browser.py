@@ -1,0 +1,104 @@
+"""Headless Chromium before Caddy and the tunnel: a page of 100 pictures and a WebSocket.
+
+Over HTTP/2 and over HTTP/3, with each engine that is installed: every picture is there, by the
+page's own account, by what the network brought, and by the colours in a screenshot; the WebSocket
+has echoed.
+
+    python -m interop.browser [--keep FOLDER]    (leaves the screenshots there)
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bench.processes import running
+from interop import _page
+from interop._browser import browser, find
+from interop._caddy import caddy, example
+from interop._facts import Facts, tell
+from interop._tunnel import engines, tunnel
+
+if TYPE_CHECKING:
+    from interop._browser import Tab
+    from interop._caddy import Caddy
+
+WINDOW = (_page.SIDE, _page.SIDE + _page.LINE)
+"""Pixels: all that the page shows."""
+
+FINISHED = """
+new Promise(loaded =>
+    document.readyState === "complete" ? loaded() : addEventListener("load", loaded))
+  .then(() => window.finished)
+"""
+"""What waits for the page's own account."""
+
+
+def script(facts: Facts, scratch: Path) -> None:
+    """Tell the facts."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--keep", type=Path, help="a folder for the screenshots")
+    keep = parser.parse_args().keep
+    find()
+    with running("site", [sys.executable, "-m", "interop._site"], scratch) as site:
+        server = f"127.0.0.1:{site.ready.split()[1]}"
+        for engine in engines():
+            folder = scratch / engine
+            folder.mkdir()
+            passed_on = ("--proxy-protocol", "v2")
+            taken = ("--accept-proxy-protocol",)
+            with (
+                tunnel(server, folder, engine, *passed_on, at_remote=taken) as standing,
+                caddy(example("localhost", standing.outside), folder, "localhost") as front,
+            ):
+                for version in ("h2", "h3"):
+                    picture = _visit(facts, folder, front, version, engine)
+                    if keep:
+                        (keep / f"{engine}-{version}.png").write_bytes(picture)
+
+
+def _visit(facts: Facts, scratch: Path, front: Caddy, version: str, engine: str) -> bytes:
+    """Open the page, tell what is there, and return the screenshot."""
+    folder = scratch / version
+    folder.mkdir()
+    site = f"localhost:{front.port}"
+    # A browser comes by HTTP/2 first and by HTTP/3 when it has seen that it is offered: choose.
+    quic = {"h2": "--disable-quic", "h3": f"--origin-to-force-quic-on={site}"}
+    who = f"{engine}, {version}"
+    with browser(folder, front.issuer, quic[version], size=WINDOW) as tab:
+        tab.open(f"https://{site}/")
+        done = tab.run(FINISHED)
+        facts.equal(f"{who}: pictures by the page's own account", done["images"], _page.COUNT)
+        facts.equal(f"{who}: echoes of the WebSocket", len(done["echoes"]), 10)
+        facts.equal(f"{who}: what the page says of it", done["text"], "WebSocket: message 9")
+        png = tab.picture()
+        _network(facts, tab, who, version)
+    rows = _page.pixels(png)
+    right = sum(rows[y][3 * x : 3 * x + 3] == bytes(rgb) for x, y, rgb in _page.centres())
+    facts.equal(f"{who}: pictures in the screenshot, by their colours", right, _page.COUNT)
+    below = rows[_page.SIDE :]
+    green = below[0][:3] == below[-1][-3:] == bytes(_page.GREEN)
+    facts.equal(f"{who}: the line below them is green", green, True)
+    written = any(b"\xff\xff\xff" in row for row in below)
+    facts.equal(f"{who}: something is written on it, in white", written, True)
+    return png
+
+
+def _network(facts: Facts, tab: Tab, who: str, version: str) -> None:
+    """Tell what the browser's network has brought."""
+    answers = [
+        event["params"]["response"]
+        for event in tab.events
+        if event.get("method") == "Network.responseReceived"
+    ]
+    kinds = Counter((a["status"], a["protocol"]) for a in answers if a["url"].endswith(".png"))
+    facts.equal(f"{who}: pictures by status and protocol", kinds, {(200, version): _page.COUNT})
+    failed = [e for e in tab.events if e.get("method") == "Network.loadingFailed"]
+    facts.equal(f"{who}: requests that failed", len(failed), 0)
+
+
+if __name__ == "__main__":
+    tell(script)
