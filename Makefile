@@ -21,6 +21,9 @@ RUST           := $(and $(BUILT_ENGINE),$(shell command -v cargo))
 # All tests run in two processes, a file in either: they wait more than they work.
 TWICE          := --numprocesses 2 --dist loadfile
 
+# Laboratories wait more still; the long rows are begun first.
+FOURFOLD       := --numprocesses 4 --maxschedchunk 1
+
 PYTHON     ?=
 CANDIDATES  = $(or $(PYTHON),python3.14 python3.13 python3.12 python3.11 python3)
 PIP         = $(BIN)/python -m pip --disable-pip-version-check --quiet
@@ -38,7 +41,7 @@ endef
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint bench soak interop engine rust clean
+.PHONY: help demo test lab lint bench soak interop engine rust clean
 
 help: ## say what can be made
 	@echo "usage: make TARGET [ARGS='options of what is run'] [PYTHON=python3.x]"
@@ -51,6 +54,9 @@ demo: $(PROGRAM) $(BUILT_ENGINE) ## a web page through the tunnel, on this machi
 test: $(TOOLS) $(BUILT_ENGINE) ## all tests, and the engine's own in Rust once it is built
 	$(BIN)/pytest $(or $(ARGS),$(TWICE))
 	$(if $(RUST),$(if $(ARGS),,cd engine && cargo test --locked --no-default-features))
+
+lab: $(TOOLS) $(BUILT_ENGINE) ## networks that change, go dark and come back, in minutes; wants root (ARGS='-m "not nightly"' for fewer)
+	$(BIN)/pytest tests/lab $(FOURFOLD) $(ARGS)
 
 lint: $(TOOLS) $(BUILT_ENGINE) ## style, types and the layers' imports, and the engine's Rust once it is built
 	$(BIN)/ruff check .

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 if TYPE_CHECKING:
     from collections.abc import Generator
+
+LABORATORY = Path(__file__).parent / "lab"
 
 IN_CI = os.environ.get("CI") == "true"
 
@@ -33,3 +36,10 @@ def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest
     report = yield
     refuse_skip(report)
     return report
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave out the laboratory unless it is asked for: it takes minutes, and wants root."""
+    if collection_path == LABORATORY and not any("lab" in Path(a).parts for a in config.args):
+        return True
+    return None

@@ -1,0 +1,57 @@
+"""Addresses in the laboratory: of the remote, and of the origin at each of its uplinks.
+
+All of them are meant for documentation (RFC 5737, RFC 3849) or private.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import dataclass
+
+REMOTE_NAME = "remote.example.com"
+"""What the origin calls the remote: it has an address of either family."""
+
+OUTSIDE_PORT, LINK_PORT, SERVER_PORT = 9000, 9001, 8000
+
+
+@dataclass(frozen=True)
+class Uplink:
+    """A network device of a host, and what is to be said to ip(8) about it."""
+
+    name: str
+    address4: str
+    address6: str
+    outside: str = ""
+    """The address of its NAT router; empty where there is none."""
+
+    @property
+    def packed6(self) -> bytes:
+        return ipaddress.ip_address(self.address6).packed
+
+    def rise(self) -> list[str]:
+        """Bring the device up, without any address."""
+        return [
+            f"link set dev {self.name} addrgenmode none",
+            f"link set dev {self.name} up",
+        ]
+
+    def join(self, family: int) -> list[str]:
+        """Give it an address of a family, and a route to everywhere."""
+        if family == 4:
+            address, everywhere = f"{self.address4}/24", "0.0.0.0/0"
+        else:
+            address, everywhere = f"{self.address6}/64", "::/0"
+        return [
+            f"address add {address} dev {self.name}" + " nodad" * (family == 6),
+            f"route add {everywhere} dev {self.name}",
+        ]
+
+    def leave(self) -> list[str]:
+        """Take down the device, with its addresses and routes."""
+        return [f"link set dev {self.name} down", f"address flush dev {self.name}"]
+
+
+REMOTE = Uplink("net", "203.0.113.7", "2001:db8:7::7")
+WIFI = Uplink("wifi", "192.168.1.10", "2001:db8:a::10", "198.51.100.1")
+MOBILE = Uplink("mobile", "10.64.0.10", "2001:db8:b::10", "192.0.2.1")
+UPLINKS = (WIFI, MOBILE)
