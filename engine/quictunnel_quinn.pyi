@@ -79,6 +79,8 @@ class Connection:
     @property
     def alpn_mismatch(self) -> bool: ...
     @property
+    def forgotten_by_peer(self) -> bool: ...
+    @property
     def stream_count(self) -> int:
         """How many streams are known."""
 
@@ -117,6 +119,7 @@ class Endpoint:
     :param streams: how many streams a peer may have open until `Connection.allow_streams`.
     :param unread_limit: bytes that all connections may hold unread before peers are slowed.
     :param congestion: "bbr", "cubic" or "reno"; None for the engine's own choice, cubic.
+    :param reset_key: from which the tokens of stateless resets follow; None for a random one.
     :param accepts: whether others may begin connections, once there is a certificate.
     :param now: the caller's clock now.
     :raises ValueError: in words.
@@ -130,6 +133,7 @@ class Endpoint:
         streams: int,
         unread_limit: int,
         congestion: str | None,
+        reset_key: bytes | None,
         accepts: bool,
         now: float,
     ) -> Endpoint: ...

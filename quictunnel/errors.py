@@ -7,6 +7,7 @@
     └── LinkError         the network, or the peer's end of the link
         ├── LinkFailed        a link could not be made; trying again may help
         ├── LinkLost          a link that stood has ended, and its streams with it
+        │   └── LinkForgotten     the peer does not know it any more: it was started anew
         └── StreamReset       the peer reset one stream; the link lives on
 
 The command line turns them into sentences and exit codes; nothing else does.
@@ -59,6 +60,10 @@ class LinkLost(LinkError, ConnectionResetError):
         super().__init__(reason)
         self.code = code
         self.reason = reason
+
+
+class LinkForgotten(LinkLost):
+    """The peer answered what was sent on the link with a stateless reset (RFC 9000, 10.3)."""
 
 
 class StreamReset(LinkError, ConnectionResetError):

@@ -13,6 +13,8 @@ pub struct Closing {
     pub by_peer: bool,
     /// Whether the ends speak different protocols (RFC 7301).
     pub alpn_mismatch: bool,
+    /// Whether the peer does not know the connection any more (RFC 9000, 10.3).
+    pub forgotten: bool,
 }
 
 /// TLS alerts are codes from here on (RFC 9001, 4.8).
@@ -23,12 +25,12 @@ const NO_APPLICATION_PROTOCOL: u64 = CRYPTO_ERROR + 120;
 impl Closing {
     /// We have ended it with an application's code.
     pub(crate) fn by_us(code: u64, reason: String) -> Self {
-        Self { code: Some(code), reason, by_peer: false, alpn_mismatch: false }
+        Self { code: Some(code), ..Self::of_itself(reason) }
     }
 
     /// Something that is no one's wish.
     pub(crate) fn of_itself(reason: String) -> Self {
-        Self { code: None, reason, by_peer: false, alpn_mismatch: false }
+        Self { code: None, reason, by_peer: false, alpn_mismatch: false, forgotten: false }
     }
 
     fn by_quic(code: TransportErrorCode, words: &str, by_peer: bool) -> Self {
@@ -40,7 +42,8 @@ impl Closing {
             }
             reason.push_str(words);
         }
-        Self { code: None, reason, by_peer, alpn_mismatch: code == NO_APPLICATION_PROTOCOL }
+        let alpn_mismatch = code == NO_APPLICATION_PROTOCOL;
+        Self { by_peer, alpn_mismatch, ..Self::of_itself(reason) }
     }
 }
 
@@ -49,9 +52,8 @@ impl From<ConnectionError> for Closing {
         match error {
             ConnectionError::ApplicationClosed(close) => Self {
                 code: Some(close.error_code.into_inner()),
-                reason: String::from_utf8_lossy(&close.reason).into_owned(),
                 by_peer: true,
-                alpn_mismatch: false,
+                ..Self::of_itself(String::from_utf8_lossy(&close.reason).into_owned())
             },
             ConnectionError::ConnectionClosed(close) => {
                 let words = String::from_utf8_lossy(&close.reason).into_owned();
@@ -65,6 +67,7 @@ impl From<ConnectionError> for Closing {
             }
             ConnectionError::Reset => Self {
                 by_peer: true,
+                forgotten: true,
                 ..Self::of_itself("the peer no longer knows the connection".to_owned())
             },
             other => Self::of_itself(other.to_string()),

@@ -189,6 +189,12 @@ impl Connection {
         self.closing.as_ref().is_some_and(|closing| closing.alpn_mismatch)
     }
 
+    /// Whether it has ended because the peer does not know it any more (RFC 9000, 10.3).
+    #[must_use]
+    pub fn is_forgotten_by_peer(&self) -> bool {
+        self.closing.as_ref().is_some_and(|closing| closing.forgotten)
+    }
+
     /// quinn's statistics.
     #[must_use]
     pub fn stats(&self) -> ConnectionStats {

@@ -16,6 +16,7 @@ mod hearing;
 mod parameters;
 #[cfg(feature = "python")]
 mod python;
+mod resets;
 mod sending;
 mod settings;
 mod socket;
@@ -30,13 +31,14 @@ pub use connection::{Connection, Happening};
 pub use datagram::Datagram;
 pub use door::Newcomer;
 pub use endpoint::Endpoint;
+pub use resets::ResetKey;
 pub use settings::Settings;
 pub use streams::Taken;
 pub use tls::EXPORTER_SIZE;
 pub use window::{LINK_WINDOW, LINK_WINDOW_UNPROVEN, STREAM_WINDOW};
 
 /// The number of the interface to Python: raised when one side must know of the other's change.
-pub const API: u32 = 1;
+pub const API: u32 = 2;
 
 /// The library beneath, and its version; a test holds it against Cargo.lock.
 pub const LIBRARY: &str = "quinn-proto 0.11.19";

@@ -6,6 +6,7 @@ use std::time::Duration;
 use quinn_proto::{EndpointConfig, IdleTimeout, MtuDiscoveryConfig, TransportConfig, VarInt};
 
 use crate::congestion::{Congestion, Watch, WatchedFactory};
+use crate::resets::{ResetKey, endpoint_config};
 use crate::window::{LINK_WINDOW_UNPROVEN, STREAM_WINDOW};
 
 /// UDP payload that every path carries (RFC 9000, 14), ...
@@ -36,6 +37,8 @@ pub struct Settings {
     pub unread_limit: u64,
     /// Who decides how much may be in flight.
     pub congestion: Congestion,
+    /// What the tokens of stateless resets follow from; none for one that ends with the endpoint.
+    pub reset_key: Option<ResetKey>,
     /// Whether others may begin connections here.
     pub accepts: bool,
 }
@@ -48,7 +51,7 @@ impl Settings {
     pub(crate) fn endpoint(&self) -> Result<EndpointConfig, String> {
         let idle = IdleTimeout::try_from(self.hold);
         idle.map_err(|_| "the hold is too long for QUIC".to_owned())?;
-        let mut config = EndpointConfig::default();
+        let mut config = endpoint_config(self.reset_key.as_ref());
         config.supported_versions(vec![VERSION]);
         Ok(config)
     }

@@ -8,8 +8,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use network::{End, Network, certificate, let_in, settings};
 use quictunnel_quinn::{
-    Closing, Congestion, Datagram, Endpoint, Happening, LINK_WINDOW_UNPROVEN, STREAM_WINDOW,
-    Settings,
+    Closing, Congestion, Datagram, Endpoint, Happening, LINK_WINDOW_UNPROVEN, ResetKey,
+    STREAM_WINDOW, Settings,
 };
 use quinn_proto::VarInt;
 
@@ -87,6 +87,25 @@ fn thousands_of_streams_may_be_open_though_few_are_made_ready() {
     net.run_until(|net| net.server.received.len() == 5000);
     net.run_for(Duration::from_secs(1));
     assert_eq!(net.server.received.len(), 5000);
+}
+
+#[test]
+fn an_endpoint_that_was_started_again_says_that_it_knows_nobody() {
+    let keyed = |key| Settings { reset_key: Some(ResetKey::new(key)), ..settings(true) };
+    for (key, is_believed) in [(&b"the same key"[..], true), (&b"another one"[..], false)] {
+        let mut net = Network::new();
+        let (chain, private) = certificate();
+        net.server = End::new(keyed(b"the same key"), "192.0.2.2:9001");
+        net.server.endpoint.set_certificate(&chain, &private).expect("a good certificate");
+        net.connect();
+        net.run_until(|net| net.server.was_told(&Happening::Handshake));
+        net.run_for(Duration::from_secs(1));
+        net.server = End::new(keyed(key), "192.0.2.2:9001");
+        net.client.connection().ping();
+        net.run_for(Duration::from_secs(1));
+        assert_eq!(net.client.is_closed(), is_believed);
+        assert_eq!(net.client.connection().is_forgotten_by_peer(), is_believed);
+    }
 }
 
 #[test]
@@ -259,6 +278,7 @@ fn a_close_is_told_to_both_and_nothing_is_left() {
         reason: "going home".to_owned(),
         by_peer: true,
         alpn_mismatch: false,
+        forgotten: false,
     })));
     net.run_for(Duration::from_secs(5));
     assert!(net.client.connection().is_terminated());

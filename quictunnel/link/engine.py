@@ -72,6 +72,10 @@ class Engine(Protocol):
         """The handshake ended because the ends speak different protocols (RFC 7301)."""
 
     @property
+    def forgotten_by_peer(self) -> bool:
+        """It ended by a stateless reset (RFC 9000, 10.3): the peer does not know it any more."""
+
+    @property
     def rtt(self) -> float | None:
         """The smoothed round-trip time in seconds, once there is one."""
 
@@ -207,7 +211,11 @@ class Endpoint(Protocol):
         """Say nothing to a newcomer."""
 
     def transmit(self) -> Sequence[Datagram]:
-        """Return the answers to those who have no connection: Retry, version negotiation."""
+        """Return the answers to those who have no connection.
+
+        They are Retry, version negotiation, and the stateless reset for those who think that they
+        have one.
+        """
 
     def forget(self, engine: Engine) -> None:
         """Lead nothing to a connection any more."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from quictunnel.errors import LinkLost
+from quictunnel.errors import LinkForgotten, LinkLost
 from quictunnel.link.facts import LinkFacts
 from quictunnel.link.guard import tell
 from quictunnel.link.liveness import ACCEPTOR_PATIENCE, PING_AFTER, Liveness, Step
@@ -316,7 +316,8 @@ class Link(LinkFacts):
 
     def on_closed(self, code: int | None, reason: str, *, by_peer: bool) -> None:
         """See `Observer`."""
-        self.lost = LinkLost(code, reason)
+        error = LinkForgotten if self.engine.forgotten_by_peer else LinkLost
+        self.lost = error(code, reason)
         for stream in tuple(self._streams.values()):
             stream.on_lost(self.lost)
         self._carrier.closed(self)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from quictunnel.link.flow import UNREAD_LIMIT
@@ -40,6 +40,9 @@ class LinkSettings:
     """Which QUIC engine carries the link; see `engines.choose`."""
     congestion: Congestion | None = None
     """How this end's sending follows the network; None leaves it to the engine."""
+    reset_key: bytes | None = field(default=None, repr=False)
+    """From which the tokens of stateless resets follow: kept over a restart, it lets the new
+    process tell the peers of the old one; None for one that ends with the endpoint. A secret."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -285,6 +285,12 @@ class Pair:
     def other(self, end: End) -> End:
         return self.server if end is self.client else self.client
 
+    def restart_server(self, engine: str, settings: LinkSettings) -> None:
+        """Let the accepting end's process die, and another one of any engine take its place."""
+        fresh = endpoint(engine, settings, accepts=True, streams=16, now=self.now)
+        self.server.engine = None
+        self.server.endpoint = fresh
+
     def run(self, until: Callable[[], bool], *, limit: float = 60.0) -> None:
         """Let events happen until `until()`; fail after `limit` seconds of theirs."""
         end_at = self.now + limit
@@ -346,14 +352,18 @@ class Pair:
             self._turn(end)
 
     def _turn(self, end: End) -> None:
-        if end.engine is None:
-            return
-        end.engine.dispatch(end)
-        for data, _ in (*end.engine.transmit(self.now), *end.endpoint.transmit()):
+        if end.engine is not None:
+            end.engine.dispatch(end)
+            self._send(end, end.engine.transmit(self.now))
+        self._send(end, end.endpoint.transmit())
+        if end.engine is not None:
+            end.engine.dispatch(end)
+
+    def _send(self, end: End, datagrams: Sequence[Datagram]) -> None:
+        for data, _ in datagrams:
             end.sent += 1
             for at in self.network.arrivals(data, end, self.now):
                 heapq.heappush(self._wire, (at, next(self._number), self.other(end), data))
-        end.engine.dispatch(end)
 
 
 def assert_nothing_left(*ends: End) -> None:

@@ -110,6 +110,12 @@ impl PyConnection {
         self.with(|connection| connection.is_alpn_mismatch())
     }
 
+    /// Whether it ended because the peer does not know it any more.
+    #[getter]
+    fn forgotten_by_peer(&self) -> bool {
+        self.with(|connection| connection.is_forgotten_by_peer())
+    }
+
     #[getter]
     fn stream_count(&self) -> usize {
         self.with(|connection| connection.stream_count())

@@ -12,7 +12,7 @@ use super::connection::PyConnection;
 use super::convert::socket_address;
 use super::convert::{PyDatagram, PyPath, datagram, datagram_to_python, os_error, path};
 use super::{Shared, lock, work};
-use crate::{Clock, Congestion, Endpoint, Newcomer, Settings};
+use crate::{Clock, Congestion, Endpoint, Newcomer, ResetKey, Settings};
 
 type Arrivals = (Vec<Py<PyConnection>>, Vec<PyNewcomer>);
 
@@ -81,13 +81,17 @@ impl PyEndpoint {
 #[pymethods]
 impl PyEndpoint {
     #[new]
-    #[pyo3(signature = (*, alpn, hold, streams, unread_limit, congestion, accepts, now))]
+    #[pyo3(signature = (
+        *, alpn, hold, streams, unread_limit, congestion, reset_key, accepts, now
+    ))]
+    #[allow(clippy::too_many_arguments)] // Python names them
     fn new(
         alpn: String,
         hold: f64,
         streams: u64,
         unread_limit: u64,
         congestion: Option<&str>,
+        reset_key: Option<&[u8]>,
         accepts: bool,
         now: f64,
     ) -> PyResult<Self> {
@@ -96,7 +100,9 @@ impl PyEndpoint {
             .ok_or_else(|| PyValueError::new_err(format!("no congestion control {name:?}")))?;
         let hold = Duration::try_from_secs_f64(hold)
             .map_err(|error| PyValueError::new_err(format!("the hold: {error}")))?;
-        let settings = Settings { alpn, hold, streams, unread_limit, congestion, accepts };
+        let reset_key = reset_key.map(ResetKey::new);
+        let settings =
+            Settings { alpn, hold, streams, unread_limit, congestion, reset_key, accepts };
         let endpoint = Endpoint::new(settings).map_err(PyValueError::new_err)?;
         Ok(Self {
             shared: Arc::new(Mutex::new(endpoint)),

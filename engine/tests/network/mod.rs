@@ -16,6 +16,7 @@ pub(crate) fn settings(accepts: bool) -> Settings {
         streams: 16,
         unread_limit: 256 * 1024 * 1024,
         congestion: Congestion::Cubic,
+        reset_key: None,
         accepts,
     }
 }

@@ -67,6 +67,8 @@ class AioquicEngine(ReceivingConnection):
         self._local_max_streams_uni.value = self._local_max_streams_uni.sent = 0
         for connection_id in self._host_cids:
             routes.lead(connection_id.cid, self)
+            if not self._is_client:  # whose first id has no token (RFC 9000, 18.2)
+                connection_id.stateless_reset_token = routes.reset_token(connection_id.cid)
 
     # What the link asks
 

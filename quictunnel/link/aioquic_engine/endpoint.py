@@ -9,7 +9,7 @@ from __future__ import annotations
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from quictunnel.link.aioquic_engine import packets, tls
+from quictunnel.link.aioquic_engine import packets, resets, tls
 from quictunnel.link.aioquic_engine.connection import AioquicEngine
 from quictunnel.link.engine import Arrivals, Path
 from quictunnel.link.flow import Budget
@@ -68,6 +68,7 @@ class AioquicEndpoint:
         self._tls = server_tls
         self._streams = streams
         self._retries = packets.Retries()
+        self._resets = resets.Resets(settings.reset_key)
         self._led: dict[bytes, AioquicEngine] = {}  # by connection id
         self._ids: dict[AioquicEngine, set[bytes]] = {}
         self._dialled: dict[AioquicEngine, tuple[str, int, bytes]] = {}
@@ -106,6 +107,9 @@ class AioquicEndpoint:
                 touched[engine] = None
             elif self._tls is not None:
                 self._meet(connection_id, (data, path), newcomers, now)
+            elif (engine := self._forgotten(data)) is not None:
+                engine.end_by_reset(now)
+                touched[engine] = None
         return Arrivals(list(touched), list(newcomers.values()))
 
     def _meet(
@@ -117,6 +121,11 @@ class AioquicEndpoint:
     ) -> None:
         """Take a datagram for no connection that there is."""
         data, path = datagram
+        if packets.is_short(data):
+            reset = self._resets.answer(data, connection_id, now)
+            if reset is not None:
+                self._answers.append((reset, path))
+            return
         newcomer = newcomers.get(connection_id)
         if newcomer is None:
             initial = packets.newcomer(data)
@@ -126,6 +135,16 @@ class AioquicEndpoint:
                 return
             newcomer = newcomers[connection_id] = AioquicNewcomer(initial, path, self._retries, now)
         newcomer.datagrams.append(datagram)
+
+    def _forgotten(self, data: bytes) -> AioquicEngine | None:
+        """Return the connection of ours that a datagram says is known no more, if it does.
+
+        Only those that were dialled are asked: who has begun a connection comes back by itself.
+        """
+        for engine in self._dialled:
+            if resets.is_reset(data, engine.reset_tokens):
+                return engine
+        return None
 
     def transmit(self) -> list[Datagram]:
         """Return the answers to those who have no connection."""
@@ -177,6 +196,10 @@ class AioquicEndpoint:
         assert isinstance(connection, AioquicEngine)
         self._led.pop(connection_id, None)
         self._ids[connection].discard(connection_id)
+
+    def reset_token(self, connection_id: bytes) -> bytes:
+        """Return what the peer will know a stateless reset by."""
+        return self._resets.token(connection_id)
 
     def forget(self, engine: Engine) -> None:
         """Lead nothing to a connection any more."""

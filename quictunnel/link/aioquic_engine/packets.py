@@ -27,12 +27,17 @@ def destination(data: bytes) -> bytes | None:
     """Return the connection id that a datagram is for; None if it is none of QUIC's."""
     if not data:
         return None
-    if not data[0] & 0x80:  # short header (RFC 8999, 5.2)
+    if is_short(data):  # RFC 8999, 5.2
         return data[1 : 1 + CONNECTION_ID_SIZE] if len(data) > CONNECTION_ID_SIZE else None
     if len(data) < 6:
         return None
     end = 6 + data[5]  # long header (RFC 8999, 5.1): flags, version, length, id
     return data[6:end] if len(data) >= end else None
+
+
+def is_short(data: bytes) -> bool:
+    """Return whether a datagram, of a byte at least, begins as those of an open connection do."""
+    return not data[0] & 0x80
 
 
 @dataclass(frozen=True, slots=True)

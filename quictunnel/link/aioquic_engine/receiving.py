@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from aioquic import tls
 from aioquic.quic import events
 from aioquic.quic.connection import QuicConnectionState, stream_is_client_initiated
-from aioquic.quic.packet import QuicErrorCode
+from aioquic.quic.packet import QuicErrorCode, QuicFrameType
 
 from quictunnel.link.aioquic_engine.sending import SendingConnection
 from quictunnel.link.aioquic_engine.spans import CRYPTO_SPANS_MAX, BoundedReceiver
@@ -22,14 +22,21 @@ if TYPE_CHECKING:
     from quictunnel.link.engine import Observer
 
 
+FORGOTTEN = "the peer no longer knows the connection"
+"""Why a connection has ended with a stateless reset."""
+
+
 class Routes(Protocol):
-    """Who leads datagrams to connections by their ids."""
+    """Who leads datagrams to connections by their ids, and answers those for none."""
 
     def lead(self, connection_id: bytes, connection: ReceivingConnection) -> None:
         """Lead datagrams to this connection id to a connection."""
 
     def lead_no_more(self, connection_id: bytes, connection: ReceivingConnection) -> None:
         """Do so no longer: the peer has retired the id."""
+
+    def reset_token(self, connection_id: bytes) -> bytes:
+        """Return what the peer will know a stateless reset by (RFC 9000, 10.3)."""
 
 
 class ReceivingConnection(SendingConnection):
@@ -55,6 +62,8 @@ class ReceivingConnection(SendingConnection):
         self._in_budget = 0  # bytes of ours that `budget` has counted
         self._now = 0.0
         self._closed_told = False
+        self.forgotten_by_peer = False
+        """A stateless reset has ended it."""
 
     def _initialize(self, peer_cid: bytes) -> None:
         super()._initialize(peer_cid)
@@ -103,6 +112,33 @@ class ReceivingConnection(SendingConnection):
         over = receiver.highest_offset if receiver.is_finished else receiver.starting_offset()
         self._read += over - state.window.read
         state.window.read = over
+
+    # Stateless resets (RFC 9000, 10.3)
+
+    @property
+    def reset_tokens(self) -> list[bytes]:
+        """The tokens of those connection ids of the peer that are in use, and not retired."""
+        reserved = [path.peer_cid for path in self._network_paths if path.peer_cid is not None]
+        tokens = [known.stateless_reset_token for known in (self._peer_cid, *reserved)]
+        return [token for token in tokens if token]
+
+    def end_by_reset(self, now: float) -> None:
+        """End, as the peer does not know it any more; nothing is sent from here on."""
+        if self._close_event is not None:
+            return
+        self.forgotten_by_peer = True
+        self._close_event = events.ConnectionTerminated(
+            error_code=QuicErrorCode.NO_ERROR,
+            frame_type=QuicFrameType.PADDING,
+            reason_phrase=FORGOTTEN,
+        )
+        self._close_begin(is_initiator=False, now=now)
+
+    def _replenish_connection_ids(self) -> None:
+        super()._replenish_connection_ids()
+        for connection_id in self._host_cids:
+            if not connection_id.was_sent:
+                connection_id.stateless_reset_token = self._routes.reset_token(connection_id.cid)
 
     # What has happened
 

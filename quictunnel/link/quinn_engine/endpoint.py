@@ -36,6 +36,7 @@ class QuinnEndpoint:
             streams=streams,
             unread_limit=settings.unread_limit,
             congestion=settings.congestion,
+            reset_key=settings.reset_key,
             accepts=server_tls is not None,
             now=now,
         )

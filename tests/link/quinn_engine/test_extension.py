@@ -22,7 +22,8 @@ SERVER = ("192.0.2.2", 9001, b"")
 
 def endpoint(*, accepts: bool = False, **options) -> Endpoint:
     given = {"alpn": "quictunnel/1", "hold": 900.0, "streams": 16, "unread_limit": 1 << 28}
-    made = Endpoint(**{**given, "congestion": None, "now": 0.0, **options}, accepts=accepts)
+    given |= {"congestion": None, "reset_key": None, "now": 0.0}
+    made = Endpoint(**{**given, **options}, accepts=accepts)
     if accepts:
         tls = server_tls()
         chain = [certificate.public_bytes(Encoding.DER) for certificate in tls.chain]
