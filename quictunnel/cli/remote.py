@@ -31,6 +31,7 @@ from quictunnel.config.settings import (
 from quictunnel.config.state import (
     default_state_dir,
     load_or_make_certificate,
+    load_or_make_reset_key,
     load_or_make_token,
 )
 from quictunnel.config.tokens import Token
@@ -185,7 +186,8 @@ def remote(
 async def _serve(settings: RemoteSettings) -> None:
     certificates = _certificates(settings)
     tokens, made = _tokens(settings)
-    role = Remote(settings, tokens, certificates, on_state=_tell_state)
+    reset_key = load_or_make_reset_key(settings.state_dir)
+    role = Remote(settings, tokens, certificates, reset_key=reset_key, on_state=_tell_state)
 
     def started() -> None:
         if made:

@@ -100,7 +100,7 @@ class RemoteSettings:
     """How long present clients may go on once the remote drains."""
 
     state_dir: Path = field(default_factory=default_state_dir)
-    """Where the token and certificate that the remote made itself are kept."""
+    """Where the token, certificate and key of resets that the remote made itself are kept."""
 
     unread_limit: int = UNREAD_LIMIT
     """What the process may hold of bytes that nobody has taken yet."""

@@ -3,6 +3,7 @@
     token         its token, as a token file
     server.key    the private key of its self-signed certificate
     server.pem    that certificate
+    reset.key     by which the origins of a remote that died know that the next one is the same
 
 Each file is made whole, in one step, and closed to other users. A damaged one is reported and
 left alone: it may be all that somebody has of a secret that runs elsewhere.
@@ -10,7 +11,10 @@ left alone: it may be all that somebody has of a secret that runs elsewhere.
 
 from __future__ import annotations
 
+import logging
 import os
+import re
+import secrets
 import socket
 from pathlib import Path
 
@@ -21,14 +25,23 @@ from quictunnel.config.certificates import load_key, load_pair
 from quictunnel.config.selfsigned import certificate_pem, key_pem, make_key, make_self_signed
 from quictunnel.config.tokens import Token, read_token_file
 from quictunnel.errors import SettingsError
+from quictunnel.observe.logs import fact
+
+_log = logging.getLogger("quictunnel.config")
 
 TOKEN_FILE = "token"  # noqa: S105 - the name of a file, not a password
 KEY_FILE = "server.key"
 CERTIFICATE_FILE = "server.pem"
+RESET_KEY_FILE = "reset.key"
+
+RESET_KEY_BYTES = 32
 
 _TOKEN_COMMENT = (
     "# The token of this quictunnel remote. Keep it secret; delete it to get a new one.\n"  # noqa: S105 - a comment in the file
 )
+_RESET_KEY_COMMENT = "# The key of this quictunnel remote's stateless resets. Keep it secret.\n"
+
+_RESET_KEY = re.compile(rf"[0-9a-f]{{{2 * RESET_KEY_BYTES}}}", re.ASCII)
 
 
 def default_state_dir() -> Path:
@@ -93,6 +106,47 @@ def load_or_make_certificate(directory: Path) -> tuple[Path, Path]:
         files.write_new(cert, certificate_pem(certificate), "the certificate", mode=0o644)
     load_pair(cert, key)
     return cert, key
+
+
+def load_reset_key(directory: Path) -> bytes | None:
+    """Return the key of stateless resets that is kept in `directory`; None if there is none yet.
+
+    :raises SettingsError: when it cannot be read or is damaged.
+    """
+    path = directory / RESET_KEY_FILE
+    if not os.path.lexists(path):
+        return None
+    lines = files.read_text(path, "the reset key").splitlines()
+    words = [line.strip() for line in lines if line.strip() and not line.startswith("#")]
+    if len(words) != 1 or not _RESET_KEY.fullmatch(words[0]):
+        raise SettingsError(
+            f"the reset key {files.quoted(path)} is damaged: {2 * RESET_KEY_BYTES} hex digits "
+            "belong there; delete it to have a new one made"
+        )
+    return bytes.fromhex(words[0])
+
+
+def load_or_make_reset_key(directory: Path) -> bytes:
+    """Return the key of stateless resets that is kept in `directory`, made if it is missing.
+
+    A remote to which all else was given may run where nothing can be written: it goes on with a key
+    that ends with it, and its origins take some seconds longer to notice a restart.
+
+    :raises SettingsError: when it is there, and cannot be read or is damaged.
+    """
+    if kept := load_reset_key(directory):
+        return kept
+    key = secrets.token_bytes(RESET_KEY_BYTES)
+    content = f"{_RESET_KEY_COMMENT}{key.hex()}\n".encode()
+    try:
+        files.make_directory(directory, "the state directory")
+        made = files.write_new(directory / RESET_KEY_FILE, content, "the reset key")
+    except SettingsError as exc:
+        fact(_log, logging.WARNING, "no place for a key, restarts are noticed later", reason=exc)
+        return key
+    if not made and (kept := load_reset_key(directory)):
+        return kept  # another remote was quicker: its key is the one
+    return key
 
 
 def machine_names() -> list[str]:

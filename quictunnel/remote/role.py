@@ -51,6 +51,7 @@ class Remote:
     :param tokens: the tokens of origins that may come.
     :param certificates: what the remote shows; read again when the files change.
     :param on_state: called when an origin's link falls silent, is back, or is lost; with its name.
+    :param reset_key: by which origins learn that their link is known no more; None for a new one.
     """
 
     def __init__(
@@ -60,11 +61,13 @@ class Remote:
         certificates: CertificateFiles,
         *,
         on_state: Callable[[LinkState, str], None] = lambda *_: None,
+        reset_key: bytes | None = None,
     ) -> None:
         self._settings = settings
         self._on_state = on_state
         self._tokens = {token.id: token for token in tokens}
         self._certificates = certificates
+        self._reset_key = reset_key
         self._registry: Registry[RemoteSession] = Registry(self._service_usable)
         self._admission = Admission(
             self._registry.find,
@@ -130,6 +133,7 @@ class Remote:
                     unread_limit=settings.unread_limit,
                     engine=settings.engine,
                     congestion=settings.congestion,
+                    reset_key=self._reset_key,
                 ),
             )
         except BaseException:

@@ -75,6 +75,46 @@ def test_a_damaged_certificate_is_reported_and_left_alone(tmp_path):
     assert cert.read_text() == "garbage"
 
 
+def test_a_reset_key_is_made_once_and_kept(tmp_path):
+    directory = tmp_path / "deep" / "state"
+    assert state.load_reset_key(directory) is None
+    key = state.load_or_make_reset_key(directory)
+    assert len(key) == 32
+    assert state.load_or_make_reset_key(directory) == key
+    assert state.load_reset_key(directory) == key
+    assert mode(directory / "reset.key") == 0o600
+    assert mode(directory) == 0o700
+    assert state.load_or_make_reset_key(tmp_path) != key
+
+
+def test_of_two_remotes_at_once_the_first_ones_reset_key_counts(tmp_path, monkeypatch):
+    theirs = state.load_or_make_reset_key(tmp_path)
+    answers = iter([None, theirs])
+    monkeypatch.setattr(state, "load_reset_key", lambda _: next(answers))
+    assert state.load_or_make_reset_key(tmp_path) == theirs
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"garbage", b"ab" * 31, b"ab" * 33, b"ab" * 32 + b"\n" + b"cd" * 32, b"\xff" * 32],
+)
+def test_a_damaged_reset_key_is_reported_and_left_alone(tmp_path, content):
+    path = tmp_path / "reset.key"
+    path.write_bytes(content)
+    with pytest.raises(SettingsError, match="the reset key") as caught:
+        state.load_or_make_reset_key(tmp_path)
+    assert path.read_bytes() == content
+    assert "abab" not in str(caught.value)
+
+
+def test_where_nothing_can_be_written_a_reset_key_ends_with_its_remote(tmp_path, caplog):
+    (tmp_path / "file").touch()
+    keys = {state.load_or_make_reset_key(tmp_path / "file" / "state") for _ in range(2)}
+    assert sorted(map(len, keys)) == [32, 32]
+    assert [record.levelname for record in caplog.records] == ["WARNING"] * 2
+    assert not any(key.hex() in caplog.text for key in keys)
+
+
 def test_a_directory_that_cannot_be_made(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(SettingsError, match=r"the state directory .*not a directory"):
