@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from quictunnel.errors import LinkLost, StreamReset
+from quictunnel.errors import LinkForgotten, LinkLost, StreamReset
 from quictunnel.link import LinkProtocol
 from quictunnel.protocol.address import Address
 from quictunnel.protocol.codes import Code
@@ -203,6 +203,11 @@ class FakeLink:
     def die(self) -> None:
         """End as a link does whose hold is over."""
         lost = LinkLost(None, "nothing heard for the whole hold")
+        self.over(lost, told=lost)
+
+    def be_forgotten(self) -> None:
+        """End as a link does whose peer was started anew: by a stateless reset."""
+        lost = LinkForgotten(None, "the peer no longer knows the connection")
         self.over(lost, told=lost)
 
     def over(self, lost: LinkLost, *, told: LinkLost | None) -> None:

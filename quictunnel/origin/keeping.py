@@ -62,6 +62,7 @@ class Keeping:
         await asyncio.sleep(BESIDE_AFTER)
         backoff = self._reaching.backoff()
         while True:
+            session = None
             try:
                 session = await self._reaching.connect()
                 try:
@@ -74,7 +75,8 @@ class Keeping:
                 # Refused beside an old link is no verdict on that one: whoever answers there
                 # may be somebody else, on a network that we only pass through.
                 self._reaching.complain(exc, "no fresh link beside the silent one")
-                await asyncio.sleep(backoff.next())
+                answered = session is not None or isinstance(exc, Refused)
+                await asyncio.sleep(backoff.next(answered=answered))
             else:
                 self._reaching.stands(session, welcome)
                 return session

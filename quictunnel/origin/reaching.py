@@ -87,13 +87,14 @@ class Reaching:
         """
         within = FIRST_TRY
         while True:
+            session = None
             try:
                 session = await self.connect(within)
                 welcome = await session.greet()
             except LinkError as exc:
                 self.complain(exc)
                 within = ATTEMPT_TIMEOUT
-                await asyncio.sleep(backoff.next())
+                await asyncio.sleep(backoff.next(answered=session is not None))
             else:
                 self.stands(session, welcome)
                 return session

@@ -12,7 +12,7 @@ import random
 from collections.abc import Callable
 
 from quictunnel.config.settings import OriginSettings
-from quictunnel.errors import LinkLost, Refused
+from quictunnel.errors import LinkForgotten, LinkLost, Refused
 from quictunnel.link import announce_engine
 from quictunnel.observe.logs import fact
 from quictunnel.origin.keeping import Keeping
@@ -26,6 +26,8 @@ from quictunnel.session.states import LinkState
 
 STOOD = 10.0
 """Seconds after which a link counts as a good one, and the next failure as the first."""
+
+FORGOTTEN = "the remote does not know the link any more, as after a restart"
 
 SHUTTING_DOWN = "the origin is shutting down"
 
@@ -107,16 +109,19 @@ class Origin:
             self._session = None
             if isinstance(error, LinkLost) and error.code in FOR_GOOD:
                 raise Refused(error.code, _sentence(error))
+            forgotten = isinstance(error, LinkForgotten)
             fact(
                 _log,
                 logging.WARNING,
                 "link lost",
                 remote=self._settings.remote,
-                reason=why_ended(error),
+                reason=FORGOTTEN if forgotten else why_ended(error),
             )
-            if asyncio.get_running_loop().time() - began >= STOOD:
+            stood = asyncio.get_running_loop().time() - began >= STOOD
+            if stood:
                 backoff.reset()
-            await asyncio.sleep(backoff.next())
+            if not (stood and forgotten):  # a remote that says so is there, and clients wait
+                await asyncio.sleep(backoff.next())
 
     def _stands(self, session: OriginSession, welcome: Welcome) -> None:
         old, self._session = self._session, session

@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from quictunnel.origin.backoff import JITTER, Backoff
+from quictunnel.origin.backoff import JITTER, SOON_TRIES, Backoff
 
 
 class Middle(random.Random):
@@ -24,8 +24,18 @@ def test_a_reset_begins_anew():
     backoff = Backoff(Middle())
     for _ in range(5):
         backoff.next()
+        backoff.next(answered=False)
     backoff.reset()
     assert backoff.next() == pytest.approx(0.2)
+    assert backoff.next(answered=False) == pytest.approx(0.2)
+
+
+def test_where_nobody_answers_delays_stay_short_for_minutes():
+    backoff = Backoff(Middle())
+    delays = [backoff.next(answered=False) for _ in range(SOON_TRIES + 9)]
+    assert delays[:4] == pytest.approx([0.2, 0.4, 0.6, 0.6])
+    assert 170 < sum(delays[:SOON_TRIES]) < 200
+    assert delays[SOON_TRIES:] == pytest.approx([0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 12.8, 20, 20])
 
 
 def test_jitter_keeps_origins_out_of_step():

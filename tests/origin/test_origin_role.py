@@ -130,7 +130,21 @@ def test_it_tries_until_the_remote_is_there(world):
         await seconds(60)
         gaps = [later - earlier for earlier, later in pairwise(world.attempts)]
         assert 0.1 < gaps[0] < 0.4
-        assert all(later > 1.2 * earlier for earlier, later in pairwise(gaps[:6]))
+        assert max(gaps) < 0.8
+        world.reachable = True
+        await seconds(1)
+        assert len(world.ready) == 1
+
+    world(story)
+
+
+def test_where_nobody_has_answered_for_long_it_tries_seldom(world):
+    async def story(world):
+        world.reachable = False
+        await world.origin.start()
+        await seconds(3600)
+        gaps = [later - earlier for earlier, later in pairwise(world.attempts)]
+        assert min(gaps[-100:]) > 15
         assert max(gaps) < 25
         world.reachable = True
         await seconds(30)
@@ -213,6 +227,79 @@ def test_a_lost_link_is_made_anew(world):
         await seconds(1)
         assert len(world.ready) == 2
         assert world.house.registry.find("default") is not None
+
+    world(story)
+
+
+def test_a_link_that_the_remote_has_forgotten_is_made_anew_at_once(world, caplog):
+    listen_to_logs(caplog)
+
+    async def story(world):
+        await world.up()
+        client = await world.client()
+        await seconds(60)
+        world.house = House(instance="second")
+        world.link.be_forgotten()
+        world.link.other.be_forgotten()
+        await seconds(0.06)  # a connection takes 0.05
+        assert client.was_reset
+        assert len(world.ready) == 2
+
+    world(story)
+    (lost,) = facts(caplog, "link lost")
+    assert lost["reason"] == "the remote does not know the link any more, as after a restart"
+    assert facts(caplog, "link stands")[1]["restarted"] is True
+
+
+def test_a_silent_link_that_the_remote_has_forgotten_is_made_anew_at_once(world):
+    async def story(world):
+        await world.up()
+        await seconds(60)
+        world.go_dark()
+        await seconds(600)
+        world.reachable = True
+        world.house = House(instance="second")
+        world.link.be_forgotten()
+        await seconds(0.06)
+        assert len(world.ready) == 2
+        await seconds(60)
+        assert len(world.ready) == 2
+
+    world(story)
+
+
+def test_a_remote_that_forgets_every_link_is_not_hammered(world):
+    async def story(world):
+        await world.origin.start()
+        for _ in range(600):
+            await seconds(0.1)
+            if world.links and not world.link.is_closed:
+                world.link.be_forgotten()
+                world.link.other.be_forgotten()
+        assert len(world.links) < 12
+
+    world(story)
+
+
+def test_after_an_hour_without_the_remote_a_link_stands_soon(world):
+    """The hold is over at both ends by then, and every client was reset."""
+
+    async def story(world):
+        await world.up()
+        client = await world.client()
+        world.go_dark()
+        await seconds(900)
+        assert not client.is_over
+        world.link.die()
+        world.link.other.die()
+        await settle()
+        assert client.was_reset
+        await seconds(2700)
+        assert len(world.ready) == 1
+        world.reachable = True
+        await seconds(25)
+        assert len(world.ready) == 2
+        assert not (await world.client()).is_over
 
     world(story)
 
