@@ -82,8 +82,8 @@ StateDir = Annotated[
         metavar="DIR",
         envvar="QUICTUNNEL_STATE_DIR",
         rich_help_panel=TRUST,
-        help="Where the token and certificate that the remote makes for itself are kept, and a key by "
-        "which origins notice at once that it was restarted.",
+        help="Where the token and certificate that the remote makes for itself are kept, and a key "
+        "by which origins notice at once that it was restarted.",
         show_default="your own state directory, on Linux ~/.local/state/quictunnel",
     ),
 ]

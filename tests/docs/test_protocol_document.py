@@ -11,6 +11,7 @@ import pytest
 from cryptography.hazmat.primitives import hashes
 
 from quictunnel.config.settings import LINK_PORT
+from quictunnel.link.aioquic_engine.resets import Resets
 from quictunnel.link.aioquic_engine.tls import derive_exporter
 from quictunnel.origin.session import FOR_GOOD
 from quictunnel.protocol.address import Address
@@ -73,6 +74,11 @@ def test_the_exporter_comes_from_the_master_secret():
 @pytest.mark.parametrize("role", ["origin", "remote"])
 def test_the_proofs_are_those_of_the_secret_and_the_exporter(role):
     assert prove(text("secret"), role, octets("exporter")) == text(f"proof of the {role}")
+
+
+def test_the_token_of_a_stateless_reset_is_that_of_the_key():
+    token = Resets(octets("reset key")).token(bytes.fromhex("8394c8f03e515708"))
+    assert token == octets("reset token")
 
 
 def test_the_greeting_proves_both_ends():
@@ -176,6 +182,8 @@ def test_every_vector_of_the_page_is_looked_at_here():
         "exporter master secret",
         "proof of the origin",
         "proof of the remote",
+        "reset key",
+        "reset token",
         "preamble",
         "preamble over IPv6",
         "preamble without addresses",
