@@ -60,17 +60,23 @@ def read_json(body: str | bytes | bytearray) -> dict[str, Any]:
 
 
 def curl(
-    caddy: Caddy, path: str, *options: str | Path, name: str = "localhost", to: str = "127.0.0.1"
+    caddy: Caddy,
+    path: str,
+    *options: str | Path,
+    name: str = "localhost",
+    to: str = "127.0.0.1",
+    port: int | None = None,
 ) -> Curl:
     """Run curl for a path of a site behind Caddy.
 
     :param name: the site's name.
     :param to: the address to connect to; in brackets if it is of IPv6.
+    :param port: another port to connect to than Caddy's own.
 
     :raises ProgramError: it failed.
     """
     written = "\\n%{http_code} %{http_version} %{time_total}"
-    command = [*_basis(caddy, to), "--verbose", "--write-out", written, *options]
+    command = [*_basis(caddy, to, port), "--verbose", "--write-out", written, *options]
     command += [f"https://{name}:{caddy.port}{path}"]
     done = _run(command)
     if done.returncode:
@@ -104,11 +110,11 @@ def curl_many(caddy: Caddy, path: str, count: int, *options: str) -> tuple[list[
     return [line for line in lines if not line.startswith("version ")], versions
 
 
-def _basis(caddy: Caddy, to: str = "127.0.0.1") -> list[str | Path]:
+def _basis(caddy: Caddy, to: str = "127.0.0.1", port: int | None = None) -> list[str | Path]:
     return [
         program("curl"),
         *("--silent", "--show-error", "--no-buffer", "--noproxy", "*"),
-        *("--cacert", caddy.authority, "--connect-to", f"::{to}:{caddy.port}"),
+        *("--cacert", caddy.authority, "--connect-to", f"::{to}:{port or caddy.port}"),
     ]
 
 

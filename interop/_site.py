@@ -9,6 +9,7 @@ need, expects a PROXY protocol header of version 2 on each connection, and says 
     /together?n=N      answers once N such requests are here at the same time
     /events?n=N        N Server-Sent Events; each but the first waits for a request of /tick
     /echo              a WebSocket echo
+    /tls-allowed       whether a name is one of the site's: 200 or 403
     / and /image/I.png a page of pictures (see `_page.py`)
 """
 
@@ -38,6 +39,9 @@ if TYPE_CHECKING:
 
 READ = 256 * 1024
 """Bytes read at a time, and the longest head of a request."""
+
+KNOWN = "shop.example.localhost"
+"""The one name that the site says is its own, when it is asked who may have a certificate."""
 
 SIGNATURE = b"\r\n\r\n\0\r\nQUIT\n"
 """How a PROXY protocol header of version 2 begins."""
@@ -106,6 +110,9 @@ class Site:
             case "/tick":
                 self.ticks.put_nowait(None)
                 _json(visit, {})
+            case "/tls-allowed":
+                known = request.query.get("domain") == KNOWN
+                _send(visit, 200 if known else 403, "text/plain", b"")
             case "/echo":
                 await _echo(visit, request)
             case "/":

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING
 from websockets.sync.client import connect as open_websocket
 
 from bench.processes import running
+from bench.ways import free_port
 from interop import _clients as clients
 from interop import _h3
 from interop._caddy import caddy, example
@@ -46,6 +47,9 @@ MANY = 200
 
 FAMILIES = {"IPv4": ("127.0.0.1", "127.0.0.77"), "IPv6": ("::1", "::1")}
 """Where the client connects to, and from: on loopback only IPv4 has many addresses."""
+
+FORGED = ("--header", "X-Forwarded-For: 192.0.2.1")
+"""What a client says of itself, and nobody is to believe."""
 
 PASSED_ON = ("--proxy-protocol", "v2")
 """What the origin is told: the client's address is for the site too."""
@@ -120,7 +124,8 @@ def _who_came(stage: Stage) -> None:
     for family, (to, source) in FAMILIES.items():
         host = f"[{to}]" if ":" in to else to
         for version, option in (("1.1", "--http1.1"), ("2", "--http2")):
-            got = clients.curl(stage.caddy, "/who", option, "--interface", source, to=host)
+            options = (option, "--interface", source, *FORGED)
+            got = clients.curl(stage.caddy, "/who", *options, to=host)
             stage.equal(f"HTTP/{version} over {family}: spoken", got.version, version)
             seen = got.json()
             stage.equal(f"HTTP/{version} over {family}: the client", seen["client"], source)
@@ -293,6 +298,9 @@ def _origin_gone(facts: Facts, scratch: Path, engine: str) -> None:
         stage = Stage(facts, engine, front, folder, 0)
         before = clients.curl(front, "/who")
         stage.equal("before an origin has come: status", before.status, "502")
+        with origin(here, f"127.0.0.1:{free_port()}", *PASSED_ON):
+            without = clients.curl(front, "/who")
+            stage.equal("an origin without its site: status", without.status, "502")
         for which in ("first", "second"):
             with origin(here, server, *PASSED_ON):
                 there = clients.curl(front, "/who")

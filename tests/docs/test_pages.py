@@ -17,8 +17,8 @@ BELOW = [ROOT / folder / "README.md" for folder in ("certs", "engine")]
 PAGES = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *BELOW]
 ROLES = ("remote", "origin")
 
-OTHERS = {"--editable", "--group", "--no-default-features", "--now", "--system"}
-"""Options of pip, cargo, systemctl and sysctl."""
+OTHERS = {"--config", "--editable", "--group", "--no-default-features", "--now", "--system"}
+"""Options of Caddy, pip, cargo, systemctl and sysctl."""
 
 
 def options(command) -> dict:

@@ -1,0 +1,125 @@
+"""The other Caddyfiles of docs/caddy.md: wildcard names, names on demand, and Caddy at home.
+
+Each is read out of the page and run with Caddy's own CA: which names get a certificate, whether
+the site is told the name, and who the client is. What `caddy.py` tells is not told again; the
+engine is the fastest that is installed.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from typing import TYPE_CHECKING
+
+from bench.processes import ProgramError, running
+from bench.ways import free_port
+from interop import _clients as clients
+from interop._caddy import DOCS, caddy
+from interop._facts import Facts, tell
+from interop._site import KNOWN
+from interop._tunnel import engines, origin, remote, tunnel
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from interop._caddy import Caddy
+
+BLOCK = re.compile(r"<!-- caddyfile: (.+?) -->\n```\n(.*?)```", re.DOTALL)
+
+HERE = "example.localhost"
+"""What stands for example.com on this machine."""
+
+CLIENT = "127.0.0.77"
+
+NO_TLS = 35
+"""curl's exit code for a handshake that fails."""
+
+
+def script(facts: Facts, scratch: Path) -> None:
+    """Tell the facts."""
+    blocks = dict(BLOCK.findall((DOCS / "caddy.md").read_text()))
+    same = blocks["one name"] in (DOCS / "Caddyfile").read_text()
+    facts.equal("the first Caddyfile on the page is the one to copy", same, True)
+    with running("site", [sys.executable, "-m", "interop._site"], scratch) as site:
+        server = f"127.0.0.1:{site.ready.split()[1]}"
+        passed_on = ("--proxy-protocol", "v2")
+        taken = ("--accept-proxy-protocol",)
+        with tunnel(server, scratch, engines()[0], *passed_on, at_remote=taken) as standing:
+            _wildcard(facts, scratch, blocks["wildcard"], standing.outside)
+            _on_demand(facts, scratch, blocks["on demand"], standing.outside)
+    _at_home(facts, scratch, blocks["at home"])
+
+
+def _wildcard(facts: Facts, scratch: Path, block: str, outside: int) -> None:
+    # Its own CA asks no DNS, so that the module for it can be done without.
+    sites = _replace(
+        block, {r"\ttls \{\n.*?\n\t\}\n": "", "127.0.0.1:9000": f"127.0.0.1:{outside}"}
+    )
+    with caddy(sites, _folder(scratch, "wildcard"), HERE, f"a.{HERE}") as front:
+        for name in (HERE, f"a.{HERE}", f"b.{HERE}"):
+            _is_served(facts, front, f"wildcard, {name}", name)
+        refused = clients.curl_fails(front, "/who", name=f"a.b.{HERE}")
+        facts.equal("wildcard, a name two levels below: curl's exit code", refused, NO_TLS)
+
+
+def _on_demand(facts: Facts, scratch: Path, block: str, outside: int) -> None:
+    asked = free_port()
+    there = {"127.0.0.1:9000": f"127.0.0.1:{outside}", "127.0.0.1:9080": f"127.0.0.1:{asked}"}
+    options, sites = _split(_replace(block, there))
+    with caddy(sites, _folder(scratch, "demand"), options=options) as front:
+        _is_served(facts, front, f"on demand, {KNOWN}", KNOWN)
+        refused = clients.curl_fails(front, "/who", name=f"unknown.{HERE}")
+        facts.equal("on demand, a name that the site denies: curl's exit code", refused, NO_TLS)
+
+
+def _at_home(facts: Facts, scratch: Path, block: str) -> None:
+    """Let Caddy itself be the origin server, and tell whom it takes the client for."""
+    answer = {r"reverse_proxy localhost:8000": 'respond "{remote_host}"'}
+    options, sites = _split(_replace(block, answer))
+    name = f"www.{HERE}"
+    with (
+        caddy(sites, _folder(scratch, "home"), name, options=options) as behind,
+        remote(scratch, engines()[0]) as here,
+        origin(here, f"127.0.0.1:{behind.port}", "--proxy-protocol", "v2"),
+    ):
+        got = clients.curl(behind, "/", "--interface", CLIENT, name=name, port=here.outside)
+        facts.equal("Caddy at home: status and HTTP", (got.status, got.version), ("200", "2"))
+        facts.equal("Caddy at home: the client", got.body, CLIENT)
+
+
+def _folder(scratch: Path, name: str) -> Path:
+    """Make a folder: certificates that another Caddyfile has got shall not serve here."""
+    folder = scratch / name
+    folder.mkdir()
+    return folder
+
+
+def _is_served(facts: Facts, front: Caddy, what: str, name: str) -> None:
+    got = clients.curl(front, "/who", "--interface", CLIENT, name=name)
+    facts.equal(f"{what}: status", got.status, "200")
+    seen = got.json()
+    facts.equal(f"{what}: the name at the site", seen["host"], f"{name}:{front.port}")
+    facts.equal(f"{what}: the client", seen["client"], CLIENT)
+
+
+def _replace(block: str, changes: dict[str, str]) -> str:
+    """Put names and ports of this machine into a Caddyfile.
+
+    :param changes: what stands for each pattern.
+    :raises ProgramError: it does not have what is to be replaced.
+    """
+    for pattern, here in changes.items():
+        block, count = re.subn(pattern, lambda _, here=here: here, block, flags=re.DOTALL)
+        if not count:
+            raise ProgramError(f"a Caddyfile in docs/caddy.md should say {pattern!r}")
+    return block.replace("example.com", HERE)
+
+
+def _split(block: str) -> tuple[str, str]:
+    """Split a Caddyfile into the lines of its global options and its sites."""
+    options, _, sites = block.partition("\n}\n")
+    return options.removeprefix("{\n"), sites
+
+
+if __name__ == "__main__":
+    tell(script)
