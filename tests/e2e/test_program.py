@@ -11,7 +11,12 @@ from installed_engines import ENGINES
 from tunnels import LOOPBACK, READY_ORIGIN
 
 from quictunnel.config.certificates import format_pin, load_pair
-from quictunnel.config.state import load_or_make_certificate, load_token
+from quictunnel.config.state import (
+    load_or_make_certificate,
+    load_or_make_reset_key,
+    load_reset_key,
+    load_token,
+)
 from quictunnel.config.tokens import Token
 
 
@@ -68,7 +73,7 @@ def test_a_token_is_made_at_the_first_start_and_kept_to_oneself(tunnel):
     first = tunnel.start_remote(QUICTUNNEL_TOKEN="")
     tunnel.remote_is_ready()
     tunnel.token = token = load_token(tunnel.state)
-    for name in ("token", "server.key"):
+    for name in ("token", "server.key", "reset.key"):
         assert stat.S_IMODE((tunnel.state / name).stat().st_mode) == 0o600
     first.end()
 
@@ -77,9 +82,29 @@ def test_a_token_is_made_at_the_first_start_and_kept_to_oneself(tunnel):
     origin.wait_for(READY_ORIGIN)
     assert again.logged(r'^\{.*"message": "origin in".*"origin": "box".*\}$')
     assert load_token(tunnel.state) == token
+    reset_key = load_reset_key(tunnel.state).hex()
     for program in (first, again, origin):
         program.end()
         assert token.secret not in program.stdout + program.stderr
+        assert reset_key not in program.stdout + program.stderr
+
+
+def test_a_remote_that_is_given_all_needs_no_place_for_its_state(tunnel, tmp_path):
+    cert, key = load_or_make_certificate(tmp_path / "given")
+    nowhere = tmp_path / "a file"
+    nowhere.touch()
+    tunnel.state = nowhere / "state"
+    tunnel.up(remote=("--cert", cert, "--key", key))
+    assert tunnel.remote.logged(r"WARN .*no place for a key, restarts are noticed later")
+
+
+def test_a_damaged_key_of_resets_is_one_sentence(tunnel):
+    load_or_make_reset_key(tunnel.state)
+    (tunnel.state / "reset.key").write_text("garbage")
+    remote = tunnel.start_remote()
+    assert remote.ends() == 2
+    *_, sentence = remote.stderr.splitlines()
+    assert re.match(r"quictunnel: the reset key '.*reset\.key' is damaged: ", sentence)
 
 
 def test_a_renewed_certificate_is_shown_from_then_on(tunnel, tmp_path):

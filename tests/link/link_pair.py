@@ -24,9 +24,9 @@ from quictunnel.link import Link, LinkProtocol, LinkSettings, Stream
 from quictunnel.protocol.address import Address
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
-    from quictunnel.link.engine import Endpoint, Engine, Newcomer, Path
+    from quictunnel.link.engine import Datagram, Endpoint, Engine, Newcomer, Path
 
 
 class LateLoop(VirtualTimeLoop):
@@ -89,12 +89,15 @@ class MemoryCarrier:
         datagrams = link.engine.transmit(now)
         if datagrams:
             self.batches.append(len(datagrams))
+        self._send(datagrams, now)
+        return bool(datagrams)
+
+    def _send(self, datagrams: Sequence[Datagram], now: float) -> None:
         loop = asyncio.get_running_loop()
         for data, _ in datagrams:
             for at in self.network.arrivals(data, self, now):
                 # A loop takes timers of one time in any order; a network does not.
                 loop.call_at(at + next(self._number) * 1e-12, self.peer._arrive, data)
-        return bool(datagrams)
 
     def _arrive(self, data: bytes) -> None:
         now = asyncio.get_running_loop().time()
@@ -103,6 +106,7 @@ class MemoryCarrier:
             self.links[engine].batch_received()
         for newcomer in arrivals.newcomers:
             self._welcome(newcomer)
+        self._send(self.endpoint.transmit(), now)
 
     def handshake_done(self, link: Link) -> bool:
         if not self.trusts:
@@ -271,6 +275,14 @@ class LinkPair:
 
     def start(self) -> None:
         self.client.start()
+
+    def restart_server(self, engine: str, settings: LinkSettings) -> None:
+        """Let the accepting end's process die, and another one take its place."""
+        now = asyncio.get_running_loop().time()
+        if self.server is not None:
+            self.server.terminate()
+        self.server_carrier.links.clear()
+        self.server_carrier.endpoint = endpoint(engine, settings, accepts=True, streams=16, now=now)
 
     async def streams(
         self, *, ours: Recorder | None = None, theirs: Recorder | None = None

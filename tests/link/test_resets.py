@@ -12,9 +12,11 @@ import random
 
 import pytest
 from installed_engines import ENGINES
+from link_pair import LinkPair, over_links, seconds, settle, until
 from pair import SERVER_PATH, Engines, Network, Pair, endpoint
 
-from quictunnel.link import LinkSettings
+from quictunnel.errors import LinkForgotten
+from quictunnel.link import LinkSettings, liveness
 from quictunnel.link.engine import Path
 
 KEY = bytes(range(32))
@@ -121,6 +123,36 @@ def test_without_a_key_each_endpoint_has_its_own(alike: Engines) -> None:
     ends = [endpoint(alike[1], LinkSettings(), accepts=True, streams=16) for _ in range(2)]
     ((one,), (other,)) = (answers(end, data, 0.0) for end in ends)
     assert one[-TOKEN:] != other[-TOKEN:]
+
+
+@over_links
+async def test_a_link_that_was_forgotten_says_so_and_its_streams_with_it(engines: Engines) -> None:
+    """The end that dialled finds out by itself, though it has nothing to say."""
+    pair = await LinkPair.made(engines=engines, settings=KEPT)
+    ours, _ = await pair.streams()
+    pair.restart_server(engines[1], KEPT)
+    await until(lambda: pair.client.is_closed, limit=liveness.PING_AFTER + 0.5)
+    await settle()
+    assert pair.client_session.calls == ["link_made", "link_lost"], "it was never silent"
+    assert isinstance(pair.client_session.exc, LinkForgotten)
+    assert pair.client_session.exc.code is None
+    assert ours.exc is pair.client_session.exc
+
+
+@over_links
+async def test_a_link_that_was_silent_for_long_finds_out_as_well(engines: Engines) -> None:
+    pair = await LinkPair.made(engines=engines, settings=KEPT)
+    ours, _ = await pair.streams()
+    pair.network.cut = True
+    ours.stream.write(bytes(10_000))
+    await seconds(600)
+    assert pair.client.is_silent
+    pair.restart_server(engines[1], KEPT)
+    await seconds(60)
+    assert not pair.client.is_closed
+    pair.network.cut = False
+    await until(lambda: pair.client.is_closed, limit=1.1)
+    assert isinstance(pair.client.lost, LinkForgotten)
 
 
 # Who is not
