@@ -6,6 +6,7 @@ What happens on a link is the sessions' business, what happens to a client that 
 from __future__ import annotations
 
 import asyncio
+import hmac
 import logging
 import secrets
 from collections.abc import Callable
@@ -51,7 +52,8 @@ class Remote:
     :param tokens: the tokens of origins that may come.
     :param certificates: what the remote shows; read again when the files change.
     :param on_state: called when an origin's link falls silent, is back, or is lost; with its name.
-    :param reset_key: by which origins learn that their link is known no more; None for a new one.
+    :param reset_key: from which it follows how origins learn that their link is known no more; None
+        for a new one.
     """
 
     def __init__(
@@ -133,7 +135,7 @@ class Remote:
                     unread_limit=settings.unread_limit,
                     engine=settings.engine,
                     congestion=settings.congestion,
-                    reset_key=self._reset_key,
+                    reset_key=reset_key_of(self._reset_key, settings.listen.port),
                 ),
             )
         except BaseException:
@@ -244,3 +246,17 @@ class Remote:
 
 def _tls(certificate: ServerCertificate) -> ServerTls:
     return ServerTls(certificate.chain, certificate.key)
+
+
+def reset_key_of(kept: bytes | None, port: int) -> bytes | None:
+    """Return the key of stateless resets of the remote at this UDP port.
+
+    Remotes that share a state directory must not share a key: one of them would tell anybody who
+    asks how a link of the other is ended (RFC 9000, 21.11).
+
+    :param kept: what all of them keep.
+    :param port: 0 for one that is another at each start, which gets a key of its own.
+    """
+    if kept is None or port == 0:
+        return None
+    return hmac.digest(kept, f"udp {port}".encode(), "sha256")
