@@ -173,14 +173,25 @@ class Endpoint:
     def transmit(self) -> list[Datagram]:
         """Return the endpoint's own answers to those who have no connection."""
 
-    def attach(self, fd: int) -> None:
+    def attach(
+        self,
+        fd: int,
+        peer: tuple[str, int] | None = None,
+        known_as: tuple[str, int] | None = None,
+    ) -> int:
         """Use a duplicate of this UDP socket's descriptor, in place of the one before.
 
-        :raises OSError: the kernel refuses.
+        :param peer: whom the socket is connected to, if it is; `known_as` is given then as well.
+        :param known_as: the address that was dialled, which the connection takes `peer` for.
+        :returns: a number for `detach`.
+        :raises OSError: the kernel refuses; the socket before is still in use then.
         """
 
-    def detach(self) -> None:
-        """Let go of the socket."""
+    def detach(self, number: int) -> None:
+        """Let go of the socket of that number, unless another one has taken its place."""
+
+    def take_trouble(self) -> OSError | None:
+        """Return why something could not be sent, if that has happened since the last call."""
 
     def receive_ready(self, now: float) -> tuple[list[Connection], list[Newcomer]]:
         """Do what `receive` does with what waits in the socket, as one system call gives it.

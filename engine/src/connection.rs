@@ -2,7 +2,7 @@
 //! happened waits as `Happening`s, datagrams are polled for.
 
 use std::collections::VecDeque;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -73,6 +73,8 @@ pub struct Connection {
     exporter: Option<[u8; EXPORTER_SIZE]>,
     certificates: Vec<Vec<u8>>,
     peer: SocketAddr,
+    /// Which address of ours the peer has written to, from where: the last path, and that before.
+    sources: [Option<(SocketAddr, IpAddr)>; 2],
     /// Since when the path is as it is: it is new, or was met anew after an outage.
     met_at: Instant,
     now: Instant,
@@ -91,6 +93,7 @@ impl Connection {
     ) -> Self {
         let side: Side = quinn.side();
         let peer = quinn.remote_address();
+        let source = quinn.local_ip().map(|ours| (peer, ours));
         Self {
             handle,
             quinn,
@@ -107,6 +110,7 @@ impl Connection {
             exporter: None,
             certificates: Vec::new(),
             peer,
+            sources: [source, None],
             met_at: now,
             now,
             hearing: Hearing::default(),
@@ -343,7 +347,26 @@ impl Connection {
         if self.is_forgotten {
             return None;
         }
-        self.quinn.poll_transmit(now, segments, buffer)
+        let mut transmit = self.quinn.poll_transmit(now, segments, buffer)?;
+        if self.quinn.side().is_server() {
+            transmit.src_ip = self.source_towards(transmit.destination);
+        }
+        Some(transmit)
+    }
+
+    /// Note which address of ours a peer writes to that has just been heard. quinn keeps the first
+    /// for ever, but one that moves may come by another, and by another family too.
+    pub(crate) fn note_source(&mut self, remote: SocketAddr, ours: Option<IpAddr>) {
+        let source = ours.map(|ours| (remote, ours));
+        if self.sources[0] != source && self.quinn.remote_address() == remote {
+            self.sources = [source, self.sources[0]];
+        }
+    }
+
+    /// The address that a datagram leaves from: the one that was written to from there.
+    fn source_towards(&self, destination: SocketAddr) -> Option<IpAddr> {
+        let mut known = self.sources.iter().flatten();
+        known.find(|(remote, _)| *remote == destination).map(|(_, ours)| *ours)
     }
 
     /// Give the peer room for what it may send, of which `share` bytes may be unread.

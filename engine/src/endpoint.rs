@@ -20,7 +20,7 @@ use crate::connection::Connection;
 use crate::datagram::{Datagram, departure};
 use crate::door::Newcomer;
 use crate::settings::{MTU_MAX, Settings};
-use crate::socket::{Arrival, Socket};
+use crate::socket::{Arrival, Peer, Socket};
 use crate::tls;
 
 /// What a connection may keep unread at the least, however many share the limit.
@@ -40,6 +40,8 @@ pub struct Endpoint {
     newcomers: Vec<Newcomer>,
     answers: Vec<Datagram>,
     socket: Option<Socket>,
+    /// How many sockets there have been.
+    attached: u64,
     pub(crate) scratch: Vec<u8>,
 }
 
@@ -62,6 +64,7 @@ impl Endpoint {
             newcomers: Vec::new(),
             answers: Vec::new(),
             socket: None,
+            attached: 0,
             scratch: Vec::with_capacity(65_536),
         })
     }
@@ -205,7 +208,10 @@ impl Endpoint {
         match self.quinn.handle(now, remote, local_ip, ecn, data, &mut self.scratch) {
             Some(DatagramEvent::ConnectionEvent(handle, event)) => {
                 let Some(&key) = self.keys.get(&handle) else { return };
-                self.with(key, |connection| connection.quinn.handle_event(event));
+                self.with(key, |connection| {
+                    connection.quinn.handle_event(event);
+                    connection.note_source(remote, local_ip);
+                });
                 if let Some(connection) = self.connections.get_mut(key) {
                     if !std::mem::replace(&mut connection.is_touched, true) {
                         self.touched.push(key);
@@ -283,18 +289,27 @@ impl Endpoint {
 
     // The socket
 
-    /// Use a duplicate of `descriptor`, a bound or connected UDP socket, in place of the one before.
+    /// Use a duplicate of `descriptor`, a UDP socket that is bound or connected to `peer`, in place
+    /// of the one before; return a number for `detach`.
     ///
     /// # Errors
-    /// The kernel's.
-    pub fn attach(&mut self, descriptor: BorrowedFd<'_>) -> io::Result<()> {
-        self.socket = Some(Socket::over(descriptor)?);
-        Ok(())
+    /// The kernel's; the socket before is still in use then.
+    pub fn attach(&mut self, descriptor: BorrowedFd<'_>, peer: Option<Peer>) -> io::Result<u64> {
+        self.socket = Some(Socket::over(descriptor, peer)?);
+        self.attached += 1;
+        Ok(self.attached)
     }
 
-    /// Let go of the socket.
-    pub fn detach(&mut self) {
-        self.socket = None;
+    /// Let go of the socket of that number, unless another one has taken its place.
+    pub fn detach(&mut self, number: u64) {
+        if number == self.attached {
+            self.socket = None;
+        }
+    }
+
+    /// Why something could not be sent, if that has happened since the last call.
+    pub fn take_trouble(&mut self) -> Option<io::Error> {
+        self.socket.as_mut().and_then(Socket::take_trouble)
     }
 
     /// Whether there is a socket.

@@ -33,12 +33,13 @@ pub use door::Newcomer;
 pub use endpoint::Endpoint;
 pub use resets::ResetKey;
 pub use settings::Settings;
+pub use socket::Peer;
 pub use streams::Taken;
 pub use tls::EXPORTER_SIZE;
 pub use window::{LINK_WINDOW, LINK_WINDOW_UNPROVEN, STREAM_WINDOW};
 
 /// The number of the interface to Python: raised when one side must know of the other's change.
-pub const API: u32 = 2;
+pub const API: u32 = 3;
 
 /// The library beneath, and its version; a test holds it against Cargo.lock.
 pub const LIBRARY: &str = "quinn-proto 0.11.19";

@@ -39,23 +39,42 @@ pub(crate) struct Departure {
     pub(crate) src_ip: Option<IpAddr>,
 }
 
+/// The one peer of a connected socket, and the address under which its connection knows it: that of
+/// the first path, whatever paths come after. quinn's clients know no other (RFC 9000, 9).
+#[derive(Clone, Copy, Debug)]
+pub struct Peer {
+    /// Where datagrams go to, and all come from.
+    pub real: SocketAddr,
+    /// What the connection takes it for.
+    pub known_as: SocketAddr,
+}
+
 /// A duplicate of a UDP socket's descriptor, and what the kernel has not taken.
 pub(crate) struct Socket {
     descriptor: OwnedFd,
+    /// Whom it is connected to; None if it hears everybody.
+    peer: Option<Peer>,
     state: UdpSocketState,
     /// What messages are read into. A long one is handed on with its memory, and replaced.
     messages: Vec<BytesMut>,
     /// What the kernel has not taken yet, in order.
     blocked: VecDeque<(Departure, Vec<u8>)>,
+    /// The last refusal that nobody has asked about yet.
+    trouble: Option<io::Error>,
 }
 
 impl Socket {
     /// Use a duplicate of `descriptor` from now on, with the kernel's offloads switched on.
-    pub(crate) fn over(descriptor: BorrowedFd<'_>) -> io::Result<Self> {
+    pub(crate) fn over(descriptor: BorrowedFd<'_>, peer: Option<Peer>) -> io::Result<Self> {
         let descriptor = descriptor.try_clone_to_owned()?;
         let state = UdpSocketState::new((&descriptor).into())?;
         let messages = (0..MESSAGES).map(|_| BytesMut::zeroed(MESSAGE)).collect();
-        Ok(Self { descriptor, state, messages, blocked: VecDeque::new() })
+        Ok(Self { descriptor, peer, state, messages, blocked: VecDeque::new(), trouble: None })
+    }
+
+    /// Why something could not be sent, if that has happened since the last call.
+    pub(crate) const fn take_trouble(&mut self) -> Option<io::Error> {
+        self.trouble.take()
     }
 
     /// How many datagrams of `size` bytes one write can hold.
@@ -73,6 +92,7 @@ impl Socket {
     /// Word of an earlier datagram of ours (ICMP), on a connected socket.
     pub(crate) fn receive(&mut self, mut take: impl FnMut(Arrival)) -> io::Result<()> {
         let mut metas = [RecvMeta::default(); MESSAGES];
+        let known_as = self.peer.map(|peer| peer.known_as);
         let mut messages = self.messages.iter_mut();
         let mut slices: [IoSliceMut<'_>; MESSAGES] = std::array::from_fn(|_| {
             IoSliceMut::new(messages.next().map_or(&mut [], |message| &mut message[..]))
@@ -97,7 +117,7 @@ impl Socket {
             };
             while !rest.is_empty() {
                 take(Arrival {
-                    remote: meta.addr,
+                    remote: known_as.unwrap_or(meta.addr),
                     local_ip: meta.dst_ip,
                     ecn: meta.ecn.and_then(|ecn| EcnCodepoint::from_bits(ecn as u8)),
                     data: rest.split_to(meta.stride.clamp(1, rest.len())),
@@ -107,7 +127,8 @@ impl Socket {
         Ok(())
     }
 
-    /// Send; what the kernel does not take now is kept. What the network refuses counts as sent.
+    /// Send; what the kernel does not take now is kept. What the network refuses counts as sent, and
+    /// is the trouble that is told.
     pub(crate) fn send(&mut self, departure: Departure, data: &[u8]) {
         if self.is_full() || !self.try_send(&departure, data) {
             self.blocked.push_back((departure, data.to_vec()));
@@ -125,9 +146,9 @@ impl Socket {
         true
     }
 
-    fn try_send(&self, departure: &Departure, data: &[u8]) -> bool {
+    fn try_send(&mut self, departure: &Departure, data: &[u8]) -> bool {
         let transmit = quinn_udp::Transmit {
-            destination: departure.destination,
+            destination: self.peer.map_or(departure.destination, |peer| peer.real),
             ecn: departure.ecn.and_then(|ecn| quinn_udp::EcnCodepoint::from_bits(ecn as u8)),
             contents: data,
             segment_size: departure.segment_size,
@@ -135,8 +156,12 @@ impl Socket {
         };
         match self.state.try_send((&self.descriptor).into(), &transmit) {
             Ok(()) => true,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => false,
             // Others are lost, as datagrams may be: the way is closed, or they are too large for it.
-            Err(error) => error.kind() != io::ErrorKind::WouldBlock,
+            Err(error) => {
+                self.trouble = Some(error);
+                true
+            }
         }
     }
 }

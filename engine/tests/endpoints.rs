@@ -229,7 +229,7 @@ fn through_sockets_the_same_happens() {
     let sockets = [bind(), bind()];
     let mut net = Network::new();
     for (end, socket) in [&mut net.client, &mut net.server].into_iter().zip(&sockets) {
-        end.endpoint.attach(socket.as_fd()).expect("a descriptor");
+        end.endpoint.attach(socket.as_fd(), None).expect("a descriptor");
         end.address = socket.local_addr().expect("it is bound");
     }
     net.connect();

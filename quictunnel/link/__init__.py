@@ -4,13 +4,14 @@
 engine stands beneath is the choice of `engines`.
 """
 
-from quictunnel.link.dialler import dial
+from quictunnel.link.dialler import Watch, dial
 from quictunnel.link.engines import EngineKind, installed
 from quictunnel.link.engines import announce as announce_engine
 from quictunnel.link.engines import choose as choose_engine
 from quictunnel.link.link import Link
 from quictunnel.link.listener import Listener, listen
 from quictunnel.link.neighbours import LinkProtocol
+from quictunnel.link.network import NetworkWatch
 from quictunnel.link.settings import ClientTls, LinkSettings, ServerTls
 from quictunnel.link.stream import Stream
 
@@ -21,8 +22,10 @@ __all__ = [
     "LinkProtocol",
     "LinkSettings",
     "Listener",
+    "NetworkWatch",
     "ServerTls",
     "Stream",
+    "Watch",
     "announce_engine",
     "choose_engine",
     "dial",

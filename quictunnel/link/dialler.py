@@ -1,29 +1,49 @@
-"""The end that makes a link: one socket, one handshake, one look at the certificate."""
+"""The end that makes a link: a socket, one handshake, one look at the certificate.
+
+When the link goes on from another socket, and from which, is the mover's business.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeAlias
 
 from quictunnel.errors import LinkFailed, Refused
 from quictunnel.link import udp
+from quictunnel.link.candidates import Candidates
 from quictunnel.link.certificates import fingerprint, verify
+from quictunnel.link.engine import Peer
 from quictunnel.link.engines import choose
 from quictunnel.link.link import STREAMS_AT_FIRST, Link
+from quictunnel.link.mover import Mover
+from quictunnel.link.network import NetworkWatch
 from quictunnel.protocol.address import Address
 from quictunnel.protocol.codes import Code
 
 if TYPE_CHECKING:
     import socket
+    from collections.abc import Sequence
 
+    from quictunnel.link.candidates import Resolve, Way
     from quictunnel.link.engine import Arrivals, Carriage
     from quictunnel.link.engines import EngineKind
     from quictunnel.link.neighbours import LinkProtocol
     from quictunnel.link.settings import ClientTls, LinkSettings
 
 
+Watch: TypeAlias = Callable[[asyncio.AbstractEventLoop, Callable[[str], None]], NetworkWatch]
+"""Makes what calls back when networks may be others than before."""
+
+
 class Dialler:
-    """Makes one link from a socket of its own."""
+    """Makes one link from a socket of its own, and carries it.
+
+    :param hosts: addresses of the same peer, to which it may go on.
+    :param resolve: finds out about them anew.
+    :param watch: makes what tells the mover of other networks.
+    :param connect: opens another socket.
+    """
 
     def __init__(
         self,
@@ -34,6 +54,10 @@ class Dialler:
         protocol: LinkProtocol,
         client_tls: ClientTls,
         settings: LinkSettings,
+        hosts: Sequence[str] = (),
+        resolve: Resolve | None = None,
+        watch: Watch = NetworkWatch.of_this_machine,
+        connect: Callable[[str, int], socket.socket] = udp.open_connected,
     ) -> None:
         loop = asyncio.get_running_loop()
         self.made: asyncio.Future[None] = loop.create_future()
@@ -47,9 +71,15 @@ class Dialler:
         )
         engine = self._endpoint.connect(peer, client_tls.server_name, loop.time())
         local = Address.of(sock.getsockname())
-        self._carriage = self._carry(sock)
+        self._carriage = self._carry(sock, peer)
         self._closed = False
         self.link = Link(engine, self, protocol, local=local, dialled=True, loop=loop)
+        candidates = Candidates(
+            *peer, hosts=hosts, resolve=resolve, found=self._found, loop=loop, connect=connect
+        )
+        self._mover = Mover(self.link, candidates, self._take, loop)
+        self._make_watch = watch
+        self._watch: NetworkWatch | None = None
         self.link.start()
 
     def _arrived(self, arrivals: Arrivals) -> None:
@@ -58,7 +88,9 @@ class Dialler:
 
     def _refused(self, exc: OSError) -> None:
         """Nobody listens there, or no route leads there: fail at once, if nothing stands yet."""
-        if not self.made.done():
+        if self.link.is_made:
+            self._mover.refused(exc)
+        elif not self.made.done():
             failed = LinkFailed(exc.strerror or str(exc))
             failed.__cause__ = exc
             self.made.set_exception(failed)
@@ -88,6 +120,7 @@ class Dialler:
             return False
         if not self.made.done():
             self.made.set_result(None)
+        self._watch = self._make_watch(self._loop, self._mover.changed)
         return True
 
     def _why_not_trusted(self, link: Link) -> str | None:
@@ -109,24 +142,28 @@ class Dialler:
         return None if reason is None else f"the remote's certificate does not verify: {reason}"
 
     def suspect(self, link: Link) -> None:
-        """See `Carrier`: go on from a new socket, which takes the route and address of now.
+        """See `Carrier`: go on from new sockets, which take the route and address of then."""
+        self._mover.suspect()
 
-        One that is bound to an address that this machine no longer has can only be given up.
+    def _found(self) -> None:
+        self._mover.found()
+
+    def _take(self, way: Way, local: Address) -> None:
+        """Go on from another socket; the one before is closed only when this one is in its place.
+
+        :raises OSError: there is no room for it.
         """
-        try:
-            sock = udp.open_connected(*self._peer)
-        except OSError:
-            return  # no route at all: the next question tries again
-        local = Address.of(sock.getsockname())
-        self._carriage.close()
-        self._carriage = self._carry(sock)
-        link.move(local)
+        before = self._carriage
+        at = way.host, self._peer[1]
+        self._carriage = self._carry(way.sock, at)
+        before.close()
+        self.link.move(local, Address.of(at))
 
-    def _carry(self, sock: socket.socket) -> Carriage:
+    def _carry(self, sock: socket.socket, peer: tuple[str, int]) -> Carriage:
         return self._kind.carriage(
             self._endpoint,
             sock,
-            connected=True,
+            peer=Peer(peer, self._peer),
             loop=self._loop,
             arrived=self._arrived,
             refused=self._refused,
@@ -146,6 +183,9 @@ class Dialler:
         """See `Carrier`."""
         if not self._closed:
             self._closed = True
+            self._mover.close()
+            if self._watch is not None:
+                self._watch.close()
             self._carriage.close()
 
 
@@ -167,9 +207,13 @@ async def dial(
     client_tls: ClientTls,
     settings: LinkSettings,
     within: float,
+    hosts: Sequence[str] = (),
+    resolve: Resolve | None = None,
 ) -> Link:
     """Make a link to a literal address `within` so many seconds.
 
+    :param hosts: other literal addresses of the same peer, for when this one leads nowhere.
+    :param resolve: finds out about them anew while the link lives; raises OSError if it cannot.
     :raises LinkFailed: no answer, nobody there, no route, or the handshake broke.
     :raises Refused: what answers is not what was asked for.
     :raises SettingsError: the engine that the settings ask for is not there.
@@ -186,6 +230,8 @@ async def dial(
         protocol=protocol,
         client_tls=client_tls,
         settings=settings,
+        hosts=hosts,
+        resolve=resolve,
     )
     try:
         async with asyncio.timeout(within):

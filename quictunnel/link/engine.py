@@ -31,6 +31,17 @@ Datagram = tuple[bytes, tuple[str, int, bytes]]
 """A datagram and its `Path`, or a plain tuple of the same."""
 
 
+class Peer(NamedTuple):
+    """The one whom a socket is connected to, and the address that its connection knows it by.
+
+    That is the one that was dialled: a QUIC client knows no other (RFC 9000, 9), so a connection
+    that goes on by another address of its peer, or another family, does not hear of it.
+    """
+
+    real: tuple[str, int]
+    known_as: tuple[str, int]
+
+
 class Observer(Protocol):
     """Who is told what happened, in order, during `Engine.dispatch`."""
 
@@ -225,7 +236,8 @@ class Carriage(Protocol):
     """An endpoint's socket on the event loop.
 
     It calls `arrived(arrivals)` with what a wake-up has brought, `refused(error)` with what the
-    kernel hears of earlier datagrams (ICMP), and `ready()` when it is full no more.
+    kernel has against sending, at once or by what it hears of earlier datagrams (ICMP), and
+    `ready()` when it is full no more. That a datagram is too large is told to nobody.
     """
 
     @property
@@ -258,14 +270,14 @@ class MakeEndpoint(Protocol):
 
 
 class MakeCarriage(Protocol):
-    """Makes the carriage of an endpoint, which may have another before and after."""
+    """Makes the carriage of an endpoint; one that it has already is to be closed afterwards."""
 
     def __call__(
         self,
         endpoint: Endpoint,
         sock: socket.socket,
         *,
-        connected: bool,
+        peer: Peer | None,
         loop: asyncio.AbstractEventLoop,
         arrived: Callable[[Arrivals], None],
         refused: Callable[[OSError], None],
@@ -274,4 +286,6 @@ class MakeCarriage(Protocol):
         """Return a carriage. See `Carriage` for whom it calls.
 
         :param sock: a bound, or connected, UDP socket; it is taken over.
+        :param peer: whom it is connected to; None if it hears everybody.
+        :raises OSError: the kernel has no room for it; the socket is still the caller's then.
         """

@@ -21,6 +21,7 @@ class LinkFacts:
         self.local = local
         """Our address on the link, as far as the socket knows it."""
         self._peer: tuple[tuple[str, int], Address] | None = None
+        self._moved_to: Address | None = None
 
     def __repr__(self) -> str:
         return f"<Link to {self.peer}>"
@@ -28,6 +29,8 @@ class LinkFacts:
     @property
     def peer(self) -> Address:
         """Where the peer is now."""
+        if self._moved_to is not None:
+            return self._moved_to
         at = self.engine.peer
         if at is None:
             return self.local

@@ -59,6 +59,7 @@ class Link(LinkFacts):
         self.paused_writers: set[Stream] = set()
         """Those whose protocol waits for `resume_writing`."""
         self._read_again: dict[int, None] = {}
+        self._dialled = dialled
         patience = 0.0 if dialled else ACCEPTOR_PATIENCE
         self._liveness = Liveness(loop.time(), ping_after=PING_AFTER + patience)
         self._answered_at = 0.0
@@ -139,10 +140,16 @@ class Link(LinkFacts):
         """Send what the carrier could not take before."""
         self.send_soon()
 
-    def move(self, local: Address) -> None:
-        """Go on from another local address, which the carrier has taken."""
+    def move(self, local: Address, peer: Address) -> None:
+        """Go on by another path, which the carrier has taken; the engine knows its first peer."""
         self.local = local
+        self._moved_to = peer
         self.engine.move(self.loop.time())
+        self.send_soon()
+
+    def ask(self) -> None:
+        """Ask the peer for an answer, on the path of now."""
+        self.engine.ping()
         self.send_soon()
 
     def start(self) -> None:
@@ -208,6 +215,7 @@ class Link(LinkFacts):
         """Return when something is to be done even if nothing comes."""
         at = self.engine.deadline()
         if self.is_made and self.lost is None:
+            self._liveness.is_busy = self._dialled and len(self._streams) > 1
             live = self._liveness.deadline(self.engine.pto)
             at = live if at is None else min(at, live)
         return at

@@ -57,7 +57,7 @@ class Listener:
         self._carriage = kind.carriage(
             self._endpoint,
             sock,
-            connected=False,
+            peer=None,
             loop=self._loop,
             arrived=self._arrived,
             refused=_ignore,

@@ -12,11 +12,16 @@ PING_AFTER = 5.0
 """Seconds without a word from the peer after which it is asked for one. It also keeps the mappings
 of NATs alive, which forget UDP after 30 s at worst (RFC 4787, 4.3)."""
 
+PING_WHEN_BUSY_AFTER = 1.0
+"""The same for the end that dialled, while there are clients: a NAT that has forgotten us, or has
+another port for us now, lets nothing of the peer's in until we have sent something."""
+
 ANSWER_WITHIN = 2.0
 """Seconds an answer may take, and never less than three probe timeouts."""
 
-ASK_AGAIN = 1.0
-"""Seconds between the questions to a silent peer, so that the network's return is met soon."""
+ASK_AGAIN = 0.5
+"""Seconds between the questions to a silent peer: within a second of the network's return one has
+gone there and its answer come back."""
 
 ACCEPTOR_PATIENCE = 1.0
 """Seconds that the accepting end waits longer, so that mostly one end asks and not both."""
@@ -41,6 +46,8 @@ class Liveness:
     def __init__(self, now: float, *, ping_after: float = PING_AFTER) -> None:
         self.ping_after = ping_after
         self.heard_at = now
+        self.is_busy = False
+        """There are clients, and it is for us to keep the path open for what they are sent."""
         self.silent_since: float | None = None
         """Since when the peer counts as silent: it was last heard then, or last heard us."""
         self._asked_at: float | None = None
@@ -75,7 +82,8 @@ class Liveness:
     def deadline(self, pto: float) -> float:
         """Return when `check` is due, given the probe timeout in seconds."""
         if self._asked_at is None:
-            return self.heard_at + self.ping_after
+            after = PING_WHEN_BUSY_AFTER if self.is_busy else self.ping_after
+            return self.heard_at + min(after, self.ping_after)
         if self.silent_since is not None:
             return self._asked_at + ASK_AGAIN
         return self._asked_at + max(ANSWER_WITHIN, 3 * pto)

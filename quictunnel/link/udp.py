@@ -64,6 +64,8 @@ class UdpSocket:
         self._view = memoryview(self._buffer)
         self._segments = False
         self._tell_local = False
+        self.trouble: OSError | None = None
+        """The last refusal to send, for its owner to take; not that a datagram is too large."""
         ask_for_buffers(sock)
         if _ON_LINUX:
             self._set_linux_options(sock)
@@ -141,6 +143,7 @@ class UdpSocket:
         """Send datagrams in order and return how many went; fewer when the kernel's buffer is full.
 
         What the network refuses (unreachable, too large) counts as sent: datagrams may get lost.
+        See `trouble`.
         """
         done = 0
         while done < len(datagrams):
@@ -158,7 +161,7 @@ class UdpSocket:
                     self._segments = exc.errno != errno.EIO
                     self._send_singly(run)
                 else:
-                    logger.debug("datagram not sent: %s", exc)
+                    self._note(exc)
             done += count
         return done
 
@@ -188,7 +191,12 @@ class UdpSocket:
             try:
                 self._send_run([data], path, len(data))
             except OSError as exc:
-                logger.debug("datagram not sent: %s", exc)
+                self._note(exc)
+
+    def _note(self, exc: OSError) -> None:
+        logger.debug("datagram not sent: %s", exc)
+        if exc.errno != errno.EMSGSIZE:  # a probe of the MTU, mostly
+            self.trouble = exc
 
     def _send_run(self, buffers: list[bytes], path: tuple[str, int, bytes], size: int) -> None:
         notes = []

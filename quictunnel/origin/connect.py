@@ -68,6 +68,8 @@ async def connect(
                 client_tls=client_tls,
                 settings=settings,
                 within=within,
+                hosts=hosts,
+                resolve=partial(_resolve, target),
             )
         except LinkFailed as exc:
             failures[host] = Failure(host, exc)
@@ -78,7 +80,8 @@ async def connect(
         async with asyncio.timeout(within):
             hosts = await _resolve(target)
             return await first_to_succeed(
-                [partial(attempt, host) for host in hosts], discard=lambda session: session.abort()
+                [partial(attempt, host) for host in hosts],
+                discard=lambda session: session.abort(),
             )
     except TimeoutError as exc:
         if not hosts:

@@ -138,7 +138,7 @@ async def test_a_move_is_told_at_both_ends_within_seconds(engines: Engines) -> N
     assert [session.moves for session in sessions] == [[], []]
     before = pair.server.peer
     pair.client_carrier.path = ELSEWHERE
-    pair.client.move(Address(*ELSEWHERE[:2]))
+    pair.client.move(Address(*ELSEWHERE[:2]), pair.client.peer)
     await until(lambda: all(session.moves for session in sessions), limit=PING_AFTER + 5)
     await seconds(20)
     assert pair.client_session.moves == [(Address(*ELSEWHERE[:2]), pair.client.peer)]

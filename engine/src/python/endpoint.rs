@@ -12,7 +12,7 @@ use super::connection::PyConnection;
 use super::convert::socket_address;
 use super::convert::{PyDatagram, PyPath, datagram, datagram_to_python, os_error, path};
 use super::{Shared, lock, work};
-use crate::{Clock, Congestion, Endpoint, Newcomer, ResetKey, Settings};
+use crate::{Clock, Congestion, Endpoint, Newcomer, Peer, ResetKey, Settings};
 
 type Arrivals = (Vec<Py<PyConnection>>, Vec<PyNewcomer>);
 
@@ -208,7 +208,15 @@ impl PyEndpoint {
     // With a socket
 
     /// Use a duplicate of this UDP socket's descriptor, in place of the one before.
-    fn attach(&self, py: Python<'_>, fd: i32) -> PyResult<()> {
+    #[pyo3(signature = (fd, peer=None, known_as=None))]
+    #[allow(clippy::needless_pass_by_value)] // what Python hands over
+    fn attach(
+        &self,
+        py: Python<'_>,
+        fd: i32,
+        peer: Option<(String, u16)>,
+        known_as: Option<(String, u16)>,
+    ) -> PyResult<u64> {
         if fd < 0 {
             return Err(PyValueError::new_err("the socket is closed"));
         }
@@ -216,12 +224,25 @@ impl PyEndpoint {
         // object, which Python keeps alive meanwhile, holds it open.
         #[allow(unsafe_code)]
         let descriptor = unsafe { BorrowedFd::borrow_raw(fd) };
-        lock(&self.shared).attach(descriptor).map_err(|error| os_error(py, &error))
+        let peer = match (peer, known_as) {
+            (Some(real), Some(known_as)) => Some(Peer {
+                real: socket_address(&real.0, real.1)?,
+                known_as: socket_address(&known_as.0, known_as.1)?,
+            }),
+            _ => None,
+        };
+        lock(&self.shared).attach(descriptor, peer).map_err(|error| os_error(py, &error))
     }
 
-    /// Let go of the socket.
-    fn detach(&self) {
-        lock(&self.shared).detach();
+    /// Let go of the socket of that number, unless another one has taken its place.
+    fn detach(&self, number: u64) {
+        lock(&self.shared).detach(number);
+    }
+
+    /// Why something could not be sent, if that has happened since the last call.
+    fn take_trouble(&self, py: Python<'_>) -> Option<PyErr> {
+        let trouble = lock(&self.shared).take_trouble();
+        trouble.map(|error| os_error(py, &error))
     }
 
     /// Read what waits in the socket, as one system call gives it.

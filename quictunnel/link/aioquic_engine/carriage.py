@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import Callable, Sequence
 
-    from quictunnel.link.engine import Arrivals, Datagram, Endpoint, Engine
+    from quictunnel.link.engine import Arrivals, Datagram, Endpoint, Engine, Peer
 
 
 class AioquicCarriage:
@@ -25,14 +25,14 @@ class AioquicCarriage:
         endpoint: Endpoint,
         sock: socket.socket,
         *,
-        connected: bool,
+        peer: Peer | None,
         loop: asyncio.AbstractEventLoop,
         arrived: Callable[[Arrivals], None],
         refused: Callable[[OSError], None],
         ready: Callable[[], None],
     ) -> None:
         self._endpoint = endpoint
-        self._socket = UdpSocket(sock, connected=connected)
+        self._socket = UdpSocket(sock, connected=peer is not None)
         self._loop = loop
         self._arrived = arrived
         self._refused = refused
@@ -70,6 +70,12 @@ class AioquicCarriage:
         if sent < len(datagrams):
             self._waiting.extend(datagrams[sent:])
             self._loop.add_writer(self._socket.fileno(), self._writable)
+        self._tell_trouble()
+
+    def _tell_trouble(self) -> None:
+        trouble, self._socket.trouble = self._socket.trouble, None
+        if trouble is not None:
+            self._refused(trouble)
 
     def close(self) -> None:
         """Let go of the socket."""
@@ -89,6 +95,7 @@ class AioquicCarriage:
 
     def _writable(self) -> None:
         del self._waiting[: self._socket.send(self._waiting)]
+        self._tell_trouble()
         if not self._waiting:
             self._loop.remove_writer(self._socket.fileno())
             self._ready()

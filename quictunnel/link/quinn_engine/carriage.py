@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from typing import TYPE_CHECKING
 
 from quictunnel.link import udp
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import Callable
 
-    from quictunnel.link.engine import Endpoint, Engine
+    from quictunnel.link.engine import Endpoint, Engine, Peer
 
 
 class QuinnCarriage:
@@ -27,7 +28,7 @@ class QuinnCarriage:
         endpoint: Endpoint,
         sock: socket.socket,
         *,
-        connected: bool,
+        peer: Peer | None,
         loop: asyncio.AbstractEventLoop,
         arrived: Callable[[Arrivals], None],
         refused: Callable[[OSError], None],
@@ -43,7 +44,8 @@ class QuinnCarriage:
         self._waits = False  # for the kernel to take more
         sock.setblocking(False)
         udp.ask_for_buffers(sock)
-        self._native.attach(sock.fileno())
+        real, known_as = peer or (None, None)
+        self._number = self._native.attach(sock.fileno(), real, known_as)
         loop.add_reader(sock.fileno(), self._readable)
 
     @property
@@ -54,8 +56,10 @@ class QuinnCarriage:
     def transmit(self, engine: Engine, now: float) -> bool:
         """Send what a connection has to send; return whether there was anything."""
         sent: int = engine.send(now)  # type: ignore[attr-defined]  # it is one of the endpoint's
-        if sent and self._native.is_full:
-            self._wait()
+        if sent:
+            if self._native.is_full:
+                self._wait()
+            self._tell_trouble()
         return sent > 0
 
     def answer(self) -> None:
@@ -67,12 +71,17 @@ class QuinnCarriage:
         """Let go of the socket."""
         self._loop.remove_reader(self._socket.fileno())
         self._loop.remove_writer(self._socket.fileno())
-        self._native.detach()
+        self._native.detach(self._number)
         self._socket.close()
 
     def _wait(self) -> None:
         self._waits = True
         self._loop.add_writer(self._socket.fileno(), self._writable)
+
+    def _tell_trouble(self) -> None:
+        trouble = self._native.take_trouble()
+        if trouble is not None and trouble.errno != errno.EMSGSIZE:  # a probe of the MTU, mostly
+            self._refused(trouble)
 
     def _readable(self) -> None:
         try:
@@ -83,7 +92,9 @@ class QuinnCarriage:
         self._arrived(Arrivals(*arrivals))
 
     def _writable(self) -> None:
-        if self._native.flush():
+        is_free = self._native.flush()
+        self._tell_trouble()
+        if is_free:
             self._waits = False
             self._loop.remove_writer(self._socket.fileno())
             self._ready()

@@ -9,7 +9,7 @@ import pytest
 from endpoints import TIMEOUT, closed, dialled, echo, listening
 
 from quictunnel.link.aioquic_engine.carriage import AioquicCarriage
-from quictunnel.link.engine import Path
+from quictunnel.link.engine import Path, Peer
 from quictunnel.link.udp import UdpSocket, open_bound, open_connected
 
 
@@ -45,7 +45,7 @@ async def test_what_the_kernel_does_not_take_is_sent_first_when_it_does() -> Non
         carriage = AioquicCarriage(
             said,
             open_connected(*bound.getsockname()),
-            connected=True,
+            peer=Peer(bound.getsockname(), bound.getsockname()),
             loop=asyncio.get_running_loop(),
             arrived=lambda arrivals: None,
             refused=lambda exc: None,
