@@ -76,7 +76,7 @@ class Keeping:
                 # may be somebody else, on a network that we only pass through.
                 self._reaching.complain(exc, "no fresh link beside the silent one")
                 answered = session is not None or isinstance(exc, Refused)
-                await asyncio.sleep(backoff.next(answered=answered))
+                await self._reaching.pause(backoff, backoff.next(answered=answered))
             else:
                 self._reaching.stands(session, welcome)
                 return session

@@ -20,6 +20,7 @@ from quictunnel.origin.connect import ATTEMPT_TIMEOUT, connect, tls_for
 from quictunnel.origin.dial import Dialler
 from quictunnel.origin.offer import Offer
 from quictunnel.origin.session import OriginSession
+from quictunnel.origin.waits import Waits
 from quictunnel.protocol.messages import Welcome
 from quictunnel.session.descriptors import make_room
 from quictunnel.session.states import LinkState
@@ -46,6 +47,7 @@ class Reaching:
     :param on_stands: called with each session that does, and its welcome, in the same turn.
     :param on_state: called with the states of each session that stands.
     :param rng: where the jitter between two tries comes from.
+    :param waits: for tries, and between them.
     """
 
     def __init__(
@@ -54,12 +56,14 @@ class Reaching:
         on_stands: Callable[[OriginSession, Welcome], None],
         on_state: Callable[[LinkState], None],
         rng: random.Random,
+        waits: Waits,
     ) -> None:
         self._settings = settings
         self._on_stands = on_stands
         self._on_state = on_state
         self._rng = rng
         self._complaints: dict[str, float] = {}
+        self._waits = waits
         self._link_settings = LinkSettings(
             hold=settings.hold,
             unread_limit=settings.unread_limit,
@@ -94,7 +98,7 @@ class Reaching:
             except LinkError as exc:
                 self.complain(exc)
                 within = ATTEMPT_TIMEOUT
-                await asyncio.sleep(backoff.next(answered=session is not None))
+                await self.pause(backoff, backoff.next(answered=session is not None))
             else:
                 self.stands(session, welcome)
                 return session
@@ -106,13 +110,18 @@ class Reaching:
         :raises LinkFailed: there is no link to be had.
         :raises Refused: what answers is not what the settings ask for.
         """
-        return await connect(
-            self._settings.remote,
-            make_session=lambda: OriginSession(self._offer, self._on_state),
-            client_tls=tls_for(self._settings),
-            settings=self._link_settings,
-            within=within,
-        )
+        async with self._waits.attempt():
+            return await connect(
+                self._settings.remote,
+                make_session=lambda: OriginSession(self._offer, self._on_state),
+                client_tls=tls_for(self._settings),
+                settings=self._link_settings,
+                within=within,
+            )
+
+    async def pause(self, backoff: Backoff, delay: float) -> None:
+        """Wait before the next try: `delay` seconds, or until the network is another."""
+        await self._waits.pause(backoff, delay)
 
     def stands(self, session: OriginSession, welcome: Welcome) -> None:
         """Note that a session stands."""

@@ -13,11 +13,12 @@ from collections.abc import Callable
 
 from quictunnel.config.settings import OriginSettings
 from quictunnel.errors import LinkForgotten, LinkLost, Refused
-from quictunnel.link import announce_engine
+from quictunnel.link import NetworkWatch, Watch, announce_engine
 from quictunnel.observe.logs import fact
 from quictunnel.origin.keeping import Keeping
 from quictunnel.origin.reaching import Reaching
 from quictunnel.origin.session import FOR_GOOD, OriginSession
+from quictunnel.origin.waits import Waits
 from quictunnel.protocol.codes import Code
 from quictunnel.protocol.messages import Service, Welcome
 from quictunnel.relay.readiness import readiness
@@ -41,6 +42,7 @@ class Origin:
     :param on_ready: called with the services and their outside addresses whenever a link stands.
     :param on_state: called when the link falls silent, is back, or is lost.
     :param rng: where the jitter between two attempts comes from.
+    :param watch: makes what tells of other networks.
     """
 
     def __init__(
@@ -50,10 +52,13 @@ class Origin:
         on_ready: Callable[[tuple[Service, ...]], None],
         on_state: Callable[[LinkState], None] = lambda _: None,
         rng: random.Random | None = None,
+        watch: Watch = NetworkWatch.of_this_machine,
     ) -> None:
         self._settings = settings
         self._on_ready = on_ready
-        self._reaching = Reaching(settings, self._stands, on_state, rng or random.Random())
+        self._waits = Waits(watch)
+        rng = rng or random.Random()
+        self._reaching = Reaching(settings, self._stands, on_state, rng, self._waits)
         self._keeping = Keeping(self._reaching)
         self._session: OriginSession | None = None
         self._instance = ""
@@ -100,6 +105,11 @@ class Origin:
     # -- A life
 
     async def _live(self) -> None:
+        """Watch over the network, and keep a link."""
+        with self._waits:
+            await self._keep_a_link()
+
+    async def _keep_a_link(self) -> None:
         """Keep a link until the remote refuses it, which is raised."""
         backoff = self._reaching.backoff()
         while True:
@@ -121,7 +131,7 @@ class Origin:
             if stood:
                 backoff.reset()
             if not (stood and forgotten):  # a remote that says so is there, and clients wait
-                await asyncio.sleep(backoff.next())
+                await self._reaching.pause(backoff, backoff.next())
 
     def _stands(self, session: OriginSession, welcome: Welcome) -> None:
         old, self._session = self._session, session

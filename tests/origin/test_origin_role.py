@@ -41,8 +41,17 @@ class World:
             ),
             on_ready=self.ready.append,
             rng=random.Random(7),
+            watch=self.watch,
         )
         monkeypatch.setattr(reaching, "connect", self.connect)
+
+    def watch(self, loop, changed) -> World:
+        """Be the watch over networks as well."""
+        self.change = changed
+        return self
+
+    def close(self) -> None:
+        """Watch over networks no more."""
 
     async def connect(self, target, *, make_session, client_tls, settings, within):
         self.within.append(within)
@@ -318,6 +327,25 @@ def test_a_link_that_stood_resets_the_back_off_and_one_that_did_not_does_not(wor
         world.link.die()
         await seconds(0.5)
         assert not world.link.is_closed
+
+    world(story)
+
+
+def test_another_network_is_tried_at_once(world):
+    async def story(world):
+        world.reachable = False
+        await world.origin.start()
+        await seconds(120)
+        before = len(world.attempts)
+        while len(world.attempts) == before:
+            await seconds(0.1)
+        await seconds(2)  # of the 16 and more until the next
+        world.reachable = True
+        before = len(world.attempts)
+        world.change("the network has changed")
+        await seconds(0.1)
+        assert len(world.attempts) == before + 1
+        assert len(world.ready) == 1
 
     world(story)
 
