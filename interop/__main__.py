@@ -5,6 +5,8 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
@@ -15,37 +17,64 @@ from interop._facts import FAILED, HELD, MISSING, OK
 WORDS = {HELD: "all hold", FAILED: "[red]failed[/]", MISSING: "[red]something is missing[/]"}
 
 
+WAITING = ("redis", "origin_go", "websocket")
+"""Scripts that wait more than they work: they run beside the others, one after the other."""
+
+
+WIDTH = 11
+"""Characters of a line for the script's name."""
+
+
+@dataclass(frozen=True)
+class End:
+    """How a script ended."""
+
+    code: int
+    held: int
+    """How many facts held."""
+    seconds: float
+
+
 def main(names: list[str]) -> int:
-    """Run the scripts one after the other; return the worst of their ends."""
+    """Run the scripts, those that wait beside the others; return the worst of their ends."""
     folder = Path(__file__).parent
     scripts = sorted(path.stem for path in folder.glob("[!_]*.py"))
     if unknown := set(names) - set(scripts):
         print(f"no such script: {', '.join(unknown)}; there are {', '.join(scripts)}")
         return MISSING
+    chosen = names or scripts
+    lanes = [name for name in WAITING if name in chosen], [n for n in chosen if n not in WAITING]
+    ends: dict[str, End] = {}
+    with ThreadPoolExecutor(len(lanes)) as pool:
+        for done in [pool.submit(_run_all, lane, ends) for lane in lanes]:
+            done.result()
     table = Table("script", "facts", "end", "seconds", title="quictunnel beside other programs")
-    ends = []
-    for name in names or scripts:
-        print(f"--- {name}")
-        start = time.monotonic()
-        end, held = run(name)
-        ends.append(end)
-        seconds = time.monotonic() - start
-        table.add_row(name, str(held), WORDS.get(end, f"[red]exit {end}[/]"), f"{seconds:.1f}")
+    for name in chosen:
+        end = ends[name]
+        word = WORDS.get(end.code, f"[red]exit {end.code}[/]")
+        table.add_row(name, str(end.held), word, f"{end.seconds:.1f}")
     Console().print(table)
-    if set(ends) <= {HELD}:
+    codes = {end.code for end in ends.values()}
+    if codes <= {HELD}:
         return HELD
-    return MISSING if set(ends) <= {HELD, MISSING} else FAILED
+    return MISSING if codes <= {HELD, MISSING} else FAILED
 
 
-def run(name: str) -> tuple[int, int]:
-    """Run one script, showing what it prints; return its exit code and how many facts held."""
+def _run_all(names: list[str], ends: dict[str, End]) -> None:
+    for name in names:
+        ends[name] = run(name)
+
+
+def run(name: str) -> End:
+    """Run one script, showing what it prints, with its name before each line."""
+    start = time.monotonic()
     held = 0
     command = [sys.executable, "-m", f"interop.{name}"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         for line in process.stdout or ():
-            print(line, end="", flush=True)
+            print(f"{name:{WIDTH}}{line}", end="", flush=True)
             held += line.startswith(OK)
-    return process.returncode, held
+    return End(process.returncode, held, time.monotonic() - start)
 
 
 if __name__ == "__main__":
