@@ -1,0 +1,79 @@
+"""Commands that a script runs to their end, with whose rights, and how fast bytes went."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import subprocess
+import time
+from typing import TYPE_CHECKING
+
+from bench.processes import ProgramError, clean_environment
+from interop._facts import MissingError, program
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+WITHIN = 180.0
+"""Seconds for one command: hundreds of megabytes on a busy machine."""
+
+
+def said(command: Sequence[str | Path], *, given: str | None = None, **environment: str) -> str:
+    """Run a command; return what it said, which is to be text.
+
+    :param given: for its standard input.
+    :param environment: what it is to find beside our own environment.
+    :raises ProgramError: it failed; the message carries its last words.
+    """
+    words = [str(word) for word in command]
+    try:
+        ended = subprocess.run(
+            words,
+            input=given or "",
+            capture_output=True,
+            text=True,
+            timeout=WITHIN,
+            env=clean_environment() | environment,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as exc:
+        raise ProgramError(f"{words[0]} did not end within {WITHIN:.0f} s") from exc
+    if ended.returncode:
+        said = f"{ended.stdout[-500:]}{ended.stderr[-1000:]}".strip()
+        raise ProgramError(f"{words[0]} ended with {ended.returncode}: {said}")
+    return ended.stdout
+
+
+def as_user(name: str, *folders: Path) -> list[str]:
+    """Return what to put before a command that is not to run as root: nothing where we are not.
+
+    :param folders: given to that user.
+    :raises MissingError: there is no such user.
+    """
+    if os.geteuid():
+        return []
+    try:
+        user = pwd.getpwnam(name)
+    except KeyError:
+        raise MissingError(f"the user {name} is not on this machine") from None
+    for folder in folders:
+        os.chown(folder, user.pw_uid, user.pw_gid)
+    rights = [f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups"]
+    return [program("setpriv"), *rights, "--"]
+
+
+class Watch:
+    """Takes the time of what is done within it."""
+
+    def __enter__(self) -> Watch:
+        self._start = time.monotonic()
+        self.seconds = 0.0
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.seconds = time.monotonic() - self._start
+
+    def rate(self, size: int) -> str:
+        """Return how fast so many bytes went, for people."""
+        return f"{size / 1e6 / self.seconds:.0f} MB/s"
