@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import shutil
+import signal
 import sys
 import tempfile
+from http.client import HTTPException
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -62,13 +64,15 @@ def program(name: str) -> str:
 def tell(script: Callable[[Facts, Path], None]) -> None:
     """Run a script with a folder for its files, and end this process with its exit code."""
     facts = Facts()
+    # So that the programs that it has started end with it, whoever ends it.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(FAILED))
     try:
         with tempfile.TemporaryDirectory(prefix="quictunnel-interop-") as scratch:
             script(facts, Path(scratch))
     except MissingError as exc:
         print(f"missing: {exc}", flush=True)
         sys.exit(MISSING)
-    except (ProgramError, OSError) as exc:
+    except (ProgramError, HTTPException, OSError) as exc:
         print(f"BROKEN {type(exc).__name__}: {exc}", flush=True)
         sys.exit(FAILED)
     sys.exit(FAILED if facts.broken or not facts.count else HELD)

@@ -13,28 +13,25 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import contextlib
 import hashlib
 import json
-import sys
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from websockets.exceptions import WebSocketException
 from websockets.sync.client import connect as open_websocket
 
-from bench.processes import running
+from bench.processes import ProgramError
 from bench.ways import free_port
 from interop import _clients as clients
 from interop import _h3
 from interop._caddy import caddy, example
 from interop._facts import Facts, tell
-from interop._network import network
 from interop._pattern import digest, pieces
+from interop._stage import PASSED_ON, Stage, site, standing
 from interop._tunnel import engines, origin, remote
 from interop._waiting import need_ipv6, wait
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from interop._caddy import Caddy
@@ -51,25 +48,6 @@ FAMILIES = {"IPv4": ("127.0.0.1", "127.0.0.77"), "IPv6": ("::1", "::1")}
 FORGED = ("--header", "X-Forwarded-For: 192.0.2.1")
 """What a client says of itself, and nobody is to believe."""
 
-PASSED_ON = ("--proxy-protocol", "v2")
-"""What the origin is told: the client's address is for the site too."""
-
-
-@dataclass(frozen=True)
-class Stage:
-    """What the facts of one engine are told with."""
-
-    facts: Facts
-    engine: str
-    caddy: Caddy
-    scratch: Path
-    size: int
-    """Bytes in a large body."""
-
-    def equal(self, fact: str, seen: object, expected: object) -> None:
-        """Tell a fact of this engine."""
-        self.facts.equal(f"{self.engine}, {fact}", seen, expected)
-
 
 def script(facts: Facts, scratch: Path) -> None:
     """Tell the facts."""
@@ -78,7 +56,7 @@ def script(facts: Facts, scratch: Path) -> None:
     parser.add_argument("--megabytes", type=int, default=1000)
     size = parser.parse_args().megabytes * MEGABYTE
     for number, engine in enumerate(engines()):
-        with _standing(facts, scratch, engine, size // 10 if number else size) as (stage, moving):
+        with standing(facts, scratch, engine, size // 10 if number else size) as (stage, moving):
             _who_came(stage)
             _http1(stage)
             asyncio.run(_http3(stage))
@@ -90,34 +68,6 @@ def script(facts: Facts, scratch: Path) -> None:
             _slow_client(stage)
             _network_changes(stage, moving)
         _origin_gone(facts, scratch, engine)
-
-
-@contextlib.contextmanager
-def _standing(
-    facts: Facts, scratch: Path, engine: str, size: int
-) -> Iterator[tuple[Stage, Network]]:
-    """Start all: the site, a tunnel to it, Caddy before it; and a second way over a network."""
-    with contextlib.ExitStack() as stack:
-        server = stack.enter_context(_site(scratch))
-        ways = []
-        for name in ("plain", "moving"):
-            folder = scratch / f"{engine}-{name}"
-            folder.mkdir()
-            here = stack.enter_context(remote(folder, engine, "--accept-proxy-protocol"))
-            by = stack.enter_context(network(here.link, folder)) if name == "moving" else None
-            stack.enter_context(origin(here, server, *PASSED_ON, by=by))
-            ways.append((here.outside, by))
-        (plain, _), (moved, moving) = ways
-        sites = example("localhost", plain) + example("moving.localhost", moved)
-        front = stack.enter_context(caddy(sites, scratch, "localhost", "moving.localhost"))
-        assert moving is not None
-        yield Stage(facts, engine, front, scratch, size), moving
-
-
-@contextlib.contextmanager
-def _site(scratch: Path) -> Iterator[str]:
-    with running("site", [sys.executable, "-m", "interop._site"], scratch) as program:
-        yield f"127.0.0.1:{program.ready.split()[1]}"
 
 
 def _who_came(stage: Stage) -> None:
@@ -171,6 +121,13 @@ async def _http3(stage: Stage) -> None:
 
 
 def _websocket(stage: Stage) -> None:
+    try:
+        _echoes(stage)
+    except WebSocketException as exc:
+        raise ProgramError(f"WebSocket: {exc}") from None
+
+
+def _echoes(stage: Stage) -> None:
     at = f"wss://localhost:{stage.caddy.port}/echo"
     options = {"ssl": stage.caddy.trust(), "proxy": None, "max_size": None}
     large = b"".join(pieces(0, MEGABYTE))
@@ -291,7 +248,7 @@ def _origin_gone(facts: Facts, scratch: Path, engine: str) -> None:
     folder.mkdir()
     options = ("--accept-proxy-protocol", "--client-wait", "1s")
     with (
-        _site(folder) as server,
+        site(folder) as server,
         remote(folder, engine, *options) as here,
         caddy(example("localhost", here.outside), folder, "localhost") as front,
     ):
