@@ -181,6 +181,7 @@ def origin_session(*services: str, **offer: Any) -> tuple[OriginSession, FakeDia
         replace(
             Offer(
                 name="box",
+                instance="",
                 token=TOKEN,
                 services=dict.fromkeys(services or ("default",), dialler),
                 proxy_protocol="off",

@@ -17,6 +17,9 @@ class Offer:
     name: str
     """Which of the token's origins it is."""
 
+    instance: str
+    """Names this run of the origin."""
+
     token: Token | None
     """By which it and the remote know each other."""
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+import secrets
 from collections.abc import Callable
 
 from quictunnel.config.settings import OriginSettings
@@ -72,6 +73,7 @@ class Reaching:
         )
         self._offer = Offer(
             name=settings.name,
+            instance=secrets.token_hex(8),
             token=settings.token,
             services={DEFAULT_SERVICE: Dialler(settings.origin)},
             proxy_protocol=settings.proxy_protocol,

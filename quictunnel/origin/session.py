@@ -106,6 +106,7 @@ class OriginSession(Session):
                     proof=proof,
                     services=[Service(name=name) for name in offer.services],
                     hold=offer.hold,
+                    instance=offer.instance,
                 )
             )
             self._set_deadline(

@@ -68,6 +68,9 @@ class Hello(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="he
     services: ServiceList
     hold: Seconds | None = None
     """How long the origin would keep a silent link; None leaves it to the remote."""
+    instance: Word = ""
+    """Names this run of the origin, if it says so: once another run has taken its place, it may not
+    come back as long as that one is there."""
 
 
 class Welcome(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="welcome"):

@@ -11,6 +11,7 @@ from typing import Generic, Protocol, TypeVar
 
 from quictunnel.errors import Refused
 from quictunnel.protocol.codes import Code
+from quictunnel.remote.succession import Succession
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +44,7 @@ class Registry(Generic[HolderT]):
         self._by_service: dict[str, HolderT] = {}
         self._by_identity: dict[Identity, HolderT] = {}
         self._identities: dict[HolderT, Identity] = {}
+        self._succession = Succession()
 
     def find(self, service: str) -> HolderT | None:
         """Return the session that a new client of this service can be brought to now, if any."""
@@ -54,18 +56,26 @@ class Registry(Generic[HolderT]):
         return tuple(name for name, other in self._by_service.items() if other is holder)
 
     def claim(
-        self, holder: HolderT, identity: Identity, services: Collection[str]
+        self, holder: HolderT, identity: Identity, services: Collection[str], *, run: str = ""
     ) -> tuple[HolderT, ...]:
         """Give a session these services and no others; return those that lost one by it.
 
         The session that the same origin had before loses all. Of another origin a service is
         only taken when its link is silent; then it may be dead, and clients have waited enough.
 
-        :raises Refused: SERVICE_TAKEN; then nothing has changed.
+        :param run: names the run of the origin; one that has lost its place to a later run does not
+            take it back from that one, unless its link is silent.
+        :raises Refused: SERVICE_TAKEN or TAKEN_OVER; then nothing has changed.
         """
         losers: dict[HolderT, None] = {}
         predecessor = self._by_identity.get(identity)
         if predecessor is not None and predecessor is not holder:
+            if predecessor.is_usable and self._succession.is_past(identity, run):
+                raise Refused(
+                    Code.TAKEN_OVER,
+                    "another origin with the same token and name has taken this one's place; "
+                    "give each its own name to run both",
+                )
             losers[predecessor] = None
         for name in services:
             other = self._by_service.get(name)
@@ -83,6 +93,7 @@ class Registry(Generic[HolderT]):
         self._by_identity[identity] = holder
         self._identities[holder] = identity
         self._by_service.update(dict.fromkeys(services, holder))
+        self._succession.came(identity, run)
         return tuple(losers)
 
     def release(self, holder: HolderT) -> None:

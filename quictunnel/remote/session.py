@@ -217,7 +217,8 @@ class RemoteSession(Session):
             raise Refused(
                 Code.NOT_ALLOWED, "the remote has no outside address for what this origin offers"
             )
-        return self._registry.claim(self, Identity(hello.token_id, hello.name), names)
+        identity = Identity(hello.token_id, hello.name)
+        return self._registry.claim(self, identity, names, run=hello.instance)
 
     def _welcome(self, hello: Hello, token: Token, losers: tuple[RemoteSession, ...]) -> None:
         self.state = State.STANDING

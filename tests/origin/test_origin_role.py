@@ -398,6 +398,22 @@ def test_who_is_taken_over_does_not_come_back(world):
     world(story)
 
 
+def test_who_was_taken_over_while_it_heard_nothing_is_told_when_it_is_back(world):
+    async def story(world):
+        await world.up()
+        world.go_dark()
+        second = await Tunnel(world.house, instance="another run").up()
+        world.link.be_forgotten()
+        world.reachable = True
+        with pytest.raises(Refused, match="give each its own name") as caught:
+            await world.origin.wait_closed()
+        assert caught.value.code == Code.TAKEN_OVER
+        assert not second.far.is_closed
+        world.origin._failure = None
+
+    world(story)
+
+
 # Silence
 
 

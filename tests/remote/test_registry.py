@@ -7,6 +7,7 @@ import pytest
 from quictunnel.errors import Refused
 from quictunnel.protocol.codes import Code
 from quictunnel.remote.registry import Identity, Registry
+from quictunnel.remote.succession import ORIGINS_MAX, RUNS_MAX, Succession
 
 LAPTOP, DESKTOP = Identity("t", "laptop"), Identity("t", "desktop")
 
@@ -54,6 +55,63 @@ def test_the_same_origin_takes_over_all_of_its_services(house):
     assert house.find("web") is new
     assert house.find("ssh") is None
     assert house.registry.services_of(old) == ()
+
+
+def test_a_run_whose_place_another_has_taken_does_not_take_it_back(house):
+    old, new = Session(), Session()
+    house.claim(old, LAPTOP, ["web"], run="first")
+    house.claim(new, LAPTOP, ["web"], run="second")
+    with pytest.raises(Refused, match="give each its own name") as caught:
+        house.claim(Session(), LAPTOP, ["web"], run="first")
+    assert caught.value.code == Code.TAKEN_OVER
+    assert house.find("web") is new
+    assert house.claim(Session(), LAPTOP, ["web"], run="second") == (new,)
+    third = Session()
+    house.claim(third, LAPTOP, ["web"], run="third")
+    for past in ("first", "second"):
+        with pytest.raises(Refused):
+            house.claim(Session(), LAPTOP, ["web"], run=past)
+    assert house.find("web") is third
+
+
+def test_nor_if_its_own_link_was_long_gone(house):
+    old, new = Session(), Session()
+    house.claim(old, LAPTOP, ["web"], run="first")
+    house.registry.release(old)
+    house.claim(new, LAPTOP, ["web"], run="second")
+    with pytest.raises(Refused):
+        house.claim(Session(), LAPTOP, ["web"], run="first")
+
+
+@pytest.mark.parametrize("way", ["silent", "gone"])
+def test_but_it_does_once_the_other_one_is_away(house, way):
+    old, new, again = Session(), Session(), Session()
+    house.claim(old, LAPTOP, ["web"], run="first")
+    house.claim(new, LAPTOP, ["web"], run="second")
+    if way == "gone":
+        house.registry.release(new)
+    else:
+        new.is_usable = False
+    house.claim(again, LAPTOP, ["web"], run="first")
+    assert house.find("web") is again
+    with pytest.raises(Refused):
+        house.claim(Session(), LAPTOP, ["web"], run="second")
+
+
+def test_runs_that_have_no_name_take_over_in_turns(house):
+    for _ in range(5):
+        session = Session()
+        house.claim(session, LAPTOP, ["web"])
+        assert house.find("web") is session
+
+
+def test_few_runs_of_few_origins_are_remembered():
+    succession = Succession()
+    for number in range(ORIGINS_MAX + 100):
+        for run in range(RUNS_MAX + 10 if number % 100 == 0 else 2):
+            succession.came(number, str(run))
+    assert len(succession._runs) == ORIGINS_MAX
+    assert max(map(len, succession._runs.values())) == RUNS_MAX
 
 
 def test_another_origin_does_not_take_a_service_that_is_served(house):
