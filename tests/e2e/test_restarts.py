@@ -1,20 +1,18 @@
-"""Programs that are started again: who was there is told, and who comes is served, soon."""
+"""Programs that are started again: who was there is told, and who comes is served.
+
+How soon that is, the laboratory measures.
+"""
 
 from __future__ import annotations
 
 import select
 import signal
-import time
 
 import pytest
 from installed_engines import ENGINES
 from tunnels import READY_ORIGIN
 
 MIXED_ENGINES = ("test_a_remote_that_is_killed_and_started_again_says_so",)
-
-SOONER = 10.0
-"""Seconds by which a new client is served at the latest if the remote has said that it was started
-again. By silence alone the origin would find out in 13."""
 
 FORGOTTEN = r"link lost .*does not know the link any more, as after a restart"
 
@@ -42,10 +40,8 @@ def killed_and_started_again(tunnel) -> None:
 
 
 def assert_origin_comes_back(tunnel, *servers) -> None:
-    """Those that were there are reset, and new ones served, for the reason that there is."""
-    ready_at = time.monotonic()
+    """Those that were there are reset, and new ones served, as the remote itself has said it."""
     talk(tunnel)
-    assert time.monotonic() - ready_at < SOONER
     assert all(server.is_reset() for server in servers)
     assert tunnel.origin.logged(FORGOTTEN)
     assert tunnel.origin.logged(r"link stands .*restarted=True")
