@@ -69,6 +69,11 @@ impl Watch {
         let in_flight = self.in_flight.load(Relaxed) + self.sent_since.load(Relaxed);
         self.leave.store(in_flight + bytes, Relaxed);
     }
+
+    /// Let all that is still to leave do so: nothing is acknowledged any more.
+    pub(crate) fn grant_leave_for_good(&self) {
+        self.leave.store(u64::MAX, Relaxed);
+    }
 }
 
 /// Makes watched controllers for one connection.

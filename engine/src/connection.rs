@@ -313,6 +313,9 @@ impl Connection {
         }
         let words = Bytes::copy_from_slice(&reason.as_bytes()[..end]);
         self.quinn.close(self.now, code, words);
+        // quinn counts the word of it as one more datagram of whatever waits to be sent, which a
+        // full window would hold back for ever: the peer would not learn why it was left.
+        self.watch.grant_leave_for_good();
         self.on_closed(Closing::by_us(code.into_inner(), reason[..end].to_owned()));
     }
 

@@ -167,6 +167,15 @@ def test_closing_tells_the_code_and_words(pair: Pair) -> None:
     pair.run(lambda: pair.client.engine.is_terminated)
 
 
+def test_closing_tells_though_the_window_is_full(engines: Engines) -> None:
+    pair = Pair.trusting(Network(delay=0.05), engines=engines)
+    pair.client.open(bytes(10_000_000))
+    pair.run_for(0.01)  # nothing is acknowledged yet
+    pair.client.engine.close_with(0x21, "taken over")
+    pair.run(lambda: pair.server.closed is not None)
+    assert pair.server.closed == (0x21, "taken over", True)
+
+
 def test_a_reason_of_many_words_is_cut(pair: Pair) -> None:
     pair.client.engine.close_with(0x21, "é" * 2000)
     pair.run(lambda: pair.server.closed is not None)
