@@ -43,13 +43,13 @@ ORDINARY = Conditions(
     runs=0,
     overtaken=0,
     twice=0,
-    rate=1_000_000,
+    rate=500_000,
     queue=0.1,
     spell=0,
     outages=0,
     rebindings=0,
 )
-"""Of either way: a round trip of 30 ms, and a megabyte a second each way."""
+"""Of either way: a round trip of 30 ms, and half a megabyte a second each way."""
 
 PATIENCE = 60
 """Seconds after which a wait that has no bound of its own has failed."""

@@ -103,7 +103,7 @@ class Row:
         assert over, f"{what}: not within {limit + PATIENCE} s\n{self.lab.logs()}"
         assert {end.ending for end in ends} == {"reset"}, self.lab.logs()
         seconds = max(end.ended_at for end in ends) - since
-        self.note(what, seconds)
+        self.note(what, max(seconds, 0.0))
         assert seconds <= limit, f"{what}: after {seconds} s\n{self.lab.logs()}"
 
     def memory_at_rest(self) -> dict[str, int]:

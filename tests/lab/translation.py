@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import struct
 from typing import NamedTuple
 
 UDP = 17
@@ -45,11 +46,9 @@ def rewritten(packet: bytes, flow: Flow) -> bytes:
     checksum = packet[at + 6 : at + 8]
     if checksum != bytes(2):  # RFC 768: the sender made none
         # RFC 1624, equation 3: what goes is taken out of the sum, what comes is added.
-        total = (~int.from_bytes(checksum) & 0xFFFF) + _sum(new[12:20]) + _sum(new[at : at + 4])
-        for word in range(0, 8, 2):
-            total += ~int.from_bytes(packet[12 + word : 14 + word]) & 0xFFFF
-        for word in range(0, 4, 2):
-            total += ~int.from_bytes(packet[at + word : at + word + 2]) & 0xFFFF
+        goes = packet[12:20] + packet[at : at + 4] + checksum
+        comes = new[12:20] + new[at : at + 4]
+        total = 0xFFFF * len(goes) // 2 - _sum(goes) + _sum(comes)
         new[at + 6 : at + 8] = (_folded(total) or 0xFFFF).to_bytes(2)
     return bytes(new)
 
@@ -95,7 +94,7 @@ class Translator:
 
 
 def _sum(data: bytes | bytearray) -> int:
-    return sum(int.from_bytes(data[at : at + 2]) for at in range(0, len(data), 2))
+    return sum(struct.unpack(f">{len(data) // 2}H", data))
 
 
 def _folded(total: int) -> int:
