@@ -270,6 +270,8 @@ class Pair:
         self._number = itertools.count()
         self.tap: Callable[[End, bytes], None] | None = None
         """Called with the receiving end and each datagram that arrives."""
+        self.astray: dict[tuple[str, int], int] = {}
+        """Bytes that were sent to addresses where nobody is."""
 
     @classmethod
     def trusting(cls, network: Network | None = None, *, streams: int = 16, **options) -> Pair:
