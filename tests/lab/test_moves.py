@@ -20,6 +20,17 @@ def test_uplink_changes(row):
     row.nothing_is_lost()
 
 
+def test_family_changes_and_changes_back(row):
+    row.up()
+    row.lab.leave(WIFI)
+    time.sleep(BETWEEN)
+    row.data_is_back("to IPv6", row.lab.join(MOBILE, 6), bound=2)
+    row.lab.leave(MOBILE)
+    time.sleep(BETWEEN)
+    row.data_is_back("to IPv4", row.lab.join(WIFI, 4), bound=2)
+    row.nothing_is_lost()
+
+
 def test_no_address_for_5_s_then_another(row):
     row.up()
     row.lab.leave(WIFI)
