@@ -118,7 +118,7 @@ class Endpoint:
     :param hold: seconds that a silent connection is kept.
     :param streams: how many streams a peer may have open until `Connection.allow_streams`.
     :param unread_limit: bytes that all connections may hold unread before peers are slowed.
-    :param congestion: "bbr", "cubic" or "reno"; None for the engine's own choice, cubic.
+    :param congestion: "bbr", "cubic" or "reno"; None for the engine's own choice, bbr.
     :param reset_key: from which the tokens of stateless resets follow; None for a random one.
     :param accepts: whether others may begin connections, once there is a certificate.
     :param now: the caller's clock now.

@@ -1,16 +1,18 @@
-//! Congestion control: quinn's own algorithms, watched. What the link must know of acknowledgements
-//! is told to controllers and to nobody else; and a question to a silent peer must be able to leave
-//! though the window is full of what was lost.
+//! Congestion control: our BBR and quinn's other algorithms, watched. What the link must know of
+//! acknowledgements is told to controllers and to nobody else; and a question to a silent peer must
+//! be able to leave though the window is full of what was lost.
 
 use std::any::Any;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Instant;
 
 use quinn_proto::RttEstimator;
 use quinn_proto::congestion::{
-    BbrConfig, Controller, ControllerFactory, ControllerMetrics, CubicConfig, NewRenoConfig,
+    Controller, ControllerFactory, ControllerMetrics, CubicConfig, NewRenoConfig,
 };
+
+use crate::bbr::Bbr;
+use crate::watch::Watch;
 
 /// Which algorithm decides how much may be in flight.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -35,44 +37,13 @@ impl Congestion {
         }
     }
 
-    fn build(self, now: Instant, mtu: u16) -> Box<dyn Controller> {
+    fn build(self, now: Instant, mtu: u16, watch: &Arc<Watch>) -> Box<dyn Controller> {
+        watch.steer(0, 0); // unless the controller says otherwise
         match self {
-            Self::Bbr => Arc::new(BbrConfig::default()).build(now, mtu),
+            Self::Bbr => Box::new(Bbr::new(now, mtu, watch.clone())),
             Self::Cubic => Arc::new(CubicConfig::default()).build(now, mtu),
             Self::Reno => Arc::new(NewRenoConfig::default()).build(now, mtu),
         }
-    }
-}
-
-/// What a connection's controllers see, for the connection to read.
-#[derive(Debug, Default)]
-pub(crate) struct Watch {
-    acknowledgements: AtomicU64,
-    in_flight: AtomicU64,
-    sent_since: AtomicU64,
-    leave: AtomicU64,
-}
-
-impl Watch {
-    /// How many times something new was acknowledged.
-    pub(crate) fn acknowledgements(&self) -> u64 {
-        self.acknowledgements.load(Relaxed)
-    }
-
-    /// Bytes that must be acknowledged and were in flight after the last acknowledgement.
-    pub(crate) fn in_flight(&self) -> u64 {
-        self.in_flight.load(Relaxed)
-    }
-
-    /// Let `bytes` leave until the next acknowledgement, however full the window is.
-    pub(crate) fn grant_leave(&self, bytes: u64) {
-        let in_flight = self.in_flight.load(Relaxed) + self.sent_since.load(Relaxed);
-        self.leave.store(in_flight + bytes, Relaxed);
-    }
-
-    /// Let all that is still to leave do so: nothing is acknowledged any more.
-    pub(crate) fn grant_leave_for_good(&self) {
-        self.leave.store(u64::MAX, Relaxed);
     }
 }
 
@@ -84,7 +55,7 @@ pub(crate) struct WatchedFactory {
 
 impl ControllerFactory for WatchedFactory {
     fn build(self: Arc<Self>, now: Instant, current_mtu: u16) -> Box<dyn Controller> {
-        let inner = self.algorithm.build(now, current_mtu);
+        let inner = self.algorithm.build(now, current_mtu, &self.watch);
         Box::new(Watched { inner, watch: self.watch.clone(), since: now })
     }
 }
@@ -98,8 +69,10 @@ struct Watched {
 
 impl Controller for Watched {
     fn on_sent(&mut self, now: Instant, bytes: u64, last_packet_number: u64) {
-        self.watch.sent_since.fetch_add(bytes, Relaxed);
-        self.inner.on_sent(now, bytes, last_packet_number);
+        if self.watch.was_asked() {
+            self.watch.count_sent(bytes);
+            self.inner.on_sent(now, bytes, last_packet_number);
+        }
     }
 
     fn on_ack(
@@ -120,10 +93,7 @@ impl Controller for Watched {
         app_limited: bool,
         largest_packet_num_acked: Option<u64>,
     ) {
-        self.watch.acknowledgements.fetch_add(1, Relaxed);
-        self.watch.in_flight.store(in_flight, Relaxed);
-        self.watch.sent_since.store(0, Relaxed);
-        self.watch.leave.store(0, Relaxed);
+        self.watch.count_acknowledgement(in_flight);
         self.inner.on_end_acks(now, in_flight, app_limited, largest_packet_num_acked);
     }
 
@@ -134,6 +104,7 @@ impl Controller for Watched {
         is_persistent_congestion: bool,
         lost_bytes: u64,
     ) {
+        self.watch.count_lost(lost_bytes);
         // What was lost before says nothing of the path as it is now (RFC 9002, B.9).
         if sent >= self.since {
             self.inner.on_congestion_event(now, sent, is_persistent_congestion, lost_bytes);
@@ -145,7 +116,7 @@ impl Controller for Watched {
     }
 
     fn window(&self) -> u64 {
-        self.inner.window().max(self.watch.leave.load(Relaxed))
+        self.watch.answer(self.inner.window())
     }
 
     fn metrics(&self) -> ControllerMetrics {

@@ -11,12 +11,13 @@ use quinn_proto::{ConnectionHandle, ConnectionStats, Dir, Event, Side, Transmit,
 use rustls::pki_types::CertificateDer;
 
 use crate::closing::Closing;
-use crate::congestion::Watch;
 use crate::hearing::Hearing;
+use crate::pacing::Pacer;
 use crate::parameters::idle_timeout;
 use crate::settings::INITIAL_RTT;
 use crate::streams::{Streams, Taken};
 use crate::tls::{EXPORTER_LABEL, EXPORTER_SIZE};
+use crate::watch::Watch;
 use crate::window::LinkWindow;
 
 /// Bytes of the words with which a connection is closed: they must fit one packet.
@@ -64,6 +65,7 @@ pub struct Connection {
     streams: Streams,
     happenings: VecDeque<Happening>,
     window: LinkWindow,
+    pacer: Pacer,
     watch: Arc<Watch>,
     hold: Duration,
     /// How many streams the peer may have open, ...
@@ -103,6 +105,7 @@ impl Connection {
             streams: Streams::new(side),
             happenings: VecDeque::new(),
             window: LinkWindow::new(),
+            pacer: Pacer::new(),
             watch,
             hold,
             streams_allowed,
@@ -331,11 +334,13 @@ impl Connection {
         if self.is_forgotten {
             return None;
         }
-        [self.quinn.poll_timeout(), self.window.deadline()].into_iter().flatten().min()
+        let own = [self.window.deadline(), self.pacer.deadline()];
+        own.into_iter().chain([self.quinn.poll_timeout()]).flatten().min()
     }
 
     pub(crate) fn expire(&mut self, now: Instant) {
         self.now = now;
+        self.pacer.expire(now);
         self.quinn.handle_timeout(now);
     }
 
@@ -350,7 +355,12 @@ impl Connection {
         if self.is_forgotten {
             return None;
         }
-        let mut transmit = self.quinn.poll_transmit(now, segments, buffer)?;
+        let mtu = self.quinn.current_mtu();
+        let datagrams = self.pacer.begin(&self.watch, mtu, segments, now);
+        let transmit = self.quinn.poll_transmit(now, datagrams, buffer);
+        let sent = transmit.as_ref().map_or(0, |transmit| transmit.size);
+        self.pacer.end(&self.watch, mtu, sent, now);
+        let mut transmit = transmit?;
         if self.quinn.side().is_server() {
             transmit.src_ip = self.source_towards(transmit.destination);
         }
@@ -428,13 +438,14 @@ impl Connection {
         let stats = self.quinn.stats();
         if self.hearing.listen(&stats, self.watch.acknowledgements(), now) {
             self.doubt_rtt(now);
-            let window = SEND_WINDOWS.saturating_mul(stats.path.cwnd);
-            self.quinn.set_send_window(window.max(SEND_WINDOW_MIN));
+            let window = SEND_WINDOWS.saturating_mul(stats.path.cwnd).max(SEND_WINDOW_MIN);
+            self.streams.set_send_window(&mut self.quinn, window);
         }
         let peer = self.quinn.remote_address();
         if peer != self.peer {
             self.peer = peer;
             self.met_at = now;
+            self.watch.forget_in_flight();
             self.ping(); // what was sent the old way is found to be lost, and the way is learned
         }
     }

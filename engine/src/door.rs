@@ -7,10 +7,10 @@ use std::time::Instant;
 
 use quinn_proto::{ClientConfig, ConnectionHandle, Incoming, ServerConfig};
 
-use crate::congestion::Watch;
 use crate::connection::Connection;
 use crate::endpoint::Endpoint;
 use crate::tls;
+use crate::watch::Watch;
 
 /// Somebody who wants a connection and waits to hear.
 pub struct Newcomer(pub(crate) Incoming);

@@ -5,6 +5,7 @@
 //! `socket` moves datagrams in batches where a UDP socket is there. `python` shows all of it to
 //! Python and knows no QUIC; the rest knows no Python.
 
+mod bbr;
 mod clock;
 mod closing;
 mod congestion;
@@ -13,6 +14,7 @@ mod datagram;
 mod door;
 mod endpoint;
 mod hearing;
+mod pacing;
 mod parameters;
 #[cfg(feature = "python")]
 mod python;
@@ -22,6 +24,7 @@ mod settings;
 mod socket;
 mod streams;
 mod tls;
+mod watch;
 mod window;
 
 pub use clock::Clock;

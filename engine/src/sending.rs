@@ -4,7 +4,8 @@
 //! there is room again, streams share it by bytes (start-time fair queueing): each has a clock that
 //! runs with what it hands over, and the one that is furthest behind is next. One that has had
 //! nothing to send comes in a turn ahead of those that always have, so that a keystroke does not wait
-//! for downloads; it cannot save up more than that one turn.
+//! for downloads; it cannot save up more than that one turn. Within it quinn takes what it has though
+//! the send window is full, and sends it before all that it has of others.
 
 use std::collections::{BTreeSet, VecDeque};
 
@@ -15,6 +16,12 @@ use crate::streams::id;
 
 /// Bytes that a stream may hand to quinn before the next one has its turn.
 const TURN: usize = 16 * 1024;
+
+/// quinn's priority of streams that are ahead of others, ...
+const AHEAD: i32 = 1;
+
+/// ... and of the others.
+const ABREAST: i32 = 0;
 
 /// What a stream's sending half waits for, when it has something pending.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -29,15 +36,22 @@ enum Waits {
 }
 
 /// The streams that may hand over what they have, those first that have handed over least.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Turns {
     /// By their clocks.
     waiting: BTreeSet<(u64, u64)>,
     /// The furthest clock of those that have handed something over.
     now: u64,
+    /// Bytes of all streams that quinn is to keep, sent or unsent.
+    send_window: u64,
 }
 
 impl Turns {
+    /// Begin, with the send window that quinn has.
+    pub(crate) const fn new(send_window: u64) -> Self {
+        Self { waiting: BTreeSet::new(), now: 0, send_window }
+    }
+
     /// Take out who is next.
     pub(crate) fn next(&mut self) -> Option<u64> {
         self.waiting.pop_first().map(|(_, own)| own)
@@ -45,6 +59,12 @@ impl Turns {
 
     fn wait(&mut self, own: u64, clock: u64) {
         self.waiting.insert((clock, own));
+    }
+
+    /// Let quinn keep so much of what is sent, until it is acknowledged.
+    pub(crate) fn set_send_window(&mut self, quinn: &mut Connection, bytes: u64) {
+        self.send_window = bytes;
+        quinn.set_send_window(bytes);
     }
 
     /// What was not used while there was nothing to send is not saved up, but for one turn.
@@ -61,6 +81,8 @@ pub(crate) struct Sending {
     waits: Waits,
     /// What it has handed over, in bytes, on a clock that all streams have in common.
     clock: u64,
+    /// quinn sends what it has before what others have.
+    is_ahead: bool,
     /// The end follows what is pending.
     pub(crate) ends: bool,
     /// Nothing more is to be sent: all was acknowledged, or the direction was ended with a code.
@@ -113,14 +135,24 @@ impl Sending {
 
     /// Hand over a turn's worth, and note what the rest waits for.
     fn hand_over(&mut self, quinn: &mut Connection, own: u64, turns: &mut Turns) {
+        self.go_ahead(quinn, own, turns);
         let mut room = TURN;
         while let Some(first) = self.pending.front_mut() {
             if room == 0 {
                 self.waits = Waits::ForTurn;
                 return;
             }
-            let mut turn = [first.slice(..first.len().min(room))];
-            match quinn.send_stream(id(own)).write_chunks(&mut turn) {
+            let ahead = turns.now.saturating_sub(self.clock) as usize;
+            let most = if ahead > 0 { room.min(ahead) } else { room };
+            let mut turn = [first.slice(..first.len().min(most))];
+            if ahead > 0 {
+                quinn.set_send_window(u64::MAX);
+            }
+            let written = quinn.send_stream(id(own)).write_chunks(&mut turn);
+            if ahead > 0 {
+                quinn.set_send_window(turns.send_window);
+            }
+            match written {
                 Ok(written) => {
                     let _ = first.split_to(written.bytes);
                     if first.is_empty() {
@@ -140,6 +172,15 @@ impl Sending {
         }
         self.waits = Waits::No;
         self.finish_if_due(quinn, own);
+    }
+
+    /// See whether others have handed over more, so that it goes before them.
+    fn go_ahead(&mut self, quinn: &mut Connection, own: u64, turns: &Turns) {
+        let is_ahead = self.clock < turns.now;
+        if is_ahead != std::mem::replace(&mut self.is_ahead, is_ahead) {
+            let priority = if is_ahead { AHEAD } else { ABREAST };
+            let _ = quinn.send_stream(id(own)).set_priority(priority); // closed: it has no need
+        }
     }
 
     /// Tell quinn of the end once it has all that comes before.

@@ -9,6 +9,7 @@ use quinn_proto::{Connection, Dir, ReadError, ReadableError, Side, StreamEvent, 
 
 use crate::connection::Happening;
 use crate::sending::{Sending, Turns};
+use crate::settings::SEND_WINDOW;
 
 /// What a read has brought.
 #[derive(Debug, Default)]
@@ -71,7 +72,7 @@ impl Streams {
             side,
             next: 0,
             waiting: VecDeque::new(),
-            turns: Turns::default(),
+            turns: Turns::new(SEND_WINDOW),
             unread: 0,
         }
     }
@@ -188,6 +189,11 @@ impl Streams {
             reset(quinn, own, code);
         }
         self.table.remove(&own);
+    }
+
+    /// Let quinn keep so many bytes of all streams until they are acknowledged.
+    pub(crate) fn set_send_window(&mut self, quinn: &mut Connection, bytes: u64) {
+        self.turns.set_send_window(quinn, bytes);
     }
 
     /// Bytes written that quinn has not taken.

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from quictunnel.link.engine import MakeCarriage, MakeEndpoint
 
 DEFAULT_CONGESTION = "cubic"
-"""The congestion control of either engine, where none is asked for."""
+"""The aioquic engine's congestion control, where none is asked for."""
 
 INSTALL = 'pip install "quictunnel[fast]", or make engine in a clone of the repository'
 """How the quinn engine comes to be on a machine."""
@@ -42,7 +42,7 @@ class EngineKind:
     version: str
     """The QUIC implementation's own version, for people."""
     congestions: tuple[str, ...]
-    """The congestion controls that it has."""
+    """The congestion controls that it has, its own choice first."""
     endpoint: MakeEndpoint
     """Makes what shares a socket, ..."""
     carriage: MakeCarriage
@@ -85,7 +85,7 @@ def announce(logger: logging.Logger, engine: str, congestion: str | None) -> Non
         "engine",
         name=kind.name,
         version=kind.version,
-        congestion=congestion or DEFAULT_CONGESTION,
+        congestion=congestion or kind.congestions[0],
     )
 
 

@@ -95,7 +95,7 @@ impl PyEndpoint {
         accepts: bool,
         now: f64,
     ) -> PyResult<Self> {
-        let name = congestion.unwrap_or("cubic");
+        let name = congestion.unwrap_or("bbr");
         let congestion = Congestion::named(name)
             .ok_or_else(|| PyValueError::new_err(format!("no congestion control {name:?}")))?;
         let hold = Duration::try_from_secs_f64(hold)

@@ -1,0 +1,197 @@
+//! What is remembered of samples: the most, or the least, of the latest of them.
+
+use std::time::{Duration, Instant};
+
+/// How long a minimum of round trips is believed (draft-ietf-ccwg-bbr, 2.8: `MinRTTFilterLen`).
+const MIN_RTT_KEPT: Duration = Duration::from_secs(10);
+
+/// After how long the path is emptied to see its round trip again (`ProbeRTTInterval`).
+const PROBE_RTT_AFTER: Duration = Duration::from_secs(5);
+
+/// A round trip within this of the minimum shows that the queue is empty: nothing need be emptied.
+const AS_GOOD: (f64, Duration) = (1.02, Duration::from_micros(200));
+
+/// The greatest value of this cycle and the one before.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct MaxOfTwo {
+    this: f64,
+    last: f64,
+}
+
+impl MaxOfTwo {
+    pub(super) const fn get(&self) -> f64 {
+        self.this.max(self.last)
+    }
+
+    pub(super) const fn add(&mut self, value: f64) {
+        self.this = self.this.max(value);
+    }
+
+    /// A cycle is over; one without any value does not count.
+    pub(super) fn advance(&mut self) {
+        if self.this > 0.0 {
+            self.last = std::mem::take(&mut self.this);
+        }
+    }
+}
+
+/// The greatest value of the last ten rounds, in two halves.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct MaxOfRounds {
+    values: MaxOfTwo,
+    began: u64,
+}
+
+impl MaxOfRounds {
+    const HALF: u64 = 5;
+
+    pub(super) fn add(&mut self, value: f64, round: u64) {
+        if round >= self.began + Self::HALF {
+            self.values.last = std::mem::take(&mut self.values.this);
+            self.began = round;
+        }
+        self.values.add(value);
+    }
+
+    pub(super) const fn get(&self) -> f64 {
+        self.values.get()
+    }
+}
+
+/// The path's round trip without any queue, and whether there is one now.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct RoundTrips {
+    least: Option<Duration>,
+    least_at: Instant,
+    /// The least since the path was last seen empty.
+    fresh: Option<Duration>,
+    fresh_at: Instant,
+    /// The least of the present half of a round trip, and of the one before.
+    recent: [Option<Duration>; 2],
+    recent_since: Instant,
+    /// Nothing as short was seen for so long that the path is to be emptied.
+    pub(super) is_stale: bool,
+}
+
+impl RoundTrips {
+    pub(super) const fn new(now: Instant) -> Self {
+        Self {
+            least: None,
+            least_at: now,
+            fresh: None,
+            fresh_at: now,
+            recent: [None; 2],
+            recent_since: now,
+            is_stale: false,
+        }
+    }
+
+    pub(super) const fn least(&self) -> Option<Duration> {
+        self.least
+    }
+
+    /// Take a sample (5.3: `BBRUpdateMinRTT`).
+    pub(super) fn add(&mut self, rtt: Duration, now: Instant) {
+        self.is_stale = now > self.fresh_at + PROBE_RTT_AFTER;
+        let is_fresh = self
+            .fresh
+            .is_none_or(|fresh| rtt <= fresh.mul_f64(AS_GOOD.0) || rtt <= fresh + AS_GOOD.1);
+        if is_fresh || self.is_stale {
+            self.fresh_at = now;
+            if self.is_stale || self.fresh.is_none_or(|fresh| rtt < fresh) {
+                self.fresh = Some(rtt);
+            }
+        }
+        if is_fresh {
+            self.is_stale = false;
+        }
+        let is_old = now > self.least_at + MIN_RTT_KEPT;
+        if let Some(fresh) = self.fresh {
+            if is_old || self.least.is_none_or(|least| fresh <= least) {
+                self.least = Some(fresh);
+                self.least_at = self.fresh_at;
+            }
+        }
+        self.look(rtt, now);
+    }
+
+    /// The path has just been emptied.
+    pub(super) const fn was_probed(&mut self, now: Instant) {
+        self.fresh_at = now;
+        self.is_stale = false;
+    }
+
+    fn look(&mut self, rtt: Duration, now: Instant) {
+        if now.saturating_duration_since(self.recent_since) > self.least.unwrap_or(rtt) / 2 {
+            self.recent = [None, self.recent[0]];
+            self.recent_since = now;
+        }
+        self.recent[0] = Some(self.recent[0].map_or(rtt, |least| least.min(rtt)));
+    }
+
+    /// Whether packets have lately waited in a queue, all of them.
+    pub(super) fn has_queue(&self) -> bool {
+        let recent = self.recent.into_iter().flatten().min();
+        self.least.zip(recent).is_some_and(|(least, recent)| {
+            recent > least + (least / 8).max(Duration::from_millis(2))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: Duration = Duration::from_millis(1);
+
+    #[test]
+    fn a_path_that_is_seen_empty_is_not_emptied() {
+        let start = Instant::now();
+        let mut trips = RoundTrips::new(start);
+        for second in 0..60 {
+            trips
+                .add(50 * MS + second % 3 * Duration::from_micros(100), start + second * 1000 * MS);
+            assert!(!trips.is_stale);
+        }
+        assert_eq!(trips.least(), Some(50 * MS));
+    }
+
+    #[test]
+    fn a_queue_that_stays_is_to_be_emptied_and_a_longer_path_believed() {
+        let start = Instant::now();
+        let mut trips = RoundTrips::new(start);
+        trips.add(50 * MS, start);
+        trips.add(80 * MS, start + 4000 * MS);
+        trips.add(80 * MS, start + 4100 * MS);
+        trips.add(80 * MS, start + 4200 * MS);
+        assert!(!trips.is_stale && trips.has_queue());
+        trips.add(80 * MS, start + 6000 * MS);
+        assert!(trips.is_stale);
+        assert_eq!(trips.least(), Some(50 * MS));
+        trips.add(81 * MS, start + 10_500 * MS);
+        assert_eq!(trips.least(), Some(80 * MS));
+    }
+
+    #[test]
+    fn jitter_is_no_queue() {
+        let start = Instant::now();
+        let mut trips = RoundTrips::new(start);
+        for step in 0..1000 {
+            trips.add(50 * MS + step % 20 * MS, start + step * MS);
+        }
+        assert!(!trips.has_queue());
+    }
+
+    #[test]
+    fn maxima_are_forgotten_after_two_cycles() {
+        let mut filter = MaxOfTwo::default();
+        filter.add(9.0);
+        filter.advance();
+        filter.advance();
+        filter.add(5.0);
+        assert!((filter.get() - 9.0).abs() < 0.1);
+        filter.advance();
+        filter.add(6.0);
+        assert!((filter.get() - 6.0).abs() < 0.1);
+    }
+}

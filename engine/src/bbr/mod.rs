@@ -1,0 +1,354 @@
+//! BBR, version 3: a model of the path, its rate and its round trip, by which to send
+//! (draft-ietf-ccwg-bbr; sections are those of its revision 02).
+//!
+//! quinn's own is of version 1, is paced by its window alone, and falls short on lossy paths. This
+//! one says at which rate to send (`pacing`); tells losses by chance from those by congestion
+//! (`losses`, where it leaves the draft); and takes a round trip as short as the shortest for a sign
+//! that the queue is empty, so that it seldom needs to empty it (`filters`). What it tries in turns
+//! is in `phases`. Not done: what the draft asks of senders that know each packet of a loss, for
+//! quinn tells of losses in sums.
+
+use std::any::Any;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use quinn_proto::RttEstimator;
+use quinn_proto::congestion::Controller;
+
+use crate::pacing::quantum;
+use crate::watch::Watch;
+use filters::{MaxOfRounds, MaxOfTwo, RoundTrips};
+use losses::Losses;
+use phases::{Phase, Plateau};
+use rates::{Rates, Sample};
+
+mod filters;
+mod losses;
+mod phases;
+mod rates;
+
+/// Packets that may be in flight at first (RFC 9002, 7.2) ...
+const INITIAL_WINDOW: u64 = 10;
+
+/// ... and at least (2.7: `BBRMinPipeCwnd`).
+const MIN_WINDOW: u64 = 4;
+
+/// The share of the measured rate at which to send, so that queues are emptied rather than filled
+/// (2.5: `BBRPacingMarginPercent`).
+const MARGIN: f64 = 0.99;
+
+/// What is kept of a bound when it has proven too high (2.7: `BBRBeta`).
+const BETA: f64 = 0.7;
+
+/// What is left free below the most that the path has borne (2.7: `BBRHeadroom`).
+const HEADROOM: f64 = 0.15;
+
+/// Added to what may be in flight, of the rate: event loops see acknowledgements late.
+const LATENESS: Duration = Duration::from_millis(2);
+
+/// The controller of one path.
+#[derive(Clone, Debug)]
+pub(crate) struct Bbr {
+    watch: Arc<Watch>,
+    mss: u64,
+    rates: Rates,
+    trips: RoundTrips,
+    losses: Losses,
+    window: u64,
+    window_before_probe: u64,
+    rate: f64,
+
+    // The model
+    max_rate: MaxOfTwo,
+    extra_acked: MaxOfRounds,
+    extra_since: Instant,
+    extra_delivered: u64,
+    /// The most that may be in flight in the long term, as losses have shown; ...
+    bound: Option<u64>,
+    /// ... and in the short term, with the rate.
+    short_bound: Option<u64>,
+    short_rate: Option<f64>,
+    /// The best of this round.
+    latest_rate: f64,
+    latest_delivered: u64,
+
+    // Rounds
+    rounds: u64,
+    round_ends_at: u64,
+    is_round_start: bool,
+    /// The window was in the way in this round, or the one before.
+    is_full: [bool; 2],
+
+    // What is being tried
+    phase: Phase,
+    plateau: Plateau,
+    is_path_full: bool,
+    probing: phases::Probing,
+    is_restarting: bool,
+}
+
+impl Bbr {
+    pub(crate) fn new(now: Instant, mtu: u16, watch: Arc<Watch>) -> Self {
+        let mss = u64::from(mtu);
+        let bbr = Self {
+            watch,
+            mss,
+            rates: Rates::new(now),
+            trips: RoundTrips::new(now),
+            losses: Losses::new(),
+            window: INITIAL_WINDOW * mss,
+            window_before_probe: 0,
+            rate: phases::STARTUP_GAIN * (INITIAL_WINDOW * mss) as f64 * 1000.0,
+            max_rate: MaxOfTwo::default(),
+            extra_acked: MaxOfRounds::default(),
+            extra_since: now,
+            extra_delivered: 0,
+            bound: None,
+            short_bound: None,
+            short_rate: None,
+            latest_rate: 0.0,
+            latest_delivered: 0,
+            rounds: 0,
+            round_ends_at: 0,
+            is_round_start: false,
+            is_full: [false; 2],
+            phase: Phase::Startup,
+            plateau: Plateau::default(),
+            is_path_full: false,
+            probing: phases::Probing::new(now),
+            is_restarting: false,
+        };
+        bbr.publish();
+        bbr
+    }
+
+    // The model
+
+    /// The rate to go by: the best that was measured, within what was learned since.
+    fn model_rate(&self) -> f64 {
+        self.short_rate.map_or(self.max_rate.get(), |short| short.min(self.max_rate.get()))
+    }
+
+    /// So many times what the path holds with no queue, in bytes; None if that is not known.
+    fn pipe(&self, rate: f64, gain: f64) -> Option<u64> {
+        let least = self.trips.least().filter(|_| rate > 0.0)?;
+        Some((gain * rate * least.as_secs_f64()) as u64)
+    }
+
+    /// What may be in flight by that, with what sending in bursts takes (5.6.4.2).
+    fn inflight(&self, rate: f64, gain: f64) -> u64 {
+        let Some(pipe) = self.pipe(rate, gain) else { return INITIAL_WINDOW * self.mss };
+        let least = (3 * self.quantum()).max(MIN_WINDOW * self.mss);
+        let late = (rate * LATENESS.as_secs_f64()) as u64;
+        let probe = if self.phase == Phase::Up { 2 * self.mss } else { 0 };
+        (pipe + late).max(least) + probe
+    }
+
+    fn quantum(&self) -> u64 {
+        quantum(self.rate as u64, self.mss)
+    }
+
+    /// The bound in the long term, less what is left to others (5.6.4.4: `BBRInflightWithHeadroom`).
+    fn bound_with_headroom(&self) -> Option<u64> {
+        self.bound.map(|bound| {
+            let headroom = ((bound as f64 * HEADROOM) as u64).max(self.mss);
+            bound.saturating_sub(headroom).max(MIN_WINDOW * self.mss)
+        })
+    }
+
+    /// Learn what a sample shows of the path's rate and of this round (5.5.5, 5.5.10.3).
+    fn learn(&mut self, sample: &Sample) {
+        let rate = sample.rate.unwrap_or(0.0);
+        self.latest_rate = self.latest_rate.max(rate);
+        self.latest_delivered = self.latest_delivered.max(sample.delivered);
+        self.is_round_start = sample.prior_delivered >= self.round_ends_at;
+        self.is_full[0] |= self.watch.take_was_full();
+        if self.is_round_start {
+            self.start_round();
+            self.rounds += 1;
+            self.is_full = [false, self.is_full[0]];
+        }
+        if rate > 0.0 && (rate >= self.max_rate.get() || !sample.is_app_limited) {
+            self.max_rate.add(rate);
+        }
+        if !self.is_round_start {
+            return;
+        }
+        let has_queue = self.trips.has_queue();
+        let (lost, delivered) = (self.rates.lost, self.rates.delivered);
+        let is_too_much = self.losses.end_round(lost, delivered, self.mss, has_queue);
+        if is_too_much && !self.phase.is_probing() {
+            self.lower_short_term();
+        }
+        if is_too_much && self.phase == Phase::Startup {
+            self.end_startup_by_loss();
+        }
+        self.latest_rate = rate;
+        self.latest_delivered = sample.delivered;
+    }
+
+    /// The path bears less than was believed: go by what it has just borne (5.5.10.3).
+    fn lower_short_term(&mut self) {
+        let rate = self.short_rate.unwrap_or(self.max_rate.get());
+        self.short_rate = Some(self.latest_rate.max(BETA * rate));
+        let bound = self.short_bound.unwrap_or(self.window);
+        self.short_bound = Some(self.latest_delivered.max((BETA * bound as f64) as u64));
+    }
+
+    fn reset_short_term(&mut self) {
+        self.short_rate = None;
+        self.short_bound = None;
+    }
+
+    fn start_round(&mut self) {
+        self.round_ends_at = self.rates.delivered;
+    }
+
+    /// Learn how many more bytes are acknowledged at once than the rate explains (5.5.9).
+    fn learn_aggregation(&mut self, newly_acked: u64, now: Instant) {
+        let since = now.saturating_duration_since(self.extra_since).as_secs_f64();
+        let mut expected = (self.model_rate() * since) as u64;
+        if self.extra_delivered <= expected {
+            self.extra_delivered = 0;
+            self.extra_since = now;
+            expected = 0;
+        }
+        self.extra_delivered += newly_acked;
+        let extra = (self.extra_delivered - expected).min(self.window);
+        self.extra_acked.add(extra as f64, self.rounds);
+    }
+
+    // What follows from it
+
+    /// Set the rate (5.6.2).
+    fn set_rate(&mut self, gain: f64) {
+        let model = self.model_rate();
+        let rate = if model > 0.0 {
+            gain * model * MARGIN
+        } else if let Some(rtt) = self.trips.least() {
+            gain * (INITIAL_WINDOW * self.mss) as f64 / rtt.as_secs_f64()
+        } else {
+            return;
+        };
+        if self.is_path_full || rate > self.rate || self.max_rate.get() == 0.0 {
+            self.rate = rate;
+        }
+    }
+
+    /// Set the window (5.6.4).
+    fn set_window(&mut self, newly_acked: u64) {
+        let most = self.inflight(self.model_rate(), self.phase.window_gain())
+            + self.extra_acked.get() as u64;
+        if self.is_path_full {
+            self.window = (self.window + newly_acked).min(most);
+        } else if self.window < most || self.rates.delivered < INITIAL_WINDOW * self.mss {
+            self.window += newly_acked;
+        }
+        if self.phase == Phase::ProbeRtt {
+            self.window = self.window.min(self.probe_rtt_window());
+        }
+        let long = match self.phase {
+            Phase::Down | Phase::Refill | Phase::Up => self.bound,
+            Phase::Cruise | Phase::ProbeRtt => self.bound_with_headroom(),
+            Phase::Startup | Phase::Drain => None,
+        };
+        for bound in [long, self.short_bound].into_iter().flatten() {
+            self.window = self.window.min(bound);
+        }
+        self.window = self.window.max(MIN_WINDOW * self.mss);
+    }
+
+    fn publish(&self) {
+        self.watch.steer((self.rate as u64).max(self.mss), self.window);
+    }
+}
+
+impl Controller for Bbr {
+    fn on_sent(&mut self, now: Instant, bytes: u64, _last_packet_number: u64) {
+        let before = self.watch.under_way().saturating_sub(bytes);
+        if self.watch.take_ran_dry() {
+            self.rates.mark_app_limited(before);
+        }
+        if before == 0 && self.rates.is_app_limited() {
+            self.is_restarting = true; // 5.4.1
+            self.extra_since = now;
+            self.extra_delivered = 0;
+            if self.phase.is_probe_bandwidth() {
+                self.set_rate(1.0);
+                self.publish();
+            }
+        }
+        self.rates.on_sent(now, bytes, before);
+    }
+
+    fn on_ack(
+        &mut self,
+        now: Instant,
+        sent: Instant,
+        bytes: u64,
+        _app_limited: bool,
+        _rtt: &RttEstimator,
+    ) {
+        self.rates.on_ack(now, sent, bytes);
+    }
+
+    fn on_end_acks(
+        &mut self,
+        now: Instant,
+        in_flight: u64,
+        _app_limited: bool,
+        _largest_packet_num_acked: Option<u64>,
+    ) {
+        let Some(sample) = self.rates.sample(now, self.trips.least()) else { return };
+        self.trips.add(sample.rtt, now);
+        self.learn(&sample);
+        self.learn_aggregation(sample.newly_acked, now);
+        self.advance(&sample, in_flight, now);
+        self.set_rate(self.phase.rate_gain());
+        self.set_window(sample.newly_acked);
+        self.publish();
+    }
+
+    fn on_congestion_event(
+        &mut self,
+        now: Instant,
+        sent: Instant,
+        is_persistent_congestion: bool,
+        lost_bytes: u64,
+    ) {
+        self.rates.lost += lost_bytes;
+        let is_marked = lost_bytes == 0; // by ECN
+        if is_persistent_congestion {
+            self.window = MIN_WINDOW * self.mss; // it comes back with what is acknowledged
+        } else if let Some(note) = self.rates.find(sent) {
+            let lost = self.rates.lost - note.lost;
+            let has_queue = self.trips.has_queue();
+            if is_marked || self.losses.are_too_many(lost, note.in_flight, self.mss, has_queue) {
+                self.on_overfull(note.in_flight, note.is_app_limited, is_marked, now);
+            }
+        }
+        self.publish();
+    }
+
+    fn on_mtu_update(&mut self, new_mtu: u16) {
+        self.mss = u64::from(new_mtu);
+        self.window = self.window.max(MIN_WINDOW * self.mss);
+        self.publish();
+    }
+
+    fn window(&self) -> u64 {
+        self.window
+    }
+
+    fn clone_box(&self) -> Box<dyn Controller> {
+        Box::new(self.clone())
+    }
+
+    fn initial_window(&self) -> u64 {
+        INITIAL_WINDOW * self.mss
+    }
+
+    fn into_any(self: Box<Self>) -> Box<dyn Any> {
+        self
+    }
+}
