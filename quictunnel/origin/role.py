@@ -28,8 +28,6 @@ from quictunnel.session.states import LinkState
 STOOD = 10.0
 """Seconds after which a link counts as a good one, and the next failure as the first."""
 
-FORGOTTEN = "the remote does not know the link any more, as after a restart"
-
 SHUTTING_DOWN = "the origin is shutting down"
 
 _log = logging.getLogger("quictunnel.origin")
@@ -125,7 +123,7 @@ class Origin:
                 logging.WARNING,
                 "link lost",
                 remote=self._settings.remote,
-                reason=FORGOTTEN if forgotten else why_ended(error),
+                reason=why_ended(error),
             )
             stood = asyncio.get_running_loop().time() - began >= STOOD
             if stood:

@@ -21,7 +21,7 @@ from abc import abstractmethod
 from collections.abc import Callable
 from typing import Any, Literal
 
-from quictunnel.errors import LinkLost, ProtocolError
+from quictunnel.errors import LinkForgotten, LinkLost, ProtocolError
 from quictunnel.link import Link, LinkProtocol
 from quictunnel.observe.logs import fact
 from quictunnel.protocol.codes import Code, describe
@@ -40,9 +40,14 @@ MAX_REASON = 256
 """Bytes of the words with which a link is closed: they must fit into one packet (RFC 9000, 19.19),
 and may quote what the peer has said."""
 
+FORGOTTEN = "the remote does not know the link any more, as after a restart"
+"""What a stateless reset says. Only remotes send them."""
+
 
 def why_ended(exc: Exception | None) -> str:
     """Return words for what ended a link, as `link_lost` told it."""
+    if isinstance(exc, LinkForgotten):
+        return FORGOTTEN
     if isinstance(exc, LinkLost):
         return exc.reason or describe(exc.code)
     return "closed by us" if exc is None else str(exc)
