@@ -15,8 +15,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from bench.processes import Program, running, started
-from bench.ways import QUICTUNNEL, ports
+from bench.ways import QUICTUNNEL, free_port, ports
 from interop import _counterpart as counterpart
+from interop._commands import Watch
 from interop._facts import Facts, tell
 from interop._go import build
 from interop._tunnel import engines
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
 
 WITHIN = 20.0
 """Seconds for a program to end."""
+
+BACK_WITHIN = 90.0
+"""Seconds for an origin to notice that its remote was killed, and to be served by the new one."""
 
 REFUSED = 3
 """The exit code of an origin, of either kind, for which another try is of no use."""
@@ -43,9 +47,12 @@ class Ends:
     scratch: Path
 
     @contextlib.contextmanager
-    def standing_remote(self) -> Iterator[tuple[Program, int, int]]:
+    def standing_remote(
+        self, link: int = 0, outside: int = 0
+    ) -> Iterator[tuple[Program, int, int]]:
         """Start the remote; yield it, its link's port and its outside port."""
-        command = [*self.remote, "--listen", "127.0.0.1:0", "--outside", "127.0.0.1:0"]
+        command = [*self.remote, "--listen", f"127.0.0.1:{link}"]
+        command += ["--outside", f"127.0.0.1:{outside}"]
         with running("remote", [*command, "--token-file", self.token()], self.scratch) as program:
             yield program, *ports(program.ready)
 
@@ -93,6 +100,7 @@ def _facts(facts: Facts, ends: Ends, middle: str) -> None:
         _origin_leaves(facts, ends, server, link, outside)
         with running("origin", first, ends.scratch) as origin:
             _remote_leaves(facts, ends.name, remote, origin, outside)
+        _remote_dies(facts, ends, server)
     _nobody_listens(facts, ends)
 
 
@@ -103,7 +111,7 @@ def _bytes_and_endings(facts: Facts, name: str, server: counterpart.Server, outs
     with counterpart.connect(outside, b"reset\n") as client:
         facts.equal(f"{name}: the origin server resets: the client sees", _ending(client), "reset")
     client = counterpart.connect(outside, b"await\n")
-    facts.equal(f"{name}: a server answers half a connection", client.recv(16), b"here")
+    client.recv(16)  # the origin server has met it
     counterpart.cut(client)
     seen = server.endings.get(timeout=WITHIN)
     facts.equal(f"{name}: the client resets: the origin server sees", seen, "reset")
@@ -186,6 +194,29 @@ def _leaves(facts: Facts, name: str, program: Program, outside: int) -> None:
         answer = client.makefile("rb").read()
         facts.equal(f"{name}: who gets the answer and FIN", answer, b"LAST WORDS\n")
     facts.equal(f"{name}: it ends with", program.process.wait(WITHIN), 0)
+
+
+def _remote_dies(facts: Facts, ends: Ends, server: counterpart.Server) -> None:
+    """Kill the remote, which ours tells its origins by stateless resets once it is back."""
+    with contextlib.ExitStack() as stack:
+        # The ports are told from the start: the key for resets is kept for a port.
+        link, outside = free_port(), free_port()
+        with ends.standing_remote(link, outside) as (remote, _, _):
+            command = ends.calling(link, server.address, "stays")
+            origin = stack.enter_context(running("stays", command, ends.scratch))
+            remote.process.kill()
+
+        def serves() -> bool:
+            with contextlib.suppress(OSError):  # the Go remote lets no client wait for an origin
+                return counterpart.exchange(outside)[0] == counterpart.DIGEST
+            return False
+
+        stack.enter_context(ends.standing_remote(link, outside))
+        with Watch() as watch:
+            served = wait(serves, "the origin to be back", BACK_WITHIN)
+        fact = f"{ends.name}: the remote is killed and started again, and {watch.seconds:.1f} s"
+        alive = origin.process.poll() is None
+        facts.equal(f"{fact} later the same origin serves", served and alive, True)
 
 
 def _nobody_listens(facts: Facts, ends: Ends) -> None:
