@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
 PROGRAMS = ("ip", "mount", "nsenter", "setpriv", "unshare")
 
@@ -128,9 +128,3 @@ def _enter(network: int) -> None:
     if _libc.setns(network, CLONE_NEWNET):
         error = ctypes.get_errno()
         raise OSError(error, os.strerror(error))
-
-
-def end_all(hosts: Iterable[Host]) -> None:
-    """Let go of them all."""
-    for host in hosts:
-        host.end()

@@ -20,6 +20,15 @@ def test_uplink_changes(row):
     row.nothing_is_lost()
 
 
+def test_uplink_changes_where_datagrams_are_lost(row):
+    row.lab.change(loss=0.02, jitter=0.01)
+    row.up()
+    row.lab.leave(WIFI)
+    time.sleep(BETWEEN)
+    row.data_is_back("A to B", row.lab.join(MOBILE), bound=1)
+    row.nothing_is_lost()
+
+
 def test_family_changes_and_changes_back(row):
     row.up()
     row.lab.leave(WIFI)
