@@ -16,10 +16,8 @@ from interop._facts import FAILED, HELD, MISSING, OK
 
 WORDS = {HELD: "all hold", FAILED: "[red]failed[/]", MISSING: "[red]something is missing[/]"}
 
-
-WAITING = ("redis", "origin_go", "websocket")
-"""Scripts that wait more than they work: they run beside the others, one after the other."""
-
+BESIDE = (("redis",), ("origin_go", "websocket"))
+"""Scripts that wait more than they work: each group runs beside all others, in this order."""
 
 WIDTH = 11
 """Characters of a line for the script's name."""
@@ -43,7 +41,8 @@ def main(names: list[str]) -> int:
         print(f"no such script: {', '.join(unknown)}; there are {', '.join(scripts)}")
         return MISSING
     chosen = names or scripts
-    lanes = [name for name in WAITING if name in chosen], [n for n in chosen if n not in WAITING]
+    lanes = [[name for name in group if name in chosen] for group in BESIDE]
+    lanes.append([name for name in chosen if not any(name in group for group in BESIDE)])
     ends: dict[str, End] = {}
     with ThreadPoolExecutor(len(lanes)) as pool:
         for done in [pool.submit(_run_all, lane, ends) for lane in lanes]:

@@ -53,7 +53,7 @@ def build(folder: Path) -> dict[str, Path]:
         raise ProgramError(f"gofmt would change {unformatted}")
     _run([compiler, "vet", "./..."])
     _run([compiler, "test", "./wire"])
-    _run([compiler, "build", "-o", f"{folder}/", "./..."])
+    _run([compiler, "build", "-buildvcs=false", "-o", f"{folder}/", "./..."])
     return {name: folder / name for name in ("origin", "remote", "middle")}
 
 

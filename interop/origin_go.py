@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-WITHIN = 20.0
+WITHIN = 60.0
 """Seconds for a program to end."""
 
 BACK_WITHIN = 90.0

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 IDLE = 120.0
 """Seconds for which nothing at all is said on a subscriber's connection."""
 
-WITHIN = 20.0
+WITHIN = 60.0
 """Seconds for an answer."""
 
 REQUESTS = 10_000
