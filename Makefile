@@ -22,7 +22,7 @@ RUST           := $(and $(BUILT_ENGINE),$(shell command -v cargo))
 TWICE          := --numprocesses 2 --dist loadfile
 
 # Laboratories wait more still; the long rows are begun first.
-FOURFOLD       := --numprocesses 4 --maxschedchunk 1
+SIXFOLD       := --numprocesses 6 --maxschedchunk 1
 
 PYTHON     ?=
 CANDIDATES  = $(or $(PYTHON),python3.14 python3.13 python3.12 python3.11 python3)
@@ -56,7 +56,7 @@ test: $(TOOLS) $(BUILT_ENGINE) ## all tests, and the engine's own in Rust once i
 	$(if $(RUST),$(if $(ARGS),,cd engine && cargo test --locked --no-default-features))
 
 lab: $(TOOLS) $(BUILT_ENGINE) ## networks that change, go dark and come back, in minutes; wants root (ARGS='-m "not nightly"' for fewer)
-	$(BIN)/pytest tests/lab $(FOURFOLD) $(ARGS)
+	$(BIN)/pytest tests/lab $(SIXFOLD) $(ARGS)
 
 lint: $(TOOLS) $(BUILT_ENGINE) ## style, types and the layers' imports, and the engine's Rust once it is built
 	$(BIN)/ruff check .
