@@ -156,10 +156,10 @@ CongestionOption = Annotated[
         envvar="QUICTUNNEL_CONGESTION",
         rich_help_panel=ENGINE,
         help="How this end keeps what it sends to the network's pace: bbr, which stays near the "
-        "line's rate where packets get lost anyhow (mobile, Wi-Fi, long distances), and needs the "
-        "quinn engine; cubic, as most of the internet does; or reno, the oldest and most cautious. "
+        "line's rate where packets get lost anyhow (mobile, Wi-Fi, long distances), and keeps "
+        "queues short; cubic, as most of the internet does; or reno, the oldest and most cautious. "
         "Downloads through the tunnel are sent by the origin, uploads by the remote.",
-        show_default="bbr with the quinn engine, else cubic",
+        show_default="bbr",
     ),
 ]
 

@@ -26,7 +26,7 @@ EngineName = Literal["auto", "aioquic", "quinn"]
 """The engines of a link; `auto` is the fastest that is installed."""
 
 Congestion = Literal["bbr", "cubic", "reno"]
-"""The congestion controls that engines have, not each engine all of them."""
+"""The congestion controls that each engine has."""
 
 LINK_PORT = 9001
 """The UDP port of a link, where none is given."""

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
     from quictunnel.link.engine import MakeCarriage, MakeEndpoint
 
-DEFAULT_CONGESTION = "cubic"
-"""The aioquic engine's congestion control, where none is asked for."""
+DEFAULT_CONGESTION = "bbr"
+"""The congestion control of either engine, where none is asked for."""
 
 INSTALL = 'pip install "quictunnel[fast]", or make engine in a clone of the repository'
 """How the quinn engine comes to be on a machine."""
@@ -41,8 +41,6 @@ class EngineKind:
     """What the user calls it."""
     version: str
     """The QUIC implementation's own version, for people."""
-    congestions: tuple[str, ...]
-    """The congestion controls that it has, its own choice first."""
     endpoint: MakeEndpoint
     """Makes what shares a socket, ..."""
     carriage: MakeCarriage
@@ -51,26 +49,21 @@ class EngineKind:
 
 @cache
 def choose(engine: str, congestion: str | None) -> EngineKind:
-    """Return the engine of this name; for `auto` the fastest that is installed and fits.
+    """Return the engine of this name; for `auto` the fastest that is installed.
 
     One that is installed and does not work is passed over by `auto` with a warning, which is logged
     once.
 
-    :param congestion: what it must have; None for its own choice.
-    :raises SettingsError: it is not there, does not work, or lacks that congestion control.
+    :param congestion: what it is to use; None for its own choice.
+    :raises SettingsError: it is not there or does not work, or there is no such congestion control.
     """
     if congestion is not None and congestion not in get_args(Congestion):
         raise SettingsError(f"{congestion!r} is not a congestion control: bbr, cubic or reno")
     if engine == "auto":
-        return _choose_any(congestion)
+        return _choose_any()
     if engine not in _LOADERS:
         raise SettingsError(f"{engine!r} is not an engine: auto, aioquic or quinn")
-    kind = _LOADERS[engine]()
-    if not _has(kind, congestion):
-        raise SettingsError(
-            f"{engine} has cubic and reno only; {congestion} needs the quinn engine"
-        )
-    return kind
+    return _LOADERS[engine]()
 
 
 def announce(logger: logging.Logger, engine: str, congestion: str | None) -> None:
@@ -85,7 +78,7 @@ def announce(logger: logging.Logger, engine: str, congestion: str | None) -> Non
         "engine",
         name=kind.name,
         version=kind.version,
-        congestion=congestion or kind.congestions[0],
+        congestion=congestion or DEFAULT_CONGESTION,
     )
 
 
@@ -94,7 +87,7 @@ def installed() -> dict[str, EngineKind | SettingsError]:
     return {name: _look(name) for name in _LOADERS}
 
 
-def _choose_any(congestion: str | None) -> EngineKind:
+def _choose_any() -> EngineKind:
     troubles = []
     for name in _LOADERS:
         found = _look(name)
@@ -102,9 +95,9 @@ def _choose_any(congestion: str | None) -> EngineKind:
             troubles.append(str(found))
             if not isinstance(found, EngineMissingError):
                 fact(_log, logging.WARNING, "engine passed over", name=name, reason=found)
-        elif _has(found, congestion):
+        else:
             return found
-    raise SettingsError(f"no engine here has {congestion}: {'; '.join(troubles)}")
+    raise SettingsError(f"no engine works here: {'; '.join(troubles)}")
 
 
 def _look(name: str) -> EngineKind | SettingsError:
@@ -112,10 +105,6 @@ def _look(name: str) -> EngineKind | SettingsError:
         return _LOADERS[name]()
     except SettingsError as exc:
         return exc
-
-
-def _has(kind: EngineKind, congestion: str | None) -> bool:
-    return congestion is None or congestion in kind.congestions
 
 
 def _quinn() -> EngineKind:
@@ -133,8 +122,7 @@ def _quinn() -> EngineKind:
         raise EngineMissingError(f"the quinn engine is not installed ({INSTALL})") from None
     except ImportError as exc:
         raise SettingsError(f"the quinn engine does not work: {exc}") from exc
-    congestions = ("bbr", "cubic", "reno")
-    return EngineKind("quinn", version, congestions, endpoint.QuinnEndpoint, carriage.QuinnCarriage)
+    return EngineKind("quinn", version, endpoint.QuinnEndpoint, carriage.QuinnCarriage)
 
 
 def _aioquic() -> EngineKind:
@@ -144,10 +132,7 @@ def _aioquic() -> EngineKind:
         endpoint,
     )
 
-    congestions = ("cubic", "reno")
-    return EngineKind(
-        "aioquic", VERSION, congestions, endpoint.AioquicEndpoint, carriage.AioquicCarriage
-    )
+    return EngineKind("aioquic", VERSION, endpoint.AioquicEndpoint, carriage.AioquicCarriage)
 
 
 _LOADERS: dict[str, Callable[[], EngineKind]] = {"quinn": _quinn, "aioquic": _aioquic}

@@ -34,8 +34,8 @@ def options():
 
 def test_version(capsys, monkeypatch):
     found = {
-        "quinn": EngineKind("quinn", "quinn-proto 0.11.9", (), None, None),
-        "aioquic": EngineKind("aioquic", "1.7.2", (), None, None),
+        "quinn": EngineKind("quinn", "quinn-proto 0.11.9", None, None),
+        "aioquic": EngineKind("aioquic", "1.7.2", None, None),
     }
     monkeypatch.setattr(main, "installed", lambda: found)
     assert invoke(["--version"]) == 0
@@ -47,7 +47,7 @@ def test_version(capsys, monkeypatch):
 def test_version_says_why_an_engine_is_not_taken(capsys, monkeypatch):
     found = {
         "quinn": SettingsError("the quinn engine does not work: \x1b"),
-        "aioquic": EngineKind("aioquic", "1.7.2", (), None, None),
+        "aioquic": EngineKind("aioquic", "1.7.2", None, None),
     }
     monkeypatch.setattr(main, "installed", lambda: found)
     assert invoke(["--version"]) == 0
@@ -160,16 +160,6 @@ def test_an_engine_that_is_not_installed(command, monkeypatch, capsys):
     assert not out
     assert err.startswith("quictunnel: the quinn engine is not installed")
     assert err.count("\n") == 1
-
-
-@pytest.mark.parametrize("command", [["remote", "--listen", "127.0.0.1:0"], ORIGIN])
-def test_a_congestion_control_that_the_engine_lacks(command, monkeypatch, capsys):
-    monkeypatch.setenv("QUICTUNNEL_ENGINE", "aioquic")
-    monkeypatch.setenv("QUICTUNNEL_CONGESTION", "bbr")
-    assert invoke([*command, "--log-level", "error"]) == 2
-    out, err = capsys.readouterr()
-    assert not out
-    assert err == ("quictunnel: aioquic has cubic and reno only; bbr needs the quinn engine\n")
 
 
 @pytest.mark.parametrize("kind", ["udp", "tcp"])

@@ -82,14 +82,10 @@ def test_auto_passes_over_a_quinn_of_another_version(quinn_there, caplog):
     assert f"number {API + 1}, not {API}" in str(warning.quictunnel_facts["reason"])
 
 
-@pytest.mark.parametrize("engine", ["auto", "quinn"])
 @pytest.mark.parametrize("congestion", ["bbr", "cubic", "reno"])
-def test_quinn_has_every_congestion_control(quinn_there, engine, congestion):
-    assert choose(engine, congestion).name == "quinn"
-
-
-@pytest.mark.parametrize("congestion", ["cubic", "reno"])
-def test_aioquic_has_two_of_them(congestion):
+def test_every_engine_has_every_congestion_control(quinn_there, congestion):
+    assert choose("auto", congestion).name == "quinn"
+    assert choose("quinn", congestion).name == "quinn"
     assert choose("aioquic", congestion).name == "aioquic"
 
 
@@ -101,8 +97,6 @@ def test_aioquic_is_taken_by_name_whatever_else_is_there(quinn_there):
     ("engine", "congestion", "sentence"),
     [
         ("quinn", None, r"quinn engine is not installed \(pip install \"quictunnel\[fast\]\", or"),
-        ("auto", "bbr", "no engine here has bbr: the quinn engine is not installed"),
-        ("aioquic", "bbr", "aioquic has cubic and reno only; bbr needs the quinn engine"),
         ("msquic", None, "'msquic' is not an engine: auto, aioquic or quinn"),
         ("auto", "vegas", "'vegas' is not a congestion control: bbr, cubic or reno"),
     ],

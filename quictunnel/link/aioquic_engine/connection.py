@@ -241,6 +241,8 @@ class AioquicEngine(ReceivingConnection):
         if self._mtu.on_timeouts(timeouts):
             self._set_datagram_size(self._mtu.size)
         datagrams = self.datagrams_to_send(now) if self._may_have_to_send(now) else []
+        if not self._sending:
+            self._loss.on_app_limited()
         if self._handshake_confirmed and not timeouts and self._network_paths[0].is_validated:
             size = self._mtu.next_probe()
             if size is not None and self._state not in END_STATES:

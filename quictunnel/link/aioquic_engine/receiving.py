@@ -84,7 +84,8 @@ class ReceivingConnection(SendingConnection):
             self._read += size
             moved = state.window.take(
                 size,
-                unread=state.receiver.highest_offset - state.window.read - size,
+                # What waits behind a gap waits for the network, and not for the reader.
+                unread=state.receiver.starting_offset() - state.window.read - size,
                 now=self._now,
                 rtt=self._loss.smoothed_rtt or self._configuration.initial_rtt,
                 may_grow=self._budget.may_grow,

@@ -1,19 +1,23 @@
 """Loss recovery and pacing (RFC 9002) where aioquic's own would cost too much or send too little.
 
 An acknowledgement costs as much as it acknowledges, not as much as there is in flight; the pacer
-lets a burst go that covers what an event loop's timer cannot do better. Congestion control itself
-is aioquic's.
+lets a burst go that covers what an event loop's timer cannot do better. Congestion control is
+`bbr`, or aioquic's own cubic or Reno.
 """
 
 from __future__ import annotations
 
 import math
 from collections import deque
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from aioquic.quic.congestion.base import create_congestion_control
 from aioquic.quic.packet_builder import QuicDeliveryState
 from aioquic.quic.recovery import QuicPacketPacer, QuicPacketRecovery
+
+from quictunnel.link.aioquic_engine.bbr import Bbr
+from quictunnel.link.aioquic_engine.reordering import Lost, Reordering
 
 if TYPE_CHECKING:
     from aioquic.quic.packet_builder import QuicSentPacket
@@ -22,6 +26,9 @@ if TYPE_CHECKING:
 
 BURST_DATAGRAMS = 10
 """What may leave at once (RFC 9002, 7.7: no more than the initial window of ten datagrams)."""
+
+BURST_DATAGRAMS_PACED = 2
+"""The same where the rate is the congestion control's own: it measures what bursts would blur."""
 
 TIMER_GRANULARITY = 0.002
 """Seconds. An event loop wakes up to a millisecond or two late: what the rate allows in that time
@@ -37,7 +44,7 @@ pings an idle link does, or one that means harm, acknowledges none of the answer
 
 
 class Pacer(QuicPacketPacer):
-    """A token bucket in bytes, filled at a rate that follows the congestion window.
+    """A token bucket in bytes, filled at the congestion control's own rate, or as its window says.
 
     It stands where aioquic has its own, which counts datagrams and bursts for two of them.
     """
@@ -46,6 +53,7 @@ class Pacer(QuicPacketPacer):
         super().__init__(max_datagram_size=max_datagram_size)
         self.max_datagram_size = max_datagram_size
         self._rate: float | None = None  # bytes a second; None until there is an RTT
+        self._follows_window = True
         self._tokens = 0.0
         self._capacity = 0.0
         self._filled_at = 0.0
@@ -67,11 +75,19 @@ class Pacer(QuicPacketPacer):
 
     def update_rate(self, congestion_window: int, smoothed_rtt: float) -> None:
         """Follow the congestion window (bytes) and the round-trip time (seconds)."""
+        if self._follows_window:
+            rate = PACING_GAIN * congestion_window / max(smoothed_rtt, 1e-6)
+            self._set_rate(rate, BURST_DATAGRAMS)
+
+    def set_rate(self, rate: float) -> None:
+        """Keep to so many bytes a second from now on, whatever the window says."""
+        self._follows_window = False
+        self._set_rate(rate, BURST_DATAGRAMS_PACED)
+
+    def _set_rate(self, rate: float, burst: int) -> None:
         first = self._rate is None
-        self._rate = PACING_GAIN * congestion_window / max(smoothed_rtt, 1e-6)
-        self._capacity = max(
-            BURST_DATAGRAMS * self.max_datagram_size, self._rate * TIMER_GRANULARITY
-        )
+        self._rate = rate
+        self._capacity = max(burst * self.max_datagram_size, rate * TIMER_GRANULARITY)
         self._tokens = self._capacity if first else min(self._tokens, self._capacity)
 
     def _fill(self, now: float) -> None:
@@ -99,6 +115,8 @@ class Recovery(QuicPacketRecovery):
         self._algorithm = congestion_control_algorithm
         self._path_since = 0.0  # what was sent before it says nothing of the path
         self._pacer: Pacer = Pacer(max_datagram_size=max_datagram_size)
+        self._reordering = Reordering()
+        self._undo: _Undo | None = None
         self._unanswerable: deque[tuple[QuicPacketSpace, int]] = deque()
         self.answered_at = 0.0
         """When the peer last acknowledged what must be acknowledged."""
@@ -121,11 +139,19 @@ class Recovery(QuicPacketRecovery):
         in_flight = self._cc.bytes_in_flight
         self._cc = create_congestion_control(self._algorithm, max_datagram_size=datagram_size)
         self._cc.bytes_in_flight = in_flight
-        self._cc._congestion_recovery_start_time = now  # type: ignore[attr-defined]  # reno and cubic have it
+        if not isinstance(self._cc, Bbr):
+            self._cc._congestion_recovery_start_time = now  # type: ignore[attr-defined]  # reno and cubic have it
         self._pacer = Pacer(max_datagram_size=datagram_size)
         self._rtt_initialized = False
         self._rtt_min = math.inf
         self._path_since = now
+        self._reordering = Reordering()
+        self._undo = None
+
+    def on_app_limited(self) -> None:
+        """There is less to send than could be sent."""
+        if isinstance(self._cc, Bbr):
+            self._cc.on_app_limited()
 
     def revive(self, now: float) -> None:
         """Probe now, whatever the back-off of the probe timer says (RFC 9002, 6.2.1)."""
@@ -148,8 +174,11 @@ class Recovery(QuicPacketRecovery):
     ) -> None:
         """Take an ACK frame (RFC 9002, A.7): what it acknowledges, the RTT, what is lost."""
         largest = ack_rangeset.bounds().stop - 1
+        if self._reordering.lost and space.is_application_data:
+            for _, late in _acknowledged(ack_rangeset, largest, self._reordering.lost):
+                self._turn_up(late, space)
         space.largest_acked_packet = max(space.largest_acked_packet, largest)
-        acked = _acknowledged(ack_rangeset, largest, space)
+        acked = [packet for _, packet in _acknowledged(ack_rangeset, largest, space.sent_packets)]
         if not acked:
             return
         eliciting = 0
@@ -170,8 +199,60 @@ class Recovery(QuicPacketRecovery):
             assert newest.sent_time is not None  # it was sent, or it would not be here
             self._sample_rtt(now - newest.sent_time, ack_delay, now)
         self._detect_loss(now=now, space=space)
+        if isinstance(self._cc, Bbr):
+            self._cc.on_ack_end(now)
+            if self._cc.pacing_rate is not None:
+                self._pacer.set_rate(self._cc.pacing_rate)
         if self.peer_completed_address_validation:
             self._pto_count = 0
+
+    # Losses
+
+    def _detect_loss(self, *, now: float, space: QuicPacketSpace) -> None:
+        """Declare lost what was overtaken by too many, or for too long (RFC 9002, 6.1)."""
+        reordering = self._reordering
+        rtt = max(self._rtt_latest, self._rtt_smoothed) if self._rtt_initialized else None
+        delay = reordering.delay * (self._rtt_initial if rtt is None else rtt)
+        largest = space.largest_acked_packet
+        lost = []
+        space.loss_time = None
+        for number, packet in space.sent_packets.items():
+            if number > largest:
+                break
+            assert packet.sent_time is not None  # it was sent, or it would not be here
+            due = packet.sent_time + delay
+            if number <= largest - reordering.packets or due <= now:
+                lost.append(packet)
+            elif space.loss_time is None or due < space.loss_time:
+                space.loss_time = due
+        if space.is_application_data:
+            reordering.forget(now, rtt or self._rtt_initial)
+            for packet in lost:
+                if packet.in_flight and self._is_of_this_path(packet):
+                    reordering.declare(Lost(packet.packet_number, packet.sent_bytes, now, largest))
+        before = self._cc.congestion_window, self._cc.ssthresh
+        self._on_packets_lost(
+            now=now,
+            packets=lost,
+            persistent_congestion=self._in_persistent_congestion(packets=lost),
+            space=space,
+        )
+        if self._cc.congestion_window < before[0]:
+            self._undo = _Undo(*before, {packet.packet_number for packet in lost})
+        elif self._undo is not None:
+            self._undo.lost.update(packet.packet_number for packet in lost)
+
+    def _turn_up(self, lost: Lost, space: QuicPacketSpace) -> None:
+        """Take back what a loss has done that was none."""
+        self._reordering.turn_up(lost, space.largest_acked_packet)
+        if isinstance(self._cc, Bbr):
+            self._cc.on_spurious_loss(lost.size)
+        elif self._undo is not None:
+            self._undo.lost.discard(lost.number)
+            if not self._undo.lost:  # RFC 9438, 4.9: nothing was lost at all
+                self._cc.congestion_window = max(self._cc.congestion_window, self._undo.window)
+                self._cc.ssthresh = self._undo.ssthresh
+                self._undo = None
 
     def _is_of_this_path(self, packet: QuicSentPacket) -> bool:
         return packet.sent_time is not None and packet.sent_time >= self._path_since
@@ -200,8 +281,23 @@ class Recovery(QuicPacketRecovery):
         )
 
 
-def _acknowledged(ranges: RangeSet, largest: int, space: QuicPacketSpace) -> list[QuicSentPacket]:
-    """Return the packets that an ACK newly acknowledges, oldest first.
+@dataclass(slots=True)
+class _Undo:
+    """What there was before a congestion event."""
+
+    window: int
+    ssthresh: int | None
+    lost: set[int]
+    """What was lost since, by packet number, and has not turned up."""
+
+
+_Sent = TypeVar("_Sent")
+
+
+def _acknowledged(
+    ranges: RangeSet, largest: int, sent: dict[int, _Sent]
+) -> list[tuple[int, _Sent]]:
+    """Return the packets that an ACK names, of those given by number, oldest first.
 
     Packets in flight are kept in the order they were sent in, so the walk ends at the largest
     number acknowledged: it passes what is acknowledged, and the few holes below it that are about
@@ -210,13 +306,13 @@ def _acknowledged(ranges: RangeSet, largest: int, space: QuicPacketSpace) -> lis
     found = []
     spans = iter(ranges)
     span = next(spans)
-    for number, packet in space.sent_packets.items():
+    for number, packet in sent.items():
         if number > largest:
             break
         while number >= span.stop:
             span = next(spans, _BEYOND)
         if number >= span.start:
-            found.append(packet)
+            found.append((number, packet))
     return found
 
 

@@ -29,6 +29,10 @@ if TYPE_CHECKING:
 
     from quictunnel.link.engine import Datagram
 
+TAIL_PINGS = 3
+"""How many of the ACKs that follow what was sent last ask for an ACK themselves: by as many packets
+that arrive, a loss shows (RFC 9002, 6.1.1) in a round trip, and without a probe timeout."""
+
 ROOM_FOR_FRAME = 32
 """Bytes that must be left in a packet to start one more frame: its header, and some data."""
 
@@ -47,6 +51,7 @@ class SendingConnection(QuicConnection):
         self._sending: dict[int, StreamState] = {}  # with frames to write, longest waiting first
         self._held: dict[int, StreamState] = {}  # whose data flow control holds back
         self._limits_due: dict[int, StreamState] = {}  # with a window to tell of
+        self._tail_pings = 0  # that are still to follow what was sent last
         self._mtu = PathMtu(self._max_datagram_size)
         self._loss = Recovery(
             congestion_control_algorithm=self._configuration.congestion_control_algorithm,
@@ -144,6 +149,9 @@ class SendingConnection(QuicConnection):
             builder.start_packet(QuicPacketType.ONE_RTT, self._cryptos[tls.Epoch.ONE_RTT])
             if ack_due or (space.ack_at is not None and self._sending):
                 self._write_ack_frame(builder=builder, space=space, now=now)
+                if self._tail_pings and space.ack_eliciting_in_flight and not self._sending:
+                    self._tail_pings -= 1
+                    self._write_ping_frame(builder, comment="tail")
             if self._handshake_complete:
                 self._write_control_frames(builder, network_path, space, now)
             self._write_crypto(builder, space)
@@ -293,6 +301,7 @@ class SendingConnection(QuicConnection):
         self, builder: QuicPacketBuilder, space: QuicPacketSpace, state: StreamState
     ) -> None:
         sender = state.sender
+        self._tail_pings = TAIL_PINGS
         limit = min(
             sender.highest_offset + self._remote_max_data - self._remote_max_data_used,
             state.max_stream_data_remote,

@@ -87,6 +87,8 @@ METHODS: dict[type, dict[str, str]] = {
         "on_packet_sent": "packet space",
         "reschedule_data": "now speed_up_handshake",
         "_detect_loss": "now space",
+        "_in_persistent_congestion": "packets",
+        "_on_packets_lost": "congestion_event now packets persistent_congestion space",
     },
     QuicPacketPacer: {
         "__init__": "max_datagram_size",
@@ -197,6 +199,7 @@ ATTRIBUTES: dict[str, dict[str, type | tuple[type, ...]]] = {
         "_pacer": QuicPacketPacer,
         "_pto_count": int,
         "_rtt_first_sample_time": float,
+        "_rtt_initial": float,
         "_rtt_initialized": bool,
         "_rtt_latest": float,
         "_rtt_min": float,
@@ -213,12 +216,14 @@ ATTRIBUTES: dict[str, dict[str, type | tuple[type, ...]]] = {
         "_max_datagram_size": int,
         "bytes_in_flight": int,
         "congestion_window": int,
+        "ssthresh": (int, type(None)),
     },
     "space": {
         "ack_at": (float, type(None)),
         "ack_eliciting_in_flight": int,
         "largest_acked_packet": int,
         "largest_received_time": (float, type(None)),
+        "loss_time": (float, type(None)),
         "sent_packets": dict,
     },
     "builder": {"_buffer": object, "packet_number": int},
@@ -240,7 +245,7 @@ OVERRIDES: dict[type, set[str]] = {
     Sender: {"on_data_delivery", "on_reset_delivery", "reset"},
     BoundedReceiver: {"handle_frame"},
     Receiver: {"on_stop_sending_delivery", "stop"},
-    Recovery: {"on_ack_received", "on_packet_sent"},
+    Recovery: {"_detect_loss", "on_ack_received", "on_packet_sent"},
     Pacer: {"next_send_time", "update_after_send", "update_rate"},
 }
 """What our classes mean to override, and nothing else."""

@@ -1,0 +1,257 @@
+"""BBR's model of a path: how much it carries, how far it is, and what losses say of it.
+
+From draft-ietf-ccwg-bbr-04, section 5.5 ("Updating the Model"). What to do about it is for `bbr`.
+Sizes are bytes, rates bytes a second, times seconds.
+
+In one thing it goes another way than the draft, which takes more than two per cent of loss, and in
+some states every loss, for congestion: a radio path that loses three would hardly be used. Here
+losses count when the round-trip time shows a queue as well, and they are more than the path loses
+without one; where no queue can be seen, they count when they are heavy.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from quictunnel.link.aioquic_engine.delivery import Departure, Sample
+
+LOSS_THRESHOLD = 0.02
+"""The share of a flight that may be lost while a queue grows (2.7, BBR.LossThresh), ..."""
+
+LOSS_FLOOR_GAIN = 2.0
+"""... beyond so many times what is lost without a queue: losses come unevenly."""
+
+LOSS_FLOOR_MAX = 0.1
+LOSS_FLOOR_MEMORY = 7 / 8
+"""What is left after a round trip of what was known of losses without a queue."""
+
+LOSS_MIN = 4 * 1200
+"""Bytes. Fewer lost in a flight are never many: a packet of a flight of ten says nothing."""
+
+HEAVY_LOSS = 0.15
+"""The share of a flight that may be lost without a queue that could be seen: a policer's bucket,
+or a router that keeps none, loses a fifth when it is sent a quarter more than it lets pass."""
+
+HEAVY_LOSS_MIN = 8 * 1200
+"""Bytes, as LOSS_MIN."""
+
+QUEUE_SEEN = 1 / 8
+"""By which part of the shortest round-trip time another must be longer to show a queue, ..."""
+
+QUEUE_SEEN_MIN = 0.002
+"""... and by how many seconds at least: timers and schedulers are no better."""
+
+BETA = 0.7
+"""What is left of the estimates after a round of congestion (2.7, BBR.Beta)."""
+
+MIN_RTT_FILTER = 10.0
+"""Seconds for which the shortest round-trip time stands (2.14, BBR.MinRTTFilterLen)."""
+
+PROBE_RTT_INTERVAL = 5.0
+"""Seconds after which it should be looked at anew (2.14, BBR.ProbeRTTInterval)."""
+
+RTT_CONFIRMED = 1.02
+"""A round trip that comes so near to the shortest shows that it still stands. The draft would have
+it undercut, which on a path with a steady delay never happens, and halves what is in flight for
+that every five seconds."""
+
+EXTRA_ACKED_ROUNDS = 10
+"""Rounds over which bursts of acknowledgements are remembered (2.11, BBR.ExtraAckedFilterLen)."""
+
+
+class Model:
+    """What is known of the path (2.8 to 2.14)."""
+
+    def __init__(self, now: float) -> None:
+        self.round_count = 0
+        self.round_start = False
+        """The acknowledgement at hand begins a round trip."""
+        self._round_ends_at = 0  # bytes delivered
+        self.max_bw = 0.0
+        self._bw_filter = [0.0, 0.0]  # of the last cycle, and of this one (BBR.MaxBwFilterLen)
+        self.min_rtt = math.inf
+        self._min_rtt_at = now
+        self._probe_rtt_min = math.inf
+        self._probe_rtt_at = now
+        self.rtt_expired = False
+        """The shortest round trip was not seen for so long that it should be looked for."""
+        self.latest_rtt = 0.0
+        self.bw_short = math.inf
+        """What the rate fell to since the last probe for more (BBR.bw_shortterm)."""
+        self.inflight_short = math.inf
+        self.inflight_long = math.inf
+        """Bytes in flight that have been too many (BBR.inflight_longterm)."""
+        self.extra_acked = 0
+        self._extra_since = now
+        self._extra_delivered = 0
+        self._extra_rounds: list[tuple[int, int]] = []  # round and bytes, falling
+        self._bw_latest = 0.0
+        self._inflight_latest = 0
+        self._congested_in_round = False
+        self._loss_round_ends_at = 0
+        self._loss_round_start = False
+        self._floor_lost = 0.0
+        self._floor_sent = 0.0
+        self._before = (math.inf, math.inf, math.inf)
+
+    @property
+    def bw(self) -> float:
+        """The rate that the path is taken to deliver."""
+        return min(self.max_bw, self.bw_short)
+
+    @property
+    def inflight_latest(self) -> int:
+        """Bytes that were delivered in the last round."""
+        return self._inflight_latest
+
+    def bdp(self, bw: float, gain: float) -> float | None:
+        """Return how many bytes fill the path, times `gain`; None before there is an RTT."""
+        return None if self.min_rtt == math.inf else gain * bw * self.min_rtt
+
+    # Rounds and rates
+
+    def start_round(self, delivered: int) -> None:
+        """Let a round trip begin now (5.5.1)."""
+        self._round_ends_at = delivered
+
+    def update_rate(self, sample: Sample, delivered: int, *, may_lower: bool) -> None:
+        """Take a sample: of rounds, the rate, and what the losses of the last round say (5.5.5).
+
+        :param delivered: all bytes so far.
+        :param may_lower: congestion makes the estimates fall; not while more is being probed for.
+        """
+        self._bw_latest = max(self._bw_latest, sample.rate)
+        self._inflight_latest = max(self._inflight_latest, sample.delivered)
+        before = sample.newest.delivered
+        self._loss_round_start = before >= self._loss_round_ends_at
+        if self._loss_round_start:
+            self._loss_round_ends_at = delivered
+        self.round_start = before >= self._round_ends_at
+        if self.round_start:
+            self._round_ends_at = delivered
+            self.round_count += 1
+        if sample.rate >= self.max_bw or not sample.newest.app_limited:
+            self._bw_filter[1] = max(self._bw_filter[1], sample.rate)
+            self.max_bw = max(self._bw_filter)
+        self._congested_in_round |= bool(sample.newly_lost) and self.is_too_high(
+            sample.lost, sample.newest
+        )
+        if self._loss_round_start:
+            if self._congested_in_round and may_lower:
+                self._lower()
+            self._congested_in_round = False
+            if not self._sees_queue():
+                self._floor_lost = self._floor_lost * LOSS_FLOOR_MEMORY + sample.lost
+                self._floor_sent = self._floor_sent * LOSS_FLOOR_MEMORY + sample.newest.in_flight
+
+    def end_update(self, sample: Sample) -> None:
+        """Begin the next round's signals, when all have seen the last one's (5.5.10)."""
+        if self._loss_round_start:
+            self._bw_latest = sample.rate
+            self._inflight_latest = sample.delivered
+
+    def advance_cycle(self) -> None:
+        """Forget the best rate but of this cycle and the one before it (5.5.6)."""
+        self._bw_filter = [self._bw_filter[1], 0.0]
+
+    # Congestion
+
+    def is_too_high(self, lost: int, packet: Departure) -> bool:
+        """Return whether so many bytes were lost of what flew with a packet as to say: too much."""
+        if lost > max(HEAVY_LOSS * packet.in_flight, HEAVY_LOSS_MIN):
+            return True
+        share = LOSS_THRESHOLD + LOSS_FLOOR_GAIN * self.loss_floor
+        return lost > max(share * packet.in_flight, LOSS_MIN) and self._sees_queue()
+
+    @property
+    def loss_floor(self) -> float:
+        """The share that the path loses without a queue."""
+        if not self._floor_sent:
+            return 0.0
+        return min(self._floor_lost / self._floor_sent, LOSS_FLOOR_MAX)
+
+    def _sees_queue(self) -> bool:
+        added = self.latest_rtt - self.min_rtt
+        return added > max(QUEUE_SEEN * self.min_rtt, QUEUE_SEEN_MIN)
+
+    def reset_signals(self) -> None:
+        """Forget what this round has said of congestion so far (5.5.10)."""
+        self._congested_in_round = False
+        self._bw_latest = 0.0
+        self._inflight_latest = 0
+
+    def reset_short(self) -> None:
+        """Forget what congestion has taken since the last probe for more (5.5.10)."""
+        self.bw_short = math.inf
+        self.inflight_short = math.inf
+
+    def bound(self, in_flight: float) -> None:
+        """Take so many bytes in flight for too many (5.5.10.2)."""
+        self._remember()
+        self.inflight_long = in_flight
+
+    def _remember(self) -> None:
+        self._before = (self.bw_short, self.inflight_short, self.inflight_long)
+
+    def _lower(self) -> None:
+        """Take less, but no less than has just been delivered (5.5.10.3)."""
+        self._remember()
+        bw = self.max_bw if self.bw_short == math.inf else self.bw_short
+        self.bw_short = max(self._bw_latest, BETA * bw)
+        inflight = self.inflight_short
+        if inflight == math.inf:
+            inflight = self.bdp(self.max_bw, 1.0) or 0.0
+        self.inflight_short = max(self._inflight_latest, BETA * inflight)
+
+    def undo_losses(self) -> None:
+        """Take as much as before the last round of congestion: it was none."""
+        self._congested_in_round = False
+        bw_short, inflight_short, inflight_long = self._before
+        self.bw_short = max(self.bw_short, bw_short)
+        self.inflight_short = max(self.inflight_short, inflight_short)
+        self.inflight_long = max(self.inflight_long, inflight_long)
+
+    # Round-trip times and bursts of acknowledgements
+
+    def update_min_rtt(self, rtt: float, now: float) -> None:
+        """Take a round-trip time (5.3.4.4)."""
+        self.latest_rtt = rtt
+        self.rtt_expired = now > self._probe_rtt_at + PROBE_RTT_INTERVAL
+        if rtt < self._probe_rtt_min or self.rtt_expired:
+            self._probe_rtt_min = rtt
+            self._probe_rtt_at = now
+        elif rtt <= RTT_CONFIRMED * self._probe_rtt_min:
+            self._probe_rtt_at = now
+        if rtt <= RTT_CONFIRMED * self.min_rtt:
+            self._min_rtt_at = now
+        if self._probe_rtt_min < self.min_rtt or now > self._min_rtt_at + MIN_RTT_FILTER:
+            self.min_rtt = self._probe_rtt_min
+            self._min_rtt_at = self._probe_rtt_at
+
+    def rtt_probed(self, now: float) -> None:
+        """The shortest round trip was looked for just now."""
+        self._probe_rtt_at = now
+
+    def restart_extra_acked(self, now: float) -> None:
+        """Begin a new interval of acknowledgements: nothing was sent (5.4.1)."""
+        self._extra_since = now
+        self._extra_delivered = 0
+
+    def update_extra_acked(self, acked: int, window: int, now: float) -> None:
+        """Take note of acknowledgements that come in bursts (5.5.9)."""
+        expected = self.bw * (now - self._extra_since)
+        if self._extra_delivered <= expected:
+            self._extra_delivered = 0
+            self._extra_since = now
+            expected = 0.0
+        self._extra_delivered += acked
+        extra = min(int(self._extra_delivered - expected), window)
+        rounds = self._extra_rounds
+        while rounds and rounds[-1][1] <= extra:
+            rounds.pop()
+        rounds.append((self.round_count, extra))
+        if rounds[0][0] < self.round_count - EXTRA_ACKED_ROUNDS:
+            rounds.pop(0)
+        self.extra_acked = rounds[0][1]
