@@ -1,4 +1,4 @@
-"""Fixtures for tests of the installed program: programs, a tunnel for a test, one for all.
+"""Fixtures: installed programs, a tunnel for a test, one for all, and a town in one process.
 
 Tunnels run over each engine that is installed, the same at both ends. The tests that a module names
 in MIXED_ENGINES (True: all) run over each with each other as well.
@@ -6,12 +6,20 @@ in MIXED_ENGINES (True: all) run over each with each other as well.
 
 from __future__ import annotations
 
+import asyncio
 import itertools
+import logging
 
 import pytest
 from installed_engines import ENGINES
+from patience import patience
 from programs import Programs
+from town import Town
 from tunnels import Tunnel
+from udp_forwarder import Forwarder
+
+from quictunnel.link import link, liveness
+from quictunnel.origin import keeping
 
 
 def pytest_generate_tests(metafunc):
@@ -61,3 +69,47 @@ def standing(_standing):
     """A tunnel that stands and is shared: for tests that leave both its ends alone."""
     yield _standing
     _standing.part()
+
+
+@pytest.fixture
+async def town(tmp_path, engines):
+    town = await Town(tmp_path, engines).start()
+    with patience():
+        yield town
+    with patience():
+        await town.end()
+
+
+@pytest.fixture
+def quick_to_notice(monkeypatch):
+    """Silence is noticed within a second and not within ten."""
+    monkeypatch.setattr(link, "PING_AFTER", 0.3)
+    monkeypatch.setattr(link, "ACCEPTOR_PATIENCE", 0.1)
+    monkeypatch.setattr(liveness, "ANSWER_WITHIN", 0.3)
+    monkeypatch.setattr(keeping, "BESIDE_AFTER", 0.3)
+    monkeypatch.setattr(keeping, "CHANCE", 0.3)
+
+
+@pytest.fixture
+async def network(town):
+    """What lies between an origin and the remote."""
+    network = await Forwarder.start(town.remote.link_address.port)
+    yield network
+    network.close()
+
+
+@pytest.fixture
+def remote_says_that():
+    """Waits until the remote has logged a fact."""
+    logger = logging.getLogger("quictunnel.remote")
+    said: asyncio.Queue[str] = asyncio.Queue()
+    handler = logging.Handler()
+    handler.emit = lambda record: said.put_nowait(record.getMessage())
+    logger.addHandler(handler)
+
+    async def wait(message: str) -> None:
+        while await said.get() != message:
+            pass
+
+    yield wait
+    logger.removeHandler(handler)

@@ -1,0 +1,145 @@
+"""A remote and an origin in one process, over loopback, with real sockets on every side."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import struct
+from dataclasses import replace
+
+import pytest
+
+from quictunnel.config.addresses import HostPort
+from quictunnel.config.certificates import CertificateFiles
+from quictunnel.config.settings import OriginSettings, RemoteSettings
+from quictunnel.config.state import load_or_make_certificate
+from quictunnel.config.tokens import Token
+from quictunnel.errors import Refused, SettingsError
+from quictunnel.origin.role import Origin
+from quictunnel.remote.role import Remote
+
+LOOPBACK = "127.0.0.1"
+
+
+class Peer:
+    """One end of a TCP connection, in the test's hands."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.reader, self.writer = reader, writer
+
+    async def say(self, data: bytes) -> None:
+        self.writer.write(data)
+        await self.writer.drain()
+
+    async def hear(self, count: int) -> bytes:
+        return await self.reader.readexactly(count)
+
+    async def hear_all(self) -> bytes:
+        return await self.reader.read()
+
+    def end(self) -> None:
+        self.writer.write_eof()
+
+    def reset(self) -> None:
+        sock = self.writer.get_extra_info("socket")
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.writer.transport.abort()
+
+    async def is_reset(self) -> bool:
+        try:
+            await self.reader.read()
+        except ConnectionResetError:
+            return True
+        return False
+
+
+class Town:
+    """An origin server, and what is started between it and its clients."""
+
+    def __init__(self, tmp_path, engines) -> None:
+        self.engines = engines
+        self.token = Token.new()
+        self.certificates = CertificateFiles(*load_or_make_certificate(tmp_path))
+        self.remote_settings = RemoteSettings(
+            listen=HostPort(LOOPBACK, 0),
+            outside=HostPort(LOOPBACK, 0),
+            state_dir=tmp_path,
+            grace=5.0,
+            engine=engines[1],
+        )
+        self.served: asyncio.Queue[Peer] = asyncio.Queue()
+        self.ready: asyncio.Queue[tuple] = asyncio.Queue()
+        self.server: asyncio.Server
+        self.remote: Remote
+        self._peers: list[Peer] = []
+        self._roles: list[Remote | Origin] = []
+
+    async def start(self) -> Town:
+        self.server = await asyncio.start_server(self._serve, LOOPBACK, 0)
+        self.remote = await self.a_remote()
+        return self
+
+    @property
+    def port(self) -> int:
+        """Where the remote listens for origins."""
+        return self.remote.link_address.port
+
+    async def a_remote(self, **settings) -> Remote:
+        remote = Remote(replace(self.remote_settings, **settings), (self.token,), self.certificates)
+        self._roles.append(remote)
+        await remote.start()
+        return remote
+
+    async def an_origin(self, *, port: int | None = None, **settings) -> Origin:
+        origin = Origin(
+            OriginSettings(
+                **{
+                    "remote": HostPort(LOOPBACK, port or self.remote.link_address.port),
+                    "origin": HostPort(LOOPBACK, self.server.sockets[0].getsockname()[1]),
+                    "token": self.token,
+                    "name": "box",
+                    "grace": 5.0,
+                    "engine": self.engines[0],
+                    **settings,
+                }
+            ),
+            on_ready=self.ready.put_nowait,
+        )
+        self._roles.append(origin)
+        await origin.start()
+        return origin
+
+    async def up(self, **settings) -> Origin:
+        origin = await self.an_origin(**settings)
+        await self.ready.get()
+        return origin
+
+    async def a_client(self) -> Peer:
+        client = Peer(*await asyncio.open_connection(LOOPBACK, self.remote.outside_address.port))
+        self._peers.append(client)
+        return client
+
+    async def a_pair(self) -> tuple[Peer, Peer]:
+        """A client, and its connection as the origin server has it."""
+        return await self.a_client(), await self.served.get()
+
+    async def end(self) -> None:
+        for peer in self._peers:
+            peer.writer.transport.abort()
+        self.server.close()
+        for role in self._roles:
+            role.abort()
+            with contextlib.suppress(Refused, SettingsError):
+                await role.wait_closed()
+
+    def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        peer = Peer(reader, writer)
+        self._peers.append(peer)
+        self.served.put_nowait(peer)
+
+
+async def refused(origin: Origin) -> Refused:
+    with pytest.raises(Refused) as caught:
+        await origin.wait_closed()
+    return caught.value

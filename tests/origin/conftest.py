@@ -1,0 +1,29 @@
+"""Fixtures of the origin's tests: a world to tell a story in."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from virtual_time import virtual_time
+from world import World
+
+from quictunnel.origin import reaching
+
+
+@pytest.fixture
+def world(monkeypatch):
+    """A story told in virtual time, with a world of its own that is tidied up behind it."""
+
+    def tell(story, **kwargs):
+        @virtual_time
+        async def run():
+            world = World(monkeypatch, **kwargs)
+            # No origin server is there in these stories: nobody ever answers.
+            monkeypatch.setattr(reaching.Dialler, "dial", lambda *_: asyncio.Future())
+            await story(world)
+            await world.end()
+
+        run()
+
+    return tell

@@ -1,0 +1,101 @@
+"""A remote's end of a link, in the test's hands, and what it says."""
+
+from __future__ import annotations
+
+import asyncio
+
+from fake_link import FakeStream, join
+from role_doubles import TOKEN, origin_session
+from virtual_time import settle
+
+from quictunnel.errors import StreamReset
+from quictunnel.link import LinkProtocol
+from quictunnel.protocol.address import Address
+from quictunnel.protocol.messages import (
+    Service,
+    Welcome,
+    encode,
+)
+from quictunnel.protocol.preamble import Preamble, encode_v2
+from quictunnel.protocol.proof import prove
+
+EXPORTER = b"e" * 32
+CLIENT = Preamble(
+    client=Address("192.0.2.7", 5555),
+    outside=Address("198.51.100.1", 9000),
+    service="default",
+    client_id="00ff00ff00ff00ff",
+)
+
+
+def welcome(**fields) -> Welcome:
+    return Welcome(
+        **{
+            "proof": prove(TOKEN.secret, "remote", EXPORTER),
+            "instance": "first",
+            "services": [Service(name="default", address="198.51.100.1:9000")],
+            "hold": 900.0,
+            **fields,
+        }
+    )
+
+
+class Ear(asyncio.Protocol):
+    """Hears what comes on a stream, and how it ends."""
+
+    def __init__(self) -> None:
+        self.heard = b""
+        self.eof = False
+        self.lost: Exception | str | None = "not yet"
+
+    def data_received(self, data):
+        self.heard += data
+
+    def eof_received(self):
+        self.eof = True
+        return True
+
+    def connection_lost(self, exc):
+        self.lost = exc
+
+    @property
+    def code(self) -> int | None:
+        return self.lost.code if isinstance(self.lost, StreamReset) else None
+
+
+class Stranger(LinkProtocol):
+    """A remote's end of a link, in the test's hands."""
+
+    def __init__(self, **offer) -> None:
+        self.origin, self.dialler = origin_session(**offer)
+        self.near, self.link = join(self.origin, self)
+        self.control: FakeStream
+        self.ear = Ear()
+        self.lost: Exception | None = None
+        self.greeting = asyncio.ensure_future(self.origin.greet())
+
+    def link_made(self, link):
+        pass
+
+    def link_lost(self, exc):
+        self.lost = exc
+
+    def stream_accepted(self, stream):
+        self.control = stream
+        return self.ear
+
+    def say(self, *messages) -> None:
+        for message in messages:
+            self.control.write(encode(message))
+
+    def client(self, data: bytes = encode_v2(CLIENT)) -> tuple[FakeStream, Ear]:
+        ear = Ear()
+        stream = self.link.open_stream(ear)
+        stream.write(data)
+        return stream, ear
+
+    async def standing(self) -> Stranger:
+        await settle()
+        self.say(welcome())
+        await self.greeting
+        return self

@@ -1,0 +1,93 @@
+"""The origin ends: a drain, an abort, a fault of ours."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from virtual_time import seconds, settle
+
+from quictunnel.protocol.codes import Code
+
+
+def test_a_drain_without_clients_is_over_at_once(world):
+    async def story(world):
+        await world.up()
+        world.origin.drain()
+        await world.origin.wait_closed()
+        assert world.link.code == Code.GOODBYE
+
+    world(story)
+
+
+def test_a_drain_waits_for_clients_for_the_grace(world):
+    async def story(world):
+        await world.up()
+        client = await world.client()
+        began = asyncio.get_running_loop().time()
+        world.origin.drain()
+        world.origin.drain()
+        await world.origin.wait_closed()
+        assert asyncio.get_running_loop().time() - began == pytest.approx(30, abs=3)
+        await settle()
+        assert client.was_reset
+
+    world(story)
+
+
+def test_a_drain_without_a_link_is_over_at_once(world):
+    async def story(world):
+        world.reachable = False
+        await world.origin.start()
+        await seconds(5)
+        world.origin.drain()
+        await world.origin.wait_closed()
+
+    world(story)
+
+
+def test_a_drain_during_the_hello_is_over_at_once(world):
+    async def story(world):
+        await world.origin.start()
+        await asyncio.sleep(0.05)
+        world.origin.drain()
+        await world.origin.wait_closed()
+        assert all(link.is_closed for link in world.links)
+
+    world(story)
+
+
+def test_a_drain_of_a_silent_link_is_over_with_the_grace(world):
+    async def story(world):
+        await world.up()
+        world.go_dark()
+        await seconds(10)
+        world.origin.drain()
+        await world.origin.wait_closed()
+        assert all(link.is_closed for link in world.links)
+
+    world(story)
+
+
+def test_an_abort_is_over_at_once(world):
+    async def story(world):
+        await world.up()
+        client = await world.client()
+        world.origin.drain()
+        world.origin.abort()
+        await world.origin.wait_closed()
+        await settle()
+        assert client.was_reset
+
+    world(story)
+
+
+def test_a_fault_of_ours_surfaces(world):
+    async def story(world):
+        world.house = None
+        await world.origin.start()
+        with pytest.raises(AttributeError):
+            await world.origin.wait_closed()
+        world.origin._failure = None
+
+    world(story)
