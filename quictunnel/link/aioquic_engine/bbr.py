@@ -195,7 +195,12 @@ class Bbr(QuicCongestionControl):
         sample = self._rate.sample(model.min_rtt if model.min_rtt < math.inf else 0.0)
         if sample is None:
             return
-        model.update_rate(sample, self._rate.delivered, may_lower=self._state not in SEARCHING)
+        model.update_rate(
+            sample,
+            self._rate.delivered,
+            may_lower=self._state not in SEARCHING,
+            cruising=self._state is State.CRUISE,
+        )
         if model.round_start:
             self._rounds_since_probe += 1
         model.update_extra_acked(sample.acked, self.congestion_window, now)
@@ -299,10 +304,7 @@ class Bbr(QuicCongestionControl):
         elif self._state is State.UP:
             if self._window_limited and self.congestion_window >= model.inflight_long:
                 self._reset_full(sample.rate)  # it is the bound that keeps the rate from growing
-            elif self._full_now:
-                self._go_down(now)
-                return
-            if self._has_built_queue(now):
+            elif self._full_now or self._has_built_queue(now):
                 self._go_down(now)
         elif self._is_time_to_probe(now):
             self._refill()

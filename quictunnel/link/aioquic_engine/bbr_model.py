@@ -46,6 +46,16 @@ QUEUE_SEEN_MIN = 0.002
 BETA = 0.7
 """What is left of the estimates after a round of congestion (2.7, BBR.Beta)."""
 
+YIELD_AFTER = 3
+"""Rounds for which a queue stays though no more is probed for: others are there. Who came last
+would else not find room for minutes, so that a little of the rate is given up, ..."""
+
+YIELD_STEP = 0.95
+"""... by so much each round, ..."""
+
+YIELD_LEAST = 0.8
+"""... but not more of it than this until the next probe, or who fills queues would get all."""
+
 MIN_RTT_FILTER = 10.0
 """Seconds for which the shortest round-trip time stands (2.14, BBR.MinRTTFilterLen)."""
 
@@ -92,6 +102,7 @@ class Model:
         self._congested_in_round = False
         self._loss_round_ends_at = 0
         self._loss_round_start = False
+        self._queued_rounds = 0
         self._floor_lost = 0.0
         self._floor_sent = 0.0
         self._before = (math.inf, math.inf, math.inf)
@@ -116,11 +127,14 @@ class Model:
         """Let a round trip begin now (5.5.1)."""
         self._round_ends_at = delivered
 
-    def update_rate(self, sample: Sample, delivered: int, *, may_lower: bool) -> None:
+    def update_rate(
+        self, sample: Sample, delivered: int, *, may_lower: bool, cruising: bool
+    ) -> None:
         """Take a sample: of rounds, the rate, and what the losses of the last round say (5.5.5).
 
         :param delivered: all bytes so far.
         :param may_lower: congestion makes the estimates fall; not while more is being probed for.
+        :param cruising: what is sent is what was delivered, no more and no less.
         """
         self._bw_latest = max(self._bw_latest, sample.rate)
         self._inflight_latest = max(self._inflight_latest, sample.delivered)
@@ -138,6 +152,8 @@ class Model:
         self._congested_in_round |= bool(sample.newly_lost) and self.is_too_high(
             sample.lost, sample.newest
         )
+        if self.round_start:
+            self._yield(cruising=cruising)
         if self._loss_round_start:
             if self._congested_in_round and may_lower:
                 self._lower()
@@ -204,6 +220,13 @@ class Model:
         if inflight == math.inf:
             inflight = self.bdp(self.max_bw, 1.0) or 0.0
         self.inflight_short = max(self._inflight_latest, BETA * inflight)
+
+    def _yield(self, *, cruising: bool) -> None:
+        """Give up a little of the rate where a queue stays; the draft does not."""
+        self._queued_rounds = self._queued_rounds + 1 if cruising and self._sees_queue() else 0
+        if self._queued_rounds >= YIELD_AFTER:
+            least = YIELD_LEAST * self.max_bw
+            self.bw_short = min(self.bw_short, max(YIELD_STEP * self.bw, least))
 
     def undo_losses(self) -> None:
         """Take as much as before the last round of congestion: it was none."""

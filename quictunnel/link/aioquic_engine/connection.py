@@ -153,7 +153,7 @@ class AioquicEngine(ReceivingConnection):
         if state.sender.was_reset:
             return
         state.sender.write(data)  # type: ignore[arg-type]  # it copies any buffer into its own
-        self._sending.setdefault(stream_id, state)
+        self._sending.begin(state)
 
     def finish(self, stream_id: int) -> None:
         """Queue the end of what we send."""
@@ -161,7 +161,7 @@ class AioquicEngine(ReceivingConnection):
         if state.sender.was_reset:
             return
         state.sender.write(b"", end_stream=True)
-        self._sending.setdefault(stream_id, state)
+        self._sending.begin(state)
 
     def reset(self, stream_id: int, code: int) -> None:
         """End both directions at once."""

@@ -21,6 +21,7 @@ from aioquic.quic.packet_builder import QuicDeliveryState, QuicPacketBuilder
 from quictunnel.link.aioquic_engine.mtu import PathMtu
 from quictunnel.link.aioquic_engine.recovery import Recovery
 from quictunnel.link.aioquic_engine.streams import StreamState
+from quictunnel.link.aioquic_engine.turns import Turns
 
 if TYPE_CHECKING:
     from aioquic._buffer import Buffer
@@ -48,7 +49,7 @@ class SendingConnection(QuicConnection):
         self._opened: list[int] = []  # by the peer, not told of yet
         self._readable: dict[int, StreamState] = {}  # with data or an end that is not told of yet
         self._touched: dict[int, StreamState] = {}  # those that may have ended
-        self._sending: dict[int, StreamState] = {}  # with frames to write, longest waiting first
+        self._sending = Turns()
         self._held: dict[int, StreamState] = {}  # whose data flow control holds back
         self._limits_due: dict[int, StreamState] = {}  # with a window to tell of
         self._tail_pings = 0  # that are still to follow what was sent last
@@ -93,7 +94,7 @@ class SendingConnection(QuicConnection):
         self._touched[stream_id] = state
         if state.wants_to_send and not state.is_blocked and stream_id in self._streams:
             self._held.pop(stream_id, None)
-            self._sending.setdefault(stream_id, state)
+            self._sending.begin(state)
 
     # What lets held streams go on
 
@@ -275,27 +276,24 @@ class SendingConnection(QuicConnection):
             self._write_crypto_frame(builder=builder, space=space, stream=stream)
 
     def _write_streams(self, builder: QuicPacketBuilder, space: QuicPacketSpace) -> None:
-        """Fill what is left of a packet, the stream that has waited longest first.
+        """Fill what is left of a packet, turn by turn.
 
         Each turn either takes a stream from the table or has filled the packet.
         """
         sending = self._sending
         while sending and builder.remaining_flight_space >= ROOM_FOR_FRAME:
-            stream_id = next(iter(sending))
-            state = sending[stream_id]
+            state = sending.next()
             if state.is_blocked:  # beyond the peer's limit, not a word (RFC 9000, 4.6)
-                del sending[stream_id]
+                del sending[state.number]
                 continue
+            room = builder.remaining_flight_space
             if state.receiver.stop_pending:
                 self._write_stop_sending_frame(builder=builder, stream=state)
             if state.sender.reset_pending and builder.remaining_flight_space >= ROOM_FOR_FRAME:
                 self._write_reset_stream_frame(builder=builder, stream=state)
             elif not state.sender.buffer_is_empty:
                 self._write_data(builder, space, state)
-            if stream_id in sending:
-                del sending[stream_id]
-                if state.wants_to_send:
-                    sending[stream_id] = state
+            sending.end(state, room - builder.remaining_flight_space)
 
     def _write_data(
         self, builder: QuicPacketBuilder, space: QuicPacketSpace, state: StreamState

@@ -47,6 +47,8 @@ class StreamState(QuicStream):
         self.sender: Sender = Sender(stream_id, lambda: touched(self))
         self.receiver: Receiver = Receiver(stream_id, lambda: touched(self))
         self.window = Window(window)
+        self.clock = 0
+        """What it has sent, in bytes, on a clock that all streams have in common."""
         self.unread: deque[bytes] = deque()
         self.fin_received = False  # every byte up to the end is in the inbox, or was read
         self.fin_read = False  # the reader has been told of the end

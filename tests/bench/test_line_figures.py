@@ -1,0 +1,59 @@
+"""What engines make of emulated lines, in virtual time: for seconds, and on lines that cost little
+to compute. The margins are wide; the figures themselves are in docs/congestion.md."""
+
+from __future__ import annotations
+
+import statistics
+from dataclasses import replace
+
+import pytest
+from installed_engines import ENGINES
+
+from bench.line import figures
+from bench.line.figures import Sender
+from bench.line.line import MBIT, Line
+from bench.line.lines import BY_NAME, HOME
+
+LOSSY = replace(HOME, rate=20 * MBIT, loss=0.01, queue=100_000)
+"""A home's line, but slower: fewer packets to compute."""
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_lossy_line_is_filled_and_its_queue_is_not(engine: str) -> None:
+    found = figures.bulk(Sender(engine), LOSSY, seconds=2.0, warm_up=2.0)
+    assert found.share > 0.85
+    assert found.queueing < 0.25
+
+
+@pytest.mark.parametrize("line", ["mobile", "mobile-overtaking"])
+def test_jitter_and_overtaking_are_no_loss(line: str) -> None:
+    found = figures.bulk(Sender("aioquic"), BY_NAME[line].line, seconds=6.0, warm_up=5.0)
+    assert found.share > 0.75
+
+
+def test_losses_in_bursts_are_borne() -> None:
+    line = replace(LOSSY, loss=0.03, burst=3)
+    assert figures.bulk(Sender("aioquic"), line, seconds=3.0, warm_up=2.0).share > 0.8
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_request_beside_a_download_takes_little_more_than_a_round_trip(engine: str) -> None:
+    times = figures.request_times(Sender(engine), LOSSY, seconds=4.0, warm_up=1.0)
+    assert len(times) > 40
+    assert statistics.median(times) < 1.25
+    assert figures.percentile(times, 0.9) < 2.2
+
+
+@pytest.mark.parametrize("moved", [True, False], ids=["moved", "untold"])
+@pytest.mark.parametrize("factor", [0.25, 2.0], ids=["slower", "faster"])
+def test_after_a_change_the_new_rate_is_found(factor: float, moved: bool) -> None:
+    line = Line(rate=10 * MBIT, rtt=0.050, queue=64_000)
+    other = replace(line, rate=factor * line.rate)
+    assert figures.after_a_change(Sender("aioquic"), line, other, moved=moved) > 0.8
+
+
+def test_who_comes_second_gets_a_share() -> None:
+    line = Line(rate=10 * MBIT, rtt=0.050, queue=64_000)
+    shares = figures.sharing((Sender("aioquic"), Sender("aioquic")), line, seconds=8.0)
+    assert sum(shares) > 0.8
+    assert min(shares) > 0.2

@@ -1,0 +1,150 @@
+"""BBR's parts: samples of the rate, the model's reading of losses, and the states it is in."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from test_recovery import SIZE, Trace
+
+from quictunnel.link.aioquic_engine.bbr import PROBE_BW, Bbr, State
+from quictunnel.link.aioquic_engine.bbr_model import Model
+from quictunnel.link.aioquic_engine.delivery import DeliveryRate, Departure
+from quictunnel.link.aioquic_engine.recovery import Recovery
+
+RTT = 0.1
+RATE = 1_000_000
+"""Bytes a second."""
+
+
+def departure(*, in_flight: int, app_limited: bool = False) -> Departure:
+    return Departure(0.0, SIZE, 0, 0.0, 0.0, 0, in_flight, app_limited)
+
+
+class Path:
+    """A bottleneck of RATE with all the queue it needs, and a sender with no end of data."""
+
+    def __init__(self) -> None:
+        self.trace = Trace(Recovery, "bbr")
+        self.now = 0.0
+        self._number = 0
+        self._free_at = 0.0
+        self._arriving: list[tuple[float, int]] = []
+        self._acked: list[range] = []
+
+    @property
+    def control(self) -> Bbr:
+        control = self.trace.recovery._cc
+        assert isinstance(control, Bbr)
+        return control
+
+    def run(self, seconds: float, *, lose: int | None = None, most: float = math.inf) -> None:
+        """Send for so long; every so many packets one is lost."""
+        stop = self.now + seconds
+        recovery = self.trace.recovery
+        while self.now < stop:
+            self.now += 0.001
+            while self._arriving and self._arriving[0][0] <= self.now:
+                at, number = self._arriving.pop(0)
+                self.trace.acknowledge([range(number, number + 1)], 0.0, at)
+            while (
+                recovery.bytes_in_flight + SIZE <= min(recovery.congestion_window, most)
+                and recovery._pacer.next_send_time(self.now) is None
+            ):
+                self.trace.send(self._number, self.now, eliciting=True, in_flight=True)
+                recovery._pacer.update_after_send(self.now, SIZE)
+                self._free_at = max(self._free_at, self.now) + SIZE / RATE
+                if lose is None or self._number % lose:
+                    self._arriving.append((self._free_at + RTT, self._number))
+                self._number += 1
+            if most < math.inf:
+                recovery.on_app_limited()
+
+
+def test_a_sample_is_what_was_delivered_in_the_time_it_took() -> None:
+    rate = DeliveryRate()
+    flight = 0
+    sent = []
+    for index in range(10):
+        sent.append(rate.departs(SIZE, in_flight=flight, now=index * 0.01))
+        flight += SIZE
+    for index, packet in enumerate(sent):
+        rate.arrives(packet, 0.1 + index * 0.02)  # half as fast as they were sent
+    sample = rate.sample(min_rtt=0.05)
+    assert sample is not None
+    assert sample.rate == pytest.approx(10 * SIZE / (0.1 + 9 * 0.02))
+    assert (sample.acked, sample.delivered) == (10 * SIZE, 10 * SIZE)
+    assert rate.sample(min_rtt=0.05) is None
+
+
+def test_a_sample_shorter_than_a_round_trip_says_nothing_of_the_rate() -> None:
+    rate = DeliveryRate()
+    rate.arrives(rate.departs(SIZE, in_flight=0, now=0.0), 0.01)
+    sample = rate.sample(min_rtt=0.05)
+    assert sample is not None
+    assert sample.rate == 0.0
+
+
+def test_the_rate_and_the_round_trip_of_a_path_are_found() -> None:
+    path = Path()
+    path.run(4.0)
+    model = path.control._model
+    assert path.control._state in PROBE_BW
+    assert model.max_bw == pytest.approx(RATE, rel=0.05)
+    assert model.min_rtt == pytest.approx(RTT, rel=0.05)
+    assert path.control.bytes_in_flight < 1.5 * RATE * RTT
+
+
+def test_random_losses_do_not_slow_it_down() -> None:
+    path = Path()
+    path.run(3.0, lose=33)
+    model = path.control._model
+    assert model.loss_floor == pytest.approx(0.03, abs=0.01)
+    assert model.bw > 0.9 * RATE
+
+
+def test_what_is_sent_with_little_to_send_does_not_lower_the_rate() -> None:
+    path = Path()
+    path.run(3.0)
+    path.run(3.0, most=3 * SIZE)
+    assert path.control._model.max_bw > 0.9 * RATE
+
+
+def test_without_a_sight_of_it_the_shortest_round_trip_is_looked_for() -> None:
+    path = Path()
+    path.run(2.0)
+    path.control._model.min_rtt = path.control._model._probe_rtt_min = RTT / 2
+    seen = set()
+    for _ in range(80):
+        path.run(0.1)
+        seen.add(path.control._state)
+    assert State.PROBE_RTT in seen
+    assert path.control._state is not State.PROBE_RTT
+
+
+def test_losses_without_a_queue_are_congestion_only_if_they_are_heavy() -> None:
+    model = Model(0.0)
+    model.update_min_rtt(RTT, 0.0)
+    packet = departure(in_flight=100 * SIZE)
+    assert not model.is_too_high(14 * SIZE, packet)
+    assert model.is_too_high(16 * SIZE, packet)
+    assert not model.is_too_high(3 * SIZE, departure(in_flight=10 * SIZE))
+
+
+def test_beside_a_queue_they_are_beyond_the_thresholds() -> None:
+    model = Model(0.0)
+    model.update_min_rtt(RTT, 0.0)
+    model.update_min_rtt(1.5 * RTT, 0.1)
+    packet = departure(in_flight=1000 * SIZE)
+    assert not model.is_too_high(19 * SIZE, packet)
+    assert model.is_too_high(21 * SIZE, packet)
+
+
+def test_a_new_path_is_learnt_from_the_beginning() -> None:
+    path = Path()
+    path.run(3.0)
+    path.trace.recovery.meet_new_path(path.now, datagram_size=SIZE)
+    assert path.control._state is State.STARTUP
+    assert path.control._model.max_bw == 0.0
+    path.run(3.0)
+    assert path.control._model.max_bw == pytest.approx(RATE, rel=0.05)
