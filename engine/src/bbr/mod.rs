@@ -40,6 +40,13 @@ const MARGIN: f64 = 0.99;
 /// What is kept of a bound when it has proven too high (2.7: `BBRBeta`).
 const BETA: f64 = 0.7;
 
+/// The least that is kept of the measured rate when a queue stays, and of each round's.
+const YIELD: f64 = 0.8;
+const YIELD_STEP: f64 = 0.95;
+
+/// Rounds after which a queue is one that stays: what was tried last has left by then.
+const YIELD_AFTER: u32 = 3;
+
 /// What is left free below the most that the path has borne (2.7: `BBRHeadroom`).
 const HEADROOM: f64 = 0.15;
 
@@ -76,6 +83,8 @@ pub(crate) struct Bbr {
     rounds: u64,
     round_ends_at: u64,
     is_round_start: bool,
+    /// Rounds in which a queue has stayed though nothing more was tried.
+    queued_rounds: u32,
     /// The window was in the way in this round, or the one before.
     is_full: [bool; 2],
 
@@ -111,6 +120,7 @@ impl Bbr {
             rounds: 0,
             round_ends_at: 0,
             is_round_start: false,
+            queued_rounds: 0,
             is_full: [false; 2],
             phase: Phase::Startup,
             plateau: Plateau::default(),
@@ -180,6 +190,13 @@ impl Bbr {
         if is_too_much && !self.phase.is_probing() {
             self.lower_short_term();
         }
+        self.queued_rounds = match self.phase {
+            Phase::Cruise if has_queue => self.queued_rounds + 1,
+            _ => 0,
+        };
+        if self.queued_rounds >= YIELD_AFTER {
+            self.yield_rate();
+        }
         if is_too_much && self.phase == Phase::Startup {
             self.end_startup_by_loss();
         }
@@ -193,6 +210,14 @@ impl Bbr {
         self.short_rate = Some(self.latest_rate.max(BETA * rate));
         let bound = self.short_bound.unwrap_or(self.window);
         self.short_bound = Some(self.latest_delivered.max((BETA * bound as f64) as u64));
+    }
+
+    /// Keeping to the measured rate makes a queue that stays: others are there. Send less, or they
+    /// who come last never find room; but not much less, or those who fill queues get all.
+    fn yield_rate(&mut self) {
+        let rate = self.short_rate.unwrap_or(self.max_rate.get());
+        let least = YIELD * self.max_rate.get();
+        self.short_rate = Some(rate.min((YIELD_STEP * rate).max(least)));
     }
 
     fn reset_short_term(&mut self) {

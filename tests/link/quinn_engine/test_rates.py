@@ -1,0 +1,56 @@
+"""The quinn engine on emulated lines, in virtual time: near their rate, whatever they lose, with an
+empty queue. The bounds are below what docs/congestion.md shows, for these runs are short."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from bench.line import figures
+from bench.line.figures import Sender
+from bench.line.line import MBIT, Line
+from bench.line.lines import BY_NAME, HOME
+
+QUINN = Sender("quinn")
+SECONDS = 3.0
+"""Counted, of each bulk stream."""
+
+
+@pytest.mark.parametrize(
+    ("name", "least"),
+    [("home", 0.93), ("loss-1", 0.91), ("loss-3", 0.85), ("bursts-3", 0.85)],
+)
+def test_a_download_is_near_the_rate_of_a_line_that_loses(name: str, least: float) -> None:
+    found = figures.bulk(QUINN, BY_NAME[name].line, seconds=SECONDS)
+    assert found.share > least
+    assert found.queueing < 0.25
+
+
+@pytest.mark.parametrize("name", ["mobile", "mobile-overtaking"])
+def test_jitter_is_neither_loss_nor_a_queue(name: str) -> None:
+    assert figures.bulk(QUINN, BY_NAME[name].line, seconds=2 * SECONDS).share > 0.82
+
+
+def test_a_keystroke_beside_a_download_takes_a_round_trip() -> None:
+    line = replace(HOME, loss=0.01)
+    times = figures.request_times(QUINN, line, seconds=2 * SECONDS)
+    assert len(times) > 50
+    assert figures.percentile(times, 0.5) < 1.15
+    assert figures.percentile(times, 0.9) < 2.2
+
+
+@pytest.mark.parametrize("factor", [2.0, 0.2])
+@pytest.mark.parametrize("moved", [True, False])
+def test_another_rate_is_found_within_five_seconds(factor: float, *, moved: bool) -> None:
+    before = Line(rate=20 * MBIT, rtt=0.050, queue=100_000)
+    after = replace(before, rate=factor * before.rate)
+    assert figures.after_a_change(QUINN, before, after, moved=moved) > 0.8
+
+
+def test_two_links_share_a_line_and_a_cubic_flow_is_neither_victim_nor_victor() -> None:
+    line = replace(HOME, rate=20 * MBIT, queue=100_000)
+    first, second = figures.sharing((QUINN, QUINN), line, seconds=12.0)
+    assert 0.3 < first / (first + second) < 0.7
+    cubic, ours = figures.sharing((Sender("quinn", "cubic"), QUINN), line, seconds=6.0)
+    assert 0.2 < ours / (cubic + ours) < 0.8
