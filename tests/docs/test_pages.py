@@ -9,6 +9,7 @@ import pytest
 import typer
 
 from bench.__main__ import main as bench
+from bench.line.__main__ import main as line
 from bench.soak.__main__ import main as soak
 from quictunnel.cli.main import app
 
@@ -37,7 +38,7 @@ def options_of(main) -> dict:
     return options(typer.main.get_command(program))
 
 
-BESIDE = options_of(bench) | options_of(soak)
+BESIDE = options_of(bench) | options_of(soak) | options_of(line)
 """Those of the programs that belong to the project but not to what is installed."""
 
 
