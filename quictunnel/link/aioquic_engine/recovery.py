@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from aioquic.quic.congestion.base import create_congestion_control
+from aioquic.quic.connection import QuicConnection
 from aioquic.quic.packet_builder import QuicDeliveryState
 from aioquic.quic.recovery import QuicPacketPacer, QuicPacketRecovery
 
@@ -41,6 +42,13 @@ PACING_GAIN = 1.25
 UNANSWERABLE_MAX = 256
 """Packets remembered that need no answer (RFC 9000, 13.2.1): a peer that only asks, as one that
 pings an idle link does, or one that means harm, acknowledges none of the answers, ever."""
+
+QUESTIONS_MAX = 64
+"""Packets remembered that only ask whether the peer is there: in a long silence there are thousands
+of them, and an answer to one of the newest says all that there is to say."""
+
+QUESTION_SIZE = 64
+"""Bytes of such a packet at most."""
 
 
 class Pacer(QuicPacketPacer):
@@ -118,6 +126,7 @@ class Recovery(QuicPacketRecovery):
         self._reordering = Reordering()
         self._undo: _Undo | None = None
         self._unanswerable: deque[tuple[QuicPacketSpace, int]] = deque()
+        self._questions: deque[tuple[QuicPacketSpace, int]] = deque()
         self.answered_at = 0.0
         """When the peer last acknowledged what must be acknowledged."""
 
@@ -166,8 +175,26 @@ class Recovery(QuicPacketRecovery):
         if not (packet.is_ack_eliciting or packet.in_flight):
             self._unanswerable.append((space, packet.packet_number))
             if len(self._unanswerable) > UNANSWERABLE_MAX:
-                oldest_space, number = self._unanswerable.popleft()
-                oldest_space.sent_packets.pop(number, None)  # an ACK of it would tell nothing
+                self._forget(*self._unanswerable.popleft())
+        elif _only_asks(packet):
+            self._questions.append((space, packet.packet_number))
+            if len(self._questions) > QUESTIONS_MAX:
+                self._forget(*self._questions.popleft())
+
+    def _forget(self, space: QuicPacketSpace, number: int) -> None:
+        """Wait no longer for the ACK of a packet: if it is still to come, it would tell nothing."""
+        packet = space.sent_packets.pop(number, None)
+        if packet is None:
+            return
+        space.ack_eliciting_in_flight -= packet.is_ack_eliciting
+        if packet.in_flight:
+            self._cc.on_packets_expired(packets=[packet])
+
+    @property
+    def is_window_full(self) -> bool:
+        """Whether only a probe may leave, which goes beyond the window (RFC 9002, 7.5)."""
+        room = self._cc.congestion_window - self._cc.bytes_in_flight
+        return room < self._pacer.max_datagram_size
 
     def on_ack_received(
         self, *, ack_rangeset: RangeSet, ack_delay: float, now: float, space: QuicPacketSpace
@@ -292,6 +319,19 @@ class _Undo:
 
 
 _Sent = TypeVar("_Sent")
+
+
+def _only_asks(packet: QuicSentPacket) -> bool:
+    """Return whether a packet holds PING frames, and nothing that would have to be sent again."""
+    handlers = [handler for handler, _ in packet.delivery_handlers]
+    return (
+        packet.sent_bytes <= QUESTION_SIZE
+        and bool(handlers)
+        and all(
+            getattr(handler, "__func__", None) is QuicConnection._on_ping_delivery
+            for handler in handlers
+        )
+    )
 
 
 def _acknowledged(

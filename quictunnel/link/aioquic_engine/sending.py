@@ -147,6 +147,8 @@ class SendingConnection(QuicConnection):
                 self._pacing_at = pacer.next_send_time(now=now)
                 if self._pacing_at is not None:
                     return
+            # A probe asks, and takes no new data along: a silent link would run empty by them.
+            only_asks = self._probe_pending and self._loss.is_window_full
             builder.start_packet(QuicPacketType.ONE_RTT, self._cryptos[tls.Epoch.ONE_RTT])
             if ack_due or (space.ack_at is not None and self._sending):
                 self._write_ack_frame(builder=builder, space=space, now=now)
@@ -156,7 +158,8 @@ class SendingConnection(QuicConnection):
             if self._handshake_complete:
                 self._write_control_frames(builder, network_path, space, now)
             self._write_crypto(builder, space)
-            self._write_streams(builder, space)
+            if not only_asks:
+                self._write_streams(builder, space)
             if builder.packet_is_empty:
                 return
             pacer.update_after_send(now=now, size=builder._buffer.tell())

@@ -43,6 +43,7 @@ METHODS: dict[type, dict[str, str]] = {
         "_handle_max_data_frame": "context frame_type buf",
         "_handle_max_stream_data_frame": "context frame_type buf",
         "_on_connection_limit_delivery": "delivery limit",
+        "_on_ping_delivery": "delivery uids",
         "_replenish_connection_ids": "",
         "_send_probe": "",
         "_unblock_streams": "is_unidirectional",

@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 from pair import ROUGH, Network, Pair, assert_nothing_left
 
+from quictunnel.link.aioquic_engine.recovery import QUESTIONS_MAX
+
 NETWORKS = [pytest.param({"delay": 0.01}, id="good"), pytest.param(ROUGH, id="bad")]
 
 
@@ -44,3 +46,28 @@ def test_closing_gives_the_budget_back(pair: Pair) -> None:
     pair.server.engine.close_with(0x20, "")
     pair.run(lambda: pair.server.closed is not None)
     assert pair.server.engine._budget.unread == 0
+
+
+def test_nothing_grows_while_a_link_is_silent(pair: Pair) -> None:
+    """Ten minutes of questions, and of probes, beside a stream that has much to send."""
+    stream = pair.client.open(bytes(2_000_000))
+    pair.run_for(0.5)
+    pair.network.cut = True
+    pair.run_for(5.0)
+    sent = pair.client.sent_of(stream)
+    remembered = _remembered(pair)
+    for _ in range(1200):
+        pair.client.engine.revive(pair.now)
+        pair.run_for(0.5)
+    assert pair.client.sent_of(stream) == sent
+    assert _remembered(pair) <= remembered + QUESTIONS_MAX + 20  # of the MTU, and the like
+    pair.network.cut = False
+    pair.client.engine.revive(pair.now)
+    pair.run(lambda: len(pair.server.inbox.get(stream, b"")) == 2_000_000)
+    pair.run(lambda: not pair.client.engine.unacknowledged)
+    assert _remembered(pair) == 0
+    assert pair.client.engine._loss.bytes_in_flight == 0
+
+
+def _remembered(pair: Pair) -> int:
+    return sum(len(space.sent_packets) for space in pair.client.engine._loss.spaces)
