@@ -35,6 +35,13 @@ TIMER_GRANULARITY = 0.002
 """Seconds. An event loop wakes up to a millisecond or two late: what the rate allows in that time
 may leave at once as well, or fast paths would be paced by the clock."""
 
+LATENESS_MAX = 0.025
+"""Seconds. A loop that has much to do wakes up later still. What was due meanwhile leaves at once, up
+to here, or a rate that follows what was delivered would fall for want of processor time alone."""
+
+IDLE_AFTER = 0.1
+"""Seconds after which a loop was not late: nothing was there to be sent."""
+
 PACING_GAIN = 1.25
 """How much faster than window / RTT to send, so that pacing never starves the window (7.7)."""
 
@@ -65,6 +72,7 @@ class Pacer(QuicPacketPacer):
         self._tokens = 0.0
         self._capacity = 0.0
         self._filled_at = 0.0
+        self._due_at: float | None = None  # when what had to wait was to leave
 
     def next_send_time(self, now: float) -> float | None:  # type: ignore[override]  # may be None in aioquic too
         """Return when the next datagram may leave; None is at once."""
@@ -72,8 +80,10 @@ class Pacer(QuicPacketPacer):
             return None
         self._fill(now)
         if self._tokens > 0:
-            return None
-        return now + (self.max_datagram_size - self._tokens) / self._rate
+            self._due_at = None
+        else:
+            self._due_at = now + (self.max_datagram_size - self._tokens) / self._rate
+        return self._due_at
 
     def update_after_send(self, now: float, size: int | None = None) -> None:
         """Take what left: `size` bytes, or a full datagram."""
@@ -100,8 +110,12 @@ class Pacer(QuicPacketPacer):
 
     def _fill(self, now: float) -> None:
         if now > self._filled_at:
-            grown = self._tokens + (now - self._filled_at) * (self._rate or 0.0)
-            self._tokens = min(grown, self._capacity)
+            rate = self._rate or 0.0
+            most = self._capacity
+            if self._due_at is not None and now < self._due_at + IDLE_AFTER:
+                most = max(most, rate * LATENESS_MAX)
+            grown = self._tokens + (now - self._filled_at) * rate
+            self._tokens = max(self._tokens, min(grown, most))
             self._filled_at = now
 
 

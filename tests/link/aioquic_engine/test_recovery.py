@@ -234,6 +234,19 @@ class TestPacer:
         rate = PACING_GAIN * 1000 / 0.001
         assert self.sent_within(pacer, TIMER_GRANULARITY) >= rate * TIMER_GRANULARITY
 
+    def test_a_loop_that_is_late_makes_up_for_it(self) -> None:
+        pacer = Pacer(max_datagram_size=SIZE)
+        pacer.set_rate(1000.0 * SIZE)
+        now, count = 0.0, 0
+        while now < 10.0:
+            at = pacer.next_send_time(now)
+            if at is None:
+                pacer.update_after_send(now, SIZE)
+                count += 1
+            else:
+                now = at + 0.015
+        assert count == pytest.approx(10_000, rel=0.02)
+
     def test_small_datagrams_count_for_what_they_are(self, pacer: Pacer) -> None:
         count = 0
         while pacer.next_send_time(0.0) is None:
