@@ -36,8 +36,8 @@ TIMER_GRANULARITY = 0.002
 may leave at once as well, or fast paths would be paced by the clock."""
 
 LATENESS_MAX = 0.025
-"""Seconds. A loop that has much to do wakes up later still. What was due meanwhile leaves at once, up
-to here, or a rate that follows what was delivered would fall for want of processor time alone."""
+"""Seconds. A loop that has much to do wakes up later still. What was due meanwhile leaves at once,
+up to here, or a rate that follows what was delivered would fall for want of processor time."""
 
 IDLE_AFTER = 0.1
 """Seconds after which a loop was not late: nothing was there to be sent."""
