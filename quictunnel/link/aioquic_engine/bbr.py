@@ -453,6 +453,8 @@ class Bbr(QuicCongestionControl):
 
     def _set_pacing_rate(self) -> None:
         rate = GAINS[self._state][0] * self._model.bw * MARGIN
+        if rate:  # never so slow that the next acknowledgement, on which all depends, is far away
+            rate = max(rate, self._min_window / max(self._model.latest_rtt, 0.001))
         if rate and (self._full_reached or rate > (self.pacing_rate or 0.0)):
             self.pacing_rate = rate
 

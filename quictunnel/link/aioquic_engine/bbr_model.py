@@ -214,6 +214,8 @@ class Model:
     def _lower(self) -> None:
         """Take less, but no less than has just been delivered (5.5.10.3)."""
         self._remember()
+        if not self._bw_latest:
+            return  # all came too close together for a rate
         bw = self.max_bw if self.bw_short == math.inf else self.bw_short
         self.bw_short = max(self._bw_latest, BETA * bw)
         inflight = self.inflight_short

@@ -148,3 +148,22 @@ def test_a_new_path_is_learnt_from_the_beginning() -> None:
     assert path.control._model.max_bw == 0.0
     path.run(3.0)
     assert path.control._model.max_bw == pytest.approx(RATE, rel=0.05)
+
+
+def test_however_low_the_rate_has_fallen_acknowledgements_keep_coming() -> None:
+    path = Path()
+    path.run(2.0)
+    control = path.control
+    control._model.bw_short = 1.0  # a byte a second: the next packet would be half an hour away
+    control._set_pacing_rate()
+    assert control.pacing_rate is not None
+    assert control.pacing_rate >= 4 * SIZE / control._model.latest_rtt
+    path.run(4.0)
+    assert control._model.bw > 0.9 * RATE
+
+
+def test_a_round_without_a_rate_lowers_nothing() -> None:
+    model = Model(0.0)
+    model.max_bw = RATE
+    model._lower()
+    assert model.bw == RATE
