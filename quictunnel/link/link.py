@@ -225,6 +225,8 @@ class Link(LinkFacts):
         now = self.loop.time()
         if (heard_at := self.engine.heard_at) is not None:
             self._liveness.heard(heard_at)
+        if self.is_made and self.lost is None:
+            self._look_where()
         at = self._due_at()
         if at is not None and now < at:
             self._set_timer()  # what it was set for is done, or was put off
@@ -236,7 +238,6 @@ class Link(LinkFacts):
         self._listen()
         if self.is_made and self.lost is None:
             self._do(self._liveness.check(now, self.engine.pto))
-            self._look_where()
         self._transmit()
 
     # Silence. What is due when nothing is heard, the timer sees to.
@@ -249,7 +250,7 @@ class Link(LinkFacts):
             self._do(self._liveness.answered(answered_at))
 
     def _look_where(self) -> None:
-        """Notice that the path is another; seldom enough that each turn need not look."""
+        """Notice that the path is another: at each timer, though what it was for was put off."""
         way = (self.local, self.peer)
         if self._told_way is not None and way != self._told_way:
             tell(self._fail, self._protocol.link_moved)
