@@ -79,7 +79,7 @@ def find_end(start: bytes | bytearray) -> int | None:
     in anything but CRLF, and for one longer than MAX_HEADER.
     """
     if not START.startswith(start[: len(START)]):
-        raise ProtocolError("not a PROXY header of version 1")
+        raise ProtocolError("not a PROXY header")
     newline = start.find(b"\n", 0, MAX_HEADER)
     if newline < 0:
         if len(start) >= MAX_HEADER:

@@ -133,7 +133,7 @@ def find_end(start: bytes | bytearray) -> int | None:
     MAX_HEADER.
     """
     if not start.startswith(SIGNATURE) and not SIGNATURE.startswith(start[: len(SIGNATURE)]):
-        raise ProtocolError("not a PROXY header of version 2")
+        raise ProtocolError("not a PROXY header")
     if len(start) < _START.size:
         return None
     _, version_command, _, size = _START.unpack_from(start)
