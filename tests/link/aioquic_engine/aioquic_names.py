@@ -17,8 +17,10 @@ from aioquic.quic.recovery import QuicPacketPacer, QuicPacketRecovery
 from aioquic.quic.stream import QuicStream, QuicStreamReceiver, QuicStreamSender
 
 from quictunnel.link.aioquic_engine.connection import AioquicEngine
+from quictunnel.link.aioquic_engine.control import ControlConnection
+from quictunnel.link.aioquic_engine.pacer import Pacer
 from quictunnel.link.aioquic_engine.receiving import ReceivingConnection
-from quictunnel.link.aioquic_engine.recovery import Pacer, Recovery
+from quictunnel.link.aioquic_engine.recovery import Recovery
 from quictunnel.link.aioquic_engine.sending import SendingConnection
 from quictunnel.link.aioquic_engine.spans import BoundedReceiver
 from quictunnel.link.aioquic_engine.streams import Receiver, Sender, StreamState
@@ -232,13 +234,13 @@ ATTRIBUTES: dict[str, dict[str, type | tuple[type, ...]]] = {
 """Attributes that are read or set, by what they belong to, and their types."""
 
 OVERRIDES: dict[type, set[str]] = {
+    ControlConnection: {"_write_connection_limits"},
     SendingConnection: {
         "_get_or_create_stream",
         "_handle_max_data_frame",
         "_handle_max_stream_data_frame",
         "_unblock_streams",
         "_write_application",
-        "_write_connection_limits",
     },
     ReceivingConnection: {"_initialize", "_replenish_connection_ids"},
     AioquicEngine: {"_update_traffic_key"},

@@ -15,14 +15,7 @@ from aioquic.tls import Epoch
 from pair import Pair
 
 from quictunnel.link.aioquic_engine.bbr import Bbr
-from quictunnel.link.aioquic_engine.recovery import (
-    BURST_DATAGRAMS,
-    PACING_GAIN,
-    TIMER_GRANULARITY,
-    UNANSWERABLE_MAX,
-    Pacer,
-    Recovery,
-)
+from quictunnel.link.aioquic_engine.recovery import UNANSWERABLE_MAX, Recovery
 from quictunnel.link.settings import LinkSettings
 
 SIZE = 1200
@@ -183,82 +176,6 @@ def test_the_round_trip_time_may_be_shorter_than_a_millisecond() -> None:
         trace.send(number, number * 1.0, eliciting=True, in_flight=True)
         trace.acknowledge([range(number, number + 1)], 0.0, number + 0.0001)
     assert trace.recovery.smoothed_rtt == pytest.approx(0.0001)
-
-
-class TestPacer:
-    WINDOW = 100 * SIZE
-
-    @pytest.fixture
-    def pacer(self) -> Pacer:
-        pacer = Pacer(max_datagram_size=SIZE)
-        pacer.update_rate(self.WINDOW, RTT)
-        return pacer
-
-    @staticmethod
-    def sent_within(pacer: Pacer, seconds: float, *, start: float = 0.0) -> int:
-        """Return how many full datagrams leave by when the pacer says so."""
-        now, count = start, 0
-        while now < start + seconds:
-            at = pacer.next_send_time(now)
-            if at is None:
-                pacer.update_after_send(now, SIZE)
-                count += 1
-            else:
-                assert at > now
-                now = at + 1e-9
-        return count
-
-    def test_without_a_round_trip_time_nothing_waits(self) -> None:
-        pacer = Pacer(max_datagram_size=SIZE)
-        for _ in range(1000):
-            assert pacer.next_send_time(0.0) is None
-            pacer.update_after_send(0.0, SIZE)
-
-    def test_it_keeps_to_a_little_more_than_a_window_a_round_trip(self, pacer: Pacer) -> None:
-        rate = PACING_GAIN * self.WINDOW / RTT / SIZE
-        assert self.sent_within(pacer, 10.0) == pytest.approx(10.0 * rate, rel=0.01)
-
-    def test_what_leaves_at_once_is_bounded(self, pacer: Pacer) -> None:
-        self.sent_within(pacer, 1.0)
-        for quiet in (1.0, 60.0):
-            now = 100.0 + quiet
-            burst = 0
-            while pacer.next_send_time(now) is None:
-                pacer.update_after_send(now, SIZE)
-                burst += 1
-            assert burst <= BURST_DATAGRAMS + 1
-
-    def test_fast_paths_are_not_paced_by_the_clock(self) -> None:
-        pacer = Pacer(max_datagram_size=SIZE)
-        pacer.update_rate(1000 * SIZE, 0.001)
-        rate = PACING_GAIN * 1000 / 0.001
-        assert self.sent_within(pacer, TIMER_GRANULARITY) >= rate * TIMER_GRANULARITY
-
-    def test_a_loop_that_is_late_makes_up_for_it(self) -> None:
-        pacer = Pacer(max_datagram_size=SIZE)
-        pacer.set_rate(1000.0 * SIZE)
-        now, count = 0.0, 0
-        while now < 10.0:
-            at = pacer.next_send_time(now)
-            if at is None:
-                pacer.update_after_send(now, SIZE)
-                count += 1
-            else:
-                now = at + 0.015
-        assert count == pytest.approx(10_000, rel=0.02)
-
-    def test_small_datagrams_count_for_what_they_are(self, pacer: Pacer) -> None:
-        count = 0
-        while pacer.next_send_time(0.0) is None:
-            pacer.update_after_send(0.0, 100)
-            count += 1
-        assert count > 10 * BURST_DATAGRAMS
-
-    def test_time_that_goes_back_gives_nothing(self, pacer: Pacer) -> None:
-        self.sent_within(pacer, 1.0)
-        while pacer.next_send_time(1.0) is None:
-            pacer.update_after_send(1.0, SIZE)
-        assert pacer.next_send_time(0.5) is not None
 
 
 @pytest.mark.parametrize(
