@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -85,11 +85,13 @@ class CertificateFiles:
         """The pair to show in new handshakes."""
         return self._current
 
-    def reload_if_changed(self) -> bool:
+    def reload_if_changed(self, use: Callable[[ServerCertificate], None] = lambda _: None) -> bool:
         """Read the files again if they are others than before; True if there is a new pair.
 
         Costs two stat calls where nothing changed. A pair that is not good (half renewed, say) is
         logged, once, and the old one stays until the files change again.
+
+        :param use: takes the new pair into use; raises SettingsError where it cannot be used.
         """
         # Taken before reading: what changes while we read is then seen the next time.
         seen = _signature(self.cert, self.key)
@@ -98,10 +100,11 @@ class CertificateFiles:
         self._seen = seen
         try:
             renewed = load_pair(self.cert, self.key)
+            if renewed.chain == self._current.chain:
+                return False
+            use(renewed)
         except SettingsError as exc:
             fact(_log, logging.WARNING, "new certificate not usable, keeping the old", error=exc)
-            return False
-        if renewed.chain == self._current.chain:
             return False
         self._current = renewed
         fact(_log, logging.INFO, "certificate renewed", pin=format_pin(renewed.fingerprint))
@@ -190,7 +193,7 @@ def _load_chain(path: Path, what: str) -> tuple[x509.Certificate, ...]:
         chain: Sequence[x509.Certificate] = x509.load_pem_x509_certificates(content)
         for certificate in chain:
             certificate.public_key()  # parsed late by the library: a damaged one shows here
-    except (ValueError, UnsupportedAlgorithm) as exc:
+    except (ValueError, UnsupportedAlgorithm, x509.InvalidVersion) as exc:
         raise SettingsError(
             f"{what} {quoted(path)} holds no certificate in PEM that can be read{_if_der(content)}"
         ) from exc

@@ -231,8 +231,9 @@ class Remote:
     async def _watch_certificate(self, listener: Listener) -> None:
         while True:
             await asyncio.sleep(CERTIFICATE_CHECK)
-            if self._certificates.reload_if_changed():
-                listener.set_certificate(_tls(self._certificates.current))
+            self._certificates.reload_if_changed(
+                lambda renewed: listener.set_certificate(_tls(renewed))
+            )
 
     def _task_ended(self, task: asyncio.Task[None]) -> None:
         """Let an error of ours surface in `wait_closed`, rather than in nobody's ear."""

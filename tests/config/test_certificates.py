@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 from datetime import UTC, datetime, timedelta
 
@@ -25,6 +26,9 @@ from quictunnel.config.certificates import (
 )
 from quictunnel.config.selfsigned import certificate_pem, key_pem, make_key, make_self_signed
 from quictunnel.errors import SettingsError
+
+
+PEM = b"-----BEGIN CERTIFICATE-----\n%s\n-----END CERTIFICATE-----\n"
 
 
 def test_a_pair_and_its_fingerprint(write_pair, caplog):
@@ -70,6 +74,15 @@ def test_garbage_instead_of_a_certificate(write_pair, content):
     cert, key = write_pair()
     cert.write_bytes(content)
     with pytest.raises(SettingsError, match="no certificate in PEM"):
+        load_pair(cert, key)
+
+
+def test_a_certificate_of_a_version_that_does_not_exist(write_pair):
+    cert, key = write_pair()
+    der = load_pair(cert, key).leaf.public_bytes(Encoding.DER)
+    other = base64.b64encode(der.replace(bytes.fromhex("a003020102"), bytes.fromhex("a003020101")))
+    cert.write_bytes(PEM % other)
+    with pytest.raises(SettingsError, match="no certificate in PEM that can be read"):
         load_pair(cert, key)
 
 
@@ -176,6 +189,27 @@ def test_while_only_half_is_renewed_the_old_pair_stays_and_it_is_logged_once(wri
     key.unlink()
     key.write_bytes(new_key + b"\n")
     assert files.reload_if_changed()
+
+
+def test_a_pair_that_cannot_be_used_leaves_the_old_one_and_is_logged_once(write_pair, caplog):
+    def refuse(pair):
+        tried.append(pair)
+        raise SettingsError("the engine cannot use this")
+
+    tried = []
+    files = CertificateFiles(*write_pair())
+    first = files.current
+    write_pair()
+    assert not files.reload_if_changed(refuse)
+    assert not files.reload_if_changed(refuse)
+    assert len(tried) == 1
+    assert files.current is first
+    assert [record.getMessage() for record in caplog.records] == [
+        "new certificate not usable, keeping the old"
+    ]
+    write_pair()
+    assert files.reload_if_changed(tried.append)
+    assert files.current is tried[1]
 
 
 def test_files_that_vanish_leave_the_old_pair(write_pair):

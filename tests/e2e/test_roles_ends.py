@@ -24,8 +24,8 @@ async def test_a_renewed_certificate_is_shown_to_those_who_come(town, monkeypatc
     renewed = CertificateFiles(*load_or_make_certificate(tmp_path / "renewed"))
     monkeypatch.setattr("quictunnel.remote.role.CERTIFICATE_CHECK", 0.01)
 
-    def reload() -> bool:
-        town.certificates._current = renewed.current
+    def reload(use) -> bool:
+        use(renewed.current)
         reloaded.set()
         return True
 
@@ -34,6 +34,28 @@ async def test_a_renewed_certificate_is_shown_to_those_who_come(town, monkeypatc
     monkeypatch.setattr(town.certificates, "reload_if_changed", reload)
     await reloaded.wait()
     await town.up(pin=renewed.current.fingerprint)
+
+
+async def test_a_renewed_certificate_that_the_engine_cannot_use_harms_nobody(town, monkeypatch):
+    """One of the first version of X.509, say, as `openssl x509 -req` makes it by itself."""
+    monkeypatch.setattr("quictunnel.remote.role.CERTIFICATE_CHECK", 0.01)
+    town.remote = await town.a_remote()
+    pin = town.certificates.current.fingerprint
+    tried = asyncio.Event()
+
+    def refuse(_: object, __: object) -> None:
+        tried.set()
+        raise SettingsError("the engine cannot use this certificate")
+
+    monkeypatch.setattr("quictunnel.link.Listener.set_certificate", refuse)
+    town.certificates.key.unlink()
+    town.certificates.cert.unlink()
+    load_or_make_certificate(town.certificates.cert.parent)
+    ended = asyncio.ensure_future(town.remote.wait_closed())
+    await tried.wait()
+    await town.up(pin=pin)
+    assert not ended.done()
+    ended.cancel()
 
 
 @pytest.mark.parametrize("which", ["remote", "origin"])
