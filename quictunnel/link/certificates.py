@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import certifi
 import service_identity
+from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from OpenSSL import crypto
 from service_identity import cryptography as names
@@ -21,7 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from cryptography import x509
+UNREADABLE = (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType)
+"""What `cryptography` raises of extensions, which it parses when they are first looked at."""
 
 
 def fingerprint(certificate: x509.Certificate) -> bytes:
@@ -66,7 +68,7 @@ def _why_not_the_name(leaf: x509.Certificate, name: str) -> str | None:
             names.verify_certificate_ip_address(leaf, name)
         else:
             names.verify_certificate_hostname(leaf, name)
-    except ValueError:  # extensions are parsed when they are first looked at
+    except UNREADABLE:
         return "Certificate extensions could not be parsed"
     except (service_identity.CertificateError, service_identity.VerificationError) as exc:
         patterns = names.extract_patterns(leaf)

@@ -27,7 +27,6 @@ from quictunnel.config.certificates import (
 from quictunnel.config.selfsigned import certificate_pem, key_pem, make_key, make_self_signed
 from quictunnel.errors import SettingsError
 
-
 PEM = b"-----BEGIN CERTIFICATE-----\n%s\n-----END CERTIFICATE-----\n"
 
 

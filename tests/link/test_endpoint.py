@@ -15,7 +15,7 @@ from pair import Engines, Pair, server_tls
 from probes import PROBES
 
 from quictunnel.errors import LinkFailed, LinkLost, Refused, SettingsError
-from quictunnel.link import ClientTls, LinkSettings, listen
+from quictunnel.link import ClientTls, LinkSettings, ServerTls, listen
 from quictunnel.link.certificates import fingerprint
 from quictunnel.protocol.address import Address
 from quictunnel.protocol.codes import Code
@@ -178,6 +178,38 @@ async def test_a_self_signed_certificate_is_not_in_the_systems_store(engines: En
     async with listening(engine=engines[1]) as listener:
         with pytest.raises(Refused, match="does not verify"):
             await dialled(listener.address.port, tls=tls, engine=engines[0])
+    await asyncio.sleep(0)
+
+
+class Odd:
+    """What aioquic shows as a certificate without looking at it."""
+
+    def __init__(self, replace: bytes, by: bytes) -> None:
+        der = server_tls().chain[0].public_bytes(Encoding.DER)
+        assert replace in der
+        self._der = der.replace(replace, by)
+
+    def public_bytes(self, _: object) -> bytes:
+        return self._der
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        pytest.param(("a003020102", "a003020101"), id="a version that does not exist"),
+        # Basic constraints that call themselves names, as others do before them.
+        pytest.param(("0603551d13", "0603551d11"), id="an extension twice"),
+    ],
+)
+async def test_an_odd_certificate_is_a_failure_in_words(
+    odd: tuple[str, str], alike: Engines
+) -> None:
+    certificate = Odd(*map(bytes.fromhex, odd))
+    shown = ServerTls((certificate,), server_tls().key)  # type: ignore[arg-type]
+    tls = ClientTls(server_name="localhost", verify="system")
+    async with listening(engine="aioquic", tls=shown) as listener:
+        with pytest.raises((LinkFailed, Refused), match=r"ertificate|InvalidVersion"):
+            await dialled(listener.address.port, tls=tls, engine=alike[0])
     await asyncio.sleep(0)
 
 

@@ -14,7 +14,7 @@ from aioquic.quic.connection import (
     QuicConnectionState,
     stream_is_client_initiated,
 )
-from aioquic.quic.packet import QuicErrorCode
+from aioquic.quic.packet import QuicErrorCode, QuicFrameType
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from quictunnel.link.aioquic_engine.receiving import ReceivingConnection
@@ -225,10 +225,18 @@ class AioquicEngine(ReceivingConnection):
     # Time and datagrams
 
     def receive(self, data: bytes, path: tuple[str, int, bytes], now: float) -> None:
-        """Take a datagram that its endpoint has led here."""
+        """Take a datagram that its endpoint has led here; one that aioquic fails in ends it."""
         self._now = now
         before = self._network_paths[0] if self._network_paths else None
-        self.receive_datagram(data, path, now)
+        try:
+            self.receive_datagram(data, path, now)
+        except Exception as exc:  # others' datagrams wait behind it
+            words = f"the engine has failed: {type(exc).__name__}: {exc}"
+            self.close(
+                error_code=QuicErrorCode.INTERNAL_ERROR,
+                frame_type=QuicFrameType.PADDING,
+                reason_phrase=words[: REASON_MAX // 4],
+            )
         if before is not None and self._network_paths[0] is not before:
             self._meet_new_path(now)  # the peer has moved, and aioquic has followed
 
