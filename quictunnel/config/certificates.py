@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
-from quictunnel.config.files import quoted, read_bytes, why
+from quictunnel.config.files import quoted, read_bytes, warn_if_open, why
 from quictunnel.errors import SettingsError
 from quictunnel.observe.logs import fact
 
@@ -71,6 +71,8 @@ class ServerCertificate:
 class CertificateFiles:
     """A certificate's two files, and what they held when they were last good.
 
+    A key that others can read is taken, and logged as a warning.
+
     :raises SettingsError: when they are not good at the start.
     """
 
@@ -79,6 +81,7 @@ class CertificateFiles:
         self.key = key
         self._seen = _signature(cert, key)
         self._current = load_pair(cert, key)
+        warn_if_open(key)
 
     @property
     def current(self) -> ServerCertificate:
@@ -107,6 +110,7 @@ class CertificateFiles:
             fact(_log, logging.WARNING, "new certificate not usable, keeping the old", error=exc)
             return False
         self._current = renewed
+        warn_if_open(self.key)
         fact(_log, logging.INFO, "certificate renewed", pin=format_pin(renewed.fingerprint))
         return True
 

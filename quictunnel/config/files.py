@@ -7,12 +7,17 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import logging
 import os
 import secrets
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 
 from quictunnel.errors import SettingsError
+from quictunnel.observe.logs import fact
+
+_log = logging.getLogger("quictunnel.config")
 
 MAX_BYTES = 1 << 20
 """No token list or certificate chain is larger; it stops us from reading /dev/zero for ever."""
@@ -47,6 +52,23 @@ def read_text(path: Path, what: str) -> str:
     except UnicodeDecodeError:
         # `from None`: the original carries the bytes, which may be part of a secret.
         raise SettingsError(f"{what} {quoted(path)} is not text") from None
+
+
+def warn_if_open(path: Path) -> None:
+    """Log a warning when other users of the machine can read or change a file that holds a secret.
+
+    The group of a file that is root's may read it: so keys are kept where several services need
+    them (Debian's group ssl-cert), and so systemd's LoadCredential looks, whose list of who may
+    read shows as the group's bits.
+    """
+    try:
+        status = path.stat()
+    except OSError:
+        return  # it was read a moment ago and is gone: nobody else reads it any more
+    for_others = 0o037 if status.st_uid == 0 else 0o077
+    if stat.S_ISREG(status.st_mode) and status.st_mode & for_others:
+        mode = f"{stat.S_IMODE(status.st_mode):04o}"
+        fact(_log, logging.WARNING, "others can read this secret", file=path, mode=mode)
 
 
 def make_directory(path: Path, what: str) -> None:

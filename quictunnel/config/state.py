@@ -123,6 +123,7 @@ def load_reset_key(directory: Path) -> bytes | None:
             f"the reset key {files.quoted(path)} is damaged: {2 * RESET_KEY_BYTES} hex digits "
             "belong there; delete it to have a new one made"
         )
+    files.warn_if_open(path)
     return bytes.fromhex(words[0])
 
 

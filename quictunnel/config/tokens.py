@@ -6,18 +6,13 @@ A token's secret shows nowhere by itself: not in a repr, not in a log, not in an
 
 from __future__ import annotations
 
-import logging
 import re
 import secrets
-import stat
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from quictunnel.config.files import quoted, read_text
+from quictunnel.config.files import quoted, read_text, warn_if_open
 from quictunnel.errors import SettingsError
-from quictunnel.observe.logs import fact
-
-_log = logging.getLogger("quictunnel.config")
 
 _ID = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)
 _SECRET = re.compile(r"[A-Za-z0-9_-]{22,512}", re.ASCII)
@@ -69,7 +64,7 @@ class Token:
 def read_token_file(path: Path) -> tuple[Token, ...]:
     """Return the tokens of a file: one a line, `#` begins a comment, empty lines are skipped.
 
-    A file that others may read is taken (Kubernetes mounts secrets so) but logged.
+    A file that others can read is taken (Kubernetes mounts secrets so) but logged.
 
     :raises SettingsError: when it cannot be read, holds none, or a line is no token.
     """
@@ -91,14 +86,3 @@ def read_token_file(path: Path) -> tuple[Token, ...]:
         raise SettingsError(f"the token file {quoted(path)} holds no token")
     warn_if_open(path)
     return tuple(tokens.values())
-
-
-def warn_if_open(path: Path) -> None:
-    """Log a warning when other users of the machine may read a file that holds a secret."""
-    try:
-        status = path.stat()
-    except OSError:
-        return  # it was read a moment ago and is gone: nobody else reads it any more
-    if stat.S_ISREG(status.st_mode) and status.st_mode & 0o077:
-        mode = f"{stat.S_IMODE(status.st_mode):04o}"
-        fact(_log, logging.WARNING, "others can read this secret", file=path, mode=mode)

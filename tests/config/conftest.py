@@ -15,6 +15,7 @@ def write_pair(tmp_path):
         key = key or make_key()
         cert_path, key_path = tmp_path / "cert.pem", tmp_path / "key.pem"
         cert_path.write_bytes(certificate_pem(make_self_signed(["example.com"], key, **options)))
+        key_path.touch(mode=0o600)
         key_path.write_bytes(key_pem(key))
         return cert_path, key_path
 
