@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from hosts import what_is_missing
 from installed_engines import ENGINES
 from laboratory import Laboratory
 from rows import Row
+
+from bench.hosts import what_is_missing
 
 SHOWN = "laboratory"
 """The property of a test's report that holds its row."""

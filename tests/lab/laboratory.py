@@ -13,6 +13,7 @@ import contextlib
 import json
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -20,10 +21,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hosts import Host
 from places import LINK_PORT, OUTSIDE_PORT, REMOTE, REMOTE_NAME, SERVER_PORT, WIFI, Uplink
 from traffic import Traffic
 
+from bench.hosts import Host
 from bench.processes import Program, running, started
 from bench.soak.network import Conditions
 from quictunnel.config.tokens import Token
@@ -55,6 +56,9 @@ PATIENCE = 60
 """Seconds after which a wait that has no bound of its own has failed."""
 
 LOOK_AGAIN = 0.02
+
+SOCKET_BUFFER = 128 * 1024
+"""Bytes: little, so that what waits there has soon passed at the end."""
 
 
 class Laboratory:
@@ -91,10 +95,10 @@ class Laboratory:
             assert self._router.stdout.readline() == "ready\n"
             self.remote_host.ip(*REMOTE.rise(), *REMOTE.join(4), *REMOTE.join(6))
             self.join(WIFI)
-            server = self.origin_host.socket()
+            server = small(self.origin_host.socket())
             server.bind((LOOPBACK, SERVER_PORT))
             server.listen(64)
-            self.traffic = Traffic(server, self.remote_host.socket, (LOOPBACK, OUTSIDE_PORT))
+            self.traffic = Traffic(server, self._client, (LOOPBACK, OUTSIDE_PORT))
             stack.callback(self.traffic.close)
             self._stack = stack.pop_all()
 
@@ -103,6 +107,9 @@ class Laboratory:
 
     def __exit__(self, *_: object) -> None:
         self._stack.close()
+
+    def _client(self) -> socket.socket:
+        return small(self.remote_host.socket())
 
     # The network. What makes it good again returns when that was.
 
@@ -198,3 +205,10 @@ class Laboratory:
         return "\n".join(
             f"--- {log.name}\n{log.read_text()}" for log in sorted(self.scratch.glob("*.log"))
         )
+
+
+def small(sock: socket.socket) -> socket.socket:
+    """Return a socket in which little waits."""
+    for buffer in (socket.SO_RCVBUF, socket.SO_SNDBUF):
+        sock.setsockopt(socket.SOL_SOCKET, buffer, SOCKET_BUFFER)
+    return sock

@@ -10,45 +10,20 @@ a line; it ends with its standard input.
 
 from __future__ import annotations
 
-import contextlib
-import errno
-import fcntl
 import heapq
 import ipaddress
 import itertools
 import json
-import os
 import select
-import struct
 import sys
 import time
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
-from hosts import TUN, network_of
 from places import REMOTE, UPLINKS, Uplink
 from translation import Translator
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
+from bench.hosts import open_tun, packets, write
 from bench.soak.network import Conditions, Network
-
-TUNSETIFF = 0x400454CA
-IFF_TUN, IFF_NO_PI = 0x0001, 0x1000
-
-LARGEST = 65_535
-
-AT_ONCE = 32
-"""Packets taken from one uplink before those that are due leave."""
-
-
-def open_tun(name: str, pid: int) -> int:
-    """Return the far end of a new uplink of a host."""
-    with network_of(pid):
-        tun = os.open(TUN, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
-        fcntl.ioctl(tun, TUNSETIFF, struct.pack("16sH22x", name.encode(), IFF_TUN | IFF_NO_PI))
-    return tun
 
 
 @dataclass
@@ -156,22 +131,6 @@ class Router:
         for due in way.network.arrivals(len(packet), direction, time.monotonic()):
             entry = (due, next(self._numbers), way, way.generation, tun, packet)
             heapq.heappush(self._due, entry)
-
-
-def packets(tun: int) -> Iterator[bytes]:
-    """Give what has come out of a host; nothing while the uplink is down."""
-    with contextlib.suppress(BlockingIOError):
-        for _ in range(AT_ONCE):
-            yield os.read(tun, LARGEST)
-
-
-def write(tun: int, packet: bytes) -> None:
-    """Put a packet into a host; it is lost while the uplink is down."""
-    try:
-        os.write(tun, packet)
-    except OSError as exc:
-        if exc.errno not in (errno.EIO, errno.EAGAIN):
-            raise
 
 
 def main(origin: str, remote: str, conditions: str) -> None:

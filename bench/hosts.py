@@ -1,19 +1,25 @@
-"""Hosts of the laboratory: a network namespace each, with a hosts file of its own. Not a test.
+"""Hosts on this machine: a network namespace each, with a hosts file and devices of its own.
 
-A host lives as long as the process that holds it, and that one as long as its standard input is
-open, which is here: however the tests end, nothing is left behind. Linux, and root.
+For the laboratory, and for lines between real kernels. A host lives as long as the process that
+holds it, and that one as long as its standard input is open, which is here: however we end,
+nothing is left behind. Linux, and root.
 """
 
 from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
+import fcntl
 import os
 import shutil
 import socket
+import struct
 import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from bench.processes import ProgramError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -22,8 +28,14 @@ PROGRAMS = ("ip", "mount", "nsenter", "setpriv", "unshare")
 
 TUN = Path("/dev/net/tun")
 
-SOCKET_BUFFER = 128 * 1024
-"""Bytes: little, so that what waits there has soon passed at the end."""
+TUNSETIFF = 0x400454CA
+IFF_TUN, IFF_NO_PI = 0x0001, 0x1000
+
+LARGEST = 2048
+"""Bytes: more than a packet of such a device has, whose MTU is 1500."""
+
+AT_ONCE = 32
+"""Packets taken from one device before those that are due leave."""
 
 CLONE_NEWNET = 0x40000000
 """Of setns(2): the descriptor is that of a network."""
@@ -34,21 +46,23 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 def what_is_missing() -> str:
-    """Return what the laboratory lacks here, in words; nothing if it can be built."""
+    """Return what hosts lack here, in words; nothing if they can be made."""
+    if not Path("/proc/self/ns/net").exists():
+        return "network namespaces are what hosts are made of, and only Linux has them"
     if os.geteuid() != 0:
-        return "the laboratory makes network namespaces, so it must run as root"
+        return "this makes network namespaces, so it must run as root"
     lacking = [program for program in PROGRAMS if shutil.which(program) is None]
     if lacking:
-        return f"the laboratory needs the programs {', '.join(lacking)}"
+        return f"this makes network namespaces, and needs the programs {', '.join(lacking)}"
     if not TUN.exists():
-        return f"the laboratory needs {TUN} (mknod {TUN} c 10 200)"
+        return f"this needs {TUN} (mknod {TUN} c 10 200)"
     made = subprocess.run(
         ["unshare", "--net", "--mount", "ip", "link", "set", "lo", "up"],
         capture_output=True,
         text=True,
         check=False,
     )
-    return made.stderr and f"the laboratory cannot make network namespaces: {made.stderr.strip()}"
+    return made.stderr and f"network namespaces cannot be made here: {made.stderr.strip()}"
 
 
 class Host:
@@ -69,7 +83,9 @@ class Host:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
         )
-        assert self._holder.stdout.readline() == b"held\n"
+        assert self._holder.stdout is not None
+        if self._holder.stdout.readline() != b"held\n":
+            raise ProgramError(f"{name}: no network namespace could be made for it")
 
     @property
     def pid(self) -> int:
@@ -83,24 +99,49 @@ class Host:
         return [*enter, "--", *mortal, *(str(word) for word in command)]
 
     def ip(self, *lines: str) -> None:
-        """Have ip(8) do all this, in one go."""
+        """Have ip(8) do all this, in one go.
+
+        :raises ProgramError: it would not; the message carries what it said.
+        """
         batch = self.inside("ip", "-batch", "-")
         done = subprocess.run(
             batch, input="\n".join(lines), capture_output=True, text=True, check=False
         )
-        assert done.returncode == 0, f"{self.name}: {done.stderr}"
+        if done.returncode:
+            raise ProgramError(f"{self.name}: {done.stderr.strip()}")
 
     def socket(self) -> socket.socket:
         """Return a TCP socket that is there, though its user is here."""
         with network_of(self.pid):
-            sock = socket.socket()
-        for buffer in (socket.SO_RCVBUF, socket.SO_SNDBUF):
-            sock.setsockopt(socket.SOL_SOCKET, buffer, SOCKET_BUFFER)
-        return sock
+            return socket.socket()
 
     def end(self) -> None:
         """Let go of it: it vanishes with the last of its processes and sockets."""
         self._holder.communicate()
+
+
+def open_tun(name: str, pid: int) -> int:
+    """Return the far end of a new network device of a host, held by the process `pid`."""
+    with network_of(pid):
+        tun = os.open(TUN, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+        fcntl.ioctl(tun, TUNSETIFF, struct.pack("16sH22x", name.encode(), IFF_TUN | IFF_NO_PI))
+    return tun
+
+
+def packets(tun: int) -> Iterator[bytes]:
+    """Give what has come out of a host; nothing while the device is down."""
+    with contextlib.suppress(BlockingIOError):
+        for _ in range(AT_ONCE):
+            yield os.read(tun, LARGEST)
+
+
+def write(tun: int, packet: bytes) -> None:
+    """Put a packet into a host; it is lost while the device is down."""
+    try:
+        os.write(tun, packet)
+    except OSError as exc:
+        if exc.errno not in (errno.EIO, errno.EAGAIN):
+            raise
 
 
 @contextlib.contextmanager
