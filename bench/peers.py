@@ -11,7 +11,6 @@ import contextlib
 import hashlib
 import secrets
 import shutil
-import socket
 import subprocess
 import time
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from bench.processes import READY_WITHIN, Program, ProgramError, started
 from bench.server import DONE, HEADER, IDLE
+from bench.sites import HERE, LOOPBACK, Machine, Site
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -37,8 +37,6 @@ LOOK_AGAIN = 0.05
 PROBE = 1.0
 """Seconds for one probe's answer."""
 
-TCP = "127.0.0.1"
-
 
 @dataclass(frozen=True)
 class Place:
@@ -50,6 +48,12 @@ class Place:
     server: int
     scratch: Path
     """A folder with `bench.pem` and `bench.key`, a certificate for localhost and its key."""
+    site: Site = HERE
+
+    @property
+    def address(self) -> str:
+        """By which its client reaches its server, and clients the outside."""
+        return self.site.remote_address
 
     def write(self, name: str, text: str) -> str:
         """Write a file of settings; return its path."""
@@ -83,11 +87,25 @@ def rusnel(place: Place) -> Commands:
     pem, key = place.scratch / "bench.pem", place.scratch / "bench.key"
     certificate = x509.load_pem_x509_certificate(pem.read_bytes())
     pin = hashlib.sha256(certificate.public_bytes(Encoding.DER)).hexdigest()
-    server = ["rusnel", "server", "--host", TCP, "--port", str(place.control), "--allow-reverse"]
-    client = ["rusnel", "client", "--tls-fingerprint", f"sha256:{pin}", f"{TCP}:{place.control}"]
+    server = [
+        "rusnel",
+        "server",
+        "--host",
+        place.address,
+        "--port",
+        str(place.control),
+        "--allow-reverse",
+    ]
+    client = [
+        "rusnel",
+        "client",
+        "--tls-fingerprint",
+        f"sha256:{pin}",
+        f"{place.address}:{place.control}",
+    ]
     return (
         [*server, "--tls-cert", str(pem), "--tls-key", str(key)],
-        [*client, f"R:{TCP}:{place.outside}:{TCP}:{place.server}"],
+        [*client, f"R:{place.address}:{place.outside}:{LOOPBACK}:{place.server}"],
     )
 
 
@@ -95,17 +113,17 @@ def frp(place: Place) -> Commands:
     token = secrets.token_urlsafe()
     pem, key = place.scratch / "bench.pem", place.scratch / "bench.key"
     server = f"""
-        bindAddr = "{TCP}"
+        bindAddr = "{place.address}"
         bindPort = {place.control}
         quicBindPort = {place.control}
-        proxyBindAddr = "{TCP}"
+        proxyBindAddr = "{place.address}"
         auth.token = "{token}"
         log.level = "warn"
         transport.tls.certFile = "{pem}"
         transport.tls.keyFile = "{key}"
     """
     client = f"""
-        serverAddr = "{TCP}"
+        serverAddr = "{place.address}"
         serverPort = {place.control}
         auth.token = "{token}"
         log.level = "warn"
@@ -115,7 +133,7 @@ def frp(place: Place) -> Commands:
         [[proxies]]
         name = "bench"
         type = "tcp"
-        localIP = "{TCP}"
+        localIP = "{LOOPBACK}"
         localPort = {place.server}
         remotePort = {place.outside}
     """
@@ -132,25 +150,25 @@ def rathole(place: Place) -> Commands:
     public = base64.b64encode(key.public_key().public_bytes_raw()).decode()
     server = f"""
         [server]
-        bind_addr = "{TCP}:{place.control}"
+        bind_addr = "{place.address}:{place.control}"
         default_token = "{token}"
         [server.transport]
         type = "noise"
         [server.transport.noise]
         local_private_key = "{private}"
         [server.services.bench]
-        bind_addr = "{TCP}:{place.outside}"
+        bind_addr = "{place.address}:{place.outside}"
     """
     client = f"""
         [client]
-        remote_addr = "{TCP}:{place.control}"
+        remote_addr = "{place.address}:{place.control}"
         default_token = "{token}"
         [client.transport]
         type = "noise"
         [client.transport.noise]
         remote_public_key = "{public}"
         [client.services.bench]
-        local_addr = "{TCP}:{place.server}"
+        local_addr = "{LOOPBACK}:{place.server}"
     """
     return (
         ["rathole", "--server", place.write("rathole-server.toml", server)],
@@ -160,11 +178,11 @@ def rathole(place: Place) -> Commands:
 
 def chisel(place: Place) -> Commands:
     auth = f"bench:{secrets.token_urlsafe()}"
-    server = ["chisel", "server", "--host", TCP, "--port", str(place.control)]
-    client = ["chisel", "client", "--auth", auth, f"http://{TCP}:{place.control}"]
+    server = ["chisel", "server", "--host", place.address, "--port", str(place.control)]
+    client = ["chisel", "client", "--auth", auth, f"http://{place.address}:{place.control}"]
     return (
         [*server, "--reverse", "--auth", auth],
-        [*client, f"R:{TCP}:{place.outside}:{TCP}:{place.server}"],
+        [*client, f"R:{place.address}:{place.outside}:{LOOPBACK}:{place.server}"],
     )
 
 
@@ -172,9 +190,9 @@ def bore(place: Place) -> Commands:
     # Its control port is 7835, always.
     secret = ["--secret", secrets.token_urlsafe()]
     ports = ["--min-port", str(place.outside), "--max-port", str(place.outside)]
-    client = ["bore", "local", str(place.server), "--local-host", TCP, "--to", TCP]
+    client = ["bore", "local", str(place.server), "--local-host", LOOPBACK, "--to", place.address]
     return (
-        ["bore", "server", "--bind-addr", TCP, *ports, *secret],
+        ["bore", "server", "--bind-addr", place.address, *ports, *secret],
         [*client, "--port", str(place.outside), *secret],
     )
 
@@ -198,11 +216,13 @@ def standing_peer(name: str, place: Place) -> Iterator[tuple[Program, Program]]:
     """
     commands = PEERS[name].commands(place)
     deadline = time.monotonic() + READY_WITHIN
-    with started(f"{name}-server", commands[0], place.scratch) as server:
+    server_command = place.site.remote.inside(*commands[0])
+    client_command = place.site.origin.inside(*commands[1])
+    with started(f"{name}-server", server_command, place.scratch) as server:
         while time.monotonic() < deadline:
-            with started(f"{name}-client", commands[1], place.scratch) as client:
+            with started(f"{name}-client", client_command, place.scratch) as client:
                 while client.process.poll() is None and time.monotonic() < deadline:
-                    if serves((TCP, place.outside)):
+                    if serves((place.address, place.outside), place.site.remote):
                         yield server, client
                         return
                     time.sleep(LOOK_AGAIN)
@@ -212,9 +232,11 @@ def standing_peer(name: str, place: Place) -> Iterator[tuple[Program, Program]]:
         )
 
 
-def serves(address: tuple[str, int]) -> bool:
-    """Return whether the origin server answers there."""
-    with contextlib.suppress(OSError), socket.create_connection(address, PROBE) as probe:
+def serves(address: tuple[str, int], machine: Machine = HERE.remote) -> bool:
+    """Return whether the origin server answers there, to somebody on a machine."""
+    with contextlib.suppress(OSError), machine.socket() as probe:
+        probe.settimeout(PROBE)
+        probe.connect(address)
         probe.sendall(HEADER.pack(IDLE, 0))
         return probe.recv(1) == DONE
     return False

@@ -1,9 +1,9 @@
-"""The origin server of the bench: `python -m bench.server`. Serves what a client's header asks for.
+"""The origin server of the bench: `python -m bench.server [ADDRESS]`. Serves what headers ask for.
 
-One port, for a tunnel has one service; so each client says in its first nine bytes what it wants.
-It leaves the processor to what is measured: plain sockets and one epoll, one call for what can be
-done in one, nothing copied that nobody looks at. Uploads are thrown away within the kernel, and
-downloads come out of the page cache.
+One port (on loopback if no address is given), for a tunnel has one service; so each client says in
+its first nine bytes what it wants. It leaves the processor to what is measured: plain sockets and
+one epoll, one call for what can be done in one, nothing copied that nobody looks at. Uploads are
+thrown away within the kernel, and downloads come out of the page cache.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import os
 import select
 import socket
 import struct
+import sys
 
 from bench.limits import raise_descriptors
 
@@ -29,6 +30,9 @@ UPLOAD = b"U"
 
 REQUESTS = b"R"
 """For each REQUEST bytes, RESPONSE bytes; for ever."""
+
+ECHO = b"E"
+"""What comes from the client goes back at once; for ever."""
 
 IDLE = b"I"
 """The answer DONE at once, then nothing."""
@@ -83,8 +87,8 @@ def wake_at(sock: socket.socket, size: int) -> None:
 class Server:
     """The door, and the clients behind it. Every call on a socket is made at once or not at all."""
 
-    def __init__(self) -> None:
-        self.door = socket.create_server(("127.0.0.1", 0), backlog=BACKLOG)
+    def __init__(self, address: str = "127.0.0.1") -> None:
+        self.door = socket.create_server((address, 0), backlog=BACKLOG)
         self.door.setblocking(False)
         self.poll = select.epoll()
         self.poll.register(self.door, select.EPOLLIN)
@@ -156,7 +160,7 @@ class Client:
             self.sock.setblocking(False)  # sendfile has no flag for it
         elif self.kind == IDLE:
             self.sock.send(DONE)
-        elif self.kind == REQUESTS:
+        elif self.kind in (REQUESTS, ECHO):
             self.left = REQUEST
             self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return True
@@ -170,6 +174,10 @@ class Client:
 
     def _hear(self) -> bool:
         """Take what has come, answer what is complete; return False at the end."""
+        if self.kind == ECHO:
+            echoed = self.sock.recv(PIECE, socket.MSG_DONTWAIT)
+            self.sock.send(echoed)
+            return bool(echoed)
         received = discard(self.sock, max(self.left, 1), socket.MSG_DONTWAIT)
         if not received:
             return False
@@ -186,7 +194,7 @@ class Client:
 if __name__ == "__main__":
     raise_descriptors()
     gc.disable()  # ten thousand idle clients are walked at each full collection otherwise
-    server = Server()
+    server = Server(*sys.argv[1:])
     host, port = server.door.getsockname()
     print(f"ready: {host}:{port}", flush=True)
     server.serve()

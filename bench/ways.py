@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from bench.peers import PEERS, Place, standing_peer
 from bench.processes import Program, ProgramError, running
+from bench.sites import HERE, LOOPBACK, Site
 from quictunnel.config.selfsigned import certificate_pem, key_pem, make_key, make_self_signed
 
 if TYPE_CHECKING:
@@ -33,8 +34,6 @@ WAYS = (DIRECT, AIOQUIC, QUINN, NAIVE, *PEERS)
 PYTHON = Path(sys.executable)
 QUICTUNNEL = PYTHON.parent / "quictunnel"
 """The program as installed beside this Python."""
-
-LOOPBACK = "127.0.0.1"
 
 
 @dataclass(frozen=True)
@@ -61,35 +60,41 @@ def missing() -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def standing(name: str, scratch: Path) -> Iterator[Way]:
+def standing(name: str, scratch: Path, site: Site = HERE) -> Iterator[Way]:
     """Start the origin server and, in front of it, the way of this name; stop all at the end.
 
     :param scratch: a folder of the run, made ready by `prepare`.
+    :param site: where they are to stand; naive stands on loopback only.
     :raises ProgramError: something did not start.
     """
     with contextlib.ExitStack() as stack:
-        server = stack.enter_context(running("server", [PYTHON, "-m", "bench.server"], scratch))
+        serve = site.origin.inside(PYTHON, "-m", "bench.server", site.server_door)
+        server = stack.enter_context(running("server", serve, scratch))
         port = int(server.ready.rpartition(":")[2])
         if name == DIRECT:
-            yield Way(name, (LOOPBACK, port), server)
+            yield Way(name, (site.server_address, port), server)
         elif name in PEERS:
-            place = Place(free_port(), free_port(), port, scratch)
+            place = Place(free_port(), free_port(), port, scratch, site)
             programs = stack.enter_context(standing_peer(name, place))
-            yield Way(name, (LOOPBACK, place.outside), server, programs)
+            yield Way(name, (site.remote_address, place.outside), server, programs)
         else:
-            outside, *programs = stack.enter_context(_standing_ours(name, scratch, port))
-            yield Way(name, (LOOPBACK, outside), server, tuple(programs))
+            outside, *programs = stack.enter_context(_standing_ours(name, scratch, port, site))
+            yield Way(name, (site.remote_address, outside), server, tuple(programs))
 
 
 @contextlib.contextmanager
-def _standing_ours(name: str, scratch: Path, port: int) -> Iterator[tuple[int, Program, Program]]:
+def _standing_ours(
+    name: str, scratch: Path, port: int, site: Site
+) -> Iterator[tuple[int, Program, Program]]:
     """Start quictunnel, or the naive tunnel, which starts and speaks in the same way."""
     family, _, engine = name.partition("/")
-    remote_command, origin_command = (_naive if name == NAIVE else _quictunnel)(scratch)
+    commands = _naive(scratch) if name == NAIVE else _quictunnel(scratch, site.remote_address)
     environment = {"QUICTUNNEL_ENGINE": engine} if engine else {}
-    with running(f"{family}-remote", remote_command, scratch, **environment) as remote:
+    there = site.remote.inside(*commands[0])
+    with running(f"{family}-remote", there, scratch, **environment) as remote:
         link, outside = ports(remote.ready)
-        here = [word.format(link=link, server=port) for word in origin_command]
+        words = [word.format(link=link, server=port) for word in commands[1]]
+        here = site.origin.inside(*words)
         with running(f"{family}-origin", here, scratch, **environment) as origin:
             yield outside, remote, origin
 
@@ -126,10 +131,10 @@ def prepare(scratch: Path) -> None:
     (scratch / "bench.pem").write_bytes(certificate_pem(make_self_signed(["localhost"], key)))
 
 
-def _quictunnel(scratch: Path) -> tuple[list[str], list[str]]:
+def _quictunnel(scratch: Path, address: str) -> tuple[list[str], list[str]]:
     common = ["--token-file", str(scratch / "token")]
-    remote = ["remote", "--listen", f"{LOOPBACK}:0", "--outside", f"{LOOPBACK}:0"]
-    origin = ["origin", "--remote", LOOPBACK + ":{link}", "--origin", LOOPBACK + ":{server}"]
+    remote = ["remote", "--listen", f"{address}:0", "--outside", f"{address}:0"]
+    origin = ["origin", "--remote", address + ":{link}", "--origin", LOOPBACK + ":{server}"]
     return (
         [str(QUICTUNNEL), *remote, "--state-dir", str(scratch / "state"), *common],
         [str(QUICTUNNEL), *origin, *common],
