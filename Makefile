@@ -41,12 +41,12 @@ endef
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test lab lint bench soak interop engine rust clean
+.PHONY: help demo test lab lint bench bench-line soak interop engine rust clean
 
 help: ## say what can be made
 	@echo "usage: make TARGET [ARGS='options of what is run'] [PYTHON=python3.x]"
 	@echo
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-12s%s\n", $$1, $$2}'
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-14s%s\n", $$1, $$2}'
 
 demo: $(PROGRAM) $(BUILT_ENGINE) ## a web page through the tunnel, on this machine alone (ARGS=--once ends by itself)
 	@$(BIN)/quictunnel demo $(ARGS)
@@ -68,6 +68,9 @@ lint: $(TOOLS) $(BUILT_ENGINE) ## style, types and the layers' imports, and the 
 
 bench: $(PROGRAM) $(BUILT_ENGINE) ## figures: direct, quictunnel and a naive tunnel in turns (ARGS=--quick, --help)
 	@$(BIN)/python -m bench $(ARGS)
+
+bench-line: $(PROGRAM) $(BUILT_ENGINE) ## what becomes of lossy, long and shared lines; wants root (ARGS=--help; --simulated wants nothing)
+	@$(BIN)/python -m bench.line $(ARGS)
 
 soak: $(PROGRAM) $(BUILT_ENGINE) ## clients who do everything, over a bad network, for 20 minutes (ARGS=--help)
 	@$(BIN)/python -m bench.soak $(ARGS)

@@ -4,65 +4,88 @@ from __future__ import annotations
 
 import statistics
 import time
-from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated, get_args
+from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
 from bench.__main__ import begins
-from bench.line import figures
-from bench.line.figures import Sender
-from bench.line.lines import BY_NAME, HOME, Row
+from bench.hosts import what_is_missing
+from bench.line import real
+from bench.line.figures import Measured, Sender
+from bench.line.measures import NAMES, Measure, on_real_kernels, simulated
+from bench.processes import ProgramError
 from bench.table import for_a_page
+from bench.ways import missing
 from quictunnel.config.settings import Congestion
 from quictunnel.errors import SettingsError
 from quictunnel.link.engines import choose
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Sequence
 
 WIDE = 500
-FEW = "requests", "changes", "sharing"
-"""What is measured beside the lines' rows."""
 
-LOSSY = replace(HOME, loss=0.01)
-FASTER = replace(HOME, rate=2 * HOME.rate)
-SLOWER = replace(HOME, rate=HOME.rate / 5)
+FIRST_SEED = 7
+
+REAL_RUNS = 5
+
+TITLE = "shares of the line's rate; the queue's, p50 and p99 in round-trip times"
 
 console = Console()
+complain = Console(stderr=True)
 
 
 def main(
-    simulated: Annotated[
-        bool, typer.Option("--simulated", help="In virtual time: exact, and the same each run.")
+    in_virtual_time: Annotated[
+        bool,
+        typer.Option("--simulated", help="Engines alone, in virtual time: the same each run."),
     ] = False,
     engines: Annotated[
-        list[str] | None, typer.Option(help="Engines, each with /bbr, /cubic or /reno if you like.")
+        list[str] | None,
+        typer.Option(
+            help="With --simulated: engines, each with /bbr, /cubic or /reno if you like."
+        ),
+    ] = None,
+    ways: Annotated[
+        list[str] | None,
+        typer.Option(help=f"Only ways whose name begins so, of {', '.join(real.WAYS)}."),
     ] = None,
     lines: Annotated[
-        list[str] | None,
-        typer.Option(help=f"Only what begins so, of {', '.join([*BY_NAME, *FEW])}."),
+        list[str] | None, typer.Option(help=f"Only what begins so, of {', '.join(NAMES)}.")
     ] = None,
     seconds: Annotated[float, typer.Option(min=1, help="Counted seconds of each run.")] = 10.0,
-    seeds: Annotated[int, typer.Option(min=1, help="Runs, each with other dice.")] = 1,
+    runs: Annotated[
+        int | None,
+        typer.Option(
+            "--runs", "--seeds", min=1, help="Runs, each with other dice: 5; 1 with --simulated."
+        ),
+    ] = None,
     markdown: Annotated[bool, typer.Option("--markdown", help="The table in Markdown.")] = False,
 ) -> None:
-    """Measure what links make of lines."""
-    if not simulated:
-        raise typer.BadParameter("say --simulated: lines are measured in virtual time only")
-    senders = [sender(word) for word in words(engines) or ["quinn", "aioquic"]]
-    names = begins(lines, [*BY_NAME, *FEW])
-    result = Table(title="shares of the line's rate; p50 and p99 in round-trip times")
-    for column in ("", "", *map(str, senders)):
+    """Measure what becomes of lines: by kernels, sockets and programs, between two hosts made of
+    network namespaces; or by engines in virtual time."""
+    names = begins(lines, list(NAMES))
+    columns: Sequence[Any]
+    if in_virtual_time:
+        if ways:
+            raise typer.BadParameter("--ways is for real lines; engines are chosen by --engines")
+        columns = [sender(word) for word in words(engines) or ["quinn", "aioquic"]]
+    else:
+        if engines:
+            raise typer.BadParameter("--engines is for --simulated; ways are chosen by --ways")
+        columns = standable(ways)
+    result = Table(title=TITLE)
+    for column in ("", "", *map(str, columns)):
         result.add_column(column, no_wrap=True)
     for name in names:
-        for figure, measure in measures(name, seconds).items():
+        measures = (simulated if in_virtual_time else on_real_kernels)(name, seconds)
+        for figure, measure in measures.items():
             cells = []
-            for who in senders:
+            for who in columns:
                 began = time.monotonic()
-                cells.append(measured(measure, who, seeds))
+                cells.append(cell(measure, who, runs or (1 if in_virtual_time else REAL_RUNS)))
                 took = time.monotonic() - began
                 console.print(f"{name} {figure} {who}: {cells[-1]} ({took:.0f} s)", markup=False)
             result.add_row(name, figure, *cells)
@@ -87,45 +110,47 @@ def sender(word: str) -> Sender:
     return chosen
 
 
-def measures(name: str, seconds: float) -> dict[str, Callable[[Sender, int], list[str]]]:
-    """Return what is measured under a name: words that describe a run's figures."""
-    if name in BY_NAME:
-        return {"share, queue, dropped": lambda who, seed: _bulk(who, BY_NAME[name], seconds, seed)}
-    if name == "requests":
-        return {"p50, p99": lambda who, seed: _requests(who, seconds, seed)}
-    if name == "changes":
-        return {
-            f"{words}, {how}": lambda who, seed, b=before, a=after, m=moved: [
-                figures.after_a_change(who, b, a, moved=m, seed=seed)
-            ]
-            for words, before, after in (("faster", HOME, FASTER), ("slower", HOME, SLOWER))
-            for how, moved in (("moved", True), ("untold", False))
-        }
-    return {
-        "two links": lambda who, seed: list(
-            figures.sharing((who, who), HOME, seconds=seconds, seed=seed)
-        ),
-        "beside cubic": lambda who, seed: list(
-            figures.sharing((Sender("aioquic", "cubic"), who), HOME, seconds=seconds, seed=seed)
-        ),
-    }
+def standable(asked: list[str] | None) -> list[str]:
+    """Return the ways to measure; say which are left out, and what they lack."""
+    chosen = begins(asked, list(real.WAYS))
+    if lacking := what_is_missing():
+        complain.print(f"bench.line: {lacking} (--simulated needs nothing)", soft_wrap=True)
+        raise typer.Exit(2)
+    absent = missing()
+    for name in chosen:
+        if name in absent:
+            console.print(f"left out: {name} ({absent[name]})", markup=False, soft_wrap=True)
+    return [name for name in chosen if name not in absent]
 
 
-def _bulk(who: Sender, row: Row, seconds: float, seed: int) -> list[float]:
-    found = figures.bulk(who, row.line, seconds=seconds, seed=seed)
-    return [found.share, found.queueing, found.dropped]
+def cell(measure: Measure[Any], who: Any, runs: int) -> str:
+    """Return the medians of a measure's figures over runs with other dice, in words.
 
-
-def _requests(who: Sender, seconds: float, seed: int) -> list[float]:
-    times = figures.request_times(who, LOSSY, seconds=seconds, seed=seed)
-    return [figures.percentile(times, 0.5), figures.percentile(times, 0.99)]
-
-
-def measured(measure: Callable[[Sender, int], list[float]], who: Sender, seeds: int) -> str:
-    """Return the medians of a measure's figures over runs with other dice."""
-    runs = [measure(who, seed) for seed in range(7, 7 + seeds)]
-    medians = [statistics.median(run) for run in zip(*runs, strict=True)]
-    return " ".join(f"{figure:.0f}" if figure > 10 else f"{figure:.3f}" for figure in medians)
+    A run that fails is told and left out. One that the emulator was too slow for is told, too,
+    and counted beside the figures, which it is part of.
+    """
+    done: list[Measured] = []
+    for seed in range(FIRST_SEED, FIRST_SEED + runs):
+        try:
+            measured = measure(who, seed=seed)
+        except (ProgramError, OSError) as exc:  # OSError: a connection was cut
+            console.print(f"{who} failed: {exc}", markup=False, soft_wrap=True, style="red")
+            continue
+        if measured is None:
+            return ""
+        if measured.overload:
+            told = f"{who}: the emulator was overloaded: {measured.overload}"
+            console.print(told, markup=False, soft_wrap=True, style="red")
+        done.append(measured)
+    if not done:
+        return "failed"
+    medians = map(statistics.median, zip(*(each.figures for each in done), strict=True))
+    words = [f"{figure:.0f}" if figure > 10 else f"{figure:.3f}" for figure in medians]
+    if failed := runs - len(done):
+        words.append(f"({failed} failed)")
+    if overloaded := sum(bool(each.overload) for each in done):
+        words.append(f"({overloaded} overloaded)")
+    return " ".join(words)
 
 
 if __name__ == "__main__":

@@ -36,6 +36,15 @@ class Sender:
 
 
 @dataclass(frozen=True, slots=True)
+class Measured:
+    """What a run has given."""
+
+    figures: list[float]
+    overload: str = ""
+    """Why they are those of a real line's emulator, not of who was measured; in words."""
+
+
+@dataclass(frozen=True, slots=True)
 class BulkFigures:
     """One bulk stream."""
 

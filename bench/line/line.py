@@ -10,7 +10,7 @@ import random
 from dataclasses import dataclass, field
 
 HEADERS = 28
-"""Bytes of IPv4 and UDP before each datagram: they take their share of the line."""
+"""Bytes of IPv4 and UDP before each datagram: they take their share of the line, too."""
 
 MBIT = 125_000
 """Bytes."""
@@ -73,12 +73,14 @@ class Way:
         self._still_lost = 0
 
     def arrival(self, size: int, now: float) -> float | None:
-        """Return when a datagram of `size` bytes that is sent now arrives; None: never."""
+        """Return when a packet of `size` bytes that is sent now arrives; None: never.
+
+        :param size: with all its headers.
+        """
         line = self.line
         if self._is_lost():
             self.lost += 1
             return None
-        size += HEADERS
         wait = max(0.0, self._free_at - now)
         if wait * line.rate + size > line.queue:
             self.dropped += 1
@@ -132,6 +134,6 @@ class Lanes:
             way.line = line
 
     def arrivals(self, data: bytes, direction: object, now: float) -> list[float]:
-        """Return when a datagram that leaves now arrives: never, or once."""
-        at = self.way(direction).arrival(len(data), now)
+        """Return when a UDP datagram that leaves now arrives: never, or once."""
+        at = self.way(direction).arrival(len(data) + HEADERS, now)
         return [] if at is None else [at]

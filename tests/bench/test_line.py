@@ -9,8 +9,8 @@ import pytest
 from bench.line.line import HEADERS, MBIT, Lanes, Line, Way
 
 LINE = Line(rate=50 * MBIT, rtt=0.050)
-SIZE = 1250 - HEADERS
-"""Bytes: such a datagram takes 0.2 ms of the line."""
+SIZE = 1250
+"""Bytes: such a packet takes 0.2 ms of the line."""
 
 
 def test_a_datagram_takes_its_time_and_waits_for_those_before_it():
@@ -49,8 +49,8 @@ def test_with_jitter_they_keep_their_order_unless_they_may_overtake():
 
 def test_all_who_share_a_line_share_its_queue_and_each_way_has_its_own():
     lanes = Lanes(LINE)
-    assert lanes.arrivals(bytes(SIZE), "up", 0.0) == [pytest.approx(0.0252)]
-    assert lanes.arrivals(bytes(SIZE), "up", 0.0) == [pytest.approx(0.0254)]
-    assert lanes.arrivals(bytes(SIZE), "down", 0.0) == [pytest.approx(0.0252)]
+    assert lanes.arrivals(bytes(SIZE - HEADERS), "up", 0.0) == [pytest.approx(0.0252)]
+    assert lanes.arrivals(bytes(SIZE - HEADERS), "up", 0.0) == [pytest.approx(0.0254)]
+    assert lanes.arrivals(bytes(SIZE - HEADERS), "down", 0.0) == [pytest.approx(0.0252)]
     lanes.change(replace(LINE, rate=LINE.rate / 2))
-    assert lanes.arrivals(bytes(SIZE), "down", 1.0) == [pytest.approx(1.0254)]
+    assert lanes.arrivals(bytes(SIZE - HEADERS), "down", 1.0) == [pytest.approx(1.0254)]

@@ -1,0 +1,152 @@
+"""A line between the kernels of two hosts, as a program of its own.
+
+    python -m bench.line.emulator PID-OF-ONE-HOST PID-OF-THE-OTHER SEED LINE-AS-JSON
+
+It holds the far end of a network device of either host, and has packets arrive on the other when
+`bench.line.line` says so. Each line of standard input is a command, answered with a line of JSON;
+it ends with its standard input. What it cannot do in time it counts, for whoever measures to know.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import heapq
+import itertools
+import json
+import os
+import select
+import signal
+import statistics
+import sys
+import time
+from typing import Any
+
+from bench.hosts import open_tun, packets, write
+from bench.line.line import Line, Way
+
+DEVICE = "line"
+"""What the device is called in either host."""
+
+LATE = 0.002
+"""Seconds after which a packet that has arrived, but was not handed over yet, counts as late."""
+
+FOREVER = float("inf")
+
+
+class Direction:
+    """One direction: packets go in, and come out when they arrive. Time is a number passed in."""
+
+    def __init__(self, way: Way) -> None:
+        self.way = way
+        self.passed = 0
+        self.late = 0
+        """How many of those that passed were handed over late."""
+        self._numbers = itertools.count()
+        self._under_way: list[tuple[float, int, bytes]] = []
+
+    def enter(self, packet: bytes, now: float) -> None:
+        """Put a packet into the line."""
+        at = self.way.arrival(len(packet), now)
+        if at is not None:
+            heapq.heappush(self._under_way, (at, next(self._numbers), packet))
+
+    def next_at(self) -> float:
+        """Return when the next packet arrives."""
+        return self._under_way[0][0] if self._under_way else FOREVER
+
+    def leaving(self, now: float) -> list[bytes]:
+        """Return what has arrived, in its order."""
+        under_way = self._under_way
+        left = []
+        while under_way and under_way[0][0] <= now:
+            at, _, packet = heapq.heappop(under_way)
+            left.append(packet)
+            if now - at > LATE:
+                self.late += 1
+        self.passed += len(left)
+        return left
+
+
+class Emulator:
+    """Both directions, from device to device.
+
+    :param tuns: the far ends of the hosts' devices; what the first sends goes `up`.
+    """
+
+    def __init__(self, tuns: tuple[int, int], line: Line, seed: int) -> None:
+        # The same dice as those of the first two ways of `line.Lanes`.
+        self.up, self.down = (Direction(Way(line, seed * 31 + number)) for number in range(2))
+        self._into = {tuns[0]: self.up, tuns[1]: self.down}
+        self._out = ((self.up, tuns[1]), (self.down, tuns[0]))
+        self._marked_at = time.monotonic()
+        self._cpu_then = time.process_time()
+
+    def run(self) -> None:
+        """Pass on until there are no more commands.
+
+        With select(2), which knows microseconds: epoll's milliseconds are several packets.
+        """
+        sources = [0, *self._into]
+        while True:
+            wait = min(self.up.next_at(), self.down.next_at()) - time.monotonic()
+            ready, _, _ = select.select(sources, [], [], None if wait == FOREVER else max(wait, 0))
+            for descriptor in ready:
+                if direction := self._into.get(descriptor):
+                    now = time.monotonic()
+                    for packet in packets(descriptor):
+                        direction.enter(packet, now)
+                elif (line := sys.stdin.readline()) == "":
+                    return
+                else:
+                    print(json.dumps(self.obey(**json.loads(line))), flush=True)
+            for direction, tun in self._out:
+                for packet in direction.leaving(time.monotonic()):
+                    write(tun, packet)
+
+    def obey(self, *, line: dict[str, Any] | None = None, mark: bool = False) -> dict[str, float]:
+        """Do what a command says; return what was counted since the last mark.
+
+        :param line: the line becomes this one, in both directions.
+        :param mark: count anew from now on.
+        """
+        found = self.found()
+        if line is not None:
+            for direction, _ in self._out:
+                direction.way.line = Line(**line)
+        if mark:
+            self._marked_at, self._cpu_then = time.monotonic(), time.process_time()
+            for direction, _ in self._out:
+                direction.passed = direction.late = 0
+                direction.way.waits.samples.clear()
+        return found
+
+    def found(self) -> dict[str, float]:
+        """Return how it went: `up` alone where nothing else is said, times in seconds."""
+        waits = self.up.way.waits.since(0)
+        passed = self.up.passed + self.down.passed
+        took = time.monotonic() - self._marked_at
+        return {
+            "queueing": statistics.median(waits) if waits else 0.0,
+            "dropped": self.up.way.dropped,
+            "lost": self.up.way.lost,
+            "passed": passed,
+            "late": (self.up.late + self.down.late) / max(passed, 1),
+            "busy": (time.process_time() - self._cpu_then) / took,
+        }
+
+
+def main(one: str, other: str, seed: str, line: str) -> None:
+    """Pass on until standard input ends, before all that merely computes."""
+    tuns = open_tun(DEVICE, int(one)), open_tun(DEVICE, int(other))
+    emulator = Emulator(tuns, Line(**json.loads(line)), int(seed))
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # of a terminal: who measures ends us
+    with contextlib.suppress(PermissionError):  # in a container: it is late sooner, and says so
+        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
+    gc.disable()
+    print("ready", flush=True)
+    emulator.run()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,89 @@
+"""What is measured under each name, in virtual time or on a real line: figures of one run."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING, Protocol, TypeVar
+
+from bench.line import figures, real
+from bench.line.figures import Measured, Sender
+from bench.line.lines import BY_NAME, HOME
+
+if TYPE_CHECKING:
+    from bench.line.line import Line
+
+BESIDE = "requests", "changes", "sharing"
+"""What is measured beside the lines' rows."""
+
+NAMES = (*BY_NAME, *BESIDE)
+
+LOSSY = replace(HOME, loss=0.01)
+CHANGES = {"faster": replace(HOME, rate=2 * HOME.rate), "slower": replace(HOME, rate=HOME.rate / 5)}
+"""What becomes of a home's line."""
+
+BULK = "share, queue, dropped"
+
+Who_contra = TypeVar("Who_contra", contravariant=True)
+
+
+class Measure(Protocol[Who_contra]):
+    """One run."""
+
+    def __call__(self, who: Who_contra, *, seed: int) -> Measured | None:
+        """Measure; None: there is no such thing with these."""
+
+
+def simulated(name: str, seconds: float) -> dict[str, Measure[Sender]]:
+    """Return what is measured under a name in virtual time, by words for its figures."""
+    if name in BY_NAME:
+        return {BULK: partial(_bulk, BY_NAME[name].line, seconds)}
+    if name == "requests":
+        return {"p50, p99": partial(_requests, seconds)}
+    if name == "changes":
+        return {
+            f"{word}, {how}": partial(_change, after, how == "moved")
+            for word, after in CHANGES.items()
+            for how in ("moved", "untold")
+        }
+    return {
+        "two links": partial(_sharing, None, seconds),
+        "beside cubic": partial(_sharing, Sender("aioquic", "cubic"), seconds),
+    }
+
+
+def _bulk(line: Line, seconds: float, who: Sender, *, seed: int) -> Measured:
+    found = figures.bulk(who, line, seconds=seconds, seed=seed)
+    return Measured([found.share, found.queueing, found.dropped])
+
+
+def _requests(seconds: float, who: Sender, *, seed: int) -> Measured:
+    times = figures.request_times(who, LOSSY, seconds=seconds, seed=seed)
+    return Measured([figures.percentile(times, 0.5), figures.percentile(times, 0.99)])
+
+
+def _change(after: Line, moved: bool, who: Sender, *, seed: int) -> Measured:
+    return Measured([figures.after_a_change(who, HOME, after, moved=moved, seed=seed)])
+
+
+def _sharing(first: Sender | None, seconds: float, who: Sender, *, seed: int) -> Measured:
+    both = first or who, who
+    return Measured(list(figures.sharing(both, HOME, seconds=seconds, seed=seed)))
+
+
+def on_real_kernels(name: str, seconds: float) -> dict[str, Measure[str]]:
+    """Return the same of ways over a real line."""
+    if name in BY_NAME:
+        return {BULK: partial(real.bulk, line=BY_NAME[name].line, seconds=seconds)}
+    if name == "requests":
+        return {"p50, p99, in ms": partial(real.requests, line=LOSSY, seconds=seconds)}
+    if name == "changes":
+        return {
+            f"{word}, {how}": partial(real.after_a_change, before=HOME, after=after, moved=moved)
+            for word, after in CHANGES.items()
+            for how, moved in (("moved", True), ("untold", False))
+        }
+    return {
+        "two at once": partial(real.sharing, beside=None, line=HOME, seconds=seconds),
+        "beside cubic": partial(real.sharing, beside=real.DIRECT_CUBIC, line=HOME, seconds=seconds),
+    }
