@@ -13,6 +13,7 @@ API: int
 __version__: str
 
 STREAM_WINDOW: int
+STREAM_WINDOW_FIRST: int
 """Bytes that a stream may have under way or unread."""
 
 LINK_WINDOW: int

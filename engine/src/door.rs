@@ -9,6 +9,7 @@ use quinn_proto::{ClientConfig, ConnectionHandle, Incoming, ServerConfig};
 
 use crate::connection::Connection;
 use crate::endpoint::Endpoint;
+use crate::offer::Offer;
 use crate::tls;
 use crate::watch::Watch;
 
@@ -35,7 +36,7 @@ impl Endpoint {
     /// # Errors
     /// In words: a key of a kind that cannot be used, or that is not the certificate's.
     pub fn set_certificate(&mut self, chain: &[Vec<u8>], key: &[u8]) -> Result<(), String> {
-        let crypto = tls::server(&self.settings.alpn, chain, key)?;
+        let crypto = Arc::new(Offer(tls::server(&self.settings.alpn, chain, key)?));
         self.server = Some(crypto.clone());
         if self.settings.accepts {
             let mut config = ServerConfig::with_crypto(crypto);
@@ -51,7 +52,7 @@ impl Endpoint {
     /// In words: an address or a name that nobody can have.
     pub fn connect(&mut self, peer: SocketAddr, name: &str, now: Instant) -> Result<usize, String> {
         let watch = Arc::new(Watch::default());
-        let mut config = ClientConfig::new(self.client.clone());
+        let mut config = ClientConfig::new(Arc::new(Offer(self.client.clone())));
         config.transport_config(Arc::new(self.settings.transport(watch.clone())));
         let begun = self.quinn.connect(now, config, peer, name);
         let (handle, quinn) = begun.map_err(|error| error.to_string())?;

@@ -19,6 +19,7 @@ use slab::Slab;
 use crate::connection::Connection;
 use crate::datagram::{Datagram, departure};
 use crate::door::Newcomer;
+use crate::offer::Offer;
 use crate::settings::{MTU_MAX, Settings};
 use crate::socket::{Arrival, Peer, Socket};
 use crate::tls;
@@ -32,7 +33,7 @@ pub struct Endpoint {
     pub(crate) quinn: quinn_proto::Endpoint,
     pub(crate) settings: Settings,
     pub(crate) client: Arc<QuicClientConfig>,
-    pub(crate) server: Option<Arc<QuicServerConfig>>,
+    pub(crate) server: Option<Arc<Offer<QuicServerConfig>>>,
     pub(crate) connections: Slab<Connection>,
     pub(crate) keys: HashMap<ConnectionHandle, usize>,
     proven: u64,

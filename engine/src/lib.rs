@@ -14,6 +14,7 @@ mod datagram;
 mod door;
 mod endpoint;
 mod hearing;
+mod offer;
 mod pacing;
 mod parameters;
 #[cfg(feature = "python")]
@@ -39,7 +40,7 @@ pub use settings::Settings;
 pub use socket::Peer;
 pub use streams::Taken;
 pub use tls::EXPORTER_SIZE;
-pub use window::{LINK_WINDOW, LINK_WINDOW_UNPROVEN, STREAM_WINDOW};
+pub use window::{LINK_WINDOW, LINK_WINDOW_UNPROVEN, STREAM_WINDOW, STREAM_WINDOW_FIRST};
 
 /// The number of the interface to Python: raised when one side must know of the other's change.
 pub const API: u32 = 3;

@@ -86,6 +86,6 @@ impl Settings {
     }
 }
 
-fn varint(value: u64) -> VarInt {
+pub(crate) fn varint(value: u64) -> VarInt {
     VarInt::from_u64(value).unwrap_or(VarInt::MAX)
 }

@@ -10,6 +10,7 @@ use quinn_proto::{Connection, Dir, ReadError, ReadableError, Side, StreamEvent, 
 use crate::connection::Happening;
 use crate::sending::{Sending, Turns};
 use crate::settings::SEND_WINDOW;
+use crate::window::held_at_most;
 
 /// What a read has brought.
 #[derive(Debug, Default)]
@@ -26,8 +27,11 @@ pub struct Taken {
 struct Receiving {
     is_over: bool,
     fin_read: bool,
-    /// The reader was told that there is something, and has not taken all of it.
-    is_unread: bool,
+    /// Bytes that were read.
+    read: u64,
+    /// The reader was told that there is something, and has not taken all of it: so many bytes at
+    /// most. 0: nothing.
+    unread: u64,
     /// Nobody reads it any more; the code that the peer is told.
     unwanted: Option<VarInt>,
 }
@@ -53,7 +57,8 @@ pub(crate) struct Streams {
     /// Ours that the peer does not allow yet, in order.
     waiting: VecDeque<u64>,
     turns: Turns,
-    unread: usize,
+    /// What all of them hold at most that their readers have not taken.
+    unread: u64,
 }
 
 pub(crate) fn id(number: u64) -> StreamId {
@@ -77,8 +82,8 @@ impl Streams {
         }
     }
 
-    /// How many streams have something that their readers have not taken.
-    pub(crate) const fn unread(&self) -> usize {
+    /// Bytes at most that streams hold whose readers have not taken all that there is.
+    pub(crate) const fn unread(&self) -> u64 {
         self.unread
     }
 
@@ -157,9 +162,9 @@ impl Streams {
             break;
         }
         let _ = chunks.finalize(); // whoever reads sends afterwards
-        if is_drained {
-            self.unread -= receiving.drained();
-        }
+        receiving.read += taken.size as u64;
+        let unread = if is_drained { 0 } else { held_at_most(receiving.read) };
+        receiving.note_unread(unread, &mut self.unread);
         taken
     }
 
@@ -173,7 +178,7 @@ impl Streams {
                 stop(quinn, own, code);
             }
         }
-        self.unread -= receiving.drained();
+        receiving.note_unread(0, &mut self.unread);
     }
 
     /// End both directions at once, and tell nothing more of it.
@@ -270,12 +275,11 @@ impl Streams {
         }
         if let Ok(Some(code)) = quinn.recv_stream(id(own)).received_reset() {
             receiving.is_over = true;
-            self.unread -= receiving.drained();
+            receiving.note_unread(0, &mut self.unread);
             *untold += 1;
             happenings.push_back(Happening::Reset(own, code.into_inner()));
-        } else if !receiving.is_unread {
-            receiving.is_unread = true;
-            self.unread += 1;
+        } else if receiving.unread == 0 {
+            receiving.note_unread(held_at_most(receiving.read), &mut self.unread);
             happenings.push_back(Happening::Readable(own));
         }
     }
@@ -334,9 +338,10 @@ impl Streams {
 }
 
 impl Receiving {
-    /// There is nothing that the reader has not taken; return how many streams fewer that makes.
-    fn drained(&mut self) -> usize {
-        usize::from(std::mem::take(&mut self.is_unread))
+    /// It holds so many bytes at most that its reader has not taken, and is one of all streams.
+    fn note_unread(&mut self, bytes: u64, all: &mut u64) {
+        *all = *all - self.unread + bytes;
+        self.unread = bytes;
     }
 }
 

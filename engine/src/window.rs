@@ -5,12 +5,25 @@
 //! most, and the connection's window is wider by as much, or such streams would use it up. Only
 //! when the process's limit is reached do they; then a little is granted now and then, so that
 //! those that are read go on.
+//!
+//! A stream's window is small first, and large once an eighth of the large one has been read.
 
 use std::time::{Duration, Instant};
 
-/// Bytes that a stream may have under way or unread: 671 Mbit/s at 100 ms. quinn has one size for all
-/// streams from the beginning to the end, so it cannot grow with those that are read.
+/// Bytes that a stream that is read may have under way or unread: 671 Mbit/s at 100 ms.
 pub const STREAM_WINDOW: u64 = 8 * 1024 * 1024;
+
+/// Bytes of a stream that must be read before quinn grants anything.
+const GRANTED_AFTER: u64 = STREAM_WINDOW / 8;
+
+/// Bytes that a stream may send before that: as many again, so that nobody stands still for a round
+/// trip who has not more than that under way, as it is while a connection looks for its rate.
+pub const STREAM_WINDOW_FIRST: u64 = 2 * GRANTED_AFTER;
+
+/// Bytes that a stream holds at most of which `read` bytes were read.
+pub(crate) const fn held_at_most(read: u64) -> u64 {
+    if read < GRANTED_AFTER { STREAM_WINDOW_FIRST - read } else { STREAM_WINDOW }
+}
 
 /// Bytes that a connection may have under way on streams that are read.
 pub const LINK_WINDOW: u64 = 64 * 1024 * 1024;
@@ -53,17 +66,18 @@ impl LinkWindow {
 
     /// Return the window's new size in bytes, if it changes.
     ///
-    /// `unread` streams have something that nobody takes, `share` is this connection's part of what
-    /// the process may hold, `frames` counts the frames of streams that have come.
+    /// `unread` bytes at most are held by streams that have something that nobody takes, `share` is
+    /// this connection's part of what the process may hold, `frames` counts the frames of streams
+    /// that have come.
     pub(crate) fn adjust(
         &mut self,
-        unread: usize,
+        unread: u64,
         share: u64,
         frames: u64,
         now: Instant,
     ) -> Option<u64> {
-        let wanted = LINK_WINDOW + unread as u64 * STREAM_WINDOW;
-        let is_short = unread > 0 && unread as u64 * STREAM_WINDOW >= share;
+        let wanted = LINK_WINDOW + unread;
+        let is_short = unread > 0 && unread >= share;
         if is_short {
             self.relieve(frames, now);
         } else {
@@ -106,36 +120,46 @@ mod tests {
     const SHARE: u64 = 256 * 1024 * 1024;
 
     #[test]
+    fn what_a_stream_may_hold_grows_when_an_eighth_of_its_window_was_read() {
+        assert_eq!(held_at_most(0), STREAM_WINDOW_FIRST);
+        assert_eq!(held_at_most(GRANTED_AFTER - 1), GRANTED_AFTER + 1);
+        assert_eq!(held_at_most(GRANTED_AFTER), STREAM_WINDOW);
+    }
+
+    #[test]
     fn streams_that_are_not_read_widen_the_window() {
         let (mut window, now) = (LinkWindow::new(), Instant::now());
         assert_eq!(window.adjust(0, SHARE, 0, now), Some(LINK_WINDOW));
         assert_eq!(window.adjust(0, SHARE, 0, now), None);
-        assert_eq!(window.adjust(3, SHARE, 5, now), Some(LINK_WINDOW + 3 * STREAM_WINDOW));
-        assert_eq!(window.adjust(1000, SHARE, 9, now), Some(SHARE));
+        assert_eq!(
+            window.adjust(3 * STREAM_WINDOW, SHARE, 5, now),
+            Some(LINK_WINDOW + 3 * STREAM_WINDOW)
+        );
+        assert_eq!(window.adjust(2 * SHARE, SHARE, 9, now), Some(SHARE));
     }
 
     #[test]
     fn at_the_limit_relief_comes_once_for_each_use_of_it() {
         let (mut window, mut now) = (LinkWindow::new(), Instant::now());
-        assert_eq!(window.adjust(100, SHARE, 7, now), Some(SHARE));
+        assert_eq!(window.adjust(2 * SHARE, SHARE, 7, now), Some(SHARE));
         let due = window.deadline().expect("relief is due");
         now = due;
-        assert_eq!(window.adjust(100, SHARE, 7, now), Some(SHARE + RELIEF));
+        assert_eq!(window.adjust(2 * SHARE, SHARE, 7, now), Some(SHARE + RELIEF));
         assert_eq!(window.deadline(), None, "nothing was used of it yet");
         now += Duration::from_secs(60);
-        assert_eq!(window.adjust(100, SHARE, 7, now), None);
-        assert_eq!(window.adjust(100, SHARE, 8, now), None);
+        assert_eq!(window.adjust(2 * SHARE, SHARE, 7, now), None);
+        assert_eq!(window.adjust(2 * SHARE, SHARE, 8, now), None);
         now = window.deadline().expect("it was used");
-        assert_eq!(window.adjust(100, SHARE, 8, now), Some(SHARE + 2 * RELIEF));
+        assert_eq!(window.adjust(2 * SHARE, SHARE, 8, now), Some(SHARE + 2 * RELIEF));
     }
 
     #[test]
     fn what_flows_needs_no_relief() {
         let (mut window, mut now) = (LinkWindow::new(), Instant::now());
-        window.adjust(100, SHARE, 0, now);
+        window.adjust(2 * SHARE, SHARE, 0, now);
         for frames in 1..100 {
             now += Duration::from_millis(400);
-            assert_eq!(window.adjust(100, SHARE, frames, now), None);
+            assert_eq!(window.adjust(2 * SHARE, SHARE, frames, now), None);
         }
     }
 }

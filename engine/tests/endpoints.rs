@@ -9,7 +9,7 @@ use bytes::Bytes;
 use network::{End, Network, certificate, let_in, settings};
 use quictunnel_quinn::{
     Closing, Congestion, Datagram, Endpoint, Happening, LINK_WINDOW_UNPROVEN, ResetKey,
-    STREAM_WINDOW, Settings,
+    STREAM_WINDOW, STREAM_WINDOW_FIRST, Settings,
 };
 use quinn_proto::VarInt;
 
@@ -158,11 +158,11 @@ fn a_stream_that_was_reset_from_above_is_not_told_of_again() {
 }
 
 #[test]
-fn what_is_not_read_stops_at_the_streams_window_and_no_other_stream() {
+fn what_is_not_read_stops_at_the_streams_first_window_and_no_other_stream() {
     let mut net = Network::connected();
     net.server.reads = false;
     let stalled = net.client.connection().open_stream();
-    let size = STREAM_WINDOW as usize + 1_000_000;
+    let size = STREAM_WINDOW_FIRST as usize + 1_000_000;
     net.client.connection().write(stalled, bytes(size));
     net.run_for(Duration::from_secs(30));
     assert_eq!(net.client.connection().unsent(stalled), 1_000_000);
@@ -172,6 +172,23 @@ fn what_is_not_read_stops_at_the_streams_window_and_no_other_stream() {
     net.run_until(|net| net.server.received.len() == 100_000);
     net.server.read(stalled);
     net.run_until(|net| net.server.received.len() == 100_000 + size);
+}
+
+#[test]
+fn a_stream_has_the_large_window_once_an_eighth_of_it_was_read() {
+    let mut net = Network::connected();
+    net.server.reads = false;
+    let stream = net.client.connection().open_stream();
+    let size = 2 * STREAM_WINDOW as usize;
+    let eighth = STREAM_WINDOW as usize / 8;
+    net.client.connection().write(stream, bytes(size));
+    net.run_for(Duration::from_secs(5));
+    assert_eq!(net.server.connection().read(stream, eighth - 1).size, eighth - 1);
+    net.run_for(Duration::from_secs(5));
+    assert_eq!(net.client.connection().unsent(stream), size - STREAM_WINDOW_FIRST as usize);
+    assert_eq!(net.server.connection().read(stream, 1).size, 1);
+    net.run_for(Duration::from_secs(5));
+    assert_eq!(net.client.connection().unsent(stream), size - eighth - STREAM_WINDOW as usize);
 }
 
 #[test]

@@ -16,6 +16,9 @@ class Probe:
     stream_window: int
     """Bytes that a stream that is not read may be sent."""
 
+    read_window: int
+    """Bytes that it may be sent beyond those that were read, once half of that was read at once."""
+
     taken_ahead: int
     """Bytes that the engine takes of what is written, at most, before they can be sent."""
 
@@ -51,6 +54,7 @@ class Probe:
 
 class AioquicProbe(Probe):
     stream_window = flow.STREAM_WINDOW
+    read_window = flow.STREAM_WINDOW
     taken_ahead = 0
 
     @staticmethod
@@ -94,6 +98,12 @@ class QuinnProbe(Probe):
 
     @property
     def stream_window(self) -> int:  # type: ignore[override]
+        import quictunnel_quinn  # noqa: PLC0415 - it may not be there
+
+        return quictunnel_quinn.STREAM_WINDOW_FIRST
+
+    @property
+    def read_window(self) -> int:  # type: ignore[override]
         import quictunnel_quinn  # noqa: PLC0415 - it may not be there
 
         return quictunnel_quinn.STREAM_WINDOW

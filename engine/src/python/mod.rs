@@ -43,6 +43,7 @@ fn quictunnel_quinn(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("API", crate::API)?;
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     module.add("STREAM_WINDOW", crate::STREAM_WINDOW)?;
+    module.add("STREAM_WINDOW_FIRST", crate::STREAM_WINDOW_FIRST)?;
     module.add("LINK_WINDOW", crate::LINK_WINDOW)?;
     module.add("LINK_WINDOW_UNPROVEN", crate::LINK_WINDOW_UNPROVEN)?;
     module.add_class::<endpoint::PyEndpoint>()?;
