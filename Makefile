@@ -24,6 +24,10 @@ TWICE          := --numprocesses 2 --dist loadfile
 # Laboratories wait more still; the long rows are begun first.
 SIXFOLD       := --numprocesses 6 --maxschedchunk 1
 
+# Images of containers often tell Python not to keep what it has compiled: each of the programs that
+# tests start would compile itself anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 PYTHON     ?=
 CANDIDATES  = $(or $(PYTHON),python3.14 python3.13 python3.12 python3.11 python3)
 PIP         = $(BIN)/python -m pip --disable-pip-version-check --quiet

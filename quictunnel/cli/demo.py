@@ -15,8 +15,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.text import Text
 
 from quictunnel import __version__
 from quictunnel.cli import options
@@ -79,18 +77,14 @@ def demo(
 
 
 async def _show(directory: Path, engine: EngineName, *, once: bool) -> None:
-    console = Console(highlight=False, soft_wrap=True)
-    role = Demo(directory, engine, console)
+    role = Demo(directory, engine)
 
     def started() -> None:
         say(f"ready: {role.url} through the tunnel -> {role.site_address}")
         if once:
             role.drain()
         else:
-            say_styled(
-                Text.assemble("\n  Open ", (role.url, "bold underline"), "  Ctrl-C ends it.\n"),
-                console,
-            )
+            say_styled("\n  Open ", (role.url, "bold underline"), "  Ctrl-C ends it.\n")
 
     await run(role, started)
 
@@ -98,7 +92,7 @@ async def _show(directory: Path, engine: EngineName, *, once: bool) -> None:
 class Demo:
     """Both roles and the site, as one role."""
 
-    def __init__(self, directory: Path, engine: EngineName, console: Console) -> None:
+    def __init__(self, directory: Path, engine: EngineName) -> None:
         self._engine: EngineName = engine
         self._token = Token.new()
         self._site = Site()
@@ -115,7 +109,6 @@ class Demo:
         )
         self._origin: Origin | None = None
         self._welcomed = asyncio.Event()
-        self._console = console
         self._step = 0
 
     @property
@@ -210,8 +203,7 @@ class Demo:
 
     def _show(self, who: str, what: str) -> None:
         self._step += 1
-        text = Text.assemble(f"  {self._step}  ", (f"{who:<14}", "bold"), f" {what}")
-        say_styled(text, self._console)
+        say_styled(f"  {self._step}  ", (f"{who:<14}", "bold"), f" {what}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,9 +9,6 @@ import select
 import sys
 from typing import TextIO
 
-from rich.console import Console
-from rich.text import Text
-
 from quictunnel.config.files import why
 from quictunnel.errors import QuictunnelError
 from quictunnel.observe.logs import escape, flush
@@ -47,10 +44,14 @@ def tell(line: str) -> None:
             _write(sys.stdout, line)
 
 
-def say_styled(text: Text, console: Console) -> None:
-    """Print text as `say` does, in the colours that the console has."""
+def say_styled(*pieces: str | tuple[str, str]) -> None:
+    """Print pieces of a line as `say` does, each in its style if the terminal has any."""
+    from rich.console import Console  # noqa: PLC0415 - slow, and only the demo is in colours
+    from rich.text import Text  # noqa: PLC0415
+
+    console = Console(highlight=False, soft_wrap=True)
     with console.capture() as captured:
-        console.print(text, end="")
+        console.print(Text.assemble(*pieces), end="")
     say(captured.get())
 
 
