@@ -14,12 +14,14 @@ import shutil
 import subprocess
 import time
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from bench import ssh
 from bench.processes import READY_WITHIN, Program, ProgramError, started
 from bench.server import DONE, HEADER, IDLE
 from bench.sites import HERE, LOOPBACK, Machine, Site
@@ -67,20 +69,22 @@ class Peer:
     """One of them."""
 
     programs: tuple[str, ...]
-    """What must be on PATH; the first one tells the version."""
+    """What must be on PATH."""
     carrier: str
     """What it travels by, and how that is encrypted."""
     commands: Callable[[Place], Commands]
+    tell: str = "--version"
+    """By which option the first program tells its version."""
 
     @property
     def is_installed(self) -> bool:
         return all(map(shutil.which, self.programs))
 
     def version(self) -> str:
-        """Return what the program says to `--version`, for the record."""
-        command = [self.programs[0], "--version"]
+        """Return what the program says of its version, for the record."""
+        command = [self.programs[0], self.tell]
         done = subprocess.run(command, check=False, capture_output=True, text=True)
-        return done.stdout.strip()
+        return (done.stdout or done.stderr).strip()
 
 
 def rusnel(place: Place) -> Commands:
@@ -109,7 +113,7 @@ def rusnel(place: Place) -> Commands:
     )
 
 
-def frp(place: Place) -> Commands:
+def frp(place: Place, protocol: str = "quic") -> Commands:
     token = secrets.token_urlsafe()
     pem, key = place.scratch / "bench.pem", place.scratch / "bench.key"
     server = f"""
@@ -127,7 +131,7 @@ def frp(place: Place) -> Commands:
         serverPort = {place.control}
         auth.token = "{token}"
         log.level = "warn"
-        transport.protocol = "quic"
+        transport.protocol = "{protocol}"
         transport.tls.trustedCaFile = "{pem}"
         transport.tls.serverName = "localhost"
         [[proxies]]
@@ -197,9 +201,21 @@ def bore(place: Place) -> Commands:
     )
 
 
+def openssh(place: Place) -> Commands:
+    folder = place.scratch / "ssh"
+    folder.mkdir(exist_ok=True)
+    ssh.prepare(folder, place.address, place.control)
+    client = ["ssh", *ssh.options(folder), "-N", "-p", str(place.control)]
+    client += ["-o", "ExitOnForwardFailure=yes"]
+    forward = f"{place.address}:{place.outside}:{LOOPBACK}:{place.server}"
+    return ssh.server(folder), [*client, "-R", forward, ssh.login(place.address)]
+
+
 PEERS = {
+    "ssh": Peer(("ssh", "sshd"), "one SSH connection", openssh, "-V"),
     "rusnel": Peer(("rusnel",), "one QUIC connection", rusnel),
     "frp": Peer(("frps", "frpc"), "one QUIC connection", frp),
+    "frp-tcp": Peer(("frps", "frpc"), "one TCP connection, TLS", partial(frp, protocol="tcp")),
     "rathole": Peer(("rathole",), "a TCP connection for each client, Noise", rathole),
     "chisel": Peer(("chisel",), "one WebSocket with SSH inside", chisel),
     "bore": Peer(("bore",), "a TCP connection for each client, not encrypted", bore),

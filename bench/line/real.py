@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from bench.line.between import CUBIC, LineBetween
 from bench.line.clients import Client, Download, Typist, attend
 from bench.line.figures import PAUSE, WARM_UP, Measured, percentile
+from bench.peers import PEERS
 from bench.ways import AIOQUIC, DIRECT, QUINN, Way, prepare, standing
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ DIRECT_CUBIC = f"{DIRECT}/{CUBIC}"
 OUTLIVES = (QUINN, AIOQUIC)
 """Ways whose connections are to outlive a change of address."""
 
-WAYS = (DIRECT_CUBIC, f"{DIRECT}/bbr", *OUTLIVES)
+WAYS = (DIRECT_CUBIC, f"{DIRECT}/bbr", *OUTLIVES, *PEERS)
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import tomllib
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
@@ -13,9 +13,6 @@ from bench import peers
 from bench.peers import PEERS, Peer, Place, serves, standing_peer
 from bench.processes import ProgramError, running
 from bench.ways import LOOPBACK, PYTHON, free_port, missing, prepare
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 RELAYS_THE_SECOND_TIME = """
 import pathlib, socket, sys, threading
@@ -92,8 +89,9 @@ def test_what_a_peer_is_started_with_names_its_ports(name, tmp_path):
     settings = [path.read_text() for path in tmp_path.glob("*.toml")]
     for text in settings:
         tomllib.loads(text)
+    settings += [path.read_text() for path in tmp_path.glob("ssh/config")]
     told = json.dumps([server, client, settings])
     assert "20002" in told
     assert "20003" in told
-    assert server[0] in PEERS[name].programs
+    assert Path(server[0]).name in PEERS[name].programs
     assert client[0] in PEERS[name].programs

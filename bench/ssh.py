@@ -1,0 +1,87 @@
+"""OpenSSH with keys and settings of its own: no file of the user or of the system is touched.
+
+For `ssh -R` as a way, and for the scripts of interop.
+"""
+
+from __future__ import annotations
+
+import getpass
+import os
+import shutil
+from pathlib import Path
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+)
+
+SEPARATION = Path("/run/sshd")
+"""An empty folder without which sshd does not start as root; Debian makes it with the service."""
+
+CONFIG = """
+ListenAddress {address}
+Port {port}
+HostKey {folder}/host
+AuthorizedKeysFile {folder}/user.pub
+PidFile none
+StrictModes no
+UsePAM no
+PasswordAuthentication no
+KbdInteractiveAuthentication no
+PermitRootLogin prohibit-password
+GatewayPorts clientspecified
+PrintMotd no
+PrintLastLog no
+Subsystem sftp internal-sftp
+"""
+
+ALIAS = "quictunnel"
+"""What the client takes the server for, wherever it is."""
+
+
+def prepare(folder: Path, address: str, port: int) -> None:
+    """Lay what a server and a client need into an empty folder.
+
+    :param address: on which the server is to listen.
+    """
+    for name in ("host", "user"):
+        key = Ed25519PrivateKey.generate()
+        private = folder / name
+        private.touch(mode=0o600)
+        private.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption()))
+        public = key.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH)
+        (folder / f"{name}.pub").write_bytes(public + b"\n")
+    (folder / "known").write_text(f"{ALIAS} {(folder / 'host.pub').read_text()}")
+    (folder / "config").write_text(CONFIG.format(address=address, port=port, folder=folder))
+    if not os.geteuid():
+        SEPARATION.mkdir(mode=0o755, exist_ok=True)
+
+
+def server(folder: Path) -> list[str]:
+    """Return the command of the server. It has to be called by its whole path."""
+    return [shutil.which("sshd") or "sshd", "-D", "-e", "-f", f"{folder}/config"]
+
+
+def options(folder: Path) -> list[str]:
+    """Return what ssh, scp and git need to trust the server and to be let in."""
+    settings = {
+        "UserKnownHostsFile": f"{folder}/known",
+        "HostKeyAlias": ALIAS,
+        "StrictHostKeyChecking": "yes",
+        "IdentitiesOnly": "yes",
+        "IdentityFile": f"{folder}/user",
+        "BatchMode": "yes",
+        "LogLevel": "ERROR",
+    }
+    words = ["-F", "none"]
+    for name, value in settings.items():
+        words += ["-o", f"{name}={value}"]
+    return words
+
+
+def login(address: str) -> str:
+    """Return as whom to log in there: as who runs this."""
+    return f"{getpass.getuser()}@{address}"
