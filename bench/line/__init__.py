@@ -1,6 +1,7 @@
 """What becomes of a line by those who send: near its rate, with loss, and a keystroke beside.
 
-    __main__     options; one run after another; the table
+    __main__     options; one row after another; the table
+    runs         a row: runs with other dice, their medians, and which of them are in doubt
     measures     what is measured under each name, on either kind of line
     line         a line's facts (rate, delay, loss, queue), and what becomes of each packet on it
     lines        the lines that are measured, by name

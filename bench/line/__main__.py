@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import statistics
-import time
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
@@ -13,9 +12,9 @@ from rich.table import Table
 from bench.__main__ import begins
 from bench.hosts import what_is_missing
 from bench.line import real
-from bench.line.figures import Measured, Sender
-from bench.line.measures import NAMES, Measure, on_real_kernels, simulated
-from bench.processes import ProgramError
+from bench.line.figures import Sender
+from bench.line.measures import NAMES, on_real_kernels, simulated
+from bench.line.runs import row
 from bench.table import for_a_page
 from bench.ways import missing
 from quictunnel.config.settings import Congestion
@@ -26,8 +25,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 WIDE = 500
-
-FIRST_SEED = 7
 
 REAL_RUNS = 5
 
@@ -62,15 +59,22 @@ def main(
             "--runs", "--seeds", min=1, help="Runs, each with other dice: 5; 1 with --simulated."
         ),
     ] = None,
+    at_once: Annotated[
+        int,
+        typer.Option(min=1, help="Runs at a time: for lines and ways that leave processors idle."),
+    ] = 1,
     markdown: Annotated[bool, typer.Option("--markdown", help="The table in Markdown.")] = False,
 ) -> None:
     """Measure what becomes of lines: by kernels, sockets and programs, between two hosts made of
     network namespaces; or by engines in virtual time."""
     names = begins(lines, list(NAMES))
+    runs = runs or (1 if in_virtual_time else REAL_RUNS)
     columns: Sequence[Any]
     if in_virtual_time:
         if ways:
             raise typer.BadParameter("--ways is for real lines; engines are chosen by --engines")
+        if at_once > 1:
+            raise typer.BadParameter("--at-once is for real lines")
         columns = [sender(word) for word in words(engines) or ["quinn", "aioquic"]]
     else:
         if engines:
@@ -82,14 +86,16 @@ def main(
     for name in names:
         measures = (simulated if in_virtual_time else on_real_kernels)(name, seconds)
         for figure, measure in measures.items():
-            cells = []
-            for who in columns:
-                began = time.monotonic()
-                cells.append(cell(measure, who, runs or (1 if in_virtual_time else REAL_RUNS)))
-                took = time.monotonic() - began
-                console.print(f"{name} {figure} {who}: {cells[-1]} ({took:.0f} s)", markup=False)
-            result.add_row(name, figure, *cells)
+            cells = row(
+                measure, columns, runs=runs, at_once=at_once, say=partial(say, name, figure)
+            )
+            result.add_row(name, figure, *map(str, cells))
     Console(width=WIDE).print(for_a_page(result) if markdown else result)
+
+
+def say(name: str, figure: str, told: str) -> None:
+    """Tell of a run."""
+    console.print(f"{name} {figure} {told}", markup=False, soft_wrap=True, highlight=False)
 
 
 def words(given: list[str] | None) -> list[str]:
@@ -121,36 +127,6 @@ def standable(asked: list[str] | None) -> list[str]:
         if name in absent:
             console.print(f"left out: {name} ({absent[name]})", markup=False, soft_wrap=True)
     return [name for name in chosen if name not in absent]
-
-
-def cell(measure: Measure[Any], who: Any, runs: int) -> str:
-    """Return the medians of a measure's figures over runs with other dice, in words.
-
-    A run that fails is told and left out. One that the emulator was too slow for is told, too,
-    and counted beside the figures, which it is part of.
-    """
-    done: list[Measured] = []
-    for seed in range(FIRST_SEED, FIRST_SEED + runs):
-        try:
-            measured = measure(who, seed=seed)
-        except (ProgramError, OSError) as exc:  # OSError: a connection was cut
-            console.print(f"{who} failed: {exc}", markup=False, soft_wrap=True, style="red")
-            continue
-        if measured is None:
-            return ""
-        if measured.overload:
-            told = f"{who}: the emulator was overloaded: {measured.overload}"
-            console.print(told, markup=False, soft_wrap=True, style="red")
-        done.append(measured)
-    if not done:
-        return "failed"
-    medians = map(statistics.median, zip(*(each.figures for each in done), strict=True))
-    words = [f"{figure:.0f}" if figure > 10 else f"{figure:.3f}" for figure in medians]
-    if failed := runs - len(done):
-        words.append(f"({failed} failed)")
-    if overloaded := sum(bool(each.overload) for each in done):
-        words.append(f"({overloaded} overloaded)")
-    return " ".join(words)
 
 
 if __name__ == "__main__":
