@@ -55,7 +55,7 @@ def parse_listen(text: str) -> HostPort:
     :raises SettingsError: for anything else.
     """
     text = text.strip()
-    host, port = _split(text) if ":" in text else ("", text)
+    host, port = _split(text) if ":" in text or not text.isdecimal() else ("", text)
     if port is None:
         raise SettingsError(f"{text!r} names no port; write HOST:PORT, for example [::]:9001")
     return HostPort(_host(host) if host else EVERY_ADDRESS, _port(port))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import re
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -21,6 +22,7 @@ from cryptography.hazmat.primitives.serialization import (
     PublicFormat,
     load_pem_private_key,
 )
+from cryptography.utils import CryptographyDeprecationWarning
 
 from quictunnel.config.files import quoted, read_bytes, warn_if_open, why
 from quictunnel.errors import SettingsError
@@ -194,9 +196,12 @@ def format_pin(fingerprint: bytes) -> str:
 def _load_chain(path: Path, what: str) -> tuple[x509.Certificate, ...]:
     content = read_bytes(path, what)
     try:
-        chain: Sequence[x509.Certificate] = x509.load_pem_x509_certificates(content)
-        for certificate in chain:
-            certificate.public_key()  # parsed late by the library: a damaged one shows here
+        with warnings.catch_warnings():
+            # Public authorities of long ago break rules of today; that is nobody's fault here.
+            warnings.simplefilter("ignore", CryptographyDeprecationWarning)
+            chain: Sequence[x509.Certificate] = x509.load_pem_x509_certificates(content)
+            for certificate in chain:
+                certificate.public_key()  # parsed late by the library: a damaged one shows here
     except (ValueError, UnsupportedAlgorithm, x509.InvalidVersion) as exc:
         raise SettingsError(
             f"{what} {quoted(path)} holds no certificate in PEM that can be read{_if_der(content)}"

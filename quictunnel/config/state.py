@@ -11,6 +11,7 @@ left alone: it may be all that somebody has of a secret that runs elsewhere.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import re
@@ -49,9 +50,20 @@ def default_state_dir() -> Path:
 
     systemd's STATE_DIRECTORY if it is set (systemd.exec(5): a list, the first counts), else the
     user's own place for state, `~/.local/state/quictunnel` on Linux.
+
+    :raises SettingsError: for a user without a home, as containers have them.
     """
     given = os.environ.get("STATE_DIRECTORY", "").split(":")[0]
-    return Path(given) if given else platformdirs.user_state_path("quictunnel")
+    if given:
+        return Path(given)
+    path = None
+    with contextlib.suppress(RuntimeError):  # it cannot tell where home is
+        path = platformdirs.user_state_path("quictunnel")
+    if path is None or not path.is_absolute():
+        raise SettingsError(
+            "this user has no home directory to keep state in: --state-dir names another place"
+        )
+    return path
 
 
 def load_token(directory: Path) -> Token | None:

@@ -10,6 +10,8 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+from quictunnel.config.addresses import HostPort
+from quictunnel.config.listening import listen_error
 from quictunnel.errors import SettingsError
 from quictunnel.link import udp
 from quictunnel.link.engines import choose
@@ -207,8 +209,7 @@ async def listen(
     try:
         sock = udp.open_bound(host, port)
     except OSError as exc:
-        address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-        raise SettingsError(f"cannot listen on udp {address}: {exc.strerror or exc}") from exc
+        raise listen_error("udp", HostPort(host, port), exc) from exc
     try:
         return Listener(
             kind,

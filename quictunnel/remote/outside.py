@@ -8,13 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
-import os
 import socket
 from collections.abc import Callable
 
 from quictunnel.config.addresses import EVERY_ADDRESS, HostPort
-from quictunnel.errors import SettingsError
+from quictunnel.config.listening import listen_error
 from quictunnel.protocol.address import Address
 from quictunnel.relay import prepare
 from quictunnel.remote.accepting import Accepting
@@ -85,19 +83,6 @@ class Outside:
             accepting.close()
         for sock in self._sockets:
             sock.close()
-
-
-def listen_error(carrier: str, listen: HostPort, exc: OSError) -> SettingsError:
-    """Return the sentence for an address that cannot be listened on."""
-    if exc.errno == errno.EADDRINUSE:
-        why = "another program listens there already"
-    elif exc.errno == errno.EACCES:
-        why = "this user may not use that port"
-    elif exc.errno == errno.EADDRNOTAVAIL:
-        why = "this machine does not have that address"
-    else:
-        why = os.strerror(exc.errno) if exc.errno and exc.errno > 0 else exc.strerror or str(exc)
-    return SettingsError(f"cannot listen on {carrier} {listen}: {why}")
 
 
 async def resolve_listen(carrier: str, listen: HostPort) -> str:

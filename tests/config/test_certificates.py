@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import ssl
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -160,6 +161,16 @@ def test_a_ca_file(write_pair, tmp_path):
     assert len(load_authorities(cert)) == 1
     with pytest.raises(SettingsError, match="the CA file"):
         load_authorities(key)
+
+
+def test_an_authority_that_breaks_a_rule_of_today_is_taken_without_a_word(write_pair, recwarn):
+    cert, _ = write_pair()
+    der = bytearray(x509.load_pem_x509_certificate(cert.read_bytes()).public_bytes(Encoding.DER))
+    serial = der.index(b"\xa0\x03\x02\x01\x02\x02") + 7  # behind the version and a length
+    der[serial] |= 0x80  # negative, which RFC 5280 does not allow (4.1.2.2)
+    cert.write_text(ssl.DER_cert_to_PEM_cert(bytes(der)))
+    assert len(load_authorities(cert)) == 1
+    assert not recwarn.list
 
 
 def test_renewed_files_are_read_again(write_pair):

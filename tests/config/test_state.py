@@ -138,6 +138,17 @@ def test_systemd_says_where_the_state_is(monkeypatch, tmp_path):
     assert state.default_state_dir().name == "quictunnel"
 
 
+def test_a_user_without_a_home_is_asked_for_a_place(monkeypatch):
+    def unknown(_):
+        raise KeyError("getpwuid(): uid not found: 54321")
+
+    for name in ("STATE_DIRECTORY", "XDG_STATE_HOME", "HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("pwd.getpwuid", unknown)
+    with pytest.raises(SettingsError, match=r"no home directory .*--state-dir"):
+        state.default_state_dir()
+
+
 def test_a_host_name_that_fits_in_no_certificate_is_left_out(monkeypatch):
     monkeypatch.setattr("socket.gethostname", lambda: "my laptop")
     assert state.machine_names()[0] == "localhost"
