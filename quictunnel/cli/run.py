@@ -13,7 +13,8 @@ from quictunnel.observe.logs import fact
 
 _log = logging.getLogger("quictunnel.cli")
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+"""Ctrl-C, the word of whoever runs services, and the end of the terminal: a window is closed."""
 
 ENDING_LIMIT = 3.0
 """Seconds that a role has to end after the second signal: some round trips for its last words."""
@@ -79,6 +80,8 @@ class _Shutdown:
 
     def on_signal(self, number: signal.Signals) -> None:
         """Go one step further with each signal."""
+        if number is signal.SIGHUP and self._signals:
+            return  # a terminal's end is told twice, by the shell and by the kernel
         self._signals += 1
         if not self.is_ready or self._signals > 2:
             self._end()
@@ -100,7 +103,9 @@ def _handled(on_signal: Callable[[signal.Signals], None]) -> Iterator[None]:
     """Have `on_signal` called in the event loop; what was there before comes back at the end."""
     loop = asyncio.get_running_loop()
     before = {number: signal.getsignal(number) for number in SIGNALS}
-    for number in SIGNALS:
+    if before[signal.SIGHUP] is signal.SIG_IGN:
+        del before[signal.SIGHUP]  # nohup: it is to outlive its terminal
+    for number in before:
         loop.add_signal_handler(number, on_signal, number)
     try:
         yield

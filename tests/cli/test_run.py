@@ -52,7 +52,11 @@ def send(number):
     os.kill(os.getpid(), number)
 
 
-@pytest.fixture(params=[signal.SIGINT, signal.SIGTERM], ids=["SIGINT", "SIGTERM"])
+BOTH = [signal.SIGINT, signal.SIGTERM]
+"""Those that end at once when they come again."""
+
+
+@pytest.fixture(params=BOTH, ids=["SIGINT", "SIGTERM"])
 def number(request):
     return request.param
 
@@ -71,6 +75,32 @@ async def test_the_second_signal_ends_at_once(number):
     send(number)
     await running
     assert role.calls[:3] == ["start", "drain", "abort"]
+
+
+async def test_a_terminal_that_closes_drains_however_often_it_is_told():
+    role = FakeRole(has_clients=True)
+    running = asyncio.ensure_future(run(role, lambda: send(signal.SIGHUP)))
+    await role.drained.wait()
+    send(signal.SIGHUP)
+    send(signal.SIGINT)
+    await running
+    assert role.calls[:3] == ["start", "drain", "abort"]
+    assert signal.getsignal(signal.SIGHUP) == signal.SIG_DFL
+
+
+async def test_a_terminal_that_closes_is_nothing_to_who_is_to_outlive_it():
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        role = FakeRole()
+        running = asyncio.ensure_future(run(role, role.drained.set))
+        await role.drained.wait()
+        send(signal.SIGHUP)
+        send(signal.SIGTERM)
+        await running
+        assert role.calls[:2] == ["start", "drain"]
+        assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 async def test_a_role_that_does_not_end_is_left_behind(number, monkeypatch):

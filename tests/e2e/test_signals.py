@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from signal import SIGINT, SIGTERM
+from signal import SIGHUP, SIGINT, SIGTERM
 
 import pytest
 
@@ -44,6 +44,19 @@ def test_a_second_signal_ends_at_once(tunnel, which):
     program.signal(SIGTERM)
     assert client.is_reset()
     assert server.is_reset()
+    assert program.ends() == 0
+
+
+@ENDS
+def test_a_terminal_that_closes_lets_a_client_finish(tunnel, which):
+    program = getattr(tunnel.up(), which)
+    client, server = tunnel.pair()
+    program.signal(SIGHUP)
+    program.logged(r"  drain  ")
+    server.say(b"answer")
+    server.end()
+    client.end()
+    assert client.hear_all() == b"answer"
     assert program.ends() == 0
 
 
