@@ -8,19 +8,24 @@
 
 from __future__ import annotations
 
+import inspect
 import io
+import logging
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Annotated
 
 import typer
 
 from quictunnel import __version__
 from quictunnel.cli import cert, demo, origin, remote, token
-from quictunnel.cli.output import complain, open_missing_streams, say
+from quictunnel.cli.output import complain, drop_output, open_missing_streams, say
+from quictunnel.config.files import why
 from quictunnel.errors import QuictunnelError, Refused, SettingsError
 from quictunnel.link import EngineKind, installed
-from quictunnel.observe.logs import escape
+from quictunnel.observe.logs import escape, fact
+
+_log = logging.getLogger("quictunnel.cli")
 
 PROGRAM = "quictunnel"
 
@@ -57,13 +62,19 @@ def _engines() -> Iterator[str]:
             yield escape(str(found))
 
 
-@app.callback()
+def _help(command: Callable[..., None]) -> str:
+    """Return a command's docstring, each paragraph on a line: the terminal is to wrap them."""
+    paragraphs = inspect.cleandoc(command.__doc__ or "").split("\n\n")
+    return "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
+
+
 def quictunnel(
     *,
     version: Annotated[
         bool,
         typer.Option(
             "--version",
+            metavar="",
             is_eager=True,
             callback=_print_version,
             help="Print the version, and which engines are installed.",
@@ -80,13 +91,14 @@ def quictunnel(
     """
 
 
-app.command("remote", rich_help_panel=ROLES)(remote.remote)
-app.command("origin", rich_help_panel=ROLES)(origin.origin)
-app.command("demo", rich_help_panel=HELPERS)(demo.demo)
+app.callback(help=_help(quictunnel))(quictunnel)
+app.command("remote", help=_help(remote.remote), rich_help_panel=ROLES)(remote.remote)
+app.command("origin", help=_help(origin.origin), rich_help_panel=ROLES)(origin.origin)
+app.command("demo", help=_help(demo.demo), rich_help_panel=HELPERS)(demo.demo)
 app.add_typer(
     token.app, name="token", rich_help_panel=HELPERS, help="Make a token, or show the remote's."
 )
-app.command("cert", rich_help_panel=HELPERS)(cert.cert)
+app.command("cert", help=_help(cert.cert), rich_help_panel=HELPERS)(cert.cert)
 
 
 def main() -> None:
@@ -107,6 +119,8 @@ def invoke(arguments: Sequence[str]) -> int:
     except QuictunnelError as exc:
         complain(PROGRAM, str(exc))
         return _exit_code(exc)
+    except OSError as exc:
+        return _complain_of_system(exc)
     return code if isinstance(code, int) else 0
 
 
@@ -114,6 +128,14 @@ def _exit_code(exc: QuictunnelError) -> int:
     if isinstance(exc, SettingsError):
         return EXIT_USAGE
     return EXIT_REFUSED if isinstance(exc, Refused) else EXIT_FAILED
+
+
+def _complain_of_system(exc: OSError) -> int:
+    """Say what the system has refused to the program itself: descriptors, or room for the help."""
+    fact(_log, logging.DEBUG, "the system has refused something", exc_info=exc)
+    drop_output()
+    complain(PROGRAM, why(exc))
+    return EXIT_FAILED
 
 
 def _complain_of_usage(exc: typer.TyperException) -> int:

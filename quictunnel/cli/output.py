@@ -88,6 +88,11 @@ def _write(stream: TextIO, line: str) -> None:
         raise
 
 
+def drop_output() -> None:
+    """Forget what standard output does not take, or it would fail again at the end."""
+    _drop(sys.stdout)
+
+
 def _drop(stream: TextIO) -> None:
     """Lead a stream that fails to nowhere, and what is still in its buffer with it."""
     try:

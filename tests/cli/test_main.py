@@ -65,6 +65,20 @@ def test_help_is_no_failure(arguments, capsys):
     assert not err
 
 
+def test_help_leaves_the_wrapping_to_the_terminal():
+    top = typer.main.get_command(main.app)
+    token = top.commands["token"]
+    for command in [top, *top.commands.values(), *token.commands.values()]:
+        assert "\n" not in command.help.replace("\n\n", "")
+
+
+def test_help_that_cannot_be_written_is_a_sentence(capsys, monkeypatch):
+    with open("/dev/full", "w") as full:
+        monkeypatch.setattr(sys, "stdout", full)
+        assert invoke(["remote", "--help"]) == 1
+    assert capsys.readouterr().err == "quictunnel: no space left on device\n"
+
+
 def test_every_option_has_help_and_an_environment_variable():
     for path, option in options():
         if option.name in ("help", "version"):
