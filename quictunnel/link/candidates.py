@@ -23,6 +23,10 @@ ASK_AGAIN = 2.0
 """Seconds between two questions for the name: the resolver of a network that has gone may hang, and
 the one of the next network answers at once."""
 
+LOOKUP_WITHIN = 30.0
+"""Seconds that an answer may take: as long as resolvers wait for several name servers in turn, the
+first of which may be that of the network before. Meanwhile others are under way."""
+
 HOSTS_MAX = 16
 """Addresses kept: more would be tried in vain for too long."""
 
@@ -67,7 +71,7 @@ class Candidates:
         self._found = found
         self._loop = loop
         self._connect = connect
-        self._question: asyncio.Task[None] | None = None
+        self._questions: list[asyncio.Task[None]] = []  # the latest last
         self._asked_at: float | None = None
 
     def open(self, *, another: bool) -> Way | None:
@@ -94,19 +98,25 @@ class Candidates:
         ):
             return
         self._asked_at = now
-        self.close()
-        self._question = self._loop.create_task(self._ask(self._resolve), name="addresses")
+        question = self._loop.create_task(self._ask(self._resolve), name="addresses")
+        self._questions.append(question)
+        question.add_done_callback(self._questions.remove)
 
     def close(self) -> None:
         """Wait for no answer any more."""
-        if self._question is not None:
-            self._question.cancel()
+        for question in self._questions:
+            question.cancel()
 
     async def _ask(self, resolve: Resolve) -> None:
         try:
-            hosts = await resolve()
-        except OSError:
+            async with asyncio.timeout(LOOKUP_WITHIN):
+                hosts = await resolve()
+        except OSError:  # a timeout is one
             return  # no resolver can be reached now, say
+        for question in self._questions:
+            if question is asyncio.current_task():
+                break
+            question.cancel()  # who was asked before knows less
         hosts = self._merge(hosts)
         if hosts != self._hosts:
             self._hosts = hosts

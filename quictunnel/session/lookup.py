@@ -12,6 +12,7 @@ import contextlib
 import socket
 import threading
 import weakref
+from collections import Counter
 from collections.abc import Sequence
 from functools import partial
 from typing import Any, TypeAlias
@@ -23,6 +24,10 @@ FRESH = 2.0
 """Seconds in which a question that is asked already is not asked once more, however many want its
 answer. Later it is: the network may be back, and the resolver still wait for one that has gone."""
 
+ASKING_MAX = 16
+"""Threads that may wait for the same answer: where the resolver hangs for more than half a minute,
+more of them would be told nothing either."""
+
 _Question: TypeAlias = tuple[str, int, int, int]
 
 _Asked: TypeAlias = dict[_Question, tuple[float, asyncio.Future[Places]]]
@@ -30,6 +35,10 @@ _Asked: TypeAlias = dict[_Question, tuple[float, asyncio.Future[Places]]]
 _asked: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Asked] = weakref.WeakKeyDictionary()
 """What is under way, and since when. So a name costs at most one thread in `FRESH` seconds, for as
 long as the resolver hangs."""
+
+_threads: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Counter[_Question]]
+_threads = weakref.WeakKeyDictionary()
+"""How many threads have not come back yet."""
 
 
 async def look_up(host: str, port: int, *, kind: int, flags: int = 0) -> Places:
@@ -42,7 +51,10 @@ async def look_up(host: str, port: int, *, kind: int, flags: int = 0) -> Places:
     asked = _asked.setdefault(loop, {})
     question = (host, port, int(kind), flags)
     began, answer = asked.get(question, (0.0, None))
-    if answer is None or loop.time() - began > FRESH:
+    is_hanging = _threads.setdefault(loop, Counter())[question] >= ASKING_MAX
+    if answer is None and is_hanging:
+        raise socket.gaierror(socket.EAI_AGAIN, "the resolver does not answer")
+    if answer is None or (loop.time() - began > FRESH and not is_hanging):
         answer = _ask(loop, question)
         asked[question] = (loop.time(), answer)
         answer.add_done_callback(partial(_forget, asked, question))
@@ -51,8 +63,10 @@ async def look_up(host: str, port: int, *, kind: int, flags: int = 0) -> Places:
 
 def _ask(loop: asyncio.AbstractEventLoop, question: _Question) -> asyncio.Future[Places]:
     answer: asyncio.Future[Places] = loop.create_future()
+    threads = _threads[loop]
 
     def tell(places: Places | None, error: Exception | None) -> None:
+        threads[question] -= 1
         if answer.cancelled():
             return
         if error is not None:
@@ -75,6 +89,8 @@ def _ask(loop: asyncio.AbstractEventLoop, question: _Question) -> asyncio.Future
         threading.Thread(target=ask, name=f"look up {question[0]}", daemon=True).start()
     except RuntimeError as exc:  # the system has no thread to spare
         answer.set_exception(OSError(str(exc)))
+    else:
+        threads[question] += 1
     return answer
 
 

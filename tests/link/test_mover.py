@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 from virtual_time import seconds, virtual_time
 
-from quictunnel.link.candidates import ASK_AGAIN, Candidates
+from quictunnel.link.candidates import ASK_AGAIN, LOOKUP_WITHIN, Candidates
 from quictunnel.link.mover import (
     ANSWER_SOON,
     ASK_AT_MOST_EVERY,
@@ -61,6 +61,7 @@ class Machine:
         self.resolved: list[float] = []
         self.resolver: asyncio.Future[list[str]] | None = None
         self.name: list[str] | OSError = list(hosts)
+        self.takes = 0.0
         self.link = SimpleNamespace(
             lost=None,
             rtt=RTT,
@@ -95,9 +96,11 @@ class Machine:
         self.resolved.append(self.loop.time())
         if self.resolver is not None:
             return await asyncio.shield(self.resolver)
-        if isinstance(self.name, OSError):
-            raise self.name
-        return self.name
+        name = self.name
+        await asyncio.sleep(self.takes)
+        if isinstance(name, OSError):
+            raise name
+        return name
 
     def _take(self, way, local: Address) -> None:
         if not self.has_room:
@@ -322,6 +325,48 @@ async def test_the_name_is_asked_for_beside_and_old_answers_hold_until_there_are
     await seconds(0)
     assert machine.moves == [("2001:db8:7::7", SIX)], "at once"
     machine.close()
+
+
+@virtual_time
+async def test_a_resolver_that_takes_longer_than_the_time_to_the_next_question_is_heard():
+    """As one that first asks a name server of the network before, for five seconds."""
+    machine = Machine(hosts=(FOUR,), four="192.0.2.7")
+    machine.name, machine.takes = [SIX], 5.0
+    machine.routes = {"six": "2001:db8:7::7"}
+    machine.mover.changed("the network has changed")
+    await seconds(5.1)
+    assert machine.moves == [("2001:db8:7::7", SIX)]
+    machine.close()
+
+
+@virtual_time
+async def test_of_two_answers_that_of_the_later_question_counts():
+    machine = Machine(hosts=(FOUR,), four="192.0.2.7")
+    machine.name, machine.takes = ["2001:db8::dead"], 10.0
+    machine.candidates.refresh()
+    await seconds(ASK_AGAIN)
+    machine.name, machine.takes = [SIX], 1.0
+    machine.candidates.refresh()
+    await seconds(20)
+    machine.routes = {"six": "2001:db8:7::7"}
+    assert machine.candidates.open(another=False).host == SIX
+    machine.sockets.pop().close()
+    machine.close()
+
+
+@virtual_time
+async def test_questions_to_a_resolver_that_hangs_are_given_up():
+    machine = Machine(hosts=(FOUR,), four="192.0.2.7")
+    machine.resolver = machine.loop.create_future()
+    for _ in range(100):
+        machine.candidates.refresh()
+        await seconds(ASK_AGAIN)
+        asking = [task for task in asyncio.all_tasks() if task.get_name() == "addresses"]
+        assert len(asking) <= LOOKUP_WITHIN / ASK_AGAIN
+    assert asking
+    machine.candidates.close()
+    await seconds(0)
+    assert not any(task.get_name() == "addresses" for task in asyncio.all_tasks())
 
 
 @virtual_time

@@ -62,6 +62,22 @@ async def test_a_question_that_hangs_for_long_is_asked_anew(hanging, monkeypatch
     assert hanging.asked == 2
 
 
+async def test_a_resolver_that_hangs_for_ever_costs_so_many_threads_and_no_more(
+    hanging, monkeypatch
+):
+    monkeypatch.setattr(lookup, "FRESH", -1)
+    questions = []
+    for _ in range(3 * lookup.ASKING_MAX):
+        questions.append(ask())
+        await asyncio.sleep(0)
+    assert hanging.asked <= lookup.ASKING_MAX
+    hanging.let_go.set()
+    await asyncio.gather(*questions)
+    assert hanging.asked == lookup.ASKING_MAX
+    await ask()
+    assert hanging.asked == lookup.ASKING_MAX + 1
+
+
 HANGS = """
 import os, socket, threading
 def getaddrinfo(*_, **__):
