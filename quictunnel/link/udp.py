@@ -12,9 +12,10 @@ import logging
 import socket
 import struct
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from quictunnel.link.engine import Path
+from quictunnel.protocol.address import literal, sockaddr_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -125,7 +126,7 @@ class UdpSocket:
         return datagrams
 
     def _read_notes(
-        self, notes: list[tuple[int, int, bytes]], peer: tuple[str, int], size: int
+        self, notes: list[tuple[int, int, bytes]], peer: tuple[Any, ...], size: int
     ) -> tuple[Path, int]:
         """Return the path and the size of each segment of what was read."""
         segment = size
@@ -137,7 +138,7 @@ class UdpSocket:
                 local = bytes(data[:16])
             elif level == socket.IPPROTO_IP and kind == _IP_PKTINFO:
                 local = bytes(data[8:12])  # in_pktinfo: interface, spec_dst, addr
-        return Path(peer[0], peer[1], local), max(segment, 1)
+        return Path(literal(peer), peer[1], local), max(segment, 1)
 
     def send(self, datagrams: Sequence[Datagram]) -> int:
         """Send datagrams in order and return how many went; fewer when the kernel's buffer is full.
@@ -211,7 +212,7 @@ class UdpSocket:
                 notes.append((socket.IPPROTO_IPV6, _IPV6_PKTINFO, local + bytes(4)))
             else:
                 notes.append((socket.IPPROTO_IP, _IP_PKTINFO, bytes(4) + local + bytes(4)))
-        self._sock.sendmsg(buffers, notes, 0, (host, port))
+        self._sock.sendmsg(buffers, notes, 0, sockaddr_of(host, port))
 
 
 def ask_for_buffers(sock: socket.socket) -> None:
@@ -248,7 +249,7 @@ def open_bound(host: str, port: int) -> socket.socket:
         if family == socket.AF_INET6:
             with contextlib.suppress(OSError):  # OpenBSD has no dual-stack sockets
                 sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0 if host == "::" else 1)
-        sock.bind((host, port))
+        sock.bind(sockaddr_of(host, port))
     except BaseException:
         sock.close()
         raise
@@ -263,7 +264,7 @@ def open_connected(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     sock = socket.socket(family, socket.SOCK_DGRAM)
     try:
-        sock.connect((host, port))
+        sock.connect(sockaddr_of(host, port))
     except BaseException:
         sock.close()
         raise

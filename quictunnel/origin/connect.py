@@ -18,6 +18,7 @@ from quictunnel.errors import LinkError, LinkFailed, Refused
 from quictunnel.link import ClientTls, LinkSettings, dial
 from quictunnel.origin.race import first_to_succeed
 from quictunnel.origin.unreachable import Failure, no_lookup, why_unreachable
+from quictunnel.protocol.address import literal
 from quictunnel.session.lookup import look_up
 from quictunnel.session.session import Session
 
@@ -32,7 +33,7 @@ def tls_for(settings: OriginSettings) -> ClientTls:
 
     With a token any certificate will do: its proof is bound to this very TLS session.
     """
-    name = settings.remote.host
+    name = settings.remote.host.partition("%")[0]  # a scope is no part of what it is called
     if settings.pin is not None:
         return ClientTls(server_name=name, verify="none", pin=settings.pin)
     if settings.ca is not None:
@@ -99,7 +100,7 @@ async def _resolve(target: HostPort) -> list[str]:
     found = await look_up(target.host, target.port, kind=socket.SOCK_DGRAM)
     by_family: dict[int, list[str]] = {}
     for family, _, _, _, sockaddr in found:
-        by_family.setdefault(family, []).append(str(sockaddr[0]))
+        by_family.setdefault(family, []).append(literal(sockaddr))
     in_turn = chain.from_iterable(zip_longest(*by_family.values()))
     return list(dict.fromkeys(host for host in in_turn if host is not None))
 

@@ -77,6 +77,22 @@ _set = object.__setattr__
 _OCTETS = frozenset(map(str, range(256)))
 
 
+def literal(sockaddr: tuple[Any, ...]) -> str:
+    """Return the host that a socket or the resolver gave, with its scope where it has one.
+
+    An address that is link-local says by its scope on which of this machine's links it is: `%`, and
+    the interface's number. Without it nothing can be sent there.
+    """
+    host: str = sockaddr[0].partition("%")[0]
+    return f"{host}%{sockaddr[3]}" if len(sockaddr) == 4 and sockaddr[3] else host
+
+
+def sockaddr_of(host: str, port: int) -> tuple[str, int] | tuple[str, int, int, int]:
+    """Return what sockets take for the host that `literal` gave, and a port."""
+    host, _, scope = host.partition("%")
+    return (host, port, 0, int(scope)) if scope else (host, port)
+
+
 def _address(host: str, port: int) -> Address:
     """Return an address that is known to be right: each client has some, and checks cost."""
     address: Address = object.__new__(Address)

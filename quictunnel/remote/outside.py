@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 from quictunnel.config.addresses import EVERY_ADDRESS, HostPort
 from quictunnel.config.listening import listen_error
-from quictunnel.protocol.address import Address
+from quictunnel.protocol.address import Address, literal, sockaddr_of
 from quictunnel.relay import prepare
 from quictunnel.remote.accepting import Accepting
 from quictunnel.session.lookup import look_up
@@ -103,7 +103,7 @@ async def _hosts(listen: HostPort) -> list[tuple[int, str]]:
     found = await look_up(
         listen.host, listen.port, kind=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
     )
-    return list(dict.fromkeys((family, str(sockaddr[0])) for family, _, _, _, sockaddr in found))
+    return list(dict.fromkeys((family, literal(sockaddr)) for family, _, _, _, sockaddr in found))
 
 
 def _has_ipv6() -> bool:
@@ -126,7 +126,7 @@ def _bind(family: int, host: str, port: int) -> socket.socket:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, int(host != EVERY_ADDRESS))
         # Accepted sockets inherit it: not a moment in which a crash would send FIN.
         prepare(sock)
-        sock.bind((host, port))
+        sock.bind(sockaddr_of(host, port))
         # Bound twice with SO_REUSEADDR is no error before one of the two listens.
         sock.listen(BACKLOG)
         sock.setblocking(False)

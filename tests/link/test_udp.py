@@ -136,6 +136,26 @@ class FailingSocket:
         self.sent += buffers
 
 
+def test_an_answer_to_a_link_local_address_goes_out_by_its_link() -> None:
+    class Neighbour(FailingSocket):
+        family = socket.AF_INET6
+
+        def recvmsg_into(self, buffers: list[memoryview], size: int) -> object:
+            if self.calls:
+                raise BlockingIOError
+            self.calls += 1
+            return 7, [], 0, ("fe80::b", 9001, 0, 3)
+
+        def sendmsg(self, buffers: list[bytes], *rest: object) -> None:
+            self.sent.append(rest[-1])
+
+    fake = Neighbour(lambda call, count: None)
+    sock = UdpSocket(fake, connected=False)
+    ((_, path),) = sock.receive()
+    assert sock.send([(b"answer", path)]) == 1
+    assert fake.sent == [("fe80::b", 9001, 0, 3)]
+
+
 PATH = Path("192.0.2.1", 9)
 
 

@@ -116,6 +116,12 @@ async def test_two_addresses_of_which_one_refuses_and_one_is_mute(monkeypatch, m
     assert second.startswith("no answer from 127.0.0.1 on")
 
 
+async def test_a_link_local_remote_is_dialled_by_its_link(monkeypatch):
+    places = [(socket.AF_INET6, socket.SOCK_DGRAM, 17, "", ("fe80::1", 9001, 0, 3))]
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: places)
+    assert await connecting._resolve(HostPort("fe80::1%eth0", 9001)) == ["fe80::1%3"]
+
+
 async def test_a_name_that_does_not_resolve(monkeypatch):
     async def look_up(*_, **__):
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")

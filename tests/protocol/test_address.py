@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quictunnel.protocol.address import Address
+from quictunnel.protocol.address import Address, literal, sockaddr_of
 
 
 @pytest.mark.parametrize(
@@ -51,6 +51,20 @@ def test_a_port_out_of_range_is_a_value_error(port):
 )
 def test_it_is_made_from_what_a_socket_gives(sockaddr, text):
     assert str(Address.of(sockaddr)) == text
+
+
+@pytest.mark.parametrize(
+    ("sockaddr", "host"),
+    [
+        (("192.0.2.1", 80), "192.0.2.1"),
+        (("2001:db8::1", 80, 0, 0), "2001:db8::1"),
+        (("fe80::1", 80, 0, 3), "fe80::1%3"),
+    ],
+)
+def test_a_literal_keeps_the_scope_that_sockets_need(sockaddr, host):
+    assert literal(sockaddr) == host
+    assert sockaddr_of(host, 80) in (sockaddr, sockaddr[:2])
+    assert str(Address.of((host, 80))) == str(Address.of(sockaddr))
 
 
 def test_an_ipv4_address_can_be_packed_as_ipv6():

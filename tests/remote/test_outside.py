@@ -68,6 +68,12 @@ async def test_a_name_means_all_its_addresses_on_one_port(outside, came):
     (await came.get()).abort()
 
 
+async def test_a_link_local_address_keeps_its_scope(monkeypatch):
+    found = [(socket.AF_INET6, socket.SOCK_DGRAM, 17, "", ("fe80::1", 9001, 0, 3))]
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
+    assert await resolve_listen("udp", HostPort("fe80::1%eth0", 9001)) == "fe80::1%3"
+
+
 async def test_a_port_that_is_taken_is_a_sentence(outside):
     taken = await outside("127.0.0.1")
     with pytest.raises(SettingsError, match="another program listens there already"):
