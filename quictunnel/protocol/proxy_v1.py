@@ -16,7 +16,6 @@ import re
 
 from quictunnel.errors import ProtocolError
 from quictunnel.protocol.address import Address
-from quictunnel.protocol.header import HeaderCollector
 from quictunnel.protocol.preamble import Preamble
 
 MAX_HEADER = 107
@@ -48,28 +47,6 @@ def _ipv6_text(address: Address) -> str:
     # Hexadecimal digits and colons only: the specification knows no dots in IPv6 addresses.
     digits = address.packed.hex()
     return f"::ffff:{digits[:4]}:{digits[4:]}"
-
-
-class V1Decoder:
-    """Reads one line from the first bytes of a connection.
-
-    A decoder is for one connection: once it has returned a preamble or raised, it is spent.
-    """
-
-    def __init__(self) -> None:
-        self._collector = HeaderCollector(MAX_HEADER, find_end)
-
-    def feed(self, data: bytes) -> tuple[Preamble, bytes] | None:
-        """Return what the line says and the bytes after it, or None while there must come more.
-
-        Raises ProtocolError at the first byte that cannot be in such a line, and for a line of
-        more than MAX_HEADER bytes.
-        """
-        found = self._collector.feed(data)
-        if found is None:
-            return None
-        header, rest = found
-        return decode(header), rest
 
 
 def find_end(start: bytes | bytearray) -> int | None:

@@ -6,7 +6,8 @@ taken off at the orderly end alone.
 
 How the death of the other end is noticed:
 
-- RST: at once, by reading, by writing, or by `quictunnel.relay.watch` while neither is going on.
+- RST: at once, by reading, by writing, or by `quictunnel.relay.readiness` while neither is going
+  on (on Linux).
 - Silence (power cut, pulled cable) on a quiet connection: by keep-alive, after about two minutes.
 - Silence with bytes on the way to it: by the kernel's retransmission limit (tcp_retries2, about
   fifteen minutes on Linux). TCP_USER_TIMEOUT would shorten that, but Linux also applies it to a
