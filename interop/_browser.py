@@ -101,7 +101,8 @@ class Tab:
             elif "error" in heard:
                 raise ProgramError(f"{method}: {heard['error']['message']}")
             else:
-                return heard["result"]
+                result: dict[str, Any] = heard["result"]
+                return result
 
     def open(self, url: str) -> None:
         """Go to a page.
@@ -136,7 +137,8 @@ class Tab:
                 raise ProgramError(f"the browser has ended: {self._last_words()}")
             self._buffer += data
         line, _, self._buffer = self._buffer.partition(b"\0")
-        return json.loads(line)
+        message: dict[str, Any] = json.loads(line)
+        return message
 
     def _last_words(self) -> str:
         return self._log.read_text(errors="replace")[-1000:].strip()

@@ -94,7 +94,7 @@ def caddy(sites: str, scratch: Path, *names: str, options: str = "") -> Iterator
     text = GLOBAL.format(port=port, folder=scratch, more=options)
     file.write_text(text + sites)
     environment = {"HOME": str(scratch), "XDG_CONFIG_HOME": str(scratch / "config")}
-    run = [command, "run", "--config", file, "--adapter", "caddyfile"]
+    run: list[str | Path] = [command, "run", "--config", file, "--adapter", "caddyfile"]
     with listening("caddy", run, scratch, port, **environment) as program:
         here = Caddy(port, folder, program)
         wait(here.authority.exists, "Caddy's own CA")

@@ -69,7 +69,7 @@ class Client(QuicConnectionProtocol):
         self._http.send_headers(stream, headers, end_stream=not body)
         if body:
             self._http.send_data(stream, body, end_stream=True)
-        future = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         self._answers[stream] = (Answer(), future)
         self.transmit()
         async with asyncio.timeout(ANSWER_WITHIN):

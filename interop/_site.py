@@ -27,7 +27,7 @@ from ipaddress import ip_address
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, urlsplit
 
-from websockets.frames import Opcode
+from websockets.frames import Frame, Opcode
 from websockets.http11 import Request as Handshake
 from websockets.server import ServerProtocol
 
@@ -35,7 +35,7 @@ from interop._page import image, page
 from interop._pattern import pieces
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable
+    from collections.abc import AsyncIterator, Iterable, Mapping
 
 READ = 256 * 1024
 """Bytes read at a time, and the longest head of a request."""
@@ -234,9 +234,9 @@ async def _echo(visit: Visit, request: Request) -> None:
         for event in protocol.events_received():
             if isinstance(event, Handshake):
                 protocol.send_response(protocol.accept(event))
-            elif event.opcode is Opcode.TEXT:
+            elif isinstance(event, Frame) and event.opcode is Opcode.TEXT:
                 protocol.send_text(event.data)
-            elif event.opcode is Opcode.BINARY:
+            elif isinstance(event, Frame) and event.opcode is Opcode.BINARY:
                 protocol.send_binary(event.data)
         visit.writer.writelines(protocol.data_to_send())
         await visit.writer.drain()
@@ -246,7 +246,7 @@ async def _echo(visit: Visit, request: Request) -> None:
     visit.is_over = True
 
 
-def _json(visit: Visit, answer: dict[str, object]) -> None:
+def _json(visit: Visit, answer: Mapping[str, object]) -> None:
     _send(visit, 200, "application/json", json.dumps(answer).encode() + b"\n")
 
 

@@ -25,7 +25,7 @@ LOOK_AGAIN = 0.02
 """Seconds between two looks: such programs tell neither by themselves."""
 
 
-def wait(look: Callable[[], T], what: str, within: float = WITHIN) -> T:
+def wait(look: Callable[[], T | None], what: str, within: float = WITHIN) -> T:
     """Look until something true is seen, and return it.
 
     :param within: seconds.

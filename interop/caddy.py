@@ -129,9 +129,8 @@ def _websocket(stage: Stage) -> None:
 
 def _echoes(stage: Stage) -> None:
     at = f"wss://localhost:{stage.caddy.port}/echo"
-    options = {"ssl": stage.caddy.trust(), "proxy": None, "max_size": None}
     large = b"".join(pieces(0, MEGABYTE))
-    with open_websocket(at, **options) as socket:
+    with open_websocket(at, ssl=stage.caddy.trust(), proxy=None, max_size=None) as socket:
         for i in range(100):
             socket.send(f"message {i}")
         echoes = [socket.recv() for _ in range(100)]

@@ -109,7 +109,8 @@ def _replace(block: str, changes: dict[str, str]) -> str:
     :raises ProgramError: it does not have what is to be replaced.
     """
     for pattern, here in changes.items():
-        block, count = re.subn(pattern, lambda _, here=here: here, block, flags=re.DOTALL)
+        literal = here.replace("\\", r"\\")  # nothing in it stands for a group
+        block, count = re.subn(pattern, literal, block, flags=re.DOTALL)
         if not count:
             raise ProgramError(f"a Caddyfile in docs/caddy.md should say {pattern!r}")
     return block.replace("example.com", HERE)

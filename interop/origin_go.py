@@ -232,8 +232,7 @@ def _logged(program: Program, pattern: str) -> str:
     def look() -> re.Match[str] | None:
         return re.search(pattern, program.log.read_text(errors="replace"))
 
-    found = wait(look, f"{pattern} in the log of {program.name}")
-    return found[0] if found else ""
+    return wait(look, f"{pattern} in the log of {program.name}")[0]
 
 
 if __name__ == "__main__":
