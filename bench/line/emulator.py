@@ -31,6 +31,10 @@ DEVICE = "line"
 LATE = 0.002
 """Seconds after which a packet that has arrived, but was not handed over yet, counts as late."""
 
+GRAIN = 0.0002
+"""Seconds between two looks at least: what comes in between is passed on at once, as network
+cards do. Each look costs, and so does each wake-up of a receiver."""
+
 FOREVER = float("inf")
 
 
@@ -103,6 +107,7 @@ class Emulator:
             for direction, tun in self._out:
                 for packet in direction.leaving(time.monotonic()):
                     write(tun, packet)
+            time.sleep(GRAIN)
 
     def obey(self, *, line: dict[str, Any] | None = None, mark: bool = False) -> dict[str, float]:
         """Do what a command says; return what was counted since the last mark.

@@ -83,7 +83,8 @@ def on_real_kernels(name: str, seconds: float) -> dict[str, Measure[str]]:
             for word, after in CHANGES.items()
             for how, moved in (("moved", True), ("untold", False))
         }
+    sharing = partial(real.sharing, line=HOME, seconds=seconds)
     return {
-        "two at once": partial(real.sharing, beside=None, line=HOME, seconds=seconds),
-        "beside cubic": partial(real.sharing, beside=real.DIRECT_CUBIC, line=HOME, seconds=seconds),
+        "two at once, the first's first": partial(sharing, beside=None),
+        "beside cubic, cubic's first": partial(sharing, beside=real.DIRECT_CUBIC),
     }
