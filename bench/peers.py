@@ -75,6 +75,8 @@ class Peer:
     commands: Callable[[Place], Commands]
     tell: str = "--version"
     """By which option the first program tells its version."""
+    is_single: bool = False
+    """Whether only one can stand on a machine."""
 
     @property
     def is_installed(self) -> bool:
@@ -218,7 +220,9 @@ PEERS = {
     "frp-tcp": Peer(("frps", "frpc"), "one TCP connection, TLS", partial(frp, protocol="tcp")),
     "rathole": Peer(("rathole",), "a TCP connection for each client, Noise", rathole),
     "chisel": Peer(("chisel",), "one WebSocket with SSH inside", chisel),
-    "bore": Peer(("bore",), "a TCP connection for each client, not encrypted", bore),
+    "bore": Peer(
+        ("bore",), "a TCP connection for each client, not encrypted", bore, is_single=True
+    ),
 }
 
 

@@ -145,13 +145,18 @@ def after_a_change(
     return Measured([download.bytes_between(now - 1.0, now) / after.rate], found.overload)
 
 
-def sharing(way: str, line: Line, *, beside: str | None, seconds: float, seed: int) -> Measured:
+def sharing(
+    way: str, line: Line, *, beside: str | None, seconds: float, seed: int
+) -> Measured | None:
     """Measure what share of the rate each of two downloads gets over one line.
 
     The second, which is measured, begins when the first has found the rate.
 
-    :param beside: the first one's way, which is of the same kind if it is None.
+    :param beside: the first one's way, which is of the same kind if it is None. (None is returned
+        where only one of that kind can stand.)
     """
+    if beside is None and way in PEERS and PEERS[way].is_single:
+        return None
     with laid(line, seed) as run:
         stood = [run.stand(name) for name in (beside or way, way)]
         downloads: list[Download] = []
