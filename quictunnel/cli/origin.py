@@ -19,13 +19,16 @@ from quictunnel.config.certificates import parse_pin
 from quictunnel.config.quantities import parse_duration, parse_size
 from quictunnel.config.settings import LINK_PORT, OriginSettings, ProxyProtocol, machine_name
 from quictunnel.config.tokens import Token
-from quictunnel.errors import SettingsError
+from quictunnel.errors import Refused, SettingsError
 from quictunnel.observe import logs
 from quictunnel.observe.logs import escape
 from quictunnel.origin.role import Origin
 from quictunnel.protocol.messages import Service
 
 ENDS = "The two ends to join"
+
+KNOWN_BY = "give the remote's token with --token ('quictunnel token show' prints it there)"
+"""What to do where one end does not accept the other, and no token was given."""
 
 WILDCARDS = ("[::]", "0.0.0.0")
 """What a remote says of an outside address that is every address of its machine."""
@@ -156,7 +159,12 @@ async def _expose(settings: OriginSettings) -> None:
         (say if is_first else tell)(ready_line(settings, services))
         is_first = False
 
-    await run(Origin(settings, on_ready=on_ready, on_state=tell_state))
+    try:
+        await run(Origin(settings, on_ready=on_ready, on_state=tell_state))
+    except Refused as exc:
+        if settings.token is not None:
+            raise
+        raise Refused(exc.code, f"{exc.message}; {KNOWN_BY}") from exc
 
 
 def ready_line(settings: OriginSettings, services: Sequence[Service]) -> str:

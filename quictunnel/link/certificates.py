@@ -54,10 +54,11 @@ def verify(
 
 def _why_not_now(leaf: x509.Certificate) -> str | None:
     now = datetime.datetime.now(datetime.UTC)
-    if now < leaf.not_valid_before_utc:
-        return "Certificate is not valid yet"
-    if now > leaf.not_valid_after_utc:
-        return "Certificate is no longer valid"
+    clock = f"and by this machine's clock it is {now:%Y-%m-%d %H:%M}"
+    if now < (begin := leaf.not_valid_before_utc):
+        return f"it is not valid before {begin:%Y-%m-%d %H:%M}, {clock}"
+    if now > (end := leaf.not_valid_after_utc):
+        return f"it was valid until {end:%Y-%m-%d %H:%M}, {clock}"
     return None
 
 
@@ -69,15 +70,18 @@ def _why_not_the_name(leaf: x509.Certificate, name: str) -> str | None:
         else:
             names.verify_certificate_hostname(leaf, name)
     except UNREADABLE:
-        return "Certificate extensions could not be parsed"
-    except (service_identity.CertificateError, service_identity.VerificationError) as exc:
-        patterns = names.extract_patterns(leaf)
-        if not patterns:
-            return str(exc)
-        if len(patterns) == 1:
-            return f"hostname {name!r} doesn't match {patterns[0]!r}"
-        return f"hostname {name!r} doesn't match either of {', '.join(map(repr, patterns))}"
+        return "the certificate's extensions cannot be read"
+    except service_identity.CertificateError:
+        return f"it has no name that can be held against {name}"
+    except service_identity.VerificationError:
+        return f"it is for {', '.join(map(_text, names.extract_patterns(leaf)))}, not for {name}"
     return None
+
+
+def _text(pattern: object) -> str:
+    """Return a name that a certificate bears, of whatever kind, as people write it."""
+    text = getattr(pattern, "pattern", pattern)
+    return text.decode("ascii", "replace") if isinstance(text, bytes) else str(text)
 
 
 def _is_address(name: str) -> bool:

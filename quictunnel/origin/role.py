@@ -177,6 +177,6 @@ def _sentence(error: LinkLost) -> str:
     if error.code == Code.TAKEN_OVER:
         return (
             "another origin with the same token and name has taken this one's place; "
-            "give each its own name to run both"
+            "a remote serves one at a time, so run a remote for each"
         )
     return why_ended(error)

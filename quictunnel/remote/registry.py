@@ -74,7 +74,7 @@ class Registry(Generic[HolderT]):
                 raise Refused(
                     Code.TAKEN_OVER,
                     "another origin with the same token and name has taken this one's place; "
-                    "give each its own name to run both",
+                    "a remote serves one at a time, so run a remote for each",
                 )
             losers[predecessor] = None
         for name in services:
@@ -83,7 +83,9 @@ class Registry(Generic[HolderT]):
                 continue
             if other.is_usable:
                 raise Refused(
-                    Code.SERVICE_TAKEN, f"another origin serves the service {name!r} already"
+                    Code.SERVICE_TAKEN,
+                    f"{self._other(other, identity)} serves {name!r} here already; a remote serves "
+                    "one at a time, so stop that one, or run a remote for each",
                 )
             losers[other] = None
         if predecessor is not None and predecessor is not holder:
@@ -103,6 +105,11 @@ class Registry(Generic[HolderT]):
             del self._by_identity[identity]
         for name in self.services_of(holder):
             del self._by_service[name]
+
+    def _other(self, holder: HolderT, identity: Identity) -> str:
+        """Say which origin that is, to one with another token not even by name."""
+        other = self._identities[holder]
+        return f"origin {other.name!r}" if other.token_id == identity.token_id else "another origin"
 
     def announce(self, holder: HolderT) -> None:
         """Let waiting clients go to a session that has come, or come back."""

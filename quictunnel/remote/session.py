@@ -301,7 +301,7 @@ class RemoteSession(Session):
                 logging.INFO,
                 "origin out",
                 duration=self._loop.time() - self._came_in,
-                ending=why_ended(exc),
+                ending=self.why_closed if exc is None else why_ended(exc),
                 **self._who(),
             )
         self._tell_end(self)

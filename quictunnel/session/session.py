@@ -96,6 +96,8 @@ class Session(LinkProtocol):
         self._said_goodbye = False
         self._heard_goodbye = False
         self._grace_ends = 0.0
+        self.why_closed = "closed by us"
+        """Words for what this end has closed the link for; these until it has, or if others do."""
         self._deadline: asyncio.TimerHandle | None = None
 
     @property
@@ -164,8 +166,9 @@ class Session(LinkProtocol):
         self.state = State.CLOSING
         self._clear_deadline()
         self.leaving()
+        self.why_closed = reason or code.word
         if self._link is not None:
-            words = (reason or code.word).encode(errors="replace")[:MAX_REASON]
+            words = self.why_closed.encode(errors="replace")[:MAX_REASON]
             self._link.close(code, words.decode(errors="ignore"))
 
     # -- The link

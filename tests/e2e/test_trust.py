@@ -43,8 +43,8 @@ def is_one_line(program, sentence: str) -> bool:
 UNWANTED = {
     "a wrong secret": "does not accept this token",
     "an unknown token": "does not accept this token",
-    "no token for a pinned remote": "wants a token",
-    "no token and nothing verified": "does not verify",
+    "no token for a pinned remote": "wants a token, .*; give the remote's token with --token",
+    "no token and nothing verified": "does not verify: .*; give the remote's token with --token",
     "a wrong pin": "not the pinned one",
     "a wrong CA": "does not verify",
 }

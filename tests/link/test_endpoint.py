@@ -140,7 +140,7 @@ async def test_a_pin_that_does_not_match(engines: Engines) -> None:
     ("authority", "name", "reason"),
     [
         ("localhost", "localhost", None),
-        ("localhost", "example.com", "does not verify"),
+        ("localhost", "example.com", "does not verify: it is for localhost, not for example.com"),
         ("other.example", "localhost", "does not verify"),
     ],
 )

@@ -169,7 +169,7 @@ def test_who_is_taken_over_does_not_come_back(world):
     async def story(world):
         await world.up()
         await Tunnel(world.house).up()
-        with pytest.raises(Refused, match="give each its own name") as caught:
+        with pytest.raises(Refused, match="run a remote for each") as caught:
             await world.origin.wait_closed()
         assert caught.value.code == Code.TAKEN_OVER
         await seconds(60)
@@ -186,7 +186,7 @@ def test_who_was_taken_over_while_it_heard_nothing_is_told_when_it_is_back(world
         second = await Tunnel(world.house, instance="another run").up()
         world.link.be_forgotten()
         world.reachable = True
-        with pytest.raises(Refused, match="give each its own name") as caught:
+        with pytest.raises(Refused, match="run a remote for each") as caught:
             await world.origin.wait_closed()
         assert caught.value.code == Code.TAKEN_OVER
         assert not second.far.is_closed

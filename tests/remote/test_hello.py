@@ -269,7 +269,8 @@ async def test_a_link_lost_before_the_late_refusal_leaves_nothing_behind():
 
 
 @virtual_time
-async def test_the_same_origin_takes_over_and_the_old_link_is_told():
+async def test_the_same_origin_takes_over_and_the_old_link_is_told(caplog):
+    caplog.set_level("INFO", "quictunnel")
     house = House()
     old = await Tunnel(house).up()
     client = house.client()
@@ -281,6 +282,8 @@ async def test_the_same_origin_takes_over_and_the_old_link_is_told():
     assert lost.code == Code.TAKEN_OVER
     assert client.was_reset
     assert house.registry.find("default") is new.remote
+    (left,) = facts(caplog, "origin out")
+    assert left["ending"] == "a newer link serves what this one did"
 
 
 @virtual_time

@@ -10,6 +10,7 @@ from quictunnel.remote.registry import Identity, Registry
 from quictunnel.remote.succession import ORIGINS_MAX, RUNS_MAX, Succession
 
 LAPTOP, DESKTOP = Identity("t", "laptop"), Identity("t", "desktop")
+STRANGER = Identity("u", "desktop")
 
 
 class Session:
@@ -61,7 +62,7 @@ def test_a_run_whose_place_another_has_taken_does_not_take_it_back(house):
     old, new = Session(), Session()
     house.claim(old, LAPTOP, ["web"], run="first")
     house.claim(new, LAPTOP, ["web"], run="second")
-    with pytest.raises(Refused, match="give each its own name") as caught:
+    with pytest.raises(Refused, match="run a remote for each") as caught:
         house.claim(Session(), LAPTOP, ["web"], run="first")
     assert caught.value.code == Code.TAKEN_OVER
     assert house.find("web") is new
@@ -117,9 +118,11 @@ def test_few_runs_of_few_origins_are_remembered():
 def test_another_origin_does_not_take_a_service_that_is_served(house):
     holder, other = Session(), Session()
     house.claim(holder, LAPTOP, ["web"])
-    with pytest.raises(Refused) as caught:
+    with pytest.raises(Refused, match=r"^origin 'laptop' serves 'web' here already; ") as caught:
         house.claim(other, DESKTOP, ["ssh", "web"])
     assert caught.value.code == Code.SERVICE_TAKEN
+    with pytest.raises(Refused, match=r"^another origin serves 'web' here already; "):
+        house.claim(other, STRANGER, ["web"])
     assert house.find("web") is holder
     assert house.find("ssh") is None
 
