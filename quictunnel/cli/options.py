@@ -144,8 +144,8 @@ Engine = Annotated[
         envvar="QUICTUNNEL_ENGINE",
         rich_help_panel=ENGINE,
         help="What speaks QUIC: quinn is compiled, and moves several times the bytes with the same "
-        "processor; aioquic is always there; auto takes quinn where it is installed (pip install "
-        '"quictunnel\\[fast]"). The other end may have another one.',
+        "processor; aioquic is always there; auto takes quinn where it is installed (pip "
+        "install ./engine in a clone of the repository). The other end may have another one.",
     ),
 ]
 

@@ -23,8 +23,9 @@ if TYPE_CHECKING:
 DEFAULT_CONGESTION = "bbr"
 """The congestion control of either engine, where none is asked for."""
 
-INSTALL = 'pip install "quictunnel[fast]", or make engine in a clone of the repository'
-"""How the quinn engine comes to be on a machine."""
+INSTALL = "pip install ./engine in a clone of the repository, which takes Rust"
+"""How the quinn engine comes to be on a machine. No package index is named while none has it: what
+a stranger puts there under its name would be installed."""
 
 _log = logging.getLogger("quictunnel.link")
 

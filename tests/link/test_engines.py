@@ -96,7 +96,7 @@ def test_aioquic_is_taken_by_name_whatever_else_is_there(quinn_there):
 @pytest.mark.parametrize(
     ("engine", "congestion", "sentence"),
     [
-        ("quinn", None, r"quinn engine is not installed \(pip install \"quictunnel\[fast\]\", or"),
+        ("quinn", None, r"quinn engine is not installed \(pip install \./engine in a clone"),
         ("msquic", None, "'msquic' is not an engine: auto, aioquic or quinn"),
         ("auto", "vegas", "'vegas' is not a congestion control: bbr, cubic or reno"),
     ],
