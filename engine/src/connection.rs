@@ -11,6 +11,7 @@ use quinn_proto::{ConnectionHandle, ConnectionStats, Dir, Event, Side, Transmit,
 use rustls::pki_types::CertificateDer;
 
 use crate::closing::Closing;
+use crate::follow::Follower;
 use crate::hearing::Hearing;
 use crate::pacing::Pacer;
 use crate::parameters::idle_timeout;
@@ -66,6 +67,7 @@ pub struct Connection {
     happenings: VecDeque<Happening>,
     window: LinkWindow,
     pacer: Pacer,
+    follower: Follower,
     watch: Arc<Watch>,
     hold: Duration,
     /// How many streams the peer may have open, ...
@@ -106,6 +108,7 @@ impl Connection {
             happenings: VecDeque::new(),
             window: LinkWindow::new(),
             pacer: Pacer::new(),
+            follower: Follower::default(),
             watch,
             hold,
             streams_allowed,
@@ -334,13 +337,16 @@ impl Connection {
         if self.is_forgotten {
             return None;
         }
-        let own = [self.window.deadline(), self.pacer.deadline()];
+        let own = [self.window.deadline(), self.pacer.deadline(), self.follower.deadline()];
         own.into_iter().chain([self.quinn.poll_timeout()]).flatten().min()
     }
 
     pub(crate) fn expire(&mut self, now: Instant) {
         self.now = now;
         self.pacer.expire(now);
+        if self.follower.expire(now) {
+            self.quinn.ping();
+        }
         self.quinn.handle_timeout(now);
     }
 
@@ -441,6 +447,8 @@ impl Connection {
             let window = SEND_WINDOWS.saturating_mul(stats.path.cwnd).max(SEND_WINDOW_MIN);
             self.streams.set_send_window(&mut self.quinn, window);
         }
+        let is_answered = self.watch.under_way() == 0;
+        self.follower.listen(&stats, is_answered, now);
         let peer = self.quinn.remote_address();
         if peer != self.peer {
             self.peer = peer;

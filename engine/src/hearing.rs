@@ -50,7 +50,7 @@ fn heard(stats: &FrameStats) -> u64 {
 }
 
 /// Frames that must be acknowledged (RFC 9002, 2).
-fn asked(stats: &FrameStats) -> u64 {
+pub(crate) fn asked(stats: &FrameStats) -> u64 {
     let FrameStats {
         ack_frequency,
         crypto,

@@ -13,6 +13,7 @@ mod connection;
 mod datagram;
 mod door;
 mod endpoint;
+mod follow;
 mod hearing;
 mod offer;
 mod pacing;

@@ -192,6 +192,23 @@ fn a_stream_has_the_large_window_once_an_eighth_of_it_was_read() {
 }
 
 #[test]
+fn the_loss_of_the_last_packet_shows_in_a_round_trip_and_one_ping_is_all_that_it_takes() {
+    let mut net = Network::connected();
+    net.run_for(Duration::from_secs(10)); // until the path's MTU is known
+    let stream = net.client.connection().open_stream();
+    let pings = net.client.connection().stats().frame_tx.ping;
+    net.is_cut = true;
+    net.client.connection().write(stream, Bytes::from_static(b"!"));
+    net.run_for(Duration::from_millis(1));
+    net.is_cut = false;
+    net.run_for(5 * net.delay);
+    assert_eq!(net.server.received, b"!", "after two round trips and a half");
+    net.run_for(Duration::from_secs(60));
+    // One behind what was lost, and one behind what was sent for it.
+    assert_eq!(net.client.connection().stats().frame_tx.ping, pings + 2);
+}
+
+#[test]
 fn an_unproven_peer_has_a_small_window() {
     let mut net = Network::new();
     net.connect();

@@ -35,6 +35,7 @@ def test_idle_streams_cost_no_work(engines: Engines) -> None:
         pair, busy = beside_idle_streams(idle, engines)
         before = pair.client.sent + pair.server.sent
         work.append(lines_of(lambda pair=pair, busy=busy: exchange(pair, busy)))
-        assert pair.client.sent + pair.server.sent - before < 100
+        # A question or an answer, word that it came, and a ping behind it that shows its loss.
+        assert pair.client.sent + pair.server.sent - before < 3 * 40 + 10
     few, many = work
     assert many < 1.05 * few
