@@ -11,6 +11,7 @@ from __future__ import annotations
 import inspect
 import io
 import logging
+import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import Annotated
@@ -20,6 +21,7 @@ import typer
 from quictunnel import __version__
 from quictunnel.cli import cert, demo, origin, remote, token
 from quictunnel.cli.output import complain, drop_output, open_missing_streams, say
+from quictunnel.cli.run import SIGNALS
 from quictunnel.config.files import why
 from quictunnel.errors import QuictunnelError, Refused, SettingsError
 from quictunnel.link import EngineKind, installed
@@ -107,7 +109,11 @@ def main() -> None:
     if isinstance(sys.stdout, io.TextIOWrapper):
         # A path of the user's may hold what a terminal's encoding does not.
         sys.stdout.reconfigure(errors="backslashreplace")
-    sys.exit(invoke(sys.argv[1:]))
+    code = invoke(sys.argv[1:])
+    for number in SIGNALS:
+        # What is left is the interpreter's own end. One more Ctrl-C is not to change how we ended.
+        signal.signal(number, signal.SIG_IGN)
+    sys.exit(code)
 
 
 def invoke(arguments: Sequence[str]) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import signal
 import socket
 import sys
 
@@ -12,6 +13,7 @@ import typer
 from quictunnel import __version__
 from quictunnel.cli import main
 from quictunnel.cli.main import invoke
+from quictunnel.cli.run import SIGNALS
 from quictunnel.errors import LinkFailed, QuictunnelError, Refused, SettingsError
 from quictunnel.link import EngineKind
 from quictunnel.link.engines import choose
@@ -246,3 +248,18 @@ def test_a_reader_that_is_gone_is_no_failure(monkeypatch):
 
     monkeypatch.setattr("sys.stdout", Gone())
     assert invoke(["token", "new"]) == 0
+
+
+def test_a_signal_that_comes_once_all_is_over_does_not_change_how_it_ended(monkeypatch):
+    before = [signal.getsignal(number) for number in SIGNALS]
+    monkeypatch.setattr(main, "invoke", lambda _: 3)
+    monkeypatch.setattr(main, "open_missing_streams", lambda: None)
+    try:
+        with pytest.raises(SystemExit) as ended:
+            main.main()
+        for number in SIGNALS:
+            signal.raise_signal(number)
+    finally:
+        for number, handler in zip(SIGNALS, before, strict=True):
+            signal.signal(number, handler)
+    assert ended.value.code == 3
