@@ -3,6 +3,7 @@
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
 
 use bytes::BytesMut;
@@ -62,7 +63,12 @@ impl Endpoint {
         now: Instant,
     ) {
         self.scratch.clear();
-        match self.quinn.handle(now, remote, local_ip, ecn, data, &mut self.scratch) {
+        // A datagram that quinn fails in is lost, and no more: others' come by the same socket, which
+        // would be lost with it.
+        let handled = catch_unwind(AssertUnwindSafe(|| {
+            self.quinn.handle(now, remote, local_ip, ecn, data, &mut self.scratch)
+        }));
+        match handled.unwrap_or_default() {
             Some(DatagramEvent::ConnectionEvent(handle, event)) => {
                 let Some(&key) = self.keys.get(&handle) else { return };
                 self.with(key, |connection| {
