@@ -1,6 +1,6 @@
 """The program `quictunnel`: its commands, and an exit code and a sentence for what ends them.
 
-0   it ended in order; a drain after Ctrl-C or SIGTERM is one
+0   it ended in order; a drain after Ctrl-C, SIGTERM or SIGHUP is one
 1   it failed
 2   the user: a bad option, a file, an address in use
 3   the remote refuses this origin, or this origin does not accept the remote

@@ -120,8 +120,8 @@ Grace = Annotated[
         metavar="DURATION",
         envvar="QUICTUNNEL_GRACE",
         rich_help_panel=CLIENTS,
-        help="After Ctrl-C or SIGTERM: how long the present clients may go on. A second Ctrl-C "
-        "ends at once.",
+        help="After Ctrl-C or SIGTERM, or when the terminal is closed: how long the present "
+        "clients may go on. A second Ctrl-C ends at once.",
     ),
 ]
 
