@@ -146,6 +146,8 @@ class End:
         self.closed: tuple[int | None, str, bool] | None = None
         self.sent = 0
         """Datagrams."""
+        self.due: float | None = None
+        """When its timers are, as of its last turn."""
 
     # What a test does
 
@@ -330,8 +332,7 @@ class Pair:
         return "; ".join(words)
 
     def _next(self) -> float | None:
-        deadlines = (end.engine.deadline() for end in self.ends if end.engine is not None)
-        times = [at + TIMER_LATENESS for at in deadlines if at is not None]
+        times = [at + TIMER_LATENESS for at in (end.due for end in self.ends) if at is not None]
         if self._wire:
             times.append(self._wire[0][0])
         return min(times, default=None)
@@ -346,7 +347,9 @@ class Pair:
             end.take([(data, self.other(end).path)], self.now)
             touched[end] = None
         for end in self.ends:
-            at = None if end.engine is None else end.engine.deadline()
+            at = end.due
+            if at is not None and at <= self.now:  # or was, before what has just arrived
+                at = end.engine.deadline()
             if at is not None and at <= self.now:
                 end.engine.expire(self.now)
                 touched[end] = None
@@ -360,6 +363,7 @@ class Pair:
         self._send(end, end.endpoint.transmit())
         if end.engine is not None:
             end.engine.dispatch(end)
+        end.due = None if end.engine is None else end.engine.deadline()
 
     def _send(self, end: End, datagrams: Sequence[Datagram]) -> None:
         for data, _ in datagrams:

@@ -29,7 +29,7 @@ AMPLIFICATION = 3
 def under_way(engines: Engines, *, sender: str) -> tuple[Pair, int]:
     """Return a pair with megabytes under way on a stream from one end to the other."""
     pair = Pair.trusting(Network(delay=DELAY, rate=1e6), engines=engines)
-    data = bytes(range(256)) * 4096 * 2
+    data = bytes(range(256)) * 6000
     stream = pair.client.open(data if sender == "client" else b"?", fin=True)
     if sender == "server":
         pair.run(lambda: stream in pair.server.fins)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from link_pair import LinkPair, Network, Recorder, over_links, seconds, until
 from pair import Engines
 
-SIZE = 3_000_000
+SIZE = 1_500_000
 
 
 @over_links
