@@ -15,3 +15,8 @@ HAS_QUINN = (
 )
 
 ENGINES = ("aioquic", "quinn") if HAS_QUINN else ("aioquic",)
+
+
+def another_than(engine: str) -> str:
+    """An engine that is not this one; where there is no other, this one."""
+    return next((other for other in ENGINES if other != engine), engine)

@@ -1,7 +1,8 @@
 """Fixtures: installed programs, a tunnel for a test, one for all, and a town in one process.
 
 Tunnels run over each engine that is installed, the same at both ends. The tests that a module names
-in MIXED_ENGINES (True: all) run over each with each other as well.
+in MIXED_ENGINES (True: all) run over each with each other as well, and those in ONE_ENGINE, whose
+subject no engine has a part in, over one.
 """
 
 from __future__ import annotations
@@ -24,10 +25,13 @@ from quictunnel.origin import keeping
 
 def pytest_generate_tests(metafunc):
     if "engines" in metafunc.fixturenames:
+        name = metafunc.function.__name__
         alike = [(engine, engine) for engine in ENGINES]
+        if name in getattr(metafunc.module, "ONE_ENGINE", ()):
+            alike = alike[-1:]
         mixed = list(itertools.permutations(ENGINES, 2))
         wanted = getattr(metafunc.module, "MIXED_ENGINES", ())
-        is_mixed = wanted is True or metafunc.function.__name__ in wanted
+        is_mixed = wanted is True or name in wanted
         pairs = alike + (mixed if is_mixed else [])
         metafunc.parametrize("engines", pairs, ids=" to ".join, indirect=True, scope="session")
 

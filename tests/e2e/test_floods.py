@@ -11,6 +11,11 @@ from patience import patience
 from tunnels import READY_ORIGIN
 from udp_forwarder import Forwarder
 
+ONE_ENGINE = (
+    "test_slow_clients_keep_nobody_out",
+    "test_clients_without_an_origin_wait_at_little_cost",
+)
+
 DATAGRAMS, AT_ONCE = 100_000, 200
 SLOW = 300
 GROWTH = 16 * 1024**2

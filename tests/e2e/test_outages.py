@@ -28,7 +28,7 @@ def test_an_outage_under_full_load_loses_nothing_and_leaves_nothing_behind(tunne
     with a_network(tunnel) as network:
         up, down, quiet = (tunnel.pair() for _ in range(3))
         bulks = [Bulk(*up), Bulk(*reversed(down))]
-        assert all(bulk.has_moved_on(16 * MIB) for bulk in bulks)
+        assert all(bulk.has_moved_on(8 * MIB) for bulk in bulks)
         before = tunnel.memory
 
         network.darken()
@@ -47,7 +47,7 @@ def test_an_outage_under_full_load_loses_nothing_and_leaves_nothing_behind(tunne
         tunnel.remote.wait_for(
             r"^back: link of origin box back after \d+ s on 127\.0\.0\.1:\d+( \(was \S+\))?, "
         )
-        assert all(bulk.has_moved_on(16 * MIB) for bulk in bulks)
+        assert all(bulk.has_moved_on(4 * MIB) for bulk in bulks)
         assert tunnel.memory - before < GROWTH
         assert tunnel.served().hear(16) == b"come in the dark"
         assert all(bulk.end() for bulk in bulks)

@@ -6,8 +6,7 @@ import re
 import socket
 import stat
 
-import pytest
-from installed_engines import ENGINES
+from installed_engines import another_than
 from tunnels import LOOPBACK, READY_ORIGIN
 
 from quictunnel.config.certificates import format_pin, load_pair
@@ -18,6 +17,8 @@ from quictunnel.config.state import (
     load_token,
 )
 from quictunnel.config.tokens import Token
+
+ONE_ENGINE = ("test_a_damaged_key_of_resets_is_one_sentence",)
 
 
 def test_both_ends_say_when_they_are_ready(standing):
@@ -31,8 +32,8 @@ def test_both_ends_say_when_they_are_ready(standing):
     )
 
 
-@pytest.mark.parametrize("engine", ENGINES)
-def test_both_ends_log_which_engine_they_have(engine, tunnel):
+def test_both_ends_log_which_engine_they_have(tunnel):
+    engine = another_than(tunnel.engines[0])  # an option wins over the environment
     tunnel.up(remote=("--engine", engine, "--congestion", "cubic"), origin=("--engine", engine))
     version = {"aioquic": r"[\d.]+", "quinn": r'"quinn-proto [\d.]+"'}[engine]
     tunnel.remote.logged(rf"remote  engine  name={engine} version={version} congestion=cubic$")

@@ -6,6 +6,8 @@ from signal import SIGHUP, SIGINT, SIGTERM
 
 import pytest
 
+ONE_ENGINE = ("test_a_signal_before_an_origin_has_found_its_remote",)
+
 ENDS = pytest.mark.parametrize("which", ["remote", "origin"])
 
 

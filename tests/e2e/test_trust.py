@@ -19,13 +19,8 @@ from quictunnel.config.tokens import Token
 from quictunnel.protocol.messages import Hello, Service, Welcome
 from quictunnel.protocol.preamble import Preamble, encode_v2
 
-MIXED_ENGINES = (
-    "test_an_origin_is_refused_for",
-    "test_the_right_ca_is_enough",
-    "test_a_man_in_the_middle_gets_nowhere",
-    "test_nothing_can_be_read_on_the_wire",
-)
-"""The rest meets impostors, who have aioquic in any case."""
+MIXED_ENGINES = ("test_an_origin_is_refused_for", "test_the_right_ca_is_enough")
+"""The rest meets impostors, who have aioquic in any case, or looks at what each end sends."""
 
 REFUSED = 3
 
