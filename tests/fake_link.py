@@ -61,6 +61,9 @@ class FakeStream(asyncio.Transport):
     def get_write_buffer_size(self) -> int:
         return 0
 
+    def get_write_buffer_limits(self) -> tuple[int, int]:
+        return 0, 65_536
+
     def close(self) -> None:
         self.write_eof()
 

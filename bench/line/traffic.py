@@ -5,12 +5,12 @@ from __future__ import annotations
 import random
 from typing import TYPE_CHECKING
 
-from quictunnel.link.stream import HIGH_WATER, LOW_WATER
+from quictunnel.link.stream import HIGH_WATER
 
 if TYPE_CHECKING:
     from bench.line.virtual import End
 
-PIECE = bytes(64 * 1024)
+PIECE = bytes(HIGH_WATER)
 SIZE = 100
 """Bytes of a request, and of its answer."""
 
@@ -18,7 +18,7 @@ SIZE = 100
 class Bulk:
     """As much as goes, from one end to the other, on one stream.
 
-    It writes as a stream's transport does for a relay: up to the high water, then not before what
+    It writes as a relay does, in pieces of the high water at most: up to that, then not before what
     is unsent has fallen to the low one.
     """
 
@@ -35,9 +35,13 @@ class Bulk:
 
     def turn(self, end: End, now: float) -> None:
         """Fill up what is to be sent."""
-        if end is self.sender and end.engine.unsent(self.stream) <= LOW_WATER:
-            while end.engine.unsent(self.stream) <= HIGH_WATER:
-                end.engine.write(self.stream, PIECE)
+        if end is not self.sender:
+            return
+        engine = end.engine
+        high = min(HIGH_WATER, engine.share)
+        if engine.unsent(self.stream) <= high // 4:
+            while engine.unsent(self.stream) <= high:
+                engine.write(self.stream, PIECE[:high])
 
     def due(self, end: End) -> float | None:
         """Nothing is due by the clock."""

@@ -44,7 +44,7 @@ pub use tls::EXPORTER_SIZE;
 pub use window::{LINK_WINDOW, LINK_WINDOW_UNPROVEN, STREAM_WINDOW, STREAM_WINDOW_FIRST};
 
 /// The number of the interface to Python: raised when one side must know of the other's change.
-pub const API: u32 = 3;
+pub const API: u32 = 4;
 
 /// The library beneath, and its version; a test holds it against Cargo.lock.
 pub const LIBRARY: &str = "quinn-proto 0.11.19";

@@ -8,6 +8,7 @@
 //! the send window is full, and sends it before all that it has of others.
 
 use std::collections::{BTreeSet, VecDeque};
+use std::time::Duration;
 
 use bytes::Bytes;
 use quinn_proto::{Connection, FinishError, WriteError};
@@ -17,8 +18,18 @@ use crate::streams::id;
 /// Bytes that a stream may hand to quinn before the next one has its turn.
 const TURN: usize = 16 * 1024;
 
+/// What leaves within a round trip waits here beside what quinn keeps; on shorter paths what leaves
+/// within so long, for an event loop that has much to do comes round no sooner.
+const AHEAD: Duration = Duration::from_millis(25);
+
+/// Bytes that wait though the path is slow, or not known yet, ...
+const AHEAD_MIN: u64 = 64 * 1024;
+
+/// ... and those of one stream, however many there are.
+const SHARE_MIN: u64 = 16 * 1024;
+
 /// quinn's priority of streams that are ahead of others, ...
-const AHEAD: i32 = 1;
+const FIRST: i32 = 1;
 
 /// ... and of the others.
 const ABREAST: i32 = 0;
@@ -44,12 +55,14 @@ pub(crate) struct Turns {
     now: u64,
     /// Bytes of all streams that quinn is to keep, sent or unsent.
     send_window: u64,
+    /// How many streams have something pending.
+    pending: u64,
 }
 
 impl Turns {
     /// Begin, with the send window that quinn has.
     pub(crate) const fn new(send_window: u64) -> Self {
-        Self { waiting: BTreeSet::new(), now: 0, send_window }
+        Self { waiting: BTreeSet::new(), now: 0, send_window, pending: 0 }
     }
 
     /// Take out who is next.
@@ -65,6 +78,12 @@ impl Turns {
     pub(crate) fn set_send_window(&mut self, quinn: &mut Connection, bytes: u64) {
         self.send_window = bytes;
         quinn.set_send_window(bytes);
+    }
+
+    /// Bytes that each stream may have pending, on a path that carries `rate` bytes a second.
+    pub(crate) fn share(&self, rate: u64, rtt: Duration) -> usize {
+        let ahead = (rate as f64 * rtt.max(AHEAD).as_secs_f64()) as u64;
+        (ahead.max(AHEAD_MIN) / self.pending.max(1)).max(SHARE_MIN) as usize
     }
 
     /// What was not used while there was nothing to send is not saved up, but for one turn.
@@ -96,7 +115,8 @@ impl Sending {
     }
 
     /// Put data behind what waits; `begin` follows.
-    pub(crate) fn queue(&mut self, data: Bytes) {
+    pub(crate) fn queue(&mut self, data: Bytes, turns: &mut Turns) {
+        turns.pending += u64::from(self.pending.is_empty());
         self.pending_size += data.len();
         self.pending.push_back(data);
     }
@@ -157,6 +177,7 @@ impl Sending {
                     let _ = first.split_to(written.bytes);
                     if first.is_empty() {
                         self.pending.pop_front();
+                        turns.pending -= u64::from(self.pending.is_empty());
                     }
                     self.pending_size -= written.bytes;
                     turns.now = turns.now.max(self.clock);
@@ -167,7 +188,7 @@ impl Sending {
                     self.waits = Waits::ForRoom;
                     return;
                 }
-                Err(_) => self.drop_pending(), // stopped, of which the link is about to be told
+                Err(_) => self.drop_pending(turns), // stopped, of which the link is about to be told
             }
         }
         self.waits = Waits::No;
@@ -178,7 +199,7 @@ impl Sending {
     fn go_ahead(&mut self, quinn: &mut Connection, own: u64, turns: &Turns) {
         let is_ahead = self.clock < turns.now;
         if is_ahead != std::mem::replace(&mut self.is_ahead, is_ahead) {
-            let priority = if is_ahead { AHEAD } else { ABREAST };
+            let priority = if is_ahead { FIRST } else { ABREAST };
             let _ = quinn.send_stream(id(own)).set_priority(priority); // closed: it has no need
         }
     }
@@ -194,7 +215,8 @@ impl Sending {
     }
 
     /// Forget what waits: nobody wants it.
-    pub(crate) fn drop_pending(&mut self) {
+    pub(crate) fn drop_pending(&mut self, turns: &mut Turns) {
+        turns.pending -= u64::from(!self.pending.is_empty());
         self.pending = VecDeque::new();
         self.pending_size = 0;
     }

@@ -139,6 +139,10 @@ class Engine(Protocol):
     def unsent(self, stream_id: int) -> int:
         """Return how many bytes written have not been sent even once."""
 
+    @property
+    def share(self) -> int:
+        """How many bytes each stream may have unsent: its part of what the path needs."""
+
     def allow_streams(self, count: int) -> None:
         """Let the peer have `count` streams open at once; it never falls."""
 

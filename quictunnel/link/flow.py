@@ -1,8 +1,9 @@
-"""Flow control's arithmetic: how much a peer may send before it has been read. No I/O, no QUIC.
+"""Flow control's arithmetic: what may come before it is read, and wait before it is sent. No I/O.
 
 A stream's window starts small and grows while its reader keeps up; all streams of all links of a
 process share one budget for what is received and not yet read. Reaching the budget slows the peers
-down, it never ends anything.
+down, it never ends anything. What waits to be sent is as much as a link's path needs, shared by the
+streams that have something to send.
 """
 
 from __future__ import annotations
@@ -30,6 +31,29 @@ UNREAD_LIMIT = 256 * 1024 * 1024
 
 LINK_WINDOW_UNPROVEN = 1024 * 1024
 """Bytes that a peer may send in all before it has proven who it is."""
+
+AHEAD_SECONDS = 0.025
+"""Seconds. What leaves within a round trip waits here beside what is in flight, so that two
+bandwidth-delay products are held in all; on shorter paths what leaves within so long, for an event
+loop that has much to do comes round no sooner."""
+
+AHEAD_MIN = 64 * 1024
+"""Bytes that wait though the path is slow, or not known yet, ..."""
+
+SHARE_MIN = 16 * 1024
+"""... and those of one stream, however many there are: reading a client's bytes in smaller pieces
+costs more than sending them."""
+
+
+def share(*, rate: float, rtt: float, streams: int) -> int:
+    """Return how many bytes each stream may have unsent.
+
+    :param rate: bytes a second that the path is taken to carry; 0 if that is not known.
+    :param rtt: seconds.
+    :param streams: how many have something to send.
+    """
+    ahead = max(rate * max(rtt, AHEAD_SECONDS), AHEAD_MIN)
+    return max(int(ahead) // max(streams, 1), SHARE_MIN)
 
 
 class Window:

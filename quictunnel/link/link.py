@@ -172,8 +172,9 @@ class Link(LinkFacts):
         if not self._carrier.is_full and self._carrier.transmit(self, now):
             if not self._liveness.is_asking and self.engine.unacknowledged:
                 self._liveness.sent(now)
+            share = self.engine.share if self.paused_writers else 0
             for stream in tuple(self.paused_writers):
-                stream.on_sent()
+                stream.on_sent(share)
             self.engine.dispatch(self)  # of its end, say, which has been sent
         self._set_timer()
 

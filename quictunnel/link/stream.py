@@ -24,8 +24,9 @@ READ_SIZE = 256 * 1024
 costs little, small enough that a pause takes effect soon."""
 
 HIGH_WATER = 256 * 1024
-"""Bytes written and not yet sent at which the protocol is asked to pause. What is in flight is not
-among them: it is bounded by the congestion window and by the peer's window."""
+"""Bytes written and not yet sent at which the protocol is asked to pause, at most: less on slow
+paths, and where many streams share one (`Engine.share`). What is in flight is not among them: it is
+bounded by the congestion window and by the peer's window."""
 
 LOW_WATER = HIGH_WATER // 4
 
@@ -122,7 +123,7 @@ class Stream(asyncio.Transport):
         engine = self._link.engine
         engine.write(self.id, data)
         self._link.send_soon()
-        if not self._writing_paused and engine.unsent(self.id) > self._high:
+        if not self._writing_paused and engine.unsent(self.id) > min(self._high, engine.share):
             self._writing_paused = True
             self._link.paused_writers.add(self)
             if self._protocol is not None:
@@ -144,11 +145,12 @@ class Stream(asyncio.Transport):
         return self._link.engine.unsent(self.id)
 
     def get_write_buffer_limits(self) -> tuple[int, int]:
-        """Return the low and the high water in bytes."""
-        return self._low, self._high
+        """Return the low and the high water in bytes, as the path has it now."""
+        share = self._link.engine.share
+        return min(self._low, share // 4), min(self._high, share)
 
     def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
-        """Set the waters in bytes, as asyncio's transports take them."""
+        """Set what the waters are at most, in bytes, as asyncio's transports take them."""
         if high is None:
             high = HIGH_WATER if low is None else 4 * low
         if low is None:
@@ -157,9 +159,13 @@ class Stream(asyncio.Transport):
             raise ValueError(f"high ({high!r}) must be >= low ({low!r}) must be >= 0")
         self._high, self._low = high, low
 
-    def on_sent(self) -> None:
-        """Let a paused protocol write again once enough has gone out."""
-        if self._writing_paused and self._link.engine.unsent(self.id) <= self._low:
+    def on_sent(self, share: int) -> None:
+        """Let a paused protocol write again once enough has gone out, of what is its share."""
+        if self._link.engine.unsent(self.id) <= min(self._low, share // 4):
+            self._resume_writing()
+
+    def _resume_writing(self) -> None:
+        if self._writing_paused:
             self._writing_paused = False
             self._link.paused_writers.discard(self)
             if self._protocol is not None and not self._closing:
@@ -237,7 +243,7 @@ class Stream(asyncio.Transport):
             return
         self._eof_written = True
         self._dropping = True
-        self.on_sent()
+        self._resume_writing()
 
     def on_ended(self) -> None:
         """All was sent and acknowledged, all was read."""

@@ -20,6 +20,13 @@ if TYPE_CHECKING:
     from quictunnel.relay.relay import Relay
 
 
+class TcpTransport(Protocol):
+    """What a TCP connection's transport has beyond an `asyncio.Transport`."""
+
+    read_most: int
+    """Bytes read at a time at most."""
+
+
 class StreamTransport(Protocol):
     """What a stream's transport has beyond an `asyncio.Transport`."""
 
@@ -204,6 +211,13 @@ class TcpSide(Side):
         if self.transport is not None and not self.is_lost:
             sock = self.transport.get_extra_info("socket")
         return super().unsent() + (tcp.unacknowledged(sock) if sock is not None else 0)
+
+    def allow_reading(self) -> None:
+        """Read on, in pieces that are no longer than what the stream may hold now."""
+        if self.transport is not None and self.peer.transport is not None:
+            high = self.peer.transport.get_write_buffer_limits()[1]
+            cast(TcpTransport, self.transport).read_most = high
+        super().allow_reading()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Report the connection's end."""

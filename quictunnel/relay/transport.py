@@ -62,6 +62,7 @@ class SocketTransport(asyncio.Transport):
         "_reading",
         "_sock",
         "_write_paused",
+        "read_most",
         "read_size",
     )
 
@@ -83,6 +84,8 @@ class SocketTransport(asyncio.Transport):
         self._readiness = readiness
         self.read_size = READ_SIZE
         """Bytes that are read at a time, until that proves to be little."""
+        self.read_most = READ_SIZE_BULK
+        """Bytes that are read at a time at most: what those who get them can hold."""
         self._reading = False
         self._readable = False  # something may be there that was not read
         self._news = 0  # what has been told and does not pass: HUNG_UP, FAILED
@@ -143,7 +146,7 @@ class SocketTransport(asyncio.Transport):
     def _read(self) -> None:
         """Hand over what is there, about one piece of it, and an EOF behind it."""
         while self._reading:
-            size = self.read_size
+            size = min(self.read_size, self.read_most)
             try:
                 data = self._sock.recv(size)
             except BlockingIOError:
@@ -161,7 +164,7 @@ class SocketTransport(asyncio.Transport):
             self._readable = is_full or self._news != 0
             if is_full and size == READ_SIZE:
                 self.read_size = READ_SIZE_BULK
-            elif size == READ_SIZE_BULK and len(data) < READ_SIZE:
+            elif size > READ_SIZE and len(data) < READ_SIZE:
                 self.read_size = READ_SIZE
             self._protocol.data_received(data)
             if is_full and self._reading:

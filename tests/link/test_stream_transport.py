@@ -10,7 +10,8 @@ from pair import ROUGH, Engines
 from probes import PROBES
 
 from quictunnel.errors import StreamReset
-from quictunnel.link.stream import HIGH_WATER, LOW_WATER, READ_SIZE
+from quictunnel.link.flow import AHEAD_MIN, SHARE_MIN
+from quictunnel.link.stream import HIGH_WATER, READ_SIZE
 
 # Writing
 
@@ -49,13 +50,15 @@ async def test_the_protocol_is_paused_above_the_high_water_and_resumed_at_the_lo
     await seconds(2)
     assert ours.stream.get_write_buffer_size() == 0
     ours.calls.clear()
-    ours.stream.write(bytes(HIGH_WATER))
+    low, high = ours.stream.get_write_buffer_limits()
+    assert SHARE_MIN <= 4 * low == high <= HIGH_WATER
+    ours.stream.write(bytes(high))
     assert ours.calls == []
     ours.stream.write(b"!")
     assert ours.calls == ["pause_writing"]
     ours.stream.write(b"!")
     assert ours.calls == ["pause_writing"], "told once"
-    assert ours.stream.get_write_buffer_size() == HIGH_WATER + 2
+    assert ours.stream.get_write_buffer_size() == high + 2
     await seconds(5)
     assert ours.calls == ["pause_writing"]
     pair.server_session.accepted[-1].stream.resume_reading()
@@ -68,7 +71,8 @@ async def test_the_waters_can_be_set(engines: Engines) -> None:
     pair = await LinkPair.made(engines=engines)
     ours, _ = await pair.streams()
     stream = ours.stream
-    assert stream.get_write_buffer_limits() == (LOW_WATER, HIGH_WATER)
+    low, high = stream.get_write_buffer_limits()
+    assert AHEAD_MIN <= high == 4 * low <= HIGH_WATER
     stream.set_write_buffer_limits(high=1000)
     assert stream.get_write_buffer_limits() == (250, 1000)
     stream.set_write_buffer_limits(high=0)

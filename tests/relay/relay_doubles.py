@@ -74,6 +74,9 @@ class MemoryStream(asyncio.Transport):
     def get_write_buffer_size(self) -> int:
         return sum(map(len, self.sent))
 
+    def get_write_buffer_limits(self) -> tuple[int, int]:
+        return LOW, HIGH
+
     def pause_reading(self) -> None:
         self._reading = False
 

@@ -53,6 +53,16 @@ impl Connection {
         self.streams.unsent(stream)
     }
 
+    /// Bytes that each stream may have unsent: what the path needs, shared by the streams.
+    #[must_use]
+    pub fn share(&self) -> usize {
+        let rtt = self.quinn.rtt();
+        // In startup the rate is a hope, and the window is not.
+        let window = self.quinn.stats().path.cwnd as f64;
+        let most = (window / rtt.as_secs_f64().max(1e-6)) as u64;
+        self.streams.share(self.watch.rate().unwrap_or(most).min(most), rtt)
+    }
+
     /// Let the peer have `count` streams open at once; it never falls.
     pub fn allow_streams(&mut self, count: u64) {
         self.streams_allowed = self.streams_allowed.max(count);

@@ -196,6 +196,11 @@ impl PyConnection {
         self.with(|connection| connection.unsent(stream_id))
     }
 
+    #[getter]
+    fn share(&self) -> usize {
+        self.with(|connection| connection.share())
+    }
+
     fn allow_streams(&self, count: u64) {
         self.with(|connection| connection.allow_streams(count));
     }

@@ -75,7 +75,7 @@ impl Streams {
         happenings: &mut VecDeque<Happening>,
     ) {
         let Some(Stream { sending, untold, .. }) = self.table.get_mut(&own) else { return };
-        sending.drop_pending();
+        sending.drop_pending(&mut self.turns);
         if !sending.is_over {
             sending.is_over = true;
             reset(quinn, own, code);

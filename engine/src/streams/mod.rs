@@ -6,6 +6,7 @@
 mod events;
 
 use std::collections::{HashMap, VecDeque};
+use std::time::Duration;
 
 use bytes::Bytes;
 use quinn_proto::{Connection, Dir, ReadError, ReadableError, Side, StreamId, VarInt};
@@ -112,7 +113,7 @@ impl Streams {
         if sending.is_over || sending.ends || data.is_empty() {
             return;
         }
-        sending.queue(data);
+        sending.queue(data, &mut self.turns);
         if *is_open {
             sending.begin(quinn, own, &mut self.turns);
         }
@@ -187,7 +188,7 @@ impl Streams {
     pub(crate) fn reset(&mut self, quinn: &mut Connection, own: u64, code: VarInt) {
         self.stop_reading(quinn, own, code);
         let Some(stream) = self.table.get_mut(&own) else { return };
-        stream.sending.drop_pending();
+        stream.sending.drop_pending(&mut self.turns);
         if !stream.is_open {
             stream.reset = Some(code); // it keeps its number, so it is opened in its time
             return;
@@ -206,6 +207,11 @@ impl Streams {
     /// Bytes written that quinn has not taken.
     pub(crate) fn unsent(&self, own: u64) -> usize {
         self.table.get(&own).map_or(0, |stream| stream.sending.size())
+    }
+
+    /// Bytes that each stream may have unsent, on a path that carries `rate` bytes a second.
+    pub(crate) fn share(&self, rate: u64, rtt: Duration) -> usize {
+        self.turns.share(rate, rtt)
     }
 
     /// Forget the stream if it is over; return whether it is.

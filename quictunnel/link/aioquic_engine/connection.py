@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from quictunnel.link.aioquic_engine.receiving import ReceivingConnection
 from quictunnel.link.aioquic_engine.tls import derive_exporter
-from quictunnel.link.flow import LINK_WINDOW_UNPROVEN, STREAM_WINDOW, Budget
+from quictunnel.link.flow import LINK_WINDOW_UNPROVEN, STREAM_WINDOW, Budget, share
 
 if TYPE_CHECKING:
     from aioquic.quic.configuration import QuicConfiguration
@@ -176,6 +176,14 @@ class AioquicEngine(ReceivingConnection):
         """Return how many bytes written have not been sent even once."""
         state = self._streams.get(stream_id)
         return 0 if state is None else state.sender.unsent
+
+    @property
+    def share(self) -> int:
+        """How many bytes each stream may have unsent; those held back by readers do not count."""
+        loss = self._loss
+        return share(
+            rate=loss._pacer.rate, rtt=loss.smoothed_rtt or 0.0, streams=len(self._sending)
+        )
 
     def allow_streams(self, count: int) -> None:
         """Let the peer have `count` streams open at once."""

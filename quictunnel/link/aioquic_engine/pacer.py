@@ -56,6 +56,11 @@ class Pacer(QuicPacketPacer):
             self._due_at = now + (self.max_datagram_size - self._tokens) / self._rate
         return self._due_at
 
+    @property
+    def rate(self) -> float:
+        """Bytes a second; 0 before there is a round-trip time."""
+        return self._rate or 0.0
+
     def update_after_send(self, now: float, size: int | None = None) -> None:
         """Take what left: `size` bytes, or a full datagram."""
         if self._rate is not None:

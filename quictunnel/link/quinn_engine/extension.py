@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 MODULE = "quictunnel_quinn"
 
-API = 3
+API = 4
 """What we expect of the module, as a number: it rises with each change of what we call."""
 
 
