@@ -129,6 +129,12 @@ impl RoundTrips {
         self.recent[0] = Some(self.recent[0].map_or(rtt, |least| least.min(rtt)));
     }
 
+    /// How much longer the shortest of late was than the least of all, in parts of that.
+    pub(super) fn queue(&self) -> f64 {
+        let recent = self.recent.into_iter().flatten().min();
+        self.least.zip(recent).map_or(0.0, |(least, recent)| recent.div_duration_f64(least) - 1.0)
+    }
+
     /// Whether packets have lately waited in a queue, all of them.
     pub(super) fn has_queue(&self) -> bool {
         let recent = self.recent.into_iter().flatten().min();

@@ -26,6 +26,7 @@ mod filters;
 mod losses;
 mod phases;
 mod rates;
+mod yielding;
 
 /// Packets that may be in flight at first (RFC 9002, 7.2) ...
 const INITIAL_WINDOW: u64 = 10;
@@ -39,13 +40,6 @@ const MARGIN: f64 = 0.99;
 
 /// What is kept of a bound when it has proven too high (2.7: `BBRBeta`).
 const BETA: f64 = 0.7;
-
-/// The least that is kept of the measured rate when a queue stays, and of each round's.
-const YIELD: f64 = 0.8;
-const YIELD_STEP: f64 = 0.95;
-
-/// Rounds after which a queue is one that stays: what was tried last has left by then.
-const YIELD_AFTER: u32 = 3;
 
 /// What is left free below the most that the path has borne (2.7: `BBRHeadroom`).
 const HEADROOM: f64 = 0.15;
@@ -91,6 +85,8 @@ pub(crate) struct Bbr {
     // What is being tried
     phase: Phase,
     plateau: Plateau,
+    /// The best rate of the last round of startup.
+    startup_rate: f64,
     is_path_full: bool,
     probing: phases::Probing,
     is_restarting: bool,
@@ -124,6 +120,7 @@ impl Bbr {
             is_full: [false; 2],
             phase: Phase::Startup,
             plateau: Plateau::default(),
+            startup_rate: 0.0,
             is_path_full: false,
             probing: phases::Probing::new(now),
             is_restarting: false,
@@ -190,15 +187,9 @@ impl Bbr {
         if is_too_much && !self.phase.is_probing() {
             self.lower_short_term();
         }
-        self.queued_rounds = match self.phase {
-            Phase::Cruise if has_queue => self.queued_rounds + 1,
-            _ => 0,
-        };
-        if self.queued_rounds >= YIELD_AFTER {
-            self.yield_rate();
-        }
-        if is_too_much && self.phase == Phase::Startup {
-            self.end_startup_by_loss();
+        self.make_room(has_queue);
+        if self.phase == Phase::Startup {
+            self.end_startup_if_overfull(is_too_much);
         }
         self.latest_rate = rate;
         self.latest_delivered = sample.delivered;
@@ -210,14 +201,6 @@ impl Bbr {
         self.short_rate = Some(self.latest_rate.max(BETA * rate));
         let bound = self.short_bound.unwrap_or(self.window);
         self.short_bound = Some(self.latest_delivered.max((BETA * bound as f64) as u64));
-    }
-
-    /// Keeping to the measured rate makes a queue that stays: others are there. Send less, or they
-    /// who come last never find room; but not much less, or those who fill queues get all.
-    fn yield_rate(&mut self) {
-        let rate = self.short_rate.unwrap_or(self.max_rate.get());
-        let least = YIELD * self.max_rate.get();
-        self.short_rate = Some(rate.min((YIELD_STEP * rate).max(least)));
     }
 
     fn reset_short_term(&mut self) {

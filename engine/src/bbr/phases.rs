@@ -31,6 +31,9 @@ const GROWTH: f64 = 1.25;
 /// ... and so many rounds without make a plateau.
 const PLATEAU_ROUNDS: u8 = 3;
 
+/// Growth by so much in spite of too many losses is growth enough to go on with startup.
+const STARTUP_GROWTH: f64 = 1.1;
+
 /// What is being tried.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Phase {
@@ -170,11 +173,17 @@ impl Bbr {
         self.is_restarting = false;
     }
 
-    /// In startup losses were too many: the path is full (5.3.1.3).
-    pub(super) fn end_startup_by_loss(&mut self) {
-        self.is_path_full = true;
-        let pipe = self.inflight(self.max_rate.get(), 1.0);
-        self.bound = Some(pipe.max(self.latest_delivered));
+    /// A round of startup is over. Too many losses show that the path is full (5.3.1.3), unless the
+    /// rate still grows: who comes last meets the others' queue, and overflows it long before it has
+    /// its share.
+    pub(super) fn end_startup_if_overfull(&mut self, lost_too_much: bool) {
+        let grows = self.latest_rate >= STARTUP_GROWTH * self.startup_rate;
+        self.startup_rate = self.latest_rate;
+        if lost_too_much && !grows {
+            self.is_path_full = true;
+            let pipe = self.inflight(self.max_rate.get(), 1.0);
+            self.bound = Some(pipe.max(self.latest_delivered));
+        }
     }
 
     // Trying more

@@ -58,6 +58,10 @@ FULL_GROWTH = 1.25
 
 FULL_ROUNDS = 3
 
+STARTUP_GROWTH = 1.1
+"""Growth by so much in spite of too many losses is growth enough to go on with startup: who comes
+last meets the others' queue, and overflows it long before it has its share."""
+
 PROBE_RTT_GAIN = 0.5
 PROBE_RTT_SECONDS = 0.2
 """How long little is in flight for the round-trip time to show (2.14)."""
@@ -121,6 +125,7 @@ class Bbr(QuicCongestionControl):
         self._full_now = False
         self._full_bw = 0.0
         self._full_count = 0
+        self._startup_bw = 0.0  # the best rate of the last round of startup
         # Probing for more (2.10)
         self._cycle_began = 0.0
         self._probe_wait = 0.0
@@ -199,6 +204,7 @@ class Bbr(QuicCongestionControl):
             sample,
             self._rate.delivered,
             may_lower=self._state not in SEARCHING,
+            keeping=self._state in (State.DOWN, State.CRUISE),
             cruising=self._state is State.CRUISE,
         )
         if model.round_start:
@@ -283,13 +289,12 @@ class Bbr(QuicCongestionControl):
         if self._state is not State.STARTUP:
             return
         model = self._model
-        if (
-            not self._full_reached
-            and model.round_start
-            and model.is_too_high(sample.lost, sample.newest)
-        ):
-            self._full_reached = True
-            model.bound(max(self._inflight(1.0), model.inflight_latest))
+        if not self._full_reached and model.round_start:
+            grows = model.bw_latest >= STARTUP_GROWTH * self._startup_bw
+            self._startup_bw = model.bw_latest
+            if model.is_too_high(sample.lost, sample.newest) and not grows:
+                self._full_reached = True
+                model.bound(max(self._inflight(1.0), model.inflight_latest))
         if self._full_reached:
             self._state = State.DRAIN
 

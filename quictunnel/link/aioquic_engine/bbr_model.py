@@ -48,13 +48,30 @@ BETA = 0.7
 
 YIELD_AFTER = 3
 """Rounds for which a queue stays though no more is probed for: others are there. Who came last
-would else not find room for minutes, so that a little of the rate is given up, ..."""
+would else not find room for minutes, so that who has most in the queue gives up some of the rate,
+..."""
+
+YIELD_AFTER_PROBE = 8
+"""... after a probe only when what that has made must be gone, ..."""
 
 YIELD_STEP = 0.95
 """... by so much each round, ..."""
 
-YIELD_LEAST = 0.8
+YIELD_LEAST = 0.5
 """... but not more of it than this until the next probe, or who fills queues would get all."""
+
+YIELD_PART = 6.0
+"""Who has so many packets in the queue yields at once, for each packet in the square root of what
+the path holds of theirs; ..."""
+
+YIELD_PATIENCE = 10.0
+"""... all others within so many rounds more: the queue must go."""
+
+YIELD_RETURN = 2
+"""Packets that are sent more in each round trip while what was given up is taken back."""
+
+PACKET = 1200
+"""Bytes, where packets are counted."""
 
 MIN_RTT_FILTER = 10.0
 """Seconds for which the shortest round-trip time stands (2.14, BBR.MinRTTFilterLen)."""
@@ -103,6 +120,7 @@ class Model:
         self._loss_round_ends_at = 0
         self._loss_round_start = False
         self._queued_rounds = 0
+        self._round_rtt = math.inf  # the least of this round
         self._floor_lost = 0.0
         self._floor_sent = 0.0
         self._before = (math.inf, math.inf, math.inf)
@@ -111,6 +129,11 @@ class Model:
     def bw(self) -> float:
         """The rate that the path is taken to deliver."""
         return min(self.max_bw, self.bw_short)
+
+    @property
+    def bw_latest(self) -> float:
+        """The best rate of the last round."""
+        return self._bw_latest
 
     @property
     def inflight_latest(self) -> int:
@@ -128,13 +151,14 @@ class Model:
         self._round_ends_at = delivered
 
     def update_rate(
-        self, sample: Sample, delivered: int, *, may_lower: bool, cruising: bool
+        self, sample: Sample, delivered: int, *, may_lower: bool, keeping: bool, cruising: bool
     ) -> None:
         """Take a sample: of rounds, the rate, and what the losses of the last round say (5.5.5).
 
         :param delivered: all bytes so far.
         :param may_lower: congestion makes the estimates fall; not while more is being probed for.
-        :param cruising: what is sent is what was delivered, no more and no less.
+        :param keeping: no more is sent than was delivered, ...
+        :param cruising: ... nor less.
         """
         self._bw_latest = max(self._bw_latest, sample.rate)
         self._inflight_latest = max(self._inflight_latest, sample.delivered)
@@ -153,7 +177,7 @@ class Model:
             sample.lost, sample.newest
         )
         if self.round_start:
-            self._yield(cruising=cruising)
+            self._make_room(keeping=keeping, cruising=cruising)
         if self._loss_round_start:
             if self._congested_in_round and may_lower:
                 self._lower()
@@ -189,7 +213,10 @@ class Model:
         return min(self._floor_lost / self._floor_sent, LOSS_FLOOR_MAX)
 
     def _sees_queue(self) -> bool:
-        added = self.latest_rtt - self.min_rtt
+        return self._is_queue(self.latest_rtt)
+
+    def _is_queue(self, rtt: float) -> bool:
+        added = rtt - self.min_rtt
         return added > max(QUEUE_SEEN * self.min_rtt, QUEUE_SEEN_MIN)
 
     def reset_signals(self) -> None:
@@ -223,12 +250,28 @@ class Model:
             inflight = self.bdp(self.max_bw, 1.0) or 0.0
         self.inflight_short = max(self._inflight_latest, BETA * inflight)
 
-    def _yield(self, *, cruising: bool) -> None:
-        """Give up a little of the rate where a queue stays; the draft does not."""
-        self._queued_rounds = self._queued_rounds + 1 if cruising and self._sees_queue() else 0
-        if self._queued_rounds >= YIELD_AFTER:
+    def _make_room(self, *, keeping: bool, cruising: bool) -> None:
+        """Yield where a queue stays, or take back some of the rate; the draft does neither.
+
+        What was given up comes back by a few packets in each round trip: by as much for who has
+        little as for who has much.
+        """
+        queued = self._round_rtt < math.inf and self._is_queue(self._round_rtt)
+        self._queued_rounds = self._queued_rounds + 1 if keeping and queued else 0
+        after = YIELD_AFTER if cruising else YIELD_AFTER_PROBE
+        if self._queued_rounds >= after and self._has_most():
             least = YIELD_LEAST * self.max_bw
             self.bw_short = min(self.bw_short, max(YIELD_STEP * self.bw, least))
+        if cruising and not queued and self.min_rtt < math.inf:
+            self.bw_short += YIELD_RETURN * PACKET / self.min_rtt
+        self._round_rtt = math.inf
+
+    def _has_most(self) -> bool:
+        """Return whether so much of the queue is ours that it is our turn to yield."""
+        held = max((self.bdp(self._bw_latest, 1.0) or 0.0) / PACKET, 1.0)
+        waited = (self._queued_rounds - YIELD_AFTER) / YIELD_PATIENCE
+        queue = self._round_rtt / self.min_rtt - 1.0
+        return held * queue > YIELD_PART * math.sqrt(held) * (1.0 - waited)
 
     def undo_losses(self) -> None:
         """Take as much as before the last round of congestion: it was none."""
@@ -243,6 +286,7 @@ class Model:
     def update_min_rtt(self, rtt: float, now: float) -> None:
         """Take a round-trip time (5.3.4.4)."""
         self.latest_rtt = rtt
+        self._round_rtt = min(self._round_rtt, rtt)
         self.rtt_expired = now > self._probe_rtt_at + PROBE_RTT_INTERVAL
         if rtt < self._probe_rtt_min or self.rtt_expired:
             self._probe_rtt_min = rtt

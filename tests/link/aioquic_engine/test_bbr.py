@@ -167,3 +167,32 @@ def test_a_round_without_a_rate_lowers_nothing() -> None:
     model.max_bw = RATE
     model._lower()
     assert model.bw == RATE
+
+
+def test_of_a_queue_that_stays_who_has_most_yields_first_and_then_all() -> None:
+    models = {}
+    for rate in (RATE, 9 * RATE):
+        models[rate] = model = Model(0.0)
+        model.update_min_rtt(RTT, 0.0)
+        model.max_bw = model._bw_latest = rate
+    yielded = {}
+    for round_number in range(1, 15):
+        for rate, model in models.items():
+            model.update_min_rtt(1.5 * RTT, 0.1)
+            model._make_room(keeping=True, cruising=True)
+            if model.bw < rate:
+                yielded.setdefault(rate, round_number)
+    assert yielded[9 * RATE] < yielded[RATE]
+    assert all(0.5 * rate <= model.bw for rate, model in models.items())
+
+
+def test_what_was_given_up_is_taken_back_by_as_much_for_all() -> None:
+    gains = []
+    for rate in (RATE, 9 * RATE):
+        model = Model(0.0)
+        model.update_min_rtt(RTT, 0.0)
+        model.max_bw, model.bw_short = rate, rate / 2
+        model._make_room(keeping=True, cruising=True)
+        gains.append(model.bw - rate / 2)
+    assert gains[0] == pytest.approx(gains[1])
+    assert gains[0] > 0
