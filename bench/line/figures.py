@@ -6,6 +6,7 @@ all that is sent twice, count against us.
 
 from __future__ import annotations
 
+import random
 import statistics
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -119,15 +120,16 @@ def sharing(
 ) -> tuple[float, float]:
     """Return what share of the rate each of two links gets that send over one line.
 
-    The second begins when the first has found the rate.
+    The second begins when the first has found the rate, within a second that the seed says: what
+    the first tries just then is a matter of luck.
     """
     simulation = Simulation(line, seed=seed)
     streams = []
-    for sender in senders:
+    for sender, wait in zip(senders, (random.Random(seed).random(), 0.0), strict=True):
         link = simulation.link(sender.engine, sender.congestion)
         streams.append(Bulk(link.client))
         link.add(streams[-1])
-        simulation.run_for(WARM_UP)
+        simulation.run_for(WARM_UP + wait)
     start = simulation.now
     simulation.run_for(seconds)
     first, second = (
