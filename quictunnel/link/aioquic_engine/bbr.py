@@ -60,7 +60,10 @@ FULL_ROUNDS = 3
 
 STARTUP_GROWTH = 1.1
 """Growth by so much in spite of too many losses is growth enough to go on with startup: who comes
-last meets the others' queue, and overflows it long before it has its share."""
+last meets the others' queue, and overflows it long before it has its share. ..."""
+
+STARTUP_LOSSES = 2
+"""... Nor does one round without end it: just then another may have probed for more."""
 
 PROBE_RTT_GAIN = 0.5
 PROBE_RTT_SECONDS = 0.2
@@ -101,16 +104,12 @@ GAINS = {
 
 
 class Bbr(QuicCongestionControl):
-    """The congestion control of one path.
+    """The congestion control of one path."""
 
-    :param dice: when to probe for more; so that links that share a line do not do so together.
-    """
-
-    def __init__(self, *, max_datagram_size: int, dice: random.Random | None = None) -> None:
+    def __init__(self, *, max_datagram_size: int) -> None:
         super().__init__(max_datagram_size=max_datagram_size)
         self._max_datagram_size = max_datagram_size
         self._initial_window = K_INITIAL_WINDOW * max_datagram_size
-        self._dice = dice or random.Random()
         self._rate = DeliveryRate()
         self._model = Model(0.0)
         self._state = State.STARTUP
@@ -125,7 +124,9 @@ class Bbr(QuicCongestionControl):
         self._full_now = False
         self._full_bw = 0.0
         self._full_count = 0
-        self._startup_bw = 0.0  # the best rate of the last round of startup
+        self._startup_bw = 0.0  # when it last grew
+        self._startup_losses = 0  # rounds since then that lost too much
+        self._startup_ends_at = 0  # bytes delivered or lost
         # Probing for more (2.10)
         self._cycle_began = 0.0
         self._probe_wait = 0.0
@@ -203,7 +204,7 @@ class Bbr(QuicCongestionControl):
         model.update_rate(
             sample,
             self._rate.delivered,
-            may_lower=self._state not in SEARCHING,
+            may_lower=self._state not in SEARCHING and self._is_of_now(sample.newest),
             keeping=self._state in (State.DOWN, State.CRUISE),
             cruising=self._state is State.CRUISE,
         )
@@ -290,13 +291,25 @@ class Bbr(QuicCongestionControl):
             return
         model = self._model
         if not self._full_reached and model.round_start:
-            grows = model.bw_latest >= STARTUP_GROWTH * self._startup_bw
-            self._startup_bw = model.bw_latest
-            if model.is_too_high(sample.lost, sample.newest) and not grows:
+            if model.bw_latest >= STARTUP_GROWTH * self._startup_bw:
+                self._startup_bw = model.bw_latest
+                self._startup_losses = 0
+            elif model.is_too_high(sample.lost, sample.newest):
+                self._startup_losses += 1
+            if self._startup_losses >= STARTUP_LOSSES:
                 self._full_reached = True
                 model.bound(max(self._inflight(1.0), model.inflight_latest))
         if self._full_reached:
             self._state = State.DRAIN
+            self._startup_ends_at = self._rate.resolved + self.bytes_in_flight
+
+    def _is_of_now(self, packet: Departure) -> bool:
+        """Return whether a packet left when all that startup had sent was delivered, or lost.
+
+        What startup loses says how much the path holds, and not that what is sent since then is too
+        much. The draft gives up a fifth of the rate for it, until the next probe.
+        """
+        return packet.delivered + packet.lost >= self._startup_ends_at
 
     # Probing for more (5.3.3)
 
@@ -340,8 +353,11 @@ class Bbr(QuicCongestionControl):
     def _go_down(self, now: float) -> None:
         self._model.reset_signals()
         self._up_bytes = math.inf
-        self._rounds_since_probe = self._dice.randrange(2)
-        self._probe_wait = self._dice.uniform(*PROBE_WAIT)
+        # Links that share a line are not to probe together. What has happened so far makes dice
+        # that differ for each of them, and are the same when a run in virtual time is repeated.
+        dice = random.Random(f"{now} {self._rate.delivered}")
+        self._rounds_since_probe = dice.randrange(2)
+        self._probe_wait = dice.uniform(*PROBE_WAIT)
         self._cycle_began = now
         self._model.start_round(self._rate.delivered)
         if not self._rate.is_app_limited:

@@ -173,9 +173,8 @@ class Model:
         if sample.rate >= self.max_bw or not sample.newest.app_limited:
             self._bw_filter[1] = max(self._bw_filter[1], sample.rate)
             self.max_bw = max(self._bw_filter)
-        self._congested_in_round |= bool(sample.newly_lost) and self.is_too_high(
-            sample.lost, sample.newest
-        )
+        if sample.newly_lost and may_lower:
+            self._congested_in_round |= self.is_too_high(sample.lost, sample.newest)
         if self.round_start:
             self._make_room(keeping=keeping, cruising=cruising)
         if self._loss_round_start:

@@ -65,6 +65,11 @@ class DeliveryRate:
         """What leaves now says less of the path than of those who send."""
         return self._limited_until > 0
 
+    @property
+    def resolved(self) -> int:
+        """Bytes that were delivered or lost."""
+        return self.delivered + self.lost
+
     def limit(self, in_flight: int) -> None:
         """There is less to send than could be sent (4.1.2.4): samples of what flies say little."""
         self._limited_until = max(1, self.delivered + in_flight)

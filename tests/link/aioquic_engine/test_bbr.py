@@ -122,6 +122,46 @@ def test_without_a_sight_of_it_the_shortest_round_trip_is_looked_for() -> None:
     assert path.control._state is not State.PROBE_RTT
 
 
+def test_one_round_of_losses_without_growth_does_not_end_startup() -> None:
+    path = Path()
+    path.run(4 * RTT)
+    control, rounds = path.control, path.control._model.round_count
+    assert control._state is State.STARTUP
+    control._startup_bw = math.inf  # it grows no more, ...
+    control._model.is_too_high = lambda *_: True  # type: ignore[method-assign]  # ... and loses
+    lossy = []
+    while control._state is State.STARTUP:
+        path.run(0.001)
+        lossy.append(control._startup_losses)
+    assert set(lossy) == {0, 1, 2}
+    assert control._model.round_count == rounds + 2
+
+
+def test_what_startup_has_lost_does_not_lower_the_rate_afterwards() -> None:
+    path = Path()
+    path.run(4 * RTT)
+    control = path.control
+    control._full_reached = True
+    path.run(RTT)
+    assert control._state is not State.STARTUP
+    before, after = departure(in_flight=10 * SIZE), departure(in_flight=10 * SIZE)
+    before.delivered = control._startup_ends_at - SIZE
+    after.delivered, after.lost = control._startup_ends_at - SIZE, SIZE
+    assert not control._is_of_now(before)
+    assert control._is_of_now(after)
+
+
+def test_when_more_is_tried_is_the_same_in_each_run_and_another_for_each_link() -> None:
+    waits = []
+    for later in (0.0, 0.0, 0.01):
+        path = Path()
+        path.now += later
+        path.run(2.5)
+        assert path.control._state in PROBE_BW
+        waits.append(path.control._probe_wait)
+    assert waits[0] == waits[1] != waits[2]
+
+
 def test_losses_without_a_queue_are_congestion_only_if_they_are_heavy() -> None:
     model = Model(0.0)
     model.update_min_rtt(RTT, 0.0)
