@@ -7,8 +7,9 @@ import math
 import pytest
 from test_recovery import SIZE, Trace
 
-from quictunnel.link.aioquic_engine.bbr import PROBE_BW, Bbr, State
+from quictunnel.link.aioquic_engine.bbr import Bbr
 from quictunnel.link.aioquic_engine.bbr_model import Model
+from quictunnel.link.aioquic_engine.bbr_startup import PROBE_BW, State
 from quictunnel.link.aioquic_engine.delivery import DeliveryRate, Departure
 from quictunnel.link.aioquic_engine.recovery import Recovery
 
