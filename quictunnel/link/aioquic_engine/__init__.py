@@ -2,7 +2,8 @@
 
 `connection` is one connection as the link sees it: it stands on `receiving`, and that on `sending`.
 `streams`, `turns`, `spans`, `recovery`, `reordering` and `mtu` are what these two work with; `tls`
-is who is who. `bbr` says how fast to send and how much, by `bbr_model` and `delivery`'s samples.
+is who is who. `bbr` says how fast to send and how much, by `bbr_startup` and `bbr_probing`, which
+go by `bbr_model`, `bbr_losses` and `delivery`'s samples.
 `endpoint` leads datagrams to connections, with `packets` for those that have none, and `carriage`
 is its socket. Nothing outside this package may know aioquic; test_hooks.py, beside its other tests,
 holds each private name against the installed version.

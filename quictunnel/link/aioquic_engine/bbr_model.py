@@ -1,12 +1,8 @@
 """BBR's model of a path: how much it carries, how far it is, and what losses say of it.
 
-From draft-ietf-ccwg-bbr-04, section 5.5 ("Updating the Model"). What to do about it is for `bbr`.
-Sizes are bytes, rates bytes a second, times seconds.
-
-In one thing it goes another way than the draft, which takes more than two per cent of loss, and in
-some states every loss, for congestion: a radio path that loses three would hardly be used. Here
-losses count when the round-trip time shows a queue as well, and they are more than the path loses
-without one; where no queue can be seen, they count when they are heavy.
+From draft-ietf-ccwg-bbr-04, section 5.5 ("Updating the Model"). What to do about it is for `bbr`,
+how much loss is too much for `bbr_losses`. Sizes are bytes, rates bytes a second, times
+seconds.
 """
 
 from __future__ import annotations
@@ -14,28 +10,10 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from quictunnel.link.aioquic_engine.bbr_losses import Losses
+
 if TYPE_CHECKING:
     from quictunnel.link.aioquic_engine.delivery import Departure, Sample
-
-LOSS_THRESHOLD = 0.02
-"""The share of a flight that may be lost while a queue grows (2.7, BBR.LossThresh), ..."""
-
-LOSS_FLOOR_GAIN = 2.0
-"""... beyond so many times what is lost without a queue: losses come unevenly."""
-
-LOSS_FLOOR_MAX = 0.1
-LOSS_FLOOR_MEMORY = 7 / 8
-"""What is left after a round trip of what was known of losses without a queue."""
-
-LOSS_MIN = 4 * 1200
-"""Bytes. Fewer lost in a flight are never many: a packet of a flight of ten says nothing."""
-
-HEAVY_LOSS = 0.15
-"""The share of a flight that may be lost without a queue that could be seen: a policer's bucket,
-or a router that keeps none, loses a fifth when it is sent a quarter more than it lets pass."""
-
-HEAVY_LOSS_MIN = 8 * 1200
-"""Bytes, as LOSS_MIN."""
 
 QUEUE_SEEN = 1 / 8
 """By which part of the shortest round-trip time another must be longer to show a queue, ..."""
@@ -121,8 +99,7 @@ class Model:
         self._loss_round_start = False
         self._queued_rounds = 0
         self._round_rtt = math.inf  # the least of this round
-        self._floor_lost = 0.0
-        self._floor_sent = 0.0
+        self.losses = Losses()
         self._before = (math.inf, math.inf, math.inf)
 
     @property
@@ -182,8 +159,7 @@ class Model:
                 self._lower()
             self._congested_in_round = False
             if not self._sees_queue():
-                self._floor_lost = self._floor_lost * LOSS_FLOOR_MEMORY + sample.lost
-                self._floor_sent = self._floor_sent * LOSS_FLOOR_MEMORY + sample.newest.in_flight
+                self.losses.add_round(sample.lost, sample.newest.in_flight)
 
     def end_update(self, sample: Sample) -> None:
         """Begin the next round's signals, when all have seen the last one's (5.5.10)."""
@@ -199,17 +175,7 @@ class Model:
 
     def is_too_high(self, lost: int, packet: Departure) -> bool:
         """Return whether so many bytes were lost of what flew with a packet as to say: too much."""
-        if lost > max(HEAVY_LOSS * packet.in_flight, HEAVY_LOSS_MIN):
-            return True
-        share = LOSS_THRESHOLD + LOSS_FLOOR_GAIN * self.loss_floor
-        return lost > max(share * packet.in_flight, LOSS_MIN) and self._sees_queue()
-
-    @property
-    def loss_floor(self) -> float:
-        """The share that the path loses without a queue."""
-        if not self._floor_sent:
-            return 0.0
-        return min(self._floor_lost / self._floor_sent, LOSS_FLOOR_MAX)
+        return self.losses.are_too_many(lost, packet.in_flight, queued=self._sees_queue())
 
     def _sees_queue(self) -> bool:
         return self._is_queue(self.latest_rtt)

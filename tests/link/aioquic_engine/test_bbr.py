@@ -100,7 +100,7 @@ def test_random_losses_do_not_slow_it_down() -> None:
     path = Path()
     path.run(3.0, lose=33)
     model = path.control._model
-    assert model.loss_floor == pytest.approx(0.03, abs=0.01)
+    assert model.losses.floor == pytest.approx(0.03, abs=0.01)
     assert model.bw > 0.9 * RATE
 
 
