@@ -79,6 +79,8 @@ pub(crate) struct Bbr {
     is_round_start: bool,
     /// Rounds in which a queue has stayed though nothing more was tried.
     queued_rounds: u32,
+    /// The queue of the round before, in round trips.
+    last_queue: f64,
     /// The window was in the way in this round, or the one before.
     is_full: [bool; 2],
 
@@ -117,6 +119,7 @@ impl Bbr {
             round_ends_at: 0,
             is_round_start: false,
             queued_rounds: 0,
+            last_queue: 0.0,
             is_full: [false; 2],
             phase: Phase::Startup,
             plateau: Plateau::default(),
