@@ -32,11 +32,17 @@ would else not find room for minutes, so that who has most in the queue gives up
 YIELD_AFTER_PROBE = 8
 """... after a probe only when what that has made must be gone, ..."""
 
-YIELD_STEP = 0.95
-"""... by so much each round, ..."""
+YIELD_STEP = 0.2
+"""... for each round trip of waiting so much in each round, ..."""
+
+YIELD_STEP_MOST = 0.05
+"""... at most, or what is under way by then would leave the path empty; ..."""
 
 YIELD_LEAST = 0.5
-"""... but not more of it than this until the next probe, or who fills queues would get all."""
+"""... and keeps at least this of it until the next probe, or who fills queues would get all."""
+
+YIELD_GOING = 0.85
+"""A queue that a round leaves so much of, or less, is going: what was given up is enough."""
 
 YIELD_PART = 6.0
 """Who has so many packets in the queue yields at once, for each packet in the square root of what
@@ -45,8 +51,11 @@ the path holds of theirs; ..."""
 YIELD_PATIENCE = 10.0
 """... all others within so many rounds more: the queue must go."""
 
-YIELD_RETURN = 2
-"""Packets that are sent more in each round trip while what was given up is taken back."""
+YIELD_RETURN = 6
+"""Packets that are sent more in each round trip while what was given up is taken back, ..."""
+
+YIELD_RETURN_MOST = 0.05
+"""... and the most that this is of the rate."""
 
 PACKET = 1200
 """Bytes, where packets are counted."""
@@ -98,6 +107,7 @@ class Model:
         self._loss_round_ends_at = 0
         self._loss_round_start = False
         self._queued_rounds = 0
+        self._last_queue = 0.0  # in round trips
         self._round_rtt = math.inf  # the least of this round
         self.losses = Losses()
         self._before = (math.inf, math.inf, math.inf)
@@ -223,19 +233,25 @@ class Model:
         """
         queued = self._round_rtt < math.inf and self._is_queue(self._round_rtt)
         self._queued_rounds = self._queued_rounds + 1 if keeping and queued else 0
+        queue = self._round_rtt / self.min_rtt - 1.0 if queued else 0.0
+        is_going = queue <= YIELD_GOING * self._last_queue
+        self._last_queue = queue
         after = YIELD_AFTER if cruising else YIELD_AFTER_PROBE
-        if self._queued_rounds >= after and self._has_most():
-            least = YIELD_LEAST * self.max_bw
-            self.bw_short = min(self.bw_short, max(YIELD_STEP * self.bw, least))
+        if self._queued_rounds >= after and not is_going and self._has_most(queue):
+            kept = 1.0 - min(YIELD_STEP * queue, YIELD_STEP_MOST)
+            self.bw_short = min(self.bw_short, max(kept * self.bw, YIELD_LEAST * self.max_bw))
         if cruising and not queued and self.min_rtt < math.inf:
-            self.bw_short += YIELD_RETURN * PACKET / self.min_rtt
+            more = YIELD_RETURN * PACKET / self.min_rtt
+            self.bw_short += min(more, YIELD_RETURN_MOST * self.bw)
         self._round_rtt = math.inf
 
-    def _has_most(self) -> bool:
-        """Return whether so much of the queue is ours that it is our turn to yield."""
+    def _has_most(self, queue: float) -> bool:
+        """Return whether so much of the queue is ours that it is our turn to yield.
+
+        :param queue: in round trips.
+        """
         held = max((self.bdp(self._bw_latest, 1.0) or 0.0) / PACKET, 1.0)
         waited = (self._queued_rounds - YIELD_AFTER) / YIELD_PATIENCE
-        queue = self._round_rtt / self.min_rtt - 1.0
         return held * queue > YIELD_PART * math.sqrt(held) * (1.0 - waited)
 
     def undo_losses(self) -> None:

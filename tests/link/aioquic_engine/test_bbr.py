@@ -229,7 +229,7 @@ def test_of_a_queue_that_stays_who_has_most_yields_first_and_then_all() -> None:
 
 def test_what_was_given_up_is_taken_back_by_as_much_for_all() -> None:
     gains = []
-    for rate in (RATE, 9 * RATE):
+    for rate in (4 * RATE, 9 * RATE):
         model = Model(0.0)
         model.update_min_rtt(RTT, 0.0)
         model.max_bw, model.bw_short = rate, rate / 2
@@ -237,3 +237,17 @@ def test_what_was_given_up_is_taken_back_by_as_much_for_all() -> None:
         gains.append(model.bw - rate / 2)
     assert gains[0] == pytest.approx(gains[1])
     assert gains[0] > 0
+
+
+def test_a_queue_that_is_going_is_not_yielded_to() -> None:
+    def rate_after(waits: list[float]) -> float:
+        model = Model(0.0)
+        model.update_min_rtt(RTT, 0.0)
+        model.max_bw = model._bw_latest = 9 * RATE
+        for wait in waits:
+            model.update_min_rtt((1 + wait) * RTT, 0.1)
+            model._make_room(keeping=True, cruising=True)
+        return model.bw / (9 * RATE)
+
+    assert rate_after([0.8, 0.66, 0.5, 0.4, 0.3, 0.2]) == 1
+    assert rate_after([0.2] * 14) > rate_after([0.8] * 14)
