@@ -4,9 +4,9 @@
 //! quinn's own is of version 1, is paced by its window alone, and falls short on lossy paths. This
 //! one says at which rate to send (`pacing`); tells losses by chance from those by congestion
 //! (`losses`, where it leaves the draft); and takes a round trip as short as the shortest for a sign
-//! that the queue is empty, so that it seldom needs to empty it (`filters`). What it tries in turns
-//! is in `phases`. Not done: what the draft asks of senders that know each packet of a loss, for
-//! quinn tells of losses in sums.
+//! that the queue is empty, so that it seldom needs to empty it (`filters`). What it learns is in
+//! `model`, what it tries in turns in `phases` and `probe_rtt`. Not done: what the draft asks of
+//! senders that know each packet of a loss, for quinn tells of losses in sums.
 
 use std::any::Any;
 use std::sync::Arc;
@@ -15,16 +15,17 @@ use std::time::{Duration, Instant};
 use quinn_proto::RttEstimator;
 use quinn_proto::congestion::Controller;
 
-use crate::pacing::quantum;
 use crate::watch::Watch;
 use filters::{MaxOfRounds, MaxOfTwo, RoundTrips};
 use losses::Losses;
 use phases::{Phase, Plateau};
-use rates::{Rates, Sample};
+use rates::Rates;
 
 mod filters;
 mod losses;
+mod model;
 mod phases;
+mod probe_rtt;
 mod rates;
 mod yielding;
 
@@ -130,103 +131,6 @@ impl Bbr {
         };
         bbr.publish();
         bbr
-    }
-
-    // The model
-
-    /// The rate to go by: the best that was measured, within what was learned since.
-    fn model_rate(&self) -> f64 {
-        self.short_rate.map_or(self.max_rate.get(), |short| short.min(self.max_rate.get()))
-    }
-
-    /// So many times what the path holds with no queue, in bytes; None if that is not known.
-    fn pipe(&self, rate: f64, gain: f64) -> Option<u64> {
-        let least = self.trips.least().filter(|_| rate > 0.0)?;
-        Some((gain * rate * least.as_secs_f64()) as u64)
-    }
-
-    /// What may be in flight by that, with what sending in bursts takes (5.6.4.2).
-    fn inflight(&self, rate: f64, gain: f64) -> u64 {
-        let Some(pipe) = self.pipe(rate, gain) else { return INITIAL_WINDOW * self.mss };
-        let least = (3 * self.quantum()).max(MIN_WINDOW * self.mss);
-        let late = (rate * LATENESS.as_secs_f64()) as u64;
-        let probe = if self.phase == Phase::Up { 2 * self.mss } else { 0 };
-        (pipe + late).max(least) + probe
-    }
-
-    fn quantum(&self) -> u64 {
-        quantum(self.rate as u64, self.mss)
-    }
-
-    /// The bound in the long term, less what is left to others (5.6.4.4: `BBRInflightWithHeadroom`).
-    fn bound_with_headroom(&self) -> Option<u64> {
-        self.bound.map(|bound| {
-            let headroom = ((bound as f64 * HEADROOM) as u64).max(self.mss);
-            bound.saturating_sub(headroom).max(MIN_WINDOW * self.mss)
-        })
-    }
-
-    /// Learn what a sample shows of the path's rate and of this round (5.5.5, 5.5.10.3).
-    fn learn(&mut self, sample: &Sample) {
-        let rate = sample.rate.unwrap_or(0.0);
-        self.latest_rate = self.latest_rate.max(rate);
-        self.latest_delivered = self.latest_delivered.max(sample.delivered);
-        self.is_round_start = sample.prior_delivered >= self.round_ends_at;
-        self.is_full[0] |= self.watch.take_was_full();
-        if self.is_round_start {
-            self.start_round();
-            self.rounds += 1;
-            self.is_full = [false, self.is_full[0]];
-        }
-        if rate > 0.0 && (rate >= self.max_rate.get() || !sample.is_app_limited) {
-            self.max_rate.add(rate);
-        }
-        if !self.is_round_start {
-            return;
-        }
-        let has_queue = self.trips.has_queue();
-        let (lost, delivered) = (self.rates.lost, self.rates.delivered);
-        let is_too_much = self.losses.end_round(lost, delivered, self.mss, has_queue);
-        if is_too_much && !self.phase.is_probing() {
-            self.lower_short_term();
-        }
-        self.make_room(has_queue);
-        if self.phase == Phase::Startup {
-            self.end_startup_if_overfull(is_too_much);
-        }
-        self.latest_rate = rate;
-        self.latest_delivered = sample.delivered;
-    }
-
-    /// The path bears less than was believed: go by what it has just borne (5.5.10.3).
-    fn lower_short_term(&mut self) {
-        let rate = self.short_rate.unwrap_or(self.max_rate.get());
-        self.short_rate = Some(self.latest_rate.max(BETA * rate));
-        let bound = self.short_bound.unwrap_or(self.window);
-        self.short_bound = Some(self.latest_delivered.max((BETA * bound as f64) as u64));
-    }
-
-    fn reset_short_term(&mut self) {
-        self.short_rate = None;
-        self.short_bound = None;
-    }
-
-    fn start_round(&mut self) {
-        self.round_ends_at = self.rates.delivered;
-    }
-
-    /// Learn how many more bytes are acknowledged at once than the rate explains (5.5.9).
-    fn learn_aggregation(&mut self, newly_acked: u64, now: Instant) {
-        let since = now.saturating_duration_since(self.extra_since).as_secs_f64();
-        let mut expected = (self.model_rate() * since) as u64;
-        if self.extra_delivered <= expected {
-            self.extra_delivered = 0;
-            self.extra_since = now;
-            expected = 0;
-        }
-        self.extra_delivered += newly_acked;
-        let extra = (self.extra_delivered - expected).min(self.window);
-        self.extra_acked.add(extra as f64, self.rounds);
     }
 
     // What follows from it

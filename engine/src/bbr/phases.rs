@@ -1,10 +1,10 @@
-//! What BBR tries in turns: to find the path's rate, to keep to it, to look for more, and to see the
-//! path empty (draft-ietf-ccwg-bbr, 5.3).
+//! What BBR tries in turns: to find the path's rate, to keep to it, to look for more
+//! (draft-ietf-ccwg-bbr, 5.3); and to see the path empty, which is in `probe_rtt`.
 
 use std::time::{Duration, Instant};
 
 use super::rates::Sample;
-use super::{BETA, Bbr, MIN_WINDOW};
+use super::{BETA, Bbr};
 
 /// 4 ln 2: the least that doubles the rate with each round (2.4).
 pub(super) const STARTUP_GAIN: f64 = 2.77;
@@ -14,10 +14,7 @@ const DOWN_GAIN: f64 = 0.9;
 const UP_GAIN: f64 = 1.25;
 const WINDOW_GAIN: f64 = 2.0;
 const UP_WINDOW_GAIN: f64 = 2.25;
-const PROBE_RTT_GAIN: f64 = 0.5;
-
-/// How long the path is kept nearly empty.
-const PROBE_RTT_TIME: Duration = Duration::from_millis(200);
+pub(super) const PROBE_RTT_GAIN: f64 = 0.5;
 
 /// How long it is at least until more is tried, and up to as much longer by chance (5.3.3.8).
 const PROBE_WAIT: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(1));
@@ -116,13 +113,13 @@ pub(super) struct Probing {
     /// What is lost now tells how much the path bears.
     is_sampled: bool,
     /// A cycle of the rate's filter ends with the next round.
-    is_ending: bool,
+    pub(super) is_ending: bool,
     /// How the bound rises: packets a window, doubled with each round; and what has risen.
     step: u32,
     acked: u64,
     /// When the path was seen to be empty enough, while it is emptied.
-    empty_at: Option<Instant>,
-    has_round: bool,
+    pub(super) empty_at: Option<Instant>,
+    pub(super) has_round: bool,
 }
 
 impl Probing {
@@ -209,12 +206,12 @@ impl Bbr {
         }
     }
 
-    fn enter(&mut self, phase: Phase, now: Instant) {
+    pub(super) fn enter(&mut self, phase: Phase, now: Instant) {
         self.phase = phase;
         self.probing.phase_began = now;
     }
 
-    fn start_down(&mut self, now: Instant) {
+    pub(super) fn start_down(&mut self, now: Instant) {
         self.probing.pick_wait(now, self.rates.delivered);
         self.probing.since_round = self.rounds;
         self.probing.is_ending = true;
@@ -297,53 +294,6 @@ impl Bbr {
         }
         if self.phase == Phase::Up {
             self.start_down(now);
-        }
-    }
-
-    // Seeing the path empty
-
-    pub(super) fn probe_rtt_window(&self) -> u64 {
-        let pipe = self.pipe(self.model_rate(), PROBE_RTT_GAIN).unwrap_or(0);
-        pipe.max(MIN_WINDOW * self.mss)
-    }
-
-    fn check_probe_rtt(&mut self, in_flight: u64, now: Instant) {
-        if self.phase != Phase::ProbeRtt {
-            if self.trips.is_stale && !self.is_restarting {
-                self.window_before_probe = self.window;
-                self.probing.empty_at = None;
-                self.probing.is_ending = true;
-                self.start_round();
-                self.enter(Phase::ProbeRtt, now);
-            }
-            return;
-        }
-        self.rates.mark_app_limited(in_flight);
-        match self.probing.empty_at {
-            None if in_flight <= self.probe_rtt_window() => {
-                self.probing.empty_at = Some(now);
-                self.probing.has_round = false;
-                self.start_round();
-            }
-            Some(at) => {
-                self.probing.has_round |= self.is_round_start;
-                if self.probing.has_round && now > at + PROBE_RTT_TIME {
-                    self.end_probe_rtt(now);
-                }
-            }
-            None => {}
-        }
-    }
-
-    fn end_probe_rtt(&mut self, now: Instant) {
-        self.trips.was_probed(now);
-        self.window = self.window.max(self.window_before_probe);
-        self.reset_short_term();
-        if self.is_path_full {
-            self.start_down(now);
-            self.enter(Phase::Cruise, now);
-        } else {
-            self.enter(Phase::Startup, now);
         }
     }
 }

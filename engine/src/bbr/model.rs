@@ -1,0 +1,106 @@
+//! The model of the path: what samples of the rate and losses say of how much it bears
+//! (draft-ietf-ccwg-bbr, 5.5). What is sent for it is decided in the module above.
+
+use std::time::Instant;
+
+use super::phases::Phase;
+use super::rates::Sample;
+use super::{BETA, Bbr, HEADROOM, INITIAL_WINDOW, LATENESS, MIN_WINDOW};
+use crate::pacing::quantum;
+
+impl Bbr {
+    /// The rate to go by: the best that was measured, within what was learned since.
+    pub(super) fn model_rate(&self) -> f64 {
+        self.short_rate.map_or(self.max_rate.get(), |short| short.min(self.max_rate.get()))
+    }
+
+    /// So many times what the path holds with no queue, in bytes; None if that is not known.
+    pub(super) fn pipe(&self, rate: f64, gain: f64) -> Option<u64> {
+        let least = self.trips.least().filter(|_| rate > 0.0)?;
+        Some((gain * rate * least.as_secs_f64()) as u64)
+    }
+
+    /// What may be in flight by that, with what sending in bursts takes (5.6.4.2).
+    pub(super) fn inflight(&self, rate: f64, gain: f64) -> u64 {
+        let Some(pipe) = self.pipe(rate, gain) else { return INITIAL_WINDOW * self.mss };
+        let least = (3 * self.quantum()).max(MIN_WINDOW * self.mss);
+        let late = (rate * LATENESS.as_secs_f64()) as u64;
+        let probe = if self.phase == Phase::Up { 2 * self.mss } else { 0 };
+        (pipe + late).max(least) + probe
+    }
+
+    pub(super) fn quantum(&self) -> u64 {
+        quantum(self.rate as u64, self.mss)
+    }
+
+    /// The bound in the long term, less what is left to others (5.6.4.4: `BBRInflightWithHeadroom`).
+    pub(super) fn bound_with_headroom(&self) -> Option<u64> {
+        self.bound.map(|bound| {
+            let headroom = ((bound as f64 * HEADROOM) as u64).max(self.mss);
+            bound.saturating_sub(headroom).max(MIN_WINDOW * self.mss)
+        })
+    }
+
+    /// Learn what a sample shows of the path's rate and of this round (5.5.5, 5.5.10.3).
+    pub(super) fn learn(&mut self, sample: &Sample) {
+        let rate = sample.rate.unwrap_or(0.0);
+        self.latest_rate = self.latest_rate.max(rate);
+        self.latest_delivered = self.latest_delivered.max(sample.delivered);
+        self.is_round_start = sample.prior_delivered >= self.round_ends_at;
+        self.is_full[0] |= self.watch.take_was_full();
+        if self.is_round_start {
+            self.start_round();
+            self.rounds += 1;
+            self.is_full = [false, self.is_full[0]];
+        }
+        if rate > 0.0 && (rate >= self.max_rate.get() || !sample.is_app_limited) {
+            self.max_rate.add(rate);
+        }
+        if !self.is_round_start {
+            return;
+        }
+        let has_queue = self.trips.has_queue();
+        let (lost, delivered) = (self.rates.lost, self.rates.delivered);
+        let is_too_much = self.losses.end_round(lost, delivered, self.mss, has_queue);
+        if is_too_much && !self.phase.is_probing() {
+            self.lower_short_term();
+        }
+        self.make_room(has_queue);
+        if self.phase == Phase::Startup {
+            self.end_startup_if_overfull(is_too_much);
+        }
+        self.latest_rate = rate;
+        self.latest_delivered = sample.delivered;
+    }
+
+    /// The path bears less than was believed: go by what it has just borne (5.5.10.3).
+    pub(super) fn lower_short_term(&mut self) {
+        let rate = self.short_rate.unwrap_or(self.max_rate.get());
+        self.short_rate = Some(self.latest_rate.max(BETA * rate));
+        let bound = self.short_bound.unwrap_or(self.window);
+        self.short_bound = Some(self.latest_delivered.max((BETA * bound as f64) as u64));
+    }
+
+    pub(super) fn reset_short_term(&mut self) {
+        self.short_rate = None;
+        self.short_bound = None;
+    }
+
+    pub(super) fn start_round(&mut self) {
+        self.round_ends_at = self.rates.delivered;
+    }
+
+    /// Learn how many more bytes are acknowledged at once than the rate explains (5.5.9).
+    pub(super) fn learn_aggregation(&mut self, newly_acked: u64, now: Instant) {
+        let since = now.saturating_duration_since(self.extra_since).as_secs_f64();
+        let mut expected = (self.model_rate() * since) as u64;
+        if self.extra_delivered <= expected {
+            self.extra_delivered = 0;
+            self.extra_since = now;
+            expected = 0;
+        }
+        self.extra_delivered += newly_acked;
+        let extra = (self.extra_delivered - expected).min(self.window);
+        self.extra_acked.add(extra as f64, self.rounds);
+    }
+}
