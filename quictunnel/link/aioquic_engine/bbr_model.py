@@ -1,8 +1,8 @@
 """BBR's model of a path: how much it carries, how far it is, and what losses say of it.
 
 From draft-ietf-ccwg-bbr-04, section 5.5 ("Updating the Model"). What to do about it is for `bbr`,
-how much loss is too much for `bbr_losses`. Sizes are bytes, rates bytes a second, times
-seconds.
+how much loss is too much for `bbr_losses`, and how much is left to others for `bbr_yielding`. Sizes
+are bytes, rates bytes a second, times seconds.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from quictunnel.link.aioquic_engine import bbr_yielding as yielding
 from quictunnel.link.aioquic_engine.bbr_losses import Losses
 
 if TYPE_CHECKING:
@@ -23,42 +24,6 @@ QUEUE_SEEN_MIN = 0.002
 
 BETA = 0.7
 """What is left of the estimates after a round of congestion (2.7, BBR.Beta)."""
-
-YIELD_AFTER = 3
-"""Rounds for which a queue stays though no more is probed for: others are there. Who came last
-would else not find room for minutes, so that who has most in the queue gives up some of the rate,
-..."""
-
-YIELD_AFTER_PROBE = 8
-"""... after a probe only when what that has made must be gone, ..."""
-
-YIELD_STEP = 0.2
-"""... for each round trip of waiting so much in each round, ..."""
-
-YIELD_STEP_MOST = 0.05
-"""... at most, or what is under way by then would leave the path empty; ..."""
-
-YIELD_LEAST = 0.5
-"""... and keeps at least this of it until the next probe, or who fills queues would get all."""
-
-YIELD_GOING = 0.85
-"""A queue that a round leaves so much of, or less, is going: what was given up is enough."""
-
-YIELD_PART = 6.0
-"""Who has so many packets in the queue yields at once, for each packet in the square root of what
-the path holds of theirs; ..."""
-
-YIELD_PATIENCE = 10.0
-"""... all others within so many rounds more: the queue must go."""
-
-YIELD_RETURN = 6
-"""Packets that are sent more in each round trip while what was given up is taken back, ..."""
-
-YIELD_RETURN_MOST = 0.05
-"""... and the most that this is of the rate."""
-
-PACKET = 1200
-"""Bytes, where packets are counted."""
 
 MIN_RTT_FILTER = 10.0
 """Seconds for which the shortest round-trip time stands (2.14, BBR.MinRTTFilterLen)."""
@@ -106,8 +71,7 @@ class Model:
         self._congested_in_round = False
         self._loss_round_ends_at = 0
         self._loss_round_start = False
-        self._queued_rounds = 0
-        self._last_queue = 0.0  # in round trips
+        self.yielding = yielding.Yielding()
         self._round_rtt = math.inf  # the least of this round
         self.losses = Losses()
         self._before = (math.inf, math.inf, math.inf)
@@ -226,33 +190,17 @@ class Model:
         self.inflight_short = max(self._inflight_latest, BETA * inflight)
 
     def _make_room(self, *, keeping: bool, cruising: bool) -> None:
-        """Yield where a queue stays, or take back some of the rate; the draft does neither.
-
-        What was given up comes back by a few packets in each round trip: by as much for who has
-        little as for who has much.
-        """
+        """Yield where a queue stays, or take back some of the rate."""
         queued = self._round_rtt < math.inf and self._is_queue(self._round_rtt)
-        self._queued_rounds = self._queued_rounds + 1 if keeping and queued else 0
         queue = self._round_rtt / self.min_rtt - 1.0 if queued else 0.0
-        is_going = queue <= YIELD_GOING * self._last_queue
-        self._last_queue = queue
-        after = YIELD_AFTER if cruising else YIELD_AFTER_PROBE
-        if self._queued_rounds >= after and not is_going and self._has_most(queue):
-            kept = 1.0 - min(YIELD_STEP * queue, YIELD_STEP_MOST)
-            self.bw_short = min(self.bw_short, max(kept * self.bw, YIELD_LEAST * self.max_bw))
+        held = self.bdp(self._bw_latest, 1.0) or 0.0
+        part = self.yielding.part(queue, held, keeping=keeping, cruising=cruising)
+        if part:
+            kept = max((1.0 - part) * self.bw, yielding.LEAST * self.max_bw)
+            self.bw_short = min(self.bw_short, kept)
         if cruising and not queued and self.min_rtt < math.inf:
-            more = YIELD_RETURN * PACKET / self.min_rtt
-            self.bw_short += min(more, YIELD_RETURN_MOST * self.bw)
+            self.bw_short += yielding.more(self.bw, self.min_rtt)
         self._round_rtt = math.inf
-
-    def _has_most(self, queue: float) -> bool:
-        """Return whether so much of the queue is ours that it is our turn to yield.
-
-        :param queue: in round trips.
-        """
-        held = max((self.bdp(self._bw_latest, 1.0) or 0.0) / PACKET, 1.0)
-        waited = (self._queued_rounds - YIELD_AFTER) / YIELD_PATIENCE
-        return held * queue > YIELD_PART * math.sqrt(held) * (1.0 - waited)
 
     def undo_losses(self) -> None:
         """Take as much as before the last round of congestion: it was none."""
