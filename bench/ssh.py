@@ -33,6 +33,8 @@ PasswordAuthentication no
 KbdInteractiveAuthentication no
 PermitRootLogin prohibit-password
 GatewayPorts clientspecified
+ClientAliveInterval 5
+ClientAliveCountMax 3
 PrintMotd no
 PrintLastLog no
 Subsystem sftp internal-sftp

@@ -1,8 +1,12 @@
-"""What holds for every test: in CI nothing is skipped. Fixtures live beside their tests."""
+"""What holds for every test: in CI nothing is skipped, and signals mean what they usually do.
+
+Fixtures live beside their tests.
+"""
 
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,6 +26,11 @@ def refuse_skip(report: pytest.TestReport | pytest.CollectReport) -> None:
         report.outcome = "failed"
         reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr
         report.longrepr = f"in CI nothing is skipped, but: {reason}"
+
+
+def pytest_configure() -> None:
+    """Let SIGHUP end programs though these tests run under nohup, which has them ignore it."""
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @pytest.hookimpl(wrapper=True)
