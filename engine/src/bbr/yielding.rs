@@ -65,10 +65,15 @@ impl Bbr {
         self.short_rate = Some(rate.min(((1.0 - part) * rate).max(least)));
     }
 
+    /// Take back what was given up, to a queue or to losses, but no more than that: what losses take
+    /// next is a part of it.
     fn take_back(&mut self) {
         let (Some(rate), Some(rtt)) = (self.short_rate, self.trips.least()) else { return };
-        let more = (RETURN * self.mss) as f64 / rtt.as_secs_f64();
-        self.short_rate = Some(rate + more.min(RETURN_MOST * rate));
+        let most = self.max_rate.get();
+        if rate < most {
+            let more = (RETURN * self.mss) as f64 / rtt.as_secs_f64();
+            self.short_rate = Some((rate + more.min(RETURN_MOST * rate)).min(most));
+        }
     }
 }
 
@@ -81,9 +86,12 @@ mod tests {
 
     const MS: Duration = Duration::from_millis(1);
 
-    /// A link that keeps to 50 Mbit/s on a path of 50 ms, and what it keeps to after rounds of such
-    /// round trips.
+    /// Return what a link that keeps to 50 Mbit/s on a path of 50 ms keeps to after such round trips.
     fn rate_after(round_trips: impl IntoIterator<Item = u32>) -> f64 {
+        link_after(round_trips).model_rate()
+    }
+
+    fn link_after(round_trips: impl IntoIterator<Item = u32>) -> Bbr {
         let start = Instant::now();
         let mut bbr = Bbr::new(start, 1200, Watch::default().into());
         bbr.phase = Phase::Cruise;
@@ -96,7 +104,15 @@ mod tests {
             }
             bbr.make_room(bbr.trips.has_queue());
         }
-        bbr.model_rate()
+        bbr
+    }
+
+    #[test]
+    fn losses_take_their_part_however_long_ago_all_was_taken_back() {
+        let mut bbr = link_after([90; 8].into_iter().chain([50; 200]));
+        bbr.latest_rate = 0.0;
+        bbr.lower_short_term();
+        assert!(bbr.model_rate() < 0.75 * 6_250_000.0, "{}", bbr.model_rate());
     }
 
     #[test]

@@ -198,8 +198,10 @@ class Model:
         if part:
             kept = max((1.0 - part) * self.bw, yielding.LEAST * self.max_bw)
             self.bw_short = min(self.bw_short, kept)
-        if cruising and not queued and self.min_rtt < math.inf:
-            self.bw_short += yielding.more(self.bw, self.min_rtt)
+        if cruising and not queued and self.bw_short < self.max_bw and self.min_rtt < math.inf:
+            # No more than was given up: what losses take next is a part of it.
+            more = yielding.more(self.bw_short, self.min_rtt)
+            self.bw_short = min(self.bw_short + more, self.max_bw)
         self._round_rtt = math.inf
 
     def undo_losses(self) -> None:

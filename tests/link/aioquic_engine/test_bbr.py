@@ -251,3 +251,15 @@ def test_a_queue_that_is_going_is_not_yielded_to() -> None:
 
     assert rate_after([0.8, 0.66, 0.5, 0.4, 0.3, 0.2]) == 1
     assert rate_after([0.2] * 14) > rate_after([0.8] * 14)
+
+
+def test_losses_take_their_part_however_long_ago_all_was_taken_back() -> None:
+    model = Model(0.0)
+    model.update_min_rtt(RTT, 0.0)
+    model.max_bw, model.bw_short = 9 * RATE, 5 * RATE
+    for _ in range(200):
+        model._make_room(keeping=True, cruising=True)
+    assert model.bw == 9 * RATE
+    model._bw_latest = RATE
+    model._lower()
+    assert model.bw < 7 * RATE
