@@ -17,6 +17,7 @@ from bench.line.between import CUBIC, LineBetween
 from bench.line.clients import Client, Download, Typist, attend
 from bench.line.figures import PAUSE, WARM_UP, Measured, percentile
 from bench.peers import PEERS
+from bench.processes import ProgramError
 from bench.ways import AIOQUIC, DIRECT, QUINN, Way, prepare, standing
 
 if TYPE_CHECKING:
@@ -117,6 +118,8 @@ def requests(way: str, line: Line, *, seconds: float, seed: int) -> Measured:
         typist = run.typist(to, seed)
         attend([download], seconds, typist)
         found = run.between.found()
+    if not typist.times:
+        raise ProgramError(f"no request was answered within {seconds:.0f} s")
     times = [percentile(typist.times, share) for share in (0.5, 0.99)]
     figures = [*(time / line.rtt for time in times), *(time * 1000 for time in times)]
     return Measured(figures, found.overload)

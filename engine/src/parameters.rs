@@ -26,12 +26,11 @@ pub(crate) fn with_stream_windows(
     parameters: &TransportParameters,
     bytes: VarInt,
 ) -> TransportParameters {
-    let mut changed = Vec::new();
+    let (mut changed, mut window) = (Vec::new(), Vec::new());
+    bytes.encode(&mut window);
     for (number, value) in each(&encoded(parameters)) {
         let is_window = [INITIAL_MAX_STREAM_DATA_BIDI_LOCAL, INITIAL_MAX_STREAM_DATA_BIDI_REMOTE]
             .contains(&number);
-        let mut window = Vec::new();
-        bytes.encode(&mut window);
         let value = if is_window { &window } else { value };
         for integer in [number, value.len() as u64] {
             VarInt::from_u64(integer).unwrap_or(VarInt::MAX).encode(&mut changed);
