@@ -49,11 +49,19 @@ class Direction:
         self._numbers = itertools.count()
         self._under_way: list[tuple[float, int, bytes]] = []
 
-    def enter(self, packet: bytes, now: float) -> None:
-        """Put a packet into the line."""
-        at = self.way.arrival(len(packet), now)
-        if at is not None:
-            heapq.heappush(self._under_way, (at, next(self._numbers), packet))
+    def enter(self, came: list[bytes], since: float, now: float) -> None:
+        """Put packets into the line, seen now, that have come at unknown moments after `since`.
+
+        The line has taken them at moments spread evenly: it goes on while the program that plays it
+        stands still, and would else be found idle before and overfull behind. But none arrives
+        sooner than if it had come now.
+        """
+        way = self.way
+        soonest = now + way.line.rtt / 2
+        for number, packet in enumerate(came, 1):
+            at = way.arrival(len(packet), since + (now - since) * number / len(came))
+            if at is not None:
+                heapq.heappush(self._under_way, (max(at, soonest), next(self._numbers), packet))
 
     def next_at(self) -> float:
         """Return when the next packet arrives."""
@@ -83,7 +91,7 @@ class Emulator:
         self.up, self.down = (Direction(Way(line, seed * 31 + number)) for number in range(2))
         self._into = {tuns[0]: self.up, tuns[1]: self.down}
         self._out = ((self.up, tuns[1]), (self.down, tuns[0]))
-        self._marked_at = time.monotonic()
+        self._looked_at = self._marked_at = time.monotonic()
         self._cpu_then = time.process_time()
 
     def run(self) -> None:
@@ -95,11 +103,10 @@ class Emulator:
         while True:
             wait = min(self.up.next_at(), self.down.next_at()) - time.monotonic()
             ready, _, _ = select.select(sources, [], [], None if wait == FOREVER else max(wait, 0))
+            since, self._looked_at = self._looked_at, time.monotonic()
             for descriptor in ready:
                 if direction := self._into.get(descriptor):
-                    now = time.monotonic()
-                    for packet in packets(descriptor):
-                        direction.enter(packet, now)
+                    direction.enter(list(packets(descriptor)), since, self._looked_at)
                 elif (line := sys.stdin.readline()) == "":
                     return
                 else:

@@ -26,7 +26,7 @@ def test_packets_leave_in_order_when_they_arrive():
     direction = Direction(Way(LINE, seed=1))
     assert direction.next_at() == FOREVER
     for first in b"abc":
-        direction.enter(bytes([first]) + PACKET[1:], now=1.0)
+        direction.enter([bytes([first]) + PACKET[1:]], since=1.0, now=1.0)
     assert direction.next_at() == pytest.approx(1.021)
     assert direction.leaving(1.0205) == []
     assert [packet[:1] for packet in direction.leaving(1.0225)] == [b"a", b"b"]
@@ -35,25 +35,32 @@ def test_packets_leave_in_order_when_they_arrive():
     assert direction.late == 0
 
 
+def test_the_line_goes_on_while_its_emulator_stands_still():
+    direction = Direction(Way(LINE, seed=1))
+    direction.enter([PACKET] * 4, since=1.0, now=1.010)
+    assert direction.way.waits.since(0) == [0.0] * 4, "they came 2.5 ms after one another"
+    assert direction.next_at() == pytest.approx(1.030), "no sooner than if they had come now"
+    assert len(direction.leaving(1.0305)) == 3
+    assert direction.next_at() == pytest.approx(1.031)
+
+
 def test_what_is_handed_over_late_is_counted():
     direction = Direction(Way(LINE, seed=1))
-    direction.enter(PACKET, now=1.0)
-    direction.enter(PACKET, now=1.0)
+    direction.enter([PACKET, PACKET], since=1.0, now=1.0)
     direction.leaving(1.0215 + LATE)
     assert direction.late == 1
 
 
 def test_the_emulator_counts_from_each_mark_on_and_changes_its_line():
     emulator = Emulator((10, 11), LINE, seed=1)
-    for _ in range(3):
-        emulator.up.enter(PACKET, now=0.0)
+    emulator.up.enter([PACKET] * 3, since=0.0, now=0.0)
     emulator.up.leaving(1.0)
     found = emulator.obey(mark=True)
     assert found["passed"] == 3
     assert found["queueing"] == pytest.approx(0.001)
     slower = asdict(Line(rate=MBIT, rtt=0.040))
     assert emulator.obey(line=slower)["passed"] == 0
-    emulator.up.enter(PACKET, now=2.0)
+    emulator.up.enter([PACKET], since=1.0, now=2.0)
     assert emulator.up.next_at() == pytest.approx(2.030)
 
 
