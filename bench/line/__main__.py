@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, get_args
 
@@ -15,6 +16,7 @@ from bench.line import real
 from bench.line.figures import Sender
 from bench.line.measures import NAMES, on_real_kernels, simulated
 from bench.line.runs import row
+from bench.line.stops import LONGEST, SHORTEST
 from bench.table import for_a_page
 from bench.ways import missing
 from quictunnel.config.settings import Congestion
@@ -45,6 +47,14 @@ def main(
             help="With --simulated: engines, each with /bbr, /cubic or /reno if you like."
         ),
     ] = None,
+    stops: Annotated[
+        float,
+        typer.Option(
+            min=0,
+            help="With --simulated: how many times a second each process stands still, for "
+            f"{SHORTEST * 1000:.0f} to {LONGEST * 1000:.0f} ms, as on a busy machine.",
+        ),
+    ] = 0.0,
     ways: Annotated[
         list[str] | None,
         typer.Option(help=f"Only ways whose name begins so, of {', '.join(real.WAYS)}."),
@@ -75,10 +85,13 @@ def main(
             raise typer.BadParameter("--ways is for real lines; engines are chosen by --engines")
         if at_once > 1:
             raise typer.BadParameter("--at-once is for real lines")
-        columns = [sender(word) for word in words(engines) or ["quinn", "aioquic"]]
+        chosen = words(engines) or ["quinn", "aioquic"]
+        columns = [replace(sender(word), stops=stops) for word in chosen]
     else:
         if engines:
             raise typer.BadParameter("--engines is for --simulated; ways are chosen by --ways")
+        if stops:
+            raise typer.BadParameter("--stops is for --simulated; real ones stop anyway")
         columns = standable(ways)
     result = Table(title=TITLE)
     for column in ("", "", *map(str, columns)):

@@ -31,6 +31,8 @@ class Sender:
 
     engine: str
     congestion: Congestion | None = None
+    stops: float = 0.0
+    """How many times a second its processes stand still."""
 
     def __str__(self) -> str:
         return self.engine if self.congestion is None else f"{self.engine}/{self.congestion}"
@@ -61,7 +63,7 @@ def bulk(
     sender: Sender, line: Line, *, seconds: float, seed: int = 7, warm_up: float = WARM_UP
 ) -> BulkFigures:
     """Measure a bulk stream alone, once it has found the rate."""
-    simulation = Simulation(line, seed=seed)
+    simulation = Simulation(line, seed=seed, stops=sender.stops)
     link = simulation.link(sender.engine, sender.congestion)
     stream = Bulk(link.client)
     link.add(stream)
@@ -85,7 +87,7 @@ def request_times(
     A request takes the way against the bulk stream, and its answer goes beside it: somebody types
     while somebody else downloads.
     """
-    simulation = Simulation(line, seed=seed)
+    simulation = Simulation(line, seed=seed, stops=sender.stops)
     link = simulation.link(sender.engine, sender.congestion)
     link.add(Bulk(link.client))
     simulation.run_for(warm_up)
@@ -102,7 +104,7 @@ def after_a_change(
 
     :param moved: the client's address changes with it; else nobody is told.
     """
-    simulation = Simulation(before, seed=seed)
+    simulation = Simulation(before, seed=seed, stops=sender.stops)
     link = simulation.link(sender.engine, sender.congestion)
     stream = Bulk(link.client)
     link.add(stream)
@@ -123,7 +125,8 @@ def sharing(
     The second begins when the first has found the rate, within a second that the seed says: what
     the first tries just then is a matter of luck.
     """
-    simulation = Simulation(line, seed=seed)
+    stops = max(sender.stops for sender in senders)
+    simulation = Simulation(line, seed=seed, stops=stops)
     streams = []
     for sender, wait in zip(senders, (random.Random(seed).random(), 0.0), strict=True):
         link = simulation.link(sender.engine, sender.congestion)

@@ -9,9 +9,11 @@ from __future__ import annotations
 import functools
 import heapq
 import itertools
+from collections import deque
 from typing import TYPE_CHECKING, Protocol
 
 from bench.line.line import Lanes, Line
+from bench.line.stops import TURN, Stops
 from quictunnel.config.selfsigned import make_key, make_self_signed
 from quictunnel.link import LinkSettings, ServerTls
 from quictunnel.link.engine import Endpoint, Engine, Path
@@ -47,10 +49,14 @@ class Traffic(Protocol):
 
 
 class End:
-    """One end of one link: an endpoint with one connection. Reads all that comes."""
+    """One end of one link: an endpoint with one connection. Reads all that comes.
 
-    def __init__(self, endpoint: Endpoint, path: Path, *, name: str) -> None:
+    :param stops: when it stands still.
+    """
+
+    def __init__(self, endpoint: Endpoint, path: Path, stops: Stops, *, name: str) -> None:
         self.endpoint = endpoint
+        self.stops = stops
         self.path = path
         self.name = name
         """The direction in which it sends."""
@@ -58,7 +64,10 @@ class End:
         self.engine: Engine | None = None
         self.traffic: list[Traffic] = []
         self.shaken = False
+        self.inbox: deque[bytes] = deque()
+        """Datagrams that have come, and were not taken yet."""
         self.deadline: float | None = None
+        """When it has something to do next."""
         self._readable: list[int] = []
 
     def take(self, data: bytes, now: float) -> None:
@@ -119,11 +128,15 @@ class Link:
 
 
 class Simulation:
-    """A line, the links over it, and the time."""
+    """A line, the links over it, and the time.
 
-    def __init__(self, line: Line, *, seed: int = 7) -> None:
+    :param stops: how many times a second each end stands still.
+    """
+
+    def __init__(self, line: Line, *, seed: int = 7, stops: float = 0.0) -> None:
         self.lanes = Lanes(line, seed=seed)
         self.now = 0.0
+        self._stops = stops
         self._ends: list[End] = []
         self._wire: list[tuple[float, int, End, bytes]] = []
         self._numbers = itertools.count()
@@ -140,8 +153,8 @@ class Simulation:
             for tls in (None, server_tls())
         ]
         number = len(self._ends)
-        client = End(ends[0], Path("192.0.2.1", 5000 + number), name="up")
-        server = End(ends[1], SERVER_PATH, name="down")
+        client = End(ends[0], Path("192.0.2.1", 5000 + number), self._stops_of(number), name="up")
+        server = End(ends[1], SERVER_PATH, self._stops_of(number + 1), name="down")
         link = Link(client, server)
         client.engine = client.endpoint.connect(SERVER_PATH[:2], "localhost", self.now)
         self._ends += [client, server]
@@ -150,6 +163,9 @@ class Simulation:
             end.engine.trust()
             end.engine.allow_streams(STREAMS)
         return link
+
+    def _stops_of(self, number: int) -> Stops:
+        return Stops(self._stops, self.lanes.seed * 31 + number)
 
     def move(self, link: Link) -> None:
         """Let the client go on from another address, as a laptop does that changes networks."""
@@ -183,20 +199,25 @@ class Simulation:
         if now >= stop:
             return False
         self.now = max(self.now, now)
-        touched: dict[End, None] = {}
         while self._wire and self._wire[0][0] <= self.now:
             _, _, end, data = heapq.heappop(self._wire)
-            end.take(data, self.now)
-            touched[end] = None
+            end.inbox.append(data)
+            self._wake(end, self.now)
         for end in self._ends:
             if end.deadline is not None and end.deadline <= self.now:
+                end.deadline = None
+                for _ in range(end.stops.portion(len(end.inbox))):
+                    end.take(end.inbox.popleft(), self.now)
                 at = None if end.engine is None else end.engine.deadline()
                 if at is not None and at <= self.now:
                     end.engine.expire(self.now)
-                touched[end] = None
-        for end in touched:
-            self._turn(end)
+                self._turn(end)
         return True
+
+    def _wake(self, end: End, at: float) -> None:
+        """Let an end do something at that moment, if it does not stand still then."""
+        at = end.stops.awake(at)
+        end.deadline = at if end.deadline is None else min(end.deadline, at)
 
     def _turn(self, end: End) -> None:
         """Do what an event loop does of one link in a turn."""
@@ -214,7 +235,10 @@ class Simulation:
         engine.dispatch(end)
         times = [at + LATE for at in (engine.deadline(),) if at is not None]
         times += [at for traffic in end.traffic if (at := traffic.due(end)) is not None]
-        end.deadline = min(times, default=None)
+        times += [self.now + TURN] if end.inbox else []
+        end.deadline = None
+        for at in times:
+            self._wake(end, at)
 
     def _send(self, end: End) -> None:
         for data, _ in (*end.engine.transmit(self.now), *end.endpoint.transmit()):

@@ -1,0 +1,24 @@
+"""Processes that stand still in virtual time: when they go on, and what they take then."""
+
+from __future__ import annotations
+
+from bench.line.stops import AT_ONCE, LONGEST, SHORTEST, Stops
+
+
+def test_who_never_stops_is_always_awake_and_takes_all():
+    stops = Stops(0, seed=1)
+    assert [stops.awake(at) for at in (0.0, 7.5, 3.0)] == [0.0, 7.5, 3.0]
+    assert stops.portion(100) == 100
+
+
+def test_who_stops_goes_on_at_the_end_of_the_stop():
+    stops = Stops(20, seed=1)
+    ticks = [tick / 10_000 for tick in range(100_000)]
+    waits = [stops.awake(at) - at for at in ticks]
+    assert min(waits) == 0
+    assert SHORTEST < max(waits) <= LONGEST
+    still = sum(wait > 0 for wait in waits) / len(waits)
+    assert 0.07 < still < 0.18, "20 times a second for 7 ms, and awake 50 ms between"
+    assert waits == [stops.awake(at) - at for at in ticks], "looking ahead changes nothing"
+    assert stops.portion(100) == AT_ONCE
+    assert stops.portion(2) == 2
