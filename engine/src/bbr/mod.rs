@@ -231,7 +231,7 @@ impl Controller for Bbr {
         is_persistent_congestion: bool,
         lost_bytes: u64,
     ) {
-        self.rates.lost += lost_bytes;
+        self.rates.on_lost(sent, lost_bytes);
         let is_marked = lost_bytes == 0; // by ECN
         if is_persistent_congestion {
             self.window = MIN_WINDOW * self.mss; // it comes back with what is acknowledged

@@ -50,6 +50,8 @@ pub(super) struct Sample {
 /// Counts what is sent, delivered and lost.
 #[derive(Clone, Debug)]
 pub(super) struct Rates {
+    /// What was sent before is of no concern: it took another path.
+    began: Instant,
     notes: VecDeque<Sent>,
     /// Bytes, since the beginning.
     pub(super) delivered: u64,
@@ -66,6 +68,7 @@ pub(super) struct Rates {
 impl Rates {
     pub(super) const fn new(now: Instant) -> Self {
         Self {
+            began: now,
             notes: VecDeque::new(),
             delivered: 0,
             delivered_at: now,
@@ -110,6 +113,9 @@ impl Rates {
 
     /// One packet is acknowledged.
     pub(super) fn on_ack(&mut self, now: Instant, sent: Instant, bytes: u64) {
+        if sent < self.began {
+            return;
+        }
         self.delivered += bytes;
         self.delivered_at = now;
         self.newly_acked += bytes;
@@ -118,6 +124,13 @@ impl Rates {
                 self.newest = Some((sent, note));
                 self.first_sent_at = sent;
             }
+        }
+    }
+
+    /// One packet is lost, or several, of which this one was sent last.
+    pub(super) fn on_lost(&mut self, sent: Instant, bytes: u64) {
+        if sent >= self.began {
+            self.lost += bytes;
         }
     }
 
@@ -181,6 +194,21 @@ mod tests {
         assert!((rate - 1_000_000.0).abs() < 25_000.0, "{rate}");
         assert_eq!(sample.rtt, 50 * tick);
         assert_eq!(sample.in_flight, 51_000);
+    }
+
+    #[test]
+    fn what_took_another_path_tells_nothing_of_this_one() {
+        let (start, tick) = (Instant::now(), Duration::from_millis(1));
+        let mut rates = Rates::new(start + 10 * tick);
+        rates.on_sent(start + 11 * tick, 1000, 50_000);
+        for step in 0..10 {
+            rates.on_ack(start + 60 * tick, start + step * tick, 1000);
+        }
+        rates.on_lost(start + 9 * tick, 1000);
+        assert!(rates.sample(start + 60 * tick, None).is_none());
+        rates.on_ack(start + 61 * tick, start + 11 * tick, 1000);
+        let sample = rates.sample(start + 61 * tick, None).expect("a sample");
+        assert_eq!((sample.delivered, sample.newly_acked, sample.lost), (1000, 1000, 0));
     }
 
     #[test]
