@@ -35,6 +35,37 @@ impl MaxOfTwo {
     }
 }
 
+/// The rate that a round has sustained: the middle one of its samples.
+///
+/// Acknowledgements that were held up come together, and what is sent between the first and the last
+/// of them goes out while some have yet to be counted: its sample has them too, in less time than they
+/// took. The greatest of a round's samples is one of those.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Sustained {
+    rates: Vec<f64>,
+    is_app_limited: bool,
+}
+
+impl Sustained {
+    pub(super) fn add(&mut self, rate: f64, is_app_limited: bool) {
+        self.rates.push(rate);
+        self.is_app_limited |= is_app_limited;
+    }
+
+    /// A round is over: return its rate, if there was any, and whether there was ever too little to
+    /// send.
+    pub(super) fn end_round(&mut self) -> Option<(f64, bool)> {
+        let is_app_limited = std::mem::take(&mut self.is_app_limited);
+        let mut rates = std::mem::take(&mut self.rates);
+        let middle = rates.len() / 2;
+        let found = (!rates.is_empty())
+            .then(|| (*rates.select_nth_unstable_by(middle, f64::total_cmp).1, is_app_limited));
+        rates.clear();
+        self.rates = rates; // with its memory
+        found
+    }
+}
+
 /// The greatest value of the last ten rounds, in two halves.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct MaxOfRounds {
@@ -149,6 +180,18 @@ mod tests {
     use super::*;
 
     const MS: Duration = Duration::from_millis(1);
+
+    #[test]
+    fn a_round_sustains_what_its_middle_sample_shows() {
+        let mut sustained = Sustained::default();
+        assert_eq!(sustained.end_round(), None);
+        for rate in [6.0, 6.1, 9.0, 6.0, 8.5, 5.9, 6.0] {
+            sustained.add(rate, rate > 8.9);
+        }
+        assert_eq!(sustained.end_round(), Some((6.0, true)));
+        sustained.add(5.0, false);
+        assert_eq!(sustained.end_round(), Some((5.0, false)));
+    }
 
     #[test]
     fn a_path_that_is_seen_empty_is_not_emptied() {

@@ -16,7 +16,7 @@ use quinn_proto::RttEstimator;
 use quinn_proto::congestion::Controller;
 
 use crate::watch::Watch;
-use filters::{MaxOfRounds, MaxOfTwo, RoundTrips};
+use filters::{MaxOfRounds, MaxOfTwo, RoundTrips, Sustained};
 use losses::Losses;
 use phases::{Phase, Plateau};
 use rates::Rates;
@@ -62,6 +62,8 @@ pub(crate) struct Bbr {
 
     // The model
     max_rate: MaxOfTwo,
+    /// What this round's samples show.
+    sustained: Sustained,
     extra_acked: MaxOfRounds,
     extra_since: Instant,
     extra_delivered: u64,
@@ -70,8 +72,9 @@ pub(crate) struct Bbr {
     /// ... and in the short term, with the rate.
     short_bound: Option<u64>,
     short_rate: Option<f64>,
-    /// The best of this round.
+    /// The best rate of this round in startup, and what the last one has sustained later.
     latest_rate: f64,
+    /// The most that was delivered in a round trip of this round.
     latest_delivered: u64,
 
     // Rounds
@@ -108,6 +111,7 @@ impl Bbr {
             window_before_probe: 0,
             rate: phases::STARTUP_GAIN * (INITIAL_WINDOW * mss) as f64 * 1000.0,
             max_rate: MaxOfTwo::default(),
+            sustained: Sustained::default(),
             extra_acked: MaxOfRounds::default(),
             extra_since: now,
             extra_delivered: 0,

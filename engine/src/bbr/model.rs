@@ -44,7 +44,6 @@ impl Bbr {
     /// Learn what a sample shows of the path's rate and of this round (5.5.5, 5.5.10.3).
     pub(super) fn learn(&mut self, sample: &Sample) {
         let rate = sample.rate.unwrap_or(0.0);
-        self.latest_rate = self.latest_rate.max(rate);
         self.latest_delivered = self.latest_delivered.max(sample.delivered);
         self.is_round_start = sample.prior_delivered >= self.round_ends_at;
         self.is_full[0] |= self.watch.take_was_full();
@@ -53,9 +52,7 @@ impl Bbr {
             self.rounds += 1;
             self.is_full = [false, self.is_full[0]];
         }
-        if rate > 0.0 && (rate >= self.max_rate.get() || !sample.is_app_limited) {
-            self.max_rate.add(rate);
-        }
+        self.learn_rate(rate, sample.is_app_limited);
         if !self.is_round_start {
             return;
         }
@@ -69,8 +66,34 @@ impl Bbr {
         if self.phase == Phase::Startup {
             self.end_startup_if_overfull(is_too_much);
         }
-        self.latest_rate = rate;
         self.latest_delivered = sample.delivered;
+        if !self.is_path_full {
+            self.latest_rate = rate;
+        }
+    }
+
+    /// Learn the path's rate: in startup, which doubles it with each round, from every sample; later
+    /// from what a whole round has sustained.
+    fn learn_rate(&mut self, rate: f64, is_app_limited: bool) {
+        if !self.is_path_full {
+            self.latest_rate = self.latest_rate.max(rate);
+            self.believe(rate, is_app_limited);
+        }
+        let sustained = if self.is_round_start { self.sustained.end_round() } else { None };
+        if let Some((rate, is_app_limited)) = sustained.filter(|_| self.is_path_full) {
+            self.latest_rate = rate;
+            self.believe(rate, is_app_limited);
+        }
+        if rate > 0.0 {
+            self.sustained.add(rate, is_app_limited);
+        }
+    }
+
+    /// A rate was measured. Where there was too little to send it shows only that no less is carried.
+    fn believe(&mut self, rate: f64, is_app_limited: bool) {
+        if rate >= self.max_rate.get() || !is_app_limited {
+            self.max_rate.add(rate);
+        }
     }
 
     /// The path bears less than was believed: go by what it has just borne (5.5.10.3).
