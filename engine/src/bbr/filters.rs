@@ -9,7 +9,8 @@ const MIN_RTT_KEPT: Duration = Duration::from_secs(10);
 const PROBE_RTT_AFTER: Duration = Duration::from_secs(5);
 
 /// A round trip within this of the minimum shows that the queue is empty: nothing need be emptied.
-const AS_GOOD: (f64, Duration) = (1.02, Duration::from_micros(200));
+/// Event loops answer some hundredths later than at their best.
+const AS_GOOD: (f64, Duration) = (1.05, Duration::from_micros(200));
 
 /// The greatest value of this cycle and the one before.
 #[derive(Clone, Copy, Debug, Default)]
@@ -124,9 +125,7 @@ impl RoundTrips {
     /// Take a sample (5.3: `BBRUpdateMinRTT`).
     pub(super) fn add(&mut self, rtt: Duration, now: Instant) {
         self.is_stale = now > self.fresh_at + PROBE_RTT_AFTER;
-        let is_fresh = self
-            .fresh
-            .is_none_or(|fresh| rtt <= fresh.mul_f64(AS_GOOD.0) || rtt <= fresh + AS_GOOD.1);
+        let is_fresh = self.fresh.is_none_or(|fresh| is_as_good(rtt, fresh));
         if is_fresh || self.is_stale {
             self.fresh_at = now;
             if self.is_stale || self.fresh.is_none_or(|fresh| rtt < fresh) {
@@ -166,6 +165,12 @@ impl RoundTrips {
         self.least.zip(recent).map_or(0.0, |(least, recent)| recent.div_duration_f64(least) - 1.0)
     }
 
+    /// Whether some packets have lately waited for nothing.
+    pub(super) fn is_empty(&self) -> bool {
+        let recent = self.recent.into_iter().flatten().min();
+        self.least.zip(recent).is_none_or(|(least, recent)| is_as_good(recent, least))
+    }
+
     /// Whether packets have lately waited in a queue, all of them.
     pub(super) fn has_queue(&self) -> bool {
         let recent = self.recent.into_iter().flatten().min();
@@ -173,6 +178,10 @@ impl RoundTrips {
             recent > least + (least / 8).max(Duration::from_millis(2))
         })
     }
+}
+
+fn is_as_good(rtt: Duration, least: Duration) -> bool {
+    rtt <= least.mul_f64(AS_GOOD.0) || rtt <= least + AS_GOOD.1
 }
 
 #[cfg(test)]
@@ -198,9 +207,8 @@ mod tests {
         let start = Instant::now();
         let mut trips = RoundTrips::new(start);
         for second in 0..60 {
-            trips
-                .add(50 * MS + second % 3 * Duration::from_micros(100), start + second * 1000 * MS);
-            assert!(!trips.is_stale);
+            trips.add((50 + second % 3) * MS, start + second * 1000 * MS);
+            assert!(!trips.is_stale && trips.is_empty());
         }
         assert_eq!(trips.least(), Some(50 * MS));
     }
@@ -213,7 +221,7 @@ mod tests {
         trips.add(80 * MS, start + 4000 * MS);
         trips.add(80 * MS, start + 4100 * MS);
         trips.add(80 * MS, start + 4200 * MS);
-        assert!(!trips.is_stale && trips.has_queue());
+        assert!(!trips.is_stale && trips.has_queue() && !trips.is_empty());
         trips.add(80 * MS, start + 6000 * MS);
         assert!(trips.is_stale);
         assert_eq!(trips.least(), Some(50 * MS));

@@ -35,8 +35,8 @@ const INITIAL_WINDOW: u64 = 10;
 /// ... and at least (2.7: `BBRMinPipeCwnd`).
 const MIN_WINDOW: u64 = 4;
 
-/// The share of the measured rate at which to send, so that queues are emptied rather than filled
-/// (2.5: `BBRPacingMarginPercent`).
+/// The share of the measured rate at which to send while there is a queue, so that it is emptied
+/// (2.5: `BBRPacingMarginPercent`; the draft always sends so).
 const MARGIN: f64 = 0.99;
 
 /// What is kept of a bound when it has proven too high (2.7: `BBRBeta`).
@@ -143,7 +143,7 @@ impl Bbr {
     fn set_rate(&mut self, gain: f64) {
         let model = self.model_rate();
         let rate = if model > 0.0 {
-            gain * model * MARGIN
+            gain * model * if self.trips.is_empty() { 1.0 } else { MARGIN }
         } else if let Some(rtt) = self.trips.least() {
             gain * (INITIAL_WINDOW * self.mss) as f64 / rtt.as_secs_f64()
         } else {
