@@ -18,8 +18,16 @@ const QUANTUM_MIN: u64 = 2;
 /// ... and at most so many bytes (the longest write of segments).
 pub(crate) const QUANTUM_MAX: u64 = 64 * 1024;
 
-/// What may be caught up on at once if a timer is late: event loops' are, by a millisecond or two.
+/// What may be caught up on at once in any case: event loops' timers are late, by a millisecond or two.
 const LATENESS: Duration = Duration::from_millis(4);
+
+/// What may be caught up on if data has waited for its time alone, and the process stood still then:
+/// a part of the window, which is a quarter of a round trip, ...
+const LATE_PART: u64 = 8;
+
+/// ... and at most so many bytes, for queues are no longer on faster paths. It fills no pipe that has
+/// run empty meanwhile; it stays in the path's queue for a while, which outlasts the next stop.
+const LATE_MAX: u64 = 96 * 1024;
 
 /// Datagrams that may always leave at once after a pause.
 const BURST: u64 = 10;
@@ -50,11 +58,19 @@ pub(crate) struct Pacer {
     filled_at: Option<Instant>,
     hindrance: Hindrance,
     due: Option<Instant>,
+    /// There was more to send, and only the rate was in its way.
+    is_waiting: bool,
 }
 
 impl Pacer {
     pub(crate) const fn new() -> Self {
-        Self { tokens: 0.0, filled_at: None, hindrance: Hindrance::Nothing, due: None }
+        Self {
+            tokens: 0.0,
+            filled_at: None,
+            hindrance: Hindrance::Nothing,
+            due: None,
+            is_waiting: false,
+        }
     }
 
     /// When more may leave, if something waits for that alone.
@@ -82,7 +98,7 @@ impl Pacer {
             return segments;
         };
         let (mtu, under_way) = (u64::from(mtu), watch.under_way());
-        self.fill(rate, mtu, now);
+        self.fill(rate, watch.window(), mtu, now);
         let room = watch.window().saturating_sub(under_way);
         let leave = watch.leave().saturating_sub(under_way);
         let may = room.min(self.tokens.max(0.0) as u64).max(leave);
@@ -98,6 +114,7 @@ impl Pacer {
     /// quinn has given `sent` bytes; 0 if there was nothing that may leave.
     pub(crate) fn end(&mut self, watch: &Watch, mtu: u16, sent: usize, now: Instant) {
         let was_asked = watch.was_asked();
+        self.is_waiting = self.hindrance == Hindrance::Rate && was_asked;
         watch.set_gate(Gate::Told);
         let Some(rate) = watch.rate() else { return };
         match self.hindrance {
@@ -112,10 +129,12 @@ impl Pacer {
         }
     }
 
-    fn fill(&mut self, rate: u64, mtu: u64, now: Instant) {
-        let most = worth(rate, LATENESS).max(BURST * mtu) as f64;
+    fn fill(&mut self, rate: u64, window: u64, mtu: u64, now: Instant) {
+        let late = if self.is_waiting { (window / LATE_PART).min(LATE_MAX) } else { 0 };
+        let most = worth(rate, LATENESS).max(BURST * mtu).max(late) as f64;
         self.tokens = match self.filled_at {
             None => most,
+            Some(at) if at == now => self.tokens, // the rest of what is caught up on in this turn
             Some(at) => {
                 let since = now.saturating_duration_since(at).as_secs_f64();
                 (self.tokens + since * rate as f64).min(most)
@@ -158,6 +177,27 @@ mod tests {
             let total = a_second(&mut pacer, &watch, Instant::now(), Duration::from_micros(late));
             assert!((4_950_000..5_050_000).contains(&total), "{total}");
         }
+    }
+
+    #[test]
+    fn who_stood_still_catches_up_on_a_part_of_the_window() {
+        let (mut pacer, watch, start) = (Pacer::new(), Watch::default(), Instant::now());
+        watch.steer(5_000_000, 400_000);
+        a_second(&mut pacer, &watch, start, Duration::ZERO);
+        let after = start + Duration::from_millis(1030);
+        assert_eq!(pacer.begin(&watch, MTU, 100, after), 50);
+        watch.answer(5);
+        pacer.end(&watch, MTU, 20 * usize::from(MTU), after);
+        assert_eq!(pacer.begin(&watch, MTU, 100, after), 30, "the rest leaves in the same turn");
+    }
+
+    #[test]
+    fn who_had_nothing_to_send_catches_up_on_little() {
+        let (mut pacer, watch, start) = (Pacer::new(), Watch::default(), Instant::now());
+        watch.steer(5_000_000, 400_000);
+        pacer.begin(&watch, MTU, 100, start);
+        pacer.end(&watch, MTU, 10_000, start);
+        assert_eq!(pacer.begin(&watch, MTU, 100, start + Duration::from_secs(1)), 20);
     }
 
     #[test]
