@@ -111,15 +111,16 @@ impl Pacer {
         segments.min((may / mtu) as usize)
     }
 
-    /// quinn has given `sent` bytes; 0 if there was nothing that may leave.
-    pub(crate) fn end(&mut self, watch: &Watch, mtu: u16, sent: usize, now: Instant) {
+    /// quinn has given `sent` bytes; 0 if there was nothing that may leave. Return whether it ran dry:
+    /// more might have left.
+    pub(crate) fn end(&mut self, watch: &Watch, mtu: u16, sent: usize, now: Instant) -> bool {
         let was_asked = watch.was_asked();
         self.is_waiting = self.hindrance == Hindrance::Rate && was_asked;
         watch.set_gate(Gate::Told);
-        let Some(rate) = watch.rate() else { return };
+        let Some(rate) = watch.rate() else { return false };
         match self.hindrance {
             Hindrance::Nothing if sent > 0 => self.tokens -= sent as f64,
-            Hindrance::Nothing if !was_asked => watch.note_ran_dry(),
+            Hindrance::Nothing => return !was_asked,
             Hindrance::Window if was_asked => watch.note_was_full(),
             Hindrance::Rate if was_asked => {
                 let missing = quantum(rate, u64::from(mtu)) as f64 - self.tokens;
@@ -127,6 +128,7 @@ impl Pacer {
             }
             _ => {}
         }
+        false
     }
 
     fn fill(&mut self, rate: u64, window: u64, mtu: u64, now: Instant) {

@@ -65,6 +65,11 @@ impl Turns {
         Self { waiting: BTreeSet::new(), now: 0, send_window, pending: 0 }
     }
 
+    /// Whether any stream has something pending.
+    pub(crate) const fn have_pending(&self) -> bool {
+        self.pending > 0
+    }
+
     /// Take out who is next.
     pub(crate) fn next(&mut self) -> Option<u64> {
         self.waiting.pop_first().map(|(_, own)| own)

@@ -2,9 +2,11 @@
 //! polled for, and what has happened waits to be asked for.
 //!
 //! Here are its beginning, its time and its end. `facts` says what is the case, `uses` what a link
-//! does with streams, `paths` where it goes along, `news` what has happened.
+//! does with streams, `paths` where it goes along, `news` what has happened, `keeping` how much quinn
+//! may keep.
 
 mod facts;
+mod keeping;
 mod news;
 mod paths;
 mod uses;
@@ -26,6 +28,7 @@ use crate::tls::EXPORTER_SIZE;
 use crate::watch::Watch;
 use crate::window::LinkWindow;
 
+use keeping::Keeping;
 pub use news::Happening;
 
 /// Bytes of the words with which a connection is closed: they must fit one packet.
@@ -43,6 +46,7 @@ pub struct Connection {
     happenings: VecDeque<Happening>,
     window: LinkWindow,
     pacer: Pacer,
+    keeping: Keeping,
     follower: Follower,
     watch: Arc<Watch>,
     hold: Duration,
@@ -84,6 +88,7 @@ impl Connection {
             happenings: VecDeque::new(),
             window: LinkWindow::new(),
             pacer: Pacer::new(),
+            keeping: Keeping::new(now),
             follower: Follower::default(),
             watch,
             hold,
@@ -131,11 +136,19 @@ impl Connection {
             return None;
         }
         let mtu = self.quinn.current_mtu();
-        let datagrams = self.pacer.begin(&self.watch, mtu, segments, now);
-        let transmit = self.quinn.poll_transmit(now, datagrams, buffer);
-        let sent = transmit.as_ref().map_or(0, |transmit| transmit.size);
-        self.pacer.end(&self.watch, mtu, sent, now);
-        let mut transmit = transmit?;
+        let mut transmit = loop {
+            let datagrams = self.pacer.begin(&self.watch, mtu, segments, now);
+            let transmit = self.quinn.poll_transmit(now, datagrams, buffer);
+            let sent = transmit.as_ref().map_or(0, |transmit| transmit.size);
+            let ran_dry = self.pacer.end(&self.watch, mtu, sent, now);
+            if !ran_dry {
+                break transmit;
+            }
+            if !self.feed_more(now) {
+                self.watch.note_ran_dry();
+                break transmit;
+            }
+        }?;
         if self.quinn.side().is_server() {
             transmit.src_ip = self.source_towards(transmit.destination);
         }

@@ -10,12 +10,6 @@ use crate::closing::Closing;
 use crate::parameters::idle_timeout;
 use crate::tls::{EXPORTER_LABEL, EXPORTER_SIZE};
 
-/// What quinn may keep of what was written, in congestion windows: what is in flight, and as much
-/// that waits, so that it never runs dry between two turns of the loop.
-const SEND_WINDOWS: u64 = 2;
-
-const SEND_WINDOW_MIN: u64 = 256 * 1024;
-
 /// Something that the link is to be told.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Happening {
@@ -79,12 +73,27 @@ impl Connection {
         let stats = self.quinn.stats();
         if self.hearing.listen(&stats, self.watch.acknowledgements(), now) {
             self.doubt_rtt(now);
-            let window = SEND_WINDOWS.saturating_mul(stats.path.cwnd).max(SEND_WINDOW_MIN);
-            self.streams.set_send_window(&mut self.quinn, window);
+            self.keeping.settle(stats.path.rtt, now);
+            self.set_send_window(stats.path.cwnd);
         }
         let is_answered = self.watch.under_way() == 0;
         self.follower.listen(&stats, is_answered, now);
         self.follow_peer(now);
+    }
+
+    /// quinn has nothing to send: let it keep more of what was written, if there is any. Return whether
+    /// it is to be asked again.
+    pub(super) fn feed_more(&mut self, now: Instant) -> bool {
+        if !self.streams.has_pending() || !self.keeping.widen(now) {
+            return false;
+        }
+        self.set_send_window(self.quinn.stats().path.cwnd);
+        self.collect(now);
+        true
+    }
+
+    fn set_send_window(&mut self, window: u64) {
+        self.streams.set_send_window(&mut self.quinn, self.keeping.bytes(window));
     }
 
     fn on_connected(&mut self) {

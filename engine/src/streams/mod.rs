@@ -204,6 +204,11 @@ impl Streams {
         self.turns.set_send_window(quinn, bytes);
     }
 
+    /// Whether anything was written that quinn has not taken.
+    pub(crate) fn has_pending(&self) -> bool {
+        self.turns.have_pending()
+    }
+
     /// Bytes written that quinn has not taken.
     pub(crate) fn unsent(&self, own: u64) -> usize {
         self.table.get(&own).map_or(0, |stream| stream.sending.size())

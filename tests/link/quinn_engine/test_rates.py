@@ -27,6 +27,13 @@ def test_a_download_is_near_the_rate_of_a_line_that_loses(name: str, least: floa
     assert found.queueing < 0.25
 
 
+def test_ends_that_stand_still_now_and_then_cost_little_and_leave_a_short_queue() -> None:
+    line = replace(HOME, loss=0.01)
+    found = figures.bulk(Sender("quinn", stops=20), line, seconds=2 * SECONDS)
+    assert found.share > 0.88
+    assert found.queueing < 0.25
+
+
 @pytest.mark.parametrize("name", ["mobile", "mobile-overtaking"])
 def test_jitter_is_neither_loss_nor_a_queue(name: str) -> None:
     assert figures.bulk(QUINN, BY_NAME[name].line, seconds=2 * SECONDS).share > 0.82
