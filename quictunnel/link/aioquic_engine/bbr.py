@@ -88,7 +88,7 @@ class Bbr(Probing):
 
     def on_rtt_measurement(self, *, now: float, rtt: float) -> None:
         """Take a round-trip time."""
-        self._model.update_min_rtt(rtt, now)
+        self._model.add_round_trip(rtt, now)
         if self.pacing_rate is None:
             self.pacing_rate = STARTUP_GAIN * self._initial_window / max(rtt, 0.001)
 
@@ -97,7 +97,7 @@ class Bbr(Probing):
     def on_ack_end(self, now: float) -> None:
         """Do what follows from an ACK, when all that it says is known (5.2.3)."""
         model = self._model
-        sample = self._rate.sample(model.min_rtt if model.min_rtt < math.inf else 0.0)
+        sample = self._rate.sample(model.trips.least if model.trips.least < math.inf else 0.0)
         if sample is None:
             return
         model.update_rate(
@@ -112,6 +112,8 @@ class Bbr(Probing):
         model.update_extra_acked(sample.acked, self.congestion_window, now)
         self._check_full(sample)
         self._check_startup(sample, now)
+        if self._full_reached:
+            model.rates.end_startup()
         if self._state is State.DRAIN and self.bytes_in_flight <= self._inflight(1.0):
             self._go_down(now)
         if self._full_reached:
@@ -156,7 +158,7 @@ class Bbr(Probing):
     def _set_pacing_rate(self) -> None:
         rate = GAINS[self._state][0] * self._model.bw * MARGIN
         if rate:  # never so slow that the next acknowledgement, on which all depends, is far away
-            rate = max(rate, self._min_window / max(self._model.latest_rtt, 0.001))
+            rate = max(rate, self._min_window / max(self._model.trips.latest, 0.001))
         if rate and (self._full_reached or rate > (self.pacing_rate or 0.0)):
             self.pacing_rate = rate
 

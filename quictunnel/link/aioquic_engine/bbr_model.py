@@ -1,8 +1,9 @@
 """BBR's model of a path: how much it carries, how far it is, and what losses say of it.
 
 From draft-ietf-ccwg-bbr-04, section 5.5 ("Updating the Model"). What to do about it is for `bbr`,
-how much loss is too much for `bbr_losses`, and how much is left to others for `bbr_yielding`. Sizes
-are bytes, rates bytes a second, times seconds.
+what was delivered for `bbr_rates`, how far the path is for `bbr_round_trips`, how much loss is too
+much for `bbr_losses`, and how much is left to others for `bbr_yielding`. Sizes are bytes, rates
+bytes a second, times seconds.
 """
 
 from __future__ import annotations
@@ -12,29 +13,14 @@ from typing import TYPE_CHECKING
 
 from quictunnel.link.aioquic_engine import bbr_yielding as yielding
 from quictunnel.link.aioquic_engine.bbr_losses import Losses
+from quictunnel.link.aioquic_engine.bbr_rates import Rates
+from quictunnel.link.aioquic_engine.bbr_round_trips import RoundTrips
 
 if TYPE_CHECKING:
     from quictunnel.link.aioquic_engine.delivery import Departure, Sample
 
-QUEUE_SEEN = 1 / 8
-"""By which part of the shortest round-trip time another must be longer to show a queue, ..."""
-
-QUEUE_SEEN_MIN = 0.002
-"""... and by how many seconds at least: timers and schedulers are no better."""
-
 BETA = 0.7
 """What is left of the estimates after a round of congestion (2.7, BBR.Beta)."""
-
-MIN_RTT_FILTER = 10.0
-"""Seconds for which the shortest round-trip time stands (2.14, BBR.MinRTTFilterLen)."""
-
-PROBE_RTT_INTERVAL = 5.0
-"""Seconds after which it should be looked at anew (2.14, BBR.ProbeRTTInterval)."""
-
-RTT_CONFIRMED = 1.02
-"""A round trip that comes so near to the shortest shows that it still stands. The draft would have
-it undercut, which on a path with a steady delay never happens, and halves what is in flight for
-that every five seconds."""
 
 EXTRA_ACKED_ROUNDS = 10
 """Rounds over which bursts of acknowledgements are remembered (2.11, BBR.ExtraAckedFilterLen)."""
@@ -48,15 +34,8 @@ class Model:
         self.round_start = False
         """The acknowledgement at hand begins a round trip."""
         self._round_ends_at = 0  # bytes delivered
-        self.max_bw = 0.0
-        self._bw_filter = [0.0, 0.0]  # of the last cycle, and of this one (BBR.MaxBwFilterLen)
-        self.min_rtt = math.inf
-        self._min_rtt_at = now
-        self._probe_rtt_min = math.inf
-        self._probe_rtt_at = now
-        self.rtt_expired = False
-        """The shortest round trip was not seen for so long that it should be looked for."""
-        self.latest_rtt = 0.0
+        self.rates = Rates()
+        self.trips = RoundTrips(now)
         self.bw_short = math.inf
         """What the rate fell to since the last probe for more (BBR.bw_shortterm)."""
         self.inflight_short = math.inf
@@ -66,7 +45,6 @@ class Model:
         self._extra_since = now
         self._extra_delivered = 0
         self._extra_rounds: list[tuple[int, int]] = []  # round and bytes, falling
-        self._bw_latest = 0.0
         self._inflight_latest = 0
         self._congested_in_round = False
         self._loss_round_ends_at = 0
@@ -82,9 +60,9 @@ class Model:
         return min(self.max_bw, self.bw_short)
 
     @property
-    def bw_latest(self) -> float:
-        """The best rate of the last round."""
-        return self._bw_latest
+    def max_bw(self) -> float:
+        """The best rate of late."""
+        return self.rates.best
 
     @property
     def inflight_latest(self) -> int:
@@ -93,9 +71,14 @@ class Model:
 
     def bdp(self, bw: float, gain: float) -> float | None:
         """Return how many bytes fill the path, times `gain`; None before there is an RTT."""
-        return None if self.min_rtt == math.inf else gain * bw * self.min_rtt
+        return None if self.trips.least == math.inf else gain * bw * self.trips.least
 
-    # Rounds and rates
+    # Round trips and rates
+
+    def add_round_trip(self, rtt: float, now: float) -> None:
+        """Take a round-trip time (5.3.4.4)."""
+        self.trips.add(rtt, now)
+        self._round_rtt = min(self._round_rtt, rtt)
 
     def start_round(self, delivered: int) -> None:
         """Let a round trip begin now (5.5.1)."""
@@ -111,7 +94,6 @@ class Model:
         :param keeping: no more is sent than was delivered, ...
         :param cruising: ... nor less.
         """
-        self._bw_latest = max(self._bw_latest, sample.rate)
         self._inflight_latest = max(self._inflight_latest, sample.delivered)
         before = sample.newest.delivered
         self._loss_round_start = before >= self._loss_round_ends_at
@@ -121,9 +103,8 @@ class Model:
         if self.round_start:
             self._round_ends_at = delivered
             self.round_count += 1
-        if sample.rate >= self.max_bw or not sample.newest.app_limited:
-            self._bw_filter[1] = max(self._bw_filter[1], sample.rate)
-            self.max_bw = max(self._bw_filter)
+            self.rates.end_round()
+        self.rates.add(sample.rate, app_limited=sample.newest.app_limited)
         if sample.newly_lost and may_lower:
             self._congested_in_round |= self.is_too_high(sample.lost, sample.newest)
         if self.round_start:
@@ -138,12 +119,8 @@ class Model:
     def end_update(self, sample: Sample) -> None:
         """Begin the next round's signals, when all have seen the last one's (5.5.10)."""
         if self._loss_round_start:
-            self._bw_latest = sample.rate
+            self.rates.begin_latest(sample.rate)
             self._inflight_latest = sample.delivered
-
-    def advance_cycle(self) -> None:
-        """Forget the best rate but of this cycle and the one before it (5.5.6)."""
-        self._bw_filter = [self._bw_filter[1], 0.0]
 
     # Congestion
 
@@ -152,16 +129,11 @@ class Model:
         return self.losses.are_too_many(lost, packet.in_flight, queued=self._sees_queue())
 
     def _sees_queue(self) -> bool:
-        return self._is_queue(self.latest_rtt)
-
-    def _is_queue(self, rtt: float) -> bool:
-        added = rtt - self.min_rtt
-        return added > max(QUEUE_SEEN * self.min_rtt, QUEUE_SEEN_MIN)
+        return self.trips.show_queue(self.trips.latest)
 
     def reset_signals(self) -> None:
         """Forget what this round has said of congestion so far (5.5.10)."""
         self._congested_in_round = False
-        self._bw_latest = 0.0
         self._inflight_latest = 0
 
     def reset_short(self) -> None:
@@ -180,10 +152,10 @@ class Model:
     def _lower(self) -> None:
         """Take less, but no less than has just been delivered (5.5.10.3)."""
         self._remember()
-        if not self._bw_latest:
+        if not self.rates.latest:
             return  # all came too close together for a rate
         bw = self.max_bw if self.bw_short == math.inf else self.bw_short
-        self.bw_short = max(self._bw_latest, BETA * bw)
+        self.bw_short = max(self.rates.latest, BETA * bw)
         inflight = self.inflight_short
         if inflight == math.inf:
             inflight = self.bdp(self.max_bw, 1.0) or 0.0
@@ -191,16 +163,17 @@ class Model:
 
     def _make_room(self, *, keeping: bool, cruising: bool) -> None:
         """Yield where a queue stays, or take back some of the rate."""
-        queued = self._round_rtt < math.inf and self._is_queue(self._round_rtt)
-        queue = self._round_rtt / self.min_rtt - 1.0 if queued else 0.0
-        held = self.bdp(self._bw_latest, 1.0) or 0.0
+        queued = self._round_rtt < math.inf and self.trips.show_queue(self._round_rtt)
+        queue = self._round_rtt / self.trips.least - 1.0 if queued else 0.0
+        held = self.bdp(self.rates.latest, 1.0) or 0.0
         part = self.yielding.part(queue, held, keeping=keeping, cruising=cruising)
         if part:
             kept = max((1.0 - part) * self.bw, yielding.LEAST * self.max_bw)
             self.bw_short = min(self.bw_short, kept)
-        if cruising and not queued and self.bw_short < self.max_bw and self.min_rtt < math.inf:
+        rtt = self.trips.least
+        if cruising and not queued and self.bw_short < self.max_bw and rtt < math.inf:
             # No more than was given up: what losses take next is a part of it.
-            more = yielding.more(self.bw_short, self.min_rtt)
+            more = yielding.more(self.bw_short, rtt)
             self.bw_short = min(self.bw_short + more, self.max_bw)
         self._round_rtt = math.inf
 
@@ -212,27 +185,7 @@ class Model:
         self.inflight_short = max(self.inflight_short, inflight_short)
         self.inflight_long = max(self.inflight_long, inflight_long)
 
-    # Round-trip times and bursts of acknowledgements
-
-    def update_min_rtt(self, rtt: float, now: float) -> None:
-        """Take a round-trip time (5.3.4.4)."""
-        self.latest_rtt = rtt
-        self._round_rtt = min(self._round_rtt, rtt)
-        self.rtt_expired = now > self._probe_rtt_at + PROBE_RTT_INTERVAL
-        if rtt < self._probe_rtt_min or self.rtt_expired:
-            self._probe_rtt_min = rtt
-            self._probe_rtt_at = now
-        elif rtt <= RTT_CONFIRMED * self._probe_rtt_min:
-            self._probe_rtt_at = now
-        if rtt <= RTT_CONFIRMED * self.min_rtt:
-            self._min_rtt_at = now
-        if self._probe_rtt_min < self.min_rtt or now > self._min_rtt_at + MIN_RTT_FILTER:
-            self.min_rtt = self._probe_rtt_min
-            self._min_rtt_at = self._probe_rtt_at
-
-    def rtt_probed(self, now: float) -> None:
-        """The shortest round trip was looked for just now."""
-        self._probe_rtt_at = now
+    # Bursts of acknowledgements
 
     def restart_extra_acked(self, now: float) -> None:
         """Begin a new interval of acknowledgements: nothing was sent (5.4.1)."""

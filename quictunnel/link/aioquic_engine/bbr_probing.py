@@ -11,6 +11,7 @@ import random
 from typing import TYPE_CHECKING
 
 from quictunnel.link.aioquic_engine.bbr_model import BETA
+from quictunnel.link.aioquic_engine.bbr_round_trips import WAITING
 from quictunnel.link.aioquic_engine.bbr_startup import (
     PROBE_RTT_GAIN,
     UP_GAIN,
@@ -58,11 +59,16 @@ class Probing(Startup):
         """Return whether so much is in flight that there is no more to be had.
 
         Version 2 went down for it (draft-cardwell-iccrg-bbr-congestion-control-02, 4.3.3.6), and
-        it keeps queues short for those who wait behind a probe.
+        it keeps queues short for those who wait behind a probe. Where none wait, the path takes
+        more than is known yet.
         """
         model = self._model
         too_many = self._inflight(UP_GAIN, model.max_bw) + model.extra_acked
-        return now > self._up_since + model.min_rtt and self.bytes_in_flight > too_many
+        return (
+            now > self._up_since + model.trips.least
+            and self.bytes_in_flight > too_many
+            and model.trips.waiting > WAITING
+        )
 
     def _is_time_to_probe(self, now: float) -> bool:
         reno_rounds = self._target() / self._max_datagram_size
@@ -84,7 +90,7 @@ class Probing(Startup):
         self._cycle_began = now
         self._model.start_round(self._rate.delivered)
         if not self._rate.is_app_limited:
-            self._model.advance_cycle()
+            self._model.rates.advance_cycle()
         self._state = State.DOWN
 
     def _refill(self) -> None:
@@ -147,7 +153,7 @@ class Probing(Startup):
 
     def _check_probe_rtt(self, now: float) -> None:
         model = self._model
-        if self._state is not State.PROBE_RTT and model.rtt_expired and not self._idle_restart:
+        if self._state is not State.PROBE_RTT and model.trips.is_stale and not self._idle_restart:
             self._window_before = self.congestion_window
             self._state = State.PROBE_RTT
             self._rtt_probe_ends = None
@@ -167,8 +173,7 @@ class Probing(Startup):
             self._end_probe_rtt(now)
 
     def _end_probe_rtt(self, now: float) -> None:
-        self._model.rtt_probed(now)
-        self._model.rtt_expired = False
+        self._model.trips.was_probed(now)
         self.congestion_window = max(self.congestion_window, self._window_before)
         self._model.reset_short()
         if self._full_reached:

@@ -168,8 +168,8 @@ class Startup(QuicCongestionControl):
             return
         model = self._model
         if not self._full_reached and model.round_start:
-            if model.bw_latest >= STARTUP_GROWTH * self._startup_bw:
-                self._startup_bw = model.bw_latest
+            if model.rates.latest >= STARTUP_GROWTH * self._startup_bw:
+                self._startup_bw = model.rates.latest
                 self._startup_losses = 0
             elif model.is_too_high(sample.lost, sample.newest):
                 self._startup_losses += 1

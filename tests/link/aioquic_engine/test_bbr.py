@@ -92,7 +92,7 @@ def test_the_rate_and_the_round_trip_of_a_path_are_found() -> None:
     model = path.control._model
     assert path.control._state in PROBE_BW
     assert model.max_bw == pytest.approx(RATE, rel=0.05)
-    assert model.min_rtt == pytest.approx(RTT, rel=0.05)
+    assert model.trips.least == pytest.approx(RTT, rel=0.05)
     assert path.control.bytes_in_flight < 1.5 * RATE * RTT
 
 
@@ -114,7 +114,8 @@ def test_what_is_sent_with_little_to_send_does_not_lower_the_rate() -> None:
 def test_without_a_sight_of_it_the_shortest_round_trip_is_looked_for() -> None:
     path = Path()
     path.run(2.0)
-    path.control._model.min_rtt = path.control._model._probe_rtt_min = RTT / 2
+    trips = path.control._model.trips
+    trips.least = trips.probed = RTT / 2
     seen = set()
     for _ in range(80):
         path.run(0.1)
@@ -165,7 +166,7 @@ def test_when_more_is_tried_is_the_same_in_each_run_and_another_for_each_link() 
 
 def test_losses_without_a_queue_are_congestion_only_if_they_are_heavy() -> None:
     model = Model(0.0)
-    model.update_min_rtt(RTT, 0.0)
+    model.add_round_trip(RTT, 0.0)
     packet = departure(in_flight=100 * SIZE)
     assert not model.is_too_high(14 * SIZE, packet)
     assert model.is_too_high(16 * SIZE, packet)
@@ -174,8 +175,8 @@ def test_losses_without_a_queue_are_congestion_only_if_they_are_heavy() -> None:
 
 def test_beside_a_queue_they_are_beyond_the_thresholds() -> None:
     model = Model(0.0)
-    model.update_min_rtt(RTT, 0.0)
-    model.update_min_rtt(1.5 * RTT, 0.1)
+    model.add_round_trip(RTT, 0.0)
+    model.add_round_trip(1.5 * RTT, 0.1)
     packet = departure(in_flight=1000 * SIZE)
     assert not model.is_too_high(19 * SIZE, packet)
     assert model.is_too_high(21 * SIZE, packet)
@@ -198,14 +199,26 @@ def test_however_low_the_rate_has_fallen_acknowledgements_keep_coming() -> None:
     control._model.bw_short = 1.0  # a byte a second: the next packet would be half an hour away
     control._set_pacing_rate()
     assert control.pacing_rate is not None
-    assert control.pacing_rate >= 4 * SIZE / control._model.latest_rtt
+    assert control.pacing_rate >= 4 * SIZE / control._model.trips.latest
     path.run(4.0)
     assert control._model.bw > 0.9 * RATE
 
 
+def test_more_is_tried_until_packets_wait() -> None:
+    path = Path()
+    path.run(3.0)
+    control = path.control
+    control._up_since = 0.0
+    control.bytes_in_flight = 10 * int(RATE * RTT)
+    for rtt, has_built in ((RTT, False), (1.1 * RTT, False), (1.1 * RTT, True)):
+        path.now += 2 * RTT
+        control._model.add_round_trip(rtt, path.now)
+        assert control._has_built_queue(path.now) is has_built
+
+
 def test_a_round_without_a_rate_lowers_nothing() -> None:
     model = Model(0.0)
-    model.max_bw = RATE
+    model.rates.best = RATE
     model._lower()
     assert model.bw == RATE
 
@@ -214,12 +227,12 @@ def test_of_a_queue_that_stays_who_has_most_yields_first_and_then_all() -> None:
     models = {}
     for rate in (RATE, 9 * RATE):
         models[rate] = model = Model(0.0)
-        model.update_min_rtt(RTT, 0.0)
-        model.max_bw = model._bw_latest = rate
+        model.add_round_trip(RTT, 0.0)
+        model.rates.best = model.rates.latest = rate
     yielded = {}
     for round_number in range(1, 15):
         for rate, model in models.items():
-            model.update_min_rtt(1.5 * RTT, 0.1)
+            model.add_round_trip(1.5 * RTT, 0.1)
             model._make_room(keeping=True, cruising=True)
             if model.bw < rate:
                 yielded.setdefault(rate, round_number)
@@ -231,8 +244,8 @@ def test_what_was_given_up_is_taken_back_by_as_much_for_all() -> None:
     gains = []
     for rate in (4 * RATE, 9 * RATE):
         model = Model(0.0)
-        model.update_min_rtt(RTT, 0.0)
-        model.max_bw, model.bw_short = rate, rate / 2
+        model.add_round_trip(RTT, 0.0)
+        model.rates.best, model.bw_short = rate, rate / 2
         model._make_room(keeping=True, cruising=True)
         gains.append(model.bw - rate / 2)
     assert gains[0] == pytest.approx(gains[1])
@@ -242,10 +255,10 @@ def test_what_was_given_up_is_taken_back_by_as_much_for_all() -> None:
 def test_a_queue_that_is_going_is_not_yielded_to() -> None:
     def rate_after(waits: list[float]) -> float:
         model = Model(0.0)
-        model.update_min_rtt(RTT, 0.0)
-        model.max_bw = model._bw_latest = 9 * RATE
+        model.add_round_trip(RTT, 0.0)
+        model.rates.best = model.rates.latest = 9 * RATE
         for wait in waits:
-            model.update_min_rtt((1 + wait) * RTT, 0.1)
+            model.add_round_trip((1 + wait) * RTT, 0.1)
             model._make_room(keeping=True, cruising=True)
         return model.bw / (9 * RATE)
 
@@ -255,11 +268,11 @@ def test_a_queue_that_is_going_is_not_yielded_to() -> None:
 
 def test_losses_take_their_part_however_long_ago_all_was_taken_back() -> None:
     model = Model(0.0)
-    model.update_min_rtt(RTT, 0.0)
-    model.max_bw, model.bw_short = 9 * RATE, 5 * RATE
+    model.add_round_trip(RTT, 0.0)
+    model.rates.best, model.bw_short = 9 * RATE, 5 * RATE
     for _ in range(200):
         model._make_room(keeping=True, cruising=True)
     assert model.bw == 9 * RATE
-    model._bw_latest = RATE
+    model.rates.latest = RATE
     model._lower()
     assert model.bw < 7 * RATE
