@@ -25,6 +25,12 @@ def test_a_lossy_line_is_filled_and_its_queue_is_not(engine: str) -> None:
     assert found.queueing < 0.25
 
 
+def test_a_queue_stays_short_between_processes_that_stand_still_now_and_then() -> None:
+    found = figures.bulk(Sender("aioquic", stops=20), LOSSY, seconds=3.0, warm_up=2.0)
+    assert found.share > 0.8
+    assert found.queueing < 0.3
+
+
 @pytest.mark.parametrize("line", ["mobile", "mobile-overtaking"])
 def test_jitter_and_overtaking_are_no_loss(line: str) -> None:
     found = figures.bulk(Sender("aioquic"), BY_NAME[line].line, seconds=6.0, warm_up=5.0)

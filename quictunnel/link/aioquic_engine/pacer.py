@@ -18,9 +18,17 @@ TIMER_GRANULARITY = 0.002
 """Seconds. An event loop wakes up to a millisecond or two late: what the rate allows in that time
 may leave at once as well, or fast paths would be paced by the clock."""
 
-LATENESS_MAX = 0.025
+LATENESS = 0.004
 """Seconds. A loop that has much to do wakes up later still. What was due meanwhile leaves at once,
-up to here, or a rate that follows what was delivered would fall for want of processor time."""
+or a rate that follows what was delivered would fall for want of processor time: as much as is due
+in so long, ..."""
+
+CAUGHT_UP_ON = 1 / 8
+"""... or this part of the congestion window, which is a quarter of what the path holds; ..."""
+
+CAUGHT_UP_ON_MOST = 96 * 1024
+"""... of which no more than so many bytes. A pipe that has run empty is not filled later: what goes
+beyond what the path still held is a queue that stays until the rate falls below the path's."""
 
 IDLE_AFTER = 0.1
 """Seconds after which a loop was not late: nothing was there to be sent."""
@@ -41,7 +49,8 @@ class Pacer(QuicPacketPacer):
         self._rate: float | None = None  # bytes a second; None until there is an RTT
         self._follows_window = True
         self._tokens = 0.0
-        self._capacity = 0.0
+        self._capacity = 0.0  # what may leave at once: after a pause, ...
+        self._capacity_late = 0.0  # ... and where more was to be sent, and the timer was late
         self._filled_at = 0.0
         self._due_at: float | None = None  # when what had to wait was to leave
 
@@ -71,17 +80,19 @@ class Pacer(QuicPacketPacer):
         """Follow the congestion window (bytes) and the round-trip time (seconds)."""
         if self._follows_window:
             rate = PACING_GAIN * congestion_window / max(smoothed_rtt, 1e-6)
-            self._set_rate(rate, BURST_DATAGRAMS)
+            self._set_rate(rate, congestion_window, BURST_DATAGRAMS)
 
-    def set_rate(self, rate: float) -> None:
+    def set_rate(self, rate: float, congestion_window: int) -> None:
         """Keep to so many bytes a second from now on, whatever the window says."""
         self._follows_window = False
-        self._set_rate(rate, BURST_DATAGRAMS_PACED)
+        self._set_rate(rate, congestion_window, BURST_DATAGRAMS_PACED)
 
-    def _set_rate(self, rate: float, burst: int) -> None:
+    def _set_rate(self, rate: float, window: int, burst: int) -> None:
         first = self._rate is None
         self._rate = rate
         self._capacity = max(burst * self.max_datagram_size, rate * TIMER_GRANULARITY)
+        of_window = min(CAUGHT_UP_ON * window, CAUGHT_UP_ON_MOST)
+        self._capacity_late = max(self._capacity, rate * LATENESS, of_window)
         self._tokens = self._capacity if first else min(self._tokens, self._capacity)
 
     def _fill(self, now: float) -> None:
@@ -89,7 +100,7 @@ class Pacer(QuicPacketPacer):
             rate = self._rate or 0.0
             most = self._capacity
             if self._due_at is not None and now < self._due_at + IDLE_AFTER:
-                most = max(most, rate * LATENESS_MAX)
+                most = self._capacity_late
             grown = self._tokens + (now - self._filled_at) * rate
             self._tokens = max(self._tokens, min(grown, most))
             self._filled_at = now

@@ -161,7 +161,7 @@ class Recovery(QuicPacketRecovery):
         if isinstance(self._cc, Bbr):
             self._cc.on_ack_end(now)
             if self._cc.pacing_rate is not None:
-                self._pacer.set_rate(self._cc.pacing_rate)
+                self._pacer.set_rate(self._cc.pacing_rate, self._cc.congestion_window)
         if self.peer_completed_address_validation:
             self._pto_count = 0
 
