@@ -9,7 +9,7 @@ from quictunnel.link.aioquic_engine.bbr_round_trips import INTERVAL, KEPT, WAITI
 RTT = 0.1
 
 
-@pytest.mark.parametrize(("longer", "is_emptied"), [(1.01, False), (1.2, True)])
+@pytest.mark.parametrize(("longer", "is_emptied"), [(1.04, False), (1.2, True)])
 def test_a_path_that_is_seen_nearly_empty_is_not_emptied(longer: float, is_emptied: bool) -> None:
     trips = RoundTrips(0.0)
     trips.add(RTT, 0.0)
