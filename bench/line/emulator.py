@@ -80,6 +80,18 @@ class Direction:
         return left
 
 
+def unseen_since(looked_at: float, asked_at: float, wait: float, now: float) -> float:
+    """Return from when on packets that are seen now may have come.
+
+    :param looked_at: when it was looked for packets before.
+    :param asked_at: when the kernel was asked for more, ...
+    :param wait: ... and for how many seconds to wait at most.
+    """
+    if now - asked_at < GRAIN or not wait:
+        return looked_at  # they were there already, or came in this moment
+    return min(asked_at + wait, now)  # there were none, and the first one ends the wait
+
+
 class Emulator:
     """Both directions, from device to device.
 
@@ -101,12 +113,15 @@ class Emulator:
         """
         sources = [0, *self._into]
         while True:
-            wait = min(self.up.next_at(), self.down.next_at()) - time.monotonic()
-            ready, _, _ = select.select(sources, [], [], None if wait == FOREVER else max(wait, 0))
-            since, self._looked_at = self._looked_at, time.monotonic()
+            asked_at = time.monotonic()
+            wait = max(min(self.up.next_at(), self.down.next_at()) - asked_at, 0.0)
+            ready, _, _ = select.select(sources, [], [], None if wait == FOREVER else wait)
+            now = time.monotonic()
+            since = unseen_since(self._looked_at, asked_at, wait, now)
+            self._looked_at = now
             for descriptor in ready:
                 if direction := self._into.get(descriptor):
-                    direction.enter(list(packets(descriptor)), since, self._looked_at)
+                    direction.enter(list(packets(descriptor)), since, now)
                 elif (line := sys.stdin.readline()) == "":
                     return
                 else:

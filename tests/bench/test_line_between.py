@@ -14,7 +14,7 @@ import pytest
 from bench.hosts import what_is_missing
 from bench.line import real
 from bench.line.clients import attend
-from bench.line.emulator import FOREVER, LATE, Direction, Emulator
+from bench.line.emulator import FOREVER, LATE, Direction, Emulator, unseen_since
 from bench.line.line import MBIT, Line, Way
 
 LINE = Line(rate=10 * MBIT, rtt=0.040)
@@ -42,6 +42,20 @@ def test_the_line_goes_on_while_its_emulator_stands_still():
     assert direction.next_at() == pytest.approx(1.030), "no sooner than if they had come now"
     assert len(direction.leaving(1.0305)) == 3
     assert direction.next_at() == pytest.approx(1.031)
+
+
+@pytest.mark.parametrize(
+    ("asked_at", "wait", "now", "since"),
+    [
+        (1.0, 0.5, 1.0001, 0.9),  # nobody looked between 0.9 and 1.0
+        (1.0, 0.0, 1.02, 0.9),  # nor up to 1.02
+        (1.0, 0.5, 1.02, 1.02),  # it waited for them
+        (1.0, FOREVER, 7.0, 7.0),
+        (1.0, 0.5, 1.52, 1.5),  # it should have gone on at 1.5
+    ],
+)
+def test_what_was_waited_for_has_come_now(asked_at, wait, now, since):
+    assert unseen_since(0.9, asked_at, wait, now) == since
 
 
 def test_what_is_handed_over_late_is_counted():
