@@ -66,7 +66,7 @@ impl Turns {
     }
 
     /// Whether any stream has something pending.
-    pub(crate) const fn have_pending(&self) -> bool {
+    pub(crate) const fn has_pending(&self) -> bool {
         self.pending > 0
     }
 

@@ -160,22 +160,24 @@ impl RoundTrips {
         self.recent[0] = Some(self.recent[0].map_or(rtt, |least| least.min(rtt)));
     }
 
+    /// The shortest of all and of late, once there are some.
+    fn shortest(&self) -> Option<(Duration, Duration)> {
+        self.least.zip(self.recent.into_iter().flatten().min())
+    }
+
     /// How much longer the shortest of late was than the least of all, in parts of that.
     pub(super) fn queue(&self) -> f64 {
-        let recent = self.recent.into_iter().flatten().min();
-        self.least.zip(recent).map_or(0.0, |(least, recent)| recent.div_duration_f64(least) - 1.0)
+        self.shortest().map_or(0.0, |(least, recent)| recent.div_duration_f64(least) - 1.0)
     }
 
     /// Whether some packets have lately waited for nothing.
-    pub(super) fn is_empty(&self) -> bool {
-        let recent = self.recent.into_iter().flatten().min();
-        self.least.zip(recent).is_none_or(|(least, recent)| is_as_good(recent, least))
+    pub(super) fn show_empty_path(&self) -> bool {
+        self.shortest().is_none_or(|(least, recent)| is_as_good(recent, least))
     }
 
     /// Whether packets have lately waited in a queue, all of them.
     pub(super) fn has_queue(&self) -> bool {
-        let recent = self.recent.into_iter().flatten().min();
-        self.least.zip(recent).is_some_and(|(least, recent)| {
+        self.shortest().is_some_and(|(least, recent)| {
             recent > least + (least / 8).max(Duration::from_millis(2))
         })
     }
@@ -209,7 +211,7 @@ mod tests {
         let mut trips = RoundTrips::new(start);
         for second in 0..60 {
             trips.add((50 + second % 3) * MS, start + second * 1000 * MS);
-            assert!(!trips.is_stale && trips.is_empty());
+            assert!(!trips.is_stale && trips.show_empty_path());
         }
         assert_eq!(trips.least(), Some(50 * MS));
     }
@@ -222,7 +224,7 @@ mod tests {
         trips.add(80 * MS, start + 4000 * MS);
         trips.add(80 * MS, start + 4100 * MS);
         trips.add(80 * MS, start + 4200 * MS);
-        assert!(!trips.is_stale && trips.has_queue() && !trips.is_empty());
+        assert!(!trips.is_stale && trips.has_queue() && !trips.show_empty_path());
         trips.add(80 * MS, start + 6000 * MS);
         assert!(trips.is_stale);
         assert_eq!(trips.least(), Some(50 * MS));

@@ -143,7 +143,8 @@ impl Bbr {
     fn set_rate(&mut self, gain: f64) {
         let model = self.model_rate();
         let rate = if model > 0.0 {
-            gain * model * if self.trips.is_empty() { 1.0 } else { MARGIN }
+            let margin = if self.trips.show_empty_path() { 1.0 } else { MARGIN };
+            gain * model * margin
         } else if let Some(rtt) = self.trips.least() {
             gain * (INITIAL_WINDOW * self.mss) as f64 / rtt.as_secs_f64()
         } else {

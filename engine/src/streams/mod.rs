@@ -206,7 +206,7 @@ impl Streams {
 
     /// Whether anything was written that quinn has not taken.
     pub(crate) fn has_pending(&self) -> bool {
-        self.turns.have_pending()
+        self.turns.has_pending()
     }
 
     /// Bytes written that quinn has not taken.
