@@ -201,7 +201,10 @@ impl Bbr {
             Phase::Up if self.is_held_by_bound() => {
                 self.plateau = Plateau::from(sample.rate.unwrap_or(0.0));
             }
-            Phase::Up if self.plateau.is_reached => self.start_down(now),
+            // While none of it waits, the path carries more than is known yet.
+            Phase::Up if self.plateau.is_reached && !self.trips.show_empty_path() => {
+                self.start_down(now);
+            }
             _ => {}
         }
     }
