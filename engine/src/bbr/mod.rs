@@ -42,8 +42,11 @@ const MARGIN: f64 = 0.99;
 /// What is kept of a bound when it has proven too high (2.7: `BBRBeta`).
 const BETA: f64 = 0.7;
 
-/// What is left free below the most that the path has borne (2.7: `BBRHeadroom`).
+/// What is left free below the most that the path has borne (2.7: `BBRHeadroom`), ...
 const HEADROOM: f64 = 0.15;
+
+/// ... and where a part of that was a queue: flows that fill it would else get less than a quarter.
+const HEADROOM_QUEUE: f64 = 0.25;
 
 /// Added to what may be in flight, of the rate: event loops see acknowledgements late.
 const LATENESS: Duration = Duration::from_millis(2);

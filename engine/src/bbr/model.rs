@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use super::phases::Phase;
 use super::rates::Sample;
-use super::{BETA, Bbr, HEADROOM, INITIAL_WINDOW, LATENESS, MIN_WINDOW};
+use super::{BETA, Bbr, HEADROOM, HEADROOM_QUEUE, INITIAL_WINDOW, LATENESS, MIN_WINDOW};
 use crate::pacing::quantum;
 
 impl Bbr {
@@ -33,11 +33,16 @@ impl Bbr {
         quantum(self.rate as u64, self.mss)
     }
 
-    /// The bound in the long term, less what is left to others (5.6.4.4: `BBRInflightWithHeadroom`).
+    /// The bound in the long term, less what is left to others (5.6.4.4:
+    /// `BBRInflightWithHeadroom`): more of a queue than of the path.
     pub(super) fn bound_with_headroom(&self) -> Option<u64> {
         self.bound.map(|bound| {
-            let headroom = ((bound as f64 * HEADROOM) as u64).max(self.mss);
-            bound.saturating_sub(headroom).max(MIN_WINDOW * self.mss)
+            let of = |part: f64| (bound as f64 * (1.0 - part)) as u64;
+            let path = self.inflight(self.model_rate(), 1.0).min(of(HEADROOM));
+            of(HEADROOM_QUEUE)
+                .max(path)
+                .min(bound.saturating_sub(self.mss))
+                .max(MIN_WINDOW * self.mss)
         })
     }
 
@@ -125,5 +130,31 @@ impl Bbr {
         self.extra_delivered += newly_acked;
         let extra = (self.extra_delivered - expected).min(self.window);
         self.extra_acked.add(extra as f64, self.rounds);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use super::*;
+    use crate::watch::Watch;
+
+    /// Return what is kept of a bound where the path alone holds 100,000 bytes.
+    fn kept_of(bound: u64) -> u64 {
+        let start = Instant::now();
+        let mut bbr = Bbr::new(start, 1000, Watch::default().into());
+        bbr.max_rate.add(2_000_000.0);
+        bbr.rate = 2_000_000.0;
+        bbr.trips.add(Duration::from_millis(50), start);
+        bbr.bound = Some(bound);
+        bbr.bound_with_headroom().expect("there is one")
+    }
+
+    #[test]
+    fn a_quarter_of_a_queue_is_left_to_others_and_less_of_a_path() {
+        assert_eq!(kept_of(200_000), 150_000);
+        assert_eq!(kept_of(110_000), 93_500, "where a queue overflows at once");
+        assert_eq!(kept_of(130_000), 104_000, "the path, and what late acknowledgements take");
     }
 }
