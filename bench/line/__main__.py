@@ -39,7 +39,7 @@ complain = Console(stderr=True)
 def main(
     in_virtual_time: Annotated[
         bool,
-        typer.Option("--simulated", help="Engines alone, in virtual time: the same each run."),
+        typer.Option("--simulated", help="Engines alone, in virtual time: no processor is slow."),
     ] = False,
     engines: Annotated[
         list[str] | None,
