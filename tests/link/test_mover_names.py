@@ -1,4 +1,4 @@
-"""Where a peer is, by its name, when a link leaves its path: who is asked, how often, who is heard."""
+"""Where a peer is by its name when a link leaves its path: who is asked, how often, and heard."""
 
 from __future__ import annotations
 
