@@ -32,7 +32,12 @@ UP_GAIN = 1.25
 DOWN_GAIN = 0.9
 
 HEADROOM = 0.85
-"""What of the bytes that have been too many is used while cruising (2.7, BBR.Headroom)."""
+"""What of the bytes that have been too many is used while cruising (2.7, BBR.Headroom), of those
+that the path itself holds; ..."""
+
+HEADROOM_QUEUE = 0.75
+"""... and of those that a queue has borne beyond it. The draft's 0.85 leaves so little of a long
+queue to a flow that fills it, as TCP's do, that such flows get a quarter of the line."""
 
 MIN_PACKETS = 4
 """In flight at least (2.7, BBR.MinPipeCwnd)."""
@@ -139,10 +144,13 @@ class Startup(QuicCongestionControl):
         return max(min(rate * 0.001, 64 * 1024), 2 * self._max_datagram_size)
 
     def _with_headroom(self) -> float:
-        """Return how many bytes leave room for others' (5.3.3.6)."""
-        if self._model.inflight_long == math.inf:
+        """Return how many bytes leave room for others' (5.3.3.6): more of it in queues."""
+        bound = self._model.inflight_long
+        if bound == math.inf:
             return math.inf
-        return max(self._model.inflight_long * HEADROOM, self._min_window)
+        path = min(self._inflight(1.0), bound * HEADROOM)
+        kept = min(max(bound * HEADROOM_QUEUE, path), bound - self._max_datagram_size)
+        return max(kept, self._min_window)
 
     # Startup (5.3.1)
 

@@ -276,3 +276,24 @@ def test_losses_take_their_part_however_long_ago_all_was_taken_back() -> None:
     model.rates.latest = RATE
     model._lower()
     assert model.bw < 7 * RATE
+
+
+@pytest.mark.parametrize(
+    ("bound", "kept"),
+    [
+        (200_000, 150_000),
+        (110_000, 93_500),  # a queue that overflows at once: of the path no more than the draft
+        (130_000, 100_000),  # the path itself
+        (4_000, 4 * SIZE),
+    ],
+)
+def test_a_quarter_of_a_queue_is_left_to_others_and_less_of_a_path(bound: int, kept: int) -> None:
+    control = Bbr(max_datagram_size=SIZE)
+    control._model.trips.add(0.1, 0.0)
+    control._model.rates.best = 1_000_000.0
+    control._model.inflight_long = bound
+    assert control._with_headroom() == pytest.approx(kept)
+
+
+def test_without_a_bound_there_is_no_headroom() -> None:
+    assert Bbr(max_datagram_size=SIZE)._with_headroom() == math.inf
