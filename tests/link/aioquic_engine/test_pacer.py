@@ -6,6 +6,7 @@ import pytest
 
 from quictunnel.link.aioquic_engine.pacer import (
     BURST_DATAGRAMS,
+    CAUGHT_UP_ON,
     CAUGHT_UP_ON_MOST,
     IDLE_AFTER,
     LATENESS,
@@ -92,7 +93,7 @@ def test_a_loop_that_is_late_makes_up_for_it() -> None:
 
 @pytest.mark.parametrize(
     ("window", "most"),
-    [(10, LATENESS * RATE / SIZE), (200, 25), (10_000, CAUGHT_UP_ON_MOST / SIZE)],
+    [(10, LATENESS * RATE / SIZE), (400, 400 * CAUGHT_UP_ON), (10_000, CAUGHT_UP_ON_MOST / SIZE)],
 )
 def test_what_is_caught_up_on_is_bounded_by_the_window(window: int, most: float) -> None:
     pacer = Pacer(max_datagram_size=SIZE)
