@@ -256,7 +256,7 @@ class AioquicEngine(ReceivingConnection):
         timeouts = self._loss._pto_count
         if self._mtu.on_timeouts(timeouts):
             self._set_datagram_size(self._mtu.size)
-        datagrams = self.datagrams_to_send(now) if self._may_have_to_send(now) else []
+        datagrams = self.datagrams_to_send(now)
         if not self._sending:
             self._loss.on_app_limited()
         if self._handshake_confirmed and not timeouts and self._network_paths[0].is_validated:

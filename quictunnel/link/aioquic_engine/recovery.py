@@ -101,14 +101,18 @@ class Recovery(QuicPacketRecovery):
 
     def on_packet_sent(self, *, packet: QuicSentPacket, space: QuicPacketSpace) -> None:
         """Take note of a packet that has left; a probe of the MTU arms the timer like any other."""
-        super().on_packet_sent(packet=packet, space=space)
-        if packet.is_ack_eliciting and packet.sent_time is not None:
+        assert packet.sent_time is not None  # it is being sent
+        space.sent_packets[packet.packet_number] = packet
+        if packet.is_ack_eliciting:
+            space.ack_eliciting_in_flight += 1
             self._time_of_last_sent_ack_eliciting_packet = packet.sent_time
-        if not (packet.is_ack_eliciting or packet.in_flight):
+        if packet.in_flight:
+            self._cc.on_packet_sent(packet=packet)
+        elif not packet.is_ack_eliciting:
             self._unanswerable.append((space, packet.packet_number))
             if len(self._unanswerable) > UNANSWERABLE_MAX:
                 self._forget(*self._unanswerable.popleft())
-        elif _only_asks(packet):
+        if packet.sent_bytes <= QUESTION_SIZE and _only_asks(packet):
             self._questions.append((space, packet.packet_number))
             if len(self._questions) > QUESTIONS_MAX:
                 self._forget(*self._questions.popleft())
@@ -256,13 +260,9 @@ _Sent = TypeVar("_Sent")
 def _only_asks(packet: QuicSentPacket) -> bool:
     """Return whether a packet holds PING frames, and nothing that would have to be sent again."""
     handlers = [handler for handler, _ in packet.delivery_handlers]
-    return (
-        packet.sent_bytes <= QUESTION_SIZE
-        and bool(handlers)
-        and all(
-            getattr(handler, "__func__", None) is QuicConnection._on_ping_delivery
-            for handler in handlers
-        )
+    return bool(handlers) and all(
+        getattr(handler, "__func__", None) is QuicConnection._on_ping_delivery
+        for handler in handlers
     )
 
 

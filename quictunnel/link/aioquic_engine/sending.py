@@ -2,7 +2,7 @@
 
 aioquic visits every stream for every packet; here a stream stands in a table while it has frames to
 write, in another while flow control holds its data back, and in none while it is idle. What is
-said of the connection itself is for `control`.
+said of the connection itself is for `control`, and by whom packets are built for `flights`.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from aioquic import tls
+from aioquic.buffer import size_uint_var
 from aioquic.quic.packet import QuicPacketType
 
 from quictunnel.link.aioquic_engine.control import ROOM_FOR_FRAME, ControlConnection
@@ -25,6 +26,10 @@ if TYPE_CHECKING:
 TAIL_PINGS = 3
 """How many of the ACKs that follow what was sent last ask for an ACK themselves: by as many packets
 that arrive, a loss shows (RFC 9002, 6.1.1) in a round trip, and without a probe timeout."""
+
+
+STREAM_WITH_LENGTH = 0x0A
+"""The type of a STREAM frame that says how long it is, without its bits OFF and FIN."""
 
 
 class SendingConnection(ControlConnection):
@@ -108,52 +113,50 @@ class SendingConnection(ControlConnection):
 
         The window's stop comes as aioquic's QuicPacketBuilderStop, which its caller takes.
         """
-        if not self._cryptos[tls.Epoch.ONE_RTT].send.is_valid():
+        crypto = self._cryptos[tls.Epoch.ONE_RTT]
+        if not crypto.send.is_valid():
             return
         space = self._spaces[tls.Epoch.ONE_RTT]
         pacer = self._loss._pacer
-        while self._has_frames(space, network_path, now):
+        sending = self._sending
+        has_own = self._has_own_frames(network_path)
+        while True:
             ack_due = space.ack_at is not None and space.ack_at <= now
             if not ack_due:
+                if not (sending or has_own):
+                    return
                 self._pacing_at = pacer.next_send_time(now=now)
                 if self._pacing_at is not None:
                     return
             # A probe asks, and takes no new data along: a silent link would run empty by them.
             only_asks = self._probe_pending and self._loss.is_window_full
-            builder.start_packet(QuicPacketType.ONE_RTT, self._cryptos[tls.Epoch.ONE_RTT])
-            if ack_due or (space.ack_at is not None and self._sending):
-                self._write_ack_frame(builder=builder, space=space, now=now)
-                if self._tail_pings and space.ack_eliciting_in_flight and not self._sending:
-                    self._tail_pings -= 1
-                    self._write_ping_frame(builder, comment="tail")
-            if self._handshake_complete:
-                self._write_control_frames(builder, network_path, space, now)
-            self._write_crypto(builder, space)
-            if not only_asks:
-                self._write_streams(builder, space)
+            builder.start_packet(QuicPacketType.ONE_RTT, crypto)
+            if ack_due or (space.ack_at is not None and sending):
+                self._write_ack(builder, space, now)
+            if has_own:
+                if self._handshake_complete:
+                    self._write_control_frames(builder, network_path, space, now)
+                self._write_crypto(builder, space)
+                has_own = self._has_own_frames(network_path)
+            if sending and not only_asks:
+                self._write_streams(builder)
             if builder.packet_is_empty:
                 return
             pacer.update_after_send(now=now, size=builder._buffer.tell())
 
-    def _may_have_to_send(self, now: float) -> bool:
-        """Return whether it is worth while to begin a packet: most turns of the loop have none."""
-        if (
-            not self._handshake_confirmed
-            or self._close_pending
-            or len(self._network_paths) > 1
-            or self._has_frames(self._spaces[tls.Epoch.ONE_RTT], self._network_paths[0], now)
-        ):
-            return True
-        self._pacing_at = None  # nothing waits for it
-        return False
-
     def _has_frames(self, space: QuicPacketSpace, path: QuicNetworkPath, now: float) -> bool:
         """Return whether there is any frame for a 1-RTT packet; if in doubt, yes."""
-        data, streams = self._local_max_data, self._local_max_streams_bidi
         return bool(
             self._sending
             or (space.ack_at is not None and space.ack_at <= now)
-            or self._limits_due
+            or self._has_own_frames(path)
+        )
+
+    def _has_own_frames(self, path: QuicNetworkPath) -> bool:
+        """Return whether there is anything to say of the connection itself; if in doubt, yes."""
+        data, streams = self._local_max_data, self._local_max_streams_bidi
+        return bool(
+            self._limits_due
             or data.value != data.sent
             or streams.value - streams.sent > streams.sent - streams.used
             or self._ping_pending
@@ -167,46 +170,69 @@ class SendingConnection(ControlConnection):
             or any(not connection_id.was_sent for connection_id in self._host_cids)
         )
 
+    def _write_ack(self, builder: QuicPacketBuilder, space: QuicPacketSpace, now: float) -> None:
+        self._write_ack_frame(builder=builder, space=space, now=now)
+        if self._tail_pings and space.ack_eliciting_in_flight and not self._sending:
+            self._tail_pings -= 1
+            self._write_ping_frame(builder, comment="tail")
+
     def _write_crypto(self, builder: QuicPacketBuilder, space: QuicPacketSpace) -> None:
         stream = self._crypto_streams[tls.Epoch.ONE_RTT]
         if not stream.sender.buffer_is_empty:
             self._write_crypto_frame(builder=builder, space=space, stream=stream)
 
-    def _write_streams(self, builder: QuicPacketBuilder, space: QuicPacketSpace) -> None:
+    def _write_streams(self, builder: QuicPacketBuilder) -> None:
         """Fill what is left of a packet, turn by turn.
 
         Each turn either takes a stream from the table or has filled the packet.
         """
         sending = self._sending
-        while sending and builder.remaining_flight_space >= ROOM_FOR_FRAME:
+        room = builder.remaining_flight_space
+        while sending and room >= ROOM_FOR_FRAME:
             state = sending.next()
             if state.is_blocked:  # beyond the peer's limit, not a word (RFC 9000, 4.6)
                 del sending[state.number]
                 continue
-            room = builder.remaining_flight_space
             if state.receiver.stop_pending:
                 self._write_stop_sending_frame(builder=builder, stream=state)
-            if state.sender.reset_pending and builder.remaining_flight_space >= ROOM_FOR_FRAME:
+            left = builder.remaining_flight_space
+            if state.sender.reset_pending and left >= ROOM_FOR_FRAME:
                 self._write_reset_stream_frame(builder=builder, stream=state)
             elif not state.sender.buffer_is_empty:
-                self._write_data(builder, space, state)
-            sending.end(state, room - builder.remaining_flight_space)
+                self._write_data(builder, state, left)
+            left = builder.remaining_flight_space
+            sending.end(state, room - left)
+            room = left
 
-    def _write_data(
-        self, builder: QuicPacketBuilder, space: QuicPacketSpace, state: StreamState
-    ) -> None:
+    def _write_data(self, builder: QuicPacketBuilder, state: StreamState, room: int) -> None:
+        """Write a STREAM frame (RFC 9000, 19.8) of at most `room` bytes.
+
+        It always says how long it is, in two bytes.
+        """
         sender = state.sender
         self._tail_pings = TAIL_PINGS
+        before = sender.highest_offset
         limit = min(
-            sender.highest_offset + self._remote_max_data - self._remote_max_data_used,
+            before + self._remote_max_data - self._remote_max_data_used,
             state.max_stream_data_remote,
         )
-        self._remote_max_data_used += self._write_stream_frame(
-            builder=builder, space=space, stream=state, max_offset=limit
-        )
-        if sender.has_pending:
-            if sender.next_offset >= limit:
-                del self._sending[state.number]
-                self._held[state.number] = state
-        elif not sender.eof_pending:
-            sender.buffer_is_empty = True
+        offset = sender.next_offset
+        overhead = state.frame_overhead + (size_uint_var(offset) if offset else 0)
+        piece = sender.take(room - overhead, limit)
+        if piece is not None:
+            data, fin = piece
+            buf = builder.start_frame(
+                STREAM_WITH_LENGTH | (0x04 if offset else 0) | fin,
+                overhead,
+                sender.on_data_delivery,
+                (offset, offset + len(data), fin),
+            )
+            buf.push_uint_var(state.number)
+            if offset:
+                buf.push_uint_var(offset)
+            buf.push_uint16(len(data) | 0x4000)
+            buf.push_bytes(data)
+            self._remote_max_data_used += sender.highest_offset - before
+        if sender.has_pending and sender.next_offset >= limit:
+            del self._sending[state.number]
+            self._held[state.number] = state

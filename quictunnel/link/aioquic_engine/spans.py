@@ -1,8 +1,8 @@
-"""Which bytes of a stream have come ahead of earlier ones: spans in order, and a bound on them.
+"""Which bytes of a stream have come, or were acknowledged, ahead of earlier ones: spans in order.
 
-It stands in a receiver where aioquic has a list that is walked for every frame. How many spans
-there are is the peer's choice, before it has proven anything: of single bytes with gaps between
-them, a window's worth would keep the process busy for minutes.
+They stand where aioquic has a list that is walked for every frame. How many there are is the peer's
+choice, and in a receiver before it has proven anything: of single bytes with gaps between them, a
+window's worth would keep the process busy for minutes. So there is a bound on them there.
 """
 
 from __future__ import annotations
@@ -37,6 +37,16 @@ class Spans:
     def __len__(self) -> int:
         return len(self._starts)
 
+    @property
+    def start(self) -> int:
+        """Where the first begins."""
+        return self._starts[0]
+
+    @property
+    def stop(self) -> int:
+        """Where the first ends."""
+        return self._stops[0]
+
     def __getitem__(self, index: int) -> range:
         return range(self._starts[index], self._stops[index])
 
@@ -53,6 +63,13 @@ class Spans:
     def shift(self) -> range:
         """Remove and return the first."""
         return range(self._starts.pop(0), self._stops.pop(0))
+
+    def cut(self, stop: int) -> None:
+        """Remove what of the first is below `stop`, which is in it or its end."""
+        if stop == self._stops[0]:
+            self.shift()
+        else:
+            self._starts[0] = stop
 
 
 class BoundedReceiver(QuicStreamReceiver):

@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING
 
+from aioquic.buffer import size_uint_var
 from aioquic.quic.packet_builder import QuicDeliveryState
 from aioquic.quic.stream import QuicStream, QuicStreamSender
 
-from quictunnel.link.aioquic_engine.spans import STREAM_SPANS_MAX, BoundedReceiver
+from quictunnel.link.aioquic_engine.spans import STREAM_SPANS_MAX, BoundedReceiver, Spans
 from quictunnel.link.flow import Window
 
 if TYPE_CHECKING:
@@ -44,6 +45,8 @@ class StreamState(QuicStream):
             max_stream_data_remote=max_stream_data_remote,
         )
         self.number = stream_id
+        self.frame_overhead = 3 + size_uint_var(stream_id)
+        """Bytes of a STREAM frame at offset 0 without its data: type, stream, length."""
         self.sender: Sender = Sender(stream_id, lambda: touched(self))
         self.receiver: Receiver = Receiver(stream_id, lambda: touched(self))
         self.window = Window(window)
@@ -87,6 +90,8 @@ class Sender(QuicStreamSender):
 
     def __init__(self, stream_id: int, touched: Callable[[], None]) -> None:
         super().__init__(stream_id, writable=True)
+        self._acked: Spans = Spans()  # type: ignore[assignment]  # all that a sender asks of it
+        self._pending: Spans = Spans()  # type: ignore[assignment]
         self._touched = touched
 
     @property
@@ -104,15 +109,50 @@ class Sender(QuicStreamSender):
         """There are bytes to be sent, or to be sent again."""
         return len(self._pending) > 0
 
-    @property
-    def eof_pending(self) -> bool:
-        """The end is yet to be sent, or to be sent again."""
-        return self._pending_eof
+    def take(self, room: int, limit: int) -> tuple[bytes, bool] | None:
+        """Return what comes at `next_offset`, and whether it is the last of the stream.
+
+        :param room: bytes at most; if negative, not even the end alone has room.
+        :param limit: the offset at which the peer's flow control stops us.
+        :return: None if nothing may be sent.
+        """
+        if room < 0:
+            return None
+        data = b""
+        pending = self._pending
+        fin = self._pending_eof
+        if pending:
+            start = pending.start
+            stop = min(start + room, pending.stop, limit)
+            if stop <= start:
+                return None
+            first = self._buffer_start
+            data = bytes(self._buffer[start - first : stop - first])
+            pending.cut(stop)
+            self.highest_offset = max(self.highest_offset, stop)
+            fin = stop == self._buffer_fin
+        elif not fin:
+            self.buffer_is_empty = True
+            return None
+        if fin:
+            self._pending_eof = False
+        if not pending and not self._pending_eof:
+            self.buffer_is_empty = True
+        return data, fin
 
     def on_data_delivery(
         self, delivery: QuicDeliveryState, start: int, stop: int, fin: bool
     ) -> None:
         """Take word of a frame: acknowledged or lost."""
+        if (
+            start == self._buffer_start
+            and delivery is QuicDeliveryState.ACKED
+            and not (fin or self._acked_fin or self._acked or self.was_reset)
+        ):
+            # The oldest, as nearly always, and not the last: aioquic's way ends at the same.
+            self._buffer_start = stop
+            del self._buffer[: stop - start]
+            return
         super().on_data_delivery(delivery, start, stop, fin)
         if self.is_finished or delivery != QuicDeliveryState.ACKED:
             self._touched()

@@ -8,17 +8,23 @@ from __future__ import annotations
 from collections import deque
 
 from aioquic import tls
+from aioquic._buffer import Buffer
+from aioquic._crypto import AEAD, HeaderProtection
 from aioquic.quic import connection, events
 from aioquic.quic.configuration import QuicConfiguration
 from aioquic.quic.connection import QuicConnection, QuicConnectionState
-from aioquic.quic.packet_builder import QuicPacketBuilder
+from aioquic.quic.crypto import CryptoContext, CryptoPair
+from aioquic.quic.packet import QuicPreferredAddress
+from aioquic.quic.packet_builder import QuicPacketBuilder, QuicSentPacket
 from aioquic.quic.rangeset import RangeSet
 from aioquic.quic.recovery import QuicPacketPacer, QuicPacketRecovery
 from aioquic.quic.stream import QuicStream, QuicStreamReceiver, QuicStreamSender
 
 from quictunnel.link.aioquic_engine.connection import AioquicEngine
 from quictunnel.link.aioquic_engine.control import ControlConnection
+from quictunnel.link.aioquic_engine.flights import FlightsConnection
 from quictunnel.link.aioquic_engine.pacer import Pacer
+from quictunnel.link.aioquic_engine.packing import ShortPackets
 from quictunnel.link.aioquic_engine.receiving import ReceivingConnection
 from quictunnel.link.aioquic_engine.recovery import Recovery
 from quictunnel.link.aioquic_engine.sending import SendingConnection
@@ -62,7 +68,6 @@ METHODS: dict[type, dict[str, str]] = {
         "_write_reset_stream_frame": "builder stream",
         "_write_retire_connection_id_frame": "builder sequence_number",
         "_write_stop_sending_frame": "builder stream",
-        "_write_stream_frame": "builder space stream max_offset",
         "_write_streams_blocked_frame": "builder frame_type limit",
     },
     QuicStream: {
@@ -70,7 +75,6 @@ METHODS: dict[type, dict[str, str]] = {
     },
     QuicStreamSender: {
         "__init__": "stream_id writable",
-        "get_frame": "max_size max_offset",
         "on_data_delivery": "delivery start stop fin",
         "on_reset_delivery": "delivery",
         "reset": "error_code",
@@ -99,9 +103,12 @@ METHODS: dict[type, dict[str, str]] = {
         "update_after_send": "now",
         "update_rate": "congestion_window smoothed_rtt",
     },
+    AEAD: {"encrypt": "data associated_data packet_number"},
+    HeaderProtection: {"_mask": "sample"},
     QuicPacketBuilder: {
         "__init__": "host_cid peer_cid version is_client max_datagram_size packet_number "
         "peer_token quic_logger spin_bit",
+        "_end_packet": "",
         "flush": "",
         "start_frame": "frame_type capacity handler handler_args",
         "start_packet": "packet_type crypto",
@@ -135,8 +142,10 @@ ATTRIBUTES: dict[str, dict[str, type | tuple[type, ...]]] = {
         "_packet_number": int,
         "_peer_cid": connection.QuicConnectionId,
         "_close_pending": bool,
+        "_ack_eliciting_sent_since_receipt": bool,
         "_ping_pending": list,
         "_probe_pending": bool,
+        "_remote_preferred_address": (QuicPreferredAddress, type(None)),
         "_remote_max_data": int,
         "_remote_max_data_used": int,
         "_remote_max_stream_data_bidi_local": int,
@@ -180,7 +189,11 @@ ATTRIBUTES: dict[str, dict[str, type | tuple[type, ...]]] = {
         "stream_id": int,
     },
     "sender": {
+        "_acked": RangeSet,
+        "_acked_fin": bool,
         "_buffer": bytearray,
+        "_buffer_fin": (int, type(None)),
+        "_buffer_start": int,
         "_buffer_stop": int,
         "_pending": RangeSet,
         "_pending_eof": bool,
@@ -229,12 +242,33 @@ ATTRIBUTES: dict[str, dict[str, type | tuple[type, ...]]] = {
         "loss_time": (float, type(None)),
         "sent_packets": dict,
     },
-    "builder": {"_buffer": object, "packet_number": int},
+    "builder": {
+        "_buffer": Buffer,
+        "_buffer_capacity": int,
+        "_datagrams": list,
+        "_flight_capacity": int,
+        "_header_size": int,
+        "_packet": (QuicSentPacket, type(None)),
+        "_packet_crypto": (CryptoPair, type(None)),
+        "_packet_number": int,
+        "_packets": list,
+        "_peer_cid": bytes,
+        "packet_number": int,
+    },
+    "crypto": {
+        "_update_key_requested": bool,
+        "aead_tag_size": int,
+        "key_phase": int,
+        "recv": CryptoContext,
+        "send": CryptoContext,
+    },
+    "keys": {"aead": AEAD, "hp": HeaderProtection, "key_phase": int},
 }
 """Attributes that are read or set, by what they belong to, and their types."""
 
 OVERRIDES: dict[type, set[str]] = {
     ControlConnection: {"_write_connection_limits"},
+    FlightsConnection: {"datagrams_to_send"},
     SendingConnection: {
         "_get_or_create_stream",
         "_handle_max_data_frame",
@@ -249,6 +283,7 @@ OVERRIDES: dict[type, set[str]] = {
     BoundedReceiver: {"handle_frame"},
     Receiver: {"on_stop_sending_delivery", "stop"},
     Recovery: {"_detect_loss", "on_ack_received", "on_packet_sent"},
+    ShortPackets: {"_end_packet", "flush", "start_frame", "start_packet"},
     Pacer: {"next_send_time", "update_after_send", "update_rate"},
 }
 """What our classes mean to override, and nothing else."""

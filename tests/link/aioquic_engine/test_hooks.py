@@ -41,6 +41,7 @@ def objects() -> dict[str, object]:
     plain.connect(("192.0.2.1", 1), now=0.0)
     engine = Pair.trusting().client.engine
     own_stream = QuicStream(stream_id=0)
+    crypto = engine._cryptos[tls.Epoch.ONE_RTT]
     return {
         "connection": plain,
         "tls": engine.tls,
@@ -51,6 +52,8 @@ def objects() -> dict[str, object]:
         "receiver": own_stream.receiver,
         "recovery": plain._loss,
         "congestion": plain._loss._cc,
+        "crypto": crypto,
+        "keys": crypto.send,
         "space": QuicPacketSpace(),
         "builder": QuicPacketBuilder(
             host_cid=b"", peer_cid=b"", version=1, is_client=True, max_datagram_size=1200
@@ -113,7 +116,7 @@ def test_each_private_name_that_is_touched_is_listed_or_ours(objects: dict[str, 
     """A name that fails here is new in the engine (list it), or in aioquic (rename ours)."""
     named = {name for names in (*ATTRIBUTES.values(), *METHODS.values()) for name in names}
     ours = {node.attr for node in private_names() if node.attr not in named}
-    for owner in ("connection", "stream", "sender", "receiver", "recovery"):
+    for owner in ("connection", "stream", "sender", "receiver", "recovery", "builder"):
         assert not {name for name in ours if hasattr(objects[owner], name)}, owner
 
 

@@ -74,9 +74,8 @@ def test_a_peer_that_leaves_too_many_gaps_is_thrown_out() -> None:
     pending = sender._pending
     pending.shift()
     # Every other byte is sent, as if the rest were yet to come.
-    pending._RangeSet__ranges.extend(
-        range(at, at + 1) for at in range(2, 2 * STREAM_SPANS_MAX + 10, 2)
-    )
+    for at in range(2, 2 * STREAM_SPANS_MAX + 10, 2):
+        pending.add(at, at + 1)
     pair.client.engine._sending[stream] = pair.client.engine._streams[stream]
     pair.run(lambda: pair.server.closed is not None)
     code, reason, by_peer = pair.server.closed
