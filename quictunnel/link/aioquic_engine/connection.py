@@ -1,7 +1,7 @@
 """aioquic's connection as the link wants it: one QUIC connection behind `link.engine.Engine`.
 
-This is the face of the engine; what comes is in `receiving`, what goes in `sending`. No sockets, no
-clock of its own, no asyncio.
+This is the face of the engine; what comes is in `unpacking` and `receiving`, what goes in `flights`
+and `sending`. No sockets, no clock of its own, no asyncio.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from aioquic.quic.connection import (
 from aioquic.quic.packet import QuicErrorCode, QuicFrameType
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from quictunnel.link.aioquic_engine.receiving import ReceivingConnection
 from quictunnel.link.aioquic_engine.tls import derive_exporter
+from quictunnel.link.aioquic_engine.unpacking import UnpackingConnection
 from quictunnel.link.flow import LINK_WINDOW_UNPROVEN, STREAM_WINDOW, Budget, share
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ ALPN_MISMATCH = QuicErrorCode.CRYPTO_ERROR + tls.AlertDescription.no_application
 """The error of a handshake between ends that speak different protocols (RFC 9001, 8.1)."""
 
 
-class AioquicEngine(ReceivingConnection):
+class AioquicEngine(UnpackingConnection):
     """One QUIC connection. Implements `quictunnel.link.engine.Engine`.
 
     :param budget: what is held unread, over all connections that share it.

@@ -164,9 +164,7 @@ class ReceivingConnection(FlightsConnection):
             observer.on_closed(code, _why_closed(closing), by_peer=by_peer)
 
     def _tell(self, event: events.QuicEvent, observer: Observer) -> None:
-        if isinstance(event, events.StreamDataReceived):
-            self._take_data(event)
-        elif isinstance(event, events.StreamReset):
+        if isinstance(event, events.StreamReset):
             self._announce_opened(observer)
             state = self._touch_by_number(event.stream_id)
             if state is not None and state.unwanted:
@@ -198,19 +196,17 @@ class ReceivingConnection(FlightsConnection):
             self._touched[stream_id] = state
         return state
 
-    def _take_data(self, event: events.StreamDataReceived) -> None:
-        state = self._streams.get(event.stream_id)
-        if state is None:
-            return
-        if event.end_stream:
+    def _take_data(self, state: StreamState, data: bytes, *, fin: bool) -> None:
+        """Keep what has come of a stream, in order."""
+        if fin:
             state.fin_received = True
-            self._touched[event.stream_id] = state
+            self._touched[state.number] = state
         if state.unwanted:
             self._count_dropped(state)
             return
-        if event.data:
-            state.keep(event.data)
-        self._readable[event.stream_id] = state
+        if data:
+            state.keep(data)
+        self._readable[state.number] = state
 
     def _discard_ended(self, observer: Observer) -> None:
         """Forget the streams that are over, and let the peer open as many new ones."""

@@ -83,6 +83,21 @@ class BoundedReceiver(QuicStreamReceiver):
         self._ranges: Spans = Spans()  # type: ignore[assignment]  # all that a receiver asks of it
         self._spans_max = spans_max
 
+    def advance(self, start: int, stop: int) -> bool:
+        """Take the bytes up to `stop` for received if they are the next, and none wait behind them.
+
+        :return: whether they are; if not, nothing has changed.
+        """
+        if (
+            start != self._buffer_start
+            or self._buffer
+            or self._final_size is not None
+            or self.is_finished
+        ):
+            return False
+        self._buffer_start = self.highest_offset = stop
+        return True
+
     def handle_frame(self, frame: QuicStreamFrame) -> StreamDataReceived | None:
         """Take a frame of data.
 

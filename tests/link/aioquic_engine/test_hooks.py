@@ -15,13 +15,14 @@ from pathlib import Path
 
 import pytest
 from aioquic import tls
-from aioquic.quic import connection, packet_builder, recovery, stream
+from aioquic.quic import connection, packet, packet_builder, recovery, stream
 from aioquic.quic.configuration import QuicConfiguration
 from aioquic.quic.connection import QuicConnection
 from aioquic.quic.packet_builder import QuicPacketBuilder, QuicSentPacket
 from aioquic.quic.recovery import QuicPacketSpace
 from aioquic.quic.stream import QuicStream
-from aioquic_names import ATTRIBUTES, METHODS, OVERRIDES
+from aioquic_attributes import ATTRIBUTES
+from aioquic_names import METHODS, OVERRIDES
 from pair import Pair
 
 import quictunnel.link.aioquic_engine as package
@@ -150,6 +151,21 @@ def test_private_names_are_touched_in_the_engine_only() -> None:
 )
 def test_a_name_of_the_connection_module_is_there(name: str) -> None:
     assert hasattr(connection, name)
+
+
+def test_a_receive_context_has_the_fields_that_we_give_it() -> None:
+    assert list(connection.QuicReceiveContext.__dataclass_fields__) == [
+        "epoch",
+        "host_cid",
+        "network_path",
+        "quic_logger_frames",
+        "time",
+        "version",
+    ]
+
+
+def test_packet_numbers_are_completed_from_what_is_expected() -> None:
+    assert parameters(packet.decode_packet_number) == ["truncated", "num_bits", "expected"]
 
 
 def test_streams_ids_say_who_opened_them() -> None:
