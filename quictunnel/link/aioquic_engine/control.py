@@ -21,8 +21,10 @@ from quictunnel.link.aioquic_engine.mtu import PathMtu
 from quictunnel.link.aioquic_engine.recovery import Recovery
 
 if TYPE_CHECKING:
-    from aioquic.quic.connection import QuicNetworkPath
+    from aioquic.quic.connection import QuicConnectionId, QuicNetworkPath
+    from aioquic.quic.crypto import CryptoPair
     from aioquic.quic.recovery import QuicPacketSpace
+    from aioquic.quic.stream import QuicStream
 
     from quictunnel.link.aioquic_engine.streams import StreamState
     from quictunnel.link.engine import Datagram
@@ -40,6 +42,7 @@ class ControlConnection(QuicConnection):
     def __init__(self, **arguments: Any) -> None:  # noqa: ANN401 - aioquic's own
         super().__init__(**arguments)
         self._limits_due: dict[int, StreamState] = {}  # with a window to tell of
+        self._ids_due = False  # there may be connection ids to tell of
         self._mtu = PathMtu(self._max_datagram_size)
         self._loss = Recovery(
             congestion_control_algorithm=self._configuration.congestion_control_algorithm,
@@ -49,6 +52,23 @@ class ControlConnection(QuicConnection):
             send_probe=self._send_probe,
             logger=self._logger,
         )
+
+    def _initialize(self, peer_cid: bytes) -> None:
+        super()._initialize(peer_cid)
+        # By aioquic's tables, each look at one costs as much as a call: their keys are an Enum's.
+        self._short_crypto: CryptoPair = self._cryptos[tls.Epoch.ONE_RTT]
+        self._short_space: QuicPacketSpace = self._spaces[tls.Epoch.ONE_RTT]
+        self._short_stream: QuicStream = self._crypto_streams[tls.Epoch.ONE_RTT]
+
+    def _replenish_connection_ids(self) -> None:
+        super()._replenish_connection_ids()
+        self._ids_due = True
+
+    def _on_new_connection_id_delivery(
+        self, delivery: QuicDeliveryState, connection_id: QuicConnectionId
+    ) -> None:
+        super()._on_new_connection_id_delivery(delivery, connection_id)
+        self._ids_due = True
 
     def _write_control_frames(
         self,
@@ -74,6 +94,7 @@ class ControlConnection(QuicConnection):
         for connection_id in self._host_cids:
             if not connection_id.was_sent:
                 self._write_new_connection_id_frame(builder=builder, connection_id=connection_id)
+        self._ids_due = False
         while self._retire_connection_ids:
             number = self._retire_connection_ids[0]
             self._write_retire_connection_id_frame(builder=builder, sequence_number=number)
@@ -147,7 +168,7 @@ class ControlConnection(QuicConnection):
             spin_bit=self._spin_bit,
             version=self._version,
         )
-        builder.start_packet(QuicPacketType.ONE_RTT, self._cryptos[tls.Epoch.ONE_RTT])
+        builder.start_packet(QuicPacketType.ONE_RTT, self._short_crypto)
         buf = builder.start_frame(
             QuicFrameType.PING,
             handler=self._on_mtu_probe_delivery,

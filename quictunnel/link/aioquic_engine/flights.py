@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING
 
-from aioquic import tls
 from aioquic.quic.packet_builder import QuicPacketBuilderStop
 
 from quictunnel.link.aioquic_engine.packing import ShortPackets
@@ -30,22 +29,18 @@ class FlightsConnection(SendingConnection):
             return super().datagrams_to_send(now)
         path = self._network_paths[0]
         self._pacing_at = None  # nothing waits for it yet
-        if not self._has_frames(self._spaces[tls.Epoch.ONE_RTT], path, now):
+        if not self._has_frames(path, now):
             return []
-        assert self._version is not None  # the handshake is confirmed
         loss = self._loss
         room = loss.congestion_window - loss.bytes_in_flight
         builder = ShortPackets(
-            crypto=self._cryptos[tls.Epoch.ONE_RTT],
-            host_cid=self.host_cid,
-            is_client=self._is_client,
+            crypto=self._short_crypto,
             max_datagram_size=self._max_datagram_size,
             # Probes go beyond the window (RFC 9002, 7.5).
             max_flight_bytes=max(room, self._max_datagram_size) if self._probe_pending else room,
             packet_number=self._packet_number,
             peer_cid=self._peer_cid.cid,
             spin_bit=self._spin_bit,
-            version=self._version,
         )
         with contextlib.suppress(QuicPacketBuilderStop):  # the window, or a packet, is full
             self._write_application(builder, path, now)
@@ -61,14 +56,14 @@ class FlightsConnection(SendingConnection):
             and not path.remote_challenges
             and not self._close_pending
             and self._remote_preferred_address is None
-            and not self._cryptos[tls.Epoch.ONE_RTT]._update_key_requested
+            and not self._short_crypto._update_key_requested
         )
 
     def _register(self, builder: ShortPackets, path: QuicNetworkPath, now: float) -> list[Datagram]:
         """Take note of what leaves."""
         datagrams, packets = builder.flush()
         self._packet_number = builder.packet_number
-        space = self._spaces[tls.Epoch.ONE_RTT]
+        space = self._short_space
         for packet in packets:
             packet.sent_time = now
             self._loss.on_packet_sent(packet=packet, space=space)

@@ -8,10 +8,12 @@ packets hold for `sending`.
 
 from __future__ import annotations
 
+import functools
 from struct import Struct
 from typing import TYPE_CHECKING, Any
 
 from aioquic import tls
+from aioquic._buffer import Buffer
 from aioquic.quic.packet import (
     NON_ACK_ELICITING_FRAME_TYPES,
     NON_IN_FLIGHT_FRAME_TYPES,
@@ -27,7 +29,6 @@ from aioquic.quic.packet_builder import (
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from aioquic._buffer import Buffer
     from aioquic.quic.crypto import CryptoPair
     from aioquic.quic.packet_builder import QuicDeliveryHandler
 
@@ -61,27 +62,25 @@ class ShortPackets(QuicPacketBuilder):
         self,
         *,
         crypto: CryptoPair,
-        host_cid: bytes,
-        is_client: bool,
         max_datagram_size: int,
         max_flight_bytes: int,
         packet_number: int,
         peer_cid: bytes,
         spin_bit: bool,
-        version: int,
     ) -> None:
-        super().__init__(
-            host_cid=host_cid,
-            is_client=is_client,
-            max_datagram_size=max_datagram_size,
-            packet_number=packet_number,
-            peer_cid=peer_cid,
-            spin_bit=spin_bit,
-            version=version,
-        )
-        self.max_flight_bytes = max_flight_bytes
+        # All that is used of aioquic's is set here; half of what it sets is for other packets.
+        self.quic_logger_frames = None
+        self._buffer = Buffer(max_datagram_size)
+        self._buffer_capacity = max_datagram_size
+        self._datagrams = []
+        self._flight_capacity = max_datagram_size
         self._header_size = 1 + len(peer_cid) + NUMBER_SIZE
+        self._packet = None
         self._packet_crypto = crypto
+        self._packet_number = packet_number
+        self._packet_start = 0
+        self._packets = []
+        self._peer_cid = peer_cid
         assert crypto.send.aead is not None  # the connection is open
         assert crypto.send.hp is not None
         self._aead = crypto.send.aead
@@ -92,7 +91,7 @@ class ShortPackets(QuicPacketBuilder):
             | (KEY_PHASE_BIT if crypto.key_phase else 0)
             | (NUMBER_SIZE - 1)
         )
-        self._header = Struct(f">B{len(peer_cid)}sH")
+        self._header = _header(len(peer_cid))
         self._flight_left = max_flight_bytes
 
     def start_packet(self, packet_type: QuicPacketType, crypto: CryptoPair) -> None:
@@ -175,3 +174,9 @@ class ShortPackets(QuicPacketBuilder):
         self._datagrams.append(datagram)
         self._packets.append(packet)
         self._packet_number = number + 1
+
+
+@functools.cache
+def _header(id_size: int) -> Struct:
+    """Return the layout of a header: first byte, connection id, packet number."""
+    return Struct(f">B{id_size}sH")

@@ -138,20 +138,21 @@ class Recovery(QuicPacketRecovery):
         """Take an ACK frame (RFC 9002, A.7): what it acknowledges, the RTT, what is lost."""
         largest = ack_rangeset.bounds().stop - 1
         if self._reordering.lost and space.is_application_data:
-            for _, late in _acknowledged(ack_rangeset, largest, self._reordering.lost):
+            for late in _acknowledged(ack_rangeset, largest, self._reordering.lost):
                 self._turn_up(late, space)
         space.largest_acked_packet = max(space.largest_acked_packet, largest)
-        acked = [packet for _, packet in _acknowledged(ack_rangeset, largest, space.sent_packets)]
+        sent, congestion = space.sent_packets, self._cc
+        acked = _acknowledged(ack_rangeset, largest, sent)
         if not acked:
             return
         eliciting = 0
         for packet in acked:
-            del space.sent_packets[packet.packet_number]
+            del sent[packet.packet_number]
             eliciting += packet.is_ack_eliciting
             if packet.in_flight and self._is_of_this_path(packet):
-                self._cc.on_packet_acked(packet=packet, now=now)
+                congestion.on_packet_acked(packet=packet, now=now)
             elif packet.in_flight:
-                self._cc.on_packets_expired(packets=[packet])
+                congestion.on_packets_expired(packets=[packet])
             for handler, args in packet.delivery_handlers:
                 handler(QuicDeliveryState.ACKED, *args)
         space.ack_eliciting_in_flight -= eliciting
@@ -266,9 +267,7 @@ def _only_asks(packet: QuicSentPacket) -> bool:
     )
 
 
-def _acknowledged(
-    ranges: RangeSet, largest: int, sent: dict[int, _Sent]
-) -> list[tuple[int, _Sent]]:
+def _acknowledged(ranges: RangeSet, largest: int, sent: dict[int, _Sent]) -> list[_Sent]:
     """Return the packets that an ACK names, of those given by number, oldest first.
 
     Packets in flight are kept in the order they were sent in, so the walk ends at the largest
@@ -278,13 +277,15 @@ def _acknowledged(
     found = []
     spans = iter(ranges)
     span = next(spans)
+    start, stop = span.start, span.stop
     for number, packet in sent.items():
         if number > largest:
             break
-        while number >= span.stop:
+        while number >= stop:
             span = next(spans, _BEYOND)
-        if number >= span.start:
-            found.append((number, packet))
+            start, stop = span.start, span.stop
+        if number >= start:
+            found.append(packet)
     return found
 
 

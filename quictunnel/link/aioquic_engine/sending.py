@@ -9,8 +9,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from aioquic import tls
-from aioquic.buffer import size_uint_var
 from aioquic.quic.packet import QuicPacketType
 
 from quictunnel.link.aioquic_engine.control import ROOM_FOR_FRAME, ControlConnection
@@ -113,10 +111,10 @@ class SendingConnection(ControlConnection):
 
         The window's stop comes as aioquic's QuicPacketBuilderStop, which its caller takes.
         """
-        crypto = self._cryptos[tls.Epoch.ONE_RTT]
+        crypto = self._short_crypto
         if not crypto.send.is_valid():
             return
-        space = self._spaces[tls.Epoch.ONE_RTT]
+        space = self._short_space
         pacer = self._loss._pacer
         sending = self._sending
         has_own = self._has_own_frames(network_path)
@@ -144,12 +142,11 @@ class SendingConnection(ControlConnection):
                 return
             pacer.update_after_send(now=now, size=builder._buffer.tell())
 
-    def _has_frames(self, space: QuicPacketSpace, path: QuicNetworkPath, now: float) -> bool:
+    def _has_frames(self, path: QuicNetworkPath, now: float) -> bool:
         """Return whether there is any frame for a 1-RTT packet; if in doubt, yes."""
+        ack_at = self._short_space.ack_at
         return bool(
-            self._sending
-            or (space.ack_at is not None and space.ack_at <= now)
-            or self._has_own_frames(path)
+            self._sending or (ack_at is not None and ack_at <= now) or self._has_own_frames(path)
         )
 
     def _has_own_frames(self, path: QuicNetworkPath) -> bool:
@@ -166,8 +163,8 @@ class SendingConnection(ControlConnection):
             or self._retire_connection_ids
             or path.remote_challenges
             or not path.is_validated
-            or not self._crypto_streams[tls.Epoch.ONE_RTT].sender.buffer_is_empty
-            or any(not connection_id.was_sent for connection_id in self._host_cids)
+            or not self._short_stream.sender.buffer_is_empty
+            or self._ids_due
         )
 
     def _write_ack(self, builder: QuicPacketBuilder, space: QuicPacketSpace, now: float) -> None:
@@ -177,7 +174,7 @@ class SendingConnection(ControlConnection):
             self._write_ping_frame(builder, comment="tail")
 
     def _write_crypto(self, builder: QuicPacketBuilder, space: QuicPacketSpace) -> None:
-        stream = self._crypto_streams[tls.Epoch.ONE_RTT]
+        stream = self._short_stream
         if not stream.sender.buffer_is_empty:
             self._write_crypto_frame(builder=builder, space=space, stream=stream)
 
@@ -193,9 +190,10 @@ class SendingConnection(ControlConnection):
             if state.is_blocked:  # beyond the peer's limit, not a word (RFC 9000, 4.6)
                 del sending[state.number]
                 continue
+            left = room
             if state.receiver.stop_pending:
                 self._write_stop_sending_frame(builder=builder, stream=state)
-            left = builder.remaining_flight_space
+                left = builder.remaining_flight_space
             if state.sender.reset_pending and left >= ROOM_FOR_FRAME:
                 self._write_reset_stream_frame(builder=builder, stream=state)
             elif not state.sender.buffer_is_empty:
@@ -216,14 +214,12 @@ class SendingConnection(ControlConnection):
             before + self._remote_max_data - self._remote_max_data_used,
             state.max_stream_data_remote,
         )
-        offset = sender.next_offset
-        overhead = state.frame_overhead + (size_uint_var(offset) if offset else 0)
-        piece = sender.take(room - overhead, limit)
+        piece = sender.take(room, limit)
         if piece is not None:
-            data, fin = piece
+            offset, data, fin = piece
             buf = builder.start_frame(
                 STREAM_WITH_LENGTH | (0x04 if offset else 0) | fin,
-                overhead,
+                len(data),
                 sender.on_data_delivery,
                 (offset, offset + len(data), fin),
             )

@@ -45,8 +45,6 @@ class StreamState(QuicStream):
             max_stream_data_remote=max_stream_data_remote,
         )
         self.number = stream_id
-        self.frame_overhead = 3 + size_uint_var(stream_id)
-        """Bytes of a STREAM frame at offset 0 without its data: type, stream, length."""
         self.sender: Sender = Sender(stream_id, lambda: touched(self))
         self.receiver: Receiver = Receiver(stream_id, lambda: touched(self))
         self.window = Window(window)
@@ -92,6 +90,7 @@ class Sender(QuicStreamSender):
         super().__init__(stream_id, writable=True)
         self._acked: Spans = Spans()  # type: ignore[assignment]  # all that a sender asks of it
         self._pending: Spans = Spans()  # type: ignore[assignment]
+        self._overhead = 3 + size_uint_var(stream_id)  # of a frame: type, stream, length
         self._touched = touched
 
     @property
@@ -109,20 +108,21 @@ class Sender(QuicStreamSender):
         """There are bytes to be sent, or to be sent again."""
         return len(self._pending) > 0
 
-    def take(self, room: int, limit: int) -> tuple[bytes, bool] | None:
-        """Return what comes at `next_offset`, and whether it is the last of the stream.
+    def take(self, room: int, limit: int) -> tuple[int, bytes, bool] | None:
+        """Return what comes next: its offset, data, and whether it is the last of the stream.
 
-        :param room: bytes at most; if negative, not even the end alone has room.
+        :param room: bytes that a STREAM frame of it may have, with its header.
         :param limit: the offset at which the peer's flow control stops us.
         :return: None if nothing may be sent.
         """
+        pending = self._pending
+        start = pending.start if pending else self._buffer_stop
+        room -= self._overhead + (size_uint_var(start) if start else 0)
         if room < 0:
             return None
         data = b""
-        pending = self._pending
         fin = self._pending_eof
         if pending:
-            start = pending.start
             stop = min(start + room, pending.stop, limit)
             if stop <= start:
                 return None
@@ -138,7 +138,7 @@ class Sender(QuicStreamSender):
             self._pending_eof = False
         if not pending and not self._pending_eof:
             self.buffer_is_empty = True
-        return data, fin
+        return start, data, fin
 
     def on_data_delivery(
         self, delivery: QuicDeliveryState, start: int, stop: int, fin: bool

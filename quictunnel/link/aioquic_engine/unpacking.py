@@ -53,7 +53,7 @@ class UnpackingConnection(ReceivingConnection):
         if not self._may_be_short(data, addr):
             super().receive_datagram(data, addr, now)
             return
-        space = self._spaces[tls.Epoch.ONE_RTT]
+        space = self._short_space
         opened = self._open(data, space)
         if opened is None:
             super().receive_datagram(data, addr, now)
@@ -100,7 +100,7 @@ class UnpackingConnection(ReceivingConnection):
         None if it does not open, has come before, or has a first byte out of the common: a key
         update begins with one.
         """
-        keys = self._cryptos[tls.Epoch.ONE_RTT].recv
+        keys = self._short_crypto.recv
         assert keys.aead is not None  # the handshake is confirmed
         assert keys.hp is not None
         start = 1 + len(self.host_cid)

@@ -164,9 +164,11 @@ ATTRIBUTES: dict[str, dict[str, type | tuple[type, ...]]] = {
         "_packet": (QuicSentPacket, type(None)),
         "_packet_crypto": (CryptoPair, type(None)),
         "_packet_number": int,
+        "_packet_start": int,
         "_packets": list,
         "_peer_cid": bytes,
         "packet_number": int,
+        "quic_logger_frames": (list, type(None)),
     },
     "crypto": {
         "_update_key_requested": bool,

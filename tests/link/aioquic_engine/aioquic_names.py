@@ -47,6 +47,7 @@ METHODS: dict[type, dict[str, str]] = {
         "_handle_max_data_frame": "context frame_type buf",
         "_handle_max_stream_data_frame": "context frame_type buf",
         "_on_connection_limit_delivery": "delivery limit",
+        "_on_new_connection_id_delivery": "delivery connection_id",
         "_on_ping_delivery": "delivery uids",
         "_replenish_connection_ids": "",
         "_send_probe": "",
@@ -116,7 +117,12 @@ METHODS: dict[type, dict[str, str]] = {
 """Methods that are called or overridden, and their parameters."""
 
 OVERRIDES: dict[type, set[str]] = {
-    ControlConnection: {"_write_connection_limits"},
+    ControlConnection: {
+        "_initialize",
+        "_on_new_connection_id_delivery",
+        "_replenish_connection_ids",
+        "_write_connection_limits",
+    },
     FlightsConnection: {"datagrams_to_send"},
     SendingConnection: {
         "_get_or_create_stream",

@@ -212,3 +212,18 @@ def test_a_reset_frame_is_written_from_what_was_sent() -> None:
     sender.write(b"never sent")
     sender.reset(1)
     assert sender.get_reset_frame().final_size == 0
+
+
+def test_tables_of_keys_and_packet_numbers_are_made_anew_in_one_place() -> None:
+    """What is looked up once stays what aioquic goes by."""
+    source = inspect.getsource(QuicConnection)
+    tables = re.findall(r" self\.(_cryptos|_spaces|_crypto_streams) = ", source)
+    assert sorted(tables) == ["_crypto_streams", "_cryptos", "_spaces"]
+    within = inspect.getsource(QuicConnection._initialize)
+    assert all(f"self.{name} = " in within for name in tables)
+    entries = re.findall(r" self\.(?:_cryptos|_spaces|_crypto_streams)\[(.*)\] = ", source)
+    assert set(entries) == {"tls.Epoch.INITIAL"}
+    engine = Pair.trusting().client.engine
+    assert engine._short_space is engine._spaces[tls.Epoch.ONE_RTT]
+    assert engine._short_crypto is engine._cryptos[tls.Epoch.ONE_RTT]
+    assert engine._short_stream is engine._crypto_streams[tls.Epoch.ONE_RTT]

@@ -85,15 +85,13 @@ def test_packets_are_what_aioquic_makes_of_the_same_frames(
 ) -> None:
     crypto = keys(suite, phase)
     common = {
-        "host_cid": b"",
-        "is_client": True,
         "max_datagram_size": size,
         "packet_number": number,
         "peer_cid": cid,
         "spin_bit": spin,
-        "version": int(QuicProtocolVersion.VERSION_1),
     }
-    theirs = QuicPacketBuilder(**common)
+    version = int(QuicProtocolVersion.VERSION_1)
+    theirs = QuicPacketBuilder(**common, host_cid=b"", is_client=True, version=version)
     theirs.max_flight_bytes = room
     ours = ShortPackets(**common, crypto=crypto, max_flight_bytes=room)
     assert build(ours, crypto, content) == build(theirs, crypto, content)
