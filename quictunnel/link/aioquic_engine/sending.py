@@ -229,6 +229,6 @@ class SendingConnection(ControlConnection):
             buf.push_uint16(len(data) | 0x4000)
             buf.push_bytes(data)
             self._remote_max_data_used += sender.highest_offset - before
-        if sender.has_pending and sender.next_offset >= limit:
+        if sender.is_held(limit):
             del self._sending[state.number]
             self._held[state.number] = state

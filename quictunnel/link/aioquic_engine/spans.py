@@ -28,48 +28,40 @@ CRYPTO_SPANS_MAX = 64
 class Spans:
     """Ranges of offsets that neither meet nor overlap, in order: an addition costs a search."""
 
-    __slots__ = ("_starts", "_stops")
+    __slots__ = ("starts", "stops")
 
     def __init__(self) -> None:
-        self._starts: list[int] = []
-        self._stops: list[int] = []
+        self.starts: list[int] = []
+        """Where each begins. To be read: quicker than asking how many there are, or for a range."""
+        self.stops: list[int] = []
+        """Where each ends."""
 
     def __len__(self) -> int:
-        return len(self._starts)
-
-    @property
-    def start(self) -> int:
-        """Where the first begins."""
-        return self._starts[0]
-
-    @property
-    def stop(self) -> int:
-        """Where the first ends."""
-        return self._stops[0]
+        return len(self.starts)
 
     def __getitem__(self, index: int) -> range:
-        return range(self._starts[index], self._stops[index])
+        return range(self.starts[index], self.stops[index])
 
     def add(self, start: int, stop: int) -> None:
         """Add the offsets from `start` up to `stop`, joining what they meet or overlap."""
-        first = bisect_left(self._stops, start)
-        beyond = bisect_right(self._starts, stop)
+        first = bisect_left(self.stops, start)
+        beyond = bisect_right(self.starts, stop)
         if first < beyond:
-            start = min(start, self._starts[first])
-            stop = max(stop, self._stops[beyond - 1])
-        self._starts[first:beyond] = [start]
-        self._stops[first:beyond] = [stop]
+            start = min(start, self.starts[first])
+            stop = max(stop, self.stops[beyond - 1])
+        self.starts[first:beyond] = [start]
+        self.stops[first:beyond] = [stop]
 
     def shift(self) -> range:
         """Remove and return the first."""
-        return range(self._starts.pop(0), self._stops.pop(0))
+        return range(self.starts.pop(0), self.stops.pop(0))
 
     def cut(self, stop: int) -> None:
         """Remove what of the first is below `stop`, which is in it or its end."""
-        if stop == self._stops[0]:
+        if stop == self.stops[0]:
             self.shift()
         else:
-            self._starts[0] = stop
+            self.starts[0] = stop
 
 
 class BoundedReceiver(QuicStreamReceiver):

@@ -103,10 +103,10 @@ class Sender(QuicStreamSender):
         """Nothing more is sent: we have reset it, or the peer has asked for that."""
         return self._reset_error_code is not None
 
-    @property
-    def has_pending(self) -> bool:
-        """There are bytes to be sent, or to be sent again."""
-        return len(self._pending) > 0
+    def is_held(self, limit: int) -> bool:
+        """Return whether bytes are to be sent, and all of them from the offset `limit` on."""
+        starts = self._pending.starts
+        return bool(starts) and starts[0] >= limit
 
     def take(self, room: int, limit: int) -> tuple[int, bytes, bool] | None:
         """Return what comes next: its offset, data, and whether it is the last of the stream.
@@ -116,14 +116,14 @@ class Sender(QuicStreamSender):
         :return: None if nothing may be sent.
         """
         pending = self._pending
-        start = pending.start if pending else self._buffer_stop
+        start = pending.starts[0] if pending.starts else self._buffer_stop
         room -= self._overhead + (size_uint_var(start) if start else 0)
         if room < 0:
             return None
         data = b""
         fin = self._pending_eof
-        if pending:
-            stop = min(start + room, pending.stop, limit)
+        if pending.starts:
+            stop = min(start + room, pending.stops[0], limit)
             if stop <= start:
                 return None
             first = self._buffer_start
@@ -136,7 +136,7 @@ class Sender(QuicStreamSender):
             return None
         if fin:
             self._pending_eof = False
-        if not pending and not self._pending_eof:
+        if not pending.starts and not self._pending_eof:
             self.buffer_is_empty = True
         return start, data, fin
 
@@ -147,7 +147,7 @@ class Sender(QuicStreamSender):
         if (
             start == self._buffer_start
             and delivery is QuicDeliveryState.ACKED
-            and not (fin or self._acked_fin or self._acked or self.was_reset)
+            and not (fin or self._acked_fin or self._acked.starts or self.was_reset)
         ):
             # The oldest, as nearly always, and not the last: aioquic's way ends at the same.
             self._buffer_start = stop

@@ -53,4 +53,6 @@ def test_pieces_are_aioquics(steps: list[tuple[str, int]], limits: list[int]) ->
         for name in ("highest_offset", "is_finished", "_buffer", "_buffer_start", "next_offset"):
             assert getattr(ours, name) == getattr(theirs, name), name
         assert list(ours._pending) == list(theirs._pending)
-        assert ours.buffer_is_empty == (not ours.has_pending and not ours._pending_eof)
+        pending = bool(ours._pending)
+        assert ours.buffer_is_empty == (not pending and not ours._pending_eof)
+        assert ours.is_held(limit) == (pending and ours.next_offset >= limit)
