@@ -73,6 +73,7 @@ class UnpackingConnection(ReceivingConnection):
                 frame_type=exc.frame_type,
                 reason_phrase=exc.reason_phrase,
             )
+            return
         if self._state is not QuicConnectionState.CONNECTED or self._close_pending:
             return
         self._close_at = now + self._idle_timeout()

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
+import re
+
 import pytest
 from aioquic import tls
+from aioquic.quic.connection import QuicConnection
 from aioquic.quic.crypto import CryptoPair
 from aioquic.quic.packet import QuicFrameType, QuicPacketType, QuicProtocolVersion
 from aioquic.quic.packet_builder import QuicPacketBuilder, QuicPacketBuilderStop, QuicSentPacket
@@ -95,6 +99,27 @@ def test_packets_are_what_aioquic_makes_of_the_same_frames(
     theirs.max_flight_bytes = room
     ours = ShortPackets(**common, crypto=crypto, max_flight_bytes=room)
     assert build(ours, crypto, content) == build(theirs, crypto, content)
+
+
+def test_whatever_writes_a_frame_finds_what_it_asks_a_builder_for() -> None:
+    """Ours does not begin as aioquic's does, and has not all of its attributes."""
+    asked = {
+        name
+        for method, function in inspect.getmembers(QuicConnection, inspect.isfunction)
+        if re.fullmatch("_write_.*_frame", method)
+        for name in re.findall(r"\bbuilder\.(\w+)", inspect.getsource(function))
+    }
+    assert {"packet_number", "remaining_buffer_space", "start_frame"} <= asked
+    ours = ShortPackets(
+        crypto=keys(SUITES[0], 0),
+        max_datagram_size=1200,
+        max_flight_bytes=1200,
+        packet_number=0,
+        peer_cid=b"",
+        spin_bit=False,
+    )
+    ours.start_packet(QuicPacketType.ONE_RTT, keys(SUITES[0], 0))
+    assert not {name for name in asked if not hasattr(ours, name)}
 
 
 @pytest.fixture
