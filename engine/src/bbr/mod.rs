@@ -46,7 +46,7 @@ const BETA: f64 = 0.7;
 const HEADROOM: f64 = 0.15;
 
 /// ... and where a part of that was a queue: flows that fill it would else get less than a quarter.
-const HEADROOM_QUEUE: f64 = 0.25;
+const HEADROOM_QUEUE: f64 = 0.33;
 
 /// Added to what may be in flight, of the rate: event loops see acknowledgements late.
 const LATENESS: Duration = Duration::from_millis(2);

@@ -152,8 +152,8 @@ mod tests {
     }
 
     #[test]
-    fn a_quarter_of_a_queue_is_left_to_others_and_less_of_a_path() {
-        assert_eq!(kept_of(200_000), 150_000);
+    fn a_third_of_a_queue_is_left_to_others_and_less_of_a_path() {
+        assert_eq!(kept_of(200_000), 134_000);
         assert_eq!(kept_of(110_000), 93_500, "where a queue overflows at once");
         assert_eq!(kept_of(130_000), 104_000, "the path, and what late acknowledgements take");
     }
