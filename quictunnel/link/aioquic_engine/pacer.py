@@ -23,8 +23,8 @@ LATENESS = 0.004
 or a rate that follows what was delivered would fall for want of processor time: as much as is due
 in so long, ..."""
 
-CAUGHT_UP_ON = 1 / 12
-"""... or this part of the congestion window, which is a sixth of what the path holds; ..."""
+CAUGHT_UP_ON = 1 / 16
+"""... or this part of the congestion window, which is an eighth of what the path holds; ..."""
 
 CAUGHT_UP_ON_MOST = 96 * 1024
 """... of which no more than so many bytes. A pipe that has run empty is not filled later: what goes

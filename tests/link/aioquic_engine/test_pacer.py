@@ -87,7 +87,7 @@ def test_a_loop_that_is_late_makes_up_for_it() -> None:
             pacer.update_after_send(now, SIZE)
             count += 1
         else:
-            now = at + 0.015
+            now = at + 0.010
     assert count == pytest.approx(10_000, rel=0.02)
 
 
