@@ -73,6 +73,12 @@ def main(
         int,
         typer.Option(min=1, help="Runs at a time: for lines and ways that leave processors idle."),
     ] = 1,
+    again: Annotated[
+        int,
+        typer.Option(
+            min=0, help="Runs at most in place of one in which the emulator was overloaded."
+        ),
+    ] = 0,
     markdown: Annotated[bool, typer.Option("--markdown", help="The table in Markdown.")] = False,
 ) -> None:
     """Measure what becomes of lines: by kernels, sockets and programs, between two hosts made of
@@ -85,6 +91,8 @@ def main(
             raise typer.BadParameter("--ways is for real lines; engines are chosen by --engines")
         if at_once > 1:
             raise typer.BadParameter("--at-once is for real lines")
+        if again:
+            raise typer.BadParameter("--again is for real lines: the simulated ones are never late")
         chosen = words(engines) or ["quinn", "aioquic"]
         columns = [replace(sender(word), stops=stops) for word in chosen]
     else:
@@ -99,9 +107,8 @@ def main(
     for name in names:
         measures = (simulated if in_virtual_time else on_real_kernels)(name, seconds)
         for figure, measure in measures.items():
-            cells = row(
-                measure, columns, runs=runs, at_once=at_once, say=partial(say, name, figure)
-            )
+            told = partial(say, name, figure)
+            cells = row(measure, columns, runs=runs, at_once=at_once, again=again, say=told)
             result.add_row(name, figure, *map(str, cells))
     Console(width=WIDE).print(for_a_page(result) if markdown else result)
 

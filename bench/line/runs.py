@@ -53,6 +53,7 @@ def row(
     *,
     runs: int,
     at_once: int,
+    again: int = 0,
     say: Callable[[str], None],
 ) -> list[Cell]:
     """Take a measure so many times on each column, with other dice each time.
@@ -61,25 +62,30 @@ def row(
     seconds.
 
     :param at_once: how many runs go on at a time.
+    :param again: how many more are made at most in place of one that the emulator was too slow for:
+        what was measured is not the line that was asked for. The last of them counts.
     :param say: what is called with words for each run.
     """
     cells = [Cell() for _ in columns]
 
     def take(turn: int, who: Any, cell: Cell) -> None:
-        began = time.monotonic()
-        try:
-            measured = measure(who, seed=FIRST_SEED + turn)
-        except (ProgramError, OSError) as exc:  # OSError: a connection was cut
-            cell.failed += 1
-            told = f"failed: {exc}"
-        else:
+        for more in range(again, -1, -1):
+            began = time.monotonic()
+            told = f"{turn + 1}/{runs} {who}: "
+            try:
+                measured = measure(who, seed=FIRST_SEED + turn)
+            except (ProgramError, OSError) as exc:  # OSError: a connection was cut
+                cell.failed += 1
+                say(f"{told}failed: {exc} ({time.monotonic() - began:.0f} s)")
+                return
             if measured is None:
                 return
-            cell.done.append(measured)
-            told = " ".join(map(short, measured.figures))
-            if measured.overload:
-                told += f" (the emulator was overloaded: {measured.overload})"
-        say(f"{turn + 1}/{runs} {who}: {told} ({time.monotonic() - began:.0f} s)")
+            repeat = bool(measured.overload) and more > 0
+            told += _told(measured) + (", once more" if repeat else "")
+            say(f"{told} ({time.monotonic() - began:.0f} s)")
+            if not repeat:
+                cell.done.append(measured)
+                return
 
     with ThreadPoolExecutor(at_once) as pool:
         taken = [
@@ -94,3 +100,10 @@ def row(
             pool.shutdown(cancel_futures=True)
             raise
     return cells
+
+
+def _told(measured: Measured) -> str:
+    told = " ".join(map(short, measured.figures))
+    if measured.overload:
+        told += f" (the emulator was overloaded: {measured.overload})"
+    return told

@@ -7,9 +7,9 @@ from bench.line.runs import FIRST_SEED, row
 from bench.processes import ProgramError
 
 
-def taken(measure, *columns, runs=3, at_once=1):
+def taken(measure, *columns, runs=3, at_once=1, again=0):
     told = []
-    cells = row(measure, columns, runs=runs, at_once=at_once, say=told.append)
+    cells = row(measure, columns, runs=runs, at_once=at_once, again=again, say=told.append)
     return list(map(str, cells)), told
 
 
@@ -40,3 +40,31 @@ def test_what_failed_or_was_the_emulators_doing_is_told():
 
 def test_what_there_is_not_is_left_empty():
     assert taken(lambda who, *, seed: None, "one") == ([""], [])
+
+
+def test_a_run_that_the_emulator_was_too_slow_for_is_made_again():
+    late = iter(["late", "late", "", ""])
+
+    def measure(who, *, seed):
+        overload = next(late)
+        return Measured([0.1 if overload else 0.9], overload)
+
+    cells, told = taken(measure, "one", runs=2, again=2)
+    assert cells == ["0.900"]
+    assert ["once more" in line for line in told] == [True, True, False, False]
+
+
+def test_it_is_made_again_so_many_times_at_most_and_the_last_one_counts():
+    figures = iter([0.1, 0.2, 0.3])
+    cells, told = taken(
+        lambda who, *, seed: Measured([next(figures)], "late"), "one", runs=1, again=2
+    )
+    assert cells == ["0.300 (1 overloaded)"]
+    assert len(told) == 3
+
+
+def test_a_run_that_fails_is_not_made_again():
+    def measure(who, *, seed):
+        raise ProgramError("it broke")
+
+    assert taken(measure, "one", runs=1, again=2)[0] == ["(1 failed)"]
