@@ -193,8 +193,12 @@ class Model:
         self._extra_delivered = 0
 
     def update_extra_acked(self, acked: int, window: int, now: float) -> None:
-        """Take note of acknowledgements that come in bursts (5.5.9)."""
-        expected = self.bw * (now - self._extra_since)
+        """Take note of acknowledgements that come in bursts (5.5.9).
+
+        Bursts are what goes beyond the path's rate, not beyond what congestion or others have left
+        of it, as in the draft: while a queue goes, more is delivered than is sent.
+        """
+        expected = self.max_bw * (now - self._extra_since)
         if self._extra_delivered <= expected:
             self._extra_delivered = 0
             self._extra_since = now

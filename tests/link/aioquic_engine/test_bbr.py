@@ -297,3 +297,15 @@ def test_a_quarter_of_a_queue_is_left_to_others_and_less_of_a_path(bound: int, k
 
 def test_without_a_bound_there_is_no_headroom() -> None:
     assert Bbr(max_datagram_size=SIZE)._with_headroom() == math.inf
+
+
+def test_what_a_queue_gives_back_is_no_burst_of_acknowledgements() -> None:
+    model = Model(0.0)
+    model.trips.add(RTT, 0.0)
+    model.rates.best = RATE
+    model.bw_short = 0.7 * RATE  # the rest is left to others
+    for turn in range(1, 100):
+        model.update_extra_acked(int(0.8 * RATE * 0.01), 10**6, turn * 0.01)
+    assert model.extra_acked <= 2 * 0.8 * RATE * 0.01
+    model.update_extra_acked(50_000, 10**6, 1.0)
+    assert model.extra_acked > 40_000
