@@ -81,7 +81,7 @@ def row(
             if measured is None:
                 return
             repeat = bool(measured.overload) and more > 0
-            told += _told(measured) + (", once more" if repeat else "")
+            told += _told(measured) + (", and again" if repeat else "")
             say(f"{told} ({time.monotonic() - began:.0f} s)")
             if not repeat:
                 cell.done.append(measured)

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
+import typer
+
+from bench.line.__main__ import main
 from bench.line.figures import Measured
 from bench.line.runs import FIRST_SEED, row
 from bench.processes import ProgramError
@@ -51,7 +55,7 @@ def test_a_run_that_the_emulator_was_too_slow_for_is_made_again():
 
     cells, told = taken(measure, "one", runs=2, again=2)
     assert cells == ["0.900"]
-    assert ["once more" in line for line in told] == [True, True, False, False]
+    assert [", and again (" in line for line in told] == [True, True, False, False]
 
 
 def test_it_is_made_again_so_many_times_at_most_and_the_last_one_counts():
@@ -68,3 +72,9 @@ def test_a_run_that_fails_is_not_made_again():
         raise ProgramError("it broke")
 
     assert taken(measure, "one", runs=1, again=2)[0] == ["(1 failed)"]
+
+
+@pytest.mark.parametrize("options", [{"again": 1}, {"at_once": 2}, {"ways": ["direct"]}])
+def test_what_is_for_real_lines_is_refused_in_virtual_time(options):
+    with pytest.raises(typer.BadParameter, match=r"--(again|at-once|ways) is for real lines"):
+        main(in_virtual_time=True, **options)

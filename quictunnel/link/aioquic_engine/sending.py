@@ -217,11 +217,10 @@ class SendingConnection(ControlConnection):
         piece = sender.take(room, limit)
         if piece is not None:
             offset, data, fin = piece
-            buf = builder.start_frame(
+            buf = builder.start_frame(  # which has the room: the piece was cut to it
                 STREAM_WITH_LENGTH | (0x04 if offset else 0) | fin,
-                len(data),
-                sender.on_data_delivery,
-                (offset, offset + len(data), fin),
+                handler=sender.on_data_delivery,
+                handler_args=(offset, offset + len(data), fin),
             )
             buf.push_uint_var(state.number)
             if offset:
