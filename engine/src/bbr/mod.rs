@@ -5,8 +5,8 @@
 //! one says at which rate to send (`pacing`); tells losses by chance from those by congestion
 //! (`losses`, where it leaves the draft); and takes a round trip as short as the shortest for a sign
 //! that the queue is empty, so that it seldom needs to empty it (`filters`). What it learns is in
-//! `model`, what it tries in turns in `phases` and `probe_rtt`. Not done: what the draft asks of
-//! senders that know each packet of a loss, for quinn tells of losses in sums.
+//! `model`, what it tries in turns in `phases`, `startup` and `probe_rtt`. Not done: what the draft
+//! asks of senders that know each packet of a loss, for quinn tells of losses in sums.
 
 use std::any::Any;
 use std::sync::Arc;
@@ -18,8 +18,9 @@ use quinn_proto::congestion::Controller;
 use crate::watch::Watch;
 use filters::{MaxOfRounds, MaxOfTwo, RoundTrips, Sustained};
 use losses::Losses;
-use phases::{Phase, Plateau};
+use phases::Phase;
 use rates::Rates;
+use startup::Plateau;
 
 mod filters;
 mod losses;
@@ -27,6 +28,7 @@ mod model;
 mod phases;
 mod probe_rtt;
 mod rates;
+mod startup;
 mod yielding;
 
 /// Packets that may be in flight at first (RFC 9002, 7.2) ...
@@ -94,8 +96,9 @@ pub(crate) struct Bbr {
     // What is being tried
     phase: Phase,
     plateau: Plateau,
-    /// The best rate of the last round of startup.
+    /// The best rate of startup's rounds, and how many of them have lost too much.
     startup_rate: f64,
+    lossy_rounds: u8,
     is_path_full: bool,
     probing: phases::Probing,
     is_restarting: bool,
@@ -132,6 +135,7 @@ impl Bbr {
             phase: Phase::Startup,
             plateau: Plateau::default(),
             startup_rate: 0.0,
+            lossy_rounds: 0,
             is_path_full: false,
             probing: phases::Probing::new(now),
             is_restarting: false,

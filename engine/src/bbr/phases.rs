@@ -4,6 +4,7 @@
 use std::time::{Duration, Instant};
 
 use super::rates::Sample;
+use super::startup::Plateau;
 use super::{BETA, Bbr};
 
 /// 4 ln 2: the least that doubles the rate with each round (2.4).
@@ -21,15 +22,6 @@ const PROBE_WAIT: (Duration, Duration) = (Duration::from_secs(2), Duration::from
 
 /// The rounds after which more is tried in any case: a Reno flow would (5.3.3.8).
 const PROBE_ROUNDS_MAX: u64 = 63;
-
-/// Growth by so much in a round is growth, ...
-const GROWTH: f64 = 1.25;
-
-/// ... and so many rounds without make a plateau.
-const PLATEAU_ROUNDS: u8 = 3;
-
-/// Growth by so much in spite of too many losses is growth enough to go on with startup.
-const STARTUP_GROWTH: f64 = 1.1;
 
 /// What is being tried.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -75,30 +67,6 @@ impl Phase {
             Self::Up => UP_WINDOW_GAIN,
             Self::ProbeRtt => PROBE_RTT_GAIN,
             _ => WINDOW_GAIN,
-        }
-    }
-}
-
-/// Whether the rate still grows (5.3.1.2).
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Plateau {
-    rate: f64,
-    rounds: u8,
-    is_reached: bool,
-}
-
-impl Plateau {
-    fn from(rate: f64) -> Self {
-        Self { rate, ..Self::default() }
-    }
-
-    /// A round is over.
-    fn add(&mut self, rate: f64) {
-        if rate >= GROWTH * self.rate {
-            *self = Self::from(rate);
-        } else if !self.is_reached {
-            self.rounds += 1;
-            self.is_reached = self.rounds >= PLATEAU_ROUNDS;
         }
     }
 }
@@ -168,19 +136,6 @@ impl Bbr {
         }
         self.check_probe_rtt(in_flight, now);
         self.is_restarting = false;
-    }
-
-    /// A round of startup is over. Too many losses show that the path is full (5.3.1.3), unless the
-    /// rate still grows: who comes last meets the others' queue, and overflows it long before it has
-    /// its share.
-    pub(super) fn end_startup_if_overfull(&mut self, lost_too_much: bool) {
-        let grows = self.latest_rate >= STARTUP_GROWTH * self.startup_rate;
-        self.startup_rate = self.latest_rate;
-        if lost_too_much && !grows {
-            self.is_path_full = true;
-            let pipe = self.inflight(self.max_rate.get(), 1.0);
-            self.bound = Some(pipe.max(self.latest_delivered));
-        }
     }
 
     // Trying more
