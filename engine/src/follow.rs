@@ -13,7 +13,7 @@ use crate::hearing::asked;
 
 /// How much later it follows: this part of a round trip, which is when quinn takes for lost what was
 /// overtaken (`settings`), ...
-const PART: u32 = 10;
+const PART: u32 = 13;
 
 /// ... but where a round trip is short, most is answered by then.
 const AT_LEAST: Duration = Duration::from_millis(2);
@@ -59,7 +59,7 @@ mod tests {
 
     const LATER: Duration = Duration::from_millis(10);
 
-    /// Where a round trip takes ten times as long as `LATER`, or as `part`.
+    /// Where a round trip takes thirteen times as long as `LATER`, or as `part`.
     fn sent(frames: u64, pings: u64, part: Duration) -> ConnectionStats {
         let mut stats = ConnectionStats::default();
         (stats.frame_tx.stream, stats.frame_tx.ping) = (frames, pings);

@@ -10,7 +10,7 @@ const GROWTH: f64 = 1.25;
 const PLATEAU_ROUNDS: u8 = 3;
 
 /// So many rounds with too many losses end startup, ...
-const LOSSY_ROUNDS: u8 = 3;
+const LOSSY_ROUNDS: u8 = 6;
 
 /// ... one more if the last of them has grown by so much in spite of them.
 const LOSSY_GROWTH: f64 = 1.1;
@@ -75,19 +75,23 @@ mod tests {
         ended.map(|before| before + 1)
     }
 
+    const LOST: (f64, bool) = (1e5, true);
+
     #[test]
     fn an_overflow_of_others_does_not_end_startup() {
-        assert_eq!(ends_after(&[(1e5, false), (1e5, true), (1e5, true), (2e5, false)]), None);
+        assert_eq!(ends_after(&[(1e5, false), LOST, LOST, (2e5, false)]), None);
     }
 
     #[test]
-    fn three_rounds_that_lose_too_much_end_it() {
-        let rounds = [(1e5, true), (2e5, false), (2e5, true), (2e5, false), (2e5, true)];
-        assert_eq!(ends_after(&rounds), Some(5));
+    fn six_rounds_that_lose_too_much_end_it() {
+        assert_eq!(ends_after(&[LOST; 9]), Some(6));
+        let others = [(1e5, false), LOST].into_iter().cycle().take(20).collect::<Vec<_>>();
+        assert_eq!(ends_after(&others), Some(12), "those between do not count");
     }
 
     #[test]
-    fn a_fourth_ends_it_though_it_grows() {
-        assert_eq!(ends_after(&[(1e5, true), (2e5, true), (4e5, true), (8e5, true)]), Some(4));
+    fn a_seventh_ends_it_though_it_grows() {
+        let doubled = (0..9).map(|round| (f64::from(1 << round), true)).collect::<Vec<_>>();
+        assert_eq!(ends_after(&doubled), Some(7));
     }
 }
