@@ -10,10 +10,10 @@ use std::time::{Duration, Instant};
 use quinn_proto::ConnectionStats;
 
 use crate::hearing::asked;
+use crate::settings::OVERDUE;
 
-/// How much later it follows: this part of a round trip, which is when quinn takes for lost what was
-/// overtaken (`settings`), ...
-const PART: u32 = 13;
+/// How much later it follows, in round trips: when quinn takes for lost what it has overtaken, ...
+const LATER: f32 = OVERDUE - 1.0;
 
 /// ... but where a round trip is short, most is answered by then.
 const AT_LEAST: Duration = Duration::from_millis(2);
@@ -40,7 +40,7 @@ impl Follower {
         if is_answered {
             self.due = None;
         } else if frames != self.frames {
-            self.due = Some(now + (stats.path.rtt / PART).max(AT_LEAST));
+            self.due = Some(now + stats.path.rtt.mul_f32(LATER).max(AT_LEAST));
         } else if asked != self.asked {
             self.due = None; // it is behind the last of a stream
         }
@@ -57,34 +57,35 @@ impl Follower {
 mod tests {
     use super::*;
 
-    const LATER: Duration = Duration::from_millis(10);
+    const RTT: Duration = Duration::from_millis(125);
 
-    /// Where a round trip takes thirteen times as long as `LATER`, or as `part`.
-    fn sent(frames: u64, pings: u64, part: Duration) -> ConnectionStats {
+    fn sent(frames: u64, pings: u64, rtt: Duration) -> ConnectionStats {
         let mut stats = ConnectionStats::default();
         (stats.frame_tx.stream, stats.frame_tx.ping) = (frames, pings);
-        stats.path.rtt = PART * part;
+        stats.path.rtt = rtt;
         stats
     }
 
     #[test]
     fn it_follows_once_behind_the_last() {
         let (mut follower, now) = (Follower::default(), Instant::now());
-        follower.listen(&sent(1, 0, LATER), false, now);
-        assert!(!follower.expire(now + LATER / 2));
-        follower.listen(&sent(2, 0, LATER), false, now + LATER / 2);
-        assert!(!follower.expire(now + LATER));
-        assert_eq!(follower.deadline(), Some(now + LATER / 2 + LATER));
-        assert!(follower.expire(now + 2 * LATER));
-        follower.listen(&sent(2, 1, LATER), false, now + 2 * LATER);
+        let later = RTT.mul_f32(LATER);
+        follower.listen(&sent(1, 0, RTT), false, now);
+        assert!(!follower.expire(now + later / 2));
+        follower.listen(&sent(2, 0, RTT), false, now + later / 2);
+        assert!(!follower.expire(now + later));
+        assert_eq!(follower.deadline(), Some(now + later / 2 + later));
+        assert!(follower.expire(now + 2 * later));
+        follower.listen(&sent(2, 1, RTT), false, now + 2 * later);
         assert_eq!(follower.deadline(), None);
     }
 
     #[test]
     fn it_is_not_needed_where_something_else_follows() {
         let (mut follower, now) = (Follower::default(), Instant::now());
-        follower.listen(&sent(1, 0, LATER), false, now);
-        follower.listen(&sent(1, 1, LATER), false, now + LATER / 2);
+        let later = RTT.mul_f32(LATER);
+        follower.listen(&sent(1, 0, RTT), false, now);
+        follower.listen(&sent(1, 1, RTT), false, now + later / 2);
         assert_eq!(follower.deadline(), None);
     }
 

@@ -11,9 +11,11 @@ use super::{BETA, Bbr};
 pub(super) const STARTUP_GAIN: f64 = 2.77;
 
 const DRAIN_GAIN: f64 = 0.5;
+
 /// Not the draft's 0.9, with which the queue that a probe has made takes up to ten round trips to go:
 /// others' requests wait in it.
 const DOWN_GAIN: f64 = 0.75;
+
 const UP_GAIN: f64 = 1.25;
 const WINDOW_GAIN: f64 = 2.0;
 const UP_WINDOW_GAIN: f64 = 2.25;
