@@ -203,6 +203,15 @@ def bore(place: Place) -> Commands:
     )
 
 
+def gost(place: Place) -> Commands:
+    pem, key = place.scratch / "bench.pem", place.scratch / "bench.key"
+    login = f"relay+quic://bench:{secrets.token_urlsafe()}@{place.address}:{place.control}"
+    server = f"{login}?bind=true&certFile={pem}&keyFile={key}"
+    client = f"{login}?secure=true&caFile={pem}&serverName=localhost"
+    forward = f"rtcp://{place.address}:{place.outside}/{LOOPBACK}:{place.server}"
+    return ["gost", "-L", server], ["gost", "-L", forward, "-F", client]
+
+
 def openssh(place: Place) -> Commands:
     folder = place.scratch / "ssh"
     folder.mkdir(exist_ok=True)
@@ -218,6 +227,7 @@ PEERS = {
     "rusnel": Peer(("rusnel",), "one QUIC connection", rusnel),
     "frp": Peer(("frps", "frpc"), "one QUIC connection", frp),
     "frp-tcp": Peer(("frps", "frpc"), "one TCP connection, TLS", partial(frp, protocol="tcp")),
+    "gost": Peer(("gost",), "one QUIC connection", gost, "-V"),
     "rathole": Peer(("rathole",), "a TCP connection for each client, Noise", rathole),
     "chisel": Peer(("chisel",), "one WebSocket with SSH inside", chisel),
     "bore": Peer(
