@@ -20,6 +20,7 @@ mod pacing;
 mod parameters;
 #[cfg(feature = "python")]
 mod python;
+mod repeat;
 mod resets;
 mod sending;
 mod settings;

@@ -28,7 +28,9 @@ impl Connection {
 
     /// Queue data to be sent.
     pub fn write(&mut self, stream: u64, data: Bytes) {
-        self.streams.write(&mut self.quinn, stream, data);
+        if self.streams.write(&mut self.quinn, stream, data) {
+            self.repeater.expect();
+        }
     }
 
     /// Queue the end of what we send.

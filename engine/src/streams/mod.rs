@@ -107,16 +107,14 @@ impl Streams {
         own
     }
 
-    /// Queue data; what nobody wants is dropped.
-    pub(crate) fn write(&mut self, quinn: &mut Connection, own: u64, data: Bytes) {
-        let Some(Stream { is_open, sending, .. }) = self.table.get_mut(&own) else { return };
+    /// Queue data; what nobody wants is dropped. Return whether it was little, and is next to leave.
+    pub(crate) fn write(&mut self, quinn: &mut Connection, own: u64, data: Bytes) -> bool {
+        let Some(Stream { is_open, sending, .. }) = self.table.get_mut(&own) else { return false };
         if sending.is_over || sending.ends || data.is_empty() {
-            return;
+            return false;
         }
         sending.queue(data, &mut self.turns);
-        if *is_open {
-            sending.begin(quinn, own, &mut self.turns);
-        }
+        *is_open && sending.begin(quinn, own, &mut self.turns)
     }
 
     /// Queue the end.
