@@ -17,7 +17,7 @@ from aioquic.quic.connection import (
 from aioquic.quic.packet import QuicErrorCode, QuicFrameType
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from quictunnel.link.aioquic_engine.tls import derive_exporter
+from quictunnel.link.aioquic_engine.tls import derive_exporter, is_alpn_mismatch
 from quictunnel.link.aioquic_engine.unpacking import UnpackingConnection
 from quictunnel.link.flow import LINK_WINDOW_UNPROVEN, STREAM_WINDOW, Budget, share
 
@@ -30,9 +30,6 @@ if TYPE_CHECKING:
 
 REASON_MAX = 512
 """Bytes of the words with which a connection is closed: they must fit one packet."""
-
-ALPN_MISMATCH = QuicErrorCode.CRYPTO_ERROR + tls.AlertDescription.no_application_protocol
-"""The error of a handshake between ends that speak different protocols (RFC 9001, 8.1)."""
 
 
 class AioquicEngine(UnpackingConnection):
@@ -87,10 +84,7 @@ class AioquicEngine(UnpackingConnection):
     @property
     def alpn_mismatch(self) -> bool:
         """The handshake ended because the ends speak different protocols."""
-        closing = self._close_event
-        if closing is None or closing.frame_type is None:  # it stands, or an application ended it
-            return False
-        return closing.error_code == ALPN_MISMATCH
+        return self._close_event is not None and is_alpn_mismatch(self._close_event)
 
     @property
     def rtt(self) -> float | None:
@@ -153,7 +147,7 @@ class AioquicEngine(UnpackingConnection):
         if state.sender.was_reset:
             return
         state.sender.write(data)  # type: ignore[arg-type]  # it copies any buffer into its own
-        self._sending.begin(state)
+        self._begin_to_send(state, len(data))
 
     def finish(self, stream_id: int) -> None:
         """Queue the end of what we send."""
@@ -216,6 +210,7 @@ class AioquicEngine(UnpackingConnection):
         round trip as long as that, by which the rest is then paced.
         """
         if self._handshake_confirmed and self._state not in END_STATES:
+            self._forget_repetitions()
             self._loss.meet_new_path(now, datagram_size=self._max_datagram_size)
             self._loss.revive(now)
 

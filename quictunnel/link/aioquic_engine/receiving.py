@@ -13,7 +13,7 @@ from aioquic.quic import events
 from aioquic.quic.connection import QuicConnectionState, stream_is_client_initiated
 from aioquic.quic.packet import QuicErrorCode, QuicFrameType
 
-from quictunnel.link.aioquic_engine.flights import FlightsConnection
+from quictunnel.link.aioquic_engine.repeating import RepeatingConnection
 from quictunnel.link.aioquic_engine.spans import CRYPTO_SPANS_MAX, BoundedReceiver
 from quictunnel.link.flow import Budget, LinkWindow
 
@@ -39,7 +39,7 @@ class Routes(Protocol):
         """Return what the peer will know a stateless reset by (RFC 9000, 10.3)."""
 
 
-class ReceivingConnection(FlightsConnection):
+class ReceivingConnection(RepeatingConnection):
     """A connection that keeps what has come until it is read, and tells of it.
 
     :param budget: what is held unread, over all connections that share it.

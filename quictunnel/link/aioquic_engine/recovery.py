@@ -61,6 +61,8 @@ class Recovery(QuicPacketRecovery):
         self._questions: deque[tuple[QuicPacketSpace, int]] = deque()
         self.answered_at = 0.0
         """When the peer last acknowledged what must be acknowledged."""
+        self.lost_at = -math.inf
+        """When a packet was last taken for lost, or an answer overdue."""
 
     @property
     def smoothed_rtt(self) -> float | None:
@@ -98,6 +100,11 @@ class Recovery(QuicPacketRecovery):
         """Probe now, whatever the back-off of the probe timer says (RFC 9002, 6.2.1)."""
         self._pto_count = 0
         self.reschedule_data(now=now)
+
+    def reschedule_data(self, *, now: float, speed_up_handshake: bool = False) -> None:
+        """Send again what no answer has come to; maybe it was lost."""
+        self.lost_at = now
+        super().reschedule_data(now=now, speed_up_handshake=speed_up_handshake)
 
     def on_packet_sent(self, *, packet: QuicSentPacket, space: QuicPacketSpace) -> None:
         """Take note of a packet that has left; a probe of the MTU arms the timer like any other."""
@@ -194,6 +201,7 @@ class Recovery(QuicPacketRecovery):
             for packet in lost:
                 if packet.in_flight and self._is_of_this_path(packet):
                     reordering.declare(Lost(packet.packet_number, packet.sent_bytes, now, largest))
+                    self.lost_at = now
         before = self._cc.congestion_window, self._cc.ssthresh
         self._on_packets_lost(
             now=now,

@@ -18,7 +18,7 @@ from quictunnel.link.aioquic_engine.turns import Turns
 if TYPE_CHECKING:
     from aioquic._buffer import Buffer
     from aioquic.quic.connection import QuicNetworkPath, QuicReceiveContext
-    from aioquic.quic.packet_builder import QuicPacketBuilder
+    from aioquic.quic.packet_builder import QuicDeliveryHandler, QuicPacketBuilder
     from aioquic.quic.recovery import QuicPacketSpace
 
 TAIL_PINGS = 3
@@ -28,6 +28,9 @@ that arrive, a loss shows (RFC 9002, 6.1.1) in a round trip, and without a probe
 
 STREAM_WITH_LENGTH = 0x0A
 """The type of a STREAM frame that says how long it is, without its bits OFF and FIN."""
+
+FRAME_HEADER_MAX = 1 + 8 + 8 + 2
+"""Bytes before its data at most: type, stream, offset, length."""
 
 
 class SendingConnection(ControlConnection):
@@ -203,10 +206,7 @@ class SendingConnection(ControlConnection):
             room = left
 
     def _write_data(self, builder: QuicPacketBuilder, state: StreamState, room: int) -> None:
-        """Write a STREAM frame (RFC 9000, 19.8) of at most `room` bytes.
-
-        It always says how long it is, in two bytes.
-        """
+        """Write a STREAM frame of at most `room` bytes."""
         sender = state.sender
         self._tail_pings = TAIL_PINGS
         before = sender.highest_offset
@@ -216,18 +216,37 @@ class SendingConnection(ControlConnection):
         )
         piece = sender.take(room, limit)
         if piece is not None:
-            offset, data, fin = piece
-            buf = builder.start_frame(  # which has the room: the piece was cut to it
-                STREAM_WITH_LENGTH | (0x04 if offset else 0) | fin,
-                handler=sender.on_data_delivery,
-                handler_args=(offset, offset + len(data), fin),
+            offset, data, fin = piece  # it was cut to the room that there is
+            write_stream_frame(
+                builder, state.number, offset, data, fin=fin, handler=sender.on_data_delivery
             )
-            buf.push_uint_var(state.number)
-            if offset:
-                buf.push_uint_var(offset)
-            buf.push_uint16(len(data) | 0x4000)
-            buf.push_bytes(data)
             self._remote_max_data_used += sender.highest_offset - before
         if sender.is_held(limit):
             del self._sending[state.number]
             self._held[state.number] = state
+
+
+def write_stream_frame(
+    builder: QuicPacketBuilder,
+    stream_id: int,
+    offset: int,
+    data: bytes,
+    *,
+    fin: bool = False,
+    handler: QuicDeliveryHandler | None = None,
+) -> None:
+    """Write a STREAM frame (RFC 9000, 19.8), which always says how long it is, in two bytes.
+
+    :param handler: is told what has become of it.
+    :raises QuicPacketBuilderStop: there is no room.
+    """
+    buf = builder.start_frame(
+        STREAM_WITH_LENGTH | (0x04 if offset else 0) | fin,
+        handler=handler,
+        handler_args=(offset, offset + len(data), fin),
+    )
+    buf.push_uint_var(stream_id)
+    if offset:
+        buf.push_uint_var(offset)
+    buf.push_uint16(len(data) | 0x4000)
+    buf.push_bytes(data)

@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING
 
 from aioquic import tls
 from aioquic.quic.configuration import QuicConfiguration
-from aioquic.quic.packet import QuicProtocolVersion
+from aioquic.quic.packet import QuicErrorCode, QuicProtocolVersion
 from cryptography.hazmat.primitives import hashes
 
 from quictunnel.link.engines import DEFAULT_CONGESTION
 
 if TYPE_CHECKING:
+    from aioquic.quic.events import ConnectionTerminated
+
     from quictunnel.link.settings import LinkSettings, ServerTls
 
 EXPORTER_LABEL = b"EXPORTER-quictunnel"
@@ -25,6 +27,9 @@ CONNECTION_ID_SIZE = 8
 
 BASE_DATAGRAM_SIZE = 1200
 """UDP payload that every path carries (RFC 9000, 14)."""
+
+ALPN_MISMATCH = QuicErrorCode.CRYPTO_ERROR + tls.AlertDescription.no_application_protocol
+"""The error of a handshake between ends that speak different protocols (RFC 9001, 8.1)."""
 
 INITIAL_RTT = 0.1
 """Seconds assumed before the first sample: first retransmissions come after 200 ms, not 666."""
@@ -90,3 +95,9 @@ def derive_exporter(context: tls.Context) -> bytes:
     empty = hashes.Hash(algorithm).finalize()
     secret = tls.hkdf_expand_label(algorithm, master, EXPORTER_LABEL, empty, algorithm.digest_size)
     return tls.hkdf_expand_label(algorithm, secret, b"exporter", empty, EXPORTER_SIZE)
+
+
+def is_alpn_mismatch(closing: ConnectionTerminated) -> bool:
+    """Return whether a connection has ended because the ends speak different protocols."""
+    by_application = closing.frame_type is None
+    return not by_application and closing.error_code == ALPN_MISMATCH

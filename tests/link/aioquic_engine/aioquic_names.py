@@ -19,6 +19,7 @@ from quictunnel.link.aioquic_engine.pacer import Pacer
 from quictunnel.link.aioquic_engine.packing import ShortPackets
 from quictunnel.link.aioquic_engine.receiving import ReceivingConnection
 from quictunnel.link.aioquic_engine.recovery import Recovery
+from quictunnel.link.aioquic_engine.repeating import RepeatingConnection
 from quictunnel.link.aioquic_engine.sending import SendingConnection
 from quictunnel.link.aioquic_engine.spans import BoundedReceiver
 from quictunnel.link.aioquic_engine.streams import Receiver, Sender, StreamState
@@ -124,6 +125,7 @@ OVERRIDES: dict[type, set[str]] = {
         "_write_connection_limits",
     },
     FlightsConnection: {"datagrams_to_send"},
+    RepeatingConnection: {"datagrams_to_send", "get_timer"},
     SendingConnection: {
         "_get_or_create_stream",
         "_handle_max_data_frame",
@@ -138,7 +140,7 @@ OVERRIDES: dict[type, set[str]] = {
     Sender: {"on_data_delivery", "on_reset_delivery", "reset"},
     BoundedReceiver: {"handle_frame"},
     Receiver: {"on_stop_sending_delivery", "stop"},
-    Recovery: {"_detect_loss", "on_ack_received", "on_packet_sent"},
+    Recovery: {"_detect_loss", "on_ack_received", "on_packet_sent", "reschedule_data"},
     ShortPackets: {"_end_packet", "flush", "start_frame", "start_packet"},
     Pacer: {"next_send_time", "update_after_send", "update_rate"},
 }
