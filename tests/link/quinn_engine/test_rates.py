@@ -53,7 +53,9 @@ def test_a_keystroke_beside_a_download_takes_a_round_trip() -> None:
 def test_another_rate_is_found_within_five_seconds(factor: float, *, moved: bool) -> None:
     before = Line(rate=20 * MBIT, rtt=0.050, queue=100_000)
     after = replace(before, rate=factor * before.rate)
-    assert figures.after_a_change(QUINN, before, after, moved=moved) > 0.8
+    # Its dice for when to try more are its own: the median of five, as everywhere.
+    shares = [figures.after_a_change(QUINN, before, after, moved=moved) for _ in range(5)]
+    assert statistics.median(shares) > 0.8
 
 
 def test_two_links_share_a_line_and_a_cubic_flow_is_neither_victim_nor_victor() -> None:
