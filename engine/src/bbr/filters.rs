@@ -20,6 +20,11 @@ pub(super) struct MaxOfTwo {
 }
 
 impl MaxOfTwo {
+    /// Begin anew with a value.
+    pub(super) const fn from(value: f64) -> Self {
+        Self { this: value, last: 0.0 }
+    }
+
     pub(super) const fn get(&self) -> f64 {
         self.this.max(self.last)
     }

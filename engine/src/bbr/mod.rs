@@ -3,10 +3,11 @@
 //!
 //! quinn's own is of version 1, is paced by its window alone, and falls short on lossy paths. This
 //! one says at which rate to send (`pacing`); tells losses by chance from those by congestion
-//! (`losses`, where it leaves the draft); and takes a round trip as short as the shortest for a sign
-//! that the queue is empty, so that it seldom needs to empty it (`filters`). What it learns is in
-//! `model`, what it tries in turns in `phases`, `startup` and `probe_rtt`. Not done: what the draft
-//! asks of senders that know each packet of a loss, for quinn tells of losses in sums.
+//! (`losses`, where it leaves the draft); takes a round trip as short as the shortest for a sign that
+//! the queue is empty, so that it seldom needs to empty it (`filters`); and gives up a rate that is gone
+//! (`decline`). What it learns is in `model`, what it tries in turns in `phases`, `startup` and
+//! `probe_rtt`. Not done: what the draft asks of senders that know each packet of a loss, for quinn
+//! tells of losses in sums.
 
 use std::any::Any;
 use std::sync::Arc;
@@ -16,12 +17,14 @@ use quinn_proto::RttEstimator;
 use quinn_proto::congestion::Controller;
 
 use crate::watch::Watch;
+use decline::Decline;
 use filters::{MaxOfRounds, MaxOfTwo, RoundTrips, Sustained};
 use losses::Losses;
 use phases::Phase;
 use rates::Rates;
 use startup::Plateau;
 
+mod decline;
 mod filters;
 mod losses;
 mod model;
@@ -67,6 +70,7 @@ pub(crate) struct Bbr {
 
     // The model
     max_rate: MaxOfTwo,
+    decline: Decline,
     /// What this round's samples show.
     sustained: Sustained,
     extra_acked: MaxOfRounds,
@@ -117,6 +121,7 @@ impl Bbr {
             window_before_probe: 0,
             rate: phases::STARTUP_GAIN * (INITIAL_WINDOW * mss) as f64 * 1000.0,
             max_rate: MaxOfTwo::default(),
+            decline: Decline::default(),
             sustained: Sustained::default(),
             extra_acked: MaxOfRounds::default(),
             extra_since: now,
@@ -228,7 +233,7 @@ impl Controller for Bbr {
     ) {
         let Some(sample) = self.rates.sample(now, self.trips.least()) else { return };
         self.trips.add(sample.rtt, now);
-        self.learn(&sample);
+        self.learn(&sample, now);
         self.learn_aggregation(sample.newly_acked, now);
         self.advance(&sample, in_flight, now);
         self.set_rate(self.phase.rate_gain());

@@ -47,7 +47,7 @@ impl Bbr {
     }
 
     /// Learn what a sample shows of the path's rate and of this round (5.5.5, 5.5.10.3).
-    pub(super) fn learn(&mut self, sample: &Sample) {
+    pub(super) fn learn(&mut self, sample: &Sample, now: Instant) {
         let rate = sample.rate.unwrap_or(0.0);
         self.latest_delivered = self.latest_delivered.max(sample.delivered);
         self.is_round_start = sample.prior_delivered >= self.round_ends_at;
@@ -57,7 +57,7 @@ impl Bbr {
             self.rounds += 1;
             self.is_full = [false, self.is_full[0]];
         }
-        self.learn_rate(rate, sample.is_app_limited);
+        self.learn_rate(rate, sample.is_app_limited, now);
         if !self.is_round_start {
             return;
         }
@@ -79,7 +79,7 @@ impl Bbr {
 
     /// Learn the path's rate: in startup, which doubles it with each round, from every sample; later
     /// from what a whole round has sustained.
-    fn learn_rate(&mut self, rate: f64, is_app_limited: bool) {
+    fn learn_rate(&mut self, rate: f64, is_app_limited: bool, now: Instant) {
         if !self.is_path_full {
             self.latest_rate = self.latest_rate.max(rate);
             self.believe(rate, is_app_limited);
@@ -88,6 +88,9 @@ impl Bbr {
         if let Some((rate, is_app_limited)) = sustained.filter(|_| self.is_path_full) {
             self.latest_rate = rate;
             self.believe(rate, is_app_limited);
+            if !is_app_limited {
+                self.give_up_a_rate_that_is_gone(rate, now);
+            }
         }
         if rate > 0.0 {
             self.sustained.add(rate, is_app_limited);

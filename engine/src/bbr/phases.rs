@@ -21,8 +21,10 @@ const WINDOW_GAIN: f64 = 2.0;
 const UP_WINDOW_GAIN: f64 = 2.25;
 pub(super) const PROBE_RTT_GAIN: f64 = 0.5;
 
-/// How long it is at least until more is tried, and up to as much longer by chance (5.3.3.8).
-const PROBE_WAIT: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(1));
+/// How long it is at least until more is tried, and up to how much longer by chance. Not the draft's two
+/// seconds and one (5.3.3.8): each probe overflows the queue of those who fill it, and with cubic they
+/// had a quarter of the line, or less.
+const PROBE_WAIT: (Duration, Duration) = (Duration::from_millis(2500), Duration::from_secs(1));
 
 /// The rounds after which more is tried in any case: a Reno flow would (5.3.3.8).
 const PROBE_ROUNDS_MAX: u64 = 63;

@@ -17,6 +17,10 @@ QUINN = Sender("quinn")
 SECONDS = 3.0
 """Counted, of each bulk stream."""
 
+SEEDS = range(7, 12)
+"""The engine throws dice of its own, so that single runs differ for the same seed too: where they
+differ by much it is the median that counts."""
+
 
 @pytest.mark.parametrize(
     ("name", "least"),
@@ -30,14 +34,16 @@ def test_a_download_is_near_the_rate_of_a_line_that_loses(name: str, least: floa
 
 def test_ends_that_stand_still_now_and_then_cost_little_and_leave_a_short_queue() -> None:
     sender = Sender("quinn", stops=20)
-    runs = [figures.bulk(sender, HOME, seconds=2 * SECONDS, seed=seed) for seed in (7, 8, 9)]
+    runs = [figures.bulk(sender, HOME, seconds=2 * SECONDS, seed=seed) for seed in SEEDS[:3]]
     assert statistics.median(found.share for found in runs) > 0.9
     assert statistics.median(found.queueing for found in runs) < 0.26
 
 
 @pytest.mark.parametrize("name", ["mobile", "mobile-overtaking"])
 def test_jitter_is_neither_loss_nor_a_queue(name: str) -> None:
-    assert figures.bulk(QUINN, BY_NAME[name].line, seconds=2 * SECONDS).share > 0.82
+    line = BY_NAME[name].line
+    runs = [figures.bulk(QUINN, line, seconds=2 * SECONDS, seed=seed) for seed in SEEDS]
+    assert statistics.median(found.share for found in runs) > 0.82
 
 
 def test_a_keystroke_beside_a_download_takes_a_round_trip() -> None:
@@ -53,9 +59,8 @@ def test_a_keystroke_beside_a_download_takes_a_round_trip() -> None:
 def test_another_rate_is_found_within_five_seconds(factor: float, *, moved: bool) -> None:
     before = Line(rate=20 * MBIT, rtt=0.050, queue=100_000)
     after = replace(before, rate=factor * before.rate)
-    # Its dice for when to try more are its own: the median of five, as everywhere.
-    shares = [figures.after_a_change(QUINN, before, after, moved=moved) for _ in range(5)]
-    assert statistics.median(shares) > 0.8
+    for seed in SEEDS:  # in each of them, whenever the last probe for more was
+        assert figures.after_a_change(QUINN, before, after, moved=moved, seed=seed) > 0.8
 
 
 def test_two_links_share_a_line_and_a_cubic_flow_is_neither_victim_nor_victor() -> None:
