@@ -46,7 +46,7 @@ class Probing(Startup):
         elif self._state is State.UP:
             if self._window_limited and self.congestion_window >= model.inflight_long:
                 self._reset_full(sample.rate)  # it is the bound that keeps the rate from growing
-            elif self._full_now or self._has_built_queue(now):
+            elif self._has_found_all(now):
                 self._go_down(now)
         elif self._is_time_to_probe(now):
             self._refill()
@@ -55,20 +55,21 @@ class Probing(Startup):
         ):
             self._state = State.CRUISE
 
-    def _has_built_queue(self, now: float) -> bool:
-        """Return whether so much is in flight that there is no more to be had.
+    def _has_found_all(self, now: float) -> bool:
+        """Return whether there is no more to be had.
 
-        Version 2 went down for it (draft-cardwell-iccrg-bbr-congestion-control-02, 4.3.3.6), and
-        it keeps queues short for those who wait behind a probe. Where none wait, the path takes
-        more than is known yet.
+        Where packets wait for nothing there is: the rate, which is that of whole rounds, grows in
+        every other one at most, and three that do not grow, with which the draft ends (5.3.3.4),
+        say little. Where they wait it need not come to those: version 2 went by what is in flight
+        (draft-cardwell-iccrg-bbr-congestion-control-02, 4.3.3.6), and queues are short by that for
+        those who wait behind a probe.
         """
         model = self._model
+        if model.trips.waiting <= WAITING:
+            return False
         too_many = self._inflight(UP_GAIN, model.max_bw) + model.extra_acked
-        return (
-            now > self._up_since + model.trips.least
-            and self.bytes_in_flight > too_many
-            and model.trips.waiting > WAITING
-        )
+        has_begun = now > self._up_since + model.trips.least
+        return self._full_now or (has_begun and self.bytes_in_flight > too_many)
 
     def _is_time_to_probe(self, now: float) -> bool:
         reno_rounds = self._target() / self._max_datagram_size

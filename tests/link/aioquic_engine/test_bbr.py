@@ -1,4 +1,4 @@
-"""BBR's parts: samples of the rate, the model's reading of losses, and the states it is in."""
+"""BBR: samples of the rate, what it makes of losses, and the states it is in."""
 
 from __future__ import annotations
 
@@ -23,9 +23,10 @@ def departure(*, in_flight: int, app_limited: bool = False) -> Departure:
 
 
 class Path:
-    """A bottleneck of RATE with all the queue it needs, and a sender with no end of data."""
+    """A bottleneck with all the queue it needs, and a sender with no end of data."""
 
     def __init__(self) -> None:
+        self.rate = RATE
         self.trace = Trace(Recovery, "bbr")
         self.now = 0.0
         self._number = 0
@@ -54,7 +55,7 @@ class Path:
             ):
                 self.trace.send(self._number, self.now, eliciting=True, in_flight=True)
                 recovery._pacer.update_after_send(self.now, SIZE)
-                self._free_at = max(self._free_at, self.now) + SIZE / RATE
+                self._free_at = max(self._free_at, self.now) + SIZE / self.rate
                 if lose is None or self._number % lose:
                     self._arriving.append((self._free_at + RTT, self._number))
                 self._number += 1
@@ -94,6 +95,14 @@ def test_the_rate_and_the_round_trip_of_a_path_are_found() -> None:
     assert model.max_bw == pytest.approx(RATE, rel=0.05)
     assert model.trips.least == pytest.approx(RTT, rel=0.05)
     assert path.control.bytes_in_flight < 1.5 * RATE * RTT
+
+
+def test_a_path_that_has_become_twice_as_fast_is_found_by_one_probe() -> None:
+    path = Path()
+    path.run(3.0)
+    path.rate = 2 * RATE
+    path.run(4.0)
+    assert path.control._model.max_bw == pytest.approx(path.rate, rel=0.05)
 
 
 def test_random_losses_do_not_slow_it_down() -> None:
@@ -210,72 +219,15 @@ def test_more_is_tried_until_packets_wait() -> None:
     control = path.control
     control._up_since = 0.0
     control.bytes_in_flight = 10 * int(RATE * RTT)
-    for rtt, has_built in ((RTT, False), (1.1 * RTT, False), (1.1 * RTT, True)):
+    for rtt, has_found in ((RTT, False), (1.1 * RTT, False), (1.1 * RTT, True)):
         path.now += 2 * RTT
         control._model.add_round_trip(rtt, path.now)
-        assert control._has_built_queue(path.now) is has_built
-
-
-def test_a_round_without_a_rate_lowers_nothing() -> None:
-    model = Model(0.0)
-    model.rates.best = RATE
-    model._lower()
-    assert model.bw == RATE
-
-
-def test_of_a_queue_that_stays_who_has_most_yields_first_and_then_all() -> None:
-    models = {}
-    for rate in (RATE, 9 * RATE):
-        models[rate] = model = Model(0.0)
-        model.add_round_trip(RTT, 0.0)
-        model.rates.best = model.rates.latest = rate
-    yielded = {}
-    for round_number in range(1, 15):
-        for rate, model in models.items():
-            model.add_round_trip(1.5 * RTT, 0.1)
-            model._make_room(keeping=True, cruising=True)
-            if model.bw < rate:
-                yielded.setdefault(rate, round_number)
-    assert yielded[9 * RATE] < yielded[RATE]
-    assert all(0.5 * rate <= model.bw for rate, model in models.items())
-
-
-def test_what_was_given_up_is_taken_back_by_as_much_for_all() -> None:
-    gains = []
-    for rate in (4 * RATE, 9 * RATE):
-        model = Model(0.0)
-        model.add_round_trip(RTT, 0.0)
-        model.rates.best, model.bw_short = rate, rate / 2
-        model._make_room(keeping=True, cruising=True)
-        gains.append(model.bw - rate / 2)
-    assert gains[0] == pytest.approx(gains[1])
-    assert gains[0] > 0
-
-
-def test_a_queue_that_is_going_is_not_yielded_to() -> None:
-    def rate_after(waits: list[float]) -> float:
-        model = Model(0.0)
-        model.add_round_trip(RTT, 0.0)
-        model.rates.best = model.rates.latest = 9 * RATE
-        for wait in waits:
-            model.add_round_trip((1 + wait) * RTT, 0.1)
-            model._make_room(keeping=True, cruising=True)
-        return model.bw / (9 * RATE)
-
-    assert rate_after([0.8, 0.66, 0.5, 0.4, 0.3, 0.2]) == 1
-    assert rate_after([0.2] * 14) > rate_after([0.8] * 14)
-
-
-def test_losses_take_their_part_however_long_ago_all_was_taken_back() -> None:
-    model = Model(0.0)
-    model.add_round_trip(RTT, 0.0)
-    model.rates.best, model.bw_short = 9 * RATE, 5 * RATE
-    for _ in range(200):
-        model._make_room(keeping=True, cruising=True)
-    assert model.bw == 9 * RATE
-    model.rates.latest = RATE
-    model._lower()
-    assert model.bw < 7 * RATE
+        for control._full_now in (False, True):
+            assert control._has_found_all(path.now) is has_found
+    control.bytes_in_flight = 0
+    assert control._has_found_all(path.now)
+    control._full_now = False
+    assert not control._has_found_all(path.now)
 
 
 @pytest.mark.parametrize(
@@ -297,15 +249,3 @@ def test_a_quarter_of_a_queue_is_left_to_others_and_less_of_a_path(bound: int, k
 
 def test_without_a_bound_there_is_no_headroom() -> None:
     assert Bbr(max_datagram_size=SIZE)._with_headroom() == math.inf
-
-
-def test_what_a_queue_gives_back_is_no_burst_of_acknowledgements() -> None:
-    model = Model(0.0)
-    model.trips.add(RTT, 0.0)
-    model.rates.best = RATE
-    model.bw_short = 0.7 * RATE  # the rest is left to others
-    for turn in range(1, 100):
-        model.update_extra_acked(int(0.8 * RATE * 0.01), 10**6, turn * 0.01)
-    assert model.extra_acked <= 2 * 0.8 * RATE * 0.01
-    model.update_extra_acked(50_000, 10**6, 1.0)
-    assert model.extra_acked > 40_000
