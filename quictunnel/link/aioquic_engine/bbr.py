@@ -103,6 +103,7 @@ class Bbr(Probing):
         model.update_rate(
             sample,
             self._rate.delivered,
+            now,
             may_lower=self._state not in SEARCHING and self._is_of_now(sample.newest),
             keeping=self._state in (State.DOWN, State.CRUISE),
             cruising=self._state is State.CRUISE,

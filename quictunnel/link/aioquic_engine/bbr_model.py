@@ -85,7 +85,14 @@ class Model:
         self._round_ends_at = delivered
 
     def update_rate(
-        self, sample: Sample, delivered: int, *, may_lower: bool, keeping: bool, cruising: bool
+        self,
+        sample: Sample,
+        delivered: int,
+        now: float,
+        *,
+        may_lower: bool,
+        keeping: bool,
+        cruising: bool,
     ) -> None:
         """Take a sample: of rounds, the rate, and what the losses of the last round say (5.5.5).
 
@@ -103,7 +110,7 @@ class Model:
         if self.round_start:
             self._round_ends_at = delivered
             self.round_count += 1
-            self.rates.end_round()
+            self.rates.end_round(now)
         self.rates.add(sample.rate, app_limited=sample.newest.app_limited)
         if sample.newly_lost and may_lower:
             self._congested_in_round |= self.is_too_high(sample.lost, sample.newest)
