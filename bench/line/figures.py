@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 WARM_UP = 3.0
 """Seconds for a bulk stream to find the rate, before anything is counted."""
 
+BETWEEN_PROBES = 3.0
+"""Seconds between two tries for more, about: what else happens comes at any moment of them."""
+
 PAUSE = 0.02
 """Seconds at most between an answer and the next request."""
 
@@ -102,13 +105,15 @@ def after_a_change(
 ) -> float:
     """Return the share of the new rate in the second that ends `within` s after a change of line.
 
+    It changes when the first rate has been found for as long as the seed says.
+
     :param moved: the client's address changes with it; else nobody is told.
     """
     simulation = Simulation(before, seed=seed, stops=sender.stops)
     link = simulation.link(sender.engine, sender.congestion)
     stream = Bulk(link.client)
     link.add(stream)
-    simulation.run_for(WARM_UP)
+    simulation.run_for(WARM_UP + BETWEEN_PROBES * random.Random(seed).random())
     simulation.lanes.change(after)
     if moved:
         simulation.move(link)
