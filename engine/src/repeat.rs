@@ -33,7 +33,7 @@ const AT_ONCE: f64 = 8192.0;
 
 /// A datagram that is to be sent once more.
 #[derive(Debug)]
-struct Copy {
+struct Repeat {
     due: Instant,
     transmit: Transmit,
     data: Vec<u8>,
@@ -42,7 +42,7 @@ struct Copy {
 /// What one connection is to send once more.
 #[derive(Debug)]
 pub(crate) struct Repeater {
-    copies: VecDeque<Copy>,
+    copies: VecDeque<Repeat>,
     /// The next datagram with data of a stream has the little that one had to say.
     is_expected: bool,
     /// Frames of streams that were sent, ...
@@ -144,7 +144,7 @@ impl Repeater {
             segment_size: None,
             src_ip: transmit.src_ip,
         };
-        self.copies.push_back(Copy { due, transmit, data: data.to_vec() });
+        self.copies.push_back(Repeat { due, transmit, data: data.to_vec() });
     }
 }
 

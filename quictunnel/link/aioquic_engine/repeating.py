@@ -153,8 +153,9 @@ class RepeatingConnection(FlightsConnection):
         now: float,
     ) -> None:
         super()._write_control_frames(builder, network_path, space, now)
-        while self._due:
-            self._repeat(builder, self._due.pop())
+        due, self._due = self._due, []
+        for said in due:
+            self._repeat(builder, said)
 
     def _repeat(self, builder: QuicPacketBuilder, said: Said) -> None:
         """Write a STREAM frame of what was said; what has come, or finds no room, needs none."""

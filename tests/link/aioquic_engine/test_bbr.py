@@ -222,10 +222,11 @@ def test_more_is_tried_until_packets_wait() -> None:
     for rtt, has_found in ((RTT, False), (1.1 * RTT, False), (1.1 * RTT, True)):
         path.now += 2 * RTT
         control._model.add_round_trip(rtt, path.now)
-        for control._full_now in (False, True):
+        for is_full in (False, True):
+            control._full_now = is_full
             assert control._has_found_all(path.now) is has_found
     control.bytes_in_flight = 0
-    assert control._has_found_all(path.now)
+    assert control._has_found_all(path.now), "it does not grow"
     control._full_now = False
     assert not control._has_found_all(path.now)
 
