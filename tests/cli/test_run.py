@@ -52,6 +52,17 @@ def send(number):
     os.kill(os.getpid(), number)
 
 
+async def signals_handled():
+    """Wait until the event loop has handled the signals sent so far: it handles them in order."""
+    loop, handled = asyncio.get_running_loop(), asyncio.Event()
+    loop.add_signal_handler(signal.SIGUSR1, handled.set)
+    try:
+        send(signal.SIGUSR1)
+        await handled.wait()
+    finally:
+        loop.remove_signal_handler(signal.SIGUSR1)
+
+
 BOTH = [signal.SIGINT, signal.SIGTERM]
 """Those that end at once when they come again."""
 
@@ -77,15 +88,30 @@ async def test_the_second_signal_ends_at_once(number):
     assert role.calls[:3] == ["start", "drain", "abort"]
 
 
-async def test_a_terminal_that_closes_drains_however_often_it_is_told():
+async def test_repeated_sighup_does_not_end_the_drain():
     role = FakeRole(has_clients=True)
     running = asyncio.ensure_future(run(role, lambda: send(signal.SIGHUP)))
     await role.drained.wait()
-    send(signal.SIGHUP)
+    for _ in range(2):
+        send(signal.SIGHUP)
+        await signals_handled()
+    assert role.calls == ["start", "drain"]
+    assert not running.done()
     send(signal.SIGINT)
     await running
     assert role.calls[:3] == ["start", "drain", "abort"]
     assert signal.getsignal(signal.SIGHUP) == signal.SIG_DFL
+
+
+async def test_sighup_after_another_signal_does_not_end_the_drain(number):
+    role = FakeRole(has_clients=True)
+    running = asyncio.ensure_future(run(role, lambda: send(number)))
+    await role.drained.wait()
+    send(signal.SIGHUP)
+    await signals_handled()
+    assert role.calls == ["start", "drain"]
+    send(number)
+    await running
 
 
 async def test_a_terminal_that_closes_is_nothing_to_who_is_to_outlive_it():
