@@ -234,6 +234,34 @@ async def test_a_search_that_is_called_off_is_not_heard_of(monkeypatch):
     assert dial._task.cancelled()
 
 
+async def test_a_connection_made_while_the_dial_is_cancelled_is_closed(monkeypatch):
+    loop = asyncio.get_running_loop()
+    connect, connected = loop.sock_connect, loop.create_future()
+
+    async def connect_and_cancel(sock, address):
+        await connect(sock, address)
+        dial.cancel()
+        connected.set_result(sock)
+
+    monkeypatch.setattr(loop, "sock_connect", connect_and_cancel)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = server.getsockname()
+        monkeypatch.setattr(module, "look_up", fixed_address(address))
+        dial = Dialler(HostPort("web.example", 80)).dial(Connection(), pytest.fail)
+        sock = await connected
+        await asyncio.wait([dial._task])
+        assert sock.fileno() == -1
+
+
+def fixed_address(address):
+    """Return a resolver for which every name has this one address."""
+
+    async def look_up(*_, **__):
+        return [(socket.AF_INET, socket.SOCK_STREAM, 0, "", address)]
+
+    return look_up
+
+
 async def test_a_fault_of_ours_is_told_as_it_is(monkeypatch):
     async def look_up(*_, **__):
         raise KeyError("a fault")

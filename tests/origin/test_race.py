@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Coroutine
 from functools import partial
 
 import pytest
@@ -29,11 +30,10 @@ class Ways:
         return name
 
     async def race(self, *attempts: tuple) -> str:
-        return await first_to_succeed(
-            [partial(self.way, *attempt) for attempt in attempts],
-            discard=self.discarded.append,
-            stagger=0.3,
-        )
+        return await self.race_between(*(partial(self.way, *attempt) for attempt in attempts))
+
+    async def race_between(self, *attempts: Callable[[], Coroutine[None, None, str]]) -> str:
+        return await first_to_succeed(attempts, discard=self.discarded.append, stagger=0.3)
 
 
 @virtual_time
@@ -66,10 +66,49 @@ async def test_a_slow_first_one_may_still_win():
 
 
 @virtual_time
-async def test_of_two_that_arrive_at_once_one_is_given_back():
+async def test_when_two_attempts_succeed_at_once_the_loser_is_discarded():
     ways = Ways()
-    winner = await ways.race(("a", 1), ("b", 0.7))
-    assert ways.discarded == [{"a": "b", "b": "a"}[winner]] or ways.cancelled
+    answered = asyncio.Event()
+
+    async def attempt(name: str) -> str:
+        await answered.wait()
+        return name
+
+    race = asyncio.create_task(ways.race_between(partial(attempt, "a"), partial(attempt, "b")))
+    await asyncio.sleep(1)
+    answered.set()
+    winner = await race
+    assert ways.discarded == [{"a": "b", "b": "a"}[winner]]
+
+
+@virtual_time
+async def test_a_loser_that_succeeds_while_it_is_cancelled_is_discarded():
+    ways = Ways()
+
+    async def too_late_to_cancel() -> str:
+        try:
+            await asyncio.sleep(9)
+        except asyncio.CancelledError:
+            return "loser"
+        return "never"
+
+    winner = await ways.race_between(too_late_to_cancel, partial(ways.way, "winner", 0.1))
+    assert winner == "winner"
+    assert ways.discarded == ["loser"]
+
+
+@virtual_time
+async def test_cancelling_the_race_discards_an_attempt_that_has_just_succeeded():
+    ways = Ways()
+
+    async def succeed_at_the_moment_of_cancelling() -> str:
+        race.cancel()
+        return "a"
+
+    race = asyncio.create_task(ways.race_between(succeed_at_the_moment_of_cancelling))
+    with pytest.raises(asyncio.CancelledError):
+        await race
+    assert ways.discarded == ["a"]
 
 
 @virtual_time
