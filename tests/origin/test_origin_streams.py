@@ -152,6 +152,7 @@ def test_no_origin_server_is_told_by_its_code(code, caplog):
     story()
     (fact,) = facts(caplog, code.word)
     assert str(fact["reason"]) == "why"
+    assert fact["id"] == CLIENT.client_id
     (left,) = facts(caplog, "client out")
     assert left["ending"] == code.word
 
@@ -169,7 +170,9 @@ def test_a_fault_in_dialling_ends_one_client_and_is_shown(caplog):
         assert stranger.lost is None
 
     story()
-    assert any(record.levelno == logging.ERROR and record.exc_info for record in caplog.records)
+    (record,) = [record for record in caplog.records if record.levelno == logging.ERROR]
+    assert record.exc_info
+    assert record.quictunnel_facts["id"] == CLIENT.client_id
 
 
 @virtual_time
