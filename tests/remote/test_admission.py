@@ -325,6 +325,22 @@ def test_a_flood_is_one_line(caplog, monkeypatch):
     assert len(facts(caplog, Code.OVERLOADED.word)) == 1
 
 
+def test_each_flood_is_logged_once(caplog, monkeypatch):
+    listen_to_logs(caplog)
+    monkeypatch.setattr(admission, "MAX_WAITING", 1)
+
+    @virtual_time
+    async def story():
+        house = House()
+        for _ in range(2):
+            waiting, *_ = [house.client() for _ in range(10)]
+            waiting.fail(ConnectionResetError("gone"))
+            await settle()
+
+    story()
+    assert len(facts(caplog, Code.OVERLOADED.word)) == 2
+
+
 def test_a_bad_header_is_logged_with_its_sender(caplog):
     listen_to_logs(caplog)
 
