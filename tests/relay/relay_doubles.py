@@ -277,9 +277,16 @@ async def until(condition) -> None:
 class Half:
     """One relay with the far end of its TCP connection in hand."""
 
-    def __init__(self, code: Code, *, linger: float = 300, small: bool = False) -> None:
+    def __init__(
+        self,
+        code: Code,
+        *,
+        linger: float = 300,
+        small: bool = False,
+        clock: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
         self.ended: asyncio.Future[RelayEnd] = asyncio.get_running_loop().create_future()
-        self.lingers = Lingers(linger)
+        self.lingers = Lingers(linger, clock)
         self.relay = Relay(lingers=self.lingers, tcp_reset_code=code, on_end=self.ended.set_result)
         self._small = small
         self.wire: Wire

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import heapq
 import itertools
 
 import pytest
-from relay_doubles import Tunnel, until
+from relay_doubles import Half, MemoryLink, Tunnel, until
+from transport_owner import turns
 
 from quictunnel.protocol.codes import Code
 from quictunnel.relay import Ending
@@ -142,6 +144,66 @@ async def test_bytes_that_nobody_takes_go_after_the_linger_too(hasty_tunnel, way
     assert (await actor.end()).code == Code.LINGER_OVER
     assert (await seer.end()).code == Code.LINGER_OVER
     assert await seer.wire.sees_reset()
+
+
+class SlowReader(asyncio.Protocol):
+    """The far end of a stream. It reads one piece on each call of `read_one_piece`."""
+
+    def connection_made(self, transport):
+        self.transport = transport
+        self.received = b""
+        transport.pause_reading()
+
+    def data_received(self, data):
+        self.received += data
+        self.transport.pause_reading()
+
+    def eof_received(self):
+        return True
+
+    async def read_one_piece(self):
+        before = len(self.received)
+        self.transport.resume_reading()
+        await until(lambda: len(self.received) > before)
+
+
+@pytest.fixture
+def clock():
+    return VirtualTime()
+
+
+@pytest.fixture
+async def clocked_half(clock):
+    """A relay whose linger counts the clock's time."""
+    it = Half(Code.CLIENT_RESET, linger=LIMIT, clock=clock)
+    await it.stand()
+    yield it
+    await it.close()
+
+
+async def test_bytes_that_leave_the_stream_slowly_count_as_progress(clocked_half, clock):
+    """A client has sent FIN, and a slow link needs longer than the linger to carry its bytes.
+
+    The stream's write buffer is the only thing that moves meanwhile.
+    """
+    half, reader = clocked_half, SlowReader()
+    near, far = MemoryLink().stream_pair()
+    far.attach(reader)
+    near.attach(half.relay.stream)
+    pieces = [bytes([number]) * 1000 for number in range(6)]
+    for number, piece in enumerate(pieces, 1):
+        await half.wire.send(piece)
+        await until(lambda number=number: half.relay.tcp.received == number * 1000)
+    half.wire.fin()
+    await until(lambda: half.relay.tcp.ended)
+    for _ in pieces:
+        clock.advance(LIMIT / 2)
+        await turns()
+        assert not half.ended.done()
+        await reader.read_one_piece()
+    assert reader.received == b"".join(pieces)
+    clock.advance(LIMIT + STEP)
+    assert (await half.end()).code == Code.LINGER_OVER
 
 
 async def test_no_half_ended_no_linger(hasty_tunnel):

@@ -6,9 +6,13 @@ import asyncio
 
 import pytest
 from relay_doubles import HIGH, MemoryLink, until
+from transport_owner import turns
 
 from quictunnel.protocol.codes import Code
 from quictunnel.relay import Ending
+
+PIECE = 256 * 1024
+"""Bytes in a piece that is larger than a small TCP connection can hold."""
 
 
 class Recorder(asyncio.Protocol):
@@ -63,6 +67,39 @@ async def test_what_was_read_before_the_hand_over_arrives_first(half, pair):
     expected = b"PROXY header, bytes behind the preamble, bytes from the stream"
     assert await half.wire.receive_to_fin() == expected
     assert half.relay.stream.received == len(b"bytes behind the preamble, bytes from the stream")
+
+
+async def test_bytes_that_fill_tcp_as_it_comes_hold_the_stream_back(half, pair):
+    """The origin server accepts but does not read, and the kept bytes fill its socket."""
+    near, far, _ = pair
+    near.attach(half.relay.stream)
+    half.relay.stream.data_received(bytes(PIECE))
+    while far.get_write_buffer_size() <= HIGH:
+        far.write(b"later" * 200)
+    more = far.get_write_buffer_size()
+    await half.stand()
+    await turns()
+    assert half.relay.tcp.write_paused
+    assert not near.is_reading()
+    assert half.relay.stream.received == PIECE
+    received = await half.wire.receive_exactly(PIECE + more)
+    assert received == bytes(PIECE) + b"later" * (more // 5)
+
+
+async def test_bytes_that_fill_the_stream_before_tcp_stands_hold_tcp_back(half, pair):
+    """The far end does not read the stream, because the origin server is not reached yet."""
+    near, far, recorder = pair
+    far.pause_reading()
+    half.relay.stream.write(bytes(HIGH + 1))
+    near.attach(half.relay.stream)
+    await half.stand()
+    await half.wire.send(b"GET / HTTP/1.1\r\n")
+    await turns()
+    assert half.relay.stream.write_paused
+    assert not half.transport.is_reading()
+    assert half.relay.tcp.received == 0
+    far.resume_reading()
+    await until(lambda: recorder.data.endswith(b"\0GET / HTTP/1.1\r\n"))
 
 
 async def test_fin_before_tcp_stands_is_kept(half, pair):
