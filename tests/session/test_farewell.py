@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from role_doubles import a_tunnel
+import pytest
+from role_doubles import a_tunnel, facts, listen_to_logs
 from virtual_time import seconds, settle, virtual_time
 
 from quictunnel.protocol.codes import Code
@@ -125,14 +126,46 @@ async def test_no_new_client_is_brought_over_a_link_that_ends():
 
 @virtual_time
 async def test_an_abort_resets_all_clients_at_once():
-    tunnel = await a_tunnel()
-    client = tunnel.house.client()
-    await settle()
-    tunnel.remote.abort()
-    await settle()
-    assert client.was_reset
-    assert tunnel.dialler.connections[0].was_reset
-    assert tunnel.far.code == Code.GOODBYE
+    for aborts in ("origin", "remote"):
+        tunnel = await a_tunnel()
+        clients = [tunnel.house.client(port=port) for port in (5001, 5002, 5003)]
+        await settle()
+        servers = tunnel.dialler.connections
+        assert len(servers) == 3
+        ours, theirs = (clients, servers) if aborts == "remote" else (servers, clients)
+        getattr(tunnel, aborts).abort()
+        # Checked before the event loop turns: the end of the link resets them too, but later.
+        assert [connection.was_reset for connection in ours] == [True] * 3
+        await settle()
+        assert [connection.was_reset for connection in theirs] == [True] * 3
+        assert (tunnel.far if aborts == "remote" else tunnel.near).code == Code.GOODBYE
+
+
+@pytest.mark.parametrize("aborts", ["origin", "remote"])
+@pytest.mark.parametrize(
+    ("link_code", "stream_code"),
+    [(Code.GOODBYE, Code.CUT_SHORT), (Code.TAKEN_OVER, Code.TAKEN_OVER)],
+)
+def test_an_abort_tells_each_client_why_it_is_cut(caplog, aborts, link_code, stream_code):
+    """GOODBYE is a link code, so streams are reset with CUT_SHORT instead."""
+    listen_to_logs(caplog)
+
+    @virtual_time
+    async def story():
+        tunnel = await a_tunnel()
+        link = tunnel.far if aborts == "remote" else tunnel.near
+        before = set(link.streams)
+        tunnel.house.client()
+        await settle()
+        (stream,) = link.streams - before
+        getattr(tunnel, aborts).abort(link_code)
+        await settle()
+        assert stream.code == stream_code
+        assert link.code == link_code
+
+    story()
+    endings = [fact["ending"] for fact in facts(caplog, "client out")]
+    assert endings == [stream_code.word] * 2, "at both ends"
 
 
 @virtual_time
@@ -145,6 +178,24 @@ async def test_a_peer_that_says_goodbye_and_stays_is_closed_in_the_end():
     tunnel.far.freeze()  # the remote dies in the midst of it
     await seconds(40)
     assert tunnel.near.is_closed
+
+
+@virtual_time
+async def test_a_link_ends_an_hour_after_the_peers_goodbye_at_the_latest():
+    for leaves in ("origin", "remote"):
+        tunnel = await a_tunnel()
+        client = tunnel.house.client()
+        await settle()
+        (server,) = tunnel.dialler.connections
+        ours, kept = (tunnel.far, client) if leaves == "origin" else (tunnel.near, server)
+        getattr(tunnel, leaves).say_goodbye("drain", grace=36_000)
+        await seconds(3600)
+        assert not kept.is_over
+        assert not ours.is_closed
+        await seconds(5)
+        assert kept.was_reset
+        await seconds(2)
+        assert ours.is_closed
 
 
 @virtual_time
