@@ -57,6 +57,7 @@ def test_an_address_to_listen_on_without_a_port_is_not_taken_for_one():
         ("[::1]:80", HostPort("::1", 80)),
         ("192.0.2.1", HostPort("192.0.2.1", 9001)),
         ("my_host.:80", HostPort("my_host.", 80)),
+        ("163.com", HostPort("163.com", 9001)),
         ("bücher.example", HostPort("xn--bcher-kva.example", 9001)),
     ],
 )
@@ -64,7 +65,10 @@ def test_target(text, expected):
     assert parse_target(text, 9001) == expected
 
 
-@pytest.mark.parametrize("text", ["", ":80", "example.com:0", "quic://example.com", "2001:db8::1"])
+@pytest.mark.parametrize(
+    "text",
+    ["", ":80", "example.com:0", "quic://example.com", "2001:db8::1", "a.256", "a.0x7f", "a.256."],
+)
 def test_target_refuses(text):
     with pytest.raises(SettingsError):
         parse_target(text, 9001)

@@ -67,6 +67,31 @@ def test_what_an_origin_does_not_take(changes, sentence):
         origin(**changes)
 
 
+DAY = 24 * 3600.0
+
+
+@pytest.mark.parametrize(
+    ("role", "name", "least", "most"),
+    [
+        (RemoteSettings, "hold", 1.0, 7 * DAY),
+        (RemoteSettings, "linger", 0.0, 7 * DAY),
+        (RemoteSettings, "client_wait", 0.0, 3600.0),
+        (RemoteSettings, "grace", 0.0, DAY),
+        (RemoteSettings, "unread_limit", 1024**2, 1024**4),
+        (origin, "hold", 1.0, 7 * DAY),
+        (origin, "linger", 0.0, 7 * DAY),
+        (origin, "grace", 0.0, DAY),
+        (origin, "unread_limit", 1024**2, 1024**4),
+    ],
+)
+def test_both_bounds_of_a_range_are_allowed_and_nothing_beyond_them(role, name, least, most):
+    for value in (least, most):
+        assert getattr(role(**{name: value}), name) == value
+    for value in (least - 1, most + 1):
+        with pytest.raises(SettingsError, match="must lie between"):
+            role(**{name: value})
+
+
 def test_a_ca_file_is_read_at_once(write_pair):
     cert, key = write_pair()
     assert origin(ca=cert).ca == cert
