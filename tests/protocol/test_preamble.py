@@ -53,7 +53,14 @@ GOOD = {
     "UNSPEC": (header(0x21, 0x00, b""), Preamble()),
     "UNSPEC with something": (header(0x21, 0x00, TCP4), Preamble()),
     "IPv4 over UNSPEC": (header(0x21, 0x10, b"?"), Preamble()),
+    "IPv6 over UNSPEC": (header(0x21, 0x20, b"?"), Preamble()),
+    "UNIX over UNSPEC": (header(0x21, 0x30, b"?"), Preamble()),
     "STREAM of UNSPEC": (header(0x21, 0x01, b"?"), Preamble()),
+    "DGRAM of UNSPEC": (header(0x21, 0x02, b"?"), Preamble()),
+    "DGRAM of UNSPEC with what looks like TLVs": (
+        header(0x21, 0x02, tlv(0xE0, b"web")),
+        Preamble(),
+    ),
     "LOCAL": (header(0x20, 0x00, b""), Preamble()),
     "LOCAL with addresses": (header(0x20, 0x11, TCP4), Preamble()),
     "LOCAL with what looks like TLVs": (header(0x20, 0x11, tlv(0xE0, b"web")), Preamble()),
@@ -143,6 +150,17 @@ def test_a_good_header_is_read(arrive, tail, data, preamble):
     assert arrive(PreambleDecoder(), data, tail) == (preamble, tail)
 
 
+def test_only_families_and_transports_of_the_specification_are_accepted():
+    for family in range(256):
+        data = header(0x21, family, bytes(216))  # enough for two UNIX addresses, the longest
+        if family >> 4 <= 3 and family & 0xF <= 2:
+            zero = {0x11: Address("0.0.0.0", 0), 0x21: Address("::", 0)}.get(family)
+            assert decode(data) == Preamble(zero, zero), hex(family)
+        else:
+            with pytest.raises(ProtocolError, match=f"family and transport {family:#04x}"):
+                decode(data)
+
+
 @pytest.mark.parametrize("data", BAD.values(), ids=BAD)
 def test_a_bad_header_is_the_peers_fault(data):
     with pytest.raises(ProtocolError):
@@ -189,6 +207,7 @@ def test_what_we_write_is_what_the_specification_shows():
     assert encode_v2(Preamble(CLIENT, OUTSIDE)) == header(0x21, 0x11, TCP4)
     assert encode_v2(Preamble(CLIENT6, OUTSIDE6)) == header(0x21, 0x21, TCP6)
     assert encode_v2(Preamble()) == header(0x20, 0x00, b"")
+    assert encode_v2(Preamble(service="web")) == header(0x20, 0x00, tlv(0xE0, b"web"))
     assert encode_v2(Preamble(CLIENT, OUTSIDE, "web", "c0ffee")) == header(
         0x21, 0x11, TCP4 + tlv(0xE0, b"web") + tlv(0x05, b"c0ffee")
     )
