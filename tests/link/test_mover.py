@@ -112,6 +112,23 @@ async def test_far_peers_have_time_to_answer_on_each_way():
 
 
 @virtual_time
+async def test_each_outage_waits_for_the_round_trip_time_measured_just_before_it():
+    """The path that answered after the last move may be much slower than the one before it."""
+    machine = Machine(hosts=(FOUR,), four="192.0.2.7")
+    machine.routes["four"] = "198.51.100.3"
+    machine.mover.changed("the network has changed")
+    await seconds(10)
+    assert len(machine.moves) == 1
+    machine.link.rtt = 0.6
+    machine.answers_at.clear()
+    machine.mover.suspect()
+    await seconds(10)
+    gaps = [after - before for before, after in itertools.pairwise(machine.moved_at[1:])]
+    assert min(gaps) == pytest.approx(1.2, abs=1e-3)
+    machine.close()
+
+
+@virtual_time
 async def test_from_ipv4_only_to_ipv6_only_and_back():
     machine = Machine(four="192.0.2.7")
     machine.routes = {"six": "2001:db8:7::7"}
