@@ -1,4 +1,4 @@
-"""What a process may hold unread is shared by its links: one that has ended gives its share back."""
+"""Links share what a process may hold unread: a closed one gives its share back."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A packet that was taken for lost turns up: what its loss did to the congestion window is undone."""
+"""A packet taken for lost turns up: what its loss did to the congestion window is undone."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The last packet of an answer is lost: while other packets are acknowledged, that shows quickly."""
+"""The last packet of an answer is lost: ACKs of other packets show that soon."""
 
 from __future__ import annotations
 
