@@ -173,3 +173,58 @@ async def test_a_lost_link_is_told_to_every_stream(engines: Engines) -> None:
         assert isinstance(ours.exc, LinkLost)
         assert isinstance(theirs.exc, LinkLost)
         assert ours.calls.count("connection_lost") == 1
+
+
+async def paused_writer(pair: LinkPair) -> tuple[Recorder, Recorder]:
+    """Return a stream's two protocols: ours has filled every buffer, and theirs does not read."""
+    ours, theirs = await pair.streams(theirs=Recorder(paused=True))
+    ours.stream.write(bytes(16_000_000))
+    await seconds(5)
+    assert ours.calls == ["connection_made", "pause_writing"]
+    return ours, theirs
+
+
+@over_links
+async def test_a_paused_writer_is_woken_when_the_peer_closes(engines: Engines) -> None:
+    """The peer reads no more. Without the wake-up, the writer would wait for ever."""
+    pair = await LinkPair.made(engines=engines)
+    ours, theirs = await paused_writer(pair)
+    theirs.stream.close()
+    await seconds(1)
+    assert ours.calls.count("resume_writing") == 1
+    assert pair.client.paused_writers == set()
+    assert ours.exc is None
+
+
+@over_links
+async def test_a_paused_writer_is_woken_by_a_close_while_nothing_can_be_sent(
+    engines: Engines,
+) -> None:
+    """The wake-up follows from the peer's STOP_SENDING alone, not from a datagram of our own."""
+    pair = await LinkPair.made(engines=engines)
+    ours, theirs = await paused_writer(pair)
+    pair.client_carrier.is_full = True
+    theirs.stream.close()
+    await seconds(0.1)
+    assert ours.calls.count("resume_writing") == 1
+    pair.client_carrier.is_full = False
+    pair.client.carrier_ready()
+    await until(lambda: ours.lost and theirs.lost)
+    assert ours.calls.count("resume_writing") == 1
+
+
+@over_links
+async def test_what_is_written_after_the_peer_has_closed_is_discarded(engines: Engines) -> None:
+    pair = await LinkPair.made(engines=engines)
+
+    class Eager(Recorder):
+        def resume_writing(self) -> None:
+            super().resume_writing()
+            self.stream.write(bytes(16_000_000))
+
+    ours, theirs = await pair.streams(ours=Eager(), theirs=Recorder(paused=True))
+    ours.stream.write(bytes(16_000_000))
+    await seconds(5)
+    theirs.stream.close()
+    await until(lambda: ours.lost and theirs.lost)
+    assert ours.calls.count("pause_writing") == 1
