@@ -6,6 +6,7 @@ from lines import lines_of
 from pair import Engines, Pair
 
 FEW, MANY = 10, 10_000
+EXCHANGES = 20
 
 
 def beside_idle_streams(count: int, engines: Engines) -> tuple[Pair, int]:
@@ -21,8 +22,8 @@ def beside_idle_streams(count: int, engines: Engines) -> tuple[Pair, int]:
 
 
 def exchange(pair: Pair, stream: int) -> None:
-    """Twenty times a question and an answer."""
-    for _ in range(20):
+    """Ask a question and answer it, `EXCHANGES` times."""
+    for _ in range(EXCHANGES):
         pair.client.write(stream, b"question")
         pair.run_for(0.05)
         pair.server.write(stream, b"answer")
@@ -35,7 +36,11 @@ def test_idle_streams_cost_no_work(engines: Engines) -> None:
         pair, busy = beside_idle_streams(idle, engines)
         before = pair.client.sent + pair.server.sent
         work.append(lines_of(lambda pair=pair, busy=busy: exchange(pair, busy)))
-        # A question or an answer, word that it came, and a ping behind it that shows its loss.
-        assert pair.client.sent + pair.server.sent - before < 3 * 40 + 10
+        assert pair.server.inbox[busy] == b"!" + b"question" * EXCHANGES
+        assert pair.client.inbox[busy] == b"answer" * EXCHANGES
+        # A question or an answer, its ACK, and a ping behind it that shows its loss.
+        datagrams = pair.client.sent + pair.server.sent - before
+        assert 2 * EXCHANGES <= datagrams < 6 * EXCHANGES + 10
     few, many = work
+    assert few > 4 * EXCHANGES, "the lines of each write and each read, at least"
     assert many < 1.05 * few
