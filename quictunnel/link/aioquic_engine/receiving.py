@@ -149,9 +149,10 @@ class ReceivingConnection(RepeatingConnection):
             self._tell(event, observer)
         self._announce_opened(observer)
         while self._readable:
-            stream_id, state = self._readable.popitem()
-            if not state.unwanted:
-                observer.on_stream_readable(stream_id)
+            readable, self._readable = self._readable, {}
+            for stream_id, state in readable.items():
+                if not state.unwanted:
+                    observer.on_stream_readable(stream_id)
         self._discard_ended(observer)
         self._count_unread()
         if self._close_event is not None and not self._closed_told:
@@ -211,17 +212,18 @@ class ReceivingConnection(RepeatingConnection):
     def _discard_ended(self, observer: Observer) -> None:
         """Forget the streams that are over, and let the peer open as many new ones."""
         while self._touched:
-            stream_id, state = self._touched.popitem()
-            if not state.may_be_discarded or self._streams.pop(stream_id, None) is None:
-                continue
-            self._sending.pop(stream_id, None)
-            self._held.pop(stream_id, None)
-            self._limits_due.pop(stream_id, None)
-            self._read += state.receiver.highest_offset - state.window.read
-            if stream_is_client_initiated(stream_id) != self._is_client:
-                self._local_max_streams_bidi.value += 1  # RFC 9000, 4.6
-            if not state.forgotten:
-                observer.on_stream_ended(stream_id)
+            touched, self._touched = self._touched, {}
+            for stream_id, state in touched.items():
+                if not state.may_be_discarded or self._streams.pop(stream_id, None) is None:
+                    continue
+                self._sending.pop(stream_id, None)
+                self._held.pop(stream_id, None)
+                self._limits_due.pop(stream_id, None)
+                self._read += state.receiver.highest_offset - state.window.read
+                if stream_is_client_initiated(stream_id) != self._is_client:
+                    self._local_max_streams_bidi.value += 1  # RFC 9000, 4.6
+                if not state.forgotten:
+                    observer.on_stream_ended(stream_id)
 
     def _count_unread(self) -> None:
         """Bring the process's budget up to date, and the link's window with it."""

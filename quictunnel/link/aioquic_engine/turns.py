@@ -22,6 +22,7 @@ class Turns(dict[int, "StreamState"]):
     def __init__(self) -> None:
         super().__init__()
         self._clock = 0  # the furthest of those that have had a turn
+        self._furthest = 0  # the same, after that turn
         self._first: dict[int, None] = {}
 
     def begin(self, state: StreamState) -> None:
@@ -49,3 +50,6 @@ class Turns(dict[int, "StreamState"]):
         self._first.pop(state.number, None)
         if self.pop(state.number, None) is not None and state.wants_to_send:
             self[state.number] = state
+        self._furthest = max(self._furthest, state.clock)
+        if not self:  # all streams are idle: those that write next have their turns in that order
+            self._clock = self._furthest
