@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from bench.peers import PEERS, Place, standing_peer
 from bench.processes import Program, ProgramError, running
 from bench.sites import HERE, LOOPBACK, Site
-from quictunnel.config.selfsigned import certificate_pem, key_pem, make_key, make_self_signed
+from quictunnel.config.self_signed import certificate_pem, key_pem, make_key, make_self_signed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

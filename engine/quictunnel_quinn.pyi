@@ -1,7 +1,7 @@
 """quictunnel's fast QUIC engine: quinn-proto behind the interface of quictunnel's links.
 
 Times are seconds on the caller's clock, which must not go back. Addresses are literal. What a
-`Connection` offers is described at `Engine` in quictunnel/link/engine.py.
+`Connection` offers is described at `Engine` in quictunnel/quic/engine.py.
 """
 
 from collections.abc import Sequence

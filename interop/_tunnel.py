@@ -13,7 +13,7 @@ from bench.ways import QUICTUNNEL, ports
 from interop._facts import MissingError
 from interop._network import network
 from quictunnel.errors import SettingsError
-from quictunnel.link import installed
+from quictunnel.quic import installed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

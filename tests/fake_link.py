@@ -12,9 +12,9 @@ from collections.abc import Callable
 from typing import Any
 
 from quictunnel.errors import LinkForgotten, LinkLost, StreamReset
-from quictunnel.link import LinkProtocol
 from quictunnel.protocol.address import Address
 from quictunnel.protocol.codes import Code
+from quictunnel.quic import LinkProtocol
 
 
 class FakeStream(asyncio.Transport):

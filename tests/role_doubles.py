@@ -15,14 +15,14 @@ from virtual_time import settle
 
 from quictunnel.config.addresses import HostPort
 from quictunnel.config.tokens import Token
-from quictunnel.origin.dial import Dialler
-from quictunnel.origin.offer import Offer
 from quictunnel.origin.session import OriginSession
+from quictunnel.origin.session_settings import OriginSessionSettings
+from quictunnel.origin.upstream import Dialler
 from quictunnel.protocol.address import Address
 from quictunnel.remote.admission import Admission
 from quictunnel.remote.registry import Registry
 from quictunnel.remote.session import RemoteSession
-from quictunnel.remote.terms import Terms
+from quictunnel.remote.session_settings import RemoteSessionSettings
 
 TOKEN = Token("laptop", "s" * 32)
 OTHER_TOKEN = Token("laptop", "x" * 32)
@@ -156,7 +156,7 @@ class House:
             self.registry.find, client_wait=client_wait, proxies=(), max_clients=1000
         )
         self.terms = replace(
-            Terms(
+            RemoteSessionSettings(
                 instance="first",
                 tokens={TOKEN.id: TOKEN},
                 outside=dict.fromkeys(services or ("default",), OUTSIDE),
@@ -182,7 +182,7 @@ def origin_session(*services: str, **offer: Any) -> tuple[OriginSession, FakeDia
     dialler = FakeDialler()
     session = OriginSession(
         replace(
-            Offer(
+            OriginSessionSettings(
                 name="box",
                 instance="",
                 token=TOKEN,

@@ -20,5 +20,5 @@ Programs, sockets and kernels, between two hosts made of network namespaces, in 
     clients      who downloads, and who types
     real         what is measured: one function a figure
 
-The same objects stand under tests/link.
+The same objects stand under tests/quic.
 """

@@ -21,7 +21,7 @@ from bench.table import for_a_page
 from bench.ways import missing
 from quictunnel.config.settings import Congestion
 from quictunnel.errors import SettingsError
-from quictunnel.link.engines import choose
+from quictunnel.quic.engines.selection import choose
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

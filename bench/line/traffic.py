@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from typing import TYPE_CHECKING
 
-from quictunnel.link.stream import HIGH_WATER
+from quictunnel.quic.stream import HIGH_WATER
 
 if TYPE_CHECKING:
     from bench.line.virtual import End

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Protocol
 
 from bench.line.line import Lanes, Line
 from bench.line.stops import TURN, Stops
-from quictunnel.config.selfsigned import make_key, make_self_signed
-from quictunnel.link import LinkSettings, ServerTls
-from quictunnel.link.engine import Endpoint, Engine, Path
-from quictunnel.link.engines import choose
+from quictunnel.config.self_signed import make_key, make_self_signed
+from quictunnel.quic import LinkSettings, ServerTls
+from quictunnel.quic.engine import Endpoint, Engine, Path
+from quictunnel.quic.engines.selection import choose
 
 if TYPE_CHECKING:
     from collections.abc import Callable

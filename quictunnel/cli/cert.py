@@ -11,7 +11,7 @@ import typer
 from quictunnel.cli.output import say
 from quictunnel.config import files
 from quictunnel.config.certificates import format_pin, load_pair
-from quictunnel.config.selfsigned import certificate_pem, key_pem, make_key, make_self_signed
+from quictunnel.config.self_signed import certificate_pem, key_pem, make_key, make_self_signed
 from quictunnel.config.state import CERTIFICATE_FILE, KEY_FILE, machine_names
 from quictunnel.errors import SettingsError
 

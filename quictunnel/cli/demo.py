@@ -20,19 +20,19 @@ from quictunnel import __version__
 from quictunnel.cli import options
 from quictunnel.cli.demo_site import Site
 from quictunnel.cli.output import say, say_styled
-from quictunnel.cli.run import run
+from quictunnel.cli.role_runner import run
 from quictunnel.config.addresses import HostPort
 from quictunnel.config.certificates import CertificateFiles
 from quictunnel.config.settings import EngineName, OriginSettings, RemoteSettings
 from quictunnel.config.state import load_or_make_certificate
 from quictunnel.config.tokens import Token
 from quictunnel.errors import QuictunnelError
-from quictunnel.link import choose_engine
-from quictunnel.observe import logs
-from quictunnel.origin.role import Origin
+from quictunnel.observe import logging_setup as logs
+from quictunnel.origin.client import Origin
 from quictunnel.protocol.address import Address
 from quictunnel.protocol.messages import Service
-from quictunnel.remote.role import Remote
+from quictunnel.quic import choose_engine
+from quictunnel.remote.server import Remote
 
 READY_TIMEOUT = 20.0
 """Seconds for the origin to be welcomed, which on loopback takes some milliseconds."""

@@ -21,11 +21,11 @@ import typer
 from quictunnel import __version__
 from quictunnel.cli import cert, demo, origin, remote, token
 from quictunnel.cli.output import complain, drop_output, open_missing_streams, say
-from quictunnel.cli.run import SIGNALS
+from quictunnel.cli.role_runner import SIGNALS
 from quictunnel.config.files import why
 from quictunnel.errors import QuictunnelError, Refused, SettingsError
-from quictunnel.link import EngineKind, installed
-from quictunnel.observe.logs import escape, fact
+from quictunnel.observe.logging_setup import escape, fact
+from quictunnel.quic import EngineKind, installed
 
 _log = logging.getLogger("quictunnel.cli")
 

@@ -11,7 +11,6 @@ from typing import Annotated, TypeVar
 
 import typer
 
-from quictunnel.config.quantities import format_duration, format_size
 from quictunnel.config.settings import (
     GRACE,
     HOLD,
@@ -21,8 +20,9 @@ from quictunnel.config.settings import (
     EngineName,
 )
 from quictunnel.config.tokens import Token, read_token_file
+from quictunnel.config.units import format_duration, format_size
 from quictunnel.errors import SettingsError
-from quictunnel.observe.logs import LogFormat, LogLevel
+from quictunnel.observe.logging_setup import LogFormat, LogLevel
 
 Value = TypeVar("Value")
 
@@ -133,7 +133,7 @@ UnreadLimit = Annotated[
         envvar="QUICTUNNEL_UNREAD_LIMIT",
         rich_help_panel=CLIENTS,
         help="How many bytes this process may hold that their receiver has not taken yet, over "
-        "all clients. Reaching it slows senders down and loses nothing.",
+        "all clients. Connector it slows senders down and loses nothing.",
     ),
 ]
 

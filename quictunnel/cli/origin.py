@@ -12,17 +12,17 @@ import typer
 from quictunnel.cli import options
 from quictunnel.cli.options import read
 from quictunnel.cli.output import say, tell
-from quictunnel.cli.run import run
-from quictunnel.cli.states import tell_state
+from quictunnel.cli.role_runner import run
+from quictunnel.cli.status_lines import tell_state
 from quictunnel.config.addresses import HostPort, parse_origin, parse_target
 from quictunnel.config.certificates import parse_pin
-from quictunnel.config.quantities import parse_duration, parse_size
 from quictunnel.config.settings import LINK_PORT, OriginSettings, ProxyProtocol, machine_name
 from quictunnel.config.tokens import Token
+from quictunnel.config.units import parse_duration, parse_size
 from quictunnel.errors import Refused, SettingsError
-from quictunnel.observe import logs
-from quictunnel.observe.logs import escape
-from quictunnel.origin.role import Origin
+from quictunnel.observe import logging_setup as logs
+from quictunnel.observe.logging_setup import escape
+from quictunnel.origin.client import Origin
 from quictunnel.protocol.messages import Service
 
 ENDS = "The two ends to join"

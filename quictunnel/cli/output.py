@@ -11,7 +11,7 @@ from typing import TextIO
 
 from quictunnel.config.files import why
 from quictunnel.errors import QuictunnelError
-from quictunnel.observe.logs import escape, flush
+from quictunnel.observe.logging_setup import escape, flush
 
 _STDERR = 2
 """The last of the three descriptors that every program is started with."""

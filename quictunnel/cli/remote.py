@@ -15,12 +15,11 @@ from quictunnel import __version__
 from quictunnel.cli import options
 from quictunnel.cli.options import read
 from quictunnel.cli.output import say
-from quictunnel.cli.run import run
-from quictunnel.cli.states import tell_state
+from quictunnel.cli.role_runner import run
+from quictunnel.cli.status_lines import tell_state
 from quictunnel.cli.token import guess_remote, origin_command
 from quictunnel.config.addresses import HostPort, parse_listen, parse_network
 from quictunnel.config.certificates import CertificateFiles, format_pin
-from quictunnel.config.quantities import format_duration, parse_duration, parse_size
 from quictunnel.config.settings import (
     CLIENT_WAIT,
     LISTEN,
@@ -35,11 +34,12 @@ from quictunnel.config.state import (
     load_or_make_token,
 )
 from quictunnel.config.tokens import Token
+from quictunnel.config.units import format_duration, parse_duration, parse_size
 from quictunnel.errors import SettingsError
-from quictunnel.observe import logs
-from quictunnel.observe.logs import fact
-from quictunnel.remote.role import Remote
-from quictunnel.session.states import LinkState, Lost
+from quictunnel.observe import logging_setup as logs
+from quictunnel.observe.logging_setup import fact
+from quictunnel.remote.server import Remote
+from quictunnel.session.link_reporter import LinkState, Lost
 
 _log = logging.getLogger("quictunnel.cli")
 
@@ -58,7 +58,7 @@ Listen = Annotated[
     ),
 ]
 
-Outside = Annotated[
+OutsideListener = Annotated[
     str,
     typer.Option(
         "--outside",
@@ -134,7 +134,7 @@ ClientWait = Annotated[
 def remote(
     *,
     listen: Listen = str(LISTEN),
-    outside: Outside = str(OUTSIDE),
+    outside: OutsideListener = str(OUTSIDE),
     token: options.TokenTexts = [],  # noqa: B006 - typer copies it
     token_file: options.TokenFile = None,
     cert: Cert = None,

@@ -26,7 +26,7 @@ from cryptography.utils import CryptographyDeprecationWarning
 
 from quictunnel.config.files import quoted, read_bytes, warn_if_open, why
 from quictunnel.errors import SettingsError
-from quictunnel.observe.logs import fact
+from quictunnel.observe.logging_setup import fact
 
 _log = logging.getLogger("quictunnel.config")
 

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from quictunnel.errors import SettingsError
-from quictunnel.observe.logs import fact
+from quictunnel.observe.logging_setup import fact
 
 _log = logging.getLogger("quictunnel.config")
 

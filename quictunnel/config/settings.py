@@ -15,9 +15,9 @@ from typing import Literal, get_args
 
 from quictunnel.config.addresses import EVERY_ADDRESS, HostPort, Network, UnixPath
 from quictunnel.config.certificates import FINGERPRINT_BYTES, load_authorities
-from quictunnel.config.quantities import format_duration, format_size
 from quictunnel.config.state import default_state_dir
 from quictunnel.config.tokens import Token
+from quictunnel.config.units import format_duration, format_size
 from quictunnel.errors import SettingsError
 
 ProxyProtocol = Literal["off", "v1", "v2"]

@@ -23,10 +23,10 @@ import platformdirs
 
 from quictunnel.config import files
 from quictunnel.config.certificates import load_key, load_pair
-from quictunnel.config.selfsigned import certificate_pem, key_pem, make_key, make_self_signed
+from quictunnel.config.self_signed import certificate_pem, key_pem, make_key, make_self_signed
 from quictunnel.config.tokens import Token, read_token_file
 from quictunnel.errors import SettingsError
-from quictunnel.observe.logs import fact
+from quictunnel.observe.logging_setup import fact
 
 _log = logging.getLogger("quictunnel.config")
 

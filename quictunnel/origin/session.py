@@ -14,11 +14,10 @@ from typing import Any
 
 from quictunnel import __version__
 from quictunnel.errors import LinkFailed, LinkLost, ProtocolError, Refused
-from quictunnel.link import Link, Stream
-from quictunnel.observe.logs import fact
-from quictunnel.origin.dial import Dial, DialError, Dialler
-from quictunnel.origin.incoming import PREAMBLE_TIMEOUT, Incoming
-from quictunnel.origin.offer import Offer
+from quictunnel.observe.logging_setup import fact
+from quictunnel.origin.pending_stream import PREAMBLE_TIMEOUT, PendingStream
+from quictunnel.origin.session_settings import OriginSessionSettings
+from quictunnel.origin.upstream import Dial, DialError, Dialler
 from quictunnel.protocol.codes import VERSION, Code
 from quictunnel.protocol.messages import (
     Hello,
@@ -31,12 +30,13 @@ from quictunnel.protocol.messages import (
 from quictunnel.protocol.preamble import Preamble, encode_v2
 from quictunnel.protocol.proof import check, prove
 from quictunnel.protocol.proxy_v1 import encode_v1
+from quictunnel.quic import Link, Stream
 from quictunnel.relay import Lingers, Relay
-from quictunnel.relay.deadlines import Deadlines
+from quictunnel.relay.timers import SharedTimer
 from quictunnel.session.clients import Client, log_client_in
 from quictunnel.session.control import ControlStream
+from quictunnel.session.link_reporter import LinkState
 from quictunnel.session.session import Session, State, why_ended
-from quictunnel.session.states import LinkState
 
 WELCOME_TIMEOUT = 10.0
 """Seconds from our hello to the remote's answer, which it delays by one when a proof has failed."""
@@ -69,7 +69,7 @@ class OriginSession(Session):
     """
 
     def __init__(
-        self, offer: Offer, on_state: Callable[[LinkState], None] = lambda _: None
+        self, offer: OriginSessionSettings, on_state: Callable[[LinkState], None] = lambda _: None
     ) -> None:
         super().__init__(_log, "origin server", self._over, on_state)
         self.ended: asyncio.Future[Exception | None] = self._loop.create_future()
@@ -83,8 +83,8 @@ class OriginSession(Session):
         self._lingers = Lingers(offer.linger)
         self._welcomed: asyncio.Future[Welcome] = self._loop.create_future()
         self._services: tuple[str, ...] = ()
-        self._incoming: set[Incoming] = set()
-        self.preambles = Deadlines(PREAMBLE_TIMEOUT, self._late, self._loop)
+        self._incoming: set[PendingStream] = set()
+        self.preambles = SharedTimer(PREAMBLE_TIMEOUT, self._late, self._loop)
 
     async def greet(self) -> Welcome:
         """Say hello and return the remote's welcome, once its proof is good.
@@ -147,7 +147,7 @@ class OriginSession(Session):
 
     def stream_accepted(self, stream: Stream) -> asyncio.Protocol:
         """Read who a stream's client is; not before the remote has proven itself."""
-        incoming = Incoming(self, may_read=self.state is not State.NEW)
+        incoming = PendingStream(self, may_read=self.state is not State.NEW)
         self._incoming.add(incoming)
         return incoming
 
@@ -215,7 +215,7 @@ class OriginSession(Session):
         """Note a stream whose preamble was none."""
         fact(_log, logging.WARNING, Code.BAD_PREAMBLE.word, peer=self.link.peer, reason=reason)
 
-    def incoming_over(self, incoming: Incoming) -> None:
+    def incoming_over(self, incoming: PendingStream) -> None:
         """Forget a stream that was taken over, or has ended."""
         self._incoming.discard(incoming)
 
@@ -256,7 +256,7 @@ class OriginSession(Session):
             # Where nobody greets (any more), nobody is to hear of it.
             self._welcomed.exception()
 
-    def _late(self, incoming: Incoming) -> None:
+    def _late(self, incoming: PendingStream) -> None:
         """Refuse a stream whose preamble has not come, unless nothing can come at present."""
         if self.link.is_silent:
             self.preambles.begin(incoming)

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from quictunnel.errors import ProtocolError
 from quictunnel.protocol import proxy_v2
 from quictunnel.protocol.address import Address
-from quictunnel.protocol.header import HeaderCollector
+from quictunnel.protocol.header_collector import HeaderCollector
 
 TYPE_SERVICE = 0xE0
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from quictunnel.relay.linger import Lingers
+from quictunnel.relay.half_close import Lingers
 from quictunnel.relay.readiness import readiness
 from quictunnel.relay.relay import Ending, Relay, RelayEnd
-from quictunnel.relay.tcp import prepare, reset_unless_ended
-from quictunnel.relay.transport import SocketTransport
+from quictunnel.relay.tcp_options import prepare, reset_unless_ended
+from quictunnel.relay.tcp_transport import SocketTransport
 
 __all__ = [
     "Ending",

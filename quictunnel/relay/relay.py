@@ -21,7 +21,7 @@ from typing import NamedTuple
 
 from quictunnel.errors import LinkLost, StreamReset
 from quictunnel.protocol.codes import Code, describe
-from quictunnel.relay.linger import Lingers
+from quictunnel.relay.half_close import Lingers
 from quictunnel.relay.sides import Side, make_sides
 
 

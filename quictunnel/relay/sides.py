@@ -5,8 +5,9 @@ reading; an EOF goes over as an EOF. What becomes of the whole when a side is lo
 `quictunnel.relay.relay`. There is no task, no queue and no buffer beyond the transports' own,
 except for the few bytes that come before the other side stands.
 
-The TCP connection's transport is one of `quictunnel.relay.transport`: what it does beyond asyncio's
-own (a reset is told whether anybody reads or not, all but `close()` sends RST) is relied on.
+The TCP connection's transport is one of `quictunnel.relay.tcp_transport`: what it does beyond
+asyncio's own (it reports a reset even while reading is paused, and everything but `close()` sends
+RST) is relied on.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Protocol, cast
 
-from quictunnel.relay import tcp
+from quictunnel.relay import tcp_options as tcp
 
 if TYPE_CHECKING:
     from quictunnel.relay.relay import Relay

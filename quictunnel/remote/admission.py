@@ -13,11 +13,11 @@ from ipaddress import ip_address
 from typing import Protocol
 
 from quictunnel.config.addresses import Network
-from quictunnel.observe.logs import fact
+from quictunnel.observe.logging_setup import fact
 from quictunnel.protocol.address import Address
 from quictunnel.protocol.codes import Code
 from quictunnel.relay import Relay
-from quictunnel.remote.arrival import Arrival
+from quictunnel.remote.pending_client import PendingClient
 from quictunnel.session.clients import Client, log_client_in, log_client_out
 
 MAX_WAITING = 4096
@@ -28,7 +28,7 @@ NO_ORIGIN = "no origin came for it in time"
 _log = logging.getLogger("quictunnel.remote")
 
 
-class Bringer(Protocol):
+class ClientCarrier(Protocol):
     """A session, as far as admission looks."""
 
     def bring(self, client: Client, on_end: Callable[[], None]) -> Relay:
@@ -46,7 +46,7 @@ class Admission:
 
     def __init__(
         self,
-        find: Callable[[str], Bringer | None],
+        find: Callable[[str], ClientCarrier | None],
         *,
         client_wait: float,
         proxies: Collection[Network],
@@ -57,8 +57,8 @@ class Admission:
         self._proxies = tuple(proxies)
         self._max_clients = max_clients
         self._present = 0
-        self._waiting: dict[str, dict[Arrival, None]] = {}  # in the order in which they came
-        self._unserved: set[Arrival] = set()
+        self._waiting: dict[str, dict[PendingClient, None]] = {}  # in the order in which they came
+        self._unserved: set[PendingClient] = set()
         self._is_full = False
         self._is_closed = False
 
@@ -67,9 +67,9 @@ class Admission:
         """How many clients are there that are not joined to a stream."""
         return len(self._unserved)
 
-    def arrival(self, service: str) -> Arrival:
+    def arrival(self, service: str) -> PendingClient:
         """Return the protocol of a client that has just come to this service's address."""
-        return Arrival(service, self)
+        return PendingClient(service, self)
 
     def serve(self, service: str) -> None:
         """Bring the clients that wait for a service to the session that has come for it."""
@@ -88,7 +88,7 @@ class Admission:
 
     # -- What an arrival tells
 
-    def came(self, arrival: Arrival) -> bool:
+    def came(self, arrival: PendingClient) -> bool:
         """Count a client that has come; False: there is no room for it."""
         if self._is_closed:
             return False
@@ -115,7 +115,7 @@ class Admission:
         host = ip_address(peer.host)
         return any(host in network for network in self._proxies)
 
-    def known(self, arrival: Arrival) -> None:
+    def known(self, arrival: PendingClient) -> None:
         """Bring a client to a session at once, or let it wait for one."""
         if arrival.client is None:
             raise RuntimeError("an arrival that nobody knows")
@@ -127,7 +127,7 @@ class Admission:
         self._waiting.setdefault(arrival.service, {})[arrival] = None
         arrival.wait(self._client_wait, NO_ORIGIN)
 
-    def gone(self, arrival: Arrival, reason: str) -> None:
+    def gone(self, arrival: PendingClient, reason: str) -> None:
         """Forget a client that came and left without having been joined to a stream."""
         self._unserved.discard(arrival)
         self._waiting.get(arrival.service, {}).pop(arrival, None)
@@ -140,7 +140,7 @@ class Admission:
 
     # -- Inside
 
-    def _join(self, arrival: Arrival, session: Bringer) -> None:
+    def _join(self, arrival: PendingClient, session: ClientCarrier) -> None:
         if arrival.client is None:
             raise RuntimeError("an arrival that nobody knows")
         self._unserved.discard(arrival)

@@ -11,7 +11,7 @@ from typing import Generic, Protocol, TypeVar
 
 from quictunnel.errors import Refused
 from quictunnel.protocol.codes import Code
-from quictunnel.remote.succession import Succession
+from quictunnel.remote.superseded import SupersededInstances
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ class Registry(Generic[HolderT]):
         self._by_service: dict[str, HolderT] = {}
         self._by_identity: dict[Identity, HolderT] = {}
         self._identities: dict[HolderT, Identity] = {}
-        self._succession = Succession()
+        self._succession = SupersededInstances()
 
     def find(self, service: str) -> HolderT | None:
         """Return the session that a new client of this service can be brought to now, if any."""

@@ -13,8 +13,7 @@ from typing import Any
 
 from quictunnel.config.tokens import Token
 from quictunnel.errors import ProtocolError, Refused
-from quictunnel.link import Link, Stream
-from quictunnel.observe.logs import fact
+from quictunnel.observe.logging_setup import fact
 from quictunnel.protocol.codes import VERSION, Code
 from quictunnel.protocol.messages import (
     Hello,
@@ -26,14 +25,15 @@ from quictunnel.protocol.messages import (
 )
 from quictunnel.protocol.preamble import Preamble, encode_v2
 from quictunnel.protocol.proof import check, prove
+from quictunnel.quic import Link, Stream
 from quictunnel.relay import Lingers, Relay
-from quictunnel.remote.failures import FAILURE_DELAY
+from quictunnel.remote.proof_failures import FAILURE_DELAY
 from quictunnel.remote.registry import Identity, Registry
-from quictunnel.remote.terms import Terms
+from quictunnel.remote.session_settings import RemoteSessionSettings
 from quictunnel.session.clients import Client
 from quictunnel.session.control import ControlStream
+from quictunnel.session.link_reporter import LinkState
 from quictunnel.session.session import FAREWELL, Session, State, why_ended
-from quictunnel.session.states import LinkState
 
 HELLO_TIMEOUT = 5.0
 """Seconds from the handshake to a whole hello, which needs half a round trip."""
@@ -51,7 +51,7 @@ class RemoteSession(Session):
 
     def __init__(
         self,
-        terms: Terms,
+        terms: RemoteSessionSettings,
         registry: Registry[RemoteSession],
         *,
         on_made: Callable[[RemoteSession], None],
@@ -134,7 +134,7 @@ class RemoteSession(Session):
         return str(self.link.peer)
 
     def leaving(self) -> None:
-        """Offer its services no more."""
+        """OriginSessionSettings its services no more."""
         self._registry.release(self)
 
     # -- Messages

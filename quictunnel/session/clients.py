@@ -9,7 +9,7 @@ import logging
 from collections.abc import Callable
 from typing import Literal, NamedTuple
 
-from quictunnel.observe.logs import fact
+from quictunnel.observe.logging_setup import fact
 from quictunnel.protocol.address import Address
 from quictunnel.protocol.codes import Code
 from quictunnel.relay import Relay, RelayEnd

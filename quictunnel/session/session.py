@@ -22,13 +22,13 @@ from collections.abc import Callable
 from typing import Any, Literal
 
 from quictunnel.errors import LinkForgotten, LinkLost, ProtocolError
-from quictunnel.link import Link, LinkProtocol
-from quictunnel.observe.logs import fact
+from quictunnel.observe.logging_setup import fact
 from quictunnel.protocol.codes import Code, describe
 from quictunnel.protocol.messages import Goodbye, Message
+from quictunnel.quic import Link, LinkProtocol
 from quictunnel.session.clients import Clients
 from quictunnel.session.control import ControlStream
-from quictunnel.session.states import LinkState, States
+from quictunnel.session.link_reporter import LinkReporter, LinkState
 
 FAREWELL = 2.0
 """Seconds for the last acknowledgements of a link: several round trips, even over satellites."""
@@ -80,7 +80,7 @@ class Session(LinkProtocol):
     ) -> None:
         self.state = State.NEW
         self.clients = Clients(logger, tcp_side, self._settle)
-        self.states = States(
+        self.states = LinkReporter(
             logger,
             on_state,
             whose=self.whose,

@@ -13,11 +13,11 @@ import typer
 from quictunnel import __version__
 from quictunnel.cli import main
 from quictunnel.cli.main import invoke
-from quictunnel.cli.run import SIGNALS
+from quictunnel.cli.role_runner import SIGNALS
 from quictunnel.errors import LinkFailed, QuictunnelError, Refused, SettingsError
-from quictunnel.link import EngineKind
-from quictunnel.link.engines import choose
 from quictunnel.protocol.codes import Code
+from quictunnel.quic import EngineKind
+from quictunnel.quic.engines.selection import choose
 
 TOKEN = "laptop." + "SECRET" * 5
 

@@ -6,7 +6,7 @@ import pytest
 
 from quictunnel.cli.main import invoke
 from quictunnel.protocol.address import Address
-from quictunnel.session.states import Back, LinkState, Lost, Silent
+from quictunnel.session.link_reporter import Back, LinkState, Lost, Silent
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from quictunnel.config.selfsigned import certificate_pem, key_pem, make_key, make_self_signed
+from quictunnel.config.self_signed import certificate_pem, key_pem, make_key, make_self_signed
 
 
 @pytest.fixture

@@ -25,7 +25,7 @@ from quictunnel.config.certificates import (
     load_pair,
     parse_pin,
 )
-from quictunnel.config.selfsigned import certificate_pem, key_pem, make_key, make_self_signed
+from quictunnel.config.self_signed import certificate_pem, key_pem, make_key, make_self_signed
 from quictunnel.errors import SettingsError
 
 PEM = b"-----BEGIN CERTIFICATE-----\n%s\n-----END CERTIFICATE-----\n"

@@ -11,8 +11,6 @@ import pytest
 from cryptography.hazmat.primitives import hashes
 
 from quictunnel.config.settings import LINK_PORT
-from quictunnel.link.aioquic_engine.resets import Resets
-from quictunnel.link.aioquic_engine.tls import derive_exporter
 from quictunnel.origin.session import FOR_GOOD
 from quictunnel.protocol.address import Address
 from quictunnel.protocol.codes import ALPN, Code
@@ -31,6 +29,8 @@ from quictunnel.protocol.messages import (
 from quictunnel.protocol.preamble import Preamble, PreambleDecoder, encode_v2
 from quictunnel.protocol.proof import check, prove
 from quictunnel.protocol.proxy_v2 import MAX_BLOCK
+from quictunnel.quic.engines.aioquic.resets import Resets
+from quictunnel.quic.engines.aioquic.tls import derive_exporter
 
 PAGE = (Path(__file__).parents[2] / "docs" / "protocol.md").read_text("utf-8")
 

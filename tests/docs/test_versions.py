@@ -51,7 +51,7 @@ def test_both_packages_want_the_same_python():
 
 def test_the_interface_between_them_has_one_number():
     offered = the_number(r"^pub const API: u32 = (\d+);", ENGINE / "src" / "lib.rs")
-    sources = (ROOT / "quictunnel" / "link" / "quinn_engine").glob("*.py")
+    sources = (ROOT / "quictunnel" / "quic" / "engines" / "quinn").glob("*.py")
     assert the_number(r"^API = (\d+)$", *sources) == offered
 
 

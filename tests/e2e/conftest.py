@@ -19,8 +19,9 @@ from town import Town
 from tunnels import Tunnel
 from udp_forwarder import Forwarder
 
-from quictunnel.link import link, liveness
-from quictunnel.origin import keeping
+from quictunnel.origin import failover as keeping
+from quictunnel.quic import link
+from quictunnel.quic.path import liveness
 
 
 def pytest_generate_tests(metafunc):

@@ -12,10 +12,10 @@ from patience import PATIENCE
 
 from quictunnel.config.certificates import CertificateFiles
 from quictunnel.config.state import load_or_make_certificate
-from quictunnel.link import ClientTls, LinkProtocol, LinkSettings, ServerTls, dial, listen
 from quictunnel.protocol.codes import VERSION
 from quictunnel.protocol.messages import Hello, MessageDecoder, Service, encode
 from quictunnel.protocol.proof import prove
+from quictunnel.quic import ClientTls, LinkProtocol, LinkSettings, ServerTls, dial, listen
 
 LOOPBACK = "127.0.0.1"
 ANYBODY = ClientTls(server_name="localhost", verify="none")

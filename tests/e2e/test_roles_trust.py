@@ -10,7 +10,7 @@ from town import refused
 
 from quictunnel.config.addresses import HostPort
 from quictunnel.config.certificates import CertificateFiles
-from quictunnel.config.selfsigned import key_pem, make_key, make_self_signed
+from quictunnel.config.self_signed import key_pem, make_key, make_self_signed
 from quictunnel.config.tokens import Token
 from quictunnel.protocol.codes import Code
 from quictunnel.remote import session as remote_session

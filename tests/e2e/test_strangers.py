@@ -14,7 +14,6 @@ from quictunnel.config.settings import RemoteSettings
 from quictunnel.config.state import load_or_make_certificate
 from quictunnel.config.tokens import Token
 from quictunnel.errors import LinkLost
-from quictunnel.link import ClientTls, Link, LinkProtocol, LinkSettings, dial
 from quictunnel.protocol.codes import VERSION, Code
 from quictunnel.protocol.messages import (
     Goodbye,
@@ -26,8 +25,9 @@ from quictunnel.protocol.messages import (
     encode,
 )
 from quictunnel.protocol.proof import prove
+from quictunnel.quic import ClientTls, Link, LinkProtocol, LinkSettings, dial
 from quictunnel.remote import session as remote_session
-from quictunnel.remote.role import Remote
+from quictunnel.remote.server import Remote
 
 LOOPBACK = "127.0.0.1"
 TOKEN = Token("laptop", "s" * 32)

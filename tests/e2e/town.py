@@ -16,8 +16,8 @@ from quictunnel.config.settings import OriginSettings, RemoteSettings
 from quictunnel.config.state import load_or_make_certificate
 from quictunnel.config.tokens import Token
 from quictunnel.errors import Refused, SettingsError
-from quictunnel.origin.role import Origin
-from quictunnel.remote.role import Remote
+from quictunnel.origin.client import Origin
+from quictunnel.remote.server import Remote
 
 LOOPBACK = "127.0.0.1"
 

@@ -8,7 +8,7 @@ import pytest
 from virtual_time import virtual_time
 from world import World
 
-from quictunnel.origin import reaching
+from quictunnel.origin import connector as reaching
 
 
 @pytest.fixture

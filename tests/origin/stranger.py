@@ -9,7 +9,6 @@ from role_doubles import TOKEN, origin_session
 from virtual_time import settle
 
 from quictunnel.errors import StreamReset
-from quictunnel.link import LinkProtocol
 from quictunnel.protocol.address import Address
 from quictunnel.protocol.messages import (
     Service,
@@ -18,6 +17,7 @@ from quictunnel.protocol.messages import (
 )
 from quictunnel.protocol.preamble import Preamble, encode_v2
 from quictunnel.protocol.proof import prove
+from quictunnel.quic import LinkProtocol
 
 EXPORTER = b"e" * 32
 CLIENT = Preamble(

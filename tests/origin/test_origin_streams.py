@@ -10,7 +10,7 @@ from stranger import CLIENT, Stranger, welcome
 from virtual_time import seconds, settle, virtual_time
 
 from quictunnel.errors import LinkLost
-from quictunnel.origin.dial import DialError
+from quictunnel.origin.upstream import DialError
 from quictunnel.protocol.codes import Code
 from quictunnel.protocol.preamble import Preamble, encode_v2
 

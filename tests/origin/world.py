@@ -12,8 +12,8 @@ from virtual_time import seconds, settle
 from quictunnel.config.addresses import HostPort
 from quictunnel.config.settings import OriginSettings
 from quictunnel.errors import LinkFailed, Refused
-from quictunnel.origin import reaching
-from quictunnel.origin.role import Origin
+from quictunnel.origin import connector as reaching
+from quictunnel.origin.client import Origin
 
 
 class World:

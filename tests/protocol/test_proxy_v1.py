@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from quictunnel.errors import ProtocolError
 from quictunnel.protocol.address import Address
 from quictunnel.protocol.preamble import Preamble
-from quictunnel.protocol.proxy import ProxyDecoder
+from quictunnel.protocol.proxy_decoder import ProxyDecoder
 from quictunnel.protocol.proxy_v1 import encode_v1
 
 ALL_ONES = "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"

@@ -10,7 +10,8 @@ import pytest
 from relay_doubles import PATIENCE, until
 
 from quictunnel.protocol.codes import Code
-from quictunnel.relay import Ending, SocketTransport, readiness, reset_unless_ended, tcp
+from quictunnel.relay import Ending, SocketTransport, readiness, reset_unless_ended
+from quictunnel.relay import tcp_options as tcp
 
 RESET, FIN = (1, 0), (0, 0)
 

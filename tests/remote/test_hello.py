@@ -10,7 +10,6 @@ from role_doubles import OTHER_TOKEN, TOKEN, House, Tunnel, a_tunnel, facts, lis
 from virtual_time import seconds, settle, virtual_time
 
 from quictunnel.errors import LinkFailed, LinkLost, Refused
-from quictunnel.link import LinkProtocol
 from quictunnel.protocol.codes import VERSION, Code
 from quictunnel.protocol.messages import (
     Goodbye,
@@ -23,6 +22,7 @@ from quictunnel.protocol.messages import (
     encode,
 )
 from quictunnel.protocol.proof import check, prove
+from quictunnel.quic import LinkProtocol
 
 EXPORTER = b"e" * 32
 

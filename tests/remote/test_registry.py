@@ -7,7 +7,7 @@ import pytest
 from quictunnel.errors import Refused
 from quictunnel.protocol.codes import Code
 from quictunnel.remote.registry import Identity, Registry
-from quictunnel.remote.succession import ORIGINS_MAX, RUNS_MAX, Succession
+from quictunnel.remote.superseded import ORIGINS_MAX, RUNS_MAX, SupersededInstances
 
 LAPTOP, DESKTOP = Identity("t", "laptop"), Identity("t", "desktop")
 STRANGER = Identity("u", "desktop")
@@ -107,7 +107,7 @@ def test_runs_that_have_no_name_take_over_in_turns(house):
 
 
 def test_few_runs_of_few_origins_are_remembered():
-    succession = Succession()
+    succession = SupersededInstances()
     for number in range(ORIGINS_MAX + 100):
         for run in range(RUNS_MAX + 10 if number % 100 == 0 else 2):
             succession.came(number, str(run))

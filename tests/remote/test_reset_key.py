@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from quictunnel.remote.role import reset_key_of
+from quictunnel.remote.server import reset_key_of
 
 KEPT = bytes(range(32))
 

@@ -6,9 +6,9 @@ from fake_link import FakeLink, FakeStream, join
 from virtual_time import settle, virtual_time
 
 from quictunnel.errors import ProtocolError
-from quictunnel.link import LinkProtocol
 from quictunnel.protocol.codes import Code
 from quictunnel.protocol.messages import Goodbye, Service, Services, encode
+from quictunnel.quic import LinkProtocol
 from quictunnel.session.control import ControlStream
 
 SERVICES = Services(services=[Service(name="web")])

@@ -11,12 +11,12 @@ from role_doubles import TOKEN, House, origin_session
 from virtual_time import seconds, settle, virtual_time
 
 from quictunnel.errors import QuictunnelError
-from quictunnel.link import LinkProtocol
 from quictunnel.protocol.address import Address
 from quictunnel.protocol.codes import VERSION
 from quictunnel.protocol.messages import Goodbye, Hello, Service, Services, Welcome, encode
 from quictunnel.protocol.preamble import Preamble, encode_v2
 from quictunnel.protocol.proof import prove
+from quictunnel.quic import LinkProtocol
 
 EXPORTER = b"e" * 32
 ROUNDS = 300

@@ -15,7 +15,6 @@ from role_doubles import TOKEN, House, origin_session
 from virtual_time import settle
 
 from quictunnel.errors import QuictunnelError
-from quictunnel.link import LinkProtocol
 from quictunnel.protocol.codes import VERSION, Code
 from quictunnel.protocol.messages import (
     Goodbye,
@@ -27,6 +26,7 @@ from quictunnel.protocol.messages import (
     encode,
 )
 from quictunnel.protocol.proof import prove
+from quictunnel.quic import LinkProtocol
 from quictunnel.session.session import State
 
 BATCHES, BATCH = 100, 50

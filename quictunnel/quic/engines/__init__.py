@@ -1,0 +1,1 @@
+"""The QUIC engines, and the choice between them."""

@@ -1,0 +1,101 @@
+"""aioquic's datagrams between a UDP socket and the event loop, and what could not go yet."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from quictunnel.quic.path.udp import UdpSocket
+
+if TYPE_CHECKING:
+    import asyncio
+    import socket
+    from collections.abc import Callable, Sequence
+
+    from quictunnel.quic.engine import Datagram, Endpoint, Engine, Peer, ReceivedBatch
+
+
+class AioquicEndpointSocket:
+    """An endpoint's socket on the loop. Implements `quictunnel.quic.engine.EndpointSocket`.
+
+    :param sock: is taken over and closed by `close`.
+    """
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        sock: socket.socket,
+        *,
+        peer: Peer | None,
+        loop: asyncio.AbstractEventLoop,
+        arrived: Callable[[ReceivedBatch], None],
+        refused: Callable[[OSError], None],
+        ready: Callable[[], None],
+    ) -> None:
+        self._endpoint = endpoint
+        self._socket = UdpSocket(sock, connected=peer is not None)
+        self._loop = loop
+        self._arrived = arrived
+        self._refused = refused
+        self._ready = ready
+        self._waiting: list[Datagram] = []
+        loop.add_reader(sock.fileno(), self._readable)
+
+    @property
+    def is_full(self) -> bool:
+        """The kernel takes no more for the moment."""
+        return bool(self._waiting)
+
+    def transmit(self, engine: Engine, now: float) -> bool:
+        """Send what a connection has to send; return whether there was anything."""
+        datagrams = engine.transmit(now)
+        if datagrams:
+            self._send(datagrams)
+        return bool(datagrams)
+
+    def answer(self) -> None:
+        """Send the endpoint's own answers, unless the kernel is busy with its connections'."""
+        answers = self._endpoint.transmit()
+        if answers and not self._waiting:
+            self._send(answers)
+
+    def _send(self, datagrams: Sequence[Datagram]) -> None:
+        """Send; what the kernel does not take now is kept and sent first when it does.
+
+        Links hold back while `is_full`, so what is kept is one link's turn and little more.
+        """
+        if self._waiting:
+            self._waiting.extend(datagrams)
+            return
+        sent = self._socket.send(datagrams)
+        if sent < len(datagrams):
+            self._waiting.extend(datagrams[sent:])
+            self._loop.add_writer(self._socket.fileno(), self._writable)
+        self._tell_trouble()
+
+    def _tell_trouble(self) -> None:
+        trouble, self._socket.trouble = self._socket.trouble, None
+        if trouble is not None:
+            self._refused(trouble)
+
+    def close(self) -> None:
+        """Let go of the socket."""
+        self._loop.remove_reader(self._socket.fileno())
+        self._loop.remove_writer(self._socket.fileno())
+        self._waiting.clear()
+        self._socket.close()
+
+    def _readable(self) -> None:
+        try:
+            datagrams = self._socket.receive()
+        except OSError as exc:  # word of an earlier datagram of ours, by ICMP
+            self._refused(exc)
+            return
+        if datagrams:
+            self._arrived(self._endpoint.receive(datagrams, self._loop.time()))
+
+    def _writable(self) -> None:
+        del self._waiting[: self._socket.send(self._waiting)]
+        self._tell_trouble()
+        if not self._waiting:
+            self._loop.remove_writer(self._socket.fileno())
+            self._ready()

@@ -1,0 +1,1 @@
+"""How a link's datagrams travel: sockets, addresses, liveness and migration."""

@@ -1,0 +1,150 @@
+"""What is said of a remote that cannot be reached: blocked, not running, no network, no name."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import socket
+
+import pytest
+from installed_engines import ENGINES
+from role_doubles import origin_session
+
+from quictunnel.config.addresses import HostPort
+from quictunnel.errors import LinkFailed
+from quictunnel.origin import link_dialing as connecting
+from quictunnel.origin.diagnosis import Failure, why_unreachable
+from quictunnel.origin.link_dialing import connect
+from quictunnel.quic import ClientTls, LinkSettings
+
+TARGET = HostPort("remote.example", 9001)
+
+
+def failure(host: str, cause: BaseException | None, words: str = "whatever") -> Failure:
+    error = LinkFailed(words)
+    error.__cause__ = cause
+    return Failure(host, error)
+
+
+def refused(host: str) -> Failure:
+    return failure(host, ConnectionRefusedError(errno.ECONNREFUSED, "Connection refused"))
+
+
+def unrouted(host: str) -> Failure:
+    return failure(host, OSError(errno.ENETUNREACH, "Network is unreachable"))
+
+
+def late(host: str) -> Failure:
+    return failure(host, TimeoutError())
+
+
+@pytest.mark.parametrize(
+    ("failures", "sentence"),
+    [
+        (
+            [late("192.0.2.7")],
+            "no answer from 192.0.2.7 on UDP port 9001: UDP may be blocked on the way; check that "
+            "the remote runs, that this is its address and port, and that its firewall or "
+            "security group lets UDP port 9001 in",
+        ),
+        (
+            [refused("2001:db8::7")],
+            "nobody listens at [2001:db8::7] on UDP port 9001: check that the remote runs, and "
+            "on this port",
+        ),
+        ([unrouted("192.0.2.7")], "no network leads to 192.0.2.7: check that this machine is"),
+        ([unrouted("2001:db8::7"), refused("192.0.2.7")], "nobody listens at 192.0.2.7 on UDP"),
+        ([late("2001:db8::7"), late("192.0.2.7")], "no answer from [2001:db8::7] and 192.0.2.7 on"),
+        (
+            [failure("192.0.2.7", None, "the handshake {failed}: 0x1")],
+            "the handshake {failed}: 0x1",
+        ),
+    ],
+)
+def test_each_reason_has_its_sentence(failures, sentence):
+    assert why_unreachable(TARGET, failures).startswith(sentence)
+
+
+def test_addresses_that_fail_for_different_reasons_are_told_apart():
+    text = why_unreachable(TARGET, [refused("2001:db8::7"), late("192.0.2.7")])
+    first, second = text.split("; ", 1)
+    assert first.startswith("nobody listens at [2001:db8::7]")
+    assert second.startswith("no answer from 192.0.2.7")
+
+
+async def why_not(host: str, port: int, *, engine: str = "auto", within: float = 5.0) -> str:
+    with pytest.raises(LinkFailed) as caught:
+        await connect(
+            HostPort(host, port),
+            make_session=lambda: origin_session()[0],
+            client_tls=ClientTls(server_name=host, verify="none"),
+            settings=LinkSettings(engine=engine),
+            within=within,
+        )
+    await asyncio.sleep(0)
+    return str(caught.value)
+
+
+@pytest.fixture
+def mute():
+    """A UDP port that takes everything and never answers."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.bind(("127.0.0.1", 0))
+        yield sock.getsockname()[1]
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+async def test_a_port_that_never_answers(engine, mute):
+    reason = await why_not("127.0.0.1", mute, engine=engine, within=0.2)
+    assert reason.startswith(f"no answer from 127.0.0.1 on UDP port {mute}: UDP may be blocked")
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+async def test_a_port_where_nobody_listens(engine):
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.bind(("127.0.0.1", 0))
+        port = sock.getsockname()[1]
+    reason = await why_not("127.0.0.1", port, engine=engine)
+    assert reason.startswith(f"nobody listens at 127.0.0.1 on UDP port {port}: check that")
+
+
+async def test_two_addresses_of_which_one_refuses_and_one_is_mute(monkeypatch, mute):
+    monkeypatch.setattr(connecting, "look_up", found("::1", "127.0.0.1"))
+    reason = await why_not("remote.example", mute, within=1.0)
+    first, second = reason.split("; ", 1)
+    assert first.startswith("nobody listens at [::1] on")
+    assert second.startswith("no answer from 127.0.0.1 on")
+
+
+async def test_a_link_local_remote_is_dialled_by_its_link(monkeypatch):
+    places = [(socket.AF_INET6, socket.SOCK_DGRAM, 17, "", ("fe80::1", 9001, 0, 3))]
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: places)
+    assert await connecting._resolve(HostPort("fe80::1%eth0", 9001)) == ["fe80::1%3"]
+
+
+async def test_a_name_that_does_not_resolve(monkeypatch):
+    async def look_up(*_, **__):
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(connecting, "look_up", look_up)
+    reason = await why_not("no.example", 9001)
+    assert reason == "no.example does not resolve: Name or service not known"
+
+
+async def test_a_name_server_that_does_not_answer(monkeypatch):
+    async def look_up(*_, **__):
+        await asyncio.Future()
+
+    monkeypatch.setattr(connecting, "look_up", look_up)
+    reason = await why_not("slow.example", 9001, within=0.05)
+    assert reason == "slow.example does not resolve: no name server answers within 0.05 s"
+
+
+def found(*hosts: str):
+    async def look_up(host, port, *, kind):
+        return [
+            (socket.AF_INET6 if ":" in host else socket.AF_INET, kind, 0, "", (host, port))
+            for host in hosts
+        ]
+
+    return look_up

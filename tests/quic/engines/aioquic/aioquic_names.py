@@ -1,0 +1,147 @@
+"""What the engine touches of aioquic, by name: methods, and what it overrides.
+
+Attributes are in `aioquic_attributes`. `test_hooks` holds these tables against the installed
+version, and against the engine's source.
+"""
+
+from __future__ import annotations
+
+from aioquic._crypto import AEAD, HeaderProtection
+from aioquic.quic.connection import QuicConnection
+from aioquic.quic.packet_builder import QuicPacketBuilder
+from aioquic.quic.recovery import QuicPacketPacer, QuicPacketRecovery
+from aioquic.quic.stream import QuicStream, QuicStreamReceiver, QuicStreamSender
+
+from quictunnel.quic.engines.aioquic.connection import AioquicEngine
+from quictunnel.quic.engines.aioquic.control import ControlConnection
+from quictunnel.quic.engines.aioquic.flights import FlightsConnection
+from quictunnel.quic.engines.aioquic.pacer import Pacer
+from quictunnel.quic.engines.aioquic.packing import ShortPackets
+from quictunnel.quic.engines.aioquic.receiving import ReceivingConnection
+from quictunnel.quic.engines.aioquic.recovery import Recovery
+from quictunnel.quic.engines.aioquic.repeating import RepeatingConnection
+from quictunnel.quic.engines.aioquic.sending import SendingConnection
+from quictunnel.quic.engines.aioquic.spans import BoundedReceiver
+from quictunnel.quic.engines.aioquic.streams import Receiver, Sender, StreamState
+from quictunnel.quic.engines.aioquic.unpacking import UnpackingConnection
+
+METHODS: dict[type, dict[str, str]] = {
+    QuicConnection: {
+        "__init__": "configuration original_destination_connection_id retry_source_connection_id "
+        "session_ticket_fetcher session_ticket_handler token_handler",
+        "close": "error_code frame_type reason_phrase",
+        "connect": "addr now",
+        "datagrams_to_send": "now",
+        "get_peer_address": "",
+        "get_timer": "",
+        "handle_timer": "now",
+        "next_event": "",
+        "receive_datagram": "data addr now",
+        "send_ping": "uid",
+        "_idle_timeout": "",
+        "_close_begin": "is_initiator now",
+        "_get_or_create_stream": "frame_type stream_id",
+        "_initialize": "peer_cid",
+        "_handle_ack_frame": "context frame_type buf",
+        "_handle_stream_frame": "context frame_type buf",
+        "_payload_received": "context plain crypto_frame_required",
+        "_handle_max_data_frame": "context frame_type buf",
+        "_handle_max_stream_data_frame": "context frame_type buf",
+        "_on_connection_limit_delivery": "delivery limit",
+        "_on_new_connection_id_delivery": "delivery connection_id",
+        "_on_ping_delivery": "delivery uids",
+        "_replenish_connection_ids": "",
+        "_send_probe": "",
+        "_unblock_streams": "is_unidirectional",
+        "_update_traffic_key": "direction epoch cipher_suite secret",
+        "_write_ack_frame": "builder space now",
+        "_write_application": "builder network_path now",
+        "_write_connection_limits": "builder space",
+        "_write_crypto_frame": "builder space stream",
+        "_write_handshake_done_frame": "builder",
+        "_write_new_connection_id_frame": "builder connection_id",
+        "_write_path_challenge_frame": "builder network_path",
+        "_write_path_response_frame": "builder challenge",
+        "_write_ping_frame": "builder uids comment",
+        "_write_reset_stream_frame": "builder stream",
+        "_write_retire_connection_id_frame": "builder sequence_number",
+        "_write_stop_sending_frame": "builder stream",
+        "_write_streams_blocked_frame": "builder frame_type limit",
+    },
+    QuicStream: {
+        "__init__": "stream_id max_stream_data_local max_stream_data_remote readable writable",
+    },
+    QuicStreamSender: {
+        "__init__": "stream_id writable",
+        "on_data_delivery": "delivery start stop fin",
+        "on_reset_delivery": "delivery",
+        "reset": "error_code",
+        "write": "data end_stream",
+    },
+    QuicStreamReceiver: {
+        "__init__": "stream_id readable",
+        "handle_frame": "frame",
+        "on_stop_sending_delivery": "delivery",
+        "stop": "error_code",
+    },
+    QuicPacketRecovery: {
+        "__init__": "congestion_control_algorithm initial_rtt max_datagram_size "
+        "peer_completed_address_validation send_probe logger quic_logger",
+        "get_probe_timeout": "include_max_ack_delay",
+        "on_ack_received": "ack_rangeset ack_delay now space",
+        "on_packet_sent": "packet space",
+        "reschedule_data": "now speed_up_handshake",
+        "_detect_loss": "now space",
+        "_in_persistent_congestion": "packets",
+        "_on_packets_lost": "congestion_event now packets persistent_congestion space",
+    },
+    QuicPacketPacer: {
+        "__init__": "max_datagram_size",
+        "next_send_time": "now",
+        "update_after_send": "now",
+        "update_rate": "congestion_window smoothed_rtt",
+    },
+    AEAD: {
+        "decrypt": "data associated_data packet_number",
+        "encrypt": "data associated_data packet_number",
+    },
+    HeaderProtection: {"_mask": "sample"},
+    QuicPacketBuilder: {
+        "__init__": "host_cid peer_cid version is_client max_datagram_size packet_number "
+        "peer_token quic_logger spin_bit",
+        "_end_packet": "",
+        "flush": "",
+        "start_frame": "frame_type capacity handler handler_args",
+        "start_packet": "packet_type crypto",
+    },
+}
+"""Methods that are called or overridden, and their parameters."""
+
+OVERRIDES: dict[type, set[str]] = {
+    ControlConnection: {
+        "_initialize",
+        "_on_new_connection_id_delivery",
+        "_replenish_connection_ids",
+        "_write_connection_limits",
+    },
+    FlightsConnection: {"datagrams_to_send"},
+    RepeatingConnection: {"datagrams_to_send", "get_timer"},
+    SendingConnection: {
+        "_get_or_create_stream",
+        "_handle_max_data_frame",
+        "_handle_max_stream_data_frame",
+        "_unblock_streams",
+        "_write_application",
+    },
+    UnpackingConnection: {"_handle_stream_frame", "receive_datagram"},
+    ReceivingConnection: {"_initialize", "_replenish_connection_ids"},
+    AioquicEngine: {"_update_traffic_key"},
+    StreamState: set(),
+    Sender: {"on_data_delivery", "on_reset_delivery", "reset"},
+    BoundedReceiver: {"handle_frame"},
+    Receiver: {"on_stop_sending_delivery", "stop"},
+    Recovery: {"_detect_loss", "on_ack_received", "on_packet_sent", "reschedule_data"},
+    ShortPackets: {"_end_packet", "flush", "start_frame", "start_packet"},
+    Pacer: {"next_send_time", "update_after_send", "update_rate"},
+}
+"""What our classes mean to override, and nothing else."""

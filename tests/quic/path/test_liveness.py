@@ -1,0 +1,140 @@
+"""Silence and its end: the arithmetic by itself, and on links under virtual time."""
+
+from __future__ import annotations
+
+import asyncio
+
+from link_pair import LinkPair, Spied, over_links, seconds, until
+from pair import Engines
+
+from quictunnel.quic.path.liveness import (
+    ACCEPTOR_PATIENCE,
+    ANSWER_WITHIN,
+    PING_AFTER,
+    Liveness,
+    Step,
+)
+
+PTO = 0.1
+
+
+def test_quiet_is_asked_about_and_an_answer_suffices() -> None:
+    liveness = Liveness(0.0)
+    assert liveness.deadline(PTO) == PING_AFTER
+    assert liveness.check(PING_AFTER - 0.1, PTO) is Step.NOTHING
+    assert liveness.check(PING_AFTER, PTO) is Step.PING
+    assert liveness.answered(PING_AFTER + 0.1) is Step.NOTHING
+    assert liveness.deadline(PTO) == PING_AFTER + 0.1 + PING_AFTER
+    assert liveness.silent_since is None
+
+
+def test_no_answer_in_time_is_silence() -> None:
+    liveness = Liveness(0.0)
+    liveness.check(PING_AFTER, PTO)
+    assert liveness.check(PING_AFTER + ANSWER_WITHIN - 0.1, PTO) is Step.NOTHING
+    assert liveness.check(PING_AFTER + ANSWER_WITHIN, PTO) is Step.SILENT
+    assert liveness.silent_since == 0.0, "since it was last heard"
+
+
+def test_a_silent_peer_is_asked_again() -> None:
+    liveness = Liveness(0.0)
+    now = 0.0
+    steps = []
+    for _ in range(4):
+        now = liveness.deadline(PTO)
+        steps.append(liveness.check(now, PTO))
+    assert steps == [Step.PING, Step.SILENT, Step.PING, Step.PING]
+    liveness.heard(now)
+    assert liveness.silent_since is not None, "it speaks, but does it hear us?"
+    assert liveness.answered(now) is Step.BACK
+    assert liveness.silent_since is None
+
+
+def test_data_that_is_not_answered_counts_like_a_ping() -> None:
+    liveness = Liveness(0.0)
+    liveness.heard(3.0)
+    liveness.sent(3.5)
+    liveness.sent(5.0)
+    assert liveness.deadline(PTO) == 3.5 + ANSWER_WITHIN
+    assert liveness.check(3.5 + ANSWER_WITHIN, PTO) is Step.SILENT
+
+
+def test_a_slow_path_has_three_probe_timeouts() -> None:
+    liveness = Liveness(0.0)
+    liveness.sent(1.0)
+    assert liveness.deadline(2.0) == 1.0 + 3 * 2.0
+
+
+@over_links
+async def test_an_outage_is_noticed_at_both_ends_and_its_end_too(engines: Engines) -> None:
+    pair = await LinkPair.made(engines=engines)
+    loop = asyncio.get_running_loop()
+    pair.network.cut = True
+    since = loop.time()
+    await until(lambda: pair.client.is_silent)
+    assert loop.time() - since <= PING_AFTER + ANSWER_WITHIN + 0.1
+    assert pair.client.silent_since <= since
+    await until(lambda: pair.server.is_silent)
+    assert loop.time() - since <= PING_AFTER + ACCEPTOR_PATIENCE + ANSWER_WITHIN + 0.1
+    await seconds(100)
+    pair.network.cut = False
+    await until(lambda: not (pair.client.is_silent or pair.server.is_silent), limit=10)
+    for session in (pair.client_session, pair.server_session):
+        assert session.calls == ["link_made", "link_silent", "link_back"]
+
+
+@over_links
+async def test_with_data_under_way_an_outage_is_noticed_sooner(engines: Engines) -> None:
+    pair = await LinkPair.made(engines=engines)
+    loop = asyncio.get_running_loop()
+    ours, theirs = await pair.streams()
+    pair.network.cut = True
+    ours.stream.write(b"into the dark")
+    since = loop.time()
+    await until(lambda: pair.client.is_silent)
+    assert loop.time() - since <= ANSWER_WITHIN + 0.1
+    assert ours.stream.is_silent
+    await seconds(60)
+    assert not ours.lost
+    pair.network.cut = False
+    await until(lambda: theirs.data == b"into the dark", limit=60)
+    assert not ours.stream.is_silent
+
+
+@over_links
+async def test_a_busy_link_asks_nothing(engines: Engines) -> None:
+    pair = await LinkPair.made(engines=engines)
+    ours, _ = await pair.streams()
+    pings: list[str] = []
+    for link in (pair.client, pair.server):
+        link.engine = Spied(link.engine, ping=lambda: pings.append("ping"))
+    for _ in range(30):
+        ours.stream.write(b"tick")
+        await seconds(1)
+    assert pings == []
+
+
+@over_links
+async def test_a_quiet_link_asks_now_and_then_and_mostly_from_one_end(engines: Engines) -> None:
+    pair = await LinkPair.made(engines=engines)
+    sent = [len(carrier.batches) for carrier in (pair.client_carrier, pair.server_carrier)]
+    await seconds(50)
+    for carrier, before in zip((pair.client_carrier, pair.server_carrier), sent, strict=True):
+        assert 5 <= len(carrier.batches) - before <= 25
+    assert pair.client_session.calls == ["link_made"]
+
+
+@over_links
+async def test_after_a_long_outage_data_moves_though_no_end_has_moved(engines: Engines) -> None:
+    """Windows are full of what was lost: the questions must get through all the same."""
+    pair = await LinkPair.made(engines=engines)
+    ours, theirs = await pair.streams()
+    for end in (ours, theirs):
+        end.stream.write(bytes(4_000_000))
+    await seconds(0.1)
+    pair.network.cut = True
+    await seconds(300)
+    pair.network.cut = False
+    before = len(ours.data), len(theirs.data)
+    await until(lambda: len(ours.data) > before[0] and len(theirs.data) > before[1], limit=2)
+    await until(lambda: len(ours.data) == len(theirs.data) == 4_000_000, limit=10)

@@ -1,0 +1,133 @@
+"""What tests ask of an engine beyond its interface, and what differs between engines by nature."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from quictunnel.quic import flow_control as flow
+
+if TYPE_CHECKING:
+    from quictunnel.quic.engine import Endpoint, Engine
+
+
+class Probe:
+    """One engine's answers."""
+
+    stream_window: int
+    """Bytes that a stream that is not read may be sent."""
+
+    read_window: int
+    """Bytes that it may be sent beyond those that were read, once half of that was read at once."""
+
+    taken_ahead: int
+    """Bytes that the engine takes of what is written, at most, before they can be sent."""
+
+    @staticmethod
+    def streams(engine: Engine) -> int:
+        """How many streams the connection keeps something of."""
+        raise NotImplementedError
+
+    @staticmethod
+    def datagram_size(engine: Engine) -> int:
+        """The largest datagram that is sent but as a probe."""
+        raise NotImplementedError
+
+    @staticmethod
+    def connections(endpoint: Endpoint) -> int:
+        """How many connections datagrams are led to."""
+        raise NotImplementedError
+
+    @staticmethod
+    def unread(endpoint: Endpoint) -> int | None:
+        """How many bytes all its connections hold unread, where that is known."""
+        raise NotImplementedError
+
+    @staticmethod
+    def describe(engine: Engine) -> str:
+        """Where things stand, for a failing test."""
+        raise NotImplementedError
+
+    def assert_nothing_left(self, endpoint: Endpoint, engine: Engine) -> None:
+        """Nothing is kept of any stream, and none of the process's memory."""
+        assert self.streams(engine) == 0
+
+
+class AioquicProbe(Probe):
+    stream_window = flow.STREAM_WINDOW
+    read_window = flow.STREAM_WINDOW
+    taken_ahead = 0
+
+    @staticmethod
+    def streams(engine: Any) -> int:
+        return len(engine._streams)
+
+    @staticmethod
+    def datagram_size(engine: Any) -> int:
+        return engine._max_datagram_size
+
+    @staticmethod
+    def connections(endpoint: Any) -> int:
+        assert set(endpoint._led.values()) == set(endpoint._ids)
+        return len(endpoint._ids)
+
+    @staticmethod
+    def unread(endpoint: Any) -> int:
+        return endpoint.budget.unread
+
+    @staticmethod
+    def describe(engine: Any) -> str:
+        return (
+            f"{len(engine._streams)} streams, sending {list(engine._sending)[:5]}, "
+            f"held {list(engine._held)[:5]}, {engine._loss.bytes_in_flight} bytes of "
+            f"{engine._loss.congestion_window} in flight"
+        )
+
+    def assert_nothing_left(self, endpoint: Any, engine: Any) -> None:
+        """Every table that is about streams is empty, and the budget is given back."""
+        for table in ("_streams", "_sending", "_held", "_touched", "_limits_due", "_readable"):
+            assert not getattr(engine, table), table
+        assert not engine._opened
+        assert not engine._streams_queue
+        assert not engine._streams_blocked_bidi
+        assert not engine._events
+        assert endpoint.budget.unread == 0
+
+
+class QuinnProbe(Probe):
+    taken_ahead = 1024 * 1024
+
+    @property
+    def stream_window(self) -> int:  # type: ignore[override]
+        import quictunnel_quinn  # noqa: PLC0415 - it may not be there
+
+        return quictunnel_quinn.STREAM_WINDOW_FIRST
+
+    @property
+    def read_window(self) -> int:  # type: ignore[override]
+        import quictunnel_quinn  # noqa: PLC0415 - it may not be there
+
+        return quictunnel_quinn.STREAM_WINDOW
+
+    @staticmethod
+    def streams(engine: Any) -> int:
+        return engine.stream_count
+
+    @staticmethod
+    def datagram_size(engine: Any) -> int:
+        return engine.statistics[6]
+
+    @staticmethod
+    def connections(endpoint: Any) -> int:
+        return endpoint.native.connection_count
+
+    @staticmethod
+    def unread(endpoint: Any) -> None:
+        return None
+
+    @staticmethod
+    def describe(engine: Any) -> str:
+        window, lost, *_ = engine.statistics
+        return f"{engine.stream_count} streams, a window of {window} bytes, {lost} packets lost"
+
+
+PROBES: dict[str, Probe] = {"aioquic": AioquicProbe(), "quinn": QuinnProbe()}

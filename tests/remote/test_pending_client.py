@@ -1,0 +1,68 @@
+"""An arrival on a real socket: what is read of it while it waits, and what goes to its relay."""
+
+from __future__ import annotations
+
+import asyncio
+from types import SimpleNamespace
+
+from quictunnel.config.addresses import HostPort
+from quictunnel.remote.outside_listener import OutsideListener
+from quictunnel.remote.pending_client import PIECE, PendingClient
+
+HEADER = b"PROXY TCP4 203.0.113.9 198.51.100.7 40000 443\r\n"
+BODY = bytes(range(256)) * 2048
+
+
+class Host:
+    """Lets everybody in, and hands over who is known."""
+
+    def __init__(self) -> None:
+        self.who: asyncio.Future[PendingClient] = asyncio.get_running_loop().create_future()
+
+    def came(self, _):
+        return True
+
+    def expects_header(self, _):
+        return True
+
+    def known(self, arrival):
+        self.who.set_result(arrival)
+
+    def gone(self, arrival, reason):
+        raise AssertionError(reason)
+
+
+class Taker(asyncio.Protocol):
+    """A relay's side that takes all there is."""
+
+    def __init__(self) -> None:
+        self.taken = b""
+        self.has_all = asyncio.Event()
+
+    def connection_made(self, transport):
+        self.transport = transport
+        transport.resume_reading()
+
+    def data_received(self, data):
+        self.taken += data
+        if len(self.taken) >= len(BODY):
+            self.has_all.set()
+
+
+async def test_little_is_held_of_what_comes_behind_a_header_and_nothing_is_lost():
+    host = Host()
+    outside = OutsideListener(HostPort("127.0.0.1", 0), lambda: PendingClient("default", host))
+    await outside.bind()
+    _, writer = await asyncio.open_connection("127.0.0.1", outside.address.port)
+    writer.write(HEADER + BODY)  # in the kernel before anything is read of it
+    outside.serve()
+    arrival = await host.who
+    assert str(arrival.client.address) == "203.0.113.9:40000"
+    assert len(arrival._rest) < PIECE
+    taker = Taker()
+    arrival.join(SimpleNamespace(tcp=taker))
+    await taker.has_all.wait()
+    assert taker.taken == BODY
+    taker.transport.abort()
+    writer.transport.abort()
+    outside.close()
