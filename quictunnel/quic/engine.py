@@ -42,6 +42,31 @@ class Peer(NamedTuple):
     known_as: tuple[str, int]
 
 
+class Statistics(NamedTuple):
+    """Counters and estimates of one connection.
+
+    Counters start at 0 and only grow. `rtt`, `congestion_window` and `mtu` describe the current
+    path.
+    """
+
+    rtt: float | None
+    """Smoothed round-trip time in seconds (RFC 9002, 5.3); None before the first sample."""
+    congestion_window: int
+    """Bytes that may be in flight."""
+    mtu: int
+    """Largest UDP payload, in bytes, that is sent on the current path (RFC 9000, 14)."""
+    bytes_sent: int
+    """UDP payload bytes sent."""
+    bytes_received: int
+    """UDP payload bytes received."""
+    packets_sent: int
+    """QUIC packets sent."""
+    packets_lost: int
+    """QUIC packets declared lost (RFC 9002, 6.1)."""
+    bytes_lost: int
+    """Bytes in those packets."""
+
+
 class Observer(Protocol):
     """Who is told what happened, in order, during `Engine.dispatch`."""
 
