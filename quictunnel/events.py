@@ -1,0 +1,501 @@
+"""Facts about a running tunnel, one frozen dataclass each.
+
+Roles emit events to an `EventSink` that is passed in, and do not know what consumes them. The log
+and the command line's output are sinks. Addresses are text, such as `192.0.2.7:9001` or
+`[2001:db8::7]:9001`. Durations are seconds, sizes are bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeAlias
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Base class of all events. It has no fields."""
+
+
+EventSink: TypeAlias = Callable[[Event], None]
+"""Consumes events on the event loop's thread. It returns at once and raises nothing."""
+
+
+def discard_event(_event: Event) -> None:
+    """Ignore an event: the sink of a role whose events nobody wants."""
+
+
+# Clients
+
+
+@dataclass(frozen=True, slots=True)
+class ClientAccepted(Event):
+    """A client's address is known, and the client is about to be forwarded."""
+
+    client: str | None
+    """The client's address; None for a client without one, such as a proxy's own health check."""
+    service: str
+    """The service whose address the client connected to."""
+    id: str | None
+    """The connection's id, the same in the logs of both ends; None if the remote sent none."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClientClosed(Event):
+    """A client's connection has ended."""
+
+    client: str | None
+    """As in `ClientAccepted`."""
+    service: str
+    """As in `ClientAccepted`."""
+    id: str | None
+    """As in `ClientAccepted`."""
+    bytes_up: int
+    """Bytes from the client to the origin server."""
+    bytes_down: int
+    """Bytes from the origin server to the client."""
+    duration: float
+    """Seconds since the client was accepted."""
+    reason: str
+    """How the connection ended."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClientRejected(Event):
+    """A client was disconnected before its address was known."""
+
+    peer: str
+    """The address of the TCP connection: the client, or a proxy in front of the remote."""
+    reason: str
+    """Why."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClientLimitReached(Event):
+    """New clients are rejected because there are too many. Emitted once until there is room."""
+
+    clients: int
+    """Clients connected now."""
+    waiting: int
+    """Clients of those that wait for an origin."""
+
+
+@dataclass(frozen=True, slots=True)
+class AcceptPaused(Event):
+    """The system cannot accept more connections for now."""
+
+    reason: str
+    """The system's error, such as too many open files."""
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectFailed(Event):
+    """The origin could not connect to the origin server for a client."""
+
+    target: str
+    """The origin server's address as configured."""
+    error: str
+    """The stream's reset code, in words."""
+    reason: str
+    """The system's error."""
+    id: str | None
+    """As in `ClientAccepted`."""
+
+
+@dataclass(frozen=True, slots=True)
+class UnknownServiceRequested(Event):
+    """The remote forwarded a client of a service that this origin does not have."""
+
+    service: str
+    """The name in the preamble."""
+    client: str | None
+    """As in `ClientAccepted`."""
+    id: str | None
+    """As in `ClientAccepted`."""
+
+
+@dataclass(frozen=True, slots=True)
+class PreambleRejected(Event):
+    """A stream did not begin with a valid preamble."""
+
+    peer: str
+    """The remote's address."""
+    reason: str
+    """Why."""
+
+
+# Origins, as the remote sees them
+
+
+@dataclass(frozen=True, slots=True)
+class OriginConnected(Event):
+    """An origin has proven its token and been welcomed."""
+
+    origin: str
+    """The origin's name."""
+    token: str
+    """The token's id."""
+    peer: str
+    """The origin's address."""
+    services: tuple[str, ...]
+    """Names of the granted services."""
+    agent: str
+    """The origin's program and version, as it reports them."""
+
+
+@dataclass(frozen=True, slots=True)
+class OriginDisconnected(Event):
+    """The link of an origin that was welcomed has ended."""
+
+    origin: str
+    """The origin's name."""
+    token: str
+    """The token's id."""
+    peer: str
+    """The origin's last address."""
+    duration: float
+    """Seconds since it was welcomed."""
+    reason: str
+    """Why the link ended."""
+
+
+@dataclass(frozen=True, slots=True)
+class OriginRejected(Event):
+    """An origin was refused for a reason other than its proof."""
+
+    origin: str | None
+    """The origin's name; None if it sent none."""
+    token: str | None
+    """The token's id; None if it sent none."""
+    peer: str
+    """The origin's address."""
+    reason: str
+    """Why."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProofFailed(Event):
+    """An origin did not prove that it knows an accepted token."""
+
+    origin: str
+    """The name that it sent."""
+    token: str
+    """The token's id that it sent; empty if none."""
+    peer: str
+    """Its address."""
+    reason: str
+    """The refusal's code, in words."""
+    failures_from_source: int
+    """Failures counted for this source address (for IPv6, its /64)."""
+    failures_total: int
+    """Failures counted since the remote started."""
+
+
+@dataclass(frozen=True, slots=True)
+class HelloTimedOut(Event):
+    """A peer completed the handshake but sent no hello in time."""
+
+    peer: str
+    """Its address."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServicesRefused(Event):
+    """A connected origin asked for services that it does not get."""
+
+    origin: str
+    """The origin's name."""
+    token: str
+    """The token's id."""
+    peer: str
+    """The origin's address."""
+    reason: str
+    """Why."""
+
+
+# Links, the same at both ends
+
+
+@dataclass(frozen=True, slots=True)
+class LinkSilent(Event):
+    """The peer does not answer. Its clients' connections are held."""
+
+    origin: str
+    """The origin's name."""
+    token: str | None
+    """The token's id; None if the origin has none."""
+    address: str
+    """The origin's last address, as this end sees it."""
+    silent_for: float
+    """Seconds since the peer was last heard."""
+    clients: int
+    """Connections held."""
+    hold_left: float
+    """Seconds until the link and its clients are given up."""
+    is_reminder: bool
+    """False when the silence begins, True when it is reported again."""
+
+
+@dataclass(frozen=True, slots=True)
+class LinkRecovered(Event):
+    """A silent peer has answered again."""
+
+    origin: str
+    """The origin's name."""
+    token: str | None
+    """The token's id; None if the origin has none."""
+    address: str
+    """The origin's address now, as this end sees it."""
+    previous_address: str | None
+    """The origin's address before the silence; None if it is the same."""
+    silent_for: float
+    """Seconds that the silence lasted."""
+    clients: int
+    """Connections kept."""
+
+
+@dataclass(frozen=True, slots=True)
+class LinkMoved(Event):
+    """The link uses another network path, without a silence."""
+
+    origin: str
+    """The origin's name."""
+    token: str | None
+    """The token's id; None if the origin has none."""
+    address: str
+    """The origin's address now, as this end sees it."""
+    previous_address: str
+    """The origin's address before."""
+    clients: int
+    """Connections kept."""
+
+
+@dataclass(frozen=True, slots=True)
+class LinkDropped(Event):
+    """The link is lost and its clients were reset, though this end did not close it."""
+
+    origin: str
+    """The origin's name."""
+    token: str | None
+    """The token's id; None if the origin has none."""
+    address: str
+    """The origin's last address, as this end sees it."""
+    reason: str
+    """Why."""
+    silent_for: float | None
+    """Seconds of silence before the end; None if there was no silence."""
+
+
+@dataclass(frozen=True, slots=True)
+class GoodbyeReceived(Event):
+    """The peer drains: it accepts no new clients and will close the link."""
+
+    peer: str
+    """Its address."""
+    reason: str
+    """Why, in the peer's words."""
+    grace: float
+    """Seconds that current clients have to finish."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProtocolViolated(Event):
+    """The peer broke the protocol, and the link is closed."""
+
+    peer: str
+    """Its address."""
+    reason: str
+    """Which rule it broke."""
+
+
+# The origin's way to the remote
+
+
+@dataclass(frozen=True, slots=True)
+class LinkEstablished(Event):
+    """The origin has a link, and the remote's proof is good."""
+
+    remote: str
+    """The remote's address."""
+    rtt: float | None
+    """Round-trip time in seconds; None before the first sample."""
+    hold: float
+    """Seconds that the link is kept while silent."""
+    remote_restarted: bool
+    """Whether the remote is another process than at the previous link."""
+
+
+@dataclass(frozen=True, slots=True)
+class LinkAttemptFailed(Event):
+    """An attempt to establish a link failed, and is retried. Emitted once for each new reason."""
+
+    remote: str
+    """The remote as configured."""
+    reason: str
+    """Why, and what to check."""
+    beside_silent_link: bool
+    """Whether a silent link is still held meanwhile."""
+
+
+@dataclass(frozen=True, slots=True)
+class GrantedService:
+    """A service that the remote has granted."""
+
+    name: str
+    """The service's name."""
+    address: str
+    """Where clients reach it at the remote."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServicesGranted(Event):
+    """The remote has granted services: at the welcome, and whenever the list changes."""
+
+    remote: str
+    """The remote's address."""
+    services: tuple[GrantedService, ...]
+    """All services that are granted now."""
+    is_first: bool
+    """Whether this is the first grant of this link."""
+
+
+@dataclass(frozen=True, slots=True)
+class PathAttempted(Event):
+    """The origin continues its link from another socket."""
+
+    local: str
+    """The new local address."""
+    previous_local: str
+    """The local address before."""
+    reason: str
+    """Why."""
+
+
+# The process
+
+
+@dataclass(frozen=True, slots=True)
+class EngineSelected(Event):
+    """A role has selected its QUIC engine."""
+
+    engine: str
+    """The engine's name."""
+    version: str
+    """The version of the engine's QUIC library."""
+    congestion: str
+    """The congestion control."""
+
+
+@dataclass(frozen=True, slots=True)
+class EngineSkipped(Event):
+    """An installed engine does not work, and another one is used."""
+
+    engine: str
+    """The engine's name."""
+    reason: str
+    """What is wrong with it."""
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteStarted(Event):
+    """A remote accepts origins and clients."""
+
+    link_address: str
+    """The UDP address for origins."""
+    outside_address: str
+    """The TCP address for clients."""
+
+
+@dataclass(frozen=True, slots=True)
+class DrainStarted(Event):
+    """A role accepts no new clients and lets current ones finish."""
+
+    clients: int
+    """Clients connected now."""
+    grace: float
+    """Seconds that they have to finish."""
+
+
+@dataclass(frozen=True, slots=True)
+class InternalErrorOccurred(Event):
+    """A bug: an exception that no peer and no user should be able to cause."""
+
+    activity: str
+    """What was being done."""
+    exception: BaseException
+    """The exception, whose traceback is logged."""
+    id: str | None
+    """The id of the client concerned, if one is."""
+
+
+# Files
+
+
+@dataclass(frozen=True, slots=True)
+class CertificateLoaded(Event):
+    """The remote's certificate was read at the start."""
+
+    file: str
+    """The certificate's file."""
+    pin: str
+    """The certificate's fingerprint, as `--pin` takes it."""
+
+
+@dataclass(frozen=True, slots=True)
+class CertificateRenewed(Event):
+    """The certificate's file has changed, and the new certificate is used for new links."""
+
+    file: str
+    """The certificate's file."""
+    pin: str
+    """The new certificate's fingerprint, as `--pin` takes it."""
+
+
+@dataclass(frozen=True, slots=True)
+class CertificateRejected(Event):
+    """The certificate's file has changed but cannot be used. The old certificate stays in use."""
+
+    file: str
+    """The certificate's file."""
+    reason: str
+    """What is wrong with it."""
+
+
+@dataclass(frozen=True, slots=True)
+class CertificateOutOfDate(Event):
+    """A certificate in use has expired or is not valid yet."""
+
+    file: str
+    """The certificate's file."""
+    reason: str
+    """Which of the two, and the date."""
+
+
+@dataclass(frozen=True, slots=True)
+class TokenLoaded(Event):
+    """The token in the state directory was read, or created at the first start."""
+
+    token: str
+    """The token's id."""
+    directory: str
+    """The state directory."""
+    created: bool
+    """Whether it was created now."""
+
+
+@dataclass(frozen=True, slots=True)
+class SecretExposed(Event):
+    """Other users of this machine can read a file that holds a secret."""
+
+    file: str
+    """The file."""
+    mode: str
+    """Its mode, in octal."""
+
+
+@dataclass(frozen=True, slots=True)
+class ResetKeyNotSaved(Event):
+    """The key of stateless resets could not be saved, so origins notice a restart later."""
+
+    reason: str
+    """Why."""
