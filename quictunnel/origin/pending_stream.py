@@ -54,7 +54,7 @@ class PendingStream(asyncio.Protocol):
         """Begin to read: the remote is who it should be. May come before the stream itself."""
         self._may_read = True
         if self._stream is not None:
-            self._owner.preambles.begin(self)
+            self._owner.preambles.start(self)
             self._stream.resume_reading()
 
     def late(self) -> None:
@@ -65,7 +65,7 @@ class PendingStream(asyncio.Protocol):
         """Take the stream."""
         self._stream = cast(Stream, transport)
         if self._may_read:
-            self._owner.preambles.begin(self)
+            self._owner.preambles.start(self)
         else:
             self._stream.pause_reading()
 
@@ -102,5 +102,5 @@ class PendingStream(asyncio.Protocol):
     def _end(self) -> None:
         if self._stream is not None:
             self._stream = None
-            self._owner.preambles.end(self)
+            self._owner.preambles.cancel(self)
             self._owner.incoming_over(self)

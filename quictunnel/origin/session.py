@@ -31,7 +31,7 @@ from quictunnel.protocol.preamble import Preamble, encode_v2
 from quictunnel.protocol.proof import check, prove
 from quictunnel.protocol.proxy_v1 import encode_v1
 from quictunnel.quic import Link, Stream
-from quictunnel.relay import Lingers, Relay
+from quictunnel.relay import LingerTimer, Relay
 from quictunnel.relay.timers import SharedTimer
 from quictunnel.session.clients import Client, log_client_in
 from quictunnel.session.control import ControlStream
@@ -80,7 +80,7 @@ class OriginSession(Session):
         """Set while it is."""
         self.heard.set()
         self._offer = offer
-        self._lingers = Lingers(offer.linger)
+        self._linger_timer = LingerTimer(offer.linger)
         self._welcomed: asyncio.Future[Welcome] = self._loop.create_future()
         self._services: tuple[str, ...] = ()
         self._incoming: set[PendingStream] = set()
@@ -141,7 +141,7 @@ class OriginSession(Session):
     def link_back(self) -> None:
         """Note that it is heard again."""
         super().link_back()
-        self.preambles.renew()
+        self.preambles.restart_all()
         self.heard.set()
         self.silent.clear()
 
@@ -259,7 +259,7 @@ class OriginSession(Session):
     def _late(self, incoming: PendingStream) -> None:
         """Refuse a stream whose preamble has not come, unless nothing can come at present."""
         if self.link.is_silent:
-            self.preambles.begin(incoming)
+            self.preambles.start(incoming)
         else:
             incoming.late()
 
@@ -274,7 +274,7 @@ class OriginSession(Session):
         relay = self.clients.add(
             client,
             lambda ended: Relay(
-                lingers=self._lingers,
+                linger_timer=self._linger_timer,
                 loop=self._loop,
                 on_end=ended,
                 tcp_reset_code=Code.ORIGIN_RESET,

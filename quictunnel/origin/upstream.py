@@ -20,7 +20,7 @@ from typing import Any
 from quictunnel.config.addresses import HostPort, UnixPath
 from quictunnel.origin.happy_eyeballs import first_to_succeed
 from quictunnel.protocol.codes import Code
-from quictunnel.relay import SocketTransport, prepare, readiness
+from quictunnel.relay import SocketTransport, readiness, set_options
 from quictunnel.relay.readiness import WRITABLE
 from quictunnel.relay.timers import SharedTimer
 from quictunnel.session.resolver import look_up
@@ -147,7 +147,7 @@ class Dial:
 
     def begin(self, place: _Place | None) -> None:
         """Connect to a place that is known, or search for one."""
-        self._way.deadlines.begin(self)
+        self._way.deadlines.start(self)
         if place is None:
             self._search()
             return
@@ -183,7 +183,7 @@ class Dial:
         self.cancel()
         self._failed(DialError(Code.ORIGIN_UNREACHABLE, f"no answer within {DIAL_TIMEOUT:g} s"))
 
-    def ready(self, events: int) -> None:
+    def on_ready(self, events: int) -> None:
         """See `readiness.Handler`."""
         sock = self._sock
         if sock is None:
@@ -197,7 +197,7 @@ class Dial:
             self._way.readiness.want_writing(sock.fileno(), wanted=False)
             self._stand(sock, events)
 
-    def broken(self, exc: Exception) -> None:
+    def on_error(self, exc: Exception) -> None:
         """See `readiness.Handler`."""
         self.cancel()
         self._failed(exc)
@@ -207,8 +207,8 @@ class Dial:
     def _stand(self, sock: socket.socket, events: int = 0) -> None:
         """Hand the connection over, and what is known of it if it was watched."""
         self._end()
-        transport = SocketTransport(sock, self._way.readiness, is_prepared=True)
-        transport.begin(self._protocol, events)
+        transport = SocketTransport(sock, self._way.readiness, has_options=True)
+        transport.attach(self._protocol, events)
 
     def _try_on(self, exc: OSError) -> None:
         if self._dialler.may_search(exc):
@@ -238,7 +238,7 @@ class Dial:
 
     def _end(self) -> None:
         self._is_over = True
-        self._way.deadlines.end(self)
+        self._way.deadlines.cancel(self)
 
     def _drop_socket(self) -> None:
         if self._sock is not None:
@@ -269,7 +269,7 @@ def _socket(place: _Place) -> socket.socket:
     sock = socket.socket(place.family, socket.SOCK_STREAM)
     try:
         sock.setblocking(False)
-        prepare(sock)
+        set_options(sock)
     except BaseException:
         sock.close()
         raise

@@ -1,20 +1,20 @@
-"""One client: a TCP connection and a stream, joined. Knows nothing of QUIC, settings or roles."""
+"""Joins a client's TCP connection and its stream."""
 
 from __future__ import annotations
 
-from quictunnel.relay.half_close import Lingers
+from quictunnel.relay.half_close import LingerTimer
 from quictunnel.relay.readiness import readiness
 from quictunnel.relay.relay import Ending, Relay, RelayEnd
-from quictunnel.relay.tcp_options import prepare, reset_unless_ended
+from quictunnel.relay.tcp_options import send_rst_at_close, set_options
 from quictunnel.relay.tcp_transport import SocketTransport
 
 __all__ = [
     "Ending",
-    "Lingers",
+    "LingerTimer",
     "Relay",
     "RelayEnd",
     "SocketTransport",
-    "prepare",
     "readiness",
-    "reset_unless_ended",
+    "send_rst_at_close",
+    "set_options",
 ]

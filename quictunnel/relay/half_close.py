@@ -1,4 +1,4 @@
-"""How long the second half of a connection may last once the first has ended. A clock, no more."""
+"""Limits how long a half-closed connection may be idle."""
 
 from __future__ import annotations
 
@@ -8,61 +8,61 @@ from typing import Protocol
 from quictunnel.relay.timers import SharedTimer
 
 TICKS = 8
-"""In how many steps the quiet time is counted. Looking now and then costs nothing while bytes move,
-and is never early; it is late by one step at most."""
+"""Number of checks per limit. Polling costs nothing while bytes move. It never fires early, and at
+most one eighth of the limit late."""
 
 
-class HalfEnded(Protocol):
-    """A connection of which one half has ended."""
+class HalfClosed(Protocol):
+    """A connection of which one direction has ended."""
 
     def progress(self) -> object:
-        """Return a value that differs from the one before if anything has moved."""
+        """Return a value that changes whenever a byte has moved."""
 
-    def is_excused(self) -> bool:
-        """Whether the time now passing does not count, for the link is silent."""
+    def is_on_hold(self) -> bool:
+        """Return whether the link is silent, so that idle time does not count."""
 
-    def linger_over(self) -> None:
-        """Learn that nothing has moved for the limit."""
+    def linger_expired(self) -> None:
+        """End the connection: it was idle for the whole limit."""
 
 
-class Lingers:
-    """Counts for many the time in which nothing moved, and tells each when it reaches the limit.
+class LingerTimer:
+    """Counts the idle time of many half-closed connections.
 
-    :param limit: seconds without progress.
+    :param limit: seconds without progress after which `HalfClosed.linger_expired` is called.
     """
 
     def __init__(self, limit: float, loop: asyncio.AbstractEventLoop | None = None) -> None:
-        self._deadlines = SharedTimer(limit / TICKS, self._tick, loop)
-        self._counted: dict[HalfEnded, tuple[object, int]] = {}
-        """How far each had come when it was looked at, and how many ticks ago that was new."""
+        self._timer = SharedTimer(limit / TICKS, self._tick, loop)
+        self._idle: dict[HalfClosed, tuple[object, int]] = {}
+        """The last progress of each connection, and the ticks since it changed."""
 
     def __len__(self) -> int:
-        """Return for how many it counts."""
-        return len(self._counted)
+        """Return the number of connections that are counted."""
+        return len(self._idle)
 
-    def begin(self, half: HalfEnded) -> None:
-        """Begin to count; without effect when it counts already."""
-        if half not in self._counted:
-            self._count(half, half.progress(), 0)
+    def start(self, half: HalfClosed) -> None:
+        """Count a connection's idle time from now on. Has no effect if it is counted already."""
+        if half not in self._idle:
+            self._wait(half, half.progress(), 0)
 
-    def end(self, half: HalfEnded) -> None:
-        """Count no more, if it does, and never tell."""
-        if self._counted.pop(half, None) is not None:
-            self._deadlines.end(half)
+    def stop(self, half: HalfClosed) -> None:
+        """Stop counting a connection. Has no effect if it is not counted."""
+        if self._idle.pop(half, None) is not None:
+            self._timer.cancel(half)
 
-    def _count(self, half: HalfEnded, progress: object, ticks: int) -> None:
-        self._counted[half] = (progress, ticks)
-        self._deadlines.begin(half)
+    def _wait(self, half: HalfClosed, progress: object, ticks: int) -> None:
+        self._idle[half] = (progress, ticks)
+        self._timer.start(half)
 
-    def _tick(self, half: HalfEnded) -> None:
-        last, ticks = self._counted[half]
+    def _tick(self, half: HalfClosed) -> None:
+        last, ticks = self._idle[half]
         now = half.progress()
         if now != last:
             ticks = 0
-        elif not half.is_excused():
+        elif not half.is_on_hold():
             ticks += 1
         if ticks < TICKS:
-            self._count(half, now, ticks)
+            self._wait(half, now, ticks)
             return
-        del self._counted[half]
-        half.linger_over()
+        del self._idle[half]
+        half.linger_expired()

@@ -1,11 +1,10 @@
-"""Which sockets are ready: one registration for the whole life of each, and no work for a pause.
+"""Reports which sockets are readable or writable, with one registration per socket.
 
-asyncio's own transports register a socket anew at each change of what they wait for, with a handle
-and a context for each event, and hear of no reset while they read nothing. On Linux one epoll of
-ours, edge-triggered, holds the sockets of all connections of a loop, and is itself a file that the
-loop watches: it tells of each news once, of errors always, and a connection remembers what it does
-not want now. Elsewhere the loop's readers and writers are used, and a connection that reads nothing
-hears of nothing: there, a reset is noticed by the next write or once reading goes on.
+asyncio's transports register a socket anew whenever they pause or resume, and do not notice a
+reset while reading is paused. On Linux, all sockets of an event loop share one edge-triggered
+epoll instance, which the loop watches as a single file. It reports each change once, and errors
+always. On other systems the loop's own readers and writers are used. There, a connection that is
+not reading notices a reset at its next write or when it reads again.
 """
 
 from __future__ import annotations
@@ -21,115 +20,117 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 READABLE, WRITABLE, FAILED, HUNG_UP = 0x001, 0x004, 0x008, 0x2010
-"""Bits of what has happened to a socket: EPOLLIN, EPOLLOUT, EPOLLERR; EPOLLHUP with EPOLLRDHUP."""
+"""Event bits: EPOLLIN, EPOLLOUT, EPOLLERR, and EPOLLHUP with EPOLLRDHUP."""
 
-AT_ONCE = 256
-"""Sockets that are looked after in one turn of the loop before all else has its turn."""
+EVENTS_PER_TURN = 256
+"""Sockets handled before the event loop runs other callbacks."""
 
 
 class Handler(Protocol):
-    """Who is told about a socket."""
+    """Receives the events of one socket."""
 
-    def ready(self, events: int) -> None:
-        """Learn what has happened, in bits: perhaps less than is said, if it was seen before."""
+    def on_ready(self, events: int) -> None:
+        """Handle event bits. They may describe a state that has passed."""
 
-    def broken(self, exc: Exception) -> None:
-        """Learn that `ready` has raised."""
+    def on_error(self, exc: Exception) -> None:
+        """Handle an exception raised by `on_ready`."""
 
 
 class Readiness(ABC):
-    """The sockets of one event loop; what differs between systems is in the subclasses."""
+    """Watches the sockets of one event loop. A subclass knows the system's mechanism."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        # The loop is the key under which this object is kept: a strong reference would keep both.
+        # The loop is the key under which this object is stored: a strong reference would keep both.
         self._loop = weakref.ref(loop)
         self._handlers: dict[int, Handler] = {}
-        self._again: dict[Handler, None] = {}
-        self._last_words: list[tuple[Callable[[Exception | None], None], Exception | None]] = []
-        self._is_asked = False  # the loop is going to call back in its next turn
+        self._still_readable: dict[Handler, None] = {}
+        self._lost: list[tuple[Callable[[Exception | None], None], Exception | None]] = []
+        self._is_scheduled = False
 
     @abstractmethod
     def add(self, fd: int, handler: Handler) -> None:
-        """Tell `handler` of the non-blocking socket `fd`, also of what has happened before.
+        """Watch a non-blocking socket. Its current state is reported too.
 
-        :raises OSError: the system cannot watch one more.
+        :raises OSError: the system cannot watch another socket.
         """
 
     @abstractmethod
     def want_reading(self, fd: int, *, wanted: bool) -> None:
-        """Say whether bytes that come are wanted; at first they are not."""
+        """Set whether readability matters. Initially it does not."""
 
     @abstractmethod
     def want_writing(self, fd: int, *, wanted: bool) -> None:
-        """Say whether room for bytes is wanted; at first it is not."""
+        """Set whether writability matters. Initially it does not."""
 
-    def hand_over(self, fd: int, handler: Handler) -> None:
-        """Tell another handler from now on."""
+    def replace_handler(self, fd: int, handler: Handler) -> None:
+        """Report a socket's events to another handler from now on."""
         self._handlers[fd] = handler
 
     def remove(self, fd: int) -> None:
-        """Forget a socket, which is to be closed after this turn of the loop."""
-        self._again.pop(self._handlers.pop(fd), None)
+        """Stop watching a socket. The caller closes it after this turn of the loop."""
+        self._still_readable.pop(self._handlers.pop(fd), None)
 
-    def again(self, handler: Handler) -> None:
-        """Tell `handler` in the next turn that it is readable: it has left something unread."""
-        self._again[handler] = None
-        self._ask()
+    def read_again_soon(self, handler: Handler) -> None:
+        """Report READABLE in the next turn, because the handler has left bytes unread."""
+        self._still_readable[handler] = None
+        self._schedule()
 
-    def say_last(self, told: Callable[[Exception | None], None], exc: Exception | None) -> None:
-        """Tell in the next turn by what a connection has ended; many cost one call of the loop."""
-        self._last_words.append((told, exc))
-        self._ask()
+    def call_lost_soon(
+        self, connection_lost: Callable[[Exception | None], None], exc: Exception | None
+    ) -> None:
+        """Call `connection_lost` in the next turn. Many connections share one loop callback."""
+        self._lost.append((connection_lost, exc))
+        self._schedule()
 
-    def _ask(self) -> None:
+    def report_bug(self, message: str, bug: Exception) -> None:
+        """Pass an exception to the event loop's exception handler."""
         loop = self._loop()
-        if not self._is_asked and loop is not None:
-            self._is_asked = True
+        if loop is not None:
+            loop.call_exception_handler({"message": message, "exception": bug})
+
+    def _schedule(self) -> None:
+        loop = self._loop()
+        if not self._is_scheduled and loop is not None:
+            self._is_scheduled = True
             loop.call_soon(self._next_turn)
 
     def _next_turn(self) -> None:
-        self._is_asked = False
-        again, self._again = self._again, {}
-        for handler in again:
-            _tell(handler, READABLE)
-        last_words, self._last_words = self._last_words, []
-        for told, exc in last_words:
+        self._is_scheduled = False
+        readable, self._still_readable = self._still_readable, {}
+        for handler in readable:
+            _dispatch(handler, READABLE)
+        lost, self._lost = self._lost, []
+        for connection_lost, exc in lost:
             try:
-                told(exc)
-            except Exception as bug:  # as of each callback of a loop
-                self.show("connection_lost failed", bug)
+                connection_lost(exc)
+            except Exception as bug:  # must not prevent the other calls
+                self.report_bug("connection_lost failed", bug)
 
-    def show(self, what: str, bug: Exception) -> None:
-        """Let the loop tell of a fault of ours."""
-        loop = self._loop()
-        if loop is not None:
-            loop.call_exception_handler({"message": what, "exception": bug})
-
-    def _happened(self, fd: int, events: int) -> None:
-        handler = self._handlers.get(fd)  # one that was told before may have ended it
+    def _on_events(self, fd: int, events: int) -> None:
+        handler = self._handlers.get(fd)  # an earlier handler of this turn may have removed it
         if handler is not None:
-            _tell(handler, events)
+            _dispatch(handler, events)
 
 
-def _tell(handler: Handler, events: int) -> None:
+def _dispatch(handler: Handler, events: int) -> None:
     try:
-        handler.ready(events)
-    except Exception as exc:  # whatever it is, the others must not miss their news by it
-        handler.broken(exc)
+        handler.on_ready(events)
+    except Exception as exc:  # must not prevent the events of other sockets
+        handler.on_error(exc)
 
 
 if sys.platform == "linux":
 
     class EpollReadiness(Readiness):
-        """By epoll(7). What is wanted does not matter: everything is told, once."""
+        """Uses epoll(7), edge-triggered. Every event is reported, once."""
 
         def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
             super().__init__(loop)
             self._epoll = select.epoll()
-            loop.add_reader(self._epoll.fileno(), self._look)
+            loop.add_reader(self._epoll.fileno(), self._poll)
 
         def add(self, fd: int, handler: Handler) -> None:
-            """See `Readiness`. There is nothing to take away: closing the socket does that."""
+            """See `Readiness`. Closing the socket removes it from the epoll instance."""
             self._epoll.register(fd, READABLE | WRITABLE | select.EPOLLRDHUP | select.EPOLLET)
             self._handlers[fd] = handler
 
@@ -139,13 +140,13 @@ if sys.platform == "linux":
         def want_writing(self, fd: int, *, wanted: bool) -> None:
             """Do nothing."""
 
-        def _look(self) -> None:
-            for fd, events in self._epoll.poll(0, AT_ONCE):
-                self._happened(fd, events)
+        def _poll(self) -> None:
+            for fd, events in self._epoll.poll(0, EVENTS_PER_TURN):
+                self._on_events(fd, events)
 
 
 class LoopReadiness(Readiness):
-    """By the loop's own readers and writers, which tell as long as something is there."""
+    """Uses the event loop's readers and writers, which are level-triggered."""
 
     def add(self, fd: int, handler: Handler) -> None:
         """See `Readiness`."""
@@ -162,7 +163,7 @@ class LoopReadiness(Readiness):
         loop = self._loop()
         if loop is not None:
             if wanted:
-                loop.add_reader(fd, self._happened, fd, READABLE)
+                loop.add_reader(fd, self._on_events, fd, READABLE)
             else:
                 loop.remove_reader(fd)
 
@@ -171,18 +172,20 @@ class LoopReadiness(Readiness):
         loop = self._loop()
         if loop is not None:
             if wanted:
-                loop.add_writer(fd, self._happened, fd, WRITABLE)
+                loop.add_writer(fd, self._on_events, fd, WRITABLE)
             else:
                 loop.remove_writer(fd)
 
 
-_kept: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Readiness] = weakref.WeakKeyDictionary()
+_instances: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Readiness] = (
+    weakref.WeakKeyDictionary()
+)
 
 
 def readiness(loop: asyncio.AbstractEventLoop) -> Readiness:
-    """Return the loop's one, which lives as long as the loop."""
-    found = _kept.get(loop)
+    """Return the event loop's `Readiness`, which lives as long as the loop."""
+    found = _instances.get(loop)
     if found is None:
         kind = EpollReadiness if sys.platform == "linux" else LoopReadiness
-        found = _kept[loop] = kind(loop)
+        found = _instances[loop] = kind(loop)
     return found

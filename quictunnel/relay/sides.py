@@ -1,121 +1,133 @@
 """The two sides of a relay: asyncio protocols, each of which is the other's peer.
 
-What arrives on one side is written to the other; a side that cannot write pauses the other's
-reading; an EOF goes over as an EOF. What becomes of the whole when a side is lost is decided in
-`quictunnel.relay.relay`. There is no task, no queue and no buffer beyond the transports' own,
-except for the few bytes that come before the other side stands.
+A side writes what it receives to its peer, pauses the peer's reading while it cannot write, and
+passes on EOF. `quictunnel.relay.relay` decides what the loss of one side means. Beyond the
+transports' own buffers there is only a header and the bytes that arrive before both sides are
+connected.
 
-The TCP connection's transport is one of `quictunnel.relay.tcp_transport`: what it does beyond
-asyncio's own (it reports a reset even while reading is paused, and everything but `close()` sends
-RST) is relied on.
+The TCP side's transport is `quictunnel.relay.tcp_transport.SocketTransport`. The relay relies on
+what it does beyond asyncio's own transports: it reports a reset even while reading is paused, and
+everything but `close()` sends RST.
 """
 
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import Protocol, cast
 
 from quictunnel.relay import tcp_options as tcp
 
-if TYPE_CHECKING:
-    from quictunnel.relay.relay import Relay
-
 
 class TcpTransport(Protocol):
-    """What a TCP connection's transport has beyond an `asyncio.Transport`."""
+    """Members of a TCP transport beyond `asyncio.Transport`."""
 
-    read_most: int
-    """Bytes read at a time at most."""
+    max_read_size: int
+    """Largest number of bytes read at a time."""
 
 
 class StreamTransport(Protocol):
-    """What a stream's transport has beyond an `asyncio.Transport`."""
+    """Members of a stream beyond `asyncio.Transport`."""
 
     @property
     def is_silent(self) -> bool:
-        """Whether nothing has been heard from the link's other end for a while."""
+        """Whether the stream's link is silent."""
 
     def reset(self, code: int) -> None:
-        """End both directions at once, drop what is unsent, and tell the other end the code."""
+        """End both directions at once, discard unsent bytes, and send the code to the peer."""
+
+
+class SideOwner(Protocol):
+    """The relay, as its sides see it."""
+
+    def has_ended(self, side: Side) -> bool:
+        """Return whether the relay has ended; if so, reset the newly connected side."""
+
+    def half_closed(self) -> None:
+        """Handle EOF from one side."""
+
+    def tcp_lost(self, exc: Exception | None) -> None:
+        """Handle the end of the TCP connection."""
+
+    def stream_lost(self, exc: Exception | None) -> None:
+        """Handle the end of the stream."""
 
 
 class Side(asyncio.Protocol):
-    """What both sides have in common."""
+    """The common part of both sides."""
 
     __slots__ = (
-        "_eof_due",
-        "_waiting",
-        "ended",
+        "_eof_pending",
+        "_pending",
         "eof_sent",
+        "has_eof",
         "is_lost",
+        "owner",
         "peer",
         "received",
-        "relay",
         "transport",
         "write_paused",
     )
 
     peer: Side
 
-    def __init__(self, relay: Relay) -> None:
-        self.relay = relay
+    def __init__(self, owner: SideOwner) -> None:
+        self.owner = owner
         self.transport: asyncio.Transport | None = None
         self.received = 0
-        """Bytes that have arrived here."""
-        self.ended = False
-        """Whether EOF has arrived here."""
+        """Bytes received on this side."""
+        self.has_eof = False
+        """Whether this side has received EOF."""
         self.eof_sent = False
-        """Whether EOF has gone out here."""
+        """Whether EOF was written to this side."""
         self.is_lost = False
-        """Whether the transport has reported its end."""
+        """Whether `connection_lost` was called."""
         self.write_paused = False
-        self._waiting = b""
-        self._eof_due = False
+        self._pending = b""
+        self._eof_pending = False
 
     def write(self, data: bytes) -> None:
-        """Write to this side, or keep the bytes until it stands.
+        """Write to this side, or keep the bytes until it is connected.
 
-        For what goes ahead of the other side's bytes (a preamble, a PROXY header), to be called
-        before the other side is read. Both kinds are bounded: a header, and the one piece that the
-        other side had read when it was handed over, since it is paused until this side stands.
+        Kept bytes are bounded: a header (preamble, PROXY header), and one read of the peer, which
+        is paused until this side is connected.
         """
         if self.transport is None:
-            self._waiting += data
+            self._pending += data
         else:
-            self.transport.write(data)  # which drops it if it has failed
+            self.transport.write(data)  # does nothing if the connection has failed
 
     def write_eof(self) -> None:
-        """Write EOF to this side, behind all that was written, or keep it until the side stands."""
+        """Write EOF after everything written so far, or once this side is connected."""
         if self.transport is None:
-            self._eof_due = True
+            self._eof_pending = True
         elif not self.transport.is_closing():
             self._end_writing(self.transport)
 
-    def cut(self, code: int) -> None:
-        """End this side at once and drop what it holds, if it stands and has not ended."""
-        self._waiting = b""
+    def abort(self, code: int) -> None:
+        """Reset this side and discard its buffers. Has no effect if it has ended."""
+        self._pending = b""
         if self.transport is not None and not self.is_lost:
-            self._abort(self.transport, code)
+            self._reset(self.transport, code)
 
-    def hold_reading(self) -> None:
-        """Stop reading: the other side cannot take more."""
+    def pause_reading(self) -> None:
+        """Stop reading, because the peer cannot write."""
         if self.transport is not None:
             self.transport.pause_reading()
 
-    def allow_reading(self) -> None:
-        """Read on, if the other side stands and can take more."""
-        if self.transport is None or self.transport.is_closing() or self.ended:
+    def resume_reading(self) -> None:
+        """Read again if the peer is connected and can write."""
+        if self.transport is None or self.transport.is_closing() or self.has_eof:
             return
         if self.peer.transport is not None and not self.peer.write_paused:
             self.transport.resume_reading()
 
-    def settle(self) -> None:
-        """Close the side in order once EOF has passed both ways."""
-        if self.ended and self.eof_sent and self.transport is not None and not self.is_lost:
+    def close_if_done(self) -> None:
+        """Close this side in order once EOF has passed in both directions."""
+        if self.has_eof and self.eof_sent and self.transport is not None and not self.is_lost:
             self._close(self.transport)
 
     def unsent(self) -> int:
-        """Return how many bytes written to this side have not left it, as far as can be told."""
+        """Return how many bytes written to this side have not left it, as far as is known."""
         if self.transport is None or self.is_lost:
             return 0
         return self.transport.get_write_buffer_size()
@@ -123,50 +135,50 @@ class Side(asyncio.Protocol):
     # asyncio's callbacks
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Take the transport; nothing is read from it before the other side stands."""
+        """Take the transport. Nothing is read before both sides are connected."""
         self.transport = cast(asyncio.Transport, transport)
         self.transport.pause_reading()
-        if self.relay.refuses(self):
+        if self.owner.has_ended(self):
             return
-        if self._waiting:
-            waiting, self._waiting = self._waiting, b""
-            self.transport.write(waiting)
-        if self._eof_due:
+        if self._pending:
+            pending, self._pending = self._pending, b""
+            self.transport.write(pending)
+        if self._eof_pending:
             self.write_eof()
         if self.peer.transport is not None:
-            self.allow_reading()
-            self.peer.allow_reading()
+            self.resume_reading()
+            self.peer.resume_reading()
 
     def data_received(self, data: bytes) -> None:
-        """Pass on bytes."""
+        """Forward bytes to the peer."""
         self.received += len(data)
         self.peer.write(data)
 
     def eof_received(self) -> bool:
-        """Pass on the EOF and keep the other direction."""
-        if not self.ended:
-            self.ended = True
-            self.relay.half_ended()
+        """Forward EOF to the peer. The other direction stays open."""
+        if not self.has_eof:
+            self.has_eof = True
+            self.owner.half_closed()
             self.peer.write_eof()
-            self.settle()
+            self.close_if_done()
         return True
 
     def pause_writing(self) -> None:
-        """Hold the other side still: this one is full."""
+        """Pause the peer's reading."""
         self.write_paused = True
-        self.peer.hold_reading()
+        self.peer.pause_reading()
 
     def resume_writing(self) -> None:
-        """Let the other side go on."""
+        """Resume the peer's reading."""
         self.write_paused = False
-        self.peer.allow_reading()
+        self.peer.resume_reading()
 
-    # What differs
+    # Differences between the sides
 
     def _end_writing(self, transport: asyncio.Transport) -> None:
         raise NotImplementedError
 
-    def _abort(self, transport: asyncio.Transport, code: int) -> None:
+    def _reset(self, transport: asyncio.Transport, code: int) -> None:
         raise NotImplementedError
 
     def _close(self, transport: asyncio.Transport) -> None:
@@ -180,68 +192,68 @@ class StreamSide(Side):
 
     @property
     def is_silent(self) -> bool:
-        """Whether the stream stands on a link that is silent."""
+        """Whether the stream's link is silent."""
         return self.transport is not None and cast(StreamTransport, self.transport).is_silent
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Report the stream's end."""
+        """Report the end of the stream."""
         self.is_lost = True
-        self.relay.stream_lost(exc)
+        self.owner.stream_lost(exc)
 
     def _end_writing(self, transport: asyncio.Transport) -> None:
         transport.write_eof()
         self.eof_sent = True
-        self.settle()
+        self.close_if_done()
 
-    def _abort(self, transport: asyncio.Transport, code: int) -> None:
+    def _reset(self, transport: asyncio.Transport, code: int) -> None:
         cast(StreamTransport, transport).reset(code)
 
     def _close(self, transport: asyncio.Transport) -> None:
-        # It flushes what it holds, and is lost only when the other end has it all.
+        # The stream flushes its buffer, and is lost only when the peer has acknowledged it all.
         transport.close()
 
 
 class TcpSide(Side):
-    """The side of the TCP connection (or of a UNIX socket)."""
+    """The side of the TCP connection (or UNIX socket)."""
 
     __slots__ = ()
 
     def unsent(self) -> int:
-        """Return the same, with what the kernel holds: megabytes, if the other end reads slowly."""
+        """Return the same, including bytes in the kernel's send buffer, which holds megabytes."""
         sock = None
         if self.transport is not None and not self.is_lost:
             sock = self.transport.get_extra_info("socket")
         return super().unsent() + (tcp.unacknowledged(sock) if sock is not None else 0)
 
-    def allow_reading(self) -> None:
-        """Read on, in pieces that are no longer than what the stream may hold now."""
+    def resume_reading(self) -> None:
+        """Read again, at most as much at a time as the stream may buffer now."""
         if self.transport is not None and self.peer.transport is not None:
-            high = self.peer.transport.get_write_buffer_limits()[1]
-            cast(TcpTransport, self.transport).read_most = high
-        super().allow_reading()
+            high_water = self.peer.transport.get_write_buffer_limits()[1]
+            cast(TcpTransport, self.transport).max_read_size = high_water
+        super().resume_reading()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Report the connection's end."""
+        """Report the end of the connection."""
         self.is_lost = True
-        self.relay.tcp_lost(exc)
+        self.owner.tcp_lost(exc)
 
     def _end_writing(self, transport: asyncio.Transport) -> None:
         self.eof_sent = True
-        if self.ended:
+        if self.has_eof:
             self._close(transport)
         else:
             transport.write_eof()
 
-    def _abort(self, transport: asyncio.Transport, code: int) -> None:
-        transport.abort()  # which sends RST
+    def _reset(self, transport: asyncio.Transport, code: int) -> None:
+        transport.abort()  # sends RST
 
     def _close(self, transport: asyncio.Transport) -> None:
-        # It writes out what it holds, and from there on the kernel sees to it alone.
+        # The transport flushes its buffer. After that the kernel delivers the rest by itself.
         transport.close()
 
 
-def make_sides(relay: Relay) -> tuple[TcpSide, StreamSide]:
+def make_sides(owner: SideOwner) -> tuple[TcpSide, StreamSide]:
     """Return the two sides of a relay, each the other's peer."""
-    tcp_side, stream_side = TcpSide(relay), StreamSide(relay)
+    tcp_side, stream_side = TcpSide(owner), StreamSide(owner)
     tcp_side.peer, stream_side.peer = stream_side, tcp_side
     return tcp_side, stream_side

@@ -1,21 +1,18 @@
-"""The options of a relayed TCP socket. What a connection's end means is decided elsewhere.
+"""Options of a relayed TCP socket.
 
-The main one is SO_LINGER with a time of zero: while it is set, whatever closes the socket (our
-abort, a crash, `kill -9`) sends RST, which the other end cannot take for an orderly end. It is
-taken off at the orderly end alone.
+The most important one is SO_LINGER with a time of 0. While it is set, closing the socket sends RST,
+whatever the cause: our abort, a crash, `kill -9`. The peer cannot mistake that for an orderly end.
+It is removed only for an orderly end.
 
-How the death of the other end is noticed:
+How the loss of the peer is detected:
 
-- RST: at once, by reading, by writing, or by `quictunnel.relay.readiness` while neither is going
-  on (on Linux).
-- Silence (power cut, pulled cable) on a quiet connection: by keep-alive, after about two minutes.
-- Silence with bytes on the way to it: by the kernel's retransmission limit (tcp_retries2, about
-  fifteen minutes on Linux). TCP_USER_TIMEOUT would shorten that, but Linux also applies it to a
-  peer that answers every probe and merely does not read, and such a client is only slow, not
-  dead.
+- RST: at once, by reading, by writing, or by `quictunnel.relay.readiness` otherwise (on Linux).
+- Silence while the connection is idle (power cut, unplugged cable): by keep-alive, after 2 minutes.
+- Silence with unacknowledged bytes: by the kernel's retransmission limit (tcp_retries2, about 15
+  minutes on Linux). TCP_USER_TIMEOUT would shorten that, but Linux applies it also to a peer that
+  answers every probe and does not read. Such a client is slow, not dead.
 
-A UNIX socket has no RST: there, a cut connection looks to the origin server like an orderly end,
-and only the client is told the truth.
+A UNIX socket has no RST: a connection that was cut looks to the origin server like an orderly end.
 """
 
 from __future__ import annotations
@@ -29,25 +26,25 @@ import termios
 from typing import Protocol
 
 KEEPALIVE_IDLE = 60
-"""Seconds without a byte after which the kernel asks whether the other end is still there: less
-than the idle times of common NATs, so that a quiet connection is not forgotten by them either."""
+"""Idle seconds before the first keep-alive probe. It is shorter than the idle timeout of common
+NATs, which would otherwise drop an idle connection."""
 
 KEEPALIVE_INTERVAL = 15
-"""Seconds between two such questions."""
+"""Seconds between keep-alive probes."""
 
 KEEPALIVE_PROBES = 4
-"""Unanswered questions after which the connection is lost."""
+"""Unanswered probes after which the connection is lost."""
 
 OPTIONS_ARE_INHERITED = sys.platform == "linux"
-"""Whether sockets that are accepted have all these options from the listening one. Elsewhere the
-times of keep-alive are not among them."""
+"""Whether accepted sockets inherit all these options from the listening socket. On other systems,
+they do not inherit the keep-alive times."""
 
 _RESET_AT_CLOSE = struct.pack("ii", 1, 0)
 _FIN_AT_CLOSE = struct.pack("ii", 0, 0)
 
 
 def _options() -> tuple[tuple[int, int, int], ...]:
-    """Return the options of a TCP socket and their values, where the system has them."""
+    """Return (level, option, value) of each option that the system has."""
     wanted = (
         (socket.IPPROTO_TCP, "TCP_NODELAY", 1),
         (socket.SOL_SOCKET, "SO_KEEPALIVE", 1),
@@ -67,37 +64,37 @@ _OPTIONS = _options()
 
 
 class Socket(Protocol):
-    """What is used of a socket."""
+    """The part of `socket.socket` that is used."""
 
     def fileno(self) -> int:
-        """The descriptor."""
+        """Return the file descriptor."""
 
     def setsockopt(self, level: int, option: int, value: int | bytes, /) -> None:
-        """Set an option, as of `socket.socket`."""
+        """Set an option."""
 
 
-def prepare(sock: Socket) -> None:
-    """Give a socket the options of a relayed one: before connect(2), listen(2) or thereafter."""
-    reset_unless_ended(sock)
+def set_options(sock: Socket) -> None:
+    """Set the options of a relayed socket, before or after connect(2) or listen(2)."""
+    send_rst_at_close(sock)
     try:
         for level, option, value in _OPTIONS:
             sock.setsockopt(level, option, value)
     except OSError:
-        # A UNIX socket has none of them; and some systems refuse them to a socket that the other
-        # end has reset already, of which reading it brings the real error.
+        # A UNIX socket has none of them. Some systems also refuse them for a socket that the peer
+        # has reset; reading it will report that error.
         return
 
 
-def reset_unless_ended(sock: Socket) -> None:
-    """Have the kernel send RST and drop what is unsent when the socket is closed by whatever.
+def send_rst_at_close(sock: Socket) -> None:
+    """Have the kernel send RST and discard unsent bytes when the socket is closed.
 
-    On a listening socket it is inherited by the accepted ones, which leaves no moment without it.
+    Set on a listening socket, it is inherited by accepted sockets, which leaves no gap.
     """
     _set_linger(sock, _RESET_AT_CLOSE)
 
 
-def end_in_order(sock: Socket) -> None:
-    """Have the kernel deliver what was written and send FIN when the socket is closed."""
+def send_fin_at_close(sock: Socket) -> None:
+    """Have the kernel deliver unsent bytes and send FIN when the socket is closed."""
     _set_linger(sock, _FIN_AT_CLOSE)
 
 
@@ -105,13 +102,13 @@ def _set_linger(sock: Socket, value: bytes) -> None:
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, value)
     except OSError:
-        return  # as above
+        return  # see `set_options`
 
 
 def unacknowledged(sock: Socket) -> int:
-    """Return how many bytes the kernel holds that the other end has not acknowledged.
+    """Return how many bytes in the kernel's send buffer the peer has not acknowledged.
 
-    Linux tells (tcp(7), SIOCOUTQ, the same number as TIOCOUTQ); where a system does not, it is 0.
+    Linux reports this (tcp(7), SIOCOUTQ, the same number as TIOCOUTQ). Elsewhere the result is 0.
     """
     try:
         fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, _count)

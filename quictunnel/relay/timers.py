@@ -1,7 +1,7 @@
-"""One length of time for many who wait: a single timer of the event loop does for all of them.
+"""One event-loop timer for many waiters that share a timeout.
 
-A timer for each costs a handle and a place in the loop's heap, and nearly all are for nothing: they
-are there for what should not happen. What is to be done when it does is others' business.
+A timer per waiter costs a handle and a place in the loop's heap, and nearly all of them are
+cancelled before they fire.
 """
 
 from __future__ import annotations
@@ -14,62 +14,62 @@ WaiterT = TypeVar("WaiterT")
 
 
 class SharedTimer(Generic[WaiterT]):
-    """Tells who has waited for `limit` seconds.
+    """Calls `expired` with each waiter that was started `timeout` seconds ago.
 
-    :param over: called with each of them, once; it waits no longer then.
+    :param timeout: seconds.
+    :param expired: called once for each waiter, which is removed first.
     """
 
     def __init__(
         self,
-        limit: float,
-        over: Callable[[WaiterT], None],
+        timeout: float,
+        expired: Callable[[WaiterT], None],
         loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
-        self._limit = limit
-        self._over = over
+        self._timeout = timeout
+        self._expired = expired
         self._loop = loop or asyncio.get_running_loop()
-        self._due: dict[WaiterT, float] = {}  # in the order in which they are due
-        self._timer: asyncio.TimerHandle | None = None
+        self._deadlines: dict[WaiterT, float] = {}  # in the order of their deadlines
+        self._handle: asyncio.TimerHandle | None = None
 
     def __len__(self) -> int:
-        """Return how many wait."""
-        return len(self._due)
+        """Return the number of waiters."""
+        return len(self._deadlines)
 
-    def begin(self, waiter: WaiterT) -> None:
-        """Let somebody wait from now on; who waits already begins anew."""
-        self._due.pop(waiter, None)
-        self._due[waiter] = self._loop.time() + self._limit
-        if self._timer is None:
-            self._set_timer()
+    def start(self, waiter: WaiterT) -> None:
+        """Start the timeout of a waiter, or restart it."""
+        self._deadlines.pop(waiter, None)
+        self._deadlines[waiter] = self._loop.time() + self._timeout
+        if self._handle is None:
+            self._schedule()
 
-    def end(self, waiter: WaiterT) -> None:
-        """Let somebody wait no longer, if it does."""
-        # The timer stays, and finds out by itself that there is nothing to do.
-        self._due.pop(waiter, None)
+    def cancel(self, waiter: WaiterT) -> None:
+        """Remove a waiter. Has no effect if it is not waiting."""
+        # The loop's timer stays. If nothing is due when it fires, it does nothing.
+        self._deadlines.pop(waiter, None)
 
-    def renew(self) -> None:
-        """Let all who wait begin anew."""
-        for waiter in tuple(self._due):
-            self.begin(waiter)
+    def restart_all(self) -> None:
+        """Restart the timeout of every waiter."""
+        for waiter in tuple(self._deadlines):
+            self.start(waiter)
 
-    def _set_timer(self) -> None:
-        for due in self._due.values():
-            self._timer = self._loop.call_at(due, self._tell)
+    def _schedule(self) -> None:
+        for deadline in self._deadlines.values():
+            self._handle = self._loop.call_at(deadline, self._fire)
             return
 
-    def _tell(self) -> None:
-        """Tell those who are due, and look again when the next one is."""
-        assert self._timer is not None
-        # The loop's clock may be a little before the timer's time, which counts.
-        now = max(self._timer.when(), self._loop.time())
-        self._timer = None
+    def _fire(self) -> None:
+        assert self._handle is not None
+        # The loop may fire a timer a clock tick early.
+        now = max(self._handle.when(), self._loop.time())
+        self._handle = None
         try:
-            while self._due:
-                waiter, due = next(iter(self._due.items()))
-                if due > now:
+            while self._deadlines:
+                waiter, deadline = next(iter(self._deadlines.items()))
+                if deadline > now:
                     break
-                del self._due[waiter]
-                self._over(waiter)
+                del self._deadlines[waiter]
+                self._expired(waiter)
         finally:
-            if self._timer is None:
-                self._set_timer()
+            if self._handle is None:
+                self._schedule()

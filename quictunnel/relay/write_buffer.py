@@ -1,4 +1,4 @@
-"""Bytes that wait for the kernel to take them: in order, and copied no more than they must be."""
+"""Bytes that wait until the kernel accepts them, kept without copying."""
 
 from __future__ import annotations
 
@@ -9,22 +9,25 @@ Piece = bytes | memoryview
 
 
 class WriteBuffer:
-    """What a connection has been given to write, and the kernel has had no room for yet."""
+    """A queue of byte strings."""
 
     __slots__ = ("_pieces", "size")
 
     def __init__(self) -> None:
         self._pieces: deque[Piece] = deque()
         self.size = 0
-        """Bytes that wait."""
+        """Bytes in the queue."""
 
-    def keep(self, piece: Piece) -> None:
-        """Keep a piece, which must not change, behind the others."""
+    def append(self, piece: Piece) -> None:
+        """Append a byte string, which must not change afterwards."""
         self._pieces.append(piece)
         self.size += len(piece)
 
-    def give(self, send: Callable[[Piece], int]) -> None:
-        """Give to `send` what it takes; it returns how many bytes of a piece it has taken."""
+    def flush(self, send: Callable[[Piece], int]) -> None:
+        """Call `send` until the queue is empty or `send` accepts less than it is given.
+
+        :param send: returns the number of bytes accepted.
+        """
         while self._pieces:
             piece = self._pieces[0]
             sent = send(piece)

@@ -19,7 +19,7 @@ from quictunnel.observe.logging_setup import fact
 from quictunnel.relay import SocketTransport, readiness
 from quictunnel.relay.tcp_options import OPTIONS_ARE_INHERITED
 
-AT_ONCE = 16
+EVENTS_PER_TURN = 16
 """Connections that are taken from the kernel before all else has its turn. With those that are
 being turned away meanwhile they fit well into the descriptors that are kept for such things."""
 
@@ -36,7 +36,7 @@ _log = logging.getLogger("quictunnel.remote")
 class Acceptor:
     """Lets clients in by one listening socket, which it closes in the end.
 
-    :param sock: listens, does not block, and has the options of `relay.prepare`.
+    :param sock: listens, does not block, and has the options of `relay.set_options`.
     :param arrival: makes the protocol of a client that has come.
     """
 
@@ -58,7 +58,7 @@ class Acceptor:
             self._pause.cancel()
 
     def _accept(self) -> None:
-        for _ in range(AT_ONCE):
+        for _ in range(EVENTS_PER_TURN):
             try:
                 sock, peer = self._sock.accept()
             except (BlockingIOError, InterruptedError):
@@ -76,9 +76,9 @@ class Acceptor:
         try:
             sock.setblocking(False)
             transport = SocketTransport(
-                sock, self._readiness, peer=peer, is_prepared=OPTIONS_ARE_INHERITED
+                sock, self._readiness, peer=peer, has_options=OPTIONS_ARE_INHERITED
             )
-            transport.begin(self._arrival())
+            transport.attach(self._arrival())
         except OSError as exc:  # the kernel cannot watch one more
             sock.close()
             self._wait(exc)

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from quictunnel.config.addresses import EVERY_ADDRESS, HostPort
 from quictunnel.config.listen_errors import listen_error
 from quictunnel.protocol.address import Address, literal, sockaddr_of
-from quictunnel.relay import prepare
+from quictunnel.relay import set_options
 from quictunnel.remote.acceptor import Acceptor
 from quictunnel.session.resolver import look_up
 
@@ -125,7 +125,7 @@ def _bind(family: int, host: str, port: int) -> socket.socket:
         if family == socket.AF_INET6:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, int(host != EVERY_ADDRESS))
         # Accepted sockets inherit it: not a moment in which a crash would send FIN.
-        prepare(sock)
+        set_options(sock)
         sock.bind(sockaddr_of(host, port))
         # Bound twice with SO_REUSEADDR is no error before one of the two listens.
         sock.listen(BACKLOG)

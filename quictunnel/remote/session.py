@@ -26,7 +26,7 @@ from quictunnel.protocol.messages import (
 from quictunnel.protocol.preamble import Preamble, encode_v2
 from quictunnel.protocol.proof import check, prove
 from quictunnel.quic import Link, Stream
-from quictunnel.relay import Lingers, Relay
+from quictunnel.relay import LingerTimer, Relay
 from quictunnel.remote.proof_failures import FAILURE_DELAY
 from quictunnel.remote.registry import Identity, Registry
 from quictunnel.remote.session_settings import RemoteSessionSettings
@@ -60,7 +60,7 @@ class RemoteSession(Session):
     ) -> None:
         super().__init__(_log, "client", self._ended, lambda state: on_state(state, self.name))
         self._terms = terms
-        self._lingers = Lingers(terms.linger)
+        self._linger_timer = LingerTimer(terms.linger)
         self._registry = registry
         self._tell_made = on_made
         self._tell_end = on_end
@@ -81,7 +81,7 @@ class RemoteSession(Session):
         relay = self.clients.add(
             client,
             lambda ended: Relay(
-                lingers=self._lingers,
+                linger_timer=self._linger_timer,
                 loop=self._loop,
                 on_end=ended,
                 tcp_reset_code=Code.CLIENT_RESET,

@@ -74,7 +74,7 @@ async def _join(by):
     outer, inner = tcp_pair(small=True)
     owner = Owner()
     far = Wire(outer)
-    SocketTransport(inner, by).begin(owner)
+    SocketTransport(inner, by).attach(owner)
     yield far, owner
     owner.transport.abort()
     await until(lambda: owner.lost)

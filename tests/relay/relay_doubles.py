@@ -14,7 +14,7 @@ from collections import deque
 
 from quictunnel.errors import LinkLost, StreamReset
 from quictunnel.protocol.codes import Code
-from quictunnel.relay import Lingers, Relay, RelayEnd, SocketTransport, readiness
+from quictunnel.relay import LingerTimer, Relay, RelayEnd, SocketTransport, readiness
 
 HIGH, LOW = 64 * 1024, 16 * 1024
 PATIENCE = 20
@@ -286,8 +286,10 @@ class Half:
         clock: asyncio.AbstractEventLoop | None = None,
     ) -> None:
         self.ended: asyncio.Future[RelayEnd] = asyncio.get_running_loop().create_future()
-        self.lingers = Lingers(linger, clock)
-        self.relay = Relay(lingers=self.lingers, tcp_reset_code=code, on_end=self.ended.set_result)
+        self.lingers = LingerTimer(linger, clock)
+        self.relay = Relay(
+            linger_timer=self.lingers, tcp_reset_code=code, on_end=self.ended.set_result
+        )
         self._small = small
         self.wire: Wire
         self.transport: SocketTransport
@@ -297,7 +299,7 @@ class Half:
         outer, inner = tcp_pair(small=self._small)
         self.wire = Wire(outer)
         self.transport = SocketTransport(inner, readiness(asyncio.get_running_loop()))
-        self.transport.begin(self.relay.tcp)
+        self.transport.attach(self.relay.tcp)
 
     async def end(self) -> RelayEnd:
         async with asyncio.timeout(PATIENCE):

@@ -62,7 +62,7 @@ async def test_fin_waits_behind_back_pressure(narrow_tunnel, way):
     actor, seer = narrow_tunnel.ways(way)
     sent = await actor.wire.fill()
     actor.wire.fin()
-    assert not seer.relay.stream.ended
+    assert not seer.relay.stream.has_eof
     assert await seer.wire.receive_to_fin() == bytes(sent)
 
 

@@ -16,7 +16,7 @@ import asyncio, socket, sys
 sys.path.insert(0, {folder!r})
 from relay_doubles import MemoryLink
 from quictunnel.protocol.codes import Code
-from quictunnel.relay import Lingers, Relay, SocketTransport, readiness
+from quictunnel.relay import LingerTimer, Relay, SocketTransport, readiness
 
 async def main():
     loop = asyncio.get_running_loop()
@@ -25,9 +25,9 @@ async def main():
     def let_in():
         client, _ = server.accept()
         client.setblocking(False)
-        relay = Relay(lingers=Lingers(300), tcp_reset_code=Code.CLIENT_RESET, on_end=print)
+        relay = Relay(linger_timer=LingerTimer(300), tcp_reset_code=Code.CLIENT_RESET, on_end=print)
         near.attach(relay.stream)
-        SocketTransport(client, readiness(loop)).begin(relay.tcp)
+        SocketTransport(client, readiness(loop)).attach(relay.tcp)
 
     server = socket.create_server(("127.0.0.1", 0))
     loop.add_reader(server, let_in)

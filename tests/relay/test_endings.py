@@ -163,7 +163,7 @@ async def test_a_link_lost_while_the_last_bytes_are_written_out_resets(narrow_tu
     tunnel = narrow_tunnel
     await tunnel.server.send(bytes(40_000))
     tunnel.server.fin()
-    await until(lambda: tunnel.remote.relay.stream.ended)
+    await until(lambda: tunnel.remote.relay.stream.has_eof)
     tunnel.link.lose()
     assert await tunnel.client.sees_reset()
 
@@ -254,7 +254,7 @@ async def test_what_has_ended_is_gone_without_the_garbage_collector(way):
     tunnel = Tunnel()
     half, other = tunnel.ways(way)
     half.relay = Watched(
-        lingers=half.lingers, tcp_reset_code=Code.CLIENT_RESET, on_end=half.ended.set_result
+        linger_timer=half.lingers, tcp_reset_code=Code.CLIENT_RESET, on_end=half.ended.set_result
     )
     relay = weakref.ref(half.relay)
     gc.disable()

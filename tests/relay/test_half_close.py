@@ -12,7 +12,7 @@ from transport_owner import turns
 
 from quictunnel.protocol.codes import Code
 from quictunnel.relay import Ending
-from quictunnel.relay.half_close import TICKS, Lingers
+from quictunnel.relay.half_close import TICKS, LingerTimer
 
 LIMIT = 300.0
 STEP = LIMIT / TICKS
@@ -58,16 +58,16 @@ class Case:
         self.moved = 0
         self.silent = False
         self.over_at = []
-        self.lingers = Lingers(LIMIT, self.time)
-        self.lingers.begin(self)
+        self.lingers = LingerTimer(LIMIT, self.time)
+        self.lingers.start(self)
 
     def progress(self):
         return self.moved
 
-    def is_excused(self):
+    def is_on_hold(self):
         return self.silent
 
-    def linger_over(self):
+    def linger_expired(self):
         self.over_at.append(self.time.now)
 
 
@@ -107,13 +107,13 @@ def test_silence_does_not_count(case):
 
 def test_starting_twice_is_starting_once(case):
     case.time.advance(LIMIT / 2)
-    case.lingers.begin(case)
+    case.lingers.start(case)
     case.time.advance(LIMIT / 2)
     assert case.over_at == [LIMIT]
 
 
 def test_stopped_it_never_calls(case):
-    case.lingers.end(case)
+    case.lingers.stop(case)
     case.time.advance(10 * LIMIT)
     assert case.over_at == []
 
@@ -195,7 +195,7 @@ async def test_bytes_that_leave_the_stream_slowly_count_as_progress(clocked_half
         await half.wire.send(piece)
         await until(lambda number=number: half.relay.tcp.received == number * 1000)
     half.wire.fin()
-    await until(lambda: half.relay.tcp.ended)
+    await until(lambda: half.relay.tcp.has_eof)
     for _ in pieces:
         clock.advance(LIMIT / 2)
         await turns()
@@ -220,6 +220,6 @@ async def test_the_linger_leaves_nothing_behind(tunnel):
     tunnel.server.fin()
     assert await tunnel.client.receive() == b""
     assert (await tunnel.remote.end()).ending is Ending.IN_ORDER
-    assert len(tunnel.remote.lingers) == len(tunnel.remote.lingers._deadlines) == 0
+    assert len(tunnel.remote.lingers) == len(tunnel.remote.lingers._timer) == 0
     await until(tunnel.origin.ended.done)
-    assert len(tunnel.origin.lingers) == len(tunnel.origin.lingers._deadlines) == 0
+    assert len(tunnel.origin.lingers) == len(tunnel.origin.lingers._timer) == 0

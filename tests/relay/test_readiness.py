@@ -29,11 +29,11 @@ class Listener:
         self.broke: list[Exception] = []
         self._action = action
 
-    def ready(self, events):
+    def on_ready(self, events):
         self.heard.append(events)
         self._action()
 
-    def broken(self, exc):
+    def on_error(self, exc):
         self.broke.append(exc)
 
 
@@ -112,11 +112,11 @@ async def test_who_is_removed_hears_nothing_more(watched):
     far, _, listener = watched
     loop = asyncio.get_running_loop()
     await far.send(b"x")
-    readiness(loop).again(listener)
+    readiness(loop).read_again_soon(listener)
     readiness(loop).remove(watched[1].fileno())
     await turns()
     assert listener.heard == []
-    readiness(loop).hand_over(watched[1].fileno(), listener)  # for the fixture to remove
+    readiness(loop).replace_handler(watched[1].fileno(), listener)  # for the fixture to remove
 
 
 async def test_one_may_end_another_that_has_news_too():
@@ -155,8 +155,8 @@ async def test_who_fails_keeps_nobody_from_the_news():
 async def test_again_is_in_the_next_turn_and_once(watched):
     _, _, listener = watched
     here = readiness(asyncio.get_running_loop())
-    here.again(listener)
-    here.again(listener)
+    here.read_again_soon(listener)
+    here.read_again_soon(listener)
     assert listener.heard == []
     await turns()
     assert listener.heard == [READABLE]

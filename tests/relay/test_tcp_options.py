@@ -10,7 +10,7 @@ import pytest
 from relay_doubles import PATIENCE, until
 
 from quictunnel.protocol.codes import Code
-from quictunnel.relay import Ending, SocketTransport, readiness, reset_unless_ended
+from quictunnel.relay import Ending, SocketTransport, readiness, send_rst_at_close
 from quictunnel.relay import tcp_options as tcp
 
 RESET, FIN = (1, 0), (0, 0)
@@ -55,7 +55,7 @@ async def test_the_orderly_end_waits_for_the_last_byte_to_be_written(narrow_tunn
     sent = await actor.wire.fill()
     actor.wire.fin()
     received = 0
-    while not seer.relay.stream.ended:
+    while not seer.relay.stream.has_eof:
         received += len(await seer.wire.receive())
     assert seer.transport.get_write_buffer_size() > 0
     assert at_close(seer.transport) == RESET
@@ -84,7 +84,7 @@ async def test_what_the_kernel_holds_at_the_orderly_end_still_arrives(narrow_tun
 async def test_accepted_sockets_inherit_the_reset():
     """A crash between accept(2) and the relay must not look like an empty answer either."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        reset_unless_ended(listener)
+        send_rst_at_close(listener)
         with socket.create_connection(listener.getsockname(), timeout=PATIENCE) as client:
             accepted, _ = listener.accept()
             accepted.close()
@@ -98,7 +98,7 @@ async def test_a_unix_socket_is_relayed_with_its_ends(half, tunnel, tmp_path):
     ours, theirs = socket.socketpair()
     theirs.setblocking(False)
     ours.setblocking(False)
-    SocketTransport(ours, readiness(loop)).begin(half.relay.tcp)
+    SocketTransport(ours, readiness(loop)).attach(half.relay.tcp)
     near, far = tunnel.link.stream_pair()
     near.attach(half.relay.stream)
     far.attach(asyncio.Protocol())

@@ -81,7 +81,7 @@ async def test_an_eof_that_nobody_keeps_the_connection_for_closes_it(joined):
 async def test_who_sends_much_is_read_in_large_pieces(monkeypatch):
     outer, inner = tcp_pair()
     owner = Owner()
-    SocketTransport(inner, readiness(asyncio.get_running_loop())).begin(owner)
+    SocketTransport(inner, readiness(asyncio.get_running_loop())).attach(owner)
     await Wire(outer).fill()
     owner.transport.resume_reading()
     await until(lambda: sum(owner.pieces) > READ_SIZE_BULK)
@@ -98,7 +98,7 @@ async def test_who_sends_little_is_read_in_small_pieces_once_more(by_hand):
     owner.transport.read_size = READ_SIZE_BULK
     owner.transport.resume_reading()
     await far.send(b"little")
-    owner.transport.ready(READABLE)
+    owner.transport.on_ready(READABLE)
     assert owner.transport.read_size == READ_SIZE
 
 
@@ -114,7 +114,7 @@ async def test_a_size_that_was_asked_for_is_kept_to(joined):
 async def test_news_of_nothing_is_nothing(by_hand):
     _, owner = by_hand
     owner.transport.resume_reading()
-    owner.transport.ready(READABLE | WRITABLE)
+    owner.transport.on_ready(READABLE | WRITABLE)
     assert owner.data == b""
     assert not owner.transport.is_closing()
 
@@ -177,7 +177,7 @@ async def test_its_facts():
     outer, inner = tcp_pair()
     owner = Owner()
     it = SocketTransport(inner, readiness(asyncio.get_running_loop()), peer=("192.0.2.7", 5))
-    it.begin(owner)
+    it.attach(owner)
     assert it.get_protocol() is owner
     assert it.get_extra_info("socket") is inner
     assert it.get_extra_info("peername") == ("192.0.2.7", 5)

@@ -92,7 +92,7 @@ async def test_a_protocol_that_raises_at_the_beginning_is_shown_too():
     loop.set_exception_handler(lambda _, context: shown.append(context["exception"]))
     owner = Owner()
     owner.connection_made = lambda _: 1 / 0
-    SocketTransport(inner, readiness(loop)).begin(owner)
+    SocketTransport(inner, readiness(loop)).attach(owner)
     assert await Wire(outer).sees_reset()
     assert owner.lost == shown
     outer.close()
@@ -106,7 +106,7 @@ async def test_a_reset_is_noticed_while_nothing_is_read(by_hand):
     far, owner = by_hand
     await far.send(b"unread")
     far.reset()
-    owner.transport.ready(READABLE | FAILED)
+    owner.transport.on_ready(READABLE | FAILED)
     await turns()
     assert [exc.errno for exc in owner.lost] == [errno.ECONNRESET]
 
@@ -116,7 +116,7 @@ async def test_who_reads_has_the_bytes_before_the_reset_first(by_hand):
     owner.transport.resume_reading()
     await far.send(b"last words")
     far.reset()
-    owner.transport.ready(READABLE | FAILED)
+    owner.transport.on_ready(READABLE | FAILED)
     await turns()
     assert owner.data == b"last words"
     assert isinstance(owner.lost[0], ConnectionResetError)
@@ -128,7 +128,7 @@ async def test_an_eof_before_the_reset_is_no_orderly_end(by_hand):
     owner.transport.resume_reading()
     far.fin()
     far.reset()
-    owner.transport.ready(READABLE | FAILED)
+    owner.transport.on_ready(READABLE | FAILED)
     await turns()
     assert not owner.ended
     assert isinstance(owner.lost[0], ConnectionError)
@@ -145,7 +145,7 @@ async def test_back_pressure_does_not_make_the_reset_wait(by_hand):
     owner.transport.resume_reading()
     await far.send(b"many bytes")
     far.reset()
-    owner.transport.ready(READABLE | FAILED)
+    owner.transport.on_ready(READABLE | FAILED)
     await turns()
     assert owner.data == b"many"
     assert isinstance(owner.lost[0], ConnectionResetError)
@@ -156,7 +156,7 @@ async def test_a_reset_is_noticed_while_the_last_bytes_are_written(by_hand):
     owner.transport.write(bytes(1_000_000))
     owner.transport.close()
     far.reset()
-    owner.transport.ready(READABLE | WRITABLE | FAILED)
+    owner.transport.on_ready(READABLE | WRITABLE | FAILED)
     await turns()
     assert isinstance(owner.lost[0], ConnectionResetError)
 
@@ -168,6 +168,6 @@ async def test_a_close_does_not_forget_a_reset_that_was_left_to_the_reader(by_ha
     owner.transport.resume_reading()
     await far.send(b"x")
     far.reset()
-    owner.transport.ready(READABLE | FAILED)
+    owner.transport.on_ready(READABLE | FAILED)
     await turns()
     assert isinstance(owner.lost[0], ConnectionResetError)

@@ -31,10 +31,10 @@ class Case:
 @virtual_time
 async def test_each_is_told_once_when_its_own_time_is_over():
     case = Case()
-    case.deadlines.begin("a")
+    case.deadlines.start("a")
     await seconds(0.3)
-    case.deadlines.begin("b")
-    case.deadlines.begin("c")
+    case.deadlines.start("b")
+    case.deadlines.start("c")
     await seconds(20)
     assert case.told == [("a", 10), ("b", 10.3), ("c", 10.3)]
     assert len(case.deadlines) == 0
@@ -44,10 +44,10 @@ async def test_each_is_told_once_when_its_own_time_is_over():
 async def test_who_ends_is_not_told():
     case = Case()
     for who in "abc":
-        case.deadlines.begin(who)
-    case.deadlines.end("b")
-    case.deadlines.end("b")
-    case.deadlines.end("nobody")
+        case.deadlines.start(who)
+    case.deadlines.cancel("b")
+    case.deadlines.cancel("b")
+    case.deadlines.cancel("nobody")
     await seconds(20)
     assert [who for who, _ in case.told] == ["a", "c"]
 
@@ -55,10 +55,10 @@ async def test_who_ends_is_not_told():
 @virtual_time
 async def test_beginning_again_is_beginning_anew():
     case = Case()
-    case.deadlines.begin("a")
+    case.deadlines.start("a")
     await seconds(9)
-    case.deadlines.begin("b")
-    case.deadlines.begin("a")
+    case.deadlines.start("b")
+    case.deadlines.start("a")
     await seconds(20)
     assert case.told == [("b", 19), ("a", 19)]
 
@@ -66,11 +66,11 @@ async def test_beginning_again_is_beginning_anew():
 @virtual_time
 async def test_all_may_begin_anew_at_once():
     case = Case()
-    case.deadlines.begin("a")
+    case.deadlines.start("a")
     await seconds(5)
-    case.deadlines.begin("b")
+    case.deadlines.start("b")
     await seconds(4)
-    case.deadlines.renew()
+    case.deadlines.restart_all()
     await seconds(20)
     assert case.told == [("a", 19), ("b", 19)]
 
@@ -79,11 +79,11 @@ async def test_all_may_begin_anew_at_once():
 async def test_many_who_come_and_go_cost_one_timer():
     case = Case()
     for number in range(1000):
-        case.deadlines.begin(number)
-        case.deadlines.end(number)
+        case.deadlines.start(number)
+        case.deadlines.cancel(number)
     assert case.timers == 1
     await seconds(9)
-    case.deadlines.begin("a")
+    case.deadlines.start("a")
     await seconds(9.5)
     assert case.told == []
     await seconds(1)
@@ -96,13 +96,13 @@ async def test_one_who_is_told_may_begin_anew_and_end_others():
 
     def over(who):
         case.over(who)
-        case.deadlines.end("b")
+        case.deadlines.cancel("b")
         if len(case.told) < 3:
-            case.deadlines.begin(who)
+            case.deadlines.start(who)
 
-    case.deadlines._over = over
-    case.deadlines.begin("a")
-    case.deadlines.begin("b")
+    case.deadlines._expired = over
+    case.deadlines.start("a")
+    case.deadlines.start("b")
     await seconds(100)
     assert case.told == [("a", 10), ("a", 20), ("a", 30)]
 
@@ -118,9 +118,9 @@ def test_a_fault_in_one_does_not_make_the_others_wait():
             if who == "a":
                 raise RuntimeError("a fault")
 
-        case.deadlines._over = over
-        case.deadlines.begin("a")
-        case.deadlines.begin("b")
+        case.deadlines._expired = over
+        case.deadlines.start("a")
+        case.deadlines.start("b")
         await seconds(20)
         assert [who for who, _ in case.told] == ["a", "b"]
         assert len(failures) == 1
@@ -136,7 +136,7 @@ def test_they_wait_on_the_loop_they_were_made_for(count):
         told = []
         deadlines = SharedTimer(1.0, told.append, asyncio.get_running_loop())
         for number in range(count):
-            deadlines.begin(number)
+            deadlines.start(number)
         await seconds(1)
         assert told == list(range(count))
 
