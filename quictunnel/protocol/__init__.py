@@ -1,1 +1,1 @@
-"""What travels on a link. Pure: no I/O, no asyncio; bytes in, facts out, and back again."""
+"""The bytes on the wire: encoders and decoders. Pure: no I/O, no asyncio."""

@@ -1,20 +1,20 @@
-"""The codes with which a stream is reset or a link is closed. Numbers are part of the wire."""
+"""The codes with which a stream is reset or a link is closed. They are part of the wire."""
 
 from __future__ import annotations
 
 import enum
 
 ALPN = "quictunnel/1"
-"""The application protocol that both ends must agree on in TLS (RFC 7301)."""
+"""The application protocol negotiated in TLS (RFC 7301)."""
 
 VERSION = 1
 """The version of the control messages."""
 
 
 class Code(enum.IntEnum):
-    """Why a stream was reset or a link closed; QUIC carries it as an application error code.
+    """Why a stream was reset or a link was closed: a QUIC application error code.
 
-    RFC 9000, 20.2: the numbers belong to the application protocol.
+    The application protocol defines the numbers (RFC 9000, section 20.2).
     """
 
     NO_ERROR = 0x00
@@ -46,7 +46,7 @@ class Code(enum.IntEnum):
 
     @property
     def word(self) -> str:
-        """The code's word for logs."""
+        """The code in words, for logs and messages."""
         return _WORDS[self]
 
 
@@ -77,7 +77,7 @@ _WORDS = {
 
 
 def describe(code: int | None) -> str:
-    """Return words for a code that a peer sent, whether we know it or not."""
+    """Return a peer's code in words, even if it is unknown."""
     if code is None:
         return "no code"
     try:

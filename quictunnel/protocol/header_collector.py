@@ -1,7 +1,4 @@
-"""Gathers a header that stands before other bytes and arrives in pieces of any size.
-
-It does not know what the header means: the PROXY protocol's modules say where it ends.
-"""
+"""Collects a header that arrives in pieces, ahead of other bytes."""
 
 from __future__ import annotations
 
@@ -9,14 +6,14 @@ from collections.abc import Callable
 
 
 class HeaderCollector:
-    """Takes bytes until a header is complete, and hands back what came after it.
+    """Buffers bytes until a header is complete.
 
-    Never holds more than `limit` bytes, and copies each byte once, however it arrives.
+    It buffers at most `limit` bytes and copies each byte at most once.
 
-    :param limit: the length in bytes of the longest header.
-    :param find_end: is given the first bytes so far; returns the header's length, or None while
-        they do not tell. Raises ProtocolError once they cannot begin a header, and, so that
-        no more than `limit` bytes are ever waited for, when the header would be longer than that.
+    :param limit: length of the longest header in bytes.
+    :param find_end: returns the header's length given the bytes so far, or None if they are too
+        few to know. It raises ProtocolError if the bytes cannot begin a header, or if the header
+        would be longer than `limit`.
     """
 
     __slots__ = ("_find_end", "_limit", "_start")
@@ -27,9 +24,10 @@ class HeaderCollector:
         self._start = bytearray()
 
     def feed(self, data: bytes) -> tuple[bytes, bytes] | None:
-        """Return the header and the bytes after it, or None while there must come more.
+        """Return the header and the bytes after it, or None while the header is incomplete.
 
-        Raises what `find_end` raises, and RuntimeError when the header was complete before.
+        :raises ProtocolError: as `find_end`.
+        :raises RuntimeError: the header was complete at an earlier call.
         """
         before = len(self._start)
         start: bytes | bytearray
@@ -37,10 +35,10 @@ class HeaderCollector:
             self._start += data[: self._limit - before]
             start = self._start
         else:
-            start = data[: self._limit]  # mostly it comes whole, and is kept by nobody
+            start = data[: self._limit]  # most headers arrive whole and need no buffer
         end = self._find_end(start)
         if end is not None and before >= end:
-            raise RuntimeError("the header was complete before")
+            raise RuntimeError("the header was complete at an earlier call")
         is_whole = end is not None and len(start) >= end
         if not before:
             self._start += start

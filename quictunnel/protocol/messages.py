@@ -1,12 +1,12 @@
-"""The messages of the control stream: what they are, their bytes, and back. No I/O.
+"""The messages of the control stream: their fields, encoder and decoder.
 
-On the wire, each is its length (4 bytes, big-endian) and one JSON object (RFC 8259) with a `type`.
-Unknown fields and unknown types are ignored, which is how version 1 grows. What the messages
-mean, and in which order they may come, is for the roles.
+On the wire, a message is its length (4 bytes, big-endian) and one JSON object (RFC 8259) with a
+member `type`. Unknown members and types are ignored, which is how version 1 grows. The roles decide
+what messages mean and in which order they are valid.
 
     origin                              remote
       hello      ─────────────────────▶
-                 ◀─────────────────────  welcome, or refused and the link's end
+                 ◀─────────────────────  welcome, or refused and the end of the link
       services, goodbye  ◀──────────▶  services, goodbye
 """
 
@@ -20,100 +20,100 @@ from msgspec import Meta
 from quictunnel.errors import ProtocolError
 
 MAX_MESSAGE = 64 * 1024
-"""The greatest length in bytes of one message's JSON: what a peer can make us hold."""
+"""Largest size of a message's JSON in bytes. It bounds the memory that a peer can claim."""
 
 MAX_SERVICES = 128
-"""How many services one message may list: even with the longest names they fit."""
+"""Largest number of services in a message. They fit `MAX_MESSAGE` even with the longest names."""
 
 _LENGTH_SIZE = 4
 
 _MAX_DETAIL = 120
-"""How much of a complaint is kept: it may quote the peer, who may have sent much."""
+"""Characters of a parser's error that are reported. The error may quote the peer."""
 
 ServiceName = Annotated[str, Meta(pattern=r"\A[a-z0-9._-]{1,63}\Z")]
 Word = Annotated[str, Meta(max_length=255)]
-"""A name, an id, a proof: as long as the longest name of a host."""
+"""A name, an id or a proof, at most as long as the longest host name."""
 Sentence = Annotated[str, Meta(max_length=1024)]
 AddressText = Annotated[str, Meta(max_length=261)]
-"""A host, a colon and a port: the longest name of a host, and brackets."""
+"""`HOST:PORT` with the longest host name, and brackets."""
 Seconds = Annotated[float, Meta(ge=0, le=366 * 86_400)]
-"""At most a year, so that no clock overflows."""
+"""A duration of at most a year, so that no clock overflows."""
 Number = Annotated[int, Meta(ge=0, le=2**62 - 1)]
-"""What QUIC can carry as an integer (RFC 9000, 16)."""
+"""An integer that QUIC can carry (RFC 9000, section 16)."""
 
 
 class Service(msgspec.Struct, frozen=True, kw_only=True):
-    """A service, as an origin offers it or a remote has opened it."""
+    """A service that an origin asks for or a remote has granted."""
 
     name: ServiceName
     address: AddressText | None = None
-    """The outside address, which the remote tells."""
+    """Where clients reach it. Set by the remote only."""
 
 
 ServiceList = Annotated[list[Service], Meta(max_length=MAX_SERVICES)]
 
 
 class Hello(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="hello"):
-    """The origin's first message: who it is and what it offers."""
+    """The origin's first message: its identity and the services it asks for."""
 
     version: Number
     agent: Word
-    """The program and its version, for logs."""
+    """The origin's program and version, for logs."""
     name: Word
-    """The origin's name: a new link of the same token and name takes the old one's place."""
+    """The origin's name. A new link replaces an old link of the same token and name."""
     token_id: Word
-    """Which token the proof is made with; empty without one."""
+    """The id of the token that the proof uses; empty without a token."""
     proof: Word
-    """The origin's proof, of `proof.prove`; empty without a token."""
+    """The origin's proof (`proof.prove`); empty without a token."""
     services: ServiceList
     hold: Seconds | None = None
-    """How long the origin would keep a silent link; None leaves it to the remote."""
+    """How long the origin keeps a silent link; None leaves it to the remote."""
     instance: Word = ""
-    """Names this run of the origin, if it says so: once another run has taken its place, it may not
-    come back as long as that one is there."""
+    """Identifies this run of the origin; may be empty. A run that another run has replaced is
+    refused while that one is connected."""
 
 
 class Welcome(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="welcome"):
-    """The remote's answer to an origin that it accepts."""
+    """The remote's answer to an accepted origin."""
 
     proof: Word
     """The remote's proof."""
     instance: Word
-    """Names this run of the remote: another one means that all links of the old run are dead."""
+    """Identifies this run of the remote. A new value means that links of the old run are lost."""
     services: ServiceList
-    """What was asked for, with the outside addresses."""
+    """The granted services, with the addresses for clients."""
     hold: Seconds
     """How long the remote keeps a silent link."""
 
 
 class RefusedMessage(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="refused"):
-    """The remote's answer to an origin that it does not accept."""
+    """The remote's answer to a refused origin."""
 
     code: Number
-    """Of `codes.Code`."""
+    """A `codes.Code`."""
     message: Sentence
-    """One sentence for a person."""
+    """One sentence for the user."""
 
 
 class Services(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="services"):
-    """What is offered changed: the whole list as it is now."""
+    """The complete list of services, after a change."""
 
     services: ServiceList
 
 
 class Goodbye(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="goodbye"):
-    """The sender drains: it takes no new clients, and closes the link when the present ones end."""
+    """The sender drains: it accepts no new clients and closes the link when current ones end."""
 
     reason: Sentence
     grace: Seconds
-    """How long the present clients may take."""
+    """How long current clients may take."""
 
 
 Message: TypeAlias = Hello | Welcome | RefusedMessage | Services | Goodbye
 
 
 class _Envelope(msgspec.Struct):
-    """As much of any message as tells which one it is."""
+    """The member that all messages share."""
 
     type: str
 
@@ -130,10 +130,9 @@ _DECODERS: dict[str, msgspec.json.Decoder[Message]] = {
 
 
 def encode(message: Message) -> bytes:
-    """Return the message's bytes, its length before it.
+    """Return the length-prefixed message.
 
-    Raises ValueError for a message that a peer would refuse, so that a limit which our own side
-    oversteps shows where that happens, and not at the other end.
+    :raises ValueError: the message exceeds a limit, so that the peer would refuse it.
     """
     body = _ENCODER.encode(message)
     if len(body) > MAX_MESSAGE:
@@ -143,19 +142,19 @@ def encode(message: Message) -> bytes:
 
 
 class MessageDecoder:
-    """Reads the messages of one control stream. After it has raised, it is spent.
+    """Decodes the messages of one control stream. Unusable after an error.
 
-    Holds one incomplete message at most.
+    It buffers at most one incomplete message.
     """
 
     def __init__(self) -> None:
         self._unread = bytearray()
 
     def feed(self, data: bytes) -> list[Message]:
-        """Return the messages that `data` completes, without those of unknown types.
+        """Return the messages that `data` completes, except those of unknown types.
 
-        Raises ProtocolError for a message too long, for what is no JSON object, and for fields
-        of a wrong type or beyond their limits; what came before it in `data` is lost.
+        :raises ProtocolError: a message is too long, is not a JSON object, or has a field of a
+            wrong type or beyond its limits. Earlier messages in `data` are lost.
         """
         self._unread += data
         messages = []
@@ -176,10 +175,10 @@ class MessageDecoder:
 
 
 def _decode(body: bytes) -> Message | None:
-    """Return the message of this JSON, or None if it is of an unknown type."""
+    """Return the message, or None if its type is unknown."""
     try:
         decoder = _DECODERS.get(_ENVELOPE_DECODER.decode(body).type)
         return None if decoder is None else decoder.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
-        # Not UTF-8 and nested too deep are told by errors that are not msgspec's.
+        # Invalid UTF-8 and deep nesting raise errors that are not msgspec's.
         raise ProtocolError(f"malformed control message: {str(exc)[:_MAX_DETAIL]!a}") from exc

@@ -1,12 +1,12 @@
-"""The preamble: the first bytes of a data stream, which say who the client is. No I/O.
+"""The preamble: the first bytes of a data stream, which identify the client.
 
-A preamble is a PROXY protocol header of version 2 with two TLVs in it, so that an origin can
-hand the same bytes to an origin server that understands that protocol:
+A preamble is a PROXY protocol v2 header with two TLVs, so the origin can pass the same bytes on to
+an origin server that understands the protocol:
 
-    0xE0  the service's name, in UTF-8 (a type that the specification leaves to applications)
-    0x05  UNIQUE_ID: the client's id, which both ends write into their logs
+    0xE0  the service's name in UTF-8 (a type reserved for applications)
+    0x05  UNIQUE_ID: the client's id, which both ends log
 
-A stream whose client has no known address bears the command LOCAL.
+The command is LOCAL if the client has no known address.
 """
 
 from __future__ import annotations
@@ -19,35 +19,42 @@ from quictunnel.protocol.address import Address
 from quictunnel.protocol.header_collector import HeaderCollector
 
 TYPE_SERVICE = 0xE0
+"""The TLV type of the service's name."""
 
 
 @dataclass(frozen=True, slots=True)
 class Preamble:
-    """Who a client is and what it wants. Raises ValueError for one address without the other."""
+    """A client and the service it connected to.
+
+    :raises ValueError: one address is given without the other.
+    """
 
     client: Address | None = None
-    """Where the client is; None where that is not known."""
+    """The client's address; None if it is unknown."""
 
     outside: Address | None = None
-    """The address of the remote to which the client connected. None exactly where `client` is."""
+    """The remote's address that the client connected to. None exactly if `client` is None."""
 
     service: str | None = None
-    """The name of the service that the client wants, or None where the header names none."""
+    """The service's name; None if the header has none."""
 
     client_id: str | None = None
-    """An id of the client for logs, of 128 characters from U+0000 to U+00FF at most.
+    """The client's id for logs: at most 128 characters from U+0000 to U+00FF.
 
-    The specification calls it opaque bytes: each character is one of them. Ours are hex digits.
+    The specification defines it as opaque bytes; each character is one byte. Ours are hex digits.
     """
 
     def __post_init__(self) -> None:
-        """Hold what the header cannot express away from it."""
+        """Reject what a header cannot express."""
         if (self.client is None) != (self.outside is None):
             raise ValueError("a preamble has both addresses or neither")
 
 
 def encode_v2(preamble: Preamble) -> bytes:
-    """Return the preamble's bytes. Raises ValueError for an id or a name that is too long."""
+    """Return the preamble's bytes.
+
+    :raises ValueError: the id or the name is too long.
+    """
     vectors = []
     if preamble.service is not None:
         vectors.append((TYPE_SERVICE, preamble.service.encode()))
@@ -59,10 +66,7 @@ def encode_v2(preamble: Preamble) -> bytes:
 
 
 class PreambleDecoder:
-    """Reads one preamble from the first bytes of a stream.
-
-    A decoder is for one stream: once it has returned a preamble or raised, it is spent.
-    """
+    """Decodes the preamble of one stream. Unusable after it has returned a preamble or raised."""
 
     __slots__ = ("_collector",)
 
@@ -70,10 +74,10 @@ class PreambleDecoder:
         self._collector = HeaderCollector(proxy_v2.MAX_HEADER, proxy_v2.find_end)
 
     def feed(self, data: bytes) -> tuple[Preamble, bytes] | None:
-        """Return the preamble and the client's bytes after it, or None while there must come more.
+        """Return the preamble and the bytes after it, or None while the preamble is incomplete.
 
-        Raises ProtocolError at the first byte that cannot be in a preamble, and for a preamble
-        of more than `proxy_v2.MAX_HEADER` bytes.
+        :raises ProtocolError: at the first byte that cannot be part of a preamble, or if the
+            preamble is longer than `proxy_v2.MAX_HEADER`.
         """
         found = self._collector.feed(data)
         if found is None:
@@ -83,18 +87,18 @@ class PreambleDecoder:
 
 
 def _decode(header: bytes) -> Preamble:
-    facts = proxy_v2.decode(header)
+    fields = proxy_v2.decode(header)
     return Preamble(
-        client=facts.client,
-        outside=facts.outside,
-        service=_read_service(facts),
-        client_id=facts.client_id(),
+        client=fields.client,
+        outside=fields.outside,
+        service=_read_service(fields),
+        client_id=fields.client_id(),
     )
 
 
-def _read_service(facts: proxy_v2.HeaderV2) -> str | None:
-    name = facts.value(TYPE_SERVICE)
+def _read_service(fields: proxy_v2.HeaderV2) -> str | None:
+    name = fields.value(TYPE_SERVICE)
     try:
         return None if name is None else name.decode()
     except UnicodeDecodeError as exc:
-        raise ProtocolError("preamble with a service's name that is not UTF-8") from exc
+        raise ProtocolError("preamble whose service name is not UTF-8") from exc

@@ -1,7 +1,7 @@
-"""What a proxy in front of the remote says about a client: a PROXY header of either version.
+"""Decodes the PROXY header of a proxy in front of the remote, version 1 or 2.
 
-This reads other people's headers, where `preamble` reads our own: the types from 0xE0 on belong to
-whoever sends them (clouds use them), so none of them names a service here.
+Unlike in a preamble, TLV types from 0xE0 on belong to the sender, such as a cloud's load balancer.
+None of them names a service.
 """
 
 from __future__ import annotations
@@ -12,22 +12,23 @@ from quictunnel.protocol.preamble import Preamble
 
 
 class ProxyDecoder:
-    """Reads one PROXY header, of version 1 or 2, from the first bytes of a connection.
+    """Decodes the PROXY header of one connection. Unusable after it has returned or raised.
 
-    A decoder is for one connection: once it has returned a preamble or raised, it is spent.
-    It is for connections that must begin with a header; whether to expect one is for the settings
-    to say and never for the bytes, or any client could claim any address (section 2).
+    Use it only for connections that must begin with a header. Settings decide that, never the
+    bytes received: otherwise any client could claim any address (proxy-protocol.txt, section 2).
     """
 
     def __init__(self) -> None:
         self._collector = HeaderCollector(proxy_v2.MAX_HEADER, _find_end)
 
     def feed(self, data: bytes) -> tuple[Preamble, bytes] | None:
-        """Return who the client is and its bytes after the header, or None while more must come.
+        """Return the client and the bytes after the header, or None while it is incomplete.
 
-        The preamble names no service; its addresses are None where the proxy speaks for itself
-        (a health check) or does not know them. Raises ProtocolError at the first byte that
-        cannot be in a header, and for a header longer than its version's MAX_HEADER.
+        The preamble has no service. Its addresses are None for the proxy's own connections, such
+        as health checks, and if the proxy does not know them.
+
+        :raises ProtocolError: at the first byte that cannot be part of a header, or if the header
+            is longer than its version's MAX_HEADER.
         """
         found = self._collector.feed(data)
         if found is None:
@@ -37,7 +38,7 @@ class ProxyDecoder:
 
 
 def _is_v1(start: bytes | bytearray) -> bool:
-    return start.startswith(b"P")  # which the other version's signature does not
+    return start.startswith(b"P")  # version 2's signature begins with CR
 
 
 def _find_end(start: bytes | bytearray) -> int | None:
@@ -47,5 +48,5 @@ def _find_end(start: bytes | bytearray) -> int | None:
 def _decode(header: bytes) -> Preamble:
     if _is_v1(header):
         return proxy_v1.decode(header)
-    facts = proxy_v2.decode(header)
-    return Preamble(client=facts.client, outside=facts.outside, client_id=facts.client_id())
+    fields = proxy_v2.decode(header)
+    return Preamble(client=fields.client, outside=fields.outside, client_id=fields.client_id())

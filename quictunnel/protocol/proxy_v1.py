@@ -1,4 +1,4 @@
-r"""The PROXY protocol's header of version 1, which is a line of text. No I/O.
+r"""The PROXY protocol's header, version 1: a line of text.
 
 Source: HAProxy's proxy-protocol.txt, section 2.1.
 
@@ -6,7 +6,7 @@ Source: HAProxy's proxy-protocol.txt, section 2.1.
     PROXY TCP6 2001:db8::7 2001:db8::1 51334 9000\r\n
     PROXY UNKNOWN\r\n
 
-It can name neither a service nor an id.
+It carries neither a service nor an id.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from quictunnel.protocol.address import Address
 from quictunnel.protocol.preamble import Preamble
 
 MAX_HEADER = 107
-"""The longest line, with its CRLF: two addresses of full length after UNKNOWN."""
+"""Length of the longest line with CRLF: UNKNOWN and two IPv6 addresses of full length."""
 
 START = b"PROXY "
 
@@ -27,9 +27,9 @@ _PORT = re.compile(r"0|[1-9][0-9]{0,4}")
 
 
 def encode_v1(preamble: Preamble) -> bytes:
-    """Return the line for a client, its family that of the addresses; UNKNOWN where none is known.
+    """Return the line for a client, or the UNKNOWN line if its address is unknown.
 
-    Where one address is IPv4 and the other IPv6, both are written as IPv6.
+    If one address is IPv4 and the other IPv6, both are written as IPv6.
     """
     client, outside = preamble.client, preamble.outside
     if client is None or outside is None:
@@ -44,19 +44,19 @@ def encode_v1(preamble: Preamble) -> bytes:
 def _ipv6_text(address: Address) -> str:
     if address.is_ipv6:
         return address.host
-    # Hexadecimal digits and colons only: the specification knows no dots in IPv6 addresses.
+    # The specification allows no dots in IPv6 addresses.
     digits = address.packed.hex()
     return f"::ffff:{digits[:4]}:{digits[4:]}"
 
 
 def find_end(start: bytes | bytearray) -> int | None:
-    """Return how long the line is that begins with `start`, or None while its end is not there.
+    """Return the length of the line that begins with `start`, or None while it is incomplete.
 
-    Raises ProtocolError at the first byte that cannot be in such a line, for one that ends
-    in anything but CRLF, and for one longer than MAX_HEADER.
+    :raises ProtocolError: at the first byte that cannot be part of a line, or if the line does not
+        end in CRLF or is longer than MAX_HEADER.
     """
     if not START.startswith(start[: len(START)]):
-        raise ProtocolError("not a PROXY header")
+        raise ProtocolError("no PROXY header")
     newline = start.find(b"\n", 0, MAX_HEADER)
     if newline < 0:
         if len(start) >= MAX_HEADER:
@@ -68,10 +68,13 @@ def find_end(start: bytes | bytearray) -> int | None:
 
 
 def decode(header: bytes) -> Preamble:
-    """Return what a line says that is as long as `find_end` told. Raises ProtocolError."""
+    """Return the content of a complete line.
+
+    :raises ProtocolError: the line is malformed.
+    """
     fields = header.removeprefix(START).removesuffix(b"\r\n").split(b" ")
     if fields[0] == b"UNKNOWN":
-        return Preamble()  # what follows is to be ignored
+        return Preamble()  # receivers ignore the rest of the line
     try:
         family, client, outside, client_port, outside_port = [f.decode("ascii") for f in fields]
         return Preamble(
@@ -83,14 +86,14 @@ def decode(header: bytes) -> Preamble:
 
 
 def _read_address(family: str, host: str, port: str) -> Address:
-    """Raise ValueError for text that the specification does not allow."""
+    """Return an address; raise ValueError if the specification does not allow its text."""
     match family:
         case "TCP4":
             ipaddress.IPv4Address(host)
         case "TCP6":
             ipaddress.IPv6Address(host)
         case _:
-            raise ValueError("no such family")
+            raise ValueError("unknown family")
     if not _PORT.fullmatch(port):
-        raise ValueError("no decimal port")
+        raise ValueError("not a decimal port")
     return Address(host, int(port))

@@ -1,13 +1,12 @@
-"""The PROXY protocol's binary header, version 2: its frame, its addresses, its list of TLVs.
+"""The PROXY protocol's header, version 2: frame, addresses and TLVs.
 
-Source: HAProxy's proxy-protocol.txt, section 2.2. What quictunnel's own TLVs mean is not known
-here, but in `preamble`.
+Source: HAProxy's proxy-protocol.txt, section 2.2. `preamble` defines quictunnel's own TLVs.
 
     12 bytes  signature
     1 byte    version (high half: 2), command (low half: 0 LOCAL, 1 PROXY)
     1 byte    family (high half), transport (low half)
-    2 bytes   length of all that follows
-    ...       client address, outside address, client port, outside port
+    2 bytes   length of the rest
+    ...       source address, destination address, source port, destination port
     ...       TLVs: type (1 byte), length (2 bytes), value
 """
 
@@ -25,11 +24,11 @@ from quictunnel.protocol.crc32c import crc32c
 SIGNATURE = b"\r\n\r\n\0\r\nQUIT\n"
 
 MAX_BLOCK = 2048
-"""The greatest length that is accepted. A header is meant to fit one small packet (536 bytes), so
-this leaves room for the TLVs of others, and yet many waiting clients cannot cost much memory."""
+"""Largest accepted length of the part after the frame, in bytes. A header is meant to fit a packet
+of 536 bytes. This leaves room for other senders' TLVs, and bounds the memory of waiting clients."""
 
 MAX_UNIQUE_ID = 128
-"""Section 2.2.5."""
+"""Largest length of a UNIQUE_ID in bytes (section 2.2.5)."""
 
 TYPE_CRC32C = 0x03
 TYPE_UNIQUE_ID = 0x05
@@ -39,6 +38,7 @@ _VECTOR = struct.Struct("!BH")
 _PORTS = struct.Struct("!HH")
 
 MAX_HEADER = _START.size + MAX_BLOCK
+"""Largest accepted length of a header in bytes."""
 
 _VERSION = 0x2
 _LOCAL = 0x0
@@ -48,36 +48,35 @@ _UNSPEC = 0x00
 _TCP4 = 0x11
 _TCP6 = 0x21
 
-# A tunnel for TCP has no use for the addresses of UNIX sockets and of datagrams. For valid
-# combinations that a receiver does not support, section 2.2 has it fall back to UNSPEC rather than
-# refuse: the connection is good, its client unknown.
+# A TCP tunnel has no use for the addresses of UNIX sockets and datagrams. A receiver treats valid
+# combinations that it does not support as UNSPEC (section 2.2): the client is unknown.
 _ADDRESS_SIZES = {_TCP4: 12, 0x12: 12, _TCP6: 36, 0x22: 36, 0x31: 216, 0x32: 216}
-"""The bytes of both addresses and ports, by family and transport."""
+"""Size of both addresses and ports in bytes, by family and transport."""
 
 _BLOCKS = {_TCP4: struct.Struct("!4s4sHH"), _TCP6: struct.Struct("!16s16sHH")}
-"""Both addresses and ports, by family and transport, where they are TCP's."""
+"""Format of both addresses and ports, by family and transport, for TCP."""
 
 _MAX_FAMILY = 0x3
 _MAX_TRANSPORT = 0x2
 
 
 class HeaderV2(NamedTuple):
-    """What a header of version 2 says."""
+    """The content of a header."""
 
     client: Address | None
-    """The source. None where none is given, or it is not TCP's."""
+    """The source address; None if there is none or it is not TCP."""
 
     outside: Address | None
-    """The destination that the client had in mind. None exactly where `client` is."""
+    """The destination address. None exactly if `client` is None."""
 
     vectors: tuple[tuple[int, bytes], ...] = ()
-    """The TLVs, as type and value, in their order."""
+    """Type and value of each TLV, in order."""
 
     def value(self, kind: int) -> bytes | None:
-        """Return the value of the one TLV of this type, or None; ProtocolError if it stands twice.
+        """Return the value of the TLV of this type, or None.
 
-        The specification leaves it open what two would mean, so that two readers of one header
-        might differ, and that is how one of them is deceived.
+        :raises ProtocolError: there are two. The specification does not define their meaning, and
+            an attacker could exploit readers that differ.
         """
         values = [value for type_, value in self.vectors if type_ == kind]
         if len(values) > 1:
@@ -85,10 +84,9 @@ class HeaderV2(NamedTuple):
         return values[0] if values else None
 
     def client_id(self) -> str | None:
-        """Return the id that the sender gave to the connection, or None. Raises ProtocolError.
+        """Return the UNIQUE_ID, or None. Each of its opaque bytes becomes one character.
 
-        It is opaque bytes, one of them a character, so that any id can be written to a log and
-        passed on unchanged.
+        :raises ProtocolError: it is too long, or there are two.
         """
         value = self.value(TYPE_UNIQUE_ID)
         if value is None:
@@ -101,10 +99,11 @@ class HeaderV2(NamedTuple):
 def encode(
     client: Address | None, outside: Address | None, vectors: Iterable[tuple[int, bytes]] = ()
 ) -> bytes:
-    """Return a header: command PROXY with both addresses, or LOCAL where either is None.
+    """Return a header: command PROXY with both addresses, or LOCAL if either is None.
 
-    Where one is IPv4 and the other IPv6, as with sockets that take both, both are written as IPv6.
-    Raises ValueError for TLVs that do not fit.
+    If one address is IPv4 and the other IPv6, both are written as IPv6.
+
+    :raises ValueError: the TLVs do not fit.
     """
     if client is None or outside is None:
         command, family, addresses = _LOCAL, _UNSPEC, b""
@@ -127,13 +126,13 @@ def encode(
 
 
 def find_end(start: bytes | bytearray) -> int | None:
-    """Return how long the header is that begins with `start`, or None while that is not told.
+    """Return the length of the header that begins with `start`, or None if it is not known yet.
 
-    Raises ProtocolError at the first byte that cannot be in a header, and for one longer than
-    MAX_HEADER.
+    :raises ProtocolError: at the first byte that cannot be part of a header, or if the header is
+        longer than MAX_HEADER.
     """
     if not start.startswith(SIGNATURE) and not SIGNATURE.startswith(start[: len(SIGNATURE)]):
-        raise ProtocolError("not a PROXY header")
+        raise ProtocolError("no PROXY header")
     if len(start) < _START.size:
         return None
     _, version_command, _, size = _START.unpack_from(start)
@@ -148,7 +147,10 @@ def find_end(start: bytes | bytearray) -> int | None:
 
 
 def decode(header: bytes) -> HeaderV2:
-    """Return what a header says that is as long as `find_end` told. Raises ProtocolError."""
+    """Return the content of a complete header.
+
+    :raises ProtocolError: the header is malformed.
+    """
     _, version_command, family, _ = _START.unpack_from(header)
     if version_command & 0xF == _LOCAL or _is_unspecified(family):
         return HeaderV2(None, None, _read_any_vectors(header, family))
@@ -162,13 +164,13 @@ def decode(header: bytes) -> HeaderV2:
 
 
 def _is_unspecified(family: int) -> bool:
-    """Return whether either half says UNSPEC, and the other half is one that exists."""
+    """Return whether either half is UNSPEC and the other half is valid."""
     high, low = family >> 4, family & 0xF
     return (high == 0 and low <= _MAX_TRANSPORT) or (low == 0 and high <= _MAX_FAMILY)
 
 
 def _read_addresses(header: bytes, family: int) -> tuple[Address, Address] | tuple[None, None]:
-    """Return client and outside address, if the family is one for TCP."""
+    """Return source and destination address, if they are TCP addresses."""
     block = _BLOCKS.get(family)
     if block is None:
         return None, None
@@ -176,11 +178,11 @@ def _read_addresses(header: bytes, family: int) -> tuple[Address, Address] | tup
     return Address.unpack(client, client_port), _unpack_outside(outside, outside_port)
 
 
-_unpack_outside = lru_cache(maxsize=64)(Address.unpack)  # of which a proxy has few
+_unpack_outside = lru_cache(maxsize=64)(Address.unpack)  # a proxy has few
 
 
 def _read_vectors(header: bytes, at: int) -> tuple[tuple[int, bytes], ...]:
-    """Return the TLVs that fill the header from `at` to its end, the checksum being right."""
+    """Return the TLVs from `at` to the end of the header, and verify the checksum."""
     vectors, sums = _find_vectors(header, at)
     if len(sums) > 1:
         raise ProtocolError(f"PROXY header with {len(sums)} checksums")
@@ -190,10 +192,10 @@ def _read_vectors(header: bytes, at: int) -> tuple[tuple[int, bytes], ...]:
 
 
 def _read_any_vectors(header: bytes, family: int) -> tuple[tuple[int, bytes], ...]:
-    """Return the TLVs of a header whose block a receiver has to skip, whatever stands in it.
+    """Return the TLVs of a LOCAL or UNSPEC header.
 
-    With LOCAL and UNSPEC, section 2.2 lets a sender put there what it likes, so that what is no
-    list of TLVs is no error. HAProxy, and we ourselves, write the TLVs of such a header at once.
+    Section 2.2 lets a sender put anything into such a header, so bytes that are not TLVs are not an
+    error. HAProxy and quictunnel write the TLVs right after the frame.
     """
     if family != _UNSPEC:
         return ()
@@ -205,7 +207,7 @@ def _read_any_vectors(header: bytes, family: int) -> tuple[tuple[int, bytes], ..
 
 
 def _find_vectors(header: bytes, at: int) -> tuple[list[tuple[int, bytes]], list[slice]]:
-    """Return the TLVs from `at` to the header's end, and the places of checksums among them."""
+    """Return the TLVs from `at` to the end of the header, and the positions of checksums."""
     vectors, sums = [], []
     length = len(header)
     while at < length:
@@ -223,7 +225,10 @@ def _find_vectors(header: bytes, at: int) -> tuple[list[tuple[int, bytes]], list
 
 
 def _check_crc32c(header: bytes, place: slice) -> None:
-    """Raise ProtocolError unless the checksum at `place` is the header's own (section 2.2.3)."""
+    """Verify the checksum at `place` (section 2.2.3).
+
+    :raises ProtocolError: it is wrong.
+    """
     stored = header[place]
     blanked = header[: place.start] + bytes(len(stored)) + header[place.stop :]
     if len(stored) != 4 or crc32c(blanked) != int.from_bytes(stored):

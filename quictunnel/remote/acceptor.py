@@ -19,7 +19,7 @@ from quictunnel.observe.logging_setup import fact
 from quictunnel.relay import SocketTransport, readiness
 from quictunnel.relay.tcp_options import OPTIONS_ARE_INHERITED
 
-EVENTS_PER_TURN = 16
+AT_ONCE = 16
 """Connections that are taken from the kernel before all else has its turn. With those that are
 being turned away meanwhile they fit well into the descriptors that are kept for such things."""
 
@@ -58,7 +58,7 @@ class Acceptor:
             self._pause.cancel()
 
     def _accept(self) -> None:
-        for _ in range(EVENTS_PER_TURN):
+        for _ in range(AT_ONCE):
             try:
                 sock, peer = self._sock.accept()
             except (BlockingIOError, InterruptedError):
