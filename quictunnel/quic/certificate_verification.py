@@ -1,7 +1,6 @@
-"""Whether a server's certificate holds: against authorities, a name, a pin. No engine, no sockets.
+"""Verifies a server's certificate against authorities, a name and a pin.
 
-Engines hand over what was shown, unjudged, and the end that dials judges it here: the same words
-whatever the engine.
+Engines pass on the certificates unverified, so that every engine applies the same rules.
 """
 
 from __future__ import annotations
@@ -23,11 +22,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 UNREADABLE = (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType)
-"""What `cryptography` raises of extensions, which it parses when they are first looked at."""
+"""Errors that `cryptography` raises when it parses extensions, at their first use."""
 
 
 def fingerprint(certificate: x509.Certificate) -> bytes:
-    """Return the SHA-256 of a certificate's DER, which a pin names."""
+    """Return the SHA-256 of a certificate's DER, as a pin names it."""
     return certificate.fingerprint(hashes.SHA256())
 
 
@@ -38,23 +37,23 @@ def verify(
     server_name: str | None,
     ca: Path | None,
 ) -> str | None:
-    """Verify a server's certificate against a file of authorities, or the system's store.
+    """Verify a server's certificate.
 
-    :param chain: what was sent along with the leaf.
-    :param server_name: the name or address that it must bear, if any.
-
-    Return None if it holds, else the reason in words.
+    :param chain: the certificates sent after the leaf.
+    :param server_name: the host name or IP address that it must be valid for, if any.
+    :param ca: PEM file of authorities; None for the system's store.
+    :return: None if it is valid, otherwise the reason in words.
     """
     return (
-        _why_not_now(leaf)
-        or (None if server_name is None else _why_not_the_name(leaf, server_name))
-        or _why_not_trusted(leaf, chain, ca)
+        _check_dates(leaf)
+        or (None if server_name is None else _check_name(leaf, server_name))
+        or _check_chain(leaf, chain, ca)
     )
 
 
-def _why_not_now(leaf: x509.Certificate) -> str | None:
+def _check_dates(leaf: x509.Certificate) -> str | None:
     now = datetime.datetime.now(datetime.UTC)
-    clock = f"and by this machine's clock it is {now:%Y-%m-%d %H:%M}"
+    clock = f"and this machine's clock says {now:%Y-%m-%d %H:%M}"
     if now < (begin := leaf.not_valid_before_utc):
         return f"it is not valid before {begin:%Y-%m-%d %H:%M}, {clock}"
     if now > (end := leaf.not_valid_after_utc):
@@ -62,8 +61,8 @@ def _why_not_now(leaf: x509.Certificate) -> str | None:
     return None
 
 
-def _why_not_the_name(leaf: x509.Certificate, name: str) -> str | None:
-    """Hold a certificate against a DNS name or an IP address (RFC 9525)."""
+def _check_name(leaf: x509.Certificate, name: str) -> str | None:
+    """Match the certificate with a DNS name or an IP address (RFC 9525)."""
     try:
         if _is_address(name):
             names.verify_certificate_ip_address(leaf, name)
@@ -72,14 +71,14 @@ def _why_not_the_name(leaf: x509.Certificate, name: str) -> str | None:
     except UNREADABLE:
         return "the certificate's extensions cannot be read"
     except service_identity.CertificateError:
-        return f"it has no name that can be held against {name}"
+        return f"it has no name to compare with {name}"
     except service_identity.VerificationError:
         return f"it is for {', '.join(map(_text, names.extract_patterns(leaf)))}, not for {name}"
     return None
 
 
 def _text(pattern: object) -> str:
-    """Return a name that a certificate bears, of whatever kind, as people write it."""
+    """Return a name of a certificate as text."""
     text = getattr(pattern, "pattern", pattern)
     return text.decode("ascii", "replace") if isinstance(text, bytes) else str(text)
 
@@ -92,10 +91,10 @@ def _is_address(name: str) -> bool:
     return True
 
 
-def _why_not_trusted(
+def _check_chain(
     leaf: x509.Certificate, chain: Sequence[x509.Certificate], ca: Path | None
 ) -> str | None:
-    """Look for a way from a certificate to an authority (RFC 5280, 6)."""
+    """Build a chain to an authority (RFC 5280, section 6)."""
     store = crypto.X509Store()
     try:
         store.load_locations(*_system_store() if ca is None else (str(ca), None))
@@ -107,15 +106,15 @@ def _why_not_trusted(
         context.verify_certificate()
     except crypto.X509StoreContextError as exc:
         return str(exc.args[0])
-    except crypto.Error:  # its words would help nobody
-        return f"there are no authorities to be read in {ca or 'the system store'}"
+    except crypto.Error:  # its text does not help a user
+        return f"no authorities could be read from {ca or 'the system store'}"
     return None
 
 
 def _system_store() -> tuple[str | None, str | None]:
-    """Return the file and the directory of the system's authorities, or Mozilla's if it has none.
+    """Return file and directory of the system's authorities, or Mozilla's if there are none.
 
-    A Python from python.org on macOS has none.
+    Python from python.org on macOS has none.
     """
     paths = ssl.get_default_verify_paths()
     if not (paths.cafile or paths.capath):

@@ -1,9 +1,9 @@
-"""Flow control's arithmetic: what may come before it is read, and wait before it is sent. No I/O.
+"""Flow control: how much the peer may send before it is read, and how much waits to be sent.
 
-A stream's window starts small and grows while its reader keeps up; all streams of all links of a
-process share one budget for what is received and not yet read. Connector the budget slows the peers
-down, it never ends anything. What waits to be sent is as much as a link's path needs, shared by the
-streams that have something to send.
+A stream's receive window starts small and grows while its reader keeps up. All streams of all links
+of a process share one budget for unread bytes. When the budget is used up, peers slow down; nothing
+is closed. The bytes that wait to be sent follow from the path's rate, and are shared by the streams
+that have something to send. Pure: no I/O.
 """
 
 from __future__ import annotations
@@ -12,45 +12,44 @@ import math
 from dataclasses import dataclass
 
 STREAM_WINDOW = 512 * 1024
-"""Bytes a stream may have under way at first: 40 Mbit/s at 100 ms."""
+"""Initial receive window of a stream in bytes: 40 Mbit/s at 100 ms."""
 
 STREAM_WINDOW_MAX = 16 * 1024 * 1024
-"""Bytes a stream may have under way at most: 1.3 Gbit/s at 100 ms."""
+"""Largest receive window of a stream in bytes: 1.3 Gbit/s at 100 ms."""
 
 LINK_WINDOW = 64 * 1024 * 1024
-"""Bytes a link may have under way: no path that we know of holds more."""
+"""Receive window of a link in bytes: more than the bandwidth-delay product of any known path."""
 
 RELIEF = 64 * 1024
-"""Bytes that a link is granted when the budget is used up and its window as well, ..."""
+"""Bytes granted to a link whose window and budget are used up, every `RELIEF_EVERY` seconds."""
 
 RELIEF_EVERY = 0.5
-"""... and how often, in seconds: those whose bytes are read go on, slowly, whatever others hold."""
+"""Seconds between reliefs. Streams that are read continue slowly, whatever other streams hold."""
 
 UNREAD_LIMIT = 256 * 1024 * 1024
-"""Bytes received and not yet read in the whole process, by default."""
+"""Default limit on unread bytes in the process."""
 
 LINK_WINDOW_UNPROVEN = 1024 * 1024
-"""Bytes that a peer may send in all before it has proven who it is."""
+"""Bytes that a peer may send before it has proven itself."""
 
 AHEAD_SECONDS = 0.025
-"""Seconds. What leaves within a round trip waits here beside what is in flight, so that two
-bandwidth-delay products are held in all; on shorter paths what leaves within so long, for an event
-loop that has much to do comes round no sooner."""
+"""Shortest time in seconds for which bytes are buffered ahead of sending. The buffer covers a round
+trip, or this time on shorter paths, because a busy event loop refills it no sooner."""
 
 AHEAD_MIN = 64 * 1024
-"""Bytes that wait though the path is slow, or not known yet, ..."""
+"""Smallest send buffer of a link in bytes, for slow or unknown paths."""
 
 SHARE_MIN = 16 * 1024
-"""... and those of one stream, however many there are: reading a client's bytes in smaller pieces
-costs more than sending them."""
+"""Smallest send buffer of a stream in bytes. Reading a client in smaller pieces costs more CPU than
+sending does."""
 
 
 def share(*, rate: float, rtt: float, streams: int) -> int:
-    """Return how many bytes each stream may have unsent.
+    """Return how many unsent bytes each stream may buffer.
 
-    :param rate: bytes a second that the path is taken to carry; 0 if that is not known.
-    :param rtt: seconds.
-    :param streams: how many have something to send.
+    :param rate: estimated rate of the path in bytes per second; 0 if unknown.
+    :param rtt: round-trip time in seconds.
+    :param streams: number of streams that have something to send.
     """
     ahead = max(rate * max(rtt, AHEAD_SECONDS), AHEAD_MIN)
     return max(int(ahead) // max(streams, 1), SHARE_MIN)
@@ -59,7 +58,7 @@ def share(*, rate: float, rtt: float, streams: int) -> int:
 class Window:
     """The receive window of one stream.
 
-    :param size: bytes the peer may send beyond what has been read.
+    :param size: bytes that the peer may send beyond those read.
     """
 
     __slots__ = ("_behind", "_read_at_update", "_updated_at", "limit", "read", "size")
@@ -67,22 +66,23 @@ class Window:
     def __init__(self, size: int) -> None:
         self.size = size
         self.read = 0
-        """Bytes read so far, or dropped."""
+        """Bytes read or discarded so far."""
         self.limit = size
-        """The offset that the peer may send up to."""
-        self._behind = False  # much has waited for the reader since the last update
+        """The offset up to which the peer may send (MAX_STREAM_DATA)."""
+        self._behind = False  # the reader fell behind since the last update
         self._read_at_update = 0
         self._updated_at: float | None = None
 
     def take(self, count: int, *, unread: int, now: float, rtt: float, may_grow: bool) -> bool:
-        """Account for `count` bytes read; return whether `limit` has moved and should be told.
+        """Record that `count` bytes were read; return whether to announce a new `limit`.
 
-        :param unread: bytes still waiting for the reader, who keeps up while they are few.
-        :param now: seconds; `rtt`: the round-trip time in seconds.
+        The window doubles if half of it was read within two round trips while few bytes were
+        unread: then the window limits the sender, not the path or the reader.
+
+        :param unread: bytes received and not read yet.
+        :param now: seconds of a monotonic clock.
+        :param rtt: round-trip time in seconds.
         :param may_grow: whether memory allows a larger window.
-
-        Half a window that was read within two round trips means that the window, and not the path
-        or the reader, holds the sender back.
         """
         self.read += count
         self._behind |= unread * 4 > self.size
@@ -105,32 +105,31 @@ class Window:
 
 @dataclass(slots=True)
 class Budget:
-    """What a whole process holds unread, over all its links."""
+    """The unread bytes of all links of a process."""
 
     limit: int = UNREAD_LIMIT
-    """Bytes that should not be exceeded."""
+    """Limit in bytes."""
     unread: int = 0
-    """Bytes received and not yet read, now."""
+    """Bytes received and not read yet."""
     links: int = 0
-    """How many links share it: each is granted its part of what is free."""
+    """Number of links that share the budget equally."""
 
     @property
     def may_grow(self) -> bool:
-        """Whether windows may still grow: until half of the budget is in use."""
+        """Whether windows may grow: less than half of the budget is in use."""
         return self.unread * 2 < self.limit
 
     @property
     def headroom(self) -> int:
-        """Bytes that may come on a link now, beyond those that have."""
+        """Bytes that each link may receive beyond those received."""
         return max(0, min(LINK_WINDOW, (self.limit - self.unread) // max(1, self.links)))
 
 
 class LinkWindow:
-    """How much all streams of one link together may send.
+    """The receive window of one link (MAX_DATA).
 
-    While the process holds little unread, the window moves with what *arrives*, so that streams
-    which are not read cannot use it up. As the budget is reached it moves only by what was *read*,
-    and by a little relief now and then.
+    While the budget has headroom, the window follows the bytes *received*, so that unread streams
+    do not exhaust it. Without headroom it follows the bytes *read*, plus a small relief.
     """
 
     __slots__ = ("_budget", "_read", "relief_at")
@@ -139,20 +138,23 @@ class LinkWindow:
         self._budget = budget
         self._read = 0
         self.relief_at = math.inf
-        """When `move` should be called again even if nothing happens, in seconds."""
+        """When to call `move` again even without traffic; infinity if not needed."""
 
     def begin(self) -> None:
         """Take a share of the budget."""
         self._budget.links += 1
 
     def end(self) -> None:
-        """Give it back."""
+        """Return the share of the budget."""
         self._budget.links -= 1
 
     def move(self, limit: int, *, used: int, read: int, now: float) -> int:
-        """Return the new limit on the link's bytes.
+        """Return the new limit of the link's bytes.
 
-        :param limit: the limit now; `used`: bytes that have come; `read`: of them, those read.
+        :param limit: the current limit.
+        :param used: bytes received.
+        :param read: bytes read of those.
+        :param now: seconds of a monotonic clock.
         """
         newly_read, self._read = read - self._read, read
         headroom = self._budget.headroom

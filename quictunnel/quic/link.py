@@ -170,7 +170,7 @@ class Link(LinkFacts):
             self._send_handle = None
         now = self.loop.time()
         if not self._carrier.is_full and self._carrier.transmit(self, now):
-            if not self._liveness.is_asking and self.engine.unacknowledged:
+            if not self._liveness.is_waiting and self.engine.unacknowledged:
                 self._liveness.sent(now)
             share = self.engine.share if self.paused_writers else 0
             for stream in tuple(self.paused_writers):

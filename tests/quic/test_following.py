@@ -10,7 +10,7 @@ from link_pair import LinkPair, over_links, seconds, until
 from pair import CLIENT_PATH, Engines, Network, Pair
 
 from quictunnel.quic.engine import Path
-from quictunnel.quic.path.liveness import ASK_AGAIN, PING_WHEN_BUSY_AFTER
+from quictunnel.quic.path.liveness import PING_WHEN_BUSY_AFTER, SILENT_PING_INTERVAL
 
 DELAY = 0.1
 ROUND_TRIP = 2 * DELAY
@@ -164,4 +164,4 @@ async def test_what_the_accepting_end_has_to_say_comes_within_a_second_of_the_ne
     await seconds(outage)
     assert not ours.data
     pair.network.cut = False
-    await until(lambda: ours.data == b"news", limit=2 * ASK_AGAIN)
+    await until(lambda: ours.data == b"news", limit=2 * SILENT_PING_INTERVAL)

@@ -1,7 +1,7 @@
-"""Whether a link is silent: pings with a deadline, on top of whatever else is heard. No I/O.
+"""Decides whether a link is silent, from pings with a deadline. Pure: no I/O.
 
-QUIC's own idle timeout is the hold, minutes long, so that streams outlive an outage. What *silent*
-means meanwhile is decided here.
+QUIC's idle timeout is the hold, which is minutes long so that streams outlive an outage. A link is
+silent much sooner.
 """
 
 from __future__ import annotations
@@ -9,26 +9,26 @@ from __future__ import annotations
 import enum
 
 PING_AFTER = 5.0
-"""Seconds without a word from the peer after which it is asked for one. It also keeps the mappings
-of NATs alive, which forget UDP after 30 s at worst (RFC 4787, 4.3)."""
+"""Seconds without a packet from the peer before a ping. Pings also keep NAT mappings alive, which
+expire after 30 s at worst (RFC 4787, section 4.3)."""
 
 PING_WHEN_BUSY_AFTER = 1.0
-"""The same for the end that dialled, while there are clients: a NAT that has forgotten us, or has
-another port for us now, lets nothing of the peer's in until we have sent something."""
+"""The same at the dialing end while it has clients. A NAT that has dropped or changed our mapping
+blocks the peer's packets until we send one."""
 
 ANSWER_WITHIN = 2.0
-"""Seconds an answer may take, and never less than three probe timeouts."""
+"""Seconds to wait for an answer before the link is silent; at least three probe timeouts."""
 
-ASK_AGAIN = 0.5
-"""Seconds between the questions to a silent peer: within a second of the network's return one has
-gone there and its answer come back."""
+SILENT_PING_INTERVAL = 0.5
+"""Seconds between pings to a silent peer, so that an answer arrives within a second of the
+network's return."""
 
 ACCEPTOR_PATIENCE = 1.0
-"""Seconds that the accepting end waits longer, so that mostly one end asks and not both."""
+"""Seconds that the accepting end waits longer, so that usually only one end pings."""
 
 
 class Step(enum.Enum):
-    """What the link is to do now."""
+    """The next action of a link."""
 
     NOTHING = enum.auto()
     PING = enum.auto()
@@ -37,43 +37,43 @@ class Step(enum.Enum):
 
 
 class Liveness:
-    """One link's silence, watched.
+    """Tracks when the peer of one link was heard.
 
-    :param now: seconds, any clock that does not go back.
-    :param ping_after: seconds of quiet after which to ping.
+    :param now: seconds of a monotonic clock.
+    :param ping_after: seconds without a packet before a ping.
     """
 
     def __init__(self, now: float, *, ping_after: float = PING_AFTER) -> None:
         self.ping_after = ping_after
         self.heard_at = now
         self.is_busy = False
-        """There are clients, and it is for us to keep the path open for what they are sent."""
+        """Whether this end must keep the path open for its clients."""
         self.silent_since: float | None = None
-        """Since when the peer counts as silent: it was last heard then, or last heard us."""
-        self._asked_at: float | None = None
+        """When a silent peer was last heard, or sent an unanswered packet; None if not silent."""
+        self._waiting_since: float | None = None
 
     def agree(self, hold: float) -> None:
-        """Ask often enough that a living peer is heard within the hold (seconds)."""
+        """Ping often enough for a link that is held for `hold` seconds."""
         self.ping_after = min(self.ping_after, hold / 3)
 
     @property
-    def is_asking(self) -> bool:
-        """Something was sent that is yet to be answered."""
-        return self._asked_at is not None
+    def is_waiting(self) -> bool:
+        """Whether an answer is due."""
+        return self._waiting_since is not None
 
     def sent(self, now: float) -> None:
-        """Something was sent that must be answered."""
-        if self._asked_at is None:
-            self._asked_at = now
+        """Record that a packet was sent that the peer must acknowledge."""
+        if self._waiting_since is None:
+            self._waiting_since = now
 
     def heard(self, now: float) -> None:
-        """Something came from the peer at `now`; whether it hears us is another question."""
+        """Record that a packet from the peer arrived. It does not prove that the peer hears us."""
         self.heard_at = now
 
     def answered(self, now: float) -> Step:
-        """The peer has acknowledged something of ours at `now`."""
+        """Record that the peer has acknowledged a packet, and return the next action."""
         self.heard_at = now
-        self._asked_at = None
+        self._waiting_since = None
         if self.silent_since is None:
             return Step.NOTHING
         self.silent_since = None
@@ -81,19 +81,19 @@ class Liveness:
 
     def deadline(self, pto: float) -> float:
         """Return when `check` is due, given the probe timeout in seconds."""
-        if self._asked_at is None:
+        if self._waiting_since is None:
             after = PING_WHEN_BUSY_AFTER if self.is_busy else self.ping_after
             return self.heard_at + min(after, self.ping_after)
         if self.silent_since is not None:
-            return self._asked_at + ASK_AGAIN
-        return self._asked_at + max(ANSWER_WITHIN, 3 * pto)
+            return self._waiting_since + SILENT_PING_INTERVAL
+        return self._waiting_since + max(ANSWER_WITHIN, 3 * pto)
 
     def check(self, now: float, pto: float) -> Step:
-        """Return what is due at `now`."""
+        """Return the action that is due at `now`."""
         if now < self.deadline(pto):
             return Step.NOTHING
-        if self._asked_at is None or self.silent_since is not None:
-            self._asked_at = now
+        if self._waiting_since is None or self.silent_since is not None:
+            self._waiting_since = now
             return Step.PING
-        self.silent_since = min(self.heard_at, self._asked_at)
+        self.silent_since = min(self.heard_at, self._waiting_since)
         return Step.SILENT

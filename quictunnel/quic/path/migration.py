@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from quictunnel.observe.logging_setup import fact
 from quictunnel.protocol.address import Address
-from quictunnel.quic.path.network_monitor import JOINED
+from quictunnel.quic.path.network_monitor import COALESCE_DELAY
 
 if TYPE_CHECKING:
     import asyncio
@@ -91,7 +91,7 @@ class PathMigration:
         """Hear what the kernel has against what was sent. Often it says so many times."""
         if self._report is None:
             why = exc.strerror or str(exc)
-            self._report = self._loop.call_later(JOINED, self._reported, why)
+            self._report = self._loop.call_later(COALESCE_DELAY, self._reported, why)
 
     def _reported(self, why: str) -> None:
         self._report = None

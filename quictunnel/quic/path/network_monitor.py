@@ -1,9 +1,9 @@
-"""Word of what may have changed a path: networks that come and go, and naps. It decides nothing.
+"""Reports events that may have changed a link's path: network changes and suspends.
 
-Linux tells of its links, addresses and routes over rtnetlink (rtnetlink(7)). Elsewhere, and where
-that is refused, it is asked now and then which local address a datagram would leave from. A nap,
-of the machine (sleep) or of this process alone (SIGSTOP), shows in a timer that fires much too
-late by a clock that sleep does not stop.
+Linux announces changes of links, addresses and routes over rtnetlink (rtnetlink(7)). Elsewhere, and
+where rtnetlink is refused, the local address of an outgoing datagram is polled. A suspend of the
+machine, or of this process (SIGSTOP), shows in a timer that fires late on a clock that continues
+during suspend.
 """
 
 from __future__ import annotations
@@ -17,56 +17,56 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable
 
-JOINED = 0.05
-"""Seconds in which word of changes is joined: an interface that comes up tells of itself, of its
-addresses and of its routes one by one."""
+COALESCE_DELAY = 0.05
+"""Seconds for which changes are combined into one report. An interface that comes up announces
+itself, its addresses and its routes one by one."""
 
-TICK = 1.0
-"""Seconds between two looks at the clock, and at the local address where nobody tells of it."""
+POLL_INTERVAL = 1.0
+"""Seconds between checks of the clock, and of the local address if it is polled."""
 
-NAP = 2.0
-"""Seconds by which a look at the clock must be late to be called a nap. The event loop of a busy
-process is late by less; of shorter naps a path takes no harm."""
+MIN_SUSPEND = 2.0
+"""Seconds by which a check must be late to count as a suspend. A busy event loop is late by less,
+and a shorter suspend does not harm a path."""
 
 GROUPS = 0x1 | 0x10 | 0x40 | 0x100 | 0x400
 """RTMGRP_LINK, RTMGRP_IPV4_IFADDR, RTMGRP_IPV4_ROUTE, RTMGRP_IPV6_IFADDR and RTMGRP_IPV6_ROUTE
 (linux/rtnetlink.h)."""
 
 READS_MAX = 64
-"""Reads in one wake-up: a machine with many containers must not keep the loop from its work."""
+"""Messages read per wake-up. A machine with many containers sends many."""
 
 ANYWHERE = ("198.51.100.1", "2001:db8::1")
-"""Addresses far away that are nobody's (RFC 5737, RFC 3849). None of them is sent anything."""
+"""Documentation addresses (RFC 5737, RFC 3849), used to look up routes. Nothing is sent to them."""
 
 _NETLINK_ROUTE = 0  # linux/netlink.h
 _BOOT_TIME: int | None = getattr(time, "CLOCK_BOOTTIME", None)  # Linux, and some others
 
 
 class Source(Protocol):
-    """Tells of changes through a descriptor. Implemented by `Rtnetlink`."""
+    """A file that becomes readable when the network changes. Implemented by `Rtnetlink`."""
 
     def fileno(self) -> int:
-        """Return what becomes readable."""
+        """Return the file descriptor."""
 
     def drain(self) -> bool:
-        """Take what there is; return whether there was any."""
+        """Read all pending messages; return whether there were any."""
 
     def close(self) -> None:
-        """Tell no more."""
+        """Close the file."""
 
 
 class Rtnetlink:
-    """The kernel's word of its links, addresses and routes.
+    """The kernel's announcements of changed links, addresses and routes.
 
-    What it says is not read: who is told looks for himself what has become of his own path.
+    The messages are not parsed: the callback re-checks its own route.
 
-    :raises OSError: there is no such thing here, or not for us.
+    :raises OSError: rtnetlink does not exist here, or access is refused.
     """
 
     def __init__(self) -> None:
         family = getattr(socket, "AF_NETLINK", None)
         if family is None:
-            raise OSError("rtnetlink is Linux's alone")
+            raise OSError("rtnetlink exists only on Linux")
         self._sock = socket.socket(family, socket.SOCK_RAW, _NETLINK_ROUTE)
         self._sock.setblocking(False)
         try:
@@ -80,10 +80,10 @@ class Rtnetlink:
         return self._sock.fileno()
 
     def drain(self) -> bool:
-        """See `Source`. More than the kernel could keep for us (ENOBUFS) is a change as well."""
+        """See `Source`. An overflow of the kernel's buffer (ENOBUFS) counts as a change."""
         for count in range(READS_MAX):
             try:
-                self._sock.recv(1)  # the rest of the message goes with it
+                self._sock.recv(1)  # discards the rest of the message
             except (BlockingIOError, InterruptedError):
                 return count > 0
             except OSError:
@@ -96,7 +96,7 @@ class Rtnetlink:
 
 
 def local_addresses(towards: tuple[str, ...] = ANYWHERE) -> tuple[str | None, ...]:
-    """Return the local address of a datagram to each of these; None where no route leads.
+    """Return the local address of a datagram to each destination; None if there is no route.
 
     Nothing is sent.
     """
@@ -112,20 +112,20 @@ def _local_address(towards: str) -> str | None:
     return None
 
 
-def clock_with_sleep() -> float:
-    """Return seconds of a clock that goes on while the machine sleeps.
+def suspend_aware_clock() -> float:
+    """Return seconds of a clock that continues while the machine is suspended.
 
-    Where only the wall clock does, setting it forward looks like a nap, which does little harm.
+    If only the wall clock does, setting it forward looks like a suspend, which does little harm.
     """
     return time.time() if _BOOT_TIME is None else time.clock_gettime(_BOOT_TIME)
 
 
 class NetworkMonitor:
-    """Calls `changed`, with words for logs, when paths may not be what they were.
+    """Calls `changed` with a reason when a path may have changed.
 
-    :param source: who tells of changes; None where nobody does and `look` is asked instead.
-    :param look: returns what is compared from one `TICK` to the next.
-    :param clock: seconds that go on in sleep.
+    :param source: announces changes; None to poll `look` instead.
+    :param look: returns a value that differs after a change.
+    :param clock: seconds that continue during suspend.
     """
 
     def __init__(
@@ -135,53 +135,53 @@ class NetworkMonitor:
         *,
         source: Source | None,
         look: Callable[[], object],
-        clock: Callable[[], float] = clock_with_sleep,
+        clock: Callable[[], float] = suspend_aware_clock,
     ) -> None:
         self._loop = loop
         self._changed = changed
         self._source = source
         self._look = look
         self._clock = clock
-        self._joining: asyncio.TimerHandle | None = None
+        self._coalescing: asyncio.TimerHandle | None = None
         self._looked_at = clock()
         self._seen = None if source is not None else look()
         if source is not None:
-            loop.add_reader(source.fileno(), self._told)
-        self._timer = loop.call_later(TICK, self._tick)
+            loop.add_reader(source.fileno(), self._on_readable)
+        self._timer = loop.call_later(POLL_INTERVAL, self._tick)
 
     @classmethod
     def of_this_machine(
         cls, loop: asyncio.AbstractEventLoop, changed: Callable[[str], None]
     ) -> NetworkMonitor:
-        """Return a watch over what the kernel tells, or lets find out."""
+        """Return a monitor of this machine: rtnetlink if possible, polling otherwise."""
         source: Source | None = None
         with contextlib.suppress(OSError):
             source = Rtnetlink()
         return cls(loop, changed, source=source, look=local_addresses)
 
     def close(self) -> None:
-        """Watch no more; `changed` is not called again."""
+        """Stop. `changed` is not called again."""
         self._timer.cancel()
-        if self._joining is not None:
-            self._joining.cancel()
-            self._joining = None
+        if self._coalescing is not None:
+            self._coalescing.cancel()
+            self._coalescing = None
         if self._source is not None:
             self._loop.remove_reader(self._source.fileno())
             self._source.close()
             self._source = None
 
-    def _told(self) -> None:
-        if self._source is not None and self._source.drain() and self._joining is None:
-            self._joining = self._loop.call_later(JOINED, self._tell_joined)
+    def _on_readable(self) -> None:
+        if self._source is not None and self._source.drain() and self._coalescing is None:
+            self._coalescing = self._loop.call_later(COALESCE_DELAY, self._report)
 
-    def _tell_joined(self) -> None:
-        self._joining = None
+    def _report(self) -> None:
+        self._coalescing = None
         self._changed("the network has changed")
 
     def _tick(self) -> None:
-        self._timer = self._loop.call_later(TICK, self._tick)
+        self._timer = self._loop.call_later(POLL_INTERVAL, self._tick)
         now = self._clock()
-        late = now - self._looked_at - TICK
+        late = now - self._looked_at - POLL_INTERVAL
         self._looked_at = now
         if self._source is None:
             seen = self._look()
@@ -189,5 +189,5 @@ class NetworkMonitor:
                 self._seen = seen
                 self._changed("the local address has changed")
                 return
-        if late > NAP:
-            self._changed(f"back from a nap of {late:.0f} s")
+        if late > MIN_SUSPEND:
+            self._changed(f"resumed after a suspend of {late:.0f} s")

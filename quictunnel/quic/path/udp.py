@@ -1,7 +1,7 @@
-"""A UDP socket that moves many datagrams a system call, where the kernel can. No QUIC, no asyncio.
+"""A UDP socket that sends and receives many datagrams per system call where the kernel can.
 
-Linux joins datagrams of one size to one destination: UDP_SEGMENT cuts one write into many (GSO),
-UDP_GRO hands many to one read. Elsewhere the same calls move them one at a time.
+Linux combines datagrams of one size and one destination: UDP_SEGMENT (GSO) splits one write into
+many, UDP_GRO returns many in one read. Elsewhere each call moves one datagram.
 """
 
 from __future__ import annotations
@@ -24,24 +24,24 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("quictunnel.quic.path.udp")
 _link_logger = logging.getLogger("quictunnel.quic")
-_buffer_hint_given = False
+_buffer_warning_given = False
 
 BUFFER_SIZE = 4 * 1024 * 1024
-"""Bytes asked of the kernel for either direction: 20 ms at a gigabit and some to spare."""
+"""Bytes requested for each of the kernel's buffers: 20 ms at 1 Gbit/s, and some spare."""
 
 SEGMENTS_MAX = 64
-"""Datagrams in one write (the kernel's UDP_MAX_SEGMENTS was 64 before Linux 6.9)."""
+"""Datagrams per write. UDP_MAX_SEGMENTS was 64 before Linux 6.9."""
 
 SEGMENTS_BYTES_MAX = 65_000
-"""Bytes in one write: an IP packet's 65,535 less the headers."""
+"""Bytes per write: the 65,535 of an IP packet without headers."""
 
 BATCH = 64
-"""Datagrams after which a wake-up reads no more: acknowledgements leave, and others have a turn."""
+"""Datagrams read per wake-up, so that acknowledgements leave and other callbacks run."""
 
 _UDP_SEGMENT = 103  # linux/udp.h
 _UDP_GRO = 104
 _IP_MTU_DISCOVER, _IPV6_MTU_DISCOVER = 10, 23  # linux/in.h, linux/in6.h
-_PMTUDISC_PROBE = 3  # set DF, and leave the finding of the MTU to us
+_PMTUDISC_PROBE = 3  # set DF; QUIC probes the MTU itself
 _IPV6_RECVPKTINFO, _IPV6_PKTINFO = 49, 50
 _IP_PKTINFO = 8
 _ON_LINUX = sys.platform == "linux"
@@ -51,9 +51,9 @@ _INT = struct.Struct("@i")
 
 
 class UdpSocket:
-    """A bound, or connected, UDP socket that never blocks.
+    """A bound or connected non-blocking UDP socket.
 
-    :param sock: is taken over and closed by `close`.
+    :param sock: owned by this object from now on.
     """
 
     def __init__(self, sock: socket.socket, *, connected: bool) -> None:
@@ -64,74 +64,76 @@ class UdpSocket:
         self._buffer = bytearray(65_536)
         self._view = memoryview(self._buffer)
         self._segments = False
-        self._tell_local = False
-        self.trouble: OSError | None = None
-        """The last refusal to send, for its owner to take; not that a datagram is too large."""
-        ask_for_buffers(sock)
+        self._has_pktinfo = False
+        self.send_error: OSError | None = None
+        """The last error of sending, except EMSGSIZE. The owner reads and clears it."""
+        request_buffers(sock)
         if _ON_LINUX:
             self._set_linux_options(sock)
 
     def _set_linux_options(self, sock: socket.socket) -> None:
-        with contextlib.suppress(OSError):  # older than 5.0: one datagram a read
+        with contextlib.suppress(OSError):  # before Linux 5.0: one datagram per read
             sock.setsockopt(socket.IPPROTO_UDP, _UDP_GRO, 1)
-        with contextlib.suppress(OSError):  # older than 4.18: one datagram a write
+        with contextlib.suppress(OSError):  # before Linux 4.18: one datagram per write
             sock.setsockopt(socket.IPPROTO_UDP, _UDP_SEGMENT, 0)
             self._segments = True
-        with contextlib.suppress(OSError):  # the kernel's own discovery stays on: probes are cut
+        with contextlib.suppress(OSError):  # otherwise the kernel limits the size of MTU probes
             sock.setsockopt(socket.IPPROTO_IP, _IP_MTU_DISCOVER, _PMTUDISC_PROBE)
         if self._is_ipv6:
             with contextlib.suppress(OSError):
                 sock.setsockopt(socket.IPPROTO_IPV6, _IPV6_MTU_DISCOVER, _PMTUDISC_PROBE)
         if not self._connected:
-            with contextlib.suppress(OSError):  # answers then leave from the route's address
+            with contextlib.suppress(
+                OSError
+            ):  # otherwise answers leave from the address of the route
                 if self._is_ipv6:
                     sock.setsockopt(socket.IPPROTO_IPV6, _IPV6_RECVPKTINFO, 1)
                 else:
                     sock.setsockopt(socket.IPPROTO_IP, _IP_PKTINFO, 1)
-                self._tell_local = True
+                self._has_pktinfo = True
 
     def fileno(self) -> int:
-        """Return the descriptor, for the event loop."""
+        """Return the file descriptor."""
         return self._sock.fileno()
 
     def getsockname(self) -> tuple[str, int]:
-        """Return the address that it is bound to."""
+        """Return the local address."""
         host, port = self._sock.getsockname()[:2]
         return host, port
 
     def close(self) -> None:
-        """Close it."""
+        """Close the socket."""
         self._sock.close()
 
     def receive(self) -> list[Datagram]:
-        """Return what has come, possibly nothing.
+        """Return the received datagrams, at most about `BATCH`.
 
-        :raises OSError: what the kernel reports of earlier sending (a connected socket's refusals).
+        :raises OSError: a pending error of an earlier send, such as an ICMP port unreachable.
         """
         datagrams: list[Datagram] = []
         while len(datagrams) < BATCH:
             try:
-                size, notes, _, peer = self._sock.recvmsg_into([self._view], 128)
+                size, ancillary, _, peer = self._sock.recvmsg_into([self._view], 128)
             except (BlockingIOError, InterruptedError):
                 break
             except OSError:
                 if datagrams:
-                    break  # they prove that what the error says is over
+                    break  # datagrams prove that the error has passed
                 raise
-            path, segment = self._read_notes(notes, peer, size)
+            path, segment = self._parse_ancillary(ancillary, peer, size)
             datagrams += [
                 (bytes(self._view[start : min(start + segment, size)]), path)
                 for start in range(0, max(size, 1), segment)
             ]
         return datagrams
 
-    def _read_notes(
-        self, notes: list[tuple[int, int, bytes]], peer: tuple[Any, ...], size: int
+    def _parse_ancillary(
+        self, ancillary: list[tuple[int, int, bytes]], peer: tuple[Any, ...], size: int
     ) -> tuple[Path, int]:
-        """Return the path and the size of each segment of what was read."""
+        """Return the path, and the size of each segment, of a read."""
         segment = size
         local = b""
-        for level, kind, data in notes:
+        for level, kind, data in ancillary:
             if level == socket.IPPROTO_UDP and kind == _UDP_GRO:
                 segment = _INT.unpack_from(data)[0]
             elif level == socket.IPPROTO_IPV6 and kind == _IPV6_PKTINFO:
@@ -141,10 +143,9 @@ class UdpSocket:
         return Path(literal(peer), peer[1], local), max(segment, 1)
 
     def send(self, datagrams: Sequence[Datagram]) -> int:
-        """Send datagrams in order and return how many went; fewer when the kernel's buffer is full.
+        """Send datagrams in order. Return how many were sent: fewer if the kernel's buffer is full.
 
-        What the network refuses (unreachable, too large) counts as sent: datagrams may get lost.
-        See `trouble`.
+        Datagrams that the network refuses (unreachable, too large) count as sent. See `send_error`.
         """
         done = 0
         while done < len(datagrams):
@@ -158,18 +159,18 @@ class UdpSocket:
                 if exc.errno == errno.ENOBUFS:
                     break
                 if count > 1:
-                    # A device that cannot (EIO), or a size that the way has ceased to take.
+                    # The device does not support GSO (EIO), or the datagrams are too large now.
                     self._segments = exc.errno != errno.EIO
                     self._send_singly(run)
                 else:
-                    self._note(exc)
+                    self._record(exc)
             done += count
         return done
 
     def _run(self, datagrams: Sequence[Datagram], start: int) -> tuple[int, int]:
-        """Return how many datagrams from `start` on can go in one write, and their size.
+        """Return how many datagrams from `start` fit one write, and their size.
 
-        All but the last must be of one size, the last may be shorter.
+        All have the same size, except that the last may be shorter.
         """
         first, path = datagrams[start]
         size = len(first)
@@ -187,50 +188,50 @@ class UdpSocket:
         return max(count, 1), size
 
     def _send_singly(self, datagrams: Sequence[Datagram]) -> None:
-        """Send what could not be joined; what fails now is lost, as on any network."""
+        """Send datagrams one by one. Those that fail are lost."""
         for data, path in datagrams:
             try:
                 self._send_run([data], path, len(data))
             except OSError as exc:
-                self._note(exc)
+                self._record(exc)
 
-    def _note(self, exc: OSError) -> None:
+    def _record(self, exc: OSError) -> None:
         logger.debug("datagram not sent: %s", exc)
-        if exc.errno != errno.EMSGSIZE:  # a probe of the MTU, mostly
-            self.trouble = exc
+        if exc.errno != errno.EMSGSIZE:  # usually an MTU probe
+            self.send_error = exc
 
     def _send_run(self, buffers: list[bytes], path: tuple[str, int, bytes], size: int) -> None:
-        notes = []
+        ancillary = []
         if len(buffers) > 1:
-            notes.append((socket.IPPROTO_UDP, _UDP_SEGMENT, _U16.pack(size)))
+            ancillary.append((socket.IPPROTO_UDP, _UDP_SEGMENT, _U16.pack(size)))
         if self._connected:
-            self._sock.sendmsg(buffers, notes)
+            self._sock.sendmsg(buffers, ancillary)
             return
         host, port, local = path
-        if local and self._tell_local:
+        if local and self._has_pktinfo:
             if self._is_ipv6:
-                notes.append((socket.IPPROTO_IPV6, _IPV6_PKTINFO, local + bytes(4)))
+                ancillary.append((socket.IPPROTO_IPV6, _IPV6_PKTINFO, local + bytes(4)))
             else:
-                notes.append((socket.IPPROTO_IP, _IP_PKTINFO, bytes(4) + local + bytes(4)))
-        self._sock.sendmsg(buffers, notes, 0, sockaddr_of(host, port))
+                ancillary.append((socket.IPPROTO_IP, _IP_PKTINFO, bytes(4) + local + bytes(4)))
+        self._sock.sendmsg(buffers, ancillary, 0, sockaddr_of(host, port))
 
 
-def ask_for_buffers(sock: socket.socket) -> None:
-    """Ask for large buffers, and say how to have them where the kernel grants less."""
+def request_buffers(sock: socket.socket) -> None:
+    """Request large buffers. If the kernel grants less, log how to raise its limit."""
     for option in (socket.SO_RCVBUF, socket.SO_SNDBUF):
-        with contextlib.suppress(OSError):  # some systems refuse instead of granting less
+        with contextlib.suppress(OSError):  # some systems refuse a size above their limit
             sock.setsockopt(socket.SOL_SOCKET, option, BUFFER_SIZE)
     granted = sock.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF)
-    _hint_at_buffers(granted // 2 if _ON_LINUX else granted)  # Linux counts its book-keeping in
+    _warn_about_buffers(granted // 2 if _ON_LINUX else granted)  # Linux includes its overhead
 
 
-def _hint_at_buffers(granted: int) -> None:
-    global _buffer_hint_given  # noqa: PLW0603 - once a process is often enough
-    if granted < BUFFER_SIZE and not _buffer_hint_given:
-        _buffer_hint_given = True
+def _warn_about_buffers(granted: int) -> None:
+    global _buffer_warning_given  # noqa: PLW0603 - warn once per process
+    if granted < BUFFER_SIZE and not _buffer_warning_given:
+        _buffer_warning_given = True
         _link_logger.warning(
-            "the kernel grants %d KiB of UDP receive buffer where %d KiB were asked for; for fast "
-            "links: sysctl -w net.core.rmem_max=%d net.core.wmem_max=%d",
+            "UDP receive buffer is %d KiB, %d KiB were requested; fast links need: "
+            "sysctl -w net.core.rmem_max=%d net.core.wmem_max=%d",
             granted // 1024,
             BUFFER_SIZE // 1024,
             BUFFER_SIZE,
@@ -239,9 +240,9 @@ def _hint_at_buffers(granted: int) -> None:
 
 
 def open_bound(host: str, port: int) -> socket.socket:
-    """Return a UDP socket bound to a literal address; `::` takes IPv4 as well where it can.
+    """Return a UDP socket bound to an IP address. `::` accepts IPv4 as well where possible.
 
-    :raises OSError: the address is taken, or not ours.
+    :raises OSError: the address is in use, or not this machine's.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     sock = socket.socket(family, socket.SOCK_DGRAM)
@@ -257,7 +258,7 @@ def open_bound(host: str, port: int) -> socket.socket:
 
 
 def open_connected(host: str, port: int) -> socket.socket:
-    """Return a UDP socket connected to a literal address.
+    """Return a UDP socket connected to an IP address.
 
     :raises OSError: there is no route to it.
     """

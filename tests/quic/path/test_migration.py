@@ -15,7 +15,7 @@ from quictunnel.quic.path.migration import (
     QUICK_PATIENCE,
     QUICK_TRIES,
 )
-from quictunnel.quic.path.network_monitor import JOINED
+from quictunnel.quic.path.network_monitor import COALESCE_DELAY
 
 
 @virtual_time
@@ -188,7 +188,7 @@ async def test_what_the_kernel_refuses_is_looked_into_once_for_many_datagrams():
     for _ in range(500):
         machine.mover.refused(UNREACHABLE)
     assert machine.asked == []
-    await seconds(JOINED)
+    await seconds(COALESCE_DELAY)
     assert len(machine.asked) == 1
     for _ in range(500):  # and again while it is asked about
         machine.mover.refused(UNREACHABLE)

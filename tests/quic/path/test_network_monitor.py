@@ -13,9 +13,9 @@ from virtual_time import seconds, virtual_time
 
 from quictunnel.quic.path import network_monitor as network
 from quictunnel.quic.path.network_monitor import (
-    JOINED,
-    NAP,
-    TICK,
+    COALESCE_DELAY,
+    MIN_SUSPEND,
+    POLL_INTERVAL,
     NetworkMonitor,
     Rtnetlink,
     local_addresses,
@@ -75,10 +75,10 @@ async def test_what_the_kernel_tells_is_told_once_it_has_said_all():
     world = World(source=kernel)
     for _ in range(20):
         kernel.tell()
-        await asyncio.sleep(JOINED / 40)
+        await asyncio.sleep(COALESCE_DELAY / 40)
     await seconds(0.5)
     ((at, why),) = world.told
-    assert at == pytest.approx(JOINED)
+    assert at == pytest.approx(COALESCE_DELAY)
     assert why == "the network has changed"
     world.watch.close()
 
@@ -91,7 +91,7 @@ async def test_a_storm_is_told_of_now_and_then():
         kernel.tell()
         await asyncio.sleep(0.001)
     await seconds(1)
-    assert 10 <= len(world.told) <= 1.0 / JOINED + 1
+    assert 10 <= len(world.told) <= 1.0 / COALESCE_DELAY + 1
     world.watch.close()
 
 
@@ -101,9 +101,9 @@ async def test_a_nap_is_noticed_when_the_clock_is_looked_at_again():
     await seconds(10)
     assert world.told == []
     world.asleep += 3600
-    await seconds(TICK)
+    await seconds(POLL_INTERVAL)
     ((_, why),) = world.told
-    assert why == "back from a nap of 3600 s"
+    assert why == "resumed after a suspend of 3600 s"
     await seconds(10)
     assert len(world.told) == 1
     world.watch.close()
@@ -112,7 +112,7 @@ async def test_a_nap_is_noticed_when_the_clock_is_looked_at_again():
 @virtual_time
 async def test_being_late_a_little_is_no_nap_and_neither_is_a_clock_set_back():
     world = World(source=FakeKernel())
-    for step in (NAP - 0.1, -3600.0):
+    for step in (MIN_SUSPEND - 0.1, -3600.0):
         await seconds(3)
         world.asleep += step
     await seconds(10)
@@ -126,7 +126,7 @@ async def test_where_nobody_tells_the_local_address_is_looked_at():
     await seconds(10)
     assert world.told == []
     world.address = "198.51.100.3"
-    await seconds(TICK)
+    await seconds(POLL_INTERVAL)
     assert [why for _, why in world.told] == ["the local address has changed"]
     await seconds(10)
     assert len(world.told) == 1
@@ -138,7 +138,7 @@ async def test_once_closed_it_is_quiet_and_lets_go_of_everything():
     kernel = FakeKernel()
     world = World(source=kernel)
     kernel.tell()
-    await seconds(JOINED / 2)
+    await seconds(COALESCE_DELAY / 2)
     world.asleep = 3600.0
     world.watch.close()
     await seconds(10)
@@ -152,7 +152,7 @@ async def test_where_the_kernel_refuses_to_tell_it_is_polled(monkeypatch: pytest
 
     addresses = iter(["192.0.2.7"] * 2 + ["198.51.100.3"] * 1000)
     monkeypatch.setattr(network, "Rtnetlink", refuse)
-    monkeypatch.setattr(network, "TICK", 0.01)
+    monkeypatch.setattr(network, "POLL_INTERVAL", 0.01)
     monkeypatch.setattr(network, "local_addresses", lambda: next(addresses))
     told: asyncio.Future[str] = asyncio.get_running_loop().create_future()
     watch = NetworkMonitor.of_this_machine(asyncio.get_running_loop(), told.set_result)

@@ -73,7 +73,7 @@ class AioquicEndpointSocket:
         self._tell_trouble()
 
     def _tell_trouble(self) -> None:
-        trouble, self._socket.trouble = self._socket.trouble, None
+        trouble, self._socket.send_error = self._socket.send_error, None
         if trouble is not None:
             self._refused(trouble)
 

@@ -43,7 +43,7 @@ class QuinnEndpointSocket:
         self._ready = ready
         self._waits = False  # for the kernel to take more
         sock.setblocking(False)
-        udp.ask_for_buffers(sock)
+        udp.request_buffers(sock)
         real, known_as = peer or (None, None)
         self._number = self._native.attach(sock.fileno(), real, known_as)
         loop.add_reader(sock.fileno(), self._readable)
