@@ -8,13 +8,15 @@ from __future__ import annotations
 import asyncio
 import logging
 from dataclasses import replace
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 from fake_link import FakeLink, join
 from virtual_time import settle
 
 from quictunnel.config.addresses import HostPort
 from quictunnel.config.tokens import Token
+from quictunnel.events import Event, EventSink, discard_event
+from quictunnel.observe.event_log import EventLog
 from quictunnel.origin.session import OriginSession
 from quictunnel.origin.session_settings import OriginSessionSettings
 from quictunnel.origin.upstream import Dialler
@@ -23,6 +25,8 @@ from quictunnel.remote.admission import Admission
 from quictunnel.remote.registry import Registry
 from quictunnel.remote.session import RemoteSession
 from quictunnel.remote.session_settings import RemoteSessionSettings
+
+EventT = TypeVar("EventT", bound=Event)
 
 TOKEN = Token("laptop", "s" * 32)
 OTHER_TOKEN = Token("laptop", "x" * 32)
@@ -149,13 +153,18 @@ class FakeDialler(Dialler):
 class House:
     """A remote's inside: registry, admission, and the sessions that come."""
 
-    def __init__(self, *services: str, client_wait: float = 10.0, **terms: Any) -> None:
+    def __init__(self, *services: str, client_wait: float = 10.0, **settings: Any) -> None:
+        self.events: list[Event] = []
         self.ended: list[RemoteSession] = []
         self.registry: Registry[RemoteSession] = Registry(self._serve)
         self.admission = Admission(
-            self.registry.find, client_wait=client_wait, proxies=(), max_clients=1000
+            self.registry.find,
+            client_wait=client_wait,
+            proxies=(),
+            max_clients=1000,
+            emit=self.events.append,
         )
-        self.terms = replace(
+        self.settings = replace(
             RemoteSessionSettings(
                 instance="first",
                 tokens={TOKEN.id: TOKEN},
@@ -163,22 +172,28 @@ class House:
                 hold=900.0,
                 linger=300.0,
             ),
-            **terms,
+            **settings,
         )
 
     def _serve(self, service: str) -> None:
-        self.admission.serve(service)
+        self.admission.forward_waiting(service)
 
     def session(self) -> RemoteSession:
         return RemoteSession(
-            self.terms, self.registry, on_made=lambda _: None, on_end=self.ended.append
+            self.settings,
+            self.registry,
+            emit=self.events.append,
+            on_open=lambda _: None,
+            on_close=self.ended.append,
         )
 
     def client(self, service: str = "default", port: int = 5555) -> FakeTcp:
-        return FakeTcp(("192.0.2.7", port)).connect(self.admission.arrival(service))
+        return FakeTcp(("192.0.2.7", port)).connect(self.admission.new_client(service))
 
 
-def origin_session(*services: str, **offer: Any) -> tuple[OriginSession, FakeDialler]:
+def origin_session(
+    *services: str, emit: EventSink = discard_event, **offer: Any
+) -> tuple[OriginSession, FakeDialler]:
     dialler = FakeDialler()
     session = OriginSession(
         replace(
@@ -193,9 +208,15 @@ def origin_session(*services: str, **offer: Any) -> tuple[OriginSession, FakeDia
                 max_clients=1000,
             ),
             **offer,
-        )
+        ),
+        emit,
     )
     return session, dialler
+
+
+def log_origin_events() -> EventSink:
+    """Return a sink that logs events as the command line does."""
+    return EventLog(logging.getLogger("quictunnel.origin"))
 
 
 class Tunnel:
@@ -204,7 +225,8 @@ class Tunnel:
     def __init__(self, house: House, *services: str, **offer: Any) -> None:
         self.house = house
         self.remote = house.session()
-        self.origin, self.dialler = origin_session(*services, **offer)
+        self.events: list[Event] = []
+        self.origin, self.dialler = origin_session(*services, emit=self.events.append, **offer)
         self.near: FakeLink
         self.far: FakeLink
         self.near, self.far = join(self.origin, self.remote)
@@ -215,8 +237,13 @@ class Tunnel:
         return self
 
 
-async def a_tunnel(**terms: Any) -> Tunnel:
-    return await Tunnel(House(**terms)).up()
+async def a_tunnel(**settings: Any) -> Tunnel:
+    return await Tunnel(House(**settings)).up()
+
+
+def of_type(events: list[Event], kind: type[EventT]) -> list[EventT]:
+    """The events of this class."""
+    return [event for event in events if isinstance(event, kind)]
 
 
 def facts(caplog: Any, message: str) -> list[dict[str, Any]]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import tempfile
 import time
 from collections.abc import Sequence
@@ -28,6 +29,7 @@ from quictunnel.config.state import load_or_make_certificate
 from quictunnel.config.tokens import Token
 from quictunnel.errors import QuictunnelError
 from quictunnel.observe import logging_setup as logs
+from quictunnel.observe.event_log import EventLog
 from quictunnel.origin.client import Origin
 from quictunnel.protocol.address import Address
 from quictunnel.protocol.messages import Service
@@ -106,6 +108,7 @@ class Demo:
             ),
             (self._token,),
             CertificateFiles(*load_or_make_certificate(directory)),
+            emit=EventLog(logging.getLogger("quictunnel.remote")),
         )
         self._origin: Origin | None = None
         self._welcomed = asyncio.Event()
@@ -182,6 +185,7 @@ class Demo:
                 engine=self._engine,
             ),
             on_ready=self._on_ready,
+            emit=EventLog(logging.getLogger("quictunnel.origin")),
         )
         await self._origin.start()
         ended = asyncio.ensure_future(self._origin.wait_closed())

@@ -13,6 +13,7 @@ from collections.abc import Callable
 
 from quictunnel.config.settings import OriginSettings
 from quictunnel.errors import LinkForgotten, LinkLost, Refused
+from quictunnel.events import EventSink, discard_event
 from quictunnel.observe.logging_setup import fact
 from quictunnel.origin.connector import Connector
 from quictunnel.origin.failover import Failover
@@ -22,8 +23,8 @@ from quictunnel.protocol.codes import Code
 from quictunnel.protocol.messages import Service, Welcome
 from quictunnel.quic import NetworkMonitor, Watch, announce_engine
 from quictunnel.relay.readiness import readiness
-from quictunnel.session.link_reporter import LinkState
-from quictunnel.session.session import why_ended
+from quictunnel.session.clients import MAX_CLIENTS
+from quictunnel.session.session import describe_link_end
 
 STOOD = 10.0
 """Seconds after which a link counts as a good one, and the next failure as the first."""
@@ -38,7 +39,8 @@ class Origin:
 
     :param settings: what the user wants.
     :param on_ready: called with the services and their outside addresses whenever a link stands.
-    :param on_state: called when the link falls silent, is back, or is lost.
+    :param emit: receives the events.
+    :param max_clients: the limit on clients. Each costs a file descriptor.
     :param rng: where the jitter between two attempts comes from.
     :param watch: makes what tells of other networks.
     """
@@ -48,15 +50,19 @@ class Origin:
         settings: OriginSettings,
         *,
         on_ready: Callable[[tuple[Service, ...]], None],
-        on_state: Callable[[LinkState], None] = lambda _: None,
+        emit: EventSink = discard_event,
+        max_clients: int = MAX_CLIENTS,
         rng: random.Random | None = None,
         watch: Watch = NetworkMonitor.of_this_machine,
     ) -> None:
         self._settings = settings
         self._on_ready = on_ready
+        self._emit = emit
         self._waits = Waits(watch)
         rng = rng or random.Random()
-        self._reaching = Connector(settings, self._stands, on_state, rng, self._waits)
+        self._reaching = Connector(
+            settings, self._stands, emit, rng, self._waits, max_clients=max_clients
+        )
         self._keeping = Failover(self._reaching)
         self._session: OriginSession | None = None
         self._instance = ""
@@ -70,7 +76,7 @@ class Origin:
 
         :raises SettingsError: when the engine cannot be used.
         """
-        announce_engine(_log, self._settings.engine, self._settings.congestion)
+        announce_engine(self._emit, self._settings.engine, self._settings.congestion)
         # What watches clients' sockets: made now, that no descriptor is missing for it later.
         readiness(asyncio.get_running_loop())
         self._life = asyncio.create_task(self._live(), name="life of the origin")
@@ -118,13 +124,6 @@ class Origin:
             if isinstance(error, LinkLost) and error.code in FOR_GOOD:
                 raise Refused(error.code, _sentence(error))
             forgotten = isinstance(error, LinkForgotten)
-            fact(
-                _log,
-                logging.WARNING,
-                "link lost",
-                remote=self._settings.remote,
-                reason=why_ended(error),
-            )
             stood = asyncio.get_running_loop().time() - began >= STOOD
             if stood:
                 backoff.reset()
@@ -134,7 +133,7 @@ class Origin:
     def _stands(self, session: OriginSession, welcome: Welcome) -> None:
         old, self._session = self._session, session
         if old is not None:
-            old.states.over("a fresh link has taken its place")
+            old.report_dropped("a fresh link has taken its place")
             old.abort(Code.TAKEN_OVER)  # the remote has done so by now
         fact(
             _log,
@@ -179,4 +178,4 @@ def _sentence(error: LinkLost) -> str:
             "another origin with the same token and name has taken this one's place; "
             "a remote serves one at a time, so run a remote for each"
         )
-    return why_ended(error)
+    return describe_link_end(error)

@@ -12,8 +12,9 @@ import random
 import secrets
 from collections.abc import Callable
 
-from quictunnel.config.settings import OriginSettings
+from quictunnel.config.settings import DEFAULT_SERVICE, OriginSettings
 from quictunnel.errors import LinkError
+from quictunnel.events import EventSink
 from quictunnel.observe.logging_setup import fact
 from quictunnel.origin.backoff import Backoff
 from quictunnel.origin.link_dialing import ATTEMPT_TIMEOUT, connect, tls_for
@@ -23,11 +24,6 @@ from quictunnel.origin.session_settings import OriginSessionSettings
 from quictunnel.origin.upstream import Dialler
 from quictunnel.protocol.messages import Welcome
 from quictunnel.quic import LinkSettings
-from quictunnel.session.file_limit import make_room
-from quictunnel.session.link_reporter import LinkState
-
-DEFAULT_SERVICE = "default"
-"""The service whose origin server the settings name; they name one, the code knows many."""
 
 FIRST_TRY = 3.5
 """Seconds for the first try after the start, or after a loss: a person who waits is to be told
@@ -46,7 +42,7 @@ class Connector:
     """The way from settings to a session that stands.
 
     :param on_stands: called with each session that does, and its welcome, in the same turn.
-    :param on_state: called with the states of each session that stands.
+    :param emit: receives the events.
     :param rng: where the jitter between two tries comes from.
     :param waits: for tries, and between them.
     """
@@ -55,13 +51,15 @@ class Connector:
         self,
         settings: OriginSettings,
         on_stands: Callable[[OriginSession, Welcome], None],
-        on_state: Callable[[LinkState], None],
+        emit: EventSink,
         rng: random.Random,
         waits: Waits,
+        *,
+        max_clients: int,
     ) -> None:
         self._settings = settings
         self._on_stands = on_stands
-        self._on_state = on_state
+        self._emit = emit
         self._rng = rng
         self._complaints: dict[str, float] = {}
         self._waits = waits
@@ -79,7 +77,7 @@ class Connector:
             proxy_protocol=settings.proxy_protocol,
             hold=settings.hold,
             linger=settings.linger,
-            max_clients=make_room(),
+            max_clients=max_clients,
         )
 
     def backoff(self) -> Backoff:
@@ -115,7 +113,7 @@ class Connector:
         async with self._waits.attempt():
             return await connect(
                 self._settings.remote,
-                make_session=lambda: OriginSession(self._offer, self._on_state),
+                make_session=lambda: OriginSession(self._offer, self._emit),
                 client_tls=tls_for(self._settings),
                 settings=self._link_settings,
                 within=within,

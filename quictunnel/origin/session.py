@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 from quictunnel import __version__
 from quictunnel.errors import LinkFailed, LinkLost, ProtocolError, Refused
+from quictunnel.events import EventSink, discard_event
 from quictunnel.observe.logging_setup import fact
 from quictunnel.origin.pending_stream import PREAMBLE_TIMEOUT, PendingStream
 from quictunnel.origin.session_settings import OriginSessionSettings
@@ -33,10 +32,10 @@ from quictunnel.protocol.proxy_v1 import encode_v1
 from quictunnel.quic import Link, Stream
 from quictunnel.relay import LingerTimer, Relay
 from quictunnel.relay.timers import SharedTimer
-from quictunnel.session.clients import Client, log_client_in
-from quictunnel.session.control import ControlStream
-from quictunnel.session.link_reporter import LinkState
-from quictunnel.session.session import Session, State, why_ended
+from quictunnel.session.clients import Client
+from quictunnel.session.control_stream import ControlStream
+from quictunnel.session.session import Session
+from quictunnel.session.state import State
 
 WELCOME_TIMEOUT = 10.0
 """Seconds from our hello to the remote's answer, which it delays by one when a proof has failed."""
@@ -65,13 +64,11 @@ class OriginSession(Session):
     """The origin's end of one link.
 
     :param offer: what it offers.
-    :param on_state: called when the link falls silent, is back, or is lost.
+    :param emit: receives the events.
     """
 
-    def __init__(
-        self, offer: OriginSessionSettings, on_state: Callable[[LinkState], None] = lambda _: None
-    ) -> None:
-        super().__init__(_log, "origin server", self._over, on_state)
+    def __init__(self, offer: OriginSessionSettings, emit: EventSink = discard_event) -> None:
+        super().__init__("origin server", emit)
         self.ended: asyncio.Future[Exception | None] = self._loop.create_future()
         """Done when the link is over, with what ended it."""
         self.silent = asyncio.Event()
@@ -117,13 +114,12 @@ class OriginSession(Session):
             self.close(Code.NO_ERROR)
             raise
 
-    def whose(self) -> dict[str, Any]:
-        """Return the remote's address: an origin has one remote."""
-        return {"remote": self.link.peer}
-
-    def where(self) -> str:
-        """Return our own address; the port is another with each socket, and says nothing."""
+    def origin_address(self) -> str:
+        """Return this end's host. Each socket has another port, which says nothing."""
         return self.link.local.host
+
+    def stopped_accepting(self) -> None:
+        """See `Session`: the remote sends no new clients."""
 
     # -- The link
 
@@ -147,13 +143,13 @@ class OriginSession(Session):
 
     def stream_accepted(self, stream: Stream) -> asyncio.Protocol:
         """Read who a stream's client is; not before the remote has proven itself."""
-        incoming = PendingStream(self, may_read=self.state is not State.NEW)
+        incoming = PendingStream(self, may_read=self.state is not State.GREETING)
         self._incoming.add(incoming)
         return incoming
 
     # -- Messages
 
-    def greeting_message(self, message: Message) -> None:
+    def greeting_received(self, message: Message) -> None:
         """Take the remote's answer to our hello.
 
         :raises ProtocolError: when it is none.
@@ -165,7 +161,7 @@ class OriginSession(Session):
         else:
             raise ProtocolError(f"{type(message).__name__} in place of a welcome")
 
-    def standing_message(self, message: Message) -> None:
+    def message_received(self, message: Message) -> None:
         """Take the list of services that the remote offers now.
 
         :raises ProtocolError: for a message that only begins a session, or only origins send.
@@ -177,9 +173,9 @@ class OriginSession(Session):
             self._services = names
             fact(_log, logging.INFO, "services changed", services=",".join(names))
 
-    def control_broken(self, error: ProtocolError) -> None:
+    def control_violated(self, error: ProtocolError) -> None:
         """Close the link of a remote that breaks the rules."""
-        super().control_broken(error)
+        super().control_violated(error)
         self._give_up(LinkFailed(f"the remote breaks the protocol: {error}"))
 
     # -- Streams
@@ -199,12 +195,12 @@ class OriginSession(Session):
                 logging.WARNING,
                 Code.UNKNOWN_SERVICE.word,
                 service=client.service,
-                client=client.address,
+                client=client.text,
                 id=client.id,
             )
             stream.reset(Code.UNKNOWN_SERVICE)
             return
-        log_client_in(_log, client)
+        self._emit(client.accepted())
         relay = self._make_relay(client, dialler, self._header(preamble))
         stream.set_protocol(relay.stream)
         relay.stream.connection_made(stream)
@@ -232,11 +228,8 @@ class OriginSession(Session):
                 )
             )
             return
-        self.state = State.STANDING
         self._services = tuple(service.name for service in welcome.services)
-        self._clear_deadline()
-        self.states.begin(self.link)
-        self.link.trust()
+        self._establish(origin=self._offer.name, token=token.id if token else None)
         self.link.allow_streams(max(STREAMS_BEFORE_PROOF, self._offer.max_clients))
         # The role hears of it first, then come the clients.
         self._welcomed.set_result(welcome)
@@ -309,9 +302,12 @@ class OriginSession(Session):
             return encode_v2(preamble)
         return b""
 
-    def _over(self, exc: Exception | None) -> None:
+    def link_ended(self, exc: Exception | None, reason: str, *, is_wanted: bool) -> None:
+        """Report the loss of the link, unless this end wanted it and it was not silent."""
+        if not is_wanted or self.silent_for is not None:
+            self.report_dropped(reason)
         if isinstance(exc, LinkLost) and exc.code in FOR_GOOD:
-            self._give_up(Refused(exc.code, why_ended(exc)))
+            self._give_up(Refused(exc.code, reason))
         else:
-            self._give_up(LinkFailed(why_ended(exc)))
+            self._give_up(LinkFailed(reason))
         self.ended.set_result(exc)

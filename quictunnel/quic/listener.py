@@ -199,17 +199,20 @@ async def listen(
     protocol_factory: Callable[[], LinkProtocol],
     server_tls: ServerTls,
     settings: LinkSettings,
+    sock: socket.socket | None = None,
 ) -> Listener:
     """Listen for links on a literal address; port 0 takes any free one.
 
+    :param sock: a bound UDP socket to use in place of that address; closed with the listener.
     :raises SettingsError: the address is taken, or not ours; the engine that the settings ask for
         is not there, or cannot use the key.
     """
     kind = choose(settings.engine, settings.congestion)
-    try:
-        sock = udp.open_bound(host, port)
-    except OSError as exc:
-        raise listen_error("udp", HostPort(host, port), exc) from exc
+    if sock is None:
+        try:
+            sock = udp.open_bound(host, port)
+        except OSError as exc:
+            raise listen_error("udp", HostPort(host, port), exc) from exc
     try:
         return Listener(
             kind,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from fake_link import FakeStream, join
-from role_doubles import TOKEN, origin_session
+from role_doubles import TOKEN, log_origin_events, origin_session
 from virtual_time import settle
 
 from quictunnel.errors import StreamReset
@@ -67,7 +67,7 @@ class Stranger(LinkProtocol):
     """A remote's end of a link, in the test's hands."""
 
     def __init__(self, **offer) -> None:
-        self.origin, self.dialler = origin_session(**offer)
+        self.origin, self.dialler = origin_session(emit=log_origin_events(), **offer)
         self.near, self.link = join(self.origin, self)
         self.control: FakeStream
         self.ear = Ear()

@@ -8,6 +8,7 @@ from virtual_time import seconds, settle
 
 from quictunnel.errors import Refused
 from quictunnel.protocol.codes import Code
+from quictunnel.session.session import FORGOTTEN
 
 
 def test_a_lost_link_is_made_anew(world):
@@ -37,7 +38,7 @@ def test_a_link_that_the_remote_has_forgotten_is_made_anew_at_once(world, caplog
 
     world(story)
     (lost,) = facts(caplog, "link lost")
-    assert lost["reason"] == "the remote does not know the link any more, as after a restart"
+    assert lost["reason"] == FORGOTTEN
     assert facts(caplog, "link stands")[1]["restarted"] is True
 
 

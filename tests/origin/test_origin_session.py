@@ -21,7 +21,7 @@ from quictunnel.protocol.messages import (
 )
 from quictunnel.protocol.preamble import encode_v2
 from quictunnel.protocol.proof import prove
-from quictunnel.session.session import MAX_REASON
+from quictunnel.session.session import MAX_CLOSE_REASON
 
 
 @virtual_time
@@ -159,7 +159,7 @@ async def test_a_refusal_of_many_words_is_not_repeated_in_full_to_the_remote():
     with pytest.raises(Refused):
         await stranger.greeting
     await settle()
-    assert len(stranger.lost.reason.encode()) <= MAX_REASON
+    assert len(stranger.lost.reason.encode()) <= MAX_CLOSE_REASON
 
 
 @virtual_time

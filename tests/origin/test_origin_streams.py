@@ -153,8 +153,8 @@ def test_no_origin_server_is_told_by_its_code(code, caplog):
     (fact,) = facts(caplog, code.word)
     assert str(fact["reason"]) == "why"
     assert fact["id"] == CLIENT.client_id
-    (left,) = facts(caplog, "client out")
-    assert left["ending"] == code.word
+    (left,) = facts(caplog, "client closed")
+    assert left["reason"] == code.word
 
 
 def test_a_fault_in_dialling_ends_one_client_and_is_shown(caplog):

@@ -6,7 +6,7 @@ import asyncio
 import random
 
 from fake_link import FakeLink, join
-from role_doubles import TOKEN, House
+from role_doubles import TOKEN, House, log_origin_events
 from virtual_time import seconds, settle
 
 from quictunnel.config.addresses import HostPort
@@ -36,6 +36,7 @@ class World:
                 grace=30.0,
             ),
             on_ready=self.ready.append,
+            emit=log_origin_events(),
             rng=random.Random(7),
             watch=self.watch,
         )

@@ -107,7 +107,7 @@ def test_a_remote_bears_any_origin(seed):
             if rng.random() < 0.1:
                 await seconds(3)
         await seconds(100)
-        assert house.admission.waiting == 0
+        assert house.admission.pending == 0
         # All are gone but those that said nothing wrong, of whom one can serve at a time.
         assert len(house.ended) >= ROUNDS - 1
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, get_args
 
 from quictunnel.config.settings import Congestion
 from quictunnel.errors import SettingsError
+from quictunnel.events import EngineSelected, EventSink
 from quictunnel.observe.logging_setup import fact
 
 if TYPE_CHECKING:
@@ -67,20 +68,13 @@ def choose(engine: str, congestion: str | None) -> EngineKind:
     return _LOADERS[engine]()
 
 
-def announce(logger: logging.Logger, engine: str, congestion: str | None) -> None:
-    """Log what is chosen, as a fact of the role that starts with it.
+def announce(emit: EventSink, engine: str, congestion: str | None) -> None:
+    """Report which engine is chosen.
 
     :raises SettingsError: as `choose` does.
     """
     kind = choose(engine, congestion)
-    fact(
-        logger,
-        logging.INFO,
-        "engine",
-        name=kind.name,
-        version=kind.version,
-        congestion=congestion or DEFAULT_CONGESTION,
-    )
+    emit(EngineSelected(kind.name, kind.version, congestion or DEFAULT_CONGESTION))
 
 
 def installed() -> dict[str, EngineKind | SettingsError]:
