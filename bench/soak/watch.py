@@ -81,9 +81,9 @@ class Log:
         self.levels[facts["level"]] += 1
         if facts["level"] in ("error", "critical"):
             self.bad.append(line.rstrip())
-        elif facts["message"] == "client in":
+        elif facts["message"] == "client accepted":
             self.present.add(facts["id"])
-        elif facts["message"] == "client out":
+        elif facts["message"] == "client closed":
             self.present.discard(facts["id"])
-        elif facts["message"] in ("link stands", "origin in"):
+        elif facts["message"] in ("link stands", "origin connected"):
             self.links += 1

@@ -173,10 +173,10 @@ def test_a_log_tells_who_is_there_and_what_must_not_be(tmp_path):
         json.dumps({"level": level, "message": message, "id": who})
         for level, message, who in (
             ("info", "link stands", None),
-            ("info", "client in", "a"),
-            ("info", "client in", "b"),
+            ("info", "client accepted", "a"),
+            ("info", "client accepted", "b"),
             ("warning", "client turned away", None),
-            ("info", "client out", "a"),
+            ("info", "client closed", "a"),
             ("error", "a bug", None),
         )
     ]

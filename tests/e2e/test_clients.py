@@ -196,7 +196,7 @@ def test_a_trusted_proxy_is_believed(tunnel):
     server = tunnel.served()
     assert proxy_line(server) == "PROXY TCP4 203.0.113.10 198.51.100.1 4712 443"
     assert server.hear(5) == b"hello"
-    tunnel.remote.logged(r"client in .*client=203\.0\.113\.9:4711 ")
+    tunnel.remote.logged(r"client accepted .*client=203\.0\.113\.9:4711 ")
 
 
 def test_a_client_that_claims_to_be_a_proxy_is_not(tunnel):

@@ -68,7 +68,7 @@ def test_an_origin_that_dies_cuts_the_download_after_the_hold(tunnel):
     for server in download.servers:
         assert server.is_reset()
     assert download.is_cut()
-    assert tunnel.remote.logged(r"client out .* down=\d\d+")
+    assert tunnel.remote.logged(r"client closed .* bytes_down=\d\d+")
 
 
 def test_an_origin_that_comes_back_after_its_death_cuts_the_download_at_once(tunnel):

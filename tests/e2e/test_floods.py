@@ -108,5 +108,5 @@ def test_clients_without_an_origin_wait_at_little_cost(tunnel):
     before = tunnel.remote.memory
     for _ in range(SLOW):
         tunnel.client().say(bytes(100_000))  # which stays in the kernel
-    tunnel.remote.logged("client in", times=SLOW)
+    tunnel.remote.logged("client accepted", times=SLOW)
     assert tunnel.remote.memory - before < GROWTH

@@ -68,9 +68,9 @@ def test_when_the_hold_is_over_both_ends_are_reset_and_told_why(tunnel):
         tunnel.origin.wait_for(r"^lost: link lost after \d+ s of silence: silent for longer than")
         tunnel.remote.wait_for(r"^lost: link of origin box lost after \d+ s of silence: silent for")
         tunnel.origin.logged(r'link lost .*reason="silent for longer than the hold"')
-        tunnel.remote.logged(r'origin out .*ending="silent for longer than the hold"')
+        tunnel.remote.logged(r'origin disconnected .*reason="silent for longer than the hold"')
         for program in (tunnel.origin, tunnel.remote):
-            program.logged(r'client out .*ending=".*silent for longer than the hold')
+            program.logged(r'client closed .*reason=".*silent for longer than the hold')
         network.light()
         tunnel.origin.wait_for(r"^ready: ", times=2)
         again, served = tunnel.pair()
@@ -87,4 +87,4 @@ def test_who_comes_in_the_dark_waits_and_is_reset_then(tunnel):
         client = tunnel.client()
         assert client.is_reset()
         assert time.monotonic() - came >= 1.9
-        tunnel.remote.logged(r'client out .*ending="no origin came for it in time"')
+        tunnel.remote.logged(r'client closed .*reason="no origin connected in time"')

@@ -36,8 +36,12 @@ def test_both_ends_log_which_engine_they_have(tunnel):
     engine = another_than(tunnel.engines[0])  # an option wins over the environment
     tunnel.up(remote=("--engine", engine, "--congestion", "cubic"), origin=("--engine", engine))
     version = {"aioquic": r"[\d.]+", "quinn": r'"quinn-proto [\d.]+"'}[engine]
-    tunnel.remote.logged(rf"remote  engine  name={engine} version={version} congestion=cubic$")
-    tunnel.origin.logged(rf"origin  engine  name={engine} version={version} congestion=bbr$")
+    tunnel.remote.logged(
+        rf"remote  engine selected  engine={engine} version={version} congestion=cubic$"
+    )
+    tunnel.origin.logged(
+        rf"origin  engine selected  engine={engine} version={version} congestion=bbr$"
+    )
 
 
 def test_what_a_user_gets_wrong_is_one_sentence_and_exit_code_2(programs):
@@ -80,7 +84,7 @@ def test_a_token_is_made_at_the_first_start_and_kept_to_oneself(tunnel):
     loud = ("--log-level", "debug", "--log-format", "json")
     again, origin = tunnel.start_remote(*loud, QUICTUNNEL_TOKEN=""), tunnel.start_origin(*loud)
     origin.wait_for(READY_ORIGIN)
-    assert again.logged(r'^\{.*"message": "origin in".*"origin": "box".*\}$')
+    assert again.logged(r'^\{.*"message": "origin connected".*"origin": "box".*\}$')
     assert load_token(tunnel.state) == token
     reset_key = load_reset_key(tunnel.state).hex()
     for program in (first, again, origin):

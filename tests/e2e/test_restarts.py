@@ -13,7 +13,7 @@ from tunnels import READY_ORIGIN
 
 MIXED_ENGINES = ("test_a_remote_that_is_killed_and_started_again_says_so",)
 
-FORGOTTEN = r"link lost .*does not know the link any more, as after a restart"
+FORGOTTEN = r"link lost .*the remote has dropped this link: it was restarted, or another origin has"
 
 
 def talk(tunnel) -> None:

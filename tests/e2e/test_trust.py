@@ -42,7 +42,7 @@ def is_one_line(program, sentence: str) -> bool:
 UNWANTED = {
     "a wrong secret": "does not accept this token",
     "an unknown token": "does not accept this token",
-    "no token for a pinned remote": "wants a token, .*; give the remote's token with --token",
+    "no token for a pinned remote": "requires a token, .*; give the remote's token with --token",
     "no token and nothing verified": "does not verify: .*; give the remote's token with --token",
     "a wrong pin": "not the pinned one",
     "a wrong CA": "does not verify",
@@ -103,8 +103,8 @@ def test_failed_proofs_are_counted_and_logged_with_the_address(start_unwanted, s
     assert [origin.ends() for origin in origins] == [REFUSED, REFUSED]
     lines = [
         standing.remote.logged(
-            r"proof failed .*failed_from_there=(\d+) failed=(\d+) "
-            rf"peer={LOOPBACK}:\d+ origin={name} "
+            rf"proof failed  origin={name} .*peer={LOOPBACK}:\d+ .*"
+            r"failures_from_source=(\d+) failures_total=(\d+)"
         )
         for name in names
     ]
