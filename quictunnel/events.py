@@ -22,7 +22,7 @@ EventSink: TypeAlias = Callable[[Event], None]
 
 
 def discard_event(_event: Event) -> None:
-    """Ignore an event: the sink of a role whose events nobody wants."""
+    """Ignore an event. This is the default sink."""
 
 
 # Clients
@@ -163,12 +163,12 @@ class OriginDisconnected(Event):
 class OriginRejected(Event):
     """An origin was refused for a reason other than its proof."""
 
-    origin: str | None
-    """The origin's name; None if it sent none."""
-    token: str | None
-    """The token's id; None if it sent none."""
+    origin: str
+    """The name that it sent."""
+    token: str
+    """The token's id that it sent; empty if none."""
     peer: str
-    """The origin's address."""
+    """Its address."""
     reason: str
     """Why."""
 
@@ -272,7 +272,11 @@ class LinkMoved(Event):
 
 @dataclass(frozen=True, slots=True)
 class LinkDropped(Event):
-    """The link is lost and its clients were reset, though this end did not close it."""
+    """The link of an established session is lost, and its clients were reset.
+
+    An origin emits it unless it has closed the link or said goodbye itself, and always after a
+    silence. A remote emits it only after a silence: `OriginDisconnected` reports every end.
+    """
 
     origin: str
     """The origin's name."""

@@ -70,6 +70,8 @@ class EventLog:
     def __call__(self, event: events.Event) -> None:
         """Log an event."""
         line = _LINES[type(event)]
+        if not self._logger.isEnabledFor(line.level):
+            return
         values = {name: getattr(event, name) for name in _FIELDS[type(event)]}
         error = values.pop("exception", None)
         fact(self._logger, line.level, line.message, exc_info=error, **values)

@@ -54,7 +54,7 @@ class Admission:
         self._max_clients = max_clients
         self._emit = emit
         self._count = 0
-        self._waiting: dict[str, dict[PendingClient, None]] = {}  # in order of arrival
+        self._waiting: dict[str, dict[PendingClient, Client]] = {}  # in order of arrival
         self._pending: set[PendingClient] = set()
         self._limit_reported = False
         self._is_closed = False
@@ -70,12 +70,12 @@ class Admission:
 
     def forward_waiting(self, service: str) -> None:
         """Hand the clients that wait for a service to its session, which is usable again."""
-        for pending in tuple(self._waiting.get(service, ())):
+        for pending, client in tuple(self._waiting.get(service, {}).items()):
             session = self._find(service)
             if session is None:
                 return
             self._waiting[service].pop(pending, None)
-            self._forward(pending, session)
+            self._forward(pending, client, session)
 
     def close(self, reason: str) -> None:
         """Reject pending clients, and all new ones from now on."""
@@ -106,14 +106,14 @@ class Admission:
         host = ip_address(peer.host)
         return any(host in network for network in self._proxies)
 
-    def client_identified(self, pending: PendingClient) -> None:
+    def client_identified(self, pending: PendingClient, client: Client) -> None:
         """Hand a client to a session, or let it wait for one."""
-        self._emit(_client_of(pending).accepted())
+        self._emit(client.accepted())
         session = self._find(pending.service)
         if session is not None:
-            self._forward(pending, session)
+            self._forward(pending, client, session)
             return
-        self._waiting.setdefault(pending.service, {})[pending] = None
+        self._waiting.setdefault(pending.service, {})[pending] = client
         pending.reject_after(self._client_wait, NO_ORIGIN)
 
     def client_dropped(self, pending: PendingClient, reason: str) -> None:
@@ -129,15 +129,9 @@ class Admission:
 
     # -- Inside
 
-    def _forward(self, pending: PendingClient, session: ForwardingSession) -> None:
+    def _forward(self, pending: PendingClient, client: Client, session: ForwardingSession) -> None:
         self._pending.discard(pending)
-        pending.hand_over(session.forward(_client_of(pending), self._client_left))
+        pending.hand_over(session.forward(client, self._client_left))
 
     def _client_left(self) -> None:
         self._count -= 1
-
-
-def _client_of(pending: PendingClient) -> Client:
-    if pending.client is None:
-        raise RuntimeError("the client's address is not known yet")
-    return pending.client

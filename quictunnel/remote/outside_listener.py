@@ -71,7 +71,7 @@ class OutsideListener:
         return self._address
 
     async def bind(self) -> None:
-        """Bind the sockets. From then on the kernel queues clients.
+        """Bind the sockets. From then on the kernel queues clients. After an error, call `close`.
 
         :raises SettingsError: the address is taken, not this machine's, or not allowed; a socket
             that was passed in is not a TCP socket.
@@ -83,11 +83,7 @@ class OutsideListener:
                 _start_listening(sock)
             self._address = Address.of(self._sockets[0].getsockname())
         except OSError as exc:
-            self.close()
             raise listen_error("tcp", self._listen, exc) from exc
-        except SettingsError:
-            self.close()
-            raise
 
     def serve(self) -> None:
         """Accept clients."""

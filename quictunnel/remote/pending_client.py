@@ -41,7 +41,7 @@ class PendingClientOwner(Protocol):
     def expects_header(self, peer: Address) -> bool:
         """Return whether this peer is a proxy that sends a PROXY header first."""
 
-    def client_identified(self, pending: PendingClient) -> None:
+    def client_identified(self, pending: PendingClient, client: Client) -> None:
         """Forward a client, whose address is now known, or let it wait."""
 
     def client_dropped(self, pending: PendingClient, reason: str) -> None:
@@ -53,20 +53,6 @@ class PendingClient(asyncio.Protocol):
 
     :param service: the service at that address.
     """
-
-    __slots__ = (
-        "_deadline",
-        "_decoder",
-        "_loop",
-        "_outside",
-        "_owner",
-        "_rest",
-        "_transport",
-        "accepted_at",
-        "client",
-        "peer",
-        "service",
-    )
 
     def __init__(self, service: str, owner: PendingClientOwner) -> None:
         self.service = service
@@ -168,8 +154,9 @@ class PendingClient(asyncio.Protocol):
 
     def _identify(self, address: Address, outside: Address) -> None:
         if self._transport is not None:
-            self.client = Client(f"{_ids.getrandbits(64):016x}", address, outside, self.service)
-            self._owner.client_identified(self)
+            client_id = f"{_ids.getrandbits(64):016x}"
+            self.client = Client(client_id, address, outside, self.service)
+            self._owner.client_identified(self, self.client)
 
     def _clear_deadline(self) -> None:
         if self._deadline is not None:

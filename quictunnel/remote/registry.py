@@ -53,12 +53,7 @@ class Registry(Generic[SessionT]):
         return tuple(name for name, other in self._by_service.items() if other is session)
 
     def claim(
-        self,
-        session: SessionT,
-        identity: Identity,
-        services: Collection[str],
-        *,
-        instance: str = "",
+        self, session: SessionT, identity: Identity, services: Collection[str], *, instance: str
     ) -> tuple[SessionT, ...]:
         """Replace a session's services by these; return the sessions that lost one by it.
 
@@ -70,8 +65,8 @@ class Registry(Generic[SessionT]):
         :raises Refused: SERVICE_TAKEN or TAKEN_OVER; then nothing has changed.
         """
         losers: dict[SessionT, None] = {}
-        predecessor = self._by_identity.get(identity)
-        if predecessor is not None and predecessor is not session:
+        predecessor = self._by_identity.get(identity, session)
+        if predecessor is not session:
             if predecessor.is_usable and self._superseded.is_superseded(identity, instance):
                 raise Refused(
                     Code.TAKEN_OVER,
@@ -80,8 +75,8 @@ class Registry(Generic[SessionT]):
                 )
             losers[predecessor] = None
         for name in services:
-            other = self._by_service.get(name)
-            if other is None or other is session or other is predecessor:
+            other = self._by_service.get(name, session)
+            if other is session or other is predecessor:
                 continue
             if other.is_usable:
                 raise Refused(
@@ -90,7 +85,7 @@ class Registry(Generic[SessionT]):
                     "has one origin at a time, so stop that one, or run a remote for each",
                 )
             losers[other] = None
-        if predecessor is not None and predecessor is not session:
+        if predecessor is not session:
             self.release(predecessor)
         for name in self.services_of(session):
             del self._by_service[name]

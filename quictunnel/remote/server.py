@@ -6,7 +6,7 @@ import asyncio
 import hmac
 import secrets
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from quictunnel.config.certificates import CertificateFiles, ServerCertificate
 from quictunnel.config.settings import DEFAULT_SERVICE, RemoteSettings
@@ -15,14 +15,7 @@ from quictunnel.errors import SettingsError
 from quictunnel.events import DrainStarted, EventSink, RemoteStarted, discard_event
 from quictunnel.protocol.address import Address
 from quictunnel.protocol.codes import Code
-from quictunnel.quic import (
-    LinkProtocol,
-    LinkSettings,
-    Listener,
-    ServerTls,
-    announce_engine,
-    listen,
-)
+from quictunnel.quic import LinkProtocol, LinkSettings, Listener, ServerTls, announce_engine, listen
 from quictunnel.relay.readiness import readiness
 from quictunnel.remote.admission import Admission
 from quictunnel.remote.outside_listener import OutsideListener, resolve_listen
@@ -115,10 +108,10 @@ class Remote:
             engine cannot be used.
         """
         settings = self._settings
-        announce_engine(self._emit, settings.engine, settings.congestion)
-        # Made now, so that a lack of file descriptors cannot prevent it later.
-        readiness(asyncio.get_running_loop())
         try:
+            announce_engine(self._emit, settings.engine, settings.congestion)
+            # Made now, so that a lack of file descriptors cannot prevent it later.
+            readiness(asyncio.get_running_loop())
             for outside in self._outsides.values():
                 await outside.bind()
             self._session_settings = RemoteSessionSettings(
@@ -152,23 +145,13 @@ class Remote:
         """End in order: no new clients; current ones may finish within the grace."""
         if self._is_stopping:
             return
-        self._is_stopping = True
         clients = sum(len(session.clients) for session in self._sessions)
         self._emit(DrainStarted(clients=clients, grace=self._settings.grace))
-        self._close_outsides()
-        self._admission.close(STOPPED)
-        for session in tuple(self._sessions):
-            session.say_goodbye(STOPPED, self._settings.grace)
-        self._finish_soon()
+        self._stop(lambda session: session.say_goodbye(STOPPED, self._settings.grace))
 
     def abort(self) -> None:
         """End at once: reset clients and close links."""
-        self._is_stopping = True
-        self._close_outsides()
-        self._admission.close(STOPPED)
-        for session in tuple(self._sessions):
-            session.abort(Code.GOODBYE, STOPPED)
-        self._finish_soon()
+        self._stop(lambda session: session.abort(Code.GOODBYE, STOPPED))
 
     # -- Inside
 
@@ -221,7 +204,13 @@ class Remote:
         for outside in self._outsides.values():
             outside.close()
 
-    def _finish_soon(self) -> None:
+    def _stop(self, end: Callable[[RemoteSession], None]) -> None:
+        """Stop accepting, end each session, and close the rest once they have ended."""
+        self._is_stopping = True
+        self._close_outsides()
+        self._admission.close(STOPPED)
+        for session in tuple(self._sessions):
+            end(session)
         if self._end is None:
             self._end = asyncio.create_task(self._finish(), name="end of the remote")
             self._end.add_done_callback(self._task_ended)
@@ -245,14 +234,14 @@ class Remote:
                 lambda renewed: listener.set_certificate(_tls(renewed))
             )
 
+    def _service_usable(self, service: str) -> None:
+        self._admission.forward_waiting(service)
+
     def _task_ended(self, task: asyncio.Task[None]) -> None:
         """Let `wait_closed` raise an error that ended a background task."""
         if not task.cancelled() and (exc := task.exception()) is not None:
             self._failure = exc
             self._closed.set()
-
-    def _service_usable(self, service: str) -> None:
-        self._admission.forward_waiting(service)
 
 
 def _tls(certificate: ServerCertificate) -> ServerTls:

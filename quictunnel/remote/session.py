@@ -21,14 +21,7 @@ from quictunnel.events import (
     ServicesRefused,
 )
 from quictunnel.protocol.codes import VERSION, Code
-from quictunnel.protocol.messages import (
-    Hello,
-    Message,
-    RefusedMessage,
-    Service,
-    Services,
-    Welcome,
-)
+from quictunnel.protocol.messages import Hello, Message, RefusedMessage, Service, Services, Welcome
 from quictunnel.protocol.preamble import Preamble, encode_v2
 from quictunnel.protocol.proof import check, prove
 from quictunnel.quic import Link, Stream
@@ -87,16 +80,8 @@ class RemoteSession(Session):
             ),
             on_end=on_end,
         )
-        relay.stream.write(
-            encode_v2(
-                Preamble(
-                    client=client.address,
-                    outside=client.outside,
-                    service=client.service,
-                    client_id=client.id,
-                )
-            )
-        )
+        preamble = Preamble(client.address, client.outside, client.service, client.id)
+        relay.stream.write(encode_v2(preamble))
         self.link.open_stream(relay.stream)
         return relay
 
@@ -128,15 +113,8 @@ class RemoteSession(Session):
         if self._established_at is not None and self._hello is not None:
             if self.silent_for is not None:
                 self.report_dropped(reason)
-            self._emit(
-                OriginDisconnected(
-                    origin=self._hello.name,
-                    token=self._hello.token_id,
-                    peer=str(self.link.peer),
-                    duration=self._loop.time() - self._established_at,
-                    reason=reason,
-                )
-            )
+            duration = self._loop.time() - self._established_at
+            self._emit(OriginDisconnected(*self._identity(self._hello), duration, reason))
         self._on_close(self)
 
     def origin_address(self) -> str:
@@ -180,38 +158,27 @@ class RemoteSession(Session):
             losers = self._claim(hello, message.services)
         except Refused as exc:
             # The origin keeps the services that it has, and the answer lists them.
-            self._emit(
-                ServicesRefused(
-                    origin=hello.name,
-                    token=hello.token_id,
-                    peer=str(self.link.peer),
-                    reason=exc.message,
-                )
-            )
+            self._emit(ServicesRefused(*self._identity(hello), exc.message))
         self.send_services()
         self._notify_losers(hello, losers)
         self._registry.notify_usable(self)
 
     def send_services(self) -> None:
         """Send the origin its granted services."""
-        if self._control is not None:
-            self._control.send(Services(services=self._granted()))
+        self._send(Services(services=self._granted()))
 
     def close_taken_over(self, by: Hello) -> None:
         """Close the link because another one now serves all of its services.
 
         :param by: the hello of the other link. A holder of another token must not learn its name.
         """
-        hello = self._hello
-        has_same_token = hello is not None and hello.token_id == by.token_id
-        if hello is not None and has_same_token and hello.name == by.name:
-            self.close_reason = "a newer link of the same origin has taken over"
-        else:
-            self.close_reason = f"origin {by.name} has taken over"
-        self.close(
-            Code.TAKEN_OVER,
-            self.close_reason if has_same_token else "another origin has taken over",
-        )
+        own = self._hello
+        is_same_token = own is not None and own.token_id == by.token_id
+        is_same_origin = is_same_token and own is not None and own.name == by.name
+        origin = "a newer link of the same origin" if is_same_origin else f"origin {by.name}"
+        self.close_reason = f"{origin} has taken over"
+        public = self.close_reason if is_same_token else "another origin has taken over"
+        self.close(Code.TAKEN_OVER, public)
 
     # -- Inside
 
@@ -254,24 +221,16 @@ class RemoteSession(Session):
         self._established_at = self._loop.time()
         self._settings.failures.clear(self.link.peer)
         granted = self._granted()
-        if self._control is not None:
-            self._control.send(
-                Welcome(
-                    proof=prove(token.secret, "remote", self.link.exporter),
-                    instance=self._settings.instance,
-                    services=granted,
-                    hold=min(self._settings.hold, hello.hold or self._settings.hold),
-                )
-            )
-        self._emit(
-            OriginConnected(
-                origin=hello.name,
-                token=hello.token_id,
-                peer=str(self.link.peer),
-                services=tuple(service.name for service in granted),
-                agent=hello.agent,
+        self._send(
+            Welcome(
+                proof=prove(token.secret, "remote", self.link.exporter),
+                instance=self._settings.instance,
+                services=granted,
+                hold=min(self._settings.hold, hello.hold or self._settings.hold),
             )
         )
+        services = tuple(service.name for service in granted)
+        self._emit(OriginConnected(*self._identity(hello), services, hello.agent))
         self._notify_losers(hello, losers)
         self._registry.notify_usable(self)
 
@@ -287,28 +246,13 @@ class RemoteSession(Session):
         """Refuse the origin: after a delay if it failed to prove that it knows a token."""
         self._apply(Input.REFUSAL)
         self._farewell = (Code(refusal.code), refusal.message)
-        peer = self.link.peer
+        identity, failures = self._identity(hello), self._settings.failures
         if refusal.code not in (Code.BAD_TOKEN, Code.NO_TOKEN):
-            self._emit(
-                OriginRejected(
-                    origin=hello.name,
-                    token=hello.token_id,
-                    peer=str(peer),
-                    reason=refusal.message,
-                )
-            )
+            self._emit(OriginRejected(*identity, refusal.message))
             self._send_refusal(refusal)
             return
-        self._emit(
-            ProofFailed(
-                origin=hello.name,
-                token=hello.token_id,
-                peer=str(peer),
-                reason=Code(refusal.code).word,
-                failures_from_source=self._settings.failures.record(peer),
-                failures_total=self._settings.failures.total,
-            )
-        )
+        counts = (failures.record(self.link.peer), failures.total)
+        self._emit(ProofFailed(*identity, Code(refusal.code).word, *counts))
         self._set_deadline(PROOF_FAILURE_DELAY, lambda: self._send_refusal(refusal))
 
     def _send_refusal(self, refusal: Refused) -> None:
@@ -322,8 +266,11 @@ class RemoteSession(Session):
         self._emit(HelloTimedOut(peer=str(self.link.peer)))
         self.close(Code.HELLO_TIMEOUT)
 
+    def _identity(self, hello: Hello) -> tuple[str, str, str]:
+        """Return the name, the token's id and the address of the origin, as events begin."""
+        return hello.name, hello.token_id, str(self.link.peer)
+
     def _granted(self) -> list[Service]:
-        return [
-            Service(name=name, address=str(self._settings.outside[name]))
-            for name in self._registry.services_of(self)
-        ]
+        outside = self._settings.outside
+        names = self._registry.services_of(self)
+        return [Service(name=name, address=str(outside[name])) for name in names]

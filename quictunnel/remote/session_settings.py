@@ -1,4 +1,4 @@
-"""What all sessions of a remote share."""
+"""The settings and counters that all sessions of a remote share."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from quictunnel.remote.proof_failures import ProofFailures
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RemoteSessionSettings:
-    """What all sessions of a remote share."""
+    """Shared by all sessions of a remote."""
 
     instance: str
     """Identifies this process: after a restart, the remote has lost its links."""

@@ -16,7 +16,7 @@ MAX_CLIENTS = 960
 systems allow a process."""
 
 TcpSide = Literal["client", "origin server"]
-"""What a relay's TCP connection connects to: a client at the remote, an origin server otherwise."""
+"""The other end of a relay's TCP connection: a client at the remote, an origin server otherwise."""
 
 
 @dataclass(slots=True)

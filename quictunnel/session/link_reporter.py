@@ -39,8 +39,7 @@ class LinkReporter:
     ) -> None:
         self._link = link
         self._emit = emit
-        self._origin = origin
-        self._token = token
+        self._identity = (origin, token)
         self._locate = locate
         self._count_clients = count_clients
         self._loop = asyncio.get_running_loop()
@@ -70,16 +69,9 @@ class LinkReporter:
         self._silent_since = None
         self.stop()
         previous, self._address = self._address, self._locate()
-        self._emit(
-            LinkRecovered(
-                origin=self._origin,
-                token=self._token,
-                address=self._address,
-                previous_address=previous if previous != self._address else None,
-                silent_for=silent_for,
-                clients=self._count_clients(),
-            )
-        )
+        was = previous if previous != self._address else None
+        clients = self._count_clients()
+        self._emit(LinkRecovered(*self._identity, self._address, was, silent_for, clients))
 
     def link_moved(self) -> None:
         """Report another path soon, unless the link is silent: its recovery reports it then."""
@@ -88,15 +80,7 @@ class LinkReporter:
 
     def link_dropped(self, reason: str) -> None:
         """Report that the link is lost."""
-        self._emit(
-            LinkDropped(
-                origin=self._origin,
-                token=self._token,
-                address=self._address,
-                reason=reason,
-                silent_for=self.silent_for,
-            )
-        )
+        self._emit(LinkDropped(*self._identity, self._address, reason, self.silent_for))
 
     def stop(self) -> None:
         """Cancel pending reports."""
@@ -108,16 +92,10 @@ class LinkReporter:
 
     def _report_silence(self, *, is_reminder: bool) -> None:
         silent_for = self.silent_for or 0.0
+        hold_left = max(0.0, round(self._link.hold - silent_for, 1))
+        clients = self._count_clients()
         self._emit(
-            LinkSilent(
-                origin=self._origin,
-                token=self._token,
-                address=self._address,
-                silent_for=silent_for,
-                clients=self._count_clients(),
-                hold_left=max(0.0, round(self._link.hold - silent_for, 1)),
-                is_reminder=is_reminder,
-            )
+            LinkSilent(*self._identity, self._address, silent_for, clients, hold_left, is_reminder)
         )
 
     def _schedule_reminder(self, since: float, elapsed: float) -> None:
@@ -135,12 +113,5 @@ class LinkReporter:
         self._timer = None
         previous, self._address = self._address, self._locate()
         if previous != self._address:
-            self._emit(
-                LinkMoved(
-                    origin=self._origin,
-                    token=self._token,
-                    address=self._address,
-                    previous_address=previous,
-                    clients=self._count_clients(),
-                )
-            )
+            clients = self._count_clients()
+            self._emit(LinkMoved(*self._identity, self._address, previous, clients))

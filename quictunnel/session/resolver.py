@@ -11,11 +11,12 @@ import asyncio
 import contextlib
 import socket
 import threading
-import weakref
+from asyncio import AbstractEventLoop
 from collections import Counter
 from collections.abc import Sequence
 from functools import partial
 from typing import Any, TypeAlias
+from weakref import WeakKeyDictionary
 
 AddressInfo: TypeAlias = Sequence[tuple[int, int, int, str, Any]]
 """Addresses as `socket.getaddrinfo` returns them."""
@@ -32,14 +33,10 @@ _Query: TypeAlias = tuple[str, int, int, int]
 
 _Pending: TypeAlias = dict[_Query, tuple[float, asyncio.Future[AddressInfo]]]
 
-_pending: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Pending] = (
-    weakref.WeakKeyDictionary()
-)
+_pending: WeakKeyDictionary[AbstractEventLoop, _Pending] = WeakKeyDictionary()
 """The last query for each name, if it has no answer yet, and when it was made."""
 
-_threads: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Counter[_Query]] = (
-    weakref.WeakKeyDictionary()
-)
+_threads: WeakKeyDictionary[AbstractEventLoop, Counter[_Query]] = WeakKeyDictionary()
 """The number of threads that are still in the resolver."""
 
 
@@ -63,7 +60,7 @@ async def look_up(host: str, port: int, *, kind: int, flags: int = 0) -> Address
     return await asyncio.shield(answer)  # other lookups may share it
 
 
-def _start_query(loop: asyncio.AbstractEventLoop, query: _Query) -> asyncio.Future[AddressInfo]:
+def _start_query(loop: AbstractEventLoop, query: _Query) -> asyncio.Future[AddressInfo]:
     answer: asyncio.Future[AddressInfo] = loop.create_future()
     threads = _threads[loop]
 

@@ -81,9 +81,8 @@ class Session(LinkProtocol):
     @property
     def is_usable(self) -> bool:
         """Whether a new client can be forwarded over this link now."""
-        if self.state is not State.ESTABLISHED:
-            return False
-        return not (self.link.is_closed or self.link.is_silent)
+        is_established = self.state is State.ESTABLISHED
+        return is_established and not (self.link.is_closed or self.link.is_silent)
 
     @property
     def silent_for(self) -> float | None:
@@ -112,7 +111,7 @@ class Session(LinkProtocol):
 
     @abstractmethod
     def stopped_accepting(self) -> None:
-        """Handle the end of an established session's use for new clients: called once."""
+        """Stop using an established session for new clients. Called once, when it starts to end."""
 
     @abstractmethod
     def link_ended(self, exc: Exception | None, reason: str, *, is_wanted: bool) -> None:
@@ -129,9 +128,9 @@ class Session(LinkProtocol):
         """Start to leave in order: no new clients, current ones have `grace` seconds to finish."""
         if self.state in (State.GREETING, State.REFUSED):
             self.close(Code.GOODBYE, reason)
-        elif self._apply(Input.GOODBYE) and self._control is not None:
+        elif self._apply(Input.GOODBYE):
             self._farewell = (Code.GOODBYE, reason)
-            self._control.send(Goodbye(reason=reason, grace=grace))
+            self._send(Goodbye(reason=reason, grace=grace))
             self._drain(grace)
 
     def abort(self, code: Code = Code.GOODBYE, reason: str = "") -> None:
@@ -246,6 +245,10 @@ class Session(LinkProtocol):
         )
         self.link.trust()
 
+    def _send(self, message: Message) -> None:
+        if self._control is not None:
+            self._control.send(message)
+
     def report_dropped(self, reason: str) -> None:
         """Report the link as dropped if the session was established, and nothing after that."""
         if self._reporter is not None:
@@ -282,9 +285,7 @@ class Session(LinkProtocol):
         was_established = self.state is State.ESTABLISHED
         if not self._apply(Input.PEER_GOODBYE):
             return
-        self._emit(
-            GoodbyeReceived(peer=str(self.link.peer), reason=message.reason, grace=message.grace)
-        )
+        self._emit(GoodbyeReceived(str(self.link.peer), message.reason, message.grace))
         if was_established:
             # The peer cuts its clients when its grace is over. This is for a peer that does not.
             self._drain(min(message.grace, MAX_PEER_GRACE) + 2 * CLOSE_TIMEOUT)

@@ -55,7 +55,8 @@ class State(enum.Enum):
     @property
     def is_leaving(self) -> bool:
         """Whether the session ends in order: no new clients, current ones may finish."""
-        return self in _LEAVING
+        early = (State.GREETING, State.REFUSED, State.ESTABLISHED)
+        return self not in early and not self.is_over
 
     @property
     def is_end_wanted(self) -> bool:
@@ -68,21 +69,11 @@ class State(enum.Enum):
         return self in (State.CLOSING, State.CLOSED)
 
 
-_LEAVING = frozenset(
-    {
-        State.LEAVING,
-        State.PEER_LEAVING,
-        State.BOTH_LEAVING,
-        State.CLOSE_WHEN_IDLE,
-        State.AWAITING_CLOSE,
-    }
-)
-
 _END_WANTED = frozenset({State.LEAVING, State.BOTH_LEAVING, State.CLOSE_WHEN_IDLE, State.CLOSING})
 
 
 class Input(enum.Enum):
-    """What can happen to a session."""
+    """An event in the life of a session."""
 
     WELCOME = "welcome"
     """The remote has sent its `welcome`, or the origin has verified it."""
@@ -93,7 +84,7 @@ class Input(enum.Enum):
     CLOSE = "close"
     """This end closes the link."""
     LINK_LOST = "link lost"
-    """The link has ended, whoever closed it."""
+    """The link has ended, closed by either end or lost."""
     PEER_GOODBYE = "goodbye"
     """The peer leaves."""
     PEER_EOF = "the end of the control stream"
@@ -110,45 +101,37 @@ _IGNORED = (Input.GOODBYE, Input.CLOSE, *_BY_PEER)
 """Inputs that may still come while or after the link is closed, and change nothing."""
 
 TRANSITIONS: dict[State, dict[Input, State]] = {
-    State.GREETING: _ENDS
-    | {
-        Input.WELCOME: State.ESTABLISHED,
-        Input.REFUSAL: State.REFUSED,
-    },
-    State.REFUSED: _ENDS
-    | {
-        Input.PEER_EOF: State.REFUSED,
-        Input.FINISHED: State.CLOSE_WHEN_IDLE,
-    },
-    State.ESTABLISHED: _ENDS
-    | {
+    State.GREETING: {**_ENDS, Input.WELCOME: State.ESTABLISHED, Input.REFUSAL: State.REFUSED},
+    State.REFUSED: {**_ENDS, Input.PEER_EOF: State.REFUSED, Input.FINISHED: State.CLOSE_WHEN_IDLE},
+    State.ESTABLISHED: {
+        **_ENDS,
         Input.GOODBYE: State.LEAVING,
         Input.PEER_GOODBYE: State.PEER_LEAVING,
     },
-    State.LEAVING: _ENDS
-    | {
+    State.LEAVING: {
+        **_ENDS,
         Input.GOODBYE: State.LEAVING,
         Input.PEER_GOODBYE: State.BOTH_LEAVING,
         Input.PEER_EOF: State.LEAVING,
         Input.FINISHED: State.CLOSE_WHEN_IDLE,
     },
-    State.PEER_LEAVING: _ENDS
-    | {
+    State.PEER_LEAVING: {
+        **_ENDS,
         Input.GOODBYE: State.BOTH_LEAVING,
         Input.PEER_GOODBYE: State.PEER_LEAVING,
         Input.PEER_EOF: State.PEER_LEAVING,
         Input.FINISHED: State.AWAITING_CLOSE,
     },
-    State.BOTH_LEAVING: _ENDS
-    | {
+    State.BOTH_LEAVING: {
+        **_ENDS,
         Input.GOODBYE: State.BOTH_LEAVING,
         Input.PEER_GOODBYE: State.BOTH_LEAVING,
         Input.PEER_EOF: State.BOTH_LEAVING,
         Input.FINISHED: State.CLOSE_WHEN_IDLE,
     },
-    State.CLOSE_WHEN_IDLE: _ENDS | {Input.GOODBYE: State.CLOSE_WHEN_IDLE},
-    State.AWAITING_CLOSE: _ENDS | {Input.GOODBYE: State.CLOSE_WHEN_IDLE},
-    State.CLOSING: dict.fromkeys(_IGNORED, State.CLOSING) | {Input.LINK_LOST: State.CLOSED},
+    State.CLOSE_WHEN_IDLE: {**_ENDS, Input.GOODBYE: State.CLOSE_WHEN_IDLE},
+    State.AWAITING_CLOSE: {**_ENDS, Input.GOODBYE: State.CLOSE_WHEN_IDLE},
+    State.CLOSING: {**dict.fromkeys(_IGNORED, State.CLOSING), Input.LINK_LOST: State.CLOSED},
     State.CLOSED: dict.fromkeys(_IGNORED, State.CLOSED),
 }
 

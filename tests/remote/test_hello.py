@@ -9,8 +9,9 @@ from fake_link import join
 from role_doubles import OTHER_TOKEN, TOKEN, House, Tunnel, a_tunnel, of_type
 from virtual_time import seconds, settle, virtual_time
 
+from quictunnel.config.tokens import Token
 from quictunnel.errors import LinkFailed, LinkLost, Refused
-from quictunnel.events import OriginConnected, OriginDisconnected, ProofFailed
+from quictunnel.events import LinkDropped, OriginConnected, OriginDisconnected, ProofFailed
 from quictunnel.protocol.codes import VERSION, Code
 from quictunnel.protocol.messages import (
     Goodbye,
@@ -26,6 +27,7 @@ from quictunnel.protocol.proof import check, prove
 from quictunnel.quic import LinkProtocol
 
 EXPORTER = b"e" * 32
+THIRD_TOKEN = Token("desktop", "t" * 32)
 
 
 def hello(**fields) -> Hello:
@@ -162,6 +164,17 @@ async def test_who_is_refused_and_does_not_leave_is_closed():
     stranger = Stranger(House())
     stranger.say(hello(proof=""))
     await seconds(4)
+    assert stranger.code == Code.BAD_TOKEN
+
+
+@virtual_time
+async def test_a_refused_origin_may_end_its_control_stream_to_leave_at_once():
+    stranger = Stranger(House())
+    stranger.say(hello(proof=""))
+    await seconds(1.1)
+    assert stranger.lost is None
+    stranger.stream.write_eof()
+    await settle()
     assert stranger.code == Code.BAD_TOKEN
 
 
@@ -303,6 +316,25 @@ async def test_another_origin_takes_the_place_of_a_silent_one():
     new = await Tunnel(house, name="other").up()
     assert old.far.code == Code.TAKEN_OVER
     assert house.registry.find("default") is new.remote
+
+
+@pytest.mark.parametrize(
+    ("token", "told"),
+    [(TOKEN, "origin other has taken over"), (THIRD_TOKEN, "another origin has taken over")],
+)
+def test_a_taken_over_origin_learns_by_which_one_if_both_have_the_same_token(token, told):
+    @virtual_time
+    async def story():
+        house = House(tokens={TOKEN.id: TOKEN, THIRD_TOKEN.id: THIRD_TOKEN})
+        old = await Tunnel(house).up()
+        old.far.go_silent()
+        await Tunnel(house, name="other", token=token).up()
+        assert str(await old.origin.ended) == told
+        (dropped,) = of_type(house.events, LinkDropped)
+        (left,) = of_type(house.events, OriginDisconnected)
+        assert dropped.reason == left.reason == "origin other has taken over"
+
+    story()
 
 
 @virtual_time

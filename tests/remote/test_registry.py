@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 
 from quictunnel.errors import Refused
@@ -21,7 +23,7 @@ class Fixture:
     def __init__(self) -> None:
         self.usable: list[str] = []
         self.registry: Registry[Session] = Registry(self.usable.append)
-        self.claim = self.registry.claim
+        self.claim = partial(self.registry.claim, instance="")
         self.find = self.registry.find
 
 
