@@ -43,10 +43,10 @@ class State(enum.Enum):
     """The peer has sent `goodbye`."""
     BOTH_LEAVING = "both leaving"
     """Both ends have sent `goodbye`."""
-    CLOSE_WHEN_IDLE = "close when idle"
-    """The control stream has finished. This end closes the link when its last client has left."""
     AWAITING_CLOSE = "awaiting close"
     """The control stream has finished. The peer closes the link."""
+    CLOSE_WHEN_IDLE = "close when idle"
+    """The control stream has finished. This end closes the link when its last client has left."""
     CLOSING = "closing"
     """This end has closed the link, which has not reported its end yet."""
     CLOSED = "closed"
@@ -129,8 +129,8 @@ TRANSITIONS: dict[State, dict[Input, State]] = {
         Input.PEER_EOF: State.BOTH_LEAVING,
         Input.FINISHED: State.CLOSE_WHEN_IDLE,
     },
-    State.CLOSE_WHEN_IDLE: {**_ENDS, Input.GOODBYE: State.CLOSE_WHEN_IDLE},
     State.AWAITING_CLOSE: {**_ENDS, Input.GOODBYE: State.CLOSE_WHEN_IDLE},
+    State.CLOSE_WHEN_IDLE: {**_ENDS, Input.GOODBYE: State.CLOSE_WHEN_IDLE},
     State.CLOSING: {**dict.fromkeys(_IGNORED, State.CLOSING), Input.LINK_LOST: State.CLOSED},
     State.CLOSED: dict.fromkeys(_IGNORED, State.CLOSED),
 }
