@@ -22,7 +22,7 @@ async def test_addresses_that_are_taken_are_sentences(town):
 
 async def test_a_renewed_certificate_is_shown_to_those_who_come(town, monkeypatch, tmp_path):
     renewed = CertificateFiles(*load_or_make_certificate(tmp_path / "renewed"))
-    monkeypatch.setattr("quictunnel.remote.server.CERTIFICATE_CHECK", 0.01)
+    monkeypatch.setattr("quictunnel.remote.server.CERTIFICATE_CHECK_INTERVAL", 0.01)
 
     def reload(use) -> bool:
         use(renewed.current)
@@ -38,7 +38,7 @@ async def test_a_renewed_certificate_is_shown_to_those_who_come(town, monkeypatc
 
 async def test_a_renewed_certificate_that_the_engine_cannot_use_harms_nobody(town, monkeypatch):
     """One of the first version of X.509, say, as `openssl x509 -req` makes it by itself."""
-    monkeypatch.setattr("quictunnel.remote.server.CERTIFICATE_CHECK", 0.01)
+    monkeypatch.setattr("quictunnel.remote.server.CERTIFICATE_CHECK_INTERVAL", 0.01)
     town.remote = await town.a_remote()
     pin = town.certificates.current.fingerprint
     tried = asyncio.Event()
