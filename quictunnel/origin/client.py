@@ -13,6 +13,7 @@ from collections.abc import Callable
 
 from quictunnel.config.settings import OriginSettings
 from quictunnel.errors import LinkForgotten, LinkLost, Refused
+from quictunnel.observe.event_log import EventLog
 from quictunnel.observe.logging_setup import fact
 from quictunnel.origin.connector import Connector
 from quictunnel.origin.failover import Failover
@@ -20,7 +21,7 @@ from quictunnel.origin.retry import Waits
 from quictunnel.origin.session import FOR_GOOD, OriginSession
 from quictunnel.protocol.codes import Code
 from quictunnel.protocol.messages import Service, Welcome
-from quictunnel.quic import NetworkMonitor, Watch, announce_engine
+from quictunnel.quic import MonitorFactory, NetworkMonitor, report_selected
 from quictunnel.relay.readiness import readiness
 from quictunnel.session.link_reporter import LinkState
 from quictunnel.session.session import why_ended
@@ -50,7 +51,7 @@ class Origin:
         on_ready: Callable[[tuple[Service, ...]], None],
         on_state: Callable[[LinkState], None] = lambda _: None,
         rng: random.Random | None = None,
-        watch: Watch = NetworkMonitor.of_this_machine,
+        watch: MonitorFactory = NetworkMonitor.of_this_machine,
     ) -> None:
         self._settings = settings
         self._on_ready = on_ready
@@ -70,7 +71,7 @@ class Origin:
 
         :raises SettingsError: when the engine cannot be used.
         """
-        announce_engine(_log, self._settings.engine, self._settings.congestion)
+        report_selected(self._settings.engine, self._settings.congestion, EventLog(_log))
         # What watches clients' sockets: made now, that no descriptor is missing for it later.
         readiness(asyncio.get_running_loop())
         self._life = asyncio.create_task(self._live(), name="life of the origin")
@@ -103,7 +104,7 @@ class Origin:
     # -- A life
 
     async def _live(self) -> None:
-        """Watch over the network, and keep a link."""
+        """MonitorFactory over the network, and keep a link."""
         with self._waits:
             await self._keep_a_link()
 

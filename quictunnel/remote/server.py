@@ -14,6 +14,7 @@ from collections.abc import Callable
 from quictunnel.config.certificates import CertificateFiles, ServerCertificate
 from quictunnel.config.settings import RemoteSettings
 from quictunnel.config.tokens import Token
+from quictunnel.observe.event_log import EventLog
 from quictunnel.observe.logging_setup import fact
 from quictunnel.protocol.address import Address
 from quictunnel.protocol.codes import Code
@@ -22,8 +23,8 @@ from quictunnel.quic import (
     LinkSettings,
     Listener,
     ServerTls,
-    announce_engine,
     listen,
+    report_selected,
 )
 from quictunnel.relay.readiness import readiness
 from quictunnel.remote.admission import Admission
@@ -112,7 +113,7 @@ class Remote:
             the engine cannot be used.
         """
         settings = self._settings
-        announce_engine(_log, settings.engine, settings.congestion)
+        report_selected(settings.engine, settings.congestion, EventLog(_log))
         # What watches clients' sockets: made now, that no descriptor is missing for it later.
         readiness(asyncio.get_running_loop())
         try:
