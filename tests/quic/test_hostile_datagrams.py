@@ -134,7 +134,7 @@ async def test_a_listener_and_its_live_link_bear_them(
                 await asyncio.sleep(0.02)
         assert list(listener._links.values()) == [their_link]
         assert PROBES[alike[1]].connections(listener._endpoint) == 1
-        assert listener._unproven == {}
+        assert listener._count_unproven() == 0
         assert await echo(link, bytes(100_000)) == bytes(100_000)
     assert errors == []
     assert_no_traceback(caplog)
