@@ -21,7 +21,7 @@ from bench.table import for_a_page
 from bench.ways import missing
 from quictunnel.config.settings import Congestion
 from quictunnel.errors import SettingsError
-from quictunnel.quic.engines.selection import choose
+from quictunnel.quic.engines.selection import select
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -130,7 +130,7 @@ def sender(word: str) -> Sender:
         raise typer.BadParameter(f"{congestion!r} is not bbr, cubic or reno")
     chosen = Sender(engine, congestion or None)  # type: ignore[arg-type]
     try:
-        choose(chosen.engine, chosen.congestion)
+        select(chosen.engine, chosen.congestion)
     except SettingsError as exc:
         raise typer.BadParameter(str(exc)) from exc
     return chosen

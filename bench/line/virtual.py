@@ -17,7 +17,7 @@ from bench.line.stops import TURN, Stops
 from quictunnel.config.self_signed import make_key, make_self_signed
 from quictunnel.quic import LinkSettings, ServerTls
 from quictunnel.quic.engine import Endpoint, Engine, Path
-from quictunnel.quic.engines.selection import choose
+from quictunnel.quic.engines.selection import select
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -73,7 +73,7 @@ class End:
     def take(self, data: bytes, now: float) -> None:
         """Take a datagram, and accept the first who comes."""
         arrivals = self.endpoint.receive([(data, self.other.path)], now)
-        for newcomer in arrivals.newcomers:
+        for newcomer in arrivals.incoming:
             if self.engine is None:
                 self.engine = self.endpoint.accept(newcomer, now)
             else:
@@ -147,7 +147,7 @@ class Simulation:
         :param engine: the name of the engine at both ends.
         """
         settings = LinkSettings(engine=engine, congestion=congestion)  # type: ignore[arg-type]
-        make = choose(engine, congestion).endpoint
+        make = select(engine, congestion).endpoint
         ends = [
             make(settings, server_tls=tls, streams=STREAMS, now=self.now)
             for tls in (None, server_tls())

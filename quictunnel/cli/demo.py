@@ -33,7 +33,7 @@ from quictunnel.observe.event_log import EventLog
 from quictunnel.origin.client import Origin
 from quictunnel.protocol.address import Address
 from quictunnel.protocol.messages import Service
-from quictunnel.quic import choose_engine
+from quictunnel.quic import select
 from quictunnel.remote.server import Remote
 
 READY_TIMEOUT = 20.0
@@ -130,7 +130,7 @@ class Demo:
         :raises QuictunnelError: when the page does not come as it should, or the engine cannot be
             used.
         """
-        engine = choose_engine(self._engine, None)
+        engine = select(self._engine, None)
         say(f"quictunnel {__version__}: the whole path, on this machine")
         await self._site.start()
         self._show("origin server", f"a web page on tcp {self._site.address}, behind the tunnel")

@@ -21,7 +21,7 @@ from quictunnel.origin.retry import Waits
 from quictunnel.origin.session import FOR_GOOD, OriginSession
 from quictunnel.protocol.codes import Code
 from quictunnel.protocol.messages import Service, Welcome
-from quictunnel.quic import NetworkMonitor, Watch, announce_engine
+from quictunnel.quic import MonitorFactory, NetworkMonitor, report_selected
 from quictunnel.relay.readiness import readiness
 from quictunnel.session.clients import MAX_CLIENTS
 from quictunnel.session.session import describe_link_end
@@ -53,7 +53,7 @@ class Origin:
         emit: EventSink = discard_event,
         max_clients: int = MAX_CLIENTS,
         rng: random.Random | None = None,
-        watch: Watch = NetworkMonitor.of_this_machine,
+        watch: MonitorFactory = NetworkMonitor.of_this_machine,
     ) -> None:
         self._settings = settings
         self._on_ready = on_ready
@@ -76,7 +76,7 @@ class Origin:
 
         :raises SettingsError: when the engine cannot be used.
         """
-        announce_engine(self._emit, self._settings.engine, self._settings.congestion)
+        report_selected(self._settings.engine, self._settings.congestion, self._emit)
         # What watches clients' sockets: made now, that no descriptor is missing for it later.
         readiness(asyncio.get_running_loop())
         self._life = asyncio.create_task(self._live(), name="life of the origin")
@@ -109,7 +109,7 @@ class Origin:
     # -- A life
 
     async def _live(self) -> None:
-        """Watch over the network, and keep a link."""
+        """MonitorFactory over the network, and keep a link."""
         with self._waits:
             await self._keep_a_link()
 

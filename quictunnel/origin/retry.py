@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator
 
 from quictunnel.errors import LinkFailed
 from quictunnel.origin.backoff import FIRST_DELAY, Backoff
-from quictunnel.quic import NetworkMonitor, Watch
+from quictunnel.quic import MonitorFactory, NetworkMonitor
 
 LONG_TRY = 1.0
 """Seconds after which a try is called off if the network has changed meanwhile: its datagrams may
@@ -30,7 +30,7 @@ class Waits:
     :param watch: makes what tells of other networks.
     """
 
-    def __init__(self, watch: Watch = NetworkMonitor.of_this_machine) -> None:
+    def __init__(self, watch: MonitorFactory = NetworkMonitor.of_this_machine) -> None:
         self._make_watch = watch
         self._watch: NetworkMonitor | None = None
         self._changes = 0

@@ -1,15 +1,12 @@
-"""QUIC: sockets, links, and streams that are `asyncio.Transport`s; what bytes mean is not known.
+"""QUIC links and streams. A stream is an `asyncio.Transport`.
 
-`listen` and `dial` make links; a role subclasses `LinkProtocol` to be told of them. Which QUIC
-engine stands beneath is the choice of `engines`.
+`listen` and `dial` create links, which call a `LinkProtocol`. `engines` holds the QUIC engines,
+`path` how datagrams travel.
 """
 
-from quictunnel.quic.dialer import Watch, dial
-from quictunnel.quic.engines.selection import EngineKind, installed
-from quictunnel.quic.engines.selection import announce as announce_engine
-from quictunnel.quic.engines.selection import choose as choose_engine
-from quictunnel.quic.link import Link
-from quictunnel.quic.link_protocol import LinkProtocol
+from quictunnel.quic.dialer import MonitorFactory, dial
+from quictunnel.quic.engines.selection import EngineKind, installed, report_selected, select
+from quictunnel.quic.link import Link, LinkProtocol, LinkStatistics
 from quictunnel.quic.listener import Listener, listen
 from quictunnel.quic.path.network_monitor import NetworkMonitor
 from quictunnel.quic.settings import ClientTls, LinkSettings, ServerTls
@@ -21,14 +18,15 @@ __all__ = [
     "Link",
     "LinkProtocol",
     "LinkSettings",
+    "LinkStatistics",
     "Listener",
+    "MonitorFactory",
     "NetworkMonitor",
     "ServerTls",
     "Stream",
-    "Watch",
-    "announce_engine",
-    "choose_engine",
     "dial",
     "installed",
     "listen",
+    "report_selected",
+    "select",
 ]

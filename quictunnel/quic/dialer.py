@@ -1,7 +1,4 @@
-"""The end that makes a link: a socket, one handshake, one look at the certificate.
-
-When the link goes on from another socket, and from which, is the mover's business.
-"""
+"""Dials a link: a socket, a handshake, and the check of the remote's certificate."""
 
 from __future__ import annotations
 
@@ -10,11 +7,12 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeAlias
 
 from quictunnel.errors import LinkFailed, Refused
+from quictunnel.events import EventSink, discard_event
 from quictunnel.protocol.address import Address
 from quictunnel.protocol.codes import Code
 from quictunnel.quic.engine import Peer
-from quictunnel.quic.engines.selection import choose
-from quictunnel.quic.link import STREAMS_AT_FIRST, Link
+from quictunnel.quic.engines.selection import select
+from quictunnel.quic.link import MAX_UNPROVEN_STREAMS, Link, LinkProtocol
 from quictunnel.quic.path import udp
 from quictunnel.quic.path.candidates import Candidates
 from quictunnel.quic.path.migration import PathMigration
@@ -26,21 +24,22 @@ if TYPE_CHECKING:
 
     from quictunnel.quic.engine import EndpointSocket, ReceivedBatch
     from quictunnel.quic.engines.selection import EngineKind
-    from quictunnel.quic.link_protocol import LinkProtocol
-    from quictunnel.quic.path.candidates import Resolve, Way
+    from quictunnel.quic.path.candidates import Candidate, Resolve
     from quictunnel.quic.settings import ClientTls, LinkSettings
 
 
-Watch: TypeAlias = Callable[[asyncio.AbstractEventLoop, Callable[[str], None]], NetworkMonitor]
-"""Makes what calls back when networks may be others than before."""
+MonitorFactory: TypeAlias = Callable[
+    [asyncio.AbstractEventLoop, Callable[[str], None]], NetworkMonitor
+]
+"""Creates a monitor that calls back when the network may have changed."""
 
 
-class Dialler:
-    """Makes one link from a socket of its own, and carries it.
+class LinkDialer:
+    """Creates one link on its own socket, and moves it to other sockets.
 
-    :param hosts: addresses of the same peer, to which it may go on.
-    :param resolve: finds out about them anew.
-    :param watch: makes what tells the mover of other networks.
+    :param hosts: other addresses of the same peer.
+    :param resolve: looks up the peer's addresses again.
+    :param monitor: creates the network monitor.
     :param connect: opens another socket.
     """
 
@@ -55,63 +54,71 @@ class Dialler:
         settings: LinkSettings,
         hosts: Sequence[str] = (),
         resolve: Resolve | None = None,
-        watch: Watch = NetworkMonitor.of_this_machine,
+        monitor: MonitorFactory = NetworkMonitor.of_this_machine,
         connect: Callable[[str, int], socket.socket] = udp.open_connected,
+        emit: EventSink = discard_event,
     ) -> None:
         loop = asyncio.get_running_loop()
         self.made: asyncio.Future[None] = loop.create_future()
-        """Done when the link stands, or with LinkFailed or Refused."""
+        """Done when the link is made; fails with LinkFailed or Refused."""
         self._tls = client_tls
         self._peer = peer
         self._loop = loop
         self._kind = kind
         self._endpoint = kind.endpoint(
-            settings, server_tls=None, streams=STREAMS_AT_FIRST, now=loop.time()
+            settings, server_tls=None, streams=MAX_UNPROVEN_STREAMS, now=loop.time()
         )
         engine = self._endpoint.connect(peer, client_tls.server_name, loop.time())
         local = Address.of(sock.getsockname())
-        self._carriage = self._carry(sock, peer)
-        self._closed = False
-        self.link = Link(engine, self, protocol, local=local, dialled=True, loop=loop)
-        candidates = Candidates(
-            *peer, hosts=hosts, resolve=resolve, found=self._found, loop=loop, connect=connect
+        self._socket = self._open_endpoint_socket(sock, peer)
+        self._is_terminated = False
+        self.link = Link(
+            engine,
+            self._socket,
+            self,
+            protocol,
+            local=local,
+            is_client=True,
+            loop=loop,
+            on_unanswered=self._on_unanswered,
         )
-        self._mover = PathMigration(self.link, candidates, self._take, loop)
-        self._make_watch = watch
-        self._watch: NetworkMonitor | None = None
+        candidates = Candidates(
+            *peer,
+            hosts=hosts,
+            resolve=resolve,
+            changed=self._on_addresses_changed,
+            loop=loop,
+            connect=connect,
+        )
+        self._migration = PathMigration(self.link, candidates, self._switch, loop, emit)
+        self._monitor_factory = monitor
+        self._monitor: NetworkMonitor | None = None
         self.link.start()
 
-    def _arrived(self, arrivals: ReceivedBatch) -> None:
-        if arrivals.touched:
-            self.link.batch_received()
+    # The socket's callbacks
 
-    def _refused(self, exc: OSError) -> None:
-        """Nobody listens there, or no route leads there: fail at once, if nothing stands yet."""
+    def _on_received(self, batch: ReceivedBatch) -> None:
+        if batch.connections:
+            self.link.datagrams_received()
+
+    def _on_send_error(self, exc: OSError) -> None:
+        """Fail at once if the link is not made yet: the port is closed or there is no route."""
         if self.link.is_made:
-            self._mover.refused(exc)
+            self._migration.send_failed(exc)
         elif not self.made.done():
             failed = LinkFailed(exc.strerror or str(exc))
             failed.__cause__ = exc
             self.made.set_exception(failed)
             self.link.close(Code.NO_ERROR)
 
-    def _ready(self) -> None:
-        self.link.carrier_ready()
+    def _on_writable(self) -> None:
+        self.link.socket_writable()
 
-    # For the link: see `Carrier`
+    # Called by the link (`LinkOwner`)
 
-    @property
-    def is_full(self) -> bool:
-        """See `Carrier`."""
-        return self._carriage.is_full
-
-    def transmit(self, link: Link, now: float) -> bool:
-        """See `Carrier`."""
-        return self._carriage.transmit(link.engine, now)
-
-    def handshake_done(self, link: Link) -> bool:
-        """See `Carrier`: hold the certificate against what was asked for."""
-        reason = self._why_not_trusted(link)
+    def handshake_completed(self, link: Link) -> bool:
+        """Check the certificate."""
+        reason = self._check_certificate(link)
         if reason is not None:
             if not self.made.done():
                 self.made.set_exception(Refused(Code.BAD_CERTIFICATE, reason))
@@ -119,26 +126,42 @@ class Dialler:
             return False
         if not self.made.done():
             self.made.set_result(None)
-        self._watch = self._make_watch(self._loop, self._mover.changed)
+        self._monitor = self._monitor_factory(self._loop, self._migration.network_changed)
         return True
 
-    def _why_not_trusted(self, link: Link) -> str | None:
+    def closed(self, link: Link) -> None:
+        """Fail the dial if the link was not made, and release the socket."""
+        if not self.made.done():
+            self.made.set_exception(_why_failed(link))
+        self._loop.call_soon(link.terminate)
+
+    def terminated(self, link: Link) -> None:
+        """Close the socket and the network monitor."""
+        if not self._is_terminated:
+            self._is_terminated = True
+            self._migration.close()
+            if self._monitor is not None:
+                self._monitor.close()
+            self._socket.close()
+
+    def _check_certificate(self, link: Link) -> str | None:
+        """Return why the remote's certificate is not accepted, or None."""
         try:
             leaf, *chain = link.peer_certificates or (None,)
         except ValueError:
             return "the remote's certificate cannot be read"
         if leaf is None:
-            return "the remote showed no certificate"
+            return "the remote sent no certificate"
         if self._tls.pin is None and self._tls.verify == "none":
             return None
-        from quictunnel.quic.certificate_verification import (  # noqa: PLC0415 - slow, and few need it
+        from quictunnel.quic.certificate_verification import (  # noqa: PLC0415 - slow import
             fingerprint,
             verify,
         )
 
         if self._tls.pin is not None and fingerprint(leaf) != self._tls.pin:
             return (
-                "the remote's certificate is not the pinned one: it is "
+                "the remote's certificate is not the pinned one: its fingerprint is "
                 f"sha256:{fingerprint(leaf).hex()}"
             )
         if self._tls.verify == "none":
@@ -147,59 +170,42 @@ class Dialler:
         reason = verify(leaf, chain, server_name=self._tls.server_name, ca=ca)
         return None if reason is None else f"the remote's certificate does not verify: {reason}"
 
-    def suspect(self, link: Link) -> None:
-        """See `Carrier`: go on from new sockets, which take the route and address of then."""
-        self._mover.suspect()
+    # Migration
 
-    def _found(self) -> None:
-        self._mover.found()
+    def _on_unanswered(self) -> None:
+        self._migration.peer_unanswered()
 
-    def _take(self, way: Way, local: Address) -> None:
-        """Go on from another socket; the one before is closed only when this one is in its place.
+    def _on_addresses_changed(self) -> None:
+        self._migration.addresses_changed()
 
-        :raises OSError: there is no room for it.
+    def _switch(self, candidate: Candidate, local: Address) -> None:
+        """Continue the link on another socket. The previous one is closed afterwards.
+
+        :raises OSError: the system cannot watch another socket.
         """
-        before = self._carriage
-        at = way.host, self._peer[1]
-        self._carriage = self._carry(way.sock, at)
-        before.close()
-        self.link.move(local, Address.of(at))
+        previous = self._socket
+        peer = candidate.host, self._peer[1]
+        self._socket = self._open_endpoint_socket(candidate.sock, peer)
+        previous.close()
+        self.link.move(self._socket, local, Address.of(peer))
 
-    def _carry(self, sock: socket.socket, peer: tuple[str, int]) -> EndpointSocket:
-        return self._kind.carriage(
+    def _open_endpoint_socket(self, sock: socket.socket, peer: tuple[str, int]) -> EndpointSocket:
+        return self._kind.endpoint_socket(
             self._endpoint,
             sock,
             peer=Peer(peer, self._peer),
             loop=self._loop,
-            arrived=self._arrived,
-            refused=self._refused,
-            ready=self._ready,
+            received=self._on_received,
+            send_error=self._on_send_error,
+            writable=self._on_writable,
         )
-
-    def proven(self, link: Link) -> None:
-        """See `Carrier`: whom we dialled needs no door-keeper."""
-
-    def closed(self, link: Link) -> None:
-        """See `Carrier`: the peer has been told, or has told us; the socket is of no more use."""
-        if not self.made.done():
-            self.made.set_exception(_why_failed(link))
-        self._loop.call_soon(link.terminate)
-
-    def terminated(self, link: Link) -> None:
-        """See `Carrier`."""
-        if not self._closed:
-            self._closed = True
-            self._mover.close()
-            if self._watch is not None:
-                self._watch.close()
-            self._carriage.close()
 
 
 def _why_failed(link: Link) -> LinkFailed | Refused:
     if link.engine.alpn_mismatch:
         return Refused(
             Code.BAD_VERSION,
-            "what answers there speaks QUIC, but is no quictunnel remote of this version",
+            "a QUIC server answers there, but it is not a quictunnel remote of this version",
         )
     assert link.lost is not None
     return LinkFailed(f"the handshake failed: {link.lost.reason or link.lost.code}")
@@ -215,21 +221,24 @@ async def dial(
     within: float,
     hosts: Sequence[str] = (),
     resolve: Resolve | None = None,
+    emit: EventSink = discard_event,
 ) -> Link:
-    """Make a link to a literal address `within` so many seconds.
+    """Create a link to an IP address.
 
-    :param hosts: other literal addresses of the same peer, for when this one leads nowhere.
-    :param resolve: finds out about them anew while the link lives; raises OSError if it cannot.
-    :raises LinkFailed: no answer, nobody there, no route, or the handshake broke.
-    :raises Refused: what answers is not what was asked for.
-    :raises SettingsError: the engine that the settings ask for is not there.
+    :param within: seconds for the handshake.
+    :param hosts: other IP addresses of the same peer, for when this one does not answer.
+    :param resolve: looks up the peer's addresses while the link lives; raises OSError on failure.
+    :param emit: consumes the events of the link's path.
+    :raises LinkFailed: no answer, closed port, no route, or the handshake failed.
+    :raises Refused: the peer is not the expected one.
+    :raises SettingsError: the selected engine is not available.
     """
-    kind = choose(settings.engine, settings.congestion)
+    kind = select(settings.engine, settings.congestion, emit)
     try:
         sock = udp.open_connected(host, port)
     except OSError as exc:
         raise LinkFailed(exc.strerror or str(exc)) from exc
-    dialler = Dialler(
+    dialer = LinkDialer(
         kind,
         sock,
         (host, port),
@@ -238,14 +247,15 @@ async def dial(
         settings=settings,
         hosts=hosts,
         resolve=resolve,
+        emit=emit,
     )
     try:
         async with asyncio.timeout(within):
-            await dialler.made
+            await dialer.made
     except BaseException as exc:
-        dialler.link.close(Code.NO_ERROR)
-        await dialler.link.wait_closed()  # at once: the peer is told, the socket is closed
+        dialer.link.close(Code.NO_ERROR)
+        await dialer.link.wait_closed()  # completes in this turn of the loop
         if isinstance(exc, TimeoutError):
             raise LinkFailed(f"no answer within {within:g} s") from exc
         raise
-    return dialler.link
+    return dialer.link

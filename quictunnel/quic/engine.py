@@ -1,9 +1,9 @@
-"""What QUIC engines offer to links, listeners and diallers: shapes only, no code, no I/O.
+"""Interfaces between links and QUIC engines. No code, no I/O.
 
-An `Engine` is one connection, sans-IO: times go in, datagrams and a deadline come out, and what has
-happened is told to an `Observer` when the link asks for it. Streams are numbers here; above the
-link nobody sees them. An `Endpoint` is what shares a socket: it knows whom a datagram is for. A
-`EndpointSocket` joins it to the socket and the event loop.
+An `Engine` is one sans-IO connection: the caller passes times in and takes datagrams and a deadline
+out, and the engine reports to an `Observer` on request. Streams are numbers here. An `Endpoint`
+holds the connections of one UDP socket and assigns datagrams to them. An `EndpointSocket` joins an
+endpoint with its socket and the event loop.
 """
 
 from __future__ import annotations
@@ -19,27 +19,31 @@ if TYPE_CHECKING:
 
 
 class Path(NamedTuple):
-    """Where datagrams travel: the peer's address, and our own as far as the socket tells it."""
+    """The addresses of a datagram."""
 
     host: str
+    """The peer's IP address."""
     port: int
+    """The peer's UDP port."""
     local: bytes = b""
-    """The local address of a socket that has many: the packed in6_addr or in_addr, or nothing."""
+    """This end's address, for a socket with several: a packed in_addr or in6_addr, or empty."""
 
 
 Datagram = tuple[bytes, tuple[str, int, bytes]]
-"""A datagram and its `Path`, or a plain tuple of the same."""
+"""A datagram's payload and its `Path`, or a plain tuple of the same."""
 
 
 class Peer(NamedTuple):
-    """The one whom a socket is connected to, and the address that its connection knows it by.
+    """The peer of a connected socket, and the address that its connection uses for it.
 
-    That is the one that was dialled: a QUIC client knows no other (RFC 9000, 9), so a connection
-    that goes on by another address of its peer, or another family, does not hear of it.
+    A QUIC client knows its server by the address that it dialed (RFC 9000, section 9). A connection
+    that continues on another address of its peer, or another family, is not told.
     """
 
     real: tuple[str, int]
+    """The address that the socket is connected to."""
     known_as: tuple[str, int]
+    """The address that was dialed."""
 
 
 class Statistics(NamedTuple):
@@ -68,238 +72,233 @@ class Statistics(NamedTuple):
 
 
 class Observer(Protocol):
-    """Who is told what happened, in order, during `Engine.dispatch`."""
+    """Receives what has happened on a connection, in order, during `Engine.dispatch`."""
 
     def on_handshake(self) -> None:
-        """The TLS handshake is complete, and the peer's certificate is known."""
+        """Handle the end of the TLS handshake. The peer's certificate is known."""
 
     def on_stream_opened(self, stream_id: int) -> None:
-        """The peer has opened a stream."""
+        """Handle a stream that the peer has opened."""
 
     def on_stream_readable(self, stream_id: int) -> None:
-        """There is data, or the end, to `read`."""
+        """Handle bytes, or the end, that can be read."""
 
     def on_stream_reset(self, stream_id: int, code: int) -> None:
-        """The peer has ended the stream before its orderly end; what is unread is void."""
+        """Handle RESET_STREAM. Unread bytes are discarded."""
 
     def on_stream_stopped(self, stream_id: int, code: int) -> None:
-        """The peer takes no more of it; what we have not sent is dropped."""
+        """Handle STOP_SENDING. Unsent bytes are discarded."""
 
     def on_stream_ended(self, stream_id: int) -> None:
-        """All was sent and acknowledged, all was read: the stream is forgotten."""
+        """Handle the orderly end of a stream: all sent, acknowledged and read."""
 
     def on_closed(self, code: int | None, reason: str, *, by_peer: bool) -> None:
-        """The connection is over; it stays only to quieten late datagrams."""
+        """Handle the end of the connection, which still answers late datagrams for a while."""
 
 
 class Engine(Protocol):
-    """One QUIC connection. Datagrams come to it through its `Endpoint`."""
+    """One QUIC connection. Its `Endpoint` feeds it datagrams."""
 
     @property
     def exporter(self) -> bytes:
-        """The TLS exporter of the tunnel's label, 32 bytes (RFC 8446, 7.5)."""
+        """The TLS exporter of the tunnel's label, 32 bytes (RFC 8446, section 7.5)."""
 
     @property
     def peer_certificates(self) -> Sequence[bytes]:
-        """The certificates that a server has shown, as DER, the leaf first; a client shows none."""
+        """The server's certificates as DER, the leaf first. A client has none."""
 
     @property
     def alpn_mismatch(self) -> bool:
-        """The handshake ended because the ends speak different protocols (RFC 7301)."""
+        """Whether the handshake failed because the ends speak different protocols (RFC 7301)."""
 
     @property
     def forgotten_by_peer(self) -> bool:
-        """It ended by a stateless reset (RFC 9000, 10.3): the peer does not know it any more."""
+        """Whether a stateless reset ended the connection (RFC 9000, section 10.3)."""
 
     @property
     def rtt(self) -> float | None:
-        """The smoothed round-trip time in seconds, once there is one."""
+        """The smoothed round-trip time in seconds; None before the first sample."""
 
     @property
     def pto(self) -> float:
-        """The probe timeout in seconds, without back-off (RFC 9002, 6.2.1)."""
+        """The probe timeout in seconds, without back-off (RFC 9002, section 6.2.1)."""
 
     @property
     def hold(self) -> float:
-        """Seconds of silence after which the connection is given up: the smaller of both ends'."""
+        """The idle timeout in seconds: the smaller of both ends'."""
 
     @property
     def peer(self) -> tuple[str, int] | None:
-        """Where datagrams are sent to now."""
+        """The address that datagrams are sent to."""
 
     @property
     def heard_at(self) -> float | None:
-        """When the peer's last genuine packet came."""
+        """When the peer's last valid packet arrived."""
 
     @property
     def answered_at(self) -> float:
-        """When the peer last acknowledged something; 0 before."""
+        """When the peer last acknowledged a packet; 0 before."""
 
     @property
     def is_terminated(self) -> bool:
-        """Nothing more will come of it, and `Observer.on_closed` was told: it may be dropped."""
+        """Whether the connection can be dropped. `Observer.on_closed` was called."""
 
     @property
     def unacknowledged(self) -> bool:
-        """Something was sent and its answer has not come."""
+        """Whether ack-eliciting packets are in flight."""
 
     def open_stream(self) -> int:
-        """Open a bidirectional stream; beyond the peer's limit it waits by itself."""
+        """Open a bidirectional stream. Beyond the peer's limit it waits."""
 
     def read(self, stream_id: int, limit: int) -> tuple[bytes, bool]:
-        """Take up to about `limit` bytes, and whether they were the last; this opens the window."""
+        """Return up to about `limit` bytes, and whether they are the last. Reading adds credit."""
 
     def write(self, stream_id: int, data: bytes | bytearray | memoryview) -> None:
-        """Queue data to be sent."""
+        """Queue bytes."""
 
     def finish(self, stream_id: int) -> None:
-        """Queue the end of what we send."""
+        """Queue FIN."""
 
     def stop_reading(self, stream_id: int, code: int) -> None:
-        """Drop what is unread and what still comes, and ask the peer for no more."""
+        """Discard unread and future bytes, and send STOP_SENDING."""
 
     def reset(self, stream_id: int, code: int) -> None:
-        """End both directions at once; the stream is not reported on again."""
+        """End both directions at once. The stream is not reported again."""
 
     def unsent(self, stream_id: int) -> int:
-        """Return how many bytes written have not been sent even once."""
+        """Return the number of bytes that were never sent."""
 
     @property
     def share(self) -> int:
-        """How many bytes each stream may have unsent: its part of what the path needs."""
+        """The number of unsent bytes that each stream may buffer."""
 
     def allow_streams(self, count: int) -> None:
-        """Let the peer have `count` streams open at once; it never falls."""
+        """Let the peer have `count` streams open at once. The limit never falls."""
 
     def trust(self) -> None:
-        """Grant the peer the normal windows: it has proven who it is."""
+        """Grant the peer normal windows: it has proven itself."""
 
     def ping(self) -> None:
-        """Ask for an answer."""
+        """Queue a PING."""
 
     def revive(self, now: float) -> None:
-        """Ask for an answer now, and forget how long answers were waited for in vain."""
+        """Send a PING now, and reset the back-off of the probe timeout."""
 
     def move(self, now: float) -> None:
-        """Go on from another local address, under a new connection id; learn the path anew."""
+        """Continue from another local address, under a new connection ID, with a new path state."""
 
     def close_with(self, code: int, reason: str) -> None:
-        """End the connection with an application code."""
+        """Close the connection with an application error code."""
 
     def transmit(self, now: float) -> Sequence[Datagram]:
-        """Return the datagrams that are to be sent now."""
+        """Return the datagrams to send now."""
 
     def deadline(self) -> float | None:
-        """Return when `expire` is to be called next."""
+        """Return when to call `expire`; None if there is no timer."""
 
     def expire(self, now: float) -> None:
-        """Let timers fire."""
+        """Run timers that are due."""
 
     def dispatch(self, observer: Observer) -> None:
-        """Tell what has happened since the last call.
+        """Report what has happened since the last call.
 
-        To be called after datagrams and `expire`, and after a `transmit` that has sent something.
+        Call it after datagrams were received, after `expire`, and after a `transmit` that has
+        returned datagrams.
         """
 
 
 class IncomingConnection(Protocol):
-    """The first words of somebody new, to be accepted, asked for their address, or ignored."""
+    """A new peer's first datagrams, to be accepted, answered with a Retry, or ignored."""
 
     @property
     def is_validated(self) -> bool:
-        """They have shown that the address is their own: they bear a token of our Retry."""
+        """Whether the peer has proven its address with the token of a Retry."""
 
 
 class ReceivedBatch(NamedTuple):
-    """What a batch of datagrams has brought."""
+    """The result of a batch of datagrams."""
 
-    touched: Sequence[Engine]
+    connections: Sequence[Engine]
     """The connections that have received something, each once."""
-    newcomers: Sequence[IncomingConnection]
-    """Those who would like to have one; good until the next batch."""
+    incoming: Sequence[IncomingConnection]
+    """New peers; valid until the next batch."""
 
 
 class Endpoint(Protocol):
-    """The connections of one UDP socket, sans-IO: datagrams in, datagrams out.
+    """The connections of one UDP socket, sans-IO.
 
-    It leads datagrams to their connections, and answers those who have none and may not have one.
-    Whom to let in is decided above.
+    It assigns datagrams to connections and answers datagrams that belong to none. Its owner decides
+    whom to accept.
     """
 
     def set_certificate(self, server_tls: ServerTls) -> None:
-        """Show another certificate to those who come from now on.
+        """Use another certificate for new connections.
 
-        :raises SettingsError: this engine cannot use such a key.
+        :raises SettingsError: this engine cannot use the key.
         """
 
     def connect(self, peer: tuple[str, int], server_name: str | None, now: float) -> Engine:
-        """Begin a connection to a literal address.
+        """Start a connection to an IP address.
 
-        :param server_name: the name to ask for (SNI), if any.
+        :param server_name: the name to send in SNI, if any.
         """
 
     def receive(self, datagrams: Sequence[Datagram], now: float) -> ReceivedBatch:
-        """Take datagrams, in the order they came in."""
+        """Process datagrams in the order of their arrival."""
 
-    def accept(self, newcomer: IncomingConnection, now: float) -> Engine | None:
-        """Begin a connection with a newcomer; None if what it opened with is no good."""
+    def accept(self, incoming: IncomingConnection, now: float) -> Engine | None:
+        """Start a connection with a new peer; None if its first packet is invalid."""
 
-    def retry(self, newcomer: IncomingConnection, now: float) -> None:
-        """Answer a newcomer with a Retry (RFC 9000, 8.1.2); no state is kept."""
+    def retry(self, incoming: IncomingConnection, now: float) -> None:
+        """Answer a new peer with a Retry (RFC 9000, section 8.1.2). No state is kept."""
 
-    def ignore(self, newcomer: IncomingConnection) -> None:
-        """Say nothing to a newcomer."""
+    def ignore(self, incoming: IncomingConnection) -> None:
+        """Drop a new peer without an answer."""
 
     def transmit(self) -> Sequence[Datagram]:
-        """Return the answers to those who have no connection.
+        """Return datagrams for peers without a connection.
 
-        They are Retry, version negotiation, and the stateless reset for those who think that they
-        have one.
+        They are Retry, Version Negotiation and stateless resets.
         """
 
     def forget(self, engine: Engine) -> None:
-        """Lead nothing to a connection any more."""
+        """Remove a connection."""
 
 
 class EndpointSocket(Protocol):
-    """An endpoint's socket on the event loop.
-
-    It calls `arrived(arrivals)` with what a wake-up has brought, `refused(error)` with what the
-    kernel has against sending, at once or by what it hears of earlier datagrams (ICMP), and
-    `ready()` when it is full no more. That a datagram is too large is told to nobody.
-    """
+    """An endpoint's socket on the event loop. See `EndpointSocketFactory` for its callbacks."""
 
     @property
     def is_full(self) -> bool:
-        """The kernel takes no more for the moment: hold back until `ready` is called."""
+        """Whether the kernel's buffer is full. `writable` is called when it is not any more."""
 
     def transmit(self, engine: Engine, now: float) -> bool:
-        """Send what a connection has to send; return whether there was anything."""
+        """Send a connection's datagrams; return whether there were any."""
 
     def answer(self) -> None:
-        """Send what the endpoint itself has to say, or drop it if the kernel is busy."""
+        """Send the endpoint's own datagrams, or drop them if the kernel's buffer is full."""
 
     def close(self) -> None:
-        """Let go of the socket; the connections stay."""
+        """Close the socket. The connections stay."""
 
 
 class EndpointFactory(Protocol):
-    """Makes an endpoint. Settings have been checked."""
+    """Creates an endpoint from checked settings."""
 
     def __call__(
         self, settings: LinkSettings, *, server_tls: ServerTls | None, streams: int, now: float
     ) -> Endpoint:
         """Return an endpoint.
 
-        :param server_tls: what those who come are shown; None where nobody may come.
-        :param streams: how many streams a peer may have open until `allow_streams` says more.
-        :param now: seconds, on the clock of all that follows.
-        :raises SettingsError: this engine cannot use such a key.
+        :param server_tls: the server's certificate and key; None if no connections are accepted.
+        :param streams: streams that a peer may have open before `allow_streams` is called.
+        :param now: seconds of the clock that is used from now on.
+        :raises SettingsError: this engine cannot use the key.
         """
 
 
 class EndpointSocketFactory(Protocol):
-    """Makes the carriage of an endpoint; one that it has already is to be closed afterwards."""
+    """Creates the socket of an endpoint. The caller closes a previous one afterwards."""
 
     def __call__(
         self,
@@ -308,13 +307,16 @@ class EndpointSocketFactory(Protocol):
         *,
         peer: Peer | None,
         loop: asyncio.AbstractEventLoop,
-        arrived: Callable[[ReceivedBatch], None],
-        refused: Callable[[OSError], None],
-        ready: Callable[[], None],
+        received: Callable[[ReceivedBatch], None],
+        send_error: Callable[[OSError], None],
+        writable: Callable[[], None],
     ) -> EndpointSocket:
-        """Return a carriage. See `EndpointSocket` for whom it calls.
+        """Return an endpoint socket.
 
-        :param sock: a bound, or connected, UDP socket; it is taken over.
-        :param peer: whom it is connected to; None if it hears everybody.
-        :raises OSError: the kernel has no room for it; the socket is still the caller's then.
+        :param sock: a bound or connected UDP socket, owned by the endpoint socket from now on.
+        :param peer: the peer of a connected socket; None for a bound one.
+        :param received: called with the result of each batch of datagrams.
+        :param send_error: called with errors of sending, immediate or by ICMP, except EMSGSIZE.
+        :param writable: called when the kernel's buffer is not full any more.
+        :raises OSError: the system cannot watch another socket. The caller still owns `sock`.
         """

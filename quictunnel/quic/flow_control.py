@@ -11,6 +11,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from quictunnel.config.settings import UNREAD_LIMIT
+
 STREAM_WINDOW = 512 * 1024
 """Initial receive window of a stream in bytes: 40 Mbit/s at 100 ms."""
 
@@ -25,9 +27,6 @@ RELIEF = 64 * 1024
 
 RELIEF_EVERY = 0.5
 """Seconds between reliefs. Streams that are read continue slowly, whatever other streams hold."""
-
-UNREAD_LIMIT = 256 * 1024 * 1024
-"""Default limit on unread bytes in the process."""
 
 LINK_WINDOW_UNPROVEN = 1024 * 1024
 """Bytes that a peer may send before it has proven itself."""

@@ -1,104 +1,209 @@
-"""A link: one QUIC connection, driven by the event loop, and its streams.
+"""A link: one QUIC connection on the event loop, and its streams.
 
-It joins an engine (sans-IO), a carrier (what takes datagrams) and a `LinkProtocol` (the role's
-session). All work of one turn of the loop is joined: writes are sent together, a batch of
-datagrams is dispatched once.
+A link joins an engine (sans-IO), the endpoint socket that carries its datagrams, its owner (the
+listener or dialer) and its protocol (the role's session). Within one turn of the event loop, writes
+are sent together and received datagrams are dispatched once.
 """
 
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from cryptography import x509
 
 from quictunnel.errors import LinkForgotten, LinkLost
+from quictunnel.protocol.address import Address
 from quictunnel.protocol.codes import Code
-from quictunnel.quic.facts import LinkFacts
-from quictunnel.quic.guarded_call import tell
+from quictunnel.quic.callbacks import call_protocol
 from quictunnel.quic.path.liveness import ACCEPTOR_PATIENCE, PING_AFTER, Liveness, Step
 from quictunnel.quic.stream import Stream
 
 if TYPE_CHECKING:
-    from quictunnel.protocol.address import Address
-    from quictunnel.quic.engine import Engine
-    from quictunnel.quic.link_protocol import Carrier, LinkProtocol
+    from collections.abc import Callable
 
-STREAMS_AT_FIRST = 16
-"""Streams a peer may have open before it has proven who it is."""
+    from quictunnel.quic.engine import EndpointSocket, Engine, Statistics
 
-LOOK_WHILE_FULL = 0.05
-"""Seconds between looks at the timers while the carrier is full: what is due cannot leave then, and
-would be due again at once. The carrier says when it takes more."""
+MAX_UNPROVEN_STREAMS = 16
+"""Streams that a peer may have open before it has proven itself."""
+
+FULL_SOCKET_INTERVAL = 0.05
+"""Shortest time in seconds between timers while the socket is full. Nothing can be sent then, and
+due timers would fire again at once. The socket reports when it accepts more."""
 
 
-class Link(LinkFacts):
-    """One QUIC connection between an origin and a remote.
+class LinkProtocol(Protocol):
+    """The role above a link. Its methods are called in this order: made, others, lost."""
 
-    Made by `listen` and `dial`; the roles meet it in `LinkProtocol.link_made`.
+    def link_made(self, link: Link) -> None:
+        """Handle the completed handshake. Only TLS has identified the peer so far."""
+
+    def stream_accepted(self, stream: Stream) -> asyncio.Protocol:
+        """Return the protocol of a stream that the peer has opened."""
+
+    def link_silent(self) -> None:
+        """Handle a peer that does not answer."""
+
+    def link_back(self) -> None:
+        """Handle the answer of a silent peer."""
+
+    def link_moved(self) -> None:
+        """Handle a change of `Link.local` or `Link.peer`."""
+
+    def link_lost(self, exc: Exception | None) -> None:
+        """Handle the end of the link, after that of its streams. Called exactly once.
+
+        :param exc: None if this end closed the link.
+        """
+
+
+class LinkOwner(Protocol):
+    """The listener or dialer that created a link."""
+
+    def handshake_completed(self, link: Link) -> bool:
+        """Return whether the link is acceptable. If not, the owner has closed it."""
+
+    def closed(self, link: Link) -> None:
+        """Handle the end of a link. `Link.lost` is the reason."""
+
+    def terminated(self, link: Link) -> None:
+        """Release what the link uses: it sends and receives nothing more."""
+
+
+@dataclass(frozen=True, slots=True)
+class LinkStatistics:
+    """A link's path and its engine's figures."""
+
+    local: Address
+    """This end's address, as far as the socket knows it."""
+    peer: Address
+    """The peer's address."""
+    engine: Statistics
+    """Round-trip time, congestion window and counters."""
+
+
+class Link:
+    """One QUIC connection between an origin and a remote, created by `listen` and `dial`.
+
+    :param socket: carries the engine's datagrams.
+    :param is_client: whether this end dialed the link.
+    :param on_unanswered: called while the peer does not answer; None at the accepting end, because
+        only the client migrates (RFC 9000, section 9).
     """
 
     def __init__(
         self,
         engine: Engine,
-        carrier: Carrier,
+        socket: EndpointSocket,
+        owner: LinkOwner,
         protocol: LinkProtocol,
         *,
         local: Address,
-        dialled: bool,
+        is_client: bool,
         loop: asyncio.AbstractEventLoop,
+        on_unanswered: Callable[[], None] | None = None,
     ) -> None:
-        super().__init__(engine, local)
-        self.lost: LinkLost | None = None
-        """Why the link has ended, once it has."""
-        self.is_made = False
-        """Whether the handshake is complete."""
-        self._carrier = carrier
-        self._protocol = protocol
+        self.engine = engine
+        """For streams and the link's owner. Roles use the methods of `Link`."""
+        self.local = local
+        """This end's address, as far as the socket knows it."""
         self.loop = loop
-        """The event loop that drives it."""
-        self._streams: dict[int, Stream] = {}
+        """The event loop that runs the link."""
+        self.lost: LinkLost | None = None
+        """Why the link has ended; None while it is open."""
+        self.is_made = False
+        """Whether the handshake is complete and accepted."""
+        self.is_trusted = False
+        """Whether `trust` was called."""
         self.paused_writers: set[Stream] = set()
-        """Those whose protocol waits for `resume_writing`."""
-        self._read_again: dict[int, None] = {}
-        self._dialled = dialled
-        patience = 0.0 if dialled else ACCEPTOR_PATIENCE
+        """Streams whose protocol waits for `resume_writing`."""
+        self._socket = socket
+        self._owner = owner
+        self._protocol = protocol
+        self._is_client = is_client
+        self._on_unanswered = on_unanswered
+        self._peer: tuple[tuple[str, int], Address] | None = None
+        self._moved_to: Address | None = None
+        self._streams: dict[int, Stream] = {}
+        self._still_readable: dict[int, None] = {}
+        patience = 0.0 if is_client else ACCEPTOR_PATIENCE
         self._liveness = Liveness(loop.time(), ping_after=PING_AFTER + patience)
         self._answered_at = 0.0
-        self._told_way: tuple[Address, Address] | None = None
+        self._reported_path: tuple[Address, Address] | None = None
         self._send_handle: asyncio.Handle | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._closed_here = False
-        self._over = asyncio.Event()
+        self._ended = asyncio.Event()
 
-    # Facts
+    def __repr__(self) -> str:
+        return f"<Link to {self.peer}>"
+
+    # State
+
+    @property
+    def peer(self) -> Address:
+        """The peer's current address."""
+        if self._moved_to is not None:
+            return self._moved_to
+        sockaddr = self.engine.peer
+        if sockaddr is None:
+            return self.local
+        if self._peer is None or self._peer[0] != sockaddr:  # every stream asks; it rarely changes
+            self._peer = sockaddr, Address.of(sockaddr)
+        return self._peer[1]
+
+    @property
+    def hold(self) -> float:
+        """Seconds of silence after which the link is lost: the smaller of both ends'."""
+        return self.engine.hold
+
+    @property
+    def exporter(self) -> bytes:
+        """The TLS exporter, 32 bytes, equal at both ends of this connection."""
+        return self.engine.exporter
+
+    @property
+    def peer_certificates(self) -> tuple[x509.Certificate, ...]:
+        """The certificates of the accepting end, the leaf first.
+
+        :raises ValueError: one of them cannot be parsed.
+        """
+        return tuple(map(x509.load_der_x509_certificate, self.engine.peer_certificates))
+
+    @property
+    def rtt(self) -> float | None:
+        """The smoothed round-trip time in seconds; None before the first sample."""
+        return self.engine.rtt
 
     @property
     def is_silent(self) -> bool:
-        """The peer has not answered for a while; streams wait."""
+        """Whether the peer does not answer. Streams wait meanwhile."""
         return self._liveness.silent_since is not None
 
     @property
     def silent_since(self) -> float | None:
-        """When a silent peer was last heard, on the loop's clock."""
+        """When a silent peer was last heard, in seconds of the loop's clock; None if not silent."""
         return self._liveness.silent_since
 
     @property
     def is_closed(self) -> bool:
-        """No more streams: it was closed, or lost."""
+        """Whether the link was closed or lost."""
         return self.lost is not None
 
     @property
     def stream_count(self) -> int:
-        """How many streams are open, the control stream among them."""
+        """The number of open streams, including the control stream."""
         return len(self._streams)
 
-    # What a role may do
+    # For the role
 
     def open_stream(self, protocol: asyncio.BaseProtocol) -> Stream:
-        """Open a stream for `protocol`, whose `connection_made` is called at once.
+        """Open a stream and call the protocol's `connection_made`.
 
-        Beyond what the peer allows, the stream waits by itself: its bytes are held back.
+        Beyond the peer's limit, the stream waits and its bytes are buffered.
 
-        :raises LinkLost: the link is over.
+        :raises LinkLost: the link has ended.
         """
         if self.lost is not None:
             raise self.lost
@@ -114,112 +219,134 @@ class Link(LinkFacts):
         self.send_soon()
 
     def trust(self) -> None:
-        """Grant the peer the normal windows: it has proven who it is."""
+        """Grant the peer normal flow-control windows, because it has proven itself."""
+        self.is_trusted = True
         self.engine.trust()
-        self._carrier.proven(self)
         self.send_soon()
 
     def close(self, code: int = Code.NO_ERROR, reason: str = "") -> None:
-        """End the link; every stream of it is lost, here and at the peer."""
+        """Close the link. All its streams are lost, at both ends."""
         if self.lost is None:
             self._closed_here = True
             self.engine.close_with(code, reason)
             self.send_soon()
 
     async def wait_closed(self) -> None:
-        """Wait until the link is over and its protocol has been told."""
-        await self._over.wait()
+        """Wait until the link has ended and its protocol was notified."""
+        await self._ended.wait()
 
-    # What the carrier tells
+    # For the owner
 
-    def batch_received(self) -> None:
-        """See what datagrams have brought to the engine, and answer them."""
+    def start(self) -> None:
+        """Send the engine's first datagrams."""
         self._process()
 
-    def carrier_ready(self) -> None:
-        """Send what the carrier could not take before."""
+    def datagrams_received(self) -> None:
+        """Handle what the engine has received, and send its answers."""
+        self._process()
+
+    def socket_writable(self) -> None:
+        """Send what the full socket did not accept before."""
         self.send_soon()
 
-    def move(self, local: Address, peer: Address) -> None:
-        """Go on by another path, which the carrier has taken; the engine knows its first peer."""
+    def move(self, socket: EndpointSocket, local: Address, peer: Address) -> None:
+        """Continue on another path.
+
+        :param socket: carries the datagrams from now on.
+        :param peer: the peer's address on this path. The engine keeps the address it dialed.
+        """
+        self._socket = socket
         self.local = local
         self._moved_to = peer
         self.engine.move(self.loop.time())
         self.send_soon()
 
-    def ask(self) -> None:
-        """Ask the peer for an answer, on the path of now."""
+    def ping(self) -> None:
+        """Ask the peer for an answer on the current path."""
         self.engine.ping()
         self.send_soon()
 
-    def start(self) -> None:
-        """Send what the engine has to say first."""
+    def terminate(self) -> None:
+        """Cancel all timers and notify the owner."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._send_handle is not None:
+            self._send_handle.cancel()
+            self._send_handle = None
+        self._owner.terminated(self)
+
+    # For streams
+
+    def send_soon(self) -> None:
+        """Send at the end of this turn of the event loop."""
+        if self._send_handle is None:
+            self._send_handle = self.loop.call_soon(self.send_now)
+
+    def send_now(self) -> None:
+        """Do at once what `send_soon` has scheduled."""
+        if self._send_handle is not None:
+            self._send_handle.cancel()  # this call may not be the scheduled one
+            self._send_handle = None
+        for stream_id in tuple(self._still_readable):
+            del self._still_readable[stream_id]
+            self.on_stream_readable(stream_id)
         self._process()
+
+    def read_soon(self, stream_id: int) -> None:
+        """Call a stream's `on_readable` in the next turn of the event loop."""
+        self._still_readable[stream_id] = None
+        self.send_soon()
+
+    def remove_stream(self, stream: Stream) -> None:
+        """Remove a stream that has ended."""
+        self._streams.pop(stream.id, None)
+        self.paused_writers.discard(stream)
+        self._still_readable.pop(stream.id, None)
 
     # One turn
 
     def _process(self) -> None:
-        """Tell of what has happened, send what is to be sent, set the timer."""
         self.engine.dispatch(self)
-        self._listen()
+        self._check_answer()
         self._transmit()
 
     def _transmit(self) -> None:
-        if self._send_handle is not None and not self._read_again:
-            self._send_handle.cancel()  # it would find nothing left to do
+        if self._send_handle is not None and not self._still_readable:
+            self._send_handle.cancel()  # nothing will be left to send
             self._send_handle = None
         now = self.loop.time()
-        if not self._carrier.is_full and self._carrier.transmit(self, now):
+        if not self._socket.is_full and self._socket.transmit(self.engine, now):
             if not self._liveness.is_waiting and self.engine.unacknowledged:
                 self._liveness.sent(now)
             share = self.engine.share if self.paused_writers else 0
             for stream in tuple(self.paused_writers):
                 stream.on_sent(share)
-            self.engine.dispatch(self)  # of its end, say, which has been sent
+            self.engine.dispatch(self)  # sending may have ended the connection
         self._set_timer()
 
-    def send_soon(self) -> None:
-        """Send at the end of this turn of the loop, with all else that it brings."""
-        if self._send_handle is None:
-            self._send_handle = self.loop.call_soon(self.send_now)
-
-    def send_now(self) -> None:
-        """Do now what `send_soon` has put off."""
-        if self._send_handle is not None:
-            self._send_handle.cancel()  # when it is not the one that runs
-            self._send_handle = None
-        for stream_id in tuple(self._read_again):
-            del self._read_again[stream_id]
-            self.on_stream_readable(stream_id)
-        self._process()
-
-    def read_soon(self, stream_id: int) -> None:
-        """Hand a stream what waits for it, in the next turn of the loop."""
-        self._read_again[stream_id] = None
-        self.send_soon()
-
     def _set_timer(self) -> None:
-        """Keep an earlier timer: it will look again when it fires."""
+        """Keep an earlier timer: it sets the next one when it fires."""
         if self.lost is not None and self.engine.is_terminated:
             self.terminate()
             return
-        at = self._due_at()
-        if at is None or (self._timer is not None and self._timer.when() <= at):
+        deadline = self._deadline()
+        if deadline is None or (self._timer is not None and self._timer.when() <= deadline):
             return
-        if self._carrier.is_full:
-            at = max(at, self.loop.time() + LOOK_WHILE_FULL)
+        if self._socket.is_full:
+            deadline = max(deadline, self.loop.time() + FULL_SOCKET_INTERVAL)
         if self._timer is not None:
             self._timer.cancel()
-        self._timer = self.loop.call_at(at, self._on_timer)
+        self._timer = self.loop.call_at(deadline, self._on_timer)
 
-    def _due_at(self) -> float | None:
-        """Return when something is to be done even if nothing comes."""
-        at = self.engine.deadline()
+    def _deadline(self) -> float | None:
+        """Return when the engine or the liveness check is due."""
+        deadline = self.engine.deadline()
         if self.is_made and self.lost is None:
-            self._liveness.is_busy = self._dialled and len(self._streams) > 1
-            live = self._liveness.deadline(self.engine.pto)
-            at = live if at is None else min(at, live)
-        return at
+            self._liveness.is_busy = self._is_client and len(self._streams) > 1
+            check_at = self._liveness.deadline(self.engine.pto)
+            deadline = check_at if deadline is None else min(deadline, check_at)
+        return deadline
 
     def _on_timer(self) -> None:
         self._timer = None
@@ -227,74 +354,61 @@ class Link(LinkFacts):
         if (heard_at := self.engine.heard_at) is not None:
             self._liveness.heard(heard_at)
         if self.is_made and self.lost is None:
-            self._look_where()
-        at = self._due_at()
-        if at is not None and now < at:
-            self._set_timer()  # what it was set for is done, or was put off
+            self._check_path()
+        deadline = self._deadline()
+        if deadline is not None and now < deadline:
+            self._set_timer()
             return
-        due = self.engine.deadline()
-        if due is not None and now >= due:
+        expires_at = self.engine.deadline()
+        if expires_at is not None and now >= expires_at:
             self.engine.expire(now)
         self.engine.dispatch(self)
-        self._listen()
+        self._check_answer()
         if self.is_made and self.lost is None:
-            self._do(self._liveness.check(now, self.engine.pto))
+            self._act(self._liveness.check(now, self.engine.pto))
         self._transmit()
 
-    # Silence. What is due when nothing is heard, the timer sees to.
+    # Silence and moves
 
-    def _listen(self) -> None:
-        """Notice that the peer has answered."""
+    def _check_answer(self) -> None:
+        """Record an answer of the peer."""
         answered_at = self.engine.answered_at
         if answered_at != self._answered_at and self.is_made and self.lost is None:
             self._answered_at = answered_at
-            self._do(self._liveness.answered(answered_at))
+            self._act(self._liveness.answered(answered_at))
 
-    def _look_where(self) -> None:
-        """Notice that the path is another: at each timer, though what it was for was put off."""
-        way = (self.local, self.peer)
-        if self._told_way is not None and way != self._told_way:
-            tell(self._fail, self._protocol.link_moved)
-        self._told_way = way
+    def _check_path(self) -> None:
+        """Report a changed path. Called at every timer, because engines do not announce it."""
+        path = (self.local, self.peer)
+        if self._reported_path is not None and path != self._reported_path:
+            call_protocol(self._fail, self._protocol.link_moved)
+        self._reported_path = path
 
-    def _do(self, step: Step) -> None:
-        """Do what silence, or its end, asks for."""
+    def _act(self, step: Step) -> None:
         if step is Step.PING:
             self.engine.ping()
             if self.is_silent:
-                self._carrier.suspect(self)
+                self._report_unanswered()
         elif step is Step.SILENT:
-            tell(self._fail, self._protocol.link_silent)
-            self._carrier.suspect(self)
+            call_protocol(self._fail, self._protocol.link_silent)
+            self._report_unanswered()
         elif step is Step.BACK:
             self.engine.revive(self.loop.time())
-            tell(self._fail, self._protocol.link_back)
+            call_protocol(self._fail, self._protocol.link_back)
 
-    def forget(self, stream: Stream) -> None:
-        """Know a stream no more that has ended."""
-        self._streams.pop(stream.id, None)
-        self.paused_writers.discard(stream)
-        self._read_again.pop(stream.id, None)
+    def _report_unanswered(self) -> None:
+        if self._on_unanswered is not None:
+            self._on_unanswered()
 
-    def terminate(self) -> None:
-        """Let go of timers and carrier: nothing more will come."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        if self._send_handle is not None:
-            self._send_handle.cancel()
-            self._send_handle = None
-        self._carrier.terminated(self)
-
-    # What the engine tells
+    # Called by the engine (`Observer`)
 
     def on_handshake(self) -> None:
         """See `Observer`."""
-        if self._carrier.handshake_done(self) and self.lost is None:
+        if self._owner.handshake_completed(self) and self.lost is None:
             self.is_made = True
             self._liveness.agree(self.engine.hold)
             self._liveness.answered(self.loop.time())
-            tell(self._fail, self._protocol.link_made, self)
+            call_protocol(self._fail, self._protocol.link_made, self)
 
     def on_stream_opened(self, stream_id: int) -> None:
         """See `Observer`."""
@@ -302,7 +416,7 @@ class Link(LinkFacts):
             self.engine.reset(stream_id, Code.PROTOCOL_VIOLATION)
             return
         stream = self._streams[stream_id] = Stream(self, stream_id)
-        stream.begin(self._protocol.stream_accepted)
+        stream.start(self._protocol.stream_accepted)
 
     def on_stream_readable(self, stream_id: int) -> None:
         """See `Observer`."""
@@ -330,17 +444,17 @@ class Link(LinkFacts):
         self.lost = error(code, reason)
         for stream in tuple(self._streams.values()):
             stream.on_lost(self.lost)
-        self._carrier.closed(self)
+        self._owner.closed(self)
         if not self.is_made:
-            self._over.set()
+            self._ended.set()
             return
-        told = None if self._closed_here and not by_peer else self.lost
-        self.loop.call_soon(self._tell_lost, told)
+        reported = None if self._closed_here and not by_peer else self.lost
+        self.loop.call_soon(self._report_lost, reported)
 
-    def _tell_lost(self, exc: Exception | None) -> None:
-        tell(self._fail, self._protocol.link_lost, exc)
-        self._over.set()
+    def _report_lost(self, exc: Exception | None) -> None:
+        call_protocol(self._fail, self._protocol.link_lost, exc)
+        self._ended.set()
 
     def _fail(self, _: Exception) -> None:
-        """End it, and no other, because its role has raised."""
+        """Close this link, and no other, because its protocol has raised."""
         self.close(Code.INTERNAL)

@@ -1,38 +1,37 @@
-"""The end that accepts links: many of them on one UDP socket, and a door that is guarded.
+"""Accepts links: many on one UDP socket, within limits.
 
-It begins new links within limits: on links, on those whose peer has not proven itself, and past
-some of these, for addresses that were shown to be real. Datagrams find their link by the engine's
-endpoint.
+The limits are on all links and on those whose peer has not proven itself. Above a number of
+unproven links, new peers must show that they receive at their address (Retry).
 """
 
 from __future__ import annotations
 
 import asyncio
+import socket
 from typing import TYPE_CHECKING
 
 from quictunnel.config.addresses import HostPort
 from quictunnel.config.listen_errors import listen_error
 from quictunnel.errors import SettingsError
+from quictunnel.events import EventSink, discard_event
 from quictunnel.protocol.address import Address
 from quictunnel.protocol.codes import Code
-from quictunnel.quic.engines.selection import choose
-from quictunnel.quic.link import STREAMS_AT_FIRST, Link
+from quictunnel.quic.engines.selection import select
+from quictunnel.quic.link import MAX_UNPROVEN_STREAMS, Link, LinkProtocol
 from quictunnel.quic.path import udp
 
 if TYPE_CHECKING:
-    import socket
     from collections.abc import Callable
 
     from quictunnel.quic.engine import Engine, IncomingConnection, ReceivedBatch
     from quictunnel.quic.engines.selection import EngineKind
-    from quictunnel.quic.link_protocol import LinkProtocol
     from quictunnel.quic.settings import LinkSettings, ServerTls
 
 
 class Listener:
     """Accepts links on one UDP address.
 
-    :param protocol_factory: makes the `LinkProtocol` of each link.
+    :param protocol_factory: creates the `LinkProtocol` of each link.
     """
 
     def __init__(
@@ -48,35 +47,36 @@ class Listener:
         self._protocol_factory = protocol_factory
         self._settings = settings
         self._links: dict[Engine, Link] = {}
-        self._unproven: dict[Link, asyncio.TimerHandle | None] = {}
+        self._unproven: set[Link] = set()
+        self._handshake_timers: dict[Link, asyncio.TimerHandle] = {}
         self._closing = False
         self._closed = asyncio.Event()
         self.address = Address.of(sock.getsockname())
-        """Where it listens."""
+        """The UDP address."""
         self._endpoint = kind.endpoint(
-            settings, server_tls=server_tls, streams=STREAMS_AT_FIRST, now=self._loop.time()
+            settings, server_tls=server_tls, streams=MAX_UNPROVEN_STREAMS, now=self._loop.time()
         )
-        self._carriage = kind.carriage(
+        self._socket = kind.endpoint_socket(
             self._endpoint,
             sock,
             peer=None,
             loop=self._loop,
-            arrived=self._arrived,
-            refused=_ignore,
-            ready=self._ready,
+            received=self._on_received,
+            send_error=_ignore_send_error,
+            writable=self._on_writable,
         )
 
     # For the role
 
     def set_certificate(self, server_tls: ServerTls) -> None:
-        """Show another certificate to those who come from now on.
+        """Use another certificate for new connections.
 
-        :raises SettingsError: the engine cannot use such a key.
+        :raises SettingsError: the engine cannot use this key.
         """
         self._endpoint.set_certificate(server_tls)
 
     def close(self) -> None:
-        """Accept no more; end what is left, and close the socket when the peers have been told."""
+        """Stop accepting, close all links, and close the socket once the peers are notified."""
         if self._closing:
             return
         self._closing = True
@@ -93,103 +93,91 @@ class Listener:
             link.close(Code.GOODBYE)
             link.send_now()
             link.terminate()
-        self._carriage.close()
+        self._socket.close()
         self._closed.set()
 
-    # What has come
+    # The socket's callbacks
 
-    def _arrived(self, arrivals: ReceivedBatch) -> None:
-        for engine in arrivals.touched:
+    def _on_received(self, batch: ReceivedBatch) -> None:
+        for engine in batch.connections:
             link = self._links.get(engine)
             if link is not None:
-                link.batch_received()
-        for newcomer in arrivals.newcomers:
-            self._welcome(newcomer)
-        self._carriage.answer()
+                link.datagrams_received()
+        for incoming in batch.incoming:
+            self._accept(incoming)
+        self._socket.answer()
 
-    def _welcome(self, newcomer: IncomingConnection) -> None:
-        """Begin a link for a newcomer, if there is room for one and its address is its own."""
+    def _on_writable(self) -> None:
+        for link in tuple(self._links.values()):
+            link.socket_writable()
+
+    def _accept(self, incoming: IncomingConnection) -> None:
+        """Create a link if there is room for it, or answer with a Retry."""
+        unproven = self._count_unproven()
         if (
             self._closing
             or len(self._links) >= self._settings.max_links
-            or len(self._unproven) >= self._settings.max_unproven
+            or unproven >= self._settings.max_unproven
         ):
-            self._endpoint.ignore(newcomer)
+            self._endpoint.ignore(incoming)
             return
         now = self._loop.time()
-        if len(self._unproven) >= self._settings.retry_above and not newcomer.is_validated:
-            self._endpoint.retry(newcomer, now)
+        if unproven >= self._settings.retry_above and not incoming.is_validated:
+            self._endpoint.retry(incoming, now)
             return
-        engine = self._endpoint.accept(newcomer, now)
+        engine = self._endpoint.accept(incoming, now)
         if engine is None:
             return
         link = Link(
             engine,
+            self._socket,
             self,
             self._protocol_factory(),
             local=self.address,
-            dialled=False,
+            is_client=False,
             loop=self._loop,
         )
         self._links[engine] = link
-        self._unproven[link] = self._loop.call_later(
-            self._settings.handshake_timeout, self._give_up, link
+        self._unproven.add(link)
+        self._handshake_timers[link] = self._loop.call_later(
+            self._settings.handshake_timeout, link.close, Code.HELLO_TIMEOUT
         )
-        link.batch_received()
+        link.datagrams_received()
 
-    def _give_up(self, link: Link) -> None:
-        self._unproven[link] = None
-        if not link.is_made:
-            link.close(Code.HELLO_TIMEOUT)
+    def _count_unproven(self) -> int:
+        """Return the number of links without proof.
 
-    # For links: see `Carrier`
+        A closed link counts until it is terminated. Otherwise, peers that are rejected at once
+        would never be asked for a Retry.
+        """
+        self._unproven = {link for link in self._unproven if not link.is_trusted}
+        return len(self._unproven)
 
-    @property
-    def is_full(self) -> bool:
-        """See `Carrier`."""
-        return self._carriage.is_full
+    # Called by links (`LinkOwner`)
 
-    def transmit(self, link: Link, now: float) -> bool:
-        """See `Carrier`."""
-        return self._carriage.transmit(link.engine, now)
-
-    def _ready(self) -> None:
-        for link in tuple(self._links.values()):
-            link.carrier_ready()
-
-    def handshake_done(self, link: Link) -> bool:
-        """See `Carrier`: who the peer is, the role finds out."""
+    def handshake_completed(self, link: Link) -> bool:
+        """Stop the handshake's timer. The role finds out who the peer is."""
+        self._cancel_handshake_timer(link)
         return True
 
-    def proven(self, link: Link) -> None:
-        """See `Carrier`."""
-        timer = self._unproven.pop(link, None)
-        if timer is not None:
-            timer.cancel()
-
-    def suspect(self, link: Link) -> None:
-        """See `Carrier`: it is for the dialling end to move (RFC 9000, 9)."""
-
     def closed(self, link: Link) -> None:
-        """See `Carrier`.
-
-        Until it is terminated it takes the room of one without proof: or those who come only to
-        be thrown out would never be asked for their address.
-        """
-        timer = self._unproven.get(link)
-        if timer is not None:
-            timer.cancel()
-            self._unproven[link] = None
+        """Stop the handshake's timer."""
+        self._cancel_handshake_timer(link)
 
     def terminated(self, link: Link) -> None:
-        """See `Carrier`."""
-        self.proven(link)
+        """Remove the link."""
+        self._cancel_handshake_timer(link)
+        self._unproven.discard(link)
         if self._links.pop(link.engine, None) is not None:
             self._endpoint.forget(link.engine)
 
+    def _cancel_handshake_timer(self, link: Link) -> None:
+        if (timer := self._handshake_timers.pop(link, None)) is not None:
+            timer.cancel()
 
-def _ignore(exc: OSError) -> None:
-    """An ICMP error that a listener hears of says nothing that a peer's silence would not."""
+
+def _ignore_send_error(exc: OSError) -> None:
+    """Ignore an ICMP error. The peer's silence tells a listener the same."""
 
 
 async def listen(
@@ -200,19 +188,24 @@ async def listen(
     server_tls: ServerTls,
     settings: LinkSettings,
     sock: socket.socket | None = None,
+    emit: EventSink = discard_event,
 ) -> Listener:
-    """Listen for links on a literal address; port 0 takes any free one.
+    """Listen for links on an IP address.
 
-    :param sock: a bound UDP socket to use in place of that address; closed with the listener.
-    :raises SettingsError: the address is taken, or not ours; the engine that the settings ask for
-        is not there, or cannot use the key.
+    :param port: 0 for any free port.
+    :param sock: a bound UDP socket to use instead of `host` and `port`; closed with the listener.
+    :param emit: consumes `EngineSkipped`.
+    :raises SettingsError: the address is in use or not this machine's, the socket is not a UDP
+        socket, the selected engine is not available, or the engine cannot use the key.
     """
-    kind = choose(settings.engine, settings.congestion)
+    kind = select(settings.engine, settings.congestion, emit)
     if sock is None:
         try:
             sock = udp.open_bound(host, port)
         except OSError as exc:
             raise listen_error("udp", HostPort(host, port), exc) from exc
+    elif sock.type != socket.SOCK_DGRAM:
+        raise SettingsError("the socket passed in for links is not a UDP socket")
     try:
         return Listener(
             kind,

@@ -1,12 +1,12 @@
-"""What a link is told from above: times, limits, and by what its TLS goes. Facts only."""
+"""Settings of links: times, limits and TLS."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
+from quictunnel.config.settings import HOLD, UNREAD_LIMIT
 from quictunnel.protocol.codes import ALPN
-from quictunnel.quic.flow_control import UNREAD_LIMIT
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,49 +21,49 @@ if TYPE_CHECKING:
 class LinkSettings:
     """Times in seconds, sizes in bytes."""
 
-    hold: float = 900.0
-    """How long a silent link is kept (QUIC's idle timeout; the smaller of both ends' counts)."""
+    hold: float = HOLD
+    """How long a silent link is kept: QUIC's idle timeout. The smaller of both ends' counts."""
     unread_limit: int = UNREAD_LIMIT
-    """What all links of a listener may hold received and unread before their peers are slowed."""
+    """Unread bytes of all links of an endpoint above which their peers are slowed down."""
     max_links: int = 1024
-    """How many links a listener accepts at once."""
+    """Links that a listener has at once."""
     max_unproven: int = 128
-    """How many of them may be without `trust`: beyond, newcomers are not answered."""
+    """Links without proof that a listener has at once. Beyond, new peers are ignored."""
     retry_above: int = 16
-    """With more unproven links than this, a newcomer must first show that its address is its own
-    (Retry, RFC 9000, 8.1.2)."""
+    """Links without proof above which a new peer must prove its address with a Retry (RFC 9000,
+    section 8.1.2)."""
     handshake_timeout: float = 10.0
     """How long a handshake may take at the accepting end."""
     alpn: str = ALPN
     """The application protocol (RFC 7301)."""
     engine: EngineName = "auto"
-    """Which QUIC engine carries the link; see `engines.choose`."""
+    """The QUIC engine; see `engines.selection.select`."""
     congestion: Congestion | None = None
-    """How this end's sending follows the network; None leaves it to the engine."""
+    """The congestion control of this end's sending; None for the engine's default."""
     reset_key: bytes | None = field(default=None, repr=False)
-    """From which the tokens of stateless resets follow: kept over a restart, it lets the new
-    process tell the peers of the old one; None for one that ends with the endpoint. A secret."""
+    """The key of stateless reset tokens, a secret. A key that survives a restart lets the new
+    process reset the links of the old one. None for a random key."""
 
 
 @dataclass(frozen=True, slots=True)
 class ServerTls:
-    """What an accepting end shows."""
+    """The identity of an accepting end."""
 
     chain: tuple[x509.Certificate, ...]
-    """The leaf first."""
+    """The certificates, the leaf first."""
     key: PrivateKeyTypes
-    """The leaf's key."""
+    """The leaf's private key."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClientTls:
-    """By what a dialling end knows whom it talks to."""
+    """How a dialing end identifies its peer."""
 
     server_name: str | None
-    """The name asked for (SNI) and, where the certificate is verified, the name it must bear."""
+    """The name sent in SNI. A verified certificate must be valid for it."""
     verify: Literal["none", "system", "ca"] = "system"
-    """`none` is for those who check the peer in another way: by a pin, or by a proof."""
+    """How the certificate is verified; `none` if a pin or a proof identifies the peer."""
     ca: Path | None = None
-    """PEM file of authorities, with `ca`."""
+    """PEM file of authorities for `ca`."""
     pin: bytes | None = None
-    """SHA-256 of the leaf's DER that must be shown."""
+    """SHA-256 of the leaf's DER that is required."""

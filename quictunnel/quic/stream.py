@@ -1,46 +1,72 @@
-"""A stream as an `asyncio.Transport`: what a relay joins to a client's TCP connection.
+"""A stream as an `asyncio.Transport`.
 
-It keeps the promises that asyncio's own transports keep (flow control in both directions, half
-closing, `connection_lost` exactly once), and holds no bytes itself: those unread and unsent stay in
-the engine, which lets the peer know. Nothing here knows QUIC.
+It keeps the contract of asyncio's transports (flow control in both directions, half-close,
+`connection_lost` exactly once). It buffers nothing: unread and unsent bytes stay in the engine.
 """
 
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from quictunnel.errors import StreamReset
 from quictunnel.protocol.codes import Code
-from quictunnel.quic.guarded_call import tell
+from quictunnel.quic.callbacks import call_protocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from quictunnel.quic.link import Link
+    from quictunnel.protocol.address import Address
+    from quictunnel.quic.engine import Engine
 
 READ_SIZE = 256 * 1024
-"""Bytes handed to a protocol at a time, as asyncio's TCP transports do: large enough that Python
-costs little, small enough that a pause takes effect soon."""
+"""Bytes passed to the protocol at a time, as in asyncio's TCP transports: large enough to cost
+Python little, small enough that a pause takes effect soon."""
 
 HIGH_WATER = 256 * 1024
-"""Bytes written and not yet sent at which the protocol is asked to pause, at most: less on slow
-paths, and where many streams share one (`Engine.share`). What is in flight is not among them: it is
-bounded by the congestion window and by the peer's window."""
+"""Unsent bytes above which the protocol is asked to pause. The limit is lower on slow paths and
+with many streams (`Engine.share`). Bytes in flight do not count: congestion window and flow control
+limit them."""
 
 LOW_WATER = HIGH_WATER // 4
+"""Unsent bytes at which a paused protocol is asked to resume."""
+
+
+class StreamOwner(Protocol):
+    """The link, as its streams see it."""
+
+    engine: Engine
+    loop: asyncio.AbstractEventLoop
+    paused_writers: set[Stream]
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether the peer does not answer."""
+
+    @property
+    def peer(self) -> Address:
+        """The peer's address."""
+
+    def send_soon(self) -> None:
+        """Send at the end of this turn of the event loop."""
+
+    def read_soon(self, stream_id: int) -> None:
+        """Call the stream's `on_readable` in the next turn of the event loop."""
+
+    def remove_stream(self, stream: Stream) -> None:
+        """Remove a stream that has ended."""
 
 
 class Stream(asyncio.Transport):
     """One bidirectional stream of a link.
 
-    Made by `Link.open_stream`, or for a `LinkProtocol` when the peer opened it.
+    `Link.open_stream` creates it, or the link does when the peer opens it.
     """
 
     __slots__ = (
         "_closing",
-        "_dropping",
-        "_eof_told",
+        "_discards_writes",
+        "_eof_received",
         "_eof_written",
         "_high",
         "_link",
@@ -52,71 +78,71 @@ class Stream(asyncio.Transport):
         "id",
     )
 
-    def __init__(self, link: Link, stream_id: int) -> None:
+    def __init__(self, link: StreamOwner, stream_id: int) -> None:
         self._link = link
         self.id = stream_id
-        """The stream's number on its link."""
+        """The stream ID (RFC 9000, section 2.1)."""
         self._protocol: asyncio.Protocol | None = None
         self._high, self._low = HIGH_WATER, LOW_WATER
         self._reading = True
         self._writing_paused = False
         self._eof_written = False
-        self._eof_told = False
-        self._dropping = False  # the peer takes no more
+        self._eof_received = False
+        self._discards_writes = False  # the peer has closed the stream
         self._closing = False
-        self._lost = False  # connection_lost was called, or is on its way
+        self._lost = False  # connection_lost was called or is scheduled
 
     def __repr__(self) -> str:
         return f"<Stream {self.id}{' closing' if self._closing else ''}>"
 
     @property
     def is_silent(self) -> bool:
-        """The link has not heard its peer for a while: what is written waits."""
+        """Whether the link is silent, so that written bytes wait."""
         return self._link.is_silent
 
     # Reading
 
     def is_reading(self) -> bool:
-        """Whether data is handed to the protocol as it comes."""
+        """Return whether received bytes are passed to the protocol."""
         return self._reading and not self._closing
 
     def pause_reading(self) -> None:
-        """Hand over nothing more; the peer may send until its window is full."""
+        """Stop reading. The peer can send until the window is full."""
         self._reading = False
 
     def resume_reading(self) -> None:
-        """Hand over again what comes, and what has come."""
+        """Read again."""
         if not self._reading:
             self._reading = True
             self._link.read_soon(self.id)
 
     def on_readable(self) -> None:
-        """Hand over what there is, one piece; the link calls again while there is more."""
+        """Pass one piece to the protocol, and schedule the next one."""
         if not self._reading or self._closing or self._protocol is None:
             return
         data, ended = self._link.engine.read(self.id, READ_SIZE)
         if data:
-            tell(self._fail, self._protocol.data_received, data)
+            call_protocol(self._fail, self._protocol.data_received, data)
         if ended:
-            self._eof_received()
+            self._receive_eof()
         elif len(data) >= READ_SIZE:
             self._link.read_soon(self.id)
 
-    def _eof_received(self) -> None:
-        if self._closing or self._eof_told or self._protocol is None:
+    def _receive_eof(self) -> None:
+        if self._closing or self._eof_received or self._protocol is None:
             return
-        self._eof_told = True
-        if not tell(self._fail, self._protocol.eof_received):
+        self._eof_received = True
+        if not call_protocol(self._fail, self._protocol.eof_received):
             self.close()
 
     # Writing
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
-        """Queue `data`; past the high water the protocol is asked to pause.
+        """Queue bytes to be sent. Above the high water mark, `pause_writing` is called.
 
         :raises RuntimeError: after `write_eof`.
         """
-        if self._closing or self._dropping or not data:
+        if self._closing or self._discards_writes or not data:
             return
         if self._eof_written:
             raise RuntimeError("Cannot call write() after write_eof()")
@@ -127,30 +153,30 @@ class Stream(asyncio.Transport):
             self._writing_paused = True
             self._link.paused_writers.add(self)
             if self._protocol is not None:
-                tell(self._fail, self._protocol.pause_writing)
+                call_protocol(self._fail, self._protocol.pause_writing)
 
     def can_write_eof(self) -> bool:
-        """Streams can be half closed."""
+        """Return True."""
         return True
 
     def write_eof(self) -> None:
-        """End our direction once all is sent; the other goes on."""
+        """Send FIN after everything written so far. The other direction stays open."""
         if not (self._eof_written or self._closing):
             self._eof_written = True
             self._link.engine.finish(self.id)
             self._link.send_soon()
 
     def get_write_buffer_size(self) -> int:
-        """Return how many bytes wait to be sent for the first time."""
+        """Return the number of bytes that were never sent."""
         return self._link.engine.unsent(self.id)
 
     def get_write_buffer_limits(self) -> tuple[int, int]:
-        """Return the low and the high water in bytes, as the path has it now."""
+        """Return the current low and high water marks in bytes."""
         share = self._link.engine.share
         return min(self._low, share // 4), min(self._high, share)
 
     def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
-        """Set what the waters are at most, in bytes, as asyncio's transports take them."""
+        """Set upper limits for the water marks in bytes; see `asyncio.WriteTransport`."""
         if high is None:
             high = HIGH_WATER if low is None else 4 * low
         if low is None:
@@ -160,7 +186,7 @@ class Stream(asyncio.Transport):
         self._high, self._low = high, low
 
     def on_sent(self, share: int) -> None:
-        """Let a paused protocol write again once enough has gone out, of what is its share."""
+        """Resume the protocol if it is paused and few enough bytes are unsent."""
         if self._link.engine.unsent(self.id) <= min(self._low, share // 4):
             self._resume_writing()
 
@@ -169,18 +195,18 @@ class Stream(asyncio.Transport):
             self._writing_paused = False
             self._link.paused_writers.discard(self)
             if self._protocol is not None and not self._closing:
-                tell(self._fail, self._protocol.resume_writing)
+                call_protocol(self._fail, self._protocol.resume_writing)
 
     # Endings
 
     def is_closing(self) -> bool:
-        """Whether it has ended or is about to."""
+        """Return whether the stream has ended or is ending."""
         return self._closing
 
     def close(self) -> None:
-        """Send what was written, then end; what still comes from the peer is not wanted.
+        """Send everything written so far, then end. Bytes from the peer are discarded.
 
-        A peer that has not ended its direction is told so with a reset of it.
+        If the peer has not ended its direction, it is sent STOP_SENDING.
         """
         if self._closing:
             return
@@ -191,15 +217,15 @@ class Stream(asyncio.Transport):
         self._link.send_soon()
 
     def abort(self) -> None:
-        """End both directions at once, for a reason of our own making."""
+        """Reset the stream with `Code.INTERNAL`."""
         self.reset(Code.INTERNAL)
 
     def reset(self, code: int) -> None:
-        """End both directions at once, and tell the peer why. Nothing more is sent or read."""
+        """End both directions at once and send the code to the peer. Unsent bytes are discarded."""
         self._end(code, None)
 
     def _fail(self, exc: Exception) -> None:
-        """End it, and nothing else, because its protocol has raised."""
+        """Reset the stream because its protocol has raised."""
         self._end(Code.INTERNAL, exc)
 
     def _end(self, code: int, exc: Exception | None) -> None:
@@ -208,49 +234,49 @@ class Stream(asyncio.Transport):
             self._link.send_soon()
             self._lose(exc)
 
-    # What the link tells
+    # Called by the link
 
-    def begin(self, accept: Callable[[Stream], asyncio.Protocol]) -> None:
-        """Ask for the protocol of a stream that the peer has opened, and begin with it."""
-        protocol = tell(self._fail, accept, self)
+    def start(self, accept: Callable[[Stream], asyncio.Protocol]) -> None:
+        """Attach the protocol of a stream that the peer has opened."""
+        protocol = call_protocol(self._fail, accept, self)
         if protocol is not None:
             self.set_protocol(protocol)
-            tell(self._fail, protocol.connection_made, self)
+            call_protocol(self._fail, protocol.connection_made, self)
 
     def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
-        """Hand what comes to `protocol` from now on."""
+        """Use another protocol from now on."""
         assert isinstance(protocol, asyncio.Protocol)
         self._protocol = protocol
 
     def get_protocol(self) -> asyncio.BaseProtocol:
-        """Return who is told of what comes."""
+        """Return the protocol."""
         assert self._protocol is not None
         return self._protocol
 
     def on_reset(self, code: int) -> None:
-        """The peer has ended it before its orderly end."""
+        """Handle RESET_STREAM."""
         self._link.engine.reset(self.id, code)
         self._lose(StreamReset(code))
 
     def on_stopped(self, code: int) -> None:
-        """The peer takes no more.
+        """Handle STOP_SENDING.
 
-        With a code that is the end of both directions; without one the peer has only closed, as a
-        transport may: what it sent before that is still good, and what we write is dropped.
+        With an error code, it ends both directions. With `NO_ERROR`, the peer has closed its
+        transport: bytes that it sent before are delivered, and our writes are discarded.
         """
         if code != Code.NO_ERROR:
             self.on_reset(code)
             return
         self._eof_written = True
-        self._dropping = True
+        self._discards_writes = True
         self._resume_writing()
 
     def on_ended(self) -> None:
-        """All was sent and acknowledged, all was read."""
+        """Handle the orderly end: everything was acknowledged and read."""
         self._lose(None)
 
     def on_lost(self, exc: Exception) -> None:
-        """The link is over."""
+        """Handle the end of the link."""
         self._lose(exc)
 
     def _lose(self, exc: Exception | None) -> None:
@@ -258,7 +284,7 @@ class Stream(asyncio.Transport):
             return
         self._lost = True
         self._closing = True
-        self._link.forget(self)
+        self._link.remove_stream(self)
         self._link.loop.call_soon(self._connection_lost, exc)
 
     def _connection_lost(self, exc: Exception | None) -> None:
@@ -267,7 +293,7 @@ class Stream(asyncio.Transport):
             protocol.connection_lost(exc)
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:  # noqa: ANN401 - asyncio's own
-        """Return a fact: `link`, `stream_id`, or `peername` (the link's peer)."""
+        """Return `link`, `stream_id` or `peername` (the link's peer), or the default."""
         if name == "link":
             return self._link
         if name == "stream_id":

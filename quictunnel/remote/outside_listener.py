@@ -114,7 +114,7 @@ class OutsideListener:
 
 def _start_listening(sock: socket.socket) -> None:
     if sock.type != socket.SOCK_STREAM or sock.family not in (socket.AF_INET, socket.AF_INET6):
-        raise SettingsError(f"clients need a TCP socket, and this is another one: {sock!r}")
+        raise SettingsError("a socket passed in for clients is not a TCP socket")
     # Accepted sockets inherit these options, so a crash at any moment sends RST instead of FIN.
     set_options(sock)
     sock.listen(BACKLOG)

@@ -11,11 +11,10 @@ from collections.abc import Callable, Sequence
 from quictunnel.config.certificates import CertificateFiles, ServerCertificate
 from quictunnel.config.settings import DEFAULT_SERVICE, RemoteSettings
 from quictunnel.config.tokens import Token
-from quictunnel.errors import SettingsError
 from quictunnel.events import DrainStarted, EventSink, RemoteStarted, discard_event
 from quictunnel.protocol.address import Address
 from quictunnel.protocol.codes import Code
-from quictunnel.quic import LinkProtocol, LinkSettings, Listener, ServerTls, announce_engine, listen
+from quictunnel.quic import LinkProtocol, LinkSettings, Listener, ServerTls, listen, report_selected
 from quictunnel.relay.readiness import readiness
 from quictunnel.remote.admission import Admission
 from quictunnel.remote.outside_listener import OutsideListener, resolve_listen
@@ -109,7 +108,7 @@ class Remote:
         """
         settings = self._settings
         try:
-            announce_engine(self._emit, settings.engine, settings.congestion)
+            report_selected(settings.engine, settings.congestion, self._emit)
             # Made now, so that a lack of file descriptors cannot prevent it later.
             readiness(asyncio.get_running_loop())
             for outside in self._outsides.values():
@@ -159,8 +158,6 @@ class Remote:
         listen_at, sock = self._settings.listen, self._link_socket
         if sock is None:
             host, port = await resolve_listen("udp", listen_at), listen_at.port
-        elif sock.type != socket.SOCK_DGRAM:
-            raise SettingsError(f"origins need a UDP socket, and this is another one: {sock!r}")
         else:
             host, port = sock.getsockname()[:2]
         return await listen(
@@ -176,6 +173,7 @@ class Remote:
                 reset_key=derive_reset_key(self._reset_key, port),
             ),
             sock=sock,
+            emit=self._emit,
         )
 
     def _new_session(self) -> LinkProtocol:

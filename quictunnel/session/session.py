@@ -6,14 +6,14 @@
 from __future__ import annotations
 
 import asyncio
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 
 from quictunnel.errors import LinkForgotten, LinkLost, ProtocolError
 from quictunnel.events import EventSink, GoodbyeReceived, ProtocolViolated
 from quictunnel.protocol.codes import Code, describe
 from quictunnel.protocol.messages import Goodbye, Message
-from quictunnel.quic import Link, LinkProtocol, Stream
+from quictunnel.quic import Link, Stream
 from quictunnel.session.clients import Clients, TcpSide
 from quictunnel.session.control_stream import ControlStream
 from quictunnel.session.link_reporter import LinkReporter
@@ -45,8 +45,8 @@ def describe_link_end(exc: Exception | None) -> str:
     return CLOSED_HERE if exc is None else str(exc)
 
 
-class Session(LinkProtocol):
-    """One link and its clients: the base of each role's session.
+class Session(ABC):
+    """One link and its clients: the base of each role's session, and the link's `LinkProtocol`.
 
     :param tcp_side: where the relays' TCP connections lead to at this end.
     """

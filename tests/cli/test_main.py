@@ -17,7 +17,7 @@ from quictunnel.cli.role_runner import SIGNALS
 from quictunnel.errors import LinkFailed, QuictunnelError, Refused, SettingsError
 from quictunnel.protocol.codes import Code
 from quictunnel.quic import EngineKind
-from quictunnel.quic.engines.selection import choose
+from quictunnel.quic.engines import selection
 
 TOKEN = "laptop." + "SECRET" * 5
 
@@ -166,7 +166,7 @@ def test_a_users_mistake_is_one_sentence_and_exit_2(arguments, sentence, tmp_pat
 @pytest.mark.parametrize("command", ["remote", "origin", "demo"])
 def test_an_engine_that_is_not_installed(command, monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "quictunnel_quinn", None)
-    choose.cache_clear()  # other tests may have found it
+    selection._load.cache_clear()  # other tests may have found it
     words = {"origin": ORIGIN, "remote": ["remote", "--listen", "127.0.0.1:0"]}
     arguments = [*words.get(command, [command]), "--engine", "quinn"]
     if command != "demo":

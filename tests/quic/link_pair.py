@@ -57,8 +57,11 @@ class Spied:
         return getattr(self.engine, name)
 
 
-class MemoryCarrier:
-    """Takes a link's datagrams to the other end. See `quictunnel.quic.link_protocol.Carrier`."""
+class MemorySocket:
+    """Carries a link's datagrams to the other end, and owns the link.
+
+    Implements `quictunnel.quic.engine.EndpointSocket` and `quictunnel.quic.link.LinkOwner`.
+    """
 
     def __init__(
         self,
@@ -71,22 +74,21 @@ class MemoryCarrier:
         self.path = path
         """Where the datagrams of this end come from."""
         self.endpoint = endpoint
-        self.peer: MemoryCarrier | None = None
+        self.peer: MemorySocket | None = None
         self.links: dict[Engine, Link] = {}
         self.is_full = False
         self.batches: list[int] = []
         """How many datagrams were sent at a time."""
-        self.proven_links = 0
-        self.suspicions = 0
+        self.unanswered = 0
         self.terminated_links = 0
         self.closed_links = 0
         self.trusts = True
         self._welcome = welcome
         self._number = itertools.count()
 
-    def transmit(self, link: Link, now: float) -> bool:
+    def transmit(self, engine: Engine, now: float) -> bool:
         assert not self.is_full
-        datagrams = link.engine.transmit(now)
+        datagrams = engine.transmit(now)
         if datagrams:
             self.batches.append(len(datagrams))
         self._send(datagrams, now)
@@ -102,13 +104,13 @@ class MemoryCarrier:
     def _arrive(self, data: bytes) -> None:
         now = asyncio.get_running_loop().time()
         arrivals = self.endpoint.receive([(data, self.peer.path)], now)
-        for engine in arrivals.touched:
-            self.links[engine].batch_received()
-        for newcomer in arrivals.newcomers:
+        for engine in arrivals.connections:
+            self.links[engine].datagrams_received()
+        for newcomer in arrivals.incoming:
             self._welcome(newcomer)
         self._send(self.endpoint.transmit(), now)
 
-    def handshake_done(self, link: Link) -> bool:
+    def handshake_completed(self, link: Link) -> bool:
         if not self.trusts:
             link.close(0x29)
         return self.trusts
@@ -116,11 +118,8 @@ class MemoryCarrier:
     def closed(self, link: Link) -> None:
         self.closed_links += 1
 
-    def suspect(self, link: Link) -> None:
-        self.suspicions += 1
-
-    def proven(self, link: Link) -> None:
-        self.proven_links += 1
+    def on_unanswered(self) -> None:
+        self.unanswered += 1
 
     def terminated(self, link: Link) -> None:
         self.terminated_links += 1
@@ -233,18 +232,20 @@ class LinkPair:
             endpoint(engine, settings, accepts=accepts, streams=16, now=loop.time())
             for engine, accepts in zip(engines, (False, True), strict=True)
         )
-        self.client_carrier = MemoryCarrier(self.network, CLIENT_PATH, client)
-        self.server_carrier = MemoryCarrier(self.network, SERVER_PATH, server, self._welcome)
-        self.client_carrier.peer = self.server_carrier
-        self.server_carrier.peer = self.client_carrier
+        self.client_socket = MemorySocket(self.network, CLIENT_PATH, client)
+        self.server_socket = MemorySocket(self.network, SERVER_PATH, server, self._welcome)
+        self.client_socket.peer = self.server_socket
+        self.server_socket.peer = self.client_socket
         engine = client.connect(SERVER_PATH[:2], CLIENT_TLS.server_name, loop.time())
-        self.client = self.client_carrier.links[engine] = Link(
+        self.client = self.client_socket.links[engine] = Link(
             engine,
-            self.client_carrier,
+            self.client_socket,
+            self.client_socket,
             self.client_session,
             local=Address(*CLIENT_PATH[:2]),
-            dialled=True,
+            is_client=True,
             loop=loop,
+            on_unanswered=self.client_socket.on_unanswered,
         )
         self.stream_window = PROBES[engines[1]].stream_window
         """Bytes that a stream may be sent which the server does not read."""
@@ -253,16 +254,17 @@ class LinkPair:
 
     def _welcome(self, newcomer: IncomingConnection) -> None:
         loop = asyncio.get_running_loop()
-        engine = self.server_carrier.endpoint.accept(newcomer, loop.time())
-        self.server = self.server_carrier.links[engine] = Link(
+        engine = self.server_socket.endpoint.accept(newcomer, loop.time())
+        self.server = self.server_socket.links[engine] = Link(
             engine,
-            self.server_carrier,
+            self.server_socket,
+            self.server_socket,
             self.server_session,
             local=Address(*SERVER_PATH[:2]),
-            dialled=False,
+            is_client=False,
             loop=loop,
         )
-        self.server.batch_received()
+        self.server.datagrams_received()
 
     @classmethod
     async def made(cls, network: Network | None = None, **options) -> LinkPair:
@@ -281,8 +283,8 @@ class LinkPair:
         now = asyncio.get_running_loop().time()
         if self.server is not None:
             self.server.terminate()
-        self.server_carrier.links.clear()
-        self.server_carrier.endpoint = endpoint(engine, settings, accepts=True, streams=16, now=now)
+        self.server_socket.links.clear()
+        self.server_socket.endpoint = endpoint(engine, settings, accepts=True, streams=16, now=now)
 
     async def streams(
         self, *, ours: Recorder | None = None, theirs: Recorder | None = None

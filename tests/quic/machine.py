@@ -7,6 +7,7 @@ import errno
 import itertools
 from types import SimpleNamespace
 
+from quictunnel.events import discard_event
 from quictunnel.protocol.address import Address
 from quictunnel.quic.path.candidates import Candidates
 from quictunnel.quic.path.migration import PathMigration
@@ -52,23 +53,23 @@ class Machine:
         self.name: list[str] | OSError = list(hosts)
         self.takes = 0.0
         self.link = SimpleNamespace(
-            lost=None,
+            is_closed=False,
             rtt=RTT,
             local=None,
             engine=SimpleNamespace(pto=0.05, answered_at=0.0),
-            ask=self._ask,
+            ping=self._ask,
         )
         self.candidates = Candidates(
             hosts[0],
             9001,
             hosts=hosts,
             resolve=self._resolve,
-            found=self._found,
+            changed=self._found,
             loop=self.loop,
             connect=self._connect,
         )
-        self.mover = PathMigration(self.link, self.candidates, self._take, self.loop)
-        way = self.candidates.open(another=False)
+        self.mover = PathMigration(self.link, self.candidates, self._take, self.loop, discard_event)
+        way = self.candidates.open(next_host=False)
         self.socket = way.sock
         self.link.local = Address.of(self.socket.local)
 
@@ -79,7 +80,7 @@ class Machine:
         return FakeSocket(self, self.routes[family], host)
 
     def _found(self) -> None:
-        self.mover.found()
+        self.mover.addresses_changed()
 
     async def _resolve(self) -> list[str]:
         self.resolved.append(self.loop.time())

@@ -23,7 +23,7 @@ from probes import PROBES, Probe
 
 from quictunnel.quic import ClientTls, LinkSettings, ServerTls
 from quictunnel.quic.engine import Endpoint, Engine, Path
-from quictunnel.quic.engines.selection import choose
+from quictunnel.quic.engines.selection import select
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -154,7 +154,7 @@ class End:
     def take(self, datagrams: Sequence[Datagram], now: float) -> None:
         """Take datagrams, and accept the first who comes."""
         arrivals = self.endpoint.receive(datagrams, now)
-        for newcomer in arrivals.newcomers:
+        for newcomer in arrivals.incoming:
             if self.engine is None:
                 self.engine = self.endpoint.accept(newcomer, now)
             else:
@@ -239,7 +239,7 @@ def endpoint(
     engine: str, settings: LinkSettings, *, accepts: bool, streams: int, now: float = 0.0
 ) -> Endpoint:
     """Return an endpoint of a named engine, with no socket."""
-    return choose(engine, settings.congestion).endpoint(
+    return select(engine, settings.congestion).endpoint(
         settings, server_tls=server_tls() if accepts else None, streams=streams, now=now
     )
 

@@ -19,6 +19,7 @@ from quictunnel.protocol.address import Address
 from quictunnel.protocol.codes import Code
 from quictunnel.quic import ClientTls, LinkSettings, ServerTls, listen
 from quictunnel.quic.certificate_verification import fingerprint
+from quictunnel.quic.path import udp
 
 RESERVED = 0x0A0A0A0A
 """What versions that mean nothing have in common (RFC 9000, 15)."""
@@ -119,7 +120,7 @@ async def test_a_pin_that_matches(alike: Engines) -> None:
         link = await dialled(
             listener.address.port, tls=pinned(fingerprint(server_tls().chain[0])), engine=alike[0]
         )
-        assert link.peer_certificate == server_tls().chain[0]
+        assert link.peer_certificates[0] == server_tls().chain[0]
         await closed(link)
 
 
@@ -168,7 +169,7 @@ async def test_authorities_that_cannot_be_read_any_more(
         ca.write_text(content)
     tls = ClientTls(server_name="localhost", verify="ca", ca=ca)
     async with listening(engine=alike[1]) as listener:
-        with pytest.raises(Refused, match=r"no authorities to be read in .*ca\.pem"):
+        with pytest.raises(Refused, match=r"no authorities could be read from .*ca\.pem"):
             await dialled(listener.address.port, tls=tls, engine=alike[0])
     await asyncio.sleep(0)
 
@@ -217,8 +218,45 @@ async def test_newcomers_are_shown_the_new_certificate(alike: Engines) -> None:
     async with listening(engine=alike[1]) as listener:
         listener.set_certificate(server_tls("new.example"))
         link = await dialled(listener.address.port, engine=alike[0])
-        assert link.peer_certificate == server_tls("new.example").chain[0]
+        assert link.peer_certificates[0] == server_tls("new.example").chain[0]
         await closed(link)
+
+
+# Sockets that are passed in
+
+
+async def test_a_listener_uses_the_socket_that_it_is_given(alike: Engines) -> None:
+    sock = udp.open_bound("127.0.0.1", 0)
+    port = sock.getsockname()[1]
+    listener = await listen(
+        "192.0.2.1",
+        9,
+        protocol_factory=Trusting,
+        server_tls=server_tls(),
+        settings=LinkSettings(engine=alike[1]),
+        sock=sock,
+    )
+    assert listener.address == Address("127.0.0.1", port)
+    link = await dialled(port, engine=alike[0])
+    await closed(link)
+    listener.close()
+    await listener.wait_closed()
+    assert sock.fileno() == -1, "the listener owns the socket"
+
+
+async def test_a_listener_refuses_a_tcp_socket() -> None:
+    with (
+        socket.socket() as sock,
+        pytest.raises(SettingsError, match="not a UDP socket"),
+    ):
+        await listen(
+            "127.0.0.1",
+            0,
+            protocol_factory=Trusting,
+            server_tls=server_tls(),
+            settings=LinkSettings(engine="aioquic"),
+            sock=sock,
+        )
 
 
 # Nobody there
@@ -294,7 +332,7 @@ async def test_above_a_threshold_newcomers_must_show_their_address(engines: Engi
         listener._endpoint.retry = lambda *args: asked.append(1) or retry(*args)
         links = [await dialled(listener.address.port, engine=engines[0]) for _ in range(4)]
         assert len(asked) == 2
-        assert len(listener._unproven) == 4
+        assert listener._count_unproven() == 4
         for link in links:
             await closed(link)
 
@@ -334,7 +372,7 @@ async def test_a_handshake_that_never_ends_is_given_up(alike: Engines) -> None:
             while listener._links:  # noqa: ASYNC110 - nobody tells of it
                 await asyncio.sleep(0.01)
         assert PROBES[alike[1]].connections(listener._endpoint) == 0
-        assert listener._unproven == {}
+        assert listener._count_unproven() == 0
         stranger.close()
 
 
@@ -347,7 +385,7 @@ async def test_nothing_is_left_of_a_link_that_was_closed(engines: Engines) -> No
             while listener._links:  # noqa: ASYNC110 - nobody tells of it
                 await asyncio.sleep(0.01)
         assert PROBES[engines[1]].connections(listener._endpoint) == 0
-        assert listener._unproven == {}
+        assert listener._count_unproven() == 0
 
 
 def first_datagram(engine: str) -> bytes:

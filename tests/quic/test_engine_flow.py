@@ -102,7 +102,7 @@ class TestBudget:
         other = pair.client.open(bytes(2 * MIB), fin=True)
         pair.run(lambda: other in pair.server.fins)
 
-    def test_all_goes_on_when_they_read_again(self, pair: Pair) -> None:
+    def test_all_goes_on_when_they_still_readable(self, pair: Pair) -> None:
         pair.server.resume(*self.stalled)
         pair.run(lambda: all(len(pair.server.inbox[s]) == MIB for s in self.stalled))
 

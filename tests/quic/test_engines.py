@@ -1,8 +1,7 @@
-"""Which engine carries a link: the choice, and what it says of an engine that cannot be used."""
+"""The selection of the engine, and its errors for an engine that cannot be used."""
 
 from __future__ import annotations
 
-import logging
 import sys
 from types import ModuleType
 
@@ -11,15 +10,22 @@ import pytest
 from endpoints import dialled, listening
 
 from quictunnel.errors import SettingsError
+from quictunnel.events import EngineSkipped
+from quictunnel.quic.engines import selection
 from quictunnel.quic.engines.quinn.extension import API, MODULE
-from quictunnel.quic.engines.selection import EngineKind, choose, installed
+from quictunnel.quic.engines.selection import EngineKind, installed, select
 
 
 @pytest.fixture(autouse=True)
-def nothing_chosen_yet():
-    choose.cache_clear()
+def nothing_selected_yet():
+    forget_engines()
     yield
-    choose.cache_clear()
+    forget_engines()
+
+
+def forget_engines():
+    selection._load.cache_clear()
+    selection._skipped.clear()
 
 
 @pytest.fixture
@@ -51,65 +57,65 @@ def quinn_broken(monkeypatch):
     monkeypatch.setattr(sys, "meta_path", [Finder, *sys.meta_path])
 
 
-def warnings(caplog):
-    return [record for record in caplog.records if record.levelno >= logging.WARNING]
-
-
 def test_auto_takes_quinn_where_it_is_installed(quinn_there):
-    assert (choose("auto", None).name, choose("auto", None).version) == (
+    assert (select("auto", None).name, select("auto", None).version) == (
         "quinn",
         "quinn-proto 0.11.9",
     )
 
 
-def test_auto_takes_aioquic_without_quinn_and_says_nothing(quinn_missing, caplog):
-    kind = choose("auto", None)
+def test_auto_takes_aioquic_without_quinn_and_says_nothing(quinn_missing):
+    events = []
+    kind = select("auto", None, events.append)
     assert (kind.name, kind.version) == ("aioquic", aioquic.__version__)
-    assert not warnings(caplog)
+    assert not events
 
 
-def test_auto_passes_over_a_broken_quinn_with_one_warning(quinn_broken, caplog):
-    assert choose("auto", None).name == "aioquic"
-    assert choose("auto", None).name == "aioquic"
-    (warning,) = warnings(caplog)
-    assert "GLIBC_9.9" in str(warning.quictunnel_facts["reason"])
+def test_auto_skips_a_broken_quinn_with_one_event(quinn_broken):
+    events = []
+    assert select("auto", None, events.append).name == "aioquic"
+    assert select("auto", None, events.append).name == "aioquic"
+    (event,) = events
+    assert isinstance(event, EngineSkipped)
+    assert event.engine == "quinn"
+    assert "GLIBC_9.9" in event.reason
 
 
-def test_auto_passes_over_a_quinn_of_another_version(quinn_there, caplog):
+def test_auto_skips_a_quinn_of_another_version(quinn_there):
+    events = []
     quinn_there.API = API + 1
-    assert choose("auto", None).name == "aioquic"
-    (warning,) = warnings(caplog)
-    assert f"number {API + 1}, not {API}" in str(warning.quictunnel_facts["reason"])
+    assert select("auto", None, events.append).name == "aioquic"
+    (event,) = events
+    assert f"number {API + 1}, not {API}" in event.reason
 
 
 @pytest.mark.parametrize("congestion", ["bbr", "cubic", "reno"])
 def test_every_engine_has_every_congestion_control(quinn_there, congestion):
-    assert choose("auto", congestion).name == "quinn"
-    assert choose("quinn", congestion).name == "quinn"
-    assert choose("aioquic", congestion).name == "aioquic"
+    assert select("auto", congestion).name == "quinn"
+    assert select("quinn", congestion).name == "quinn"
+    assert select("aioquic", congestion).name == "aioquic"
 
 
 def test_aioquic_is_taken_by_name_whatever_else_is_there(quinn_there):
-    assert choose("aioquic", None).name == "aioquic"
+    assert select("aioquic", None).name == "aioquic"
 
 
 @pytest.mark.parametrize(
     ("engine", "congestion", "sentence"),
     [
         ("quinn", None, r"quinn engine is not installed \(pip install \./engine in a clone"),
-        ("msquic", None, "'msquic' is not an engine: auto, aioquic or quinn"),
-        ("auto", "vegas", "'vegas' is not a congestion control: bbr, cubic or reno"),
+        ("msquic", None, "'msquic' is not an engine: use auto, aioquic or quinn"),
+        ("auto", "vegas", "'vegas' is not a congestion control: use bbr, cubic or reno"),
     ],
 )
 def test_what_cannot_be_had_is_a_users_error(quinn_missing, engine, congestion, sentence):
     with pytest.raises(SettingsError, match=sentence):
-        choose(engine, congestion)
+        select(engine, congestion)
 
 
-def test_a_broken_quinn_that_was_asked_for_is_a_users_error(quinn_broken, caplog):
+def test_a_broken_quinn_that_was_asked_for_is_a_users_error(quinn_broken):
     with pytest.raises(SettingsError, match="does not work: libc"):
-        choose("quinn", None)
-    assert not warnings(caplog)
+        select("quinn", None)
 
 
 def test_a_module_that_quinn_needs_and_lacks_is_no_missing_quinn(quinn_there):
@@ -118,7 +124,7 @@ def test_a_module_that_quinn_needs_and_lacks_is_no_missing_quinn(quinn_there):
 
     quinn_there.version = version
     with pytest.raises(SettingsError, match="does not work: No module named 'other'"):
-        choose("quinn", None)
+        select("quinn", None)
 
 
 async def test_links_say_it_too(quinn_missing):

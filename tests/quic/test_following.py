@@ -133,22 +133,22 @@ async def test_while_there_are_clients_the_dialling_end_asks_after_a_second(
 ) -> None:
     """So a NAT that has forgotten it is met within a second, even if only the peer has data."""
     pair = await LinkPair.made(engines=engines)
-    before = len(pair.client_carrier.batches)
+    before = len(pair.client_socket.batches)
     await seconds(10)
-    assert len(pair.client_carrier.batches) - before <= 4
+    assert len(pair.client_socket.batches) - before <= 4
     await pair.streams()  # as the control stream, which is no client
-    before = len(pair.client_carrier.batches)
+    before = len(pair.client_socket.batches)
     await seconds(10)
-    assert len(pair.client_carrier.batches) - before <= 4
+    assert len(pair.client_socket.batches) - before <= 4
     ours, _ = await pair.streams()
-    before = len(pair.client_carrier.batches)
+    before = len(pair.client_socket.batches)
     await seconds(10)
-    assert len(pair.client_carrier.batches) - before >= 10 / PING_WHEN_BUSY_AFTER - 2
+    assert len(pair.client_socket.batches) - before >= 10 / PING_WHEN_BUSY_AFTER - 2
     ours.stream.abort()
     await seconds(2)
-    before = len(pair.client_carrier.batches)
+    before = len(pair.client_socket.batches)
     await seconds(10)
-    assert len(pair.client_carrier.batches) - before <= 4
+    assert len(pair.client_socket.batches) - before <= 4
 
 
 @pytest.mark.parametrize("outage", [0.7, 2.2, 5.0, 61.3])

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
     from quictunnel.quic import Link, Listener
-    from quictunnel.quic.dialer import Dialler
+    from quictunnel.quic.dialer import LinkDialer
     from quictunnel.quic.engine import Datagram
 
 COUNT = 100_000
@@ -77,10 +77,10 @@ async def captured(listener: Listener, engine: str) -> AsyncIterator[tuple[Link,
         wire.close()
 
 
-def take(end: Listener | Dialler, datagrams: list[Datagram]) -> None:
+def take(end: Listener | LinkDialer, datagrams: list[Datagram]) -> None:
     """Let an end have datagrams, as if its socket had given them."""
     now = asyncio.get_running_loop().time()
-    end._arrived(end._endpoint.receive(datagrams, now))
+    end._on_received(end._endpoint.receive(datagrams, now))
 
 
 def path_of(link: Link) -> Path:
@@ -134,7 +134,7 @@ async def test_a_listener_and_its_live_link_bear_them(
                 await asyncio.sleep(0.02)
         assert list(listener._links.values()) == [their_link]
         assert PROBES[alike[1]].connections(listener._endpoint) == 1
-        assert listener._unproven == {}
+        assert listener._count_unproven() == 0
         assert await echo(link, bytes(100_000)) == bytes(100_000)
     assert errors == []
     assert_no_traceback(caplog)
@@ -151,7 +151,7 @@ async def test_a_dialler_bears_them(
     ):
         for _ in range(100):
             batch = [(mutated(script.choice(real), script), deaf) for _ in range(BATCH)]
-            take(link._carrier, batch)
+            take(link._owner, batch)
         assert await echo(link, bytes(100_000)) == bytes(100_000)
     assert_no_traceback(caplog)
 

@@ -19,9 +19,10 @@ async def test_both_ends_are_told_that_it_is_made(engines: Engines) -> None:
     assert str(pair.client.peer) == "192.0.2.2:9001"
     assert str(pair.server.peer) == "192.0.2.1:5555"
     assert pair.client.rtt == pytest.approx(0.02, abs=0.03)
-    assert pair.client.peer_certificate is not None
-    assert pair.server.peer_certificate is None
-    assert pair.client_carrier.proven_links == pair.server_carrier.proven_links == 1
+    assert pair.client.peer_certificates
+    assert not pair.server.peer_certificates
+    assert pair.client.is_trusted
+    assert pair.server.is_trusted
 
 
 @over_links
@@ -84,8 +85,8 @@ async def test_after_its_end_timers_and_carrier_are_let_go(engines: Engines) -> 
     pair.client.close()
     await seconds(10)
     for link, carrier in (
-        (pair.client, pair.client_carrier),
-        (pair.server, pair.server_carrier),
+        (pair.client, pair.client_socket),
+        (pair.server, pair.server_socket),
     ):
         assert carrier.closed_links == 1
         assert carrier.terminated_links >= 1
@@ -96,7 +97,7 @@ async def test_after_its_end_timers_and_carrier_are_let_go(engines: Engines) -> 
 @over_links
 async def test_a_link_that_the_carrier_refuses_is_never_made(engines: Engines) -> None:
     pair = LinkPair(engines=engines)
-    pair.client_carrier.trusts = False
+    pair.client_socket.trusts = False
     pair.start()
     await asyncio.wait_for(pair.client.wait_closed(), 5)
     await seconds(1)
@@ -131,12 +132,12 @@ async def test_an_idle_link_outlives_the_hold(engines: Engines) -> None:
 async def test_a_full_carrier_is_waited_for(engines: Engines) -> None:
     pair = await LinkPair.made(engines=engines)
     ours, theirs = await pair.streams()
-    pair.client_carrier.is_full = True
+    pair.client_socket.is_full = True
     ours.stream.write(b"waits")
     await seconds(3)
     assert theirs.data == b""
-    pair.client_carrier.is_full = False
-    pair.client.carrier_ready()
+    pair.client_socket.is_full = False
+    pair.client.socket_writable()
     await seconds(1)
     assert theirs.data == b"waits"
 
@@ -190,10 +191,10 @@ async def test_a_full_carrier_makes_no_timer_spin(engines: Engines) -> None:
         expire(now)
 
     pair.server.engine = Spied(pair.server.engine, expire=look)
-    pair.server_carrier.is_full = True
+    pair.server_socket.is_full = True
     ours.stream.write(b"well?")
     await seconds(2)
-    pair.server_carrier.is_full = False
-    pair.server.carrier_ready()
+    pair.server_socket.is_full = False
+    pair.server.socket_writable()
     theirs.stream.write(b"well")
     await until(lambda: ours.data == b"well", limit=1)

@@ -122,7 +122,7 @@ async def test_a_suspect_path_is_left_for_a_new_socket_and_streams_live_on(
             stream.write(b"before")
             assert await reader.readexactly(6) == b"before"
             old = link.local
-            link._carrier.suspect(link)
+            link._on_unanswered()
             stream.write(b"after")
             assert await reader.readexactly(5) == b"after"
             assert link.local != old
@@ -138,8 +138,8 @@ async def test_a_move_is_told_at_both_ends_within_seconds(engines: Engines) -> N
     sessions = (pair.client_session, pair.server_session)
     assert [session.moves for session in sessions] == [[], []]
     before = pair.server.peer
-    pair.client_carrier.path = ELSEWHERE
-    pair.client.move(Address(*ELSEWHERE[:2]), pair.client.peer)
+    pair.client_socket.path = ELSEWHERE
+    pair.client.move(pair.client_socket, Address(*ELSEWHERE[:2]), pair.client.peer)
     await until(lambda: all(session.moves for session in sessions), limit=PING_AFTER + 5)
     await seconds(20)
     assert pair.client_session.moves == [(Address(*ELSEWHERE[:2]), pair.client.peer)]

@@ -46,8 +46,8 @@ def short(size: int = 100) -> bytes:
 def answers(end: object, data: bytes, now: float) -> list[bytes]:
     """Return what an endpoint that knows nobody says to a datagram."""
     arrivals = end.receive([(data, STRANGER)], now)
-    assert not arrivals.touched
-    for newcomer in arrivals.newcomers:
+    assert not arrivals.connections
+    for newcomer in arrivals.incoming:
         end.ignore(newcomer)
     said = end.transmit()
     assert all(path[:2] == STRANGER[:2] for _, path in said)

@@ -203,12 +203,12 @@ async def test_a_paused_writer_is_woken_by_a_close_while_nothing_can_be_sent(
     """The wake-up follows from the peer's STOP_SENDING alone, not from a datagram of our own."""
     pair = await LinkPair.made(engines=engines)
     ours, theirs = await paused_writer(pair)
-    pair.client_carrier.is_full = True
+    pair.client_socket.is_full = True
     theirs.stream.close()
     await seconds(0.1)
     assert ours.calls.count("resume_writing") == 1
-    pair.client_carrier.is_full = False
-    pair.client.carrier_ready()
+    pair.client_socket.is_full = False
+    pair.client.socket_writable()
     await until(lambda: ours.lost and theirs.lost)
     assert ours.calls.count("resume_writing") == 1
 

@@ -31,11 +31,11 @@ async def test_what_is_written_arrives(engines: Engines) -> None:
 async def test_writes_of_one_turn_are_sent_together(engines: Engines) -> None:
     pair = await LinkPair.made(engines=engines)
     ours, theirs = await pair.streams()
-    pair.client_carrier.batches.clear()
+    pair.client_socket.batches.clear()
     for _ in range(100):
         ours.stream.write(b"0123456789")
     await settle()
-    assert pair.client_carrier.batches == [1]
+    assert pair.client_socket.batches == [1]
     await until(lambda: len(theirs.data) == 1000)
     assert theirs.pieces == [1000]
 

@@ -1,20 +1,18 @@
-"""Which QUIC engine carries a link: those there are, those that are installed, and the choice.
+"""Selects the QUIC engine: which exist, which are installed, and which one is used.
 
-An engine is imported when it is chosen and not before, so one that is missing or broken is in
-nobody's way.
+An engine is imported only when it is selected or listed, so a missing or broken engine affects
+nothing else.
 """
 
 from __future__ import annotations
 
-import logging
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, get_args
 
 from quictunnel.config.settings import Congestion
 from quictunnel.errors import SettingsError
-from quictunnel.events import EngineSelected, EventSink
-from quictunnel.observe.logging_setup import fact
+from quictunnel.events import EngineSelected, EngineSkipped, EventSink, discard_event
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,17 +20,15 @@ if TYPE_CHECKING:
     from quictunnel.quic.engine import EndpointFactory, EndpointSocketFactory
 
 DEFAULT_CONGESTION = "bbr"
-"""The congestion control of either engine, where none is asked for."""
+"""The congestion control of both engines."""
 
-INSTALL = "pip install ./engine in a clone of the repository, which takes Rust"
-"""How the quinn engine comes to be on a machine. No package index is named while none has it: what
-a stranger puts there under its name would be installed."""
-
-_log = logging.getLogger("quictunnel.quic")
+INSTALL = "pip install ./engine in a clone of the repository, which needs Rust"
+"""How to install the quinn engine. It names no package index: until the package is published there,
+a stranger could publish one under its name."""
 
 
 class EngineMissingError(SettingsError):
-    """The engine is not installed: no fault of it, unless somebody asked for it by name."""
+    """The engine is not installed, which is an error only if it was asked for by name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,62 +36,64 @@ class EngineKind:
     """An engine that can be used."""
 
     name: str
-    """What the user calls it."""
+    """The engine's name, as in `--engine`."""
     version: str
-    """The QUIC implementation's own version, for people."""
+    """The version of its QUIC library."""
     endpoint: EndpointFactory
-    """Makes what shares a socket, ..."""
-    carriage: EndpointSocketFactory
-    """... and what joins it to the socket and the event loop."""
+    """Creates the endpoint of a socket."""
+    endpoint_socket: EndpointSocketFactory
+    """Joins an endpoint with its socket and the event loop."""
 
 
-@cache
-def choose(engine: str, congestion: str | None) -> EngineKind:
-    """Return the engine of this name; for `auto` the fastest that is installed.
+def select(engine: str, congestion: str | None, emit: EventSink = discard_event) -> EngineKind:
+    """Return the engine with this name, or for `auto` the fastest one that works.
 
-    One that is installed and does not work is passed over by `auto` with a warning, which is logged
-    once.
-
-    :param congestion: what it is to use; None for its own choice.
-    :raises SettingsError: it is not there or does not work, or there is no such congestion control.
+    :param congestion: the congestion control; None for the engine's default.
+    :param emit: consumes `EngineSkipped`, once for each engine that is installed and does not work.
+    :raises SettingsError: the engine is not installed or does not work, or the congestion control
+        does not exist.
     """
     if congestion is not None and congestion not in get_args(Congestion):
-        raise SettingsError(f"{congestion!r} is not a congestion control: bbr, cubic or reno")
+        raise SettingsError(f"{congestion!r} is not a congestion control: use bbr, cubic or reno")
     if engine == "auto":
-        return _choose_any()
+        return _select_fastest(emit)
     if engine not in _LOADERS:
-        raise SettingsError(f"{engine!r} is not an engine: auto, aioquic or quinn")
+        raise SettingsError(f"{engine!r} is not an engine: use auto, aioquic or quinn")
     return _LOADERS[engine]()
 
 
-def announce(emit: EventSink, engine: str, congestion: str | None) -> None:
-    """Report which engine is chosen.
+def report_selected(engine: str, congestion: str | None, emit: EventSink) -> None:
+    """Emit `EngineSelected` for the engine that `select` returns.
 
-    :raises SettingsError: as `choose` does.
+    :raises SettingsError: as `select`.
     """
-    kind = choose(engine, congestion)
+    kind = select(engine, congestion, emit)
     emit(EngineSelected(kind.name, kind.version, congestion or DEFAULT_CONGESTION))
 
 
 def installed() -> dict[str, EngineKind | SettingsError]:
-    """Return every engine, in the order in which `auto` takes them, or why it cannot be used."""
-    return {name: _look(name) for name in _LOADERS}
+    """Return each engine, fastest first, or the reason why it cannot be used."""
+    return {name: _load(name) for name in _LOADERS}
 
 
-def _choose_any() -> EngineKind:
-    troubles = []
+_skipped: set[str] = set()
+
+
+def _select_fastest(emit: EventSink) -> EngineKind:
+    reasons = []
     for name in _LOADERS:
-        found = _look(name)
-        if isinstance(found, SettingsError):
-            troubles.append(str(found))
-            if not isinstance(found, EngineMissingError):
-                fact(_log, logging.WARNING, "engine passed over", name=name, reason=found)
-        else:
+        found = _load(name)
+        if not isinstance(found, SettingsError):
             return found
-    raise SettingsError(f"no engine works here: {'; '.join(troubles)}")
+        reasons.append(str(found))
+        if not isinstance(found, EngineMissingError) and name not in _skipped:
+            _skipped.add(name)  # once per process: every link selects its engine
+            emit(EngineSkipped(name, str(found)))
+    raise SettingsError(f"no engine works on this machine: {'; '.join(reasons)}")
 
 
-def _look(name: str) -> EngineKind | SettingsError:
+@cache
+def _load(name: str) -> EngineKind | SettingsError:
     try:
         return _LOADERS[name]()
     except SettingsError as exc:
@@ -103,7 +101,7 @@ def _look(name: str) -> EngineKind | SettingsError:
 
 
 def _quinn() -> EngineKind:
-    from quictunnel.quic.engines.quinn import (  # noqa: PLC0415 - see the top
+    from quictunnel.quic.engines.quinn import (  # noqa: PLC0415 - imported when it is used
         endpoint,
         endpoint_socket,
         extension,
@@ -121,7 +119,7 @@ def _quinn() -> EngineKind:
 
 
 def _aioquic() -> EngineKind:
-    from quictunnel.quic.engines.aioquic import (  # noqa: PLC0415 - see the top
+    from quictunnel.quic.engines.aioquic import (  # noqa: PLC0415 - imported when it is used
         VERSION,
         endpoint,
         endpoint_socket,
@@ -133,4 +131,4 @@ def _aioquic() -> EngineKind:
 
 
 _LOADERS: dict[str, Callable[[], EngineKind]] = {"quinn": _quinn, "aioquic": _aioquic}
-"""How each engine is looked at, in the order in which `auto` takes them."""
+"""Loads each engine, fastest first."""

@@ -1,7 +1,7 @@
-"""The addresses that a peer may be reached at, of both families, and sockets towards them.
+"""The peer's addresses of both families, and sockets connected to them.
 
-Its name is asked for again while the link lives: another network may have another family, and a
-peer another address. Which way is tried when is the mover's business.
+The peer's name is resolved again while the link lives: another network may have another address
+family, and the peer another address.
 """
 
 from __future__ import annotations
@@ -17,38 +17,40 @@ if TYPE_CHECKING:
     import socket
 
 Resolve: TypeAlias = Callable[[], Awaitable[Sequence[str]]]
-"""Returns the literal addresses of a name, best first; raises OSError where it cannot."""
+"""Returns the IP addresses of a name, best first. Raises OSError if it cannot."""
 
-ASK_AGAIN = 2.0
-"""Seconds between two questions for the name: the resolver of a network that has gone may hang, and
-the one of the next network answers at once."""
+LOOKUP_INTERVAL = 2.0
+"""Shortest time in seconds between lookups. The resolver of a network that is gone may hang while
+that of the next network answers at once."""
 
-LOOKUP_WITHIN = 30.0
-"""Seconds that an answer may take: as long as resolvers wait for several name servers in turn, the
-first of which may be that of the network before. Meanwhile others are under way."""
+LOOKUP_TIMEOUT = 30.0
+"""Seconds for a lookup. Resolvers may try several name servers in turn, the first of which may
+belong to the previous network. Other lookups run meanwhile."""
 
 HOSTS_MAX = 16
-"""Addresses kept: more would be tried in vain for too long."""
+"""Addresses kept. Trying more would take too long."""
 
-PROVEN_MAX = 4
-"""Of those, addresses at which the peer has answered and which the name may no longer give: those
-of two networks back and forth."""
+CONFIRMED_MAX = 4
+"""Of those, addresses that have answered although the name may no longer resolve to them, for links
+that move back and forth between two networks."""
 
 
-class Way(NamedTuple):
-    """A socket towards one of the addresses."""
+class Candidate(NamedTuple):
+    """A socket connected to one of the peer's addresses."""
 
     host: str
+    """The peer's IP address."""
     sock: socket.socket
+    """The UDP socket."""
 
 
 class Candidates:
     """The addresses of one peer.
 
-    :param host: the one that was dialled.
-    :param hosts: all that are known, best first.
-    :param resolve: finds out about them; None for a peer that has no name.
-    :param found: is called when there are others than before.
+    :param host: the address that was dialed.
+    :param hosts: all known addresses, best first.
+    :param resolve: looks them up; None for a peer without a name.
+    :param changed: called when a lookup returns other addresses.
     """
 
     def __init__(
@@ -58,71 +60,71 @@ class Candidates:
         *,
         hosts: Sequence[str],
         resolve: Resolve | None,
-        found: Callable[[], None],
+        changed: Callable[[], None],
         loop: asyncio.AbstractEventLoop,
         connect: Callable[[str, int], socket.socket] = udp.open_connected,
     ) -> None:
         self.host = host
-        """The one that is tried, or used, now."""
+        """The address in use."""
         self._port = port
-        self._proven: list[str] = [host]
+        self._confirmed: list[str] = [host]
         self._hosts = self._merge(hosts)
         self._resolve = resolve
-        self._found = found
+        self._changed = changed
         self._loop = loop
         self._connect = connect
-        self._questions: list[asyncio.Task[None]] = []  # the latest last
-        self._asked_at: float | None = None
+        self._lookups: list[asyncio.Task[None]] = []  # oldest first
+        self._looked_up_at: float | None = None
 
-    def open(self, *, another: bool) -> Way | None:
-        """Return a way that has a route; None if there is none.
+    def open(self, *, next_host: bool) -> Candidate | None:
+        """Return a connected socket, or None if no address has a route.
 
-        :param another: begin with the address behind the present one, and take that one last.
+        :param next_host: start with the address after the current one, which is tried last.
         """
-        start = self._hosts.index(self.host) + another
+        start = self._hosts.index(self.host) + next_host
         for host in self._hosts[start:] + self._hosts[:start]:
-            with contextlib.suppress(OSError):  # no route, or a family that is not there
-                return Way(host, self._connect(host, self._port))
+            with contextlib.suppress(OSError):  # no route, or the family is missing
+                return Candidate(host, self._connect(host, self._port))
         return None
 
-    def proven(self) -> None:
-        """Note that the peer has answered at the present address."""
-        self._proven = [self.host, *(host for host in self._proven if host != self.host)]
-        del self._proven[PROVEN_MAX:]
+    def confirm(self) -> None:
+        """Record that the peer has answered at the current address."""
+        self._confirmed = [self.host, *(host for host in self._confirmed if host != self.host)]
+        del self._confirmed[CONFIRMED_MAX:]
 
     def refresh(self) -> None:
-        """Ask for the name once more, beside all else. The old answers hold until others come."""
+        """Start another lookup. Known addresses stay valid until it succeeds."""
         now = self._loop.time()
         if self._resolve is None or (
-            self._asked_at is not None and now < self._asked_at + ASK_AGAIN
+            self._looked_up_at is not None and now < self._looked_up_at + LOOKUP_INTERVAL
         ):
             return
-        self._asked_at = now
-        question = self._loop.create_task(self._ask(self._resolve), name="addresses")
-        self._questions.append(question)
-        question.add_done_callback(self._questions.remove)
+        self._looked_up_at = now
+        lookup = self._loop.create_task(self._look_up(self._resolve), name="lookup of the remote")
+        self._lookups.append(lookup)
+        lookup.add_done_callback(self._lookups.remove)
 
     def close(self) -> None:
-        """Wait for no answer any more."""
-        for question in self._questions:
-            question.cancel()
+        """Cancel all lookups."""
+        for lookup in self._lookups:
+            lookup.cancel()
 
-    async def _ask(self, resolve: Resolve) -> None:
+    async def _look_up(self, resolve: Resolve) -> None:
         try:
-            async with asyncio.timeout(LOOKUP_WITHIN):
+            async with asyncio.timeout(LOOKUP_TIMEOUT):
                 hosts = await resolve()
-        except OSError:  # a timeout is one
-            return  # no resolver can be reached now, say
-        for question in self._questions:
-            if question is asyncio.current_task():
+        except OSError:  # includes TimeoutError; the next refresh tries again
+            return
+        for lookup in self._lookups:
+            if lookup is asyncio.current_task():
                 break
-            question.cancel()  # who was asked before knows less
+            lookup.cancel()  # an older lookup asked an older network
         hosts = self._merge(hosts)
         if hosts != self._hosts:
             self._hosts = hosts
-            self._found()
+            self._changed()
 
     def _merge(self, hosts: Sequence[str]) -> list[str]:
-        """Return these, with the present one and the proven ones among them."""
-        merged = dict.fromkeys([*hosts[: HOSTS_MAX - PROVEN_MAX - 1], self.host, *self._proven])
-        return list(merged)
+        """Return the hosts, the current one and the confirmed ones, without duplicates."""
+        resolved = hosts[: HOSTS_MAX - CONFIRMED_MAX - 1]
+        return list(dict.fromkeys([*resolved, self.host, *self._confirmed]))

@@ -1,17 +1,15 @@
-"""When a dialled link leaves its path for another one, and when it stays.
+"""Decides when a dialed link leaves its path for another, and when it stays.
 
-It hears of what may be wrong: the network has changed, the kernel refuses to send, the peer does
-not answer. A path that works is left alone, whatever is heard: it is only asked. One that has gone
-is left at once; then ways are tried in turn until the peer answers on one of them. Sockets are
-opened by `candidates`, and taken by the dialler.
+Three signals put a path in doubt: a network change, a send error, a missing answer. A path that
+works is only pinged. If the local address has changed, the link moves at once. If the peer does not
+answer, candidates are tried in turn until it does.
 """
 
 from __future__ import annotations
 
-import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
-from quictunnel.observe.logging_setup import fact
+from quictunnel.events import EventSink, PathAttempted
 from quictunnel.protocol.address import Address
 from quictunnel.quic.path.network_monitor import COALESCE_DELAY
 
@@ -19,172 +17,194 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable
 
-    from quictunnel.quic.link import Link
-    from quictunnel.quic.path.candidates import Candidates, Way
+    from quictunnel.quic.engine import Engine
+    from quictunnel.quic.path.candidates import Candidate, Candidates
 
-ANSWER_SOON = 0.3
-"""Seconds for an answer on a path in doubt, and never less than three probe timeouts."""
+ANSWER_TIMEOUT = 0.3
+"""Seconds to wait for an answer on a path in doubt; at least three probe timeouts."""
 
-QUICK_TRIES = 3
-"""Ways that are left for the next one after `QUICK_PATIENCE`: the network may just be coming up."""
+QUICK_ATTEMPTS = 3
+"""Number of attempts that get only `QUICK_TIMEOUT`: the network may just be coming up."""
 
-QUICK_PATIENCE = 0.25
-PATIENCE = 1.0
-"""Seconds that one of the later ways has, and never less than two round trips as they were before:
-an answer to a socket that was left is lost."""
+QUICK_TIMEOUT = 0.25
+"""Seconds for each of the first attempts; at least two round trips."""
 
-ASK_AT_MOST_EVERY = 1.0
-"""Seconds between two questions on a path that has answered the last one: a machine may have
-something to say of its interfaces all day long."""
+ATTEMPT_TIMEOUT = 1.0
+"""Seconds for each later attempt; at least two round trips, as measured before the outage. An
+answer to a socket that was replaced is lost."""
 
-_log = logging.getLogger("quictunnel.quic")
+PING_INTERVAL = 1.0
+"""Shortest time in seconds between pings of a path that works. Some machines report changes of
+their interfaces all day."""
+
+
+class MigratingLink(Protocol):
+    """The link, as its path migration sees it."""
+
+    engine: Engine
+    local: Address
+
+    @property
+    def rtt(self) -> float | None:
+        """The smoothed round-trip time in seconds; None before the first sample."""
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether the link has ended."""
+
+    def ping(self) -> None:
+        """Ask the peer for an answer on the current path."""
 
 
 class PathMigration:
-    """Judges the path of one link that was dialled, and finds others.
+    """Judges the path of one dialed link and finds others.
 
-    :param candidates: where the peer may be.
-    :param take: goes on from a way, in place of the one before; raises OSError, and stays there.
+    :param candidates: the peer's addresses.
+    :param switch: continues the link on a candidate. It raises OSError, and changes nothing, if
+        that is impossible.
+    :param emit: consumes `PathAttempted`.
     """
 
     def __init__(
         self,
-        link: Link,
+        link: MigratingLink,
         candidates: Candidates,
-        take: Callable[[Way, Address], None],
+        switch: Callable[[Candidate, Address], None],
         loop: asyncio.AbstractEventLoop,
+        emit: EventSink,
     ) -> None:
         self._link = link
         self._candidates = candidates
-        self._take = take
+        self._switch = switch
         self._loop = loop
-        self._tries = 0
-        self._tried_at = 0.0
-        self._asked_at: float | None = None
+        self._emit = emit
+        self._attempts = 0
+        self._attempted_at = 0.0
+        self._pinged_at: float | None = None
         self._rtt = 0.0  # of the last path that answered
         self._has_moved = False  # since then
-        self._stranded = False  # there was no way at all at the last look
-        self._judgement: asyncio.TimerHandle | None = None  # while the path is in doubt
-        self._question: asyncio.TimerHandle | None = None
-        self._report: asyncio.TimerHandle | None = None
+        self._has_no_route = False  # at the last attempt
+        self._answer_timer: asyncio.TimerHandle | None = None  # set while the path is in doubt
+        self._ping_timer: asyncio.TimerHandle | None = None
+        self._error_timer: asyncio.TimerHandle | None = None
 
-    # What is heard
+    # Signals
 
-    def changed(self, why: str) -> None:
-        """Look whether datagrams would leave from elsewhere now, and go there; if not, ask."""
-        if self._link.lost is not None:
+    def network_changed(self, reason: str) -> None:
+        """Move if datagrams would leave from another address now, otherwise ping."""
+        if self._link.is_closed:
             return
         self._candidates.refresh()
-        way = self._open(another=False)
-        if way is None:
-            self._ask()
+        candidate = self._open(next_host=False)
+        if candidate is None:
+            self._ping()
             return
-        local = Address.of(way.sock.getsockname())
-        if way.host == self._candidates.host and local.host == self._link.local.host:
-            way.sock.close()
-            self._ask()
+        local = Address.of(candidate.sock.getsockname())
+        if candidate.host == self._candidates.host and local.host == self._link.local.host:
+            candidate.sock.close()
+            self._ping()
         else:
-            self._tries = 0
-            self._go(way, why)
+            self._attempts = 0
+            self._move(candidate, reason)
 
-    def refused(self, exc: OSError) -> None:
-        """Hear what the kernel has against what was sent. Often it says so many times."""
-        if self._report is None:
-            why = exc.strerror or str(exc)
-            self._report = self._loop.call_later(COALESCE_DELAY, self._reported, why)
+    def send_failed(self, exc: OSError) -> None:
+        """Handle an error of sending. Errors in quick succession count once."""
+        if self._error_timer is None:
+            reason = exc.strerror or str(exc)
+            self._error_timer = self._loop.call_later(COALESCE_DELAY, self._report_error, reason)
 
-    def _reported(self, why: str) -> None:
-        self._report = None
-        self.changed(why)
+    def _report_error(self, reason: str) -> None:
+        self._error_timer = None
+        self.network_changed(reason)
 
-    def found(self) -> None:
-        """Hear that the peer has other addresses than before."""
-        if self._stranded:
-            self.changed("the peer has another address")
+    def addresses_changed(self) -> None:
+        """Try again if there was no route to the peer's previous addresses."""
+        if self._has_no_route:
+            self.network_changed("the peer has another address")
 
-    def suspect(self) -> None:
-        """Hear that the peer does not answer: begin to try, unless that is under way."""
-        if self._judgement is None:
-            self._try_next()
+    def peer_unanswered(self) -> None:
+        """Try other paths, unless that has begun already."""
+        if self._answer_timer is None:
+            self._attempt_next()
 
     def close(self) -> None:
-        """Judge no more."""
+        """Cancel all timers and lookups."""
         self._candidates.close()
-        for timer in (self._judgement, self._question, self._report):
+        for timer in (self._answer_timer, self._ping_timer, self._error_timer):
             if timer is not None:
                 timer.cancel()
-        self._judgement = self._question = self._report = None
+        self._answer_timer = self._ping_timer = self._error_timer = None
 
-    # What is done
+    # Actions
 
-    def _ask(self) -> None:
-        """Ask on the present path, and judge it by its answer; not too often."""
-        if self._question is not None:
+    def _ping(self) -> None:
+        """Ping on the current path, at most every `PING_INTERVAL`, and wait for the answer."""
+        if self._ping_timer is not None:
             return
         now = self._loop.time()
-        if self._asked_at is not None and now < self._asked_at + ASK_AT_MOST_EVERY:
-            self._question = self._loop.call_at(self._asked_at + ASK_AT_MOST_EVERY, self._ask_late)
+        if self._pinged_at is not None and now < self._pinged_at + PING_INTERVAL:
+            self._ping_timer = self._loop.call_at(self._pinged_at + PING_INTERVAL, self._ping_later)
             return
-        self._asked_at = now
-        if self._judgement is None:
-            self._tried_at = now
-            self._judge_after(max(ANSWER_SOON, 3 * self._link.engine.pto))
-        self._link.ask()
+        self._pinged_at = now
+        if self._answer_timer is None:
+            self._attempted_at = now
+            self._await_answer(max(ANSWER_TIMEOUT, 3 * self._link.engine.pto))
+        self._link.ping()
 
-    def _ask_late(self) -> None:
-        self._question = None
-        if self._link.lost is None:
-            self._ask()
+    def _ping_later(self) -> None:
+        self._ping_timer = None
+        if not self._link.is_closed:
+            self._ping()
 
-    def _judge(self) -> None:
-        """Stay, if the peer has answered since the last try; if not, try the next way."""
-        self._judgement = None
-        if self._link.lost is not None:
+    def _check_answer(self) -> None:
+        """Stay if the peer has answered since the last attempt, otherwise try the next path."""
+        self._answer_timer = None
+        if self._link.is_closed:
             return
-        if self._link.engine.answered_at > self._tried_at:
-            self._tries = 0
+        if self._link.engine.answered_at > self._attempted_at:
+            self._attempts = 0
             self._has_moved = False
-            self._candidates.proven()
+            self._candidates.confirm()
         else:
-            self._try_next()
+            self._attempt_next()
 
-    def _try_next(self) -> None:
-        """Go on from a new socket: first to the same address, then to one after the other."""
+    def _attempt_next(self) -> None:
+        """Continue on a new socket: first to the same address, then to the others in turn."""
         self._candidates.refresh()
-        way = self._open(another=self._tries > 0)
-        if way is None:
-            self._tries += 1
-            self._judge_after(self._patience())
+        candidate = self._open(next_host=self._attempts > 0)
+        if candidate is None:
+            self._attempts += 1
+            self._await_answer(self._timeout())
         else:
-            self._go(way, "the peer does not answer")
+            self._move(candidate, "the peer does not answer")
 
-    def _open(self, *, another: bool) -> Way | None:
-        way = self._candidates.open(another=another)
-        self._stranded = way is None
-        return way
+    def _open(self, *, next_host: bool) -> Candidate | None:
+        candidate = self._candidates.open(next_host=next_host)
+        self._has_no_route = candidate is None
+        return candidate
 
-    def _go(self, way: Way, why: str) -> None:
+    def _move(self, candidate: Candidate, reason: str) -> None:
         if not self._has_moved:
             self._has_moved = True
-            self._rtt = self._link.rtt or 0.0  # the link forgets it with the path
-        self._tried_at = self._loop.time()
-        patience = self._patience()
-        self._tries += 1
-        before = self._link.local
+            self._rtt = self._link.rtt or 0.0  # the engine resets it with the path
+        self._attempted_at = self._loop.time()
+        timeout = self._timeout()
+        self._attempts += 1
+        previous = self._link.local
         try:
-            self._take(way, Address.of(way.sock.getsockname()))
+            self._switch(candidate, Address.of(candidate.sock.getsockname()))
         except OSError:
-            way.sock.close()  # no descriptors left, say: the way before is not lost
+            candidate.sock.close()  # for example no descriptors left: the current path stays
         else:
-            self._candidates.host = way.host
-            fact(_log, logging.DEBUG, "move", local=self._link.local, was=before, why=why)
-        self._judge_after(patience)
+            self._candidates.host = candidate.host
+            self._emit(PathAttempted(str(self._link.local), str(previous), reason))
+        self._await_answer(timeout)
 
-    def _patience(self) -> float:
-        patience = QUICK_PATIENCE if self._tries < QUICK_TRIES else PATIENCE
-        return max(patience, 2 * self._rtt)
+    def _timeout(self) -> float:
+        timeout = QUICK_TIMEOUT if self._attempts < QUICK_ATTEMPTS else ATTEMPT_TIMEOUT
+        return max(timeout, 2 * self._rtt)
 
-    def _judge_after(self, seconds: float) -> None:
-        if self._judgement is not None:
-            self._judgement.cancel()
-        self._judgement = self._loop.call_later(seconds, self._judge)
+    def _await_answer(self, seconds: float) -> None:
+        if self._answer_timer is not None:
+            self._answer_timer.cancel()
+        self._answer_timer = self._loop.call_later(seconds, self._check_answer)

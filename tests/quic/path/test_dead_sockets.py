@@ -13,8 +13,8 @@ from endpoints import TIMEOUT, Trusting, closed, echo, listening
 from pair import CLIENT_TLS, Engines
 
 from quictunnel.quic import LinkSettings
-from quictunnel.quic.dialer import Dialler
-from quictunnel.quic.engines.selection import choose
+from quictunnel.quic.dialer import LinkDialer
+from quictunnel.quic.engines.selection import select
 from quictunnel.quic.path import udp
 
 if TYPE_CHECKING:
@@ -43,16 +43,16 @@ class Machine:
     def close(self) -> None:
         """Watch no more."""
 
-    async def dial(self, port: int, engine: str) -> Dialler:
-        dialler = Dialler(
-            choose(engine, None),
+    async def dial(self, port: int, engine: str) -> LinkDialer:
+        dialler = LinkDialer(
+            select(engine, None),
             self.connect(REMOTE, port),
             (REMOTE, port),
             protocol=Trusting(),
             client_tls=CLIENT_TLS,
             settings=LinkSettings(),
             hosts=(REMOTE, NOBODY),
-            watch=self.watch,
+            monitor=self.watch,
             connect=self.connect,
         )
         async with asyncio.timeout(TIMEOUT):
@@ -66,8 +66,8 @@ async def test_what_cannot_be_sent_is_heard_of_and_the_link_goes_on(alike: Engin
         dialler = await machine.dial(listener.address.port, alike[0])
         assert await echo(dialler.link, b"before") == b"before"
         heard: list[int | None] = []
-        refused = dialler._mover.refused
-        dialler._mover.refused = lambda exc: (heard.append(exc.errno), refused(exc))
+        refused = dialler._migration.send_failed
+        dialler._migration.send_failed = lambda exc: (heard.append(exc.errno), refused(exc))
         before = len(machine.sockets)
         machine.sockets[-1].shutdown(socket.SHUT_WR)
         assert await echo(dialler.link, b"after") == b"after"
@@ -85,10 +85,14 @@ async def test_a_way_that_leads_to_nobody_is_left_again_and_costs_little(alike: 
         dialler = await machine.dial(listener.address.port, alike[0])
         heard: list[int | None] = []
         told = asyncio.Event()
-        refused = dialler._mover.refused
-        dialler._mover.refused = lambda exc: (heard.append(exc.errno), told.set(), refused(exc))
+        refused = dialler._migration.send_failed
+        dialler._migration.send_failed = lambda exc: (
+            heard.append(exc.errno),
+            told.set(),
+            refused(exc),
+        )
         machine.routes = {NOBODY}
-        dialler._mover.suspect()
+        dialler._migration.peer_unanswered()
         async with asyncio.timeout(TIMEOUT):
             await told.wait()
         machine.routes = {REMOTE}

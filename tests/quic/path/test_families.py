@@ -13,8 +13,8 @@ from pair import CLIENT_TLS, Engines
 
 from quictunnel.protocol.address import Address
 from quictunnel.quic import LinkSettings
-from quictunnel.quic.dialer import Dialler
-from quictunnel.quic.engines.selection import choose
+from quictunnel.quic.dialer import LinkDialer
+from quictunnel.quic.engines.selection import select
 from quictunnel.quic.path import udp
 
 if TYPE_CHECKING:
@@ -48,16 +48,16 @@ class Roaming:
         self.changed("the network has changed")
 
 
-async def dialled(machine: Roaming, port: int, engine: str) -> Dialler:
-    dialler = Dialler(
-        choose(engine, None),
+async def dialled(machine: Roaming, port: int, engine: str) -> LinkDialer:
+    dialler = LinkDialer(
+        select(engine, None),
         machine.connect(FOUR, port),
         (FOUR, port),
         protocol=Trusting(),
         client_tls=CLIENT_TLS,
         settings=LinkSettings(),
         hosts=(FOUR, SIX),
-        watch=machine.watch,
+        monitor=machine.watch,
         connect=machine.connect,
     )
     async with asyncio.timeout(TIMEOUT):

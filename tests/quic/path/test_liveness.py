@@ -117,10 +117,10 @@ async def test_a_busy_link_asks_nothing(engines: Engines) -> None:
 @over_links
 async def test_a_quiet_link_asks_now_and_then_and_mostly_from_one_end(engines: Engines) -> None:
     pair = await LinkPair.made(engines=engines)
-    sent = [len(carrier.batches) for carrier in (pair.client_carrier, pair.server_carrier)]
+    sent = [len(end.batches) for end in (pair.client_socket, pair.server_socket)]
     await seconds(50)
-    for carrier, before in zip((pair.client_carrier, pair.server_carrier), sent, strict=True):
-        assert 5 <= len(carrier.batches) - before <= 25
+    for end, before in zip((pair.client_socket, pair.server_socket), sent, strict=True):
+        assert 5 <= len(end.batches) - before <= 25
     assert pair.client_session.calls == ["link_made"]
 
 

@@ -9,11 +9,11 @@ from machine import FOUR, SIX, UNREACHABLE, Machine
 from virtual_time import seconds, virtual_time
 
 from quictunnel.quic.path.migration import (
-    ANSWER_SOON,
-    ASK_AT_MOST_EVERY,
-    PATIENCE,
-    QUICK_PATIENCE,
-    QUICK_TRIES,
+    ANSWER_TIMEOUT,
+    ATTEMPT_TIMEOUT,
+    PING_INTERVAL,
+    QUICK_ATTEMPTS,
+    QUICK_TIMEOUT,
 )
 from quictunnel.quic.path.network_monitor import COALESCE_DELAY
 
@@ -22,7 +22,7 @@ from quictunnel.quic.path.network_monitor import COALESCE_DELAY
 async def test_a_hundred_changes_that_change_nothing_cost_a_question_or_two():
     machine = Machine(four="192.0.2.7")
     for _ in range(100):
-        machine.mover.changed("the network has changed")
+        machine.mover.network_changed("the network has changed")
         await seconds(0.01)
     await seconds(10)
     assert 1 <= len(machine.asked) <= 2
@@ -35,9 +35,9 @@ async def test_a_hundred_changes_that_change_nothing_cost_a_question_or_two():
 async def test_noise_without_end_costs_a_question_a_second():
     machine = Machine(four="192.0.2.7")
     for _ in range(1200):
-        machine.mover.changed("the network has changed")
+        machine.mover.network_changed("the network has changed")
         await seconds(0.05)
-    assert len(machine.asked) <= 60 / ASK_AT_MOST_EVERY + 1
+    assert len(machine.asked) <= 60 / PING_INTERVAL + 1
     assert machine.moves == []
     machine.close()
 
@@ -46,7 +46,7 @@ async def test_noise_without_end_costs_a_question_a_second():
 async def test_with_another_local_address_it_moves_at_once_and_then_stays():
     machine = Machine(four="192.0.2.7")
     machine.routes["four"] = "198.51.100.3"
-    machine.mover.changed("the network has changed")
+    machine.mover.network_changed("the network has changed")
     assert machine.moves == [("198.51.100.3", FOUR)]
     await seconds(10)
     assert len(machine.moves) == 1
@@ -58,8 +58,8 @@ async def test_with_another_local_address_it_moves_at_once_and_then_stays():
 async def test_a_path_that_does_not_answer_soon_is_left():
     machine = Machine(four="192.0.2.7")
     machine.answers_at.clear()
-    machine.mover.changed("the network has changed")
-    await seconds(ANSWER_SOON - 0.01)
+    machine.mover.network_changed("the network has changed")
+    await seconds(ANSWER_TIMEOUT - 0.01)
     assert machine.moves == []
     await seconds(0.02)
     assert machine.moves == [("192.0.2.7", FOUR)], "from a new socket, to the same place first"
@@ -71,7 +71,7 @@ async def test_a_slow_path_has_three_probe_timeouts_to_answer():
     machine = Machine(four="192.0.2.7")
     machine.link.engine.pto = 0.4
     machine.answers_at.clear()
-    machine.mover.changed("the network has changed")
+    machine.mover.network_changed("the network has changed")
     await seconds(1.19)
     assert machine.moves == []
     await seconds(0.02)
@@ -83,13 +83,13 @@ async def test_a_slow_path_has_three_probe_timeouts_to_answer():
 async def test_ways_are_tried_quickly_at_first_then_every_second_until_one_answers():
     machine = Machine(hosts=(FOUR,), four="192.0.2.7")
     machine.answers_at.clear()
-    machine.mover.suspect()
+    machine.mover.peer_unanswered()
     for _ in range(20):
         await seconds(1)
-        machine.mover.suspect()
-    quick = [number * QUICK_PATIENCE for number in range(QUICK_TRIES + 1)]
-    assert machine.moved_at[: QUICK_TRIES + 1] == pytest.approx(quick, abs=1e-3)
-    assert machine.moved_at[5] - machine.moved_at[4] == pytest.approx(PATIENCE, abs=1e-3)
+        machine.mover.peer_unanswered()
+    quick = [number * QUICK_TIMEOUT for number in range(QUICK_ATTEMPTS + 1)]
+    assert machine.moved_at[: QUICK_ATTEMPTS + 1] == pytest.approx(quick, abs=1e-3)
+    assert machine.moved_at[5] - machine.moved_at[4] == pytest.approx(ATTEMPT_TIMEOUT, abs=1e-3)
     machine.answers_at.add(FOUR)
     await seconds(2)
     before = len(machine.moves)
@@ -104,7 +104,7 @@ async def test_far_peers_have_time_to_answer_on_each_way():
     machine = Machine(hosts=(FOUR,), four="192.0.2.7")
     machine.link.rtt = 0.6
     machine.answers_at.clear()
-    machine.mover.suspect()
+    machine.mover.peer_unanswered()
     await seconds(10)
     gaps = [after - before for before, after in itertools.pairwise(machine.moved_at)]
     assert min(gaps) == pytest.approx(1.2, abs=1e-3)
@@ -116,12 +116,12 @@ async def test_each_outage_waits_for_the_round_trip_time_measured_just_before_it
     """The path that answered after the last move may be much slower than the one before it."""
     machine = Machine(hosts=(FOUR,), four="192.0.2.7")
     machine.routes["four"] = "198.51.100.3"
-    machine.mover.changed("the network has changed")
+    machine.mover.network_changed("the network has changed")
     await seconds(10)
     assert len(machine.moves) == 1
     machine.link.rtt = 0.6
     machine.answers_at.clear()
-    machine.mover.suspect()
+    machine.mover.peer_unanswered()
     await seconds(10)
     gaps = [after - before for before, after in itertools.pairwise(machine.moved_at[1:])]
     assert min(gaps) == pytest.approx(1.2, abs=1e-3)
@@ -132,11 +132,11 @@ async def test_each_outage_waits_for_the_round_trip_time_measured_just_before_it
 async def test_from_ipv4_only_to_ipv6_only_and_back():
     machine = Machine(four="192.0.2.7")
     machine.routes = {"six": "2001:db8:7::7"}
-    machine.mover.changed("the network has changed")
+    machine.mover.network_changed("the network has changed")
     assert machine.moves == [("2001:db8:7::7", SIX)]
     await seconds(10)
     machine.routes = {"four": "198.51.100.3"}
-    machine.mover.changed("the network has changed")
+    machine.mover.network_changed("the network has changed")
     assert machine.moves[1:] == [("198.51.100.3", FOUR)]
     await seconds(10)
     assert len(machine.moves) == 2
@@ -147,7 +147,7 @@ async def test_from_ipv4_only_to_ipv6_only_and_back():
 async def test_the_families_take_turns_where_both_have_routes_and_one_leads_nowhere():
     machine = Machine(four="192.0.2.7", six="2001:db8:7::7")
     machine.answers_at = {SIX}
-    machine.mover.suspect()
+    machine.mover.peer_unanswered()
     await seconds(10)
     assert [host for _, host in machine.moves] == [FOUR, SIX]
     assert machine.candidates.host == SIX
@@ -159,13 +159,13 @@ async def test_without_any_route_the_old_socket_stays_and_the_next_address_is_ta
     machine = Machine(four="192.0.2.7")
     old = machine.socket
     machine.routes = {}
-    machine.mover.changed("the network has changed")
+    machine.mover.network_changed("the network has changed")
     await seconds(30)
     assert machine.moves == []
     assert machine.socket is old
     assert len(machine.asked) <= 31, "nothing spins"
     machine.routes = {"four": "198.51.100.3"}
-    machine.mover.changed("the network has changed")
+    machine.mover.network_changed("the network has changed")
     assert machine.moves == [("198.51.100.3", FOUR)]
     machine.close()
 
@@ -174,10 +174,10 @@ async def test_without_any_route_the_old_socket_stays_and_the_next_address_is_ta
 async def test_a_route_that_nobody_tells_of_is_found_within_a_second():
     machine = Machine(four="192.0.2.7")
     machine.routes = {}
-    machine.mover.suspect()
+    machine.mover.peer_unanswered()
     await seconds(30)
     machine.routes = {"four": "198.51.100.3"}
-    await seconds(PATIENCE)
+    await seconds(ATTEMPT_TIMEOUT)
     assert machine.moves == [("198.51.100.3", FOUR)]
     machine.close()
 
@@ -186,12 +186,12 @@ async def test_a_route_that_nobody_tells_of_is_found_within_a_second():
 async def test_what_the_kernel_refuses_is_looked_into_once_for_many_datagrams():
     machine = Machine(four="192.0.2.7")
     for _ in range(500):
-        machine.mover.refused(UNREACHABLE)
+        machine.mover.send_failed(UNREACHABLE)
     assert machine.asked == []
     await seconds(COALESCE_DELAY)
     assert len(machine.asked) == 1
     for _ in range(500):  # and again while it is asked about
-        machine.mover.refused(UNREACHABLE)
+        machine.mover.send_failed(UNREACHABLE)
         await seconds(0.01)
     await seconds(3)
     assert len(machine.asked) <= 7
@@ -205,12 +205,12 @@ async def test_a_move_that_fails_loses_nothing():
     old = machine.socket
     machine.has_room = False
     machine.routes["four"] = "198.51.100.3"
-    machine.mover.changed("the network has changed")
+    machine.mover.network_changed("the network has changed")
     await seconds(5)
     assert machine.socket is old
     assert old.is_open
     machine.has_room = True
-    await seconds(PATIENCE)
+    await seconds(ATTEMPT_TIMEOUT)
     assert machine.moves == [("198.51.100.3", FOUR)]
     machine.close()
 
@@ -219,12 +219,12 @@ async def test_a_move_that_fails_loses_nothing():
 async def test_a_link_that_is_lost_moves_no_more():
     machine = Machine(four="192.0.2.7")
     machine.answers_at.clear()
-    machine.mover.suspect()
-    machine.mover.refused(UNREACHABLE)
+    machine.mover.peer_unanswered()
+    machine.mover.send_failed(UNREACHABLE)
     before = len(machine.moves)
-    machine.link.lost = OSError("it is over")
+    machine.link.is_closed = True
     machine.routes["four"] = "198.51.100.3"
-    machine.mover.changed("the network has changed")
+    machine.mover.network_changed("the network has changed")
     await seconds(10)
     assert len(machine.moves) == before
     machine.close()

@@ -7,7 +7,7 @@ import asyncio
 from machine import FOUR, SIX, Machine
 from virtual_time import seconds, virtual_time
 
-from quictunnel.quic.path.candidates import ASK_AGAIN, LOOKUP_WITHIN
+from quictunnel.quic.path.candidates import LOOKUP_INTERVAL, LOOKUP_TIMEOUT
 
 
 @virtual_time
@@ -15,10 +15,10 @@ async def test_the_name_is_asked_for_beside_and_old_answers_hold_until_there_are
     machine = Machine(hosts=(FOUR,), four="192.0.2.7")
     machine.resolver = machine.loop.create_future()  # which hangs
     machine.routes = {"six": "2001:db8:7::7"}
-    machine.mover.changed("the network has changed")
+    machine.mover.network_changed("the network has changed")
     await seconds(5)
     assert machine.moves == []
-    assert len(machine.resolved) >= 5 / ASK_AGAIN, "it is asked again"
+    assert len(machine.resolved) >= 5 / LOOKUP_INTERVAL, "it is asked again"
     machine.resolver.set_result([SIX])
     await seconds(0)
     assert machine.moves == [("2001:db8:7::7", SIX)], "at once"
@@ -31,7 +31,7 @@ async def test_a_resolver_that_takes_longer_than_the_time_to_the_next_question_i
     machine = Machine(hosts=(FOUR,), four="192.0.2.7")
     machine.name, machine.takes = [SIX], 5.0
     machine.routes = {"six": "2001:db8:7::7"}
-    machine.mover.changed("the network has changed")
+    machine.mover.network_changed("the network has changed")
     await seconds(5.1)
     assert machine.moves == [("2001:db8:7::7", SIX)]
     machine.close()
@@ -42,12 +42,12 @@ async def test_of_two_answers_that_of_the_later_question_counts():
     machine = Machine(hosts=(FOUR,), four="192.0.2.7")
     machine.name, machine.takes = ["2001:db8::dead"], 10.0
     machine.candidates.refresh()
-    await seconds(ASK_AGAIN)
+    await seconds(LOOKUP_INTERVAL)
     machine.name, machine.takes = [SIX], 1.0
     machine.candidates.refresh()
     await seconds(20)
     machine.routes = {"six": "2001:db8:7::7"}
-    assert machine.candidates.open(another=False).host == SIX
+    assert machine.candidates.open(next_host=False).host == SIX
     machine.sockets.pop().close()
     machine.close()
 
@@ -58,13 +58,13 @@ async def test_questions_to_a_resolver_that_hangs_are_given_up():
     machine.resolver = machine.loop.create_future()
     for _ in range(100):
         machine.candidates.refresh()
-        await seconds(ASK_AGAIN)
-        asking = [task for task in asyncio.all_tasks() if task.get_name() == "addresses"]
-        assert len(asking) <= LOOKUP_WITHIN / ASK_AGAIN
+        await seconds(LOOKUP_INTERVAL)
+        asking = [task for task in asyncio.all_tasks() if task.get_name() == "lookup of the remote"]
+        assert len(asking) <= LOOKUP_TIMEOUT / LOOKUP_INTERVAL
     assert asking
     machine.candidates.close()
     await seconds(0)
-    assert not any(task.get_name() == "addresses" for task in asyncio.all_tasks())
+    assert not any(task.get_name() == "lookup of the remote" for task in asyncio.all_tasks())
 
 
 @virtual_time
@@ -72,7 +72,7 @@ async def test_a_resolver_that_fails_takes_nothing_away():
     machine = Machine(four="192.0.2.7")
     machine.name = OSError("Temporary failure in name resolution")
     machine.routes = {"six": "2001:db8:7::7"}
-    machine.mover.changed("the network has changed")
+    machine.mover.network_changed("the network has changed")
     assert machine.moves == [("2001:db8:7::7", SIX)]
     machine.close()
 
@@ -83,9 +83,9 @@ async def test_addresses_that_have_answered_are_kept_when_the_name_gives_others(
     machine.name = ["2001:db8:64::cb00:7101"]  # as a network with IPv6 alone translates (DNS64)
     machine.answers_at.add(machine.name[0])
     machine.routes = {"six": "2001:db8:7::7"}
-    machine.mover.changed("the network has changed")
+    machine.mover.network_changed("the network has changed")
     await seconds(5)
     machine.routes = {"four": "192.0.2.7"}
-    machine.mover.changed("the network has changed")
+    machine.mover.network_changed("the network has changed")
     assert machine.moves[-1] == ("192.0.2.7", FOUR)
     machine.close()

@@ -36,7 +36,7 @@ class FakeKernel:
         os.set_blocking(self.reader, False)
         self.is_closed = False
 
-    def tell(self) -> None:
+    def call_protocol(self) -> None:
         os.write(self.writer, b"!")
 
     def fileno(self) -> int:
@@ -74,7 +74,7 @@ async def test_what_the_kernel_tells_is_told_once_it_has_said_all():
     kernel = FakeKernel()
     world = World(source=kernel)
     for _ in range(20):
-        kernel.tell()
+        kernel.call_protocol()
         await asyncio.sleep(COALESCE_DELAY / 40)
     await seconds(0.5)
     ((at, why),) = world.told
@@ -88,7 +88,7 @@ async def test_a_storm_is_told_of_now_and_then():
     kernel = FakeKernel()
     world = World(source=kernel)
     for _ in range(1000):
-        kernel.tell()
+        kernel.call_protocol()
         await asyncio.sleep(0.001)
     await seconds(1)
     assert 10 <= len(world.told) <= 1.0 / COALESCE_DELAY + 1
@@ -137,7 +137,7 @@ async def test_where_nobody_tells_the_local_address_is_looked_at():
 async def test_once_closed_it_is_quiet_and_lets_go_of_everything():
     kernel = FakeKernel()
     world = World(source=kernel)
-    kernel.tell()
+    kernel.call_protocol()
     await seconds(COALESCE_DELAY / 2)
     world.asleep = 3600.0
     world.watch.close()

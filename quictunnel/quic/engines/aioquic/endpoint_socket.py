@@ -27,16 +27,16 @@ class AioquicEndpointSocket:
         *,
         peer: Peer | None,
         loop: asyncio.AbstractEventLoop,
-        arrived: Callable[[ReceivedBatch], None],
-        refused: Callable[[OSError], None],
-        ready: Callable[[], None],
+        received: Callable[[ReceivedBatch], None],
+        send_error: Callable[[OSError], None],
+        writable: Callable[[], None],
     ) -> None:
         self._endpoint = endpoint
         self._socket = UdpSocket(sock, connected=peer is not None)
         self._loop = loop
-        self._arrived = arrived
-        self._refused = refused
-        self._ready = ready
+        self._on_received = received
+        self._on_send_error = send_error
+        self._on_writable = writable
         self._waiting: list[Datagram] = []
         loop.add_reader(sock.fileno(), self._readable)
 
@@ -75,7 +75,7 @@ class AioquicEndpointSocket:
     def _tell_trouble(self) -> None:
         trouble, self._socket.send_error = self._socket.send_error, None
         if trouble is not None:
-            self._refused(trouble)
+            self._on_send_error(trouble)
 
     def close(self) -> None:
         """Let go of the socket."""
@@ -88,14 +88,14 @@ class AioquicEndpointSocket:
         try:
             datagrams = self._socket.receive()
         except OSError as exc:  # word of an earlier datagram of ours, by ICMP
-            self._refused(exc)
+            self._on_send_error(exc)
             return
         if datagrams:
-            self._arrived(self._endpoint.receive(datagrams, self._loop.time()))
+            self._on_received(self._endpoint.receive(datagrams, self._loop.time()))
 
     def _writable(self) -> None:
         del self._waiting[: self._socket.send(self._waiting)]
         self._tell_trouble()
         if not self._waiting:
             self._loop.remove_writer(self._socket.fileno())
-            self._ready()
+            self._on_writable()

@@ -30,17 +30,17 @@ class QuinnEndpointSocket:
         *,
         peer: Peer | None,
         loop: asyncio.AbstractEventLoop,
-        arrived: Callable[[ReceivedBatch], None],
-        refused: Callable[[OSError], None],
-        ready: Callable[[], None],
+        received: Callable[[ReceivedBatch], None],
+        send_error: Callable[[OSError], None],
+        writable: Callable[[], None],
     ) -> None:
         assert isinstance(endpoint, QuinnEndpoint)
         self._native = endpoint.native
         self._socket = sock
         self._loop = loop
-        self._arrived = arrived
-        self._refused = refused
-        self._ready = ready
+        self._on_received = received
+        self._on_send_error = send_error
+        self._on_writable = writable
         self._waits = False  # for the kernel to take more
         sock.setblocking(False)
         udp.request_buffers(sock)
@@ -81,15 +81,15 @@ class QuinnEndpointSocket:
     def _tell_trouble(self) -> None:
         trouble = self._native.take_trouble()
         if trouble is not None and trouble.errno != errno.EMSGSIZE:  # a probe of the MTU, mostly
-            self._refused(trouble)
+            self._on_send_error(trouble)
 
     def _readable(self) -> None:
         try:
             arrivals = self._native.receive_ready(self._loop.time())
         except OSError as exc:  # word of an earlier datagram of ours, by ICMP
-            self._refused(exc)
+            self._on_send_error(exc)
             return
-        self._arrived(ReceivedBatch(*arrivals))
+        self._on_received(ReceivedBatch(*arrivals))
 
     def _writable(self) -> None:
         is_free = self._native.flush()
@@ -97,4 +97,4 @@ class QuinnEndpointSocket:
         if is_free:
             self._waits = False
             self._loop.remove_writer(self._socket.fileno())
-            self._ready()
+            self._on_writable()

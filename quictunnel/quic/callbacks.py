@@ -1,7 +1,7 @@
-"""What a protocol raises goes to the event loop's handler, and harms nobody beside it.
+"""Calls protocol methods so that an exception affects only its own stream or link.
 
-Roles' and relays' methods are called in the midst of a link's work, for many streams and, at a
-listener, for many links: one that fails must not keep the others from being told.
+Methods of roles and relays are called in the middle of a link's work, for many streams. An
+exception goes to the event loop's exception handler, as with asyncio's own transports.
 """
 
 from __future__ import annotations
@@ -16,19 +16,19 @@ Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
 
 
-def tell(
+def call_protocol(
     failed: Callable[[Exception], None],
     method: Callable[Parameters, Result],
     *arguments: Parameters.args,
     **options: Parameters.kwargs,
 ) -> Result | None:
-    """Call a protocol's method; if it raises, say so as asyncio's own transports do.
+    """Call a protocol's method and return its result.
 
-    Return what it has returned, or None after `failed` was called with what it raised.
+    If it raises, report the exception to the event loop, call `failed` with it, and return None.
     """
     try:
         return method(*arguments, **options)
-    except Exception as exc:  # whatever it is, it is a bug up there, and not ours to judge
+    except Exception as exc:  # any exception here is a bug of the protocol
         name = getattr(method, "__name__", repr(method))
         context = {"message": f"{name} failed", "exception": exc}
         asyncio.get_running_loop().call_exception_handler(context)
