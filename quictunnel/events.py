@@ -397,7 +397,7 @@ class EngineSkipped(Event):
     engine: str
     """The engine's name."""
     reason: str
-    """What is wrong with it."""
+    """The defect."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -425,7 +425,7 @@ class InternalErrorOccurred(Event):
     """A bug: an exception that no peer and no user should be able to cause."""
 
     activity: str
-    """What was being done."""
+    """The activity that failed."""
     exception: BaseException
     """The exception, whose traceback is logged."""
     id: str | None
@@ -462,7 +462,7 @@ class CertificateRejected(Event):
     file: str
     """The certificate's file."""
     reason: str
-    """What is wrong with it."""
+    """The defect."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """Remembers the instances of each origin that a later instance has superseded.
 
-An origin whose place another instance has taken is told so, but the message may be lost with the
-network. Without this memory the origin would reconnect and take its place again.
+A superseded instance is told so, but the message may be lost with the network. Without this memory
+the instance would reconnect and take over again.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ MAX_INSTANCES = 16
 """Instances remembered of one origin: more copies of it are hardly asleep at a time."""
 
 MAX_ORIGINS = 1024
-"""Origins whose instances are remembered: as many as can have links."""
+"""Origins whose instances are remembered: as many as may have links at a time."""
 
 
 class SupersededInstances:
