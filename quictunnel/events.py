@@ -347,8 +347,12 @@ class GrantedService:
 
     name: str
     """The service's name."""
-    address: str
-    """Where clients reach it at the remote."""
+    address: str | None
+    """Where clients reach it at the remote; None if the remote did not say."""
+
+    def __str__(self) -> str:
+        """Return the service's name and address, as in a log line."""
+        return self.name if self.address is None else f"{self.name}={self.address}"
 
 
 @dataclass(frozen=True, slots=True)
