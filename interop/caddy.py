@@ -239,7 +239,7 @@ def _network_changes(stage: Stage, moving: Network) -> None:
     addresses = ["127.0.1.1", "127.0.1.2", "127.0.1.3"]
     stage.equal(f"{what}: where it has been", moving.addresses(), addresses)
     log = (stage.scratch / f"{stage.engine}-moving" / "origin.log").read_text()
-    stage.equal(f"{what}: links made", log.count("  link stands  "), 1)
+    stage.equal(f"{what}: links made", log.count("  link established  "), 1)
 
 
 def _origin_gone(facts: Facts, scratch: Path, engine: str) -> None:

@@ -274,8 +274,9 @@ class LinkMoved(Event):
 class LinkDropped(Event):
     """The link of an established session is lost, and its clients were reset.
 
-    An origin emits it unless it has closed the link or said goodbye itself, and always after a
-    silence. A remote emits it only after a silence: `OriginDisconnected` reports every end.
+    An origin emits it unless it has closed the link or said goodbye itself, or the remote has said
+    goodbye and another link has replaced this one; and always after a silence. A remote emits it
+    only after a silence: `OriginDisconnected` reports every end.
     """
 
     origin: str

@@ -19,7 +19,7 @@ from quictunnel.events import Event, EventSink, discard_event
 from quictunnel.observe.event_log import EventLog
 from quictunnel.origin.session import OriginSession
 from quictunnel.origin.session_settings import OriginSessionSettings
-from quictunnel.origin.upstream import Dialler
+from quictunnel.origin.upstream import Upstream
 from quictunnel.protocol.address import Address
 from quictunnel.remote.admission import Admission
 from quictunnel.remote.registry import Registry
@@ -123,8 +123,8 @@ class FakeTcp(asyncio.Transport):
         loop.call_soon(lambda: self.protocol.connection_lost(None))  # type: ignore[union-attr]
 
 
-class FakeDialler(Dialler):
-    """The way to an origin server that the test plays."""
+class FakeUpstream(Upstream):
+    """An origin server that the test plays."""
 
     def __init__(self) -> None:
         super().__init__(HostPort("localhost", 8000))
@@ -132,18 +132,18 @@ class FakeDialler(Dialler):
         self.error: Exception | None = None
         self.open = asyncio.Event()
         self.open.set()
-        self.dialled = 0
-        self.dials: list[asyncio.Task[None]] = []
+        self.attempts = 0
+        self.tasks: list[asyncio.Task[None]] = []
 
-    def dial(self, protocol: asyncio.Protocol, failed: Any) -> Any:
-        self.dialled += 1
-        self.dials.append(asyncio.ensure_future(self._dial(protocol, failed)))
-        return self.dials[-1]
+    def connect(self, protocol: asyncio.Protocol, on_failure: Any) -> Any:
+        self.attempts += 1
+        self.tasks.append(asyncio.ensure_future(self._connect(protocol, on_failure)))
+        return self.tasks[-1]
 
-    async def _dial(self, protocol: asyncio.Protocol, failed: Any) -> None:
+    async def _connect(self, protocol: asyncio.Protocol, on_failure: Any) -> None:
         await self.open.wait()
         if self.error is not None:
-            failed(self.error)
+            on_failure(self.error)
             return
         connection = FakeTcp(("127.0.0.1", 8000))
         self.connections.append(connection)
@@ -193,15 +193,15 @@ class House:
 
 def origin_session(
     *services: str, emit: EventSink = discard_event, **offer: Any
-) -> tuple[OriginSession, FakeDialler]:
-    dialler = FakeDialler()
+) -> tuple[OriginSession, FakeUpstream]:
+    upstream = FakeUpstream()
     session = OriginSession(
         replace(
             OriginSessionSettings(
                 name="box",
                 instance="",
                 token=TOKEN,
-                services=dict.fromkeys(services or ("default",), dialler),
+                services=dict.fromkeys(services or ("default",), upstream),
                 proxy_protocol="off",
                 hold=900.0,
                 linger=300.0,
@@ -211,7 +211,7 @@ def origin_session(
         ),
         emit,
     )
-    return session, dialler
+    return session, upstream
 
 
 def log_origin_events() -> EventSink:
@@ -226,7 +226,7 @@ class Tunnel:
         self.house = house
         self.remote = house.session()
         self.events: list[Event] = []
-        self.origin, self.dialler = origin_session(*services, emit=self.events.append, **offer)
+        self.origin, self.upstream = origin_session(*services, emit=self.events.append, **offer)
         self.near: FakeLink
         self.far: FakeLink
         self.near, self.far = join(self.origin, self.remote)

@@ -85,5 +85,5 @@ class Log:
             self.present.add(facts["id"])
         elif facts["message"] == "client closed":
             self.present.discard(facts["id"])
-        elif facts["message"] in ("link stands", "origin connected"):
+        elif facts["message"] in ("link established", "origin connected"):
             self.links += 1

@@ -22,12 +22,11 @@ from quictunnel.config.settings import LINK_PORT, OriginSettings, ProxyProtocol,
 from quictunnel.config.tokens import Token
 from quictunnel.config.units import parse_duration, parse_size
 from quictunnel.errors import Refused, SettingsError
-from quictunnel.events import Event
+from quictunnel.events import Event, GrantedService, ServicesGranted
 from quictunnel.observe import logging_setup as logs
 from quictunnel.observe.event_log import EventLog
 from quictunnel.observe.logging_setup import escape
 from quictunnel.origin.client import Origin
-from quictunnel.protocol.messages import Service
 
 _log_event = EventLog(logging.getLogger("quictunnel.origin"))
 
@@ -159,28 +158,25 @@ def origin(
 async def _expose(settings: OriginSettings) -> None:
     is_first = True
 
-    def on_ready(services: Sequence[Service]) -> None:
+    def emit(event: Event) -> None:
         nonlocal is_first
-        # Whoever waits for the first one must get it; the tunnel does not hang by later ones.
-        (say if is_first else tell)(ready_line(settings, services))
-        is_first = False
+        _log_event(event)
+        if isinstance(event, LinkState):
+            tell_state(event)
+        elif isinstance(event, ServicesGranted) and event.is_first:
+            # Whoever waits for the first one must get it; the tunnel does not hang by later ones.
+            (say if is_first else tell)(ready_line(settings, event.services))
+            is_first = False
 
     try:
-        role = Origin(settings, on_ready=on_ready, emit=_emit, max_clients=raise_file_limit())
-        await run(role)
+        await run(Origin(settings, emit=emit, max_clients=raise_file_limit()))
     except Refused as exc:
         if settings.token is not None:
             raise
         raise Refused(exc.code, f"{exc.message}; {KNOWN_BY}") from exc
 
 
-def _emit(event: Event) -> None:
-    _log_event(event)
-    if isinstance(event, LinkState):
-        tell_state(event)
-
-
-def ready_line(settings: OriginSettings, services: Sequence[Service]) -> str:
+def ready_line(settings: OriginSettings, services: Sequence[GrantedService]) -> str:
     """Return what is printed when clients can come: where they come, and where they are led."""
     ways = (
         f"{_outside(service, settings.remote.host)} at the remote -> {settings.origin}"
@@ -189,7 +185,7 @@ def ready_line(settings: OriginSettings, services: Sequence[Service]) -> str:
     return escape(f"ready: {', '.join(ways)}")
 
 
-def _outside(service: Service, remote_host: str) -> str:
+def _outside(service: GrantedService, remote_host: str) -> str:
     """A service's outside address; for every address of the remote, the name we know it by."""
     if service.address is None:
         return service.name

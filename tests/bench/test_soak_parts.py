@@ -172,7 +172,7 @@ def test_a_log_tells_who_is_there_and_what_must_not_be(tmp_path):
     lines = [
         json.dumps({"level": level, "message": message, "id": who})
         for level, message, who in (
-            ("info", "link stands", None),
+            ("info", "link established", None),
             ("info", "client accepted", "a"),
             ("info", "client accepted", "b"),
             ("warning", "client turned away", None),

@@ -91,8 +91,8 @@ def quick_to_notice(monkeypatch):
     monkeypatch.setattr(link, "PING_AFTER", 0.3)
     monkeypatch.setattr(link, "ACCEPTOR_PATIENCE", 0.1)
     monkeypatch.setattr(liveness, "ANSWER_WITHIN", 0.3)
-    monkeypatch.setattr(keeping, "BESIDE_AFTER", 0.3)
-    monkeypatch.setattr(keeping, "CHANCE", 0.3)
+    monkeypatch.setattr(keeping, "ATTEMPT_AFTER", 0.3)
+    monkeypatch.setattr(keeping, "RECOVERY_TIME", 0.3)
 
 
 @pytest.fixture

@@ -43,7 +43,7 @@ def assert_origin_comes_back(tunnel, *servers) -> None:
     talk(tunnel)
     assert all(server.is_reset() for server in servers)
     assert tunnel.origin.logged(FORGOTTEN)
-    assert tunnel.origin.logged(r"link stands .*restarted=True")
+    assert tunnel.origin.logged(r"link established .*remote_restarted=True")
 
 
 def test_a_remote_that_is_killed_and_started_again_says_so(tunnel):
@@ -106,6 +106,6 @@ def test_of_two_origins_of_one_name_the_second_stays_and_the_first_ends(tunnel):
     assert client.is_reset()
     assert server.is_reset()
     assert first.ends() == 3
-    assert "another origin with the same token and name has taken this one's place" in first.stderr
+    assert "has taken over; a remote serves one origin at a time" in first.stderr
     talk(tunnel)
     assert second.stdout.count("ready:") == 1, "there was no fight"

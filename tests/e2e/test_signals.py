@@ -64,6 +64,6 @@ def test_a_terminal_that_closes_lets_a_client_finish(tunnel, which):
 
 def test_a_signal_before_an_origin_has_found_its_remote(tunnel):
     origin = tunnel.start_origin()
-    origin.logged("no link, trying on")
+    origin.logged("connect failed, retrying")
     origin.signal(SIGTERM)
     assert origin.ends() == 0

@@ -148,7 +148,7 @@ async def test_an_impostor_without_the_token_gets_no_connection(tunnel, tmp_path
             assert isinstance(hello, Hello)
             # The one proof that it has is the origin's own.
             control.say(a_welcome(hello.proof))
-            assert await in_thread(is_one_line, origin, "does not prove that it knows the token")
+            assert await in_thread(is_one_line, origin, "the remote's proof is wrong")
             assert tunnel.nobody_came()
 
 
@@ -181,7 +181,7 @@ async def test_a_man_in_the_middle_who_answers_for_the_remote_gets_nowhere_eithe
             control = await middle.came.get()
             await control.hear()
             control.say(a_welcome("00" * 32))
-            assert await in_thread(is_one_line, origin, "somebody between the two ends TLS")
+            assert await in_thread(is_one_line, origin, "something in between terminates TLS")
             assert tunnel.nobody_came()
 
 

@@ -16,6 +16,7 @@ from quictunnel.config.settings import OriginSettings, RemoteSettings
 from quictunnel.config.state import load_or_make_certificate
 from quictunnel.config.tokens import Token
 from quictunnel.errors import Refused, SettingsError
+from quictunnel.events import Event, ServicesGranted
 from quictunnel.origin.client import Origin
 from quictunnel.remote.server import Remote
 
@@ -69,7 +70,7 @@ class Town:
             engine=engines[1],
         )
         self.served: asyncio.Queue[Peer] = asyncio.Queue()
-        self.ready: asyncio.Queue[tuple] = asyncio.Queue()
+        self.ready: asyncio.Queue[ServicesGranted] = asyncio.Queue()
         self.server: asyncio.Server
         self.remote: Remote
         self._peers: list[Peer] = []
@@ -104,7 +105,7 @@ class Town:
                     **settings,
                 }
             ),
-            on_ready=self.ready.put_nowait,
+            emit=self._origin_event,
         )
         self._roles.append(origin)
         await origin.start()
@@ -132,6 +133,10 @@ class Town:
             role.abort()
             with contextlib.suppress(Refused, SettingsError):
                 await role.wait_closed()
+
+    def _origin_event(self, event: Event) -> None:
+        if isinstance(event, ServicesGranted):
+            self.ready.put_nowait(event)
 
     def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         peer = Peer(reader, writer)

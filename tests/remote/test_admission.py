@@ -39,7 +39,7 @@ class Proxied:
 
     @property
     def server(self) -> FakeTcp:
-        return self.tunnel.dialler.connections[-1]
+        return self.tunnel.upstream.connections[-1]
 
 
 @virtual_time
@@ -49,7 +49,7 @@ async def test_a_client_talks_to_the_origin_server():
     await settle()
     client.send(b"question")
     await settle()
-    (server,) = tunnel.dialler.connections
+    (server,) = tunnel.upstream.connections
     assert server.written == b"question"
     server.send(b"answer")
     await settle()
@@ -73,7 +73,7 @@ async def test_what_was_read_all_the_same_is_not_lost():
     client.protocol.data_received(b"lo")
     await tunnel.up()
     await settle()
-    assert tunnel.dialler.connections[0].written == b"hello"
+    assert tunnel.upstream.connections[0].written == b"hello"
 
 
 @virtual_time
@@ -82,7 +82,7 @@ async def test_a_waiting_client_is_served_as_soon_as_an_origin_comes():
     clients = [house.client(port=port) for port in range(3)]
     await seconds(9)
     tunnel = await Tunnel(house).up()
-    assert len(tunnel.dialler.connections) == 3
+    assert len(tunnel.upstream.connections) == 3
     await seconds(10)
     assert not any(client.is_over for client in clients)
     assert house.admission.pending == 0
@@ -105,10 +105,10 @@ async def test_a_client_waits_while_the_link_is_silent():
     tunnel.far.go_silent()
     client = tunnel.house.client()
     await seconds(5)
-    assert tunnel.dialler.connections == []
+    assert tunnel.upstream.connections == []
     tunnel.far.come_back()
     await settle()
-    assert len(tunnel.dialler.connections) == 1
+    assert len(tunnel.upstream.connections) == 1
     assert not client.is_over
 
 
@@ -118,7 +118,7 @@ async def test_clients_wait_for_their_own_service_only():
     house.client("web")
     house.client("ssh")
     tunnel = await Tunnel(house, "ssh").up()
-    assert len(tunnel.dialler.connections) == 1
+    assert len(tunnel.upstream.connections) == 1
     assert house.admission.pending == 1
 
 
@@ -130,7 +130,7 @@ async def test_a_client_that_leaves_while_it_waits_is_forgotten():
     assert house.admission.pending == 0
     tunnel = await Tunnel(house).up()
     await seconds(20)
-    assert tunnel.dialler.connections == []
+    assert tunnel.upstream.connections == []
 
 
 @virtual_time
@@ -158,7 +158,7 @@ async def test_clients_are_bounded_and_room_comes_back():
     third = house.client()
     await settle()
     assert not third.is_over
-    assert len(tunnel.dialler.connections) == 2
+    assert len(tunnel.upstream.connections) == 2
 
 
 @virtual_time
@@ -278,7 +278,7 @@ async def test_a_client_is_reported_twice_at_both_ends():
     client.send(b"12345")
     client.send_eof()
     await seconds(2)
-    (server,) = tunnel.dialler.connections
+    (server,) = tunnel.upstream.connections
     server.send(b"123")
     server.send_eof()
     await settle()

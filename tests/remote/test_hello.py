@@ -289,7 +289,7 @@ async def test_the_same_origin_takes_over_and_the_old_link_is_told():
     await settle()
     new = await Tunnel(house).up()
     assert old.far.code == Code.TAKEN_OVER
-    lost = await old.origin.ended
+    lost = await old.origin.life.ended
     assert isinstance(lost, LinkLost)
     assert lost.code == Code.TAKEN_OVER
     assert client.was_reset
@@ -329,7 +329,7 @@ def test_a_taken_over_origin_learns_by_which_one_if_both_have_the_same_token(tok
         old = await Tunnel(house).up()
         old.far.go_silent()
         await Tunnel(house, name="other", token=token).up()
-        assert str(await old.origin.ended) == told
+        assert str(await old.origin.life.ended) == told
         (dropped,) = of_type(house.events, LinkDropped)
         (left,) = of_type(house.events, OriginDisconnected)
         assert dropped.reason == left.reason == "origin other has taken over"

@@ -82,7 +82,6 @@ async def test_sockets_that_are_passed_in_are_used_and_closed(make_remote):
                 token=TOKEN,
                 name="box",
             ),
-            on_ready=lambda _: None,
         )
         await origin.start()
         assert await reader.read(100) == b"question, answered"

@@ -16,7 +16,7 @@ async def test_an_idle_link_is_closed_with_goodbye_as_soon_as_the_other_end_agre
     tunnel.remote.say_goodbye("drain", grace=30)
     await settle()
     assert tunnel.far.code == Code.GOODBYE
-    assert await tunnel.origin.ended is not None
+    assert await tunnel.origin.life.ended is not None
     assert tunnel.house.ended == [tunnel.remote]
 
 
@@ -45,7 +45,7 @@ async def test_a_present_client_finishes_before_the_link_is_closed():
         tunnel = await a_tunnel()
         client = tunnel.house.client()
         await settle()
-        (server,) = tunnel.dialler.connections
+        (server,) = tunnel.upstream.connections
         getattr(tunnel, leaves).say_goodbye("drain", grace=30)
         await seconds(10)
         assert not tunnel.near.is_closed
@@ -74,7 +74,7 @@ async def test_a_client_that_outstays_the_grace_is_cut():
         assert not client.is_over
         await seconds(2)
         assert client.was_reset
-        assert tunnel.dialler.connections[0].was_reset
+        assert tunnel.upstream.connections[0].was_reset
         assert tunnel.near.is_closed
 
 
@@ -99,7 +99,7 @@ async def test_a_client_under_way_when_the_origin_says_goodbye_is_served():
     assert not tunnel.near.is_closed
     tunnel.far.thaw()
     await settle()
-    (server,) = tunnel.dialler.connections
+    (server,) = tunnel.upstream.connections
     server.send(b"greeting")
     server.send_eof()
     await settle()
@@ -131,7 +131,7 @@ async def test_an_abort_resets_all_clients_at_once():
         tunnel = await a_tunnel()
         clients = [tunnel.house.client(port=port) for port in (5001, 5002, 5003)]
         await settle()
-        servers = tunnel.dialler.connections
+        servers = tunnel.upstream.connections
         assert len(servers) == 3
         ours, theirs = (clients, servers) if aborts == "remote" else (servers, clients)
         getattr(tunnel, aborts).abort()
@@ -186,7 +186,7 @@ async def test_a_link_ends_an_hour_after_the_peers_goodbye_at_the_latest():
         tunnel = await a_tunnel()
         client = tunnel.house.client()
         await settle()
-        (server,) = tunnel.dialler.connections
+        (server,) = tunnel.upstream.connections
         ours, kept = (tunnel.far, client) if leaves == "origin" else (tunnel.near, server)
         getattr(tunnel, leaves).say_goodbye("drain", grace=36_000)
         await seconds(3600)
@@ -237,7 +237,7 @@ async def test_a_peer_that_comes_back_is_given_its_grace_again():
     tunnel.house.client()
     await settle()
     tunnel.near.freeze()  # its client has left, of which the remote does not hear
-    tunnel.dialler.connections[0].fail(ConnectionResetError())
+    tunnel.upstream.connections[0].fail(ConnectionResetError())
     tunnel.origin.say_goodbye("drain", grace=30)
     tunnel.near.go_silent()
     await seconds(1)

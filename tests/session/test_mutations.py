@@ -121,7 +121,7 @@ def test_an_origin_bears_any_remote(seed):
         rng = random.Random(seed)
         for _ in range(ROUNDS):
             peer = Mutator(rng)
-            session, dialler = origin_session()
+            session, upstream = origin_session()
             join(session, peer)
             greeting = asyncio.ensure_future(session.greet())
             await settle()
@@ -135,10 +135,10 @@ def test_an_origin_bears_any_remote(seed):
             await seconds(30)
             with_error = await asyncio.gather(greeting, return_exceptions=True)
             assert isinstance(with_error[0], Welcome | QuictunnelError)
-            assert not session._incoming
+            assert not session._pending_streams
             session.abort()
             await settle()
             assert len(session.clients) == 0
-            assert all(dial.done() for dial in dialler.dials)
+            assert all(task.done() for task in upstream.tasks)
 
     story()
