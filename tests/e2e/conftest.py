@@ -19,7 +19,7 @@ from town import Town
 from tunnels import Tunnel
 from udp_forwarder import Forwarder
 
-from quictunnel.origin import failover as keeping
+from quictunnel.origin import failover
 from quictunnel.quic import link
 from quictunnel.quic.path import liveness
 
@@ -91,8 +91,8 @@ def quick_to_notice(monkeypatch):
     monkeypatch.setattr(link, "PING_AFTER", 0.3)
     monkeypatch.setattr(link, "ACCEPTOR_PATIENCE", 0.1)
     monkeypatch.setattr(liveness, "ANSWER_WITHIN", 0.3)
-    monkeypatch.setattr(keeping, "ATTEMPT_AFTER", 0.3)
-    monkeypatch.setattr(keeping, "RECOVERY_TIME", 0.3)
+    monkeypatch.setattr(failover, "ATTEMPT_AFTER", 0.3)
+    monkeypatch.setattr(failover, "RECOVERY_TIME", 0.3)
 
 
 @pytest.fixture

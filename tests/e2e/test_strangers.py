@@ -180,8 +180,8 @@ async def test_one_that_says_nothing(door, monkeypatch):
 
 
 async def test_one_that_is_refused_and_stays(door, monkeypatch):
-    monkeypatch.setattr(remote_session, "FAILURE_DELAY", 0.05)
-    monkeypatch.setattr(remote_session, "FAREWELL", 0.05)
+    monkeypatch.setattr(remote_session, "PROOF_FAILURE_DELAY", 0.05)
+    monkeypatch.setattr(remote_session, "CLOSE_TIMEOUT", 0.05)
     stranger = await door.stranger()
     stranger.say(stranger.hello(proof=""))
     assert (await stranger.answers.get()).code == Code.BAD_TOKEN

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import socket
 import struct
 from dataclasses import replace
@@ -17,6 +18,7 @@ from quictunnel.config.state import load_or_make_certificate
 from quictunnel.config.tokens import Token
 from quictunnel.errors import Refused, SettingsError
 from quictunnel.events import Event, ServicesGranted
+from quictunnel.observe.event_log import EventLog
 from quictunnel.origin.client import Origin
 from quictunnel.remote.server import Remote
 
@@ -87,7 +89,12 @@ class Town:
         return self.remote.link_address.port
 
     async def a_remote(self, **settings) -> Remote:
-        remote = Remote(replace(self.remote_settings, **settings), (self.token,), self.certificates)
+        remote = Remote(
+            replace(self.remote_settings, **settings),
+            (self.token,),
+            self.certificates,
+            emit=EventLog(logging.getLogger("quictunnel.remote")),
+        )
         self._roles.append(remote)
         await remote.start()
         return remote
