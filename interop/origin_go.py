@@ -124,7 +124,8 @@ def _who_it_is(facts: Facts, name: str, origin: Program, outside: int) -> None:
     with counterpart.connect(outside, b"hold\n") as client:
         client.recv(16)
         host, port = client.getsockname()
-        line = _logged(origin, rf"client in\s+client={re.escape(f'{host}:{port}')}\b.*")
+        client_address = re.escape(f"{host}:{port}")
+        line = _logged(origin, rf"client (?:in|accepted)\s+client={client_address}\b.*")
     seen = re.search(r"service=\"?default\"? id=\"?[0-9a-f]{16}", line) is not None
     facts.equal(f"{name}: the origin knows the client's address, service and id", seen, True)
 

@@ -145,7 +145,7 @@ def test_a_server_that_is_not_there_is_a_reset_at_the_client(tunnel):
     tunnel.up()
     tunnel.server.close()
     assert tunnel.client().is_reset()
-    tunnel.origin.logged(rf"refused .*target={address}")
+    tunnel.origin.logged(rf"connect to origin server failed .*target={address}")
 
 
 # Before an origin is there

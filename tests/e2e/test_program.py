@@ -131,6 +131,6 @@ def test_a_renewed_certificate_is_shown_from_then_on(tunnel, tmp_path):
     assert server.hear(10) == b"still here"
     tunnel.start_origin("--pin", new_pin).wait_for(READY_ORIGIN)
     assert first.ends() == 3
-    assert "taken this one's place" in first.stderr
+    assert "a remote serves one origin at a time" in first.stderr
     assert tunnel.token.secret not in tunnel.remote.stdout + tunnel.remote.stderr
     assert not (tunnel.state / "token").exists()

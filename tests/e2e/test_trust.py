@@ -128,7 +128,7 @@ async def test_a_server_of_another_protocol_is_refused(tunnel, tmp_path):
     server = await serve(LOOPBACK, tunnel.link_port, configuration=http)
     try:
         origin = tunnel.start_origin()
-        assert await in_thread(is_one_line, origin, "speaks QUIC, but is no quictunnel remote")
+        assert await in_thread(is_one_line, origin, "it is not a quictunnel remote")
     finally:
         server.close()
 

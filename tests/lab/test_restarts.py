@@ -60,7 +60,7 @@ def test_second_origin_of_the_same_name_takes_over(row):
     row.new_clients_are_served("new clients", ready, bound=1)
     for side in ("client", "server"):
         row.are_reset(gone, side, f"{side}s reset", ready, bound=1)
-    row.lab.says(first, "another origin .* has taken this one's place", within=20)
+    row.lab.says(first, "has taken over; a remote serves one origin at a time", within=20)
     assert first.process.wait(20) == 3
     row.nothing_is_lost()
 
@@ -69,7 +69,7 @@ def test_udp_is_blocked_from_the_start(row):
     row.lab.start_remote()
     row.lab.darken()
     row.lab.start_origin(waits=False)
-    since = row.lab.says(row.lab.origin, "engine  name=", within=20)
+    since = row.lab.says(row.lab.origin, "engine selected  engine=", within=20)
     row.note("said", row.lab.says(row.lab.origin, r"UDP may be blocked", within=16) - since)
     row.lab.lighten()
     row.new_clients_are_served("new clients", time.monotonic(), bound=20)
