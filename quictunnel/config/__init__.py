@@ -1,5 +1,5 @@
-"""What the user asks for: addresses, quantities, tokens, certificates, settings. No network.
+"""Settings: text and files become checked values, or `SettingsError` says what is wrong.
 
-Everything here turns text and files into checked values, or raises `SettingsError` with one
-sentence. It uses nothing of the layers above.
+Nothing here uses the network or logs. Functions that notice something worth a warning emit an
+event.
 """

@@ -1,11 +1,10 @@
-"""Certificates from files: read, checked against their key, read again when they change.
+"""Loads certificates and keys from files, checks that they match, and reloads changed files.
 
-Whether a peer's certificate is to be trusted is not decided here, but in the TLS handshake.
+The TLS handshake verifies a peer's certificate.
 """
 
 from __future__ import annotations
 
-import logging
 import re
 import warnings
 from collections.abc import Callable, Sequence
@@ -24,21 +23,27 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from cryptography.utils import CryptographyDeprecationWarning
 
-from quictunnel.config.files import quoted, read_bytes, warn_if_open, why
+from quictunnel.config.files import quoted, read_bytes, warn_if_exposed, why
 from quictunnel.errors import SettingsError
-from quictunnel.observe.logging_setup import fact
-
-_log = logging.getLogger("quictunnel.config")
+from quictunnel.events import (
+    CertificateOutOfDate,
+    CertificateRejected,
+    CertificateRenewed,
+    EventSink,
+    discard_event,
+)
 
 PrivateKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey | ed25519.Ed25519PrivateKey
-"""The kinds of key with which a remote can sign its handshake (TLS 1.3)."""
+"""Kinds of key that can sign a TLS 1.3 handshake."""
 
 FINGERPRINT_BYTES = 32
+"""Bytes of a SHA-256 fingerprint."""
+
 MIN_RSA_BITS = 2048
-"""What browsers and OpenSSL's own default ask for."""
+"""Shortest RSA key that browsers and OpenSSL's defaults accept."""
 
 CURVES = ("secp256r1", "secp384r1")
-"""What every TLS 1.3 peer knows, and what public authorities sign (RFC 8446, 9.1)."""
+"""Curves that every TLS 1.3 peer supports and public authorities sign (RFC 8446, 9.1)."""
 
 _PEM_KEY = re.compile(
     rb"-----BEGIN ([A-Z ]*)PRIVATE KEY-----.+?-----END \1PRIVATE KEY-----", re.DOTALL
@@ -46,59 +51,59 @@ _PEM_KEY = re.compile(
 _PIN_PREFIX = re.compile(r"^sha-?256(?: fingerprint)?[:=]", re.IGNORECASE)
 _PIN = re.compile(r"[0-9a-f]{64}", re.ASCII)
 _DER_START = b"\x30\x82"
-"""How a certificate or key begins that is not PEM: an ASN.1 SEQUENCE of more than 255 bytes."""
+"""First bytes of a certificate in DER: an ASN.1 SEQUENCE of more than 255 bytes."""
 
 
 @dataclass(frozen=True, slots=True)
 class ServerCertificate:
-    """A certificate with all that a server needs to show it."""
+    """A certificate chain and its key."""
 
     chain: tuple[x509.Certificate, ...]
-    """The leaf first, then those that vouch for it."""
+    """The leaf, then the intermediate certificates."""
 
     key: PrivateKey = field(repr=False)
     """The leaf's private key."""
 
     @property
     def leaf(self) -> x509.Certificate:
-        """The certificate that the key belongs to."""
+        """The certificate of the key."""
         return self.chain[0]
 
     @property
     def fingerprint(self) -> bytes:
-        """The SHA-256 of the leaf's DER: what `--pin` names."""
+        """SHA-256 of the leaf in DER, the value of `--pin`."""
         return self.leaf.fingerprint(hashes.SHA256())
 
 
 class CertificateFiles:
-    """A certificate's two files, and what they held when they were last good.
+    """A certificate file and a key file, and the last valid pair that they contained.
 
-    A key that others can read is taken, and logged as a warning.
-
-    :raises SettingsError: when they are not good at the start.
+    :param emit: receives warnings about the files, and renewals.
+    :raises SettingsError: the files are missing or invalid now.
     """
 
-    def __init__(self, cert: Path, key: Path) -> None:
+    def __init__(self, cert: Path, key: Path, emit: EventSink = discard_event) -> None:
         self.cert = cert
         self.key = key
+        self._emit = emit
         self._seen = _signature(cert, key)
         self._current = load_pair(cert, key)
-        warn_if_open(key)
+        self._warn()
 
     @property
     def current(self) -> ServerCertificate:
-        """The pair to show in new handshakes."""
+        """The pair for new handshakes."""
         return self._current
 
     def reload_if_changed(self, use: Callable[[ServerCertificate], None] = lambda _: None) -> bool:
-        """Read the files again if they are others than before; True if there is a new pair.
+        """Reload the files if they have changed, and return whether there is a new pair.
 
-        Costs two stat calls where nothing changed. A pair that is not good (half renewed, say) is
-        logged, once, and the old one stays until the files change again.
+        Costs two stat calls if nothing has changed. An invalid pair, such as a half-renewed one,
+        is reported once, and the old pair stays in use until the files change again.
 
-        :param use: takes the new pair into use; raises SettingsError where it cannot be used.
+        :param use: puts the new pair into use; raises SettingsError if it cannot.
         """
-        # Taken before reading: what changes while we read is then seen the next time.
+        # Before reading, so that the next call notices a change during the read.
         seen = _signature(self.cert, self.key)
         if seen == self._seen:
             return False
@@ -109,87 +114,90 @@ class CertificateFiles:
                 return False
             use(renewed)
         except SettingsError as exc:
-            fact(_log, logging.WARNING, "new certificate not usable, keeping the old", error=exc)
+            self._emit(CertificateRejected(file=str(self.cert), reason=str(exc)))
             return False
         self._current = renewed
-        warn_if_open(self.key)
-        fact(_log, logging.INFO, "certificate renewed", pin=format_pin(renewed.fingerprint))
+        self._warn()
+        pin = format_pin(renewed.fingerprint)
+        self._emit(CertificateRenewed(file=str(self.cert), pin=pin))
         return True
+
+    def _warn(self) -> None:
+        warn_if_exposed(self.key, self._emit)
+        if reason := _why_out_of_date(self._current.leaf):
+            self._emit(CertificateOutOfDate(file=str(self.cert), reason=reason))
 
 
 def load_pair(cert: Path, key: Path) -> ServerCertificate:
-    """Return the certificate chain and the private key of two PEM files (they may be the same).
+    """Return the certificate chain and the private key of two PEM files, or of one.
 
-    A leaf that has expired, or is not valid yet, is taken, and logged as a warning.
+    The leaf may have expired.
 
-    :raises SettingsError: when one cannot be read or used, or they do not belong together.
+    :raises SettingsError: a file cannot be read or used, or the two do not match.
     """
     chain = _load_chain(cert, "the certificate")
     private = load_key(key)
     if _public_bytes(chain[0]) != _public_bytes(private):
-        raise SettingsError(f"the certificate {quoted(cert)} and the key {quoted(key)} do not fit")
-    _warn_if_outdated(cert, chain[0])
+        raise SettingsError(
+            f"the certificate {quoted(cert)} and the key {quoted(key)} do not match"
+        )
     return ServerCertificate(chain, private)
 
 
 def load_authorities(path: Path) -> tuple[x509.Certificate, ...]:
     """Return the certificates of a PEM file of authorities (`--ca`).
 
-    :raises SettingsError: when it cannot be read or holds none.
+    :raises SettingsError: it cannot be read or contains no certificate.
     """
     return _load_chain(path, "the CA file")
 
 
 def load_key(path: Path) -> PrivateKey:
-    """Return the private key of a PEM file, the first if there are more.
+    """Return the first private key of a PEM file.
 
-    :raises SettingsError: when it cannot be read, or is encrypted or of a kind we cannot use.
+    :raises SettingsError: it cannot be read, or is encrypted or of an unsupported kind.
     """
     content = read_bytes(path, "the key")
+
+    def error(problem: str) -> SettingsError:
+        return SettingsError(f"the key {quoted(path)} {problem}")
+
     match = _PEM_KEY.search(content)
     if match is None:
-        raise SettingsError(f"the key {quoted(path)} holds no private key in PEM{_if_der(content)}")
+        raise error(f"contains no private key in PEM{_if_der(content)}")
     try:
         key = load_pem_private_key(match[0], password=None)
     except TypeError:
-        raise SettingsError(
-            f"the key {quoted(path)} is encrypted; a remote needs it without a password"
-        ) from None
+        raise error("is encrypted; remove its password (openssl pkey)") from None
     except (ValueError, UnsupportedAlgorithm):
-        # `from None`: the original might carry parts of the key.
-        raise SettingsError(f"the key {quoted(path)} is damaged or of an unknown kind") from None
+        # `from None`: the original exception may quote the key.
+        raise error("is damaged or of an unknown kind") from None
     if not isinstance(key, PrivateKey):
         kind = type(key).__name__.strip("_").removesuffix("PrivateKey")
-        raise SettingsError(
-            f"the key {quoted(path)} is of the kind {kind}; take EC, RSA or Ed25519"
-        )
+        raise error(f"is of the unsupported kind {kind}; use EC, RSA or Ed25519")
     if isinstance(key, ec.EllipticCurvePrivateKey) and key.curve.name not in CURVES:
-        raise SettingsError(
-            f"the key {quoted(path)} is on the curve {key.curve.name}; take P-256 or P-384"
-        )
+        raise error(f"is on the curve {key.curve.name}; use P-256 or P-384")
     if isinstance(key, rsa.RSAPrivateKey) and key.key_size < MIN_RSA_BITS:
-        raise SettingsError(
-            f"the key {quoted(path)} has {key.key_size} bits; RSA needs {MIN_RSA_BITS} or more"
-        )
+        raise error(f"has {key.key_size} bits; use RSA with {MIN_RSA_BITS} or more")
     return key
 
 
 def parse_pin(text: str) -> bytes:
-    """Return the 32 bytes of `sha256:HEX`; colons and OpenSSL's own prefix are understood.
+    """Return the 32 bytes of `sha256:HEX`, also with colons and with the prefix of OpenSSL.
 
-    :raises SettingsError: for anything else.
+    :raises SettingsError: it is anything else.
     """
     compact = _PIN_PREFIX.sub("", text.strip(), count=1).replace(":", "").lower()
     if not _PIN.fullmatch(compact):
         raise SettingsError(
             f"{text[:100]!r} is not a pin; write sha256: and 64 hexadecimal digits, "
-            "as 'quictunnel cert' and the remote's log show them"
+            "as the remote's log and 'quictunnel cert' show them"
         )
     return bytes.fromhex(compact)
 
 
 def format_pin(fingerprint: bytes) -> str:
-    """Return a fingerprint as `parse_pin` reads it: `sha256:HEX`."""
+    """Return a fingerprint in the form that `parse_pin` reads: `sha256:HEX`."""
     return f"sha256:{fingerprint.hex()}"
 
 
@@ -197,38 +205,37 @@ def _load_chain(path: Path, what: str) -> tuple[x509.Certificate, ...]:
     content = read_bytes(path, what)
     try:
         with warnings.catch_warnings():
-            # Public authorities of long ago break rules of today; that is nobody's fault here.
+            # Certificates of old authorities break today's rules. The user cannot change that.
             warnings.simplefilter("ignore", CryptographyDeprecationWarning)
             chain: Sequence[x509.Certificate] = x509.load_pem_x509_certificates(content)
             for certificate in chain:
-                certificate.public_key()  # parsed late by the library: a damaged one shows here
+                certificate.public_key()  # parses the key, which may be damaged
     except (ValueError, UnsupportedAlgorithm, x509.InvalidVersion) as exc:
         raise SettingsError(
-            f"{what} {quoted(path)} holds no certificate in PEM that can be read{_if_der(content)}"
+            f"{what} {quoted(path)} contains no valid certificate in PEM{_if_der(content)}"
         ) from exc
     return tuple(chain)
 
 
 def _if_der(content: bytes) -> str:
-    return " (it looks like DER: 'openssl' converts it)" if content[:2] == _DER_START else ""
+    return " (it looks like DER; openssl converts it)" if content[:2] == _DER_START else ""
 
 
 def _public_bytes(holder: x509.Certificate | PrivateKey) -> bytes:
     return holder.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
 
 
-def _warn_if_outdated(path: Path, leaf: x509.Certificate) -> None:
+def _why_out_of_date(leaf: x509.Certificate) -> str | None:
     now = datetime.now(UTC)
     if now > leaf.not_valid_after_utc:
-        until = leaf.not_valid_after_utc.isoformat()
-        fact(_log, logging.WARNING, "certificate has expired", file=path, since=until)
-    elif now < leaf.not_valid_before_utc:
-        begin = leaf.not_valid_before_utc.isoformat()
-        fact(_log, logging.WARNING, "certificate is not valid yet", file=path, before=begin)
+        return f"expired at {leaf.not_valid_after_utc.isoformat()}"
+    if now < leaf.not_valid_before_utc:
+        return f"not valid before {leaf.not_valid_before_utc.isoformat()}"
+    return None
 
 
 def _signature(*paths: Path) -> tuple[object, ...]:
-    """What tells a file from its successor: a rewritten one differs in time, size or inode."""
+    """Return values that change when a file is rewritten: its time, size and inode."""
     signature: list[object] = []
     for path in paths:
         try:

@@ -1,13 +1,12 @@
-"""Reading and writing the small files of a user, with one sentence where it does not work.
+"""Reads and writes small files. Each failure is one sentence in a `SettingsError`.
 
-Files that hold a secret are written whole or not at all, and readable by their owner alone.
+A file that holds a secret is written atomically, and only its owner can read it.
 """
 
 from __future__ import annotations
 
 import contextlib
 import errno
-import logging
 import os
 import secrets
 import stat
@@ -15,22 +14,21 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from quictunnel.errors import SettingsError
-from quictunnel.observe.logging_setup import fact
-
-_log = logging.getLogger("quictunnel.config")
+from quictunnel.events import EventSink, SecretExposed
 
 MAX_BYTES = 1 << 20
-"""No token list or certificate chain is larger; it stops us from reading /dev/zero for ever."""
+"""Largest file that is read, in bytes. Token lists and certificate chains are smaller, and reading
+/dev/zero must end."""
 
 _NO_HARD_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS}
-"""What file systems without hard links (FAT, some network shares) answer."""
+"""Errors of `os.link` on file systems without hard links, such as FAT and some network shares."""
 
 
 def read_bytes(path: Path, what: str) -> bytes:
     """Return a file's content.
 
-    :param what: what the file is, for the sentence: "the certificate".
-    :raises SettingsError: when it is missing, may not be read, or is larger than `MAX_BYTES`.
+    :param what: what the file is, for the error: "the certificate".
+    :raises SettingsError: the file is missing, unreadable or larger than `MAX_BYTES`.
     """
     try:
         with path.open("rb") as file:
@@ -38,55 +36,53 @@ def read_bytes(path: Path, what: str) -> bytes:
     except (OSError, ValueError) as exc:
         raise SettingsError(f"{what} {quoted(path)} cannot be read: {why(exc)}") from exc
     if len(content) > MAX_BYTES:
-        raise SettingsError(f"{what} {quoted(path)} is larger than 1 MiB: not the right file")
+        raise SettingsError(f"{what} {quoted(path)} is larger than 1 MiB: is it the right file?")
     return content
 
 
 def read_text(path: Path, what: str) -> str:
-    """Return a file's content as UTF-8 text; see `read_bytes`.
+    """Return a file's content as UTF-8 text.
 
-    :raises SettingsError: also when it is not UTF-8.
+    :raises SettingsError: as `read_bytes`, or the content is not UTF-8.
     """
     try:
         return read_bytes(path, what).decode("utf-8-sig")
     except UnicodeDecodeError:
-        # `from None`: the original carries the bytes, which may be part of a secret.
-        raise SettingsError(f"{what} {quoted(path)} is not text") from None
+        # `from None`: the original exception carries bytes that may belong to a secret.
+        raise SettingsError(f"{what} {quoted(path)} is not a text file") from None
 
 
-def warn_if_open(path: Path) -> None:
-    """Log a warning when other users of the machine can read or change a file that holds a secret.
+def warn_if_exposed(path: Path, emit: EventSink) -> None:
+    """Emit `SecretExposed` if other users of this machine can read or change a secret file.
 
-    The group of a file that is root's may read it: so keys are kept where several services need
-    them (Debian's group ssl-cert), and so systemd's LoadCredential looks, whose list of who may
-    read shows as the group's bits.
+    The group may read a file that root owns: Debian shares keys with the group ssl-cert, and the
+    access list of systemd's LoadCredential shows as group permissions.
     """
     try:
         status = path.stat()
     except OSError:
-        return  # it was read a moment ago and is gone: nobody else reads it any more
+        return  # deleted since it was read, so it exposes nothing
     for_others = 0o037 if status.st_uid == 0 else 0o077
     if stat.S_ISREG(status.st_mode) and status.st_mode & for_others:
-        mode = f"{stat.S_IMODE(status.st_mode):04o}"
-        fact(_log, logging.WARNING, "others can read this secret", file=path, mode=mode)
+        emit(SecretExposed(file=str(path), mode=f"{stat.S_IMODE(status.st_mode):04o}"))
 
 
 def make_directory(path: Path, what: str) -> None:
-    """Make a directory, and those above it, if it is not there; closed to others.
+    """Create a directory and its parents, with access for the owner only, unless it exists.
 
-    :raises SettingsError: when that is not possible.
+    :raises SettingsError: it cannot be created.
     """
     try:
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
     except (OSError, ValueError) as exc:
-        raise SettingsError(f"{what} {quoted(path)} cannot be made: {why(exc)}") from exc
+        raise SettingsError(f"{what} {quoted(path)} cannot be created: {why(exc)}") from exc
 
 
 def write_new(path: Path, content: bytes, what: str, mode: int = 0o600) -> bool:
-    """Write a file that is not there yet, atomically; another process may be about the same.
+    """Create a file atomically, even if another process tries the same at the same time.
 
-    :return: True if this call made it, False if it was there (then it is not touched).
-    :raises SettingsError: when it cannot be written.
+    :return: False if the file existed. It is then unchanged.
+    :raises SettingsError: it cannot be written.
     """
     try:
         with _temporary(path, content, mode) as temporary:
@@ -106,9 +102,9 @@ def write_new(path: Path, content: bytes, what: str, mode: int = 0o600) -> bool:
 
 
 def replace(path: Path, content: bytes, what: str, mode: int = 0o600) -> None:
-    """Write a file, in the place of what is there; a reader sees the old or the new, whole.
+    """Write a file atomically: a reader sees the complete old or the complete new content.
 
-    :raises SettingsError: when it cannot be written.
+    :raises SettingsError: it cannot be written.
     """
     try:
         with _temporary(path, content, mode) as temporary:
@@ -118,12 +114,12 @@ def replace(path: Path, content: bytes, what: str, mode: int = 0o600) -> None:
 
 
 def quoted(path: Path) -> str:
-    """Return a path for a sentence: control characters escaped, quotes around it."""
+    """Return a path for use in a sentence, in quotes and with control characters escaped."""
     return repr(str(path))
 
 
 def why(exc: OSError | ValueError) -> str:
-    """Return the system's words for an error, without number and path."""
+    """Return the system's description of an error, without its number and path."""
     if isinstance(exc, OSError) and exc.strerror:
         return exc.strerror.lower() if exc.strerror[1:2].islower() else exc.strerror
     return str(exc)
@@ -131,9 +127,9 @@ def why(exc: OSError | ValueError) -> str:
 
 @contextlib.contextmanager
 def _temporary(path: Path, content: bytes, mode: int) -> Iterator[Path]:
-    """A file beside `path` that holds `content`, safely on disk; gone at the end."""
+    """Provide a file in the folder of `path` that holds `content` and is synced to disk."""
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    # O_EXCL and the mode at once: nobody else can have opened it, not even for a moment.
+    # O_EXCL and the mode in one call, so that no other user can open the file in between.
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
     try:
         with open(descriptor, "wb") as file:
@@ -142,4 +138,4 @@ def _temporary(path: Path, content: bytes, mode: int) -> Iterator[Path]:
             os.fsync(file.fileno())
         yield temporary
     finally:
-        temporary.unlink(missing_ok=True)  # it is gone already where it was renamed
+        temporary.unlink(missing_ok=True)  # missing if it was renamed

@@ -1,4 +1,4 @@
-"""Why an address cannot be listened on, in one sentence. Opens no socket."""
+"""Explains why a program cannot listen on an address. Opens no socket."""
 
 from __future__ import annotations
 
@@ -9,23 +9,29 @@ from quictunnel.config.addresses import HostPort
 from quictunnel.errors import SettingsError
 
 UNPRIVILEGED_PORT = 1024
-"""The first port that everybody may use, unless the administrator has said otherwise."""
+"""First port that needs no privilege, by default."""
+
+_OPTIONS = {"tcp": "--outside", "udp": "--listen"}
+"""The remote's option for each protocol."""
 
 
-def listen_error(carrier: str, listen: HostPort, exc: OSError) -> SettingsError:
-    """Return the sentence for an address that cannot be listened on.
+def listen_error(protocol: str, listen: HostPort, exc: OSError) -> SettingsError:
+    """Return an error that says why, and what to do.
 
-    :param carrier: `tcp` or `udp`.
-    :param exc: what the system said.
+    :param protocol: `tcp` or `udp`.
+    :param exc: the system's error.
     """
     if exc.errno == errno.EADDRINUSE:
-        why = "another program listens there already"
+        why = (
+            "another program listens there already, perhaps another remote; "
+            f"{_OPTIONS[protocol]} PORT selects another port"
+        )
     elif exc.errno in (errno.EACCES, errno.EPERM):
         why = "this user may not use that port"
         if listen.port < UNPRIVILEGED_PORT:
-            why += ": those below 1024 are for root, and for programs with CAP_NET_BIND_SERVICE"
+            why += ": ports below 1024 need root or CAP_NET_BIND_SERVICE"
     elif exc.errno == errno.EADDRNOTAVAIL:
         why = "this machine does not have that address"
     else:
         why = os.strerror(exc.errno) if exc.errno and exc.errno > 0 else exc.strerror or str(exc)
-    return SettingsError(f"cannot listen on {carrier} {listen}: {why}")
+    return SettingsError(f"cannot listen on {protocol} {listen}: {why}")

@@ -1,4 +1,4 @@
-"""Self-signed certificates: made here, written by others. Nobody vouches for them but a pin."""
+"""Creates self-signed certificates. A peer trusts one because of a pin or a token."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ from quictunnel.config.certificates import PrivateKey
 from quictunnel.errors import SettingsError
 
 TEN_YEARS = timedelta(days=3650)
-"""How long one is valid: its trust comes from a pin or a token, not from its age."""
+"""Lifetime of a certificate. Trust in it comes from a pin or a token, so it need not be short."""
 
 _CLOCK_SKEW = timedelta(days=1)
-"""A machine whose clock is behind shall not find it "not yet valid"."""
+"""How far validity starts in the past, for machines whose clock is slow."""
 
 _MAX_COMMON_NAME = 64
-"""X.520: the upper bound of a common name."""
+"""Characters in a common name (X.520, ub-common-name)."""
 
 
 def make_key() -> ec.EllipticCurvePrivateKey:
-    """Return a fresh ECDSA key on P-256, which every TLS 1.3 peer knows (RFC 8446, 9.1)."""
+    """Return a new ECDSA key on P-256, which every TLS 1.3 peer supports (RFC 8446, 9.1)."""
     return ec.generate_private_key(ec.SECP256R1())
 
 
@@ -41,10 +41,10 @@ def make_self_signed(
     now: datetime | None = None,
     lifetime: timedelta = TEN_YEARS,
 ) -> x509.Certificate:
-    """Return a certificate for a server with these names, signed with its own key.
+    """Return a server certificate that is signed with its own key.
 
-    :param names: host names and IP addresses under which the server is reached; one at least.
-    :raises SettingsError: when there is no name or one is malformed.
+    :param names: the server's host names and IP addresses, at least one.
+    :raises SettingsError: there is no name, or one is malformed.
     """
     if not names:
         raise SettingsError("a certificate needs at least one name")
@@ -69,7 +69,7 @@ def make_self_signed(
 
 
 def key_pem(key: PrivateKey) -> bytes:
-    """Return the key as PEM (PKCS 8), not encrypted: it belongs in a file of mode 0600 only."""
+    """Return the key as unencrypted PEM (PKCS 8). Store it only in a file of mode 0600."""
     return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
 
 
@@ -82,11 +82,11 @@ def _general_name(name: str) -> x509.GeneralName:
     try:
         return x509.IPAddress(ipaddress.ip_address(name))
     except ValueError:
-        pass  # then it must be a host name
+        pass  # try it as a host name
     try:
         ascii_name = name.encode("ascii" if name.isascii() else "idna").decode("ascii")
         if not ascii_name or not ascii_name.isprintable() or " " in ascii_name:
             raise ValueError
         return x509.DNSName(ascii_name)
-    except ValueError:  # UnicodeError is one
+    except ValueError:  # includes UnicodeError
         raise SettingsError(f"{name!r} is neither a host name nor an IP address") from None

@@ -1,7 +1,6 @@
-"""What a role is told: every setting, checked, with its default and its unit. No behaviour.
+"""Settings of the two roles, with their defaults and limits.
 
-The command line builds these from options; tests and programs build them directly. All durations
-are seconds, all sizes bytes.
+Durations are in seconds and sizes in bytes.
 """
 
 from __future__ import annotations
@@ -21,110 +20,123 @@ from quictunnel.config.units import format_duration, format_size
 from quictunnel.errors import SettingsError
 
 ProxyProtocol = Literal["off", "v1", "v2"]
+"""Versions of the PROXY protocol header that an origin can send."""
 
 EngineName = Literal["auto", "aioquic", "quinn"]
-"""The engines of a link; `auto` is the fastest that is installed."""
+"""QUIC engines. `auto` is the fastest one that is installed."""
 
 Congestion = Literal["bbr", "cubic", "reno"]
-"""The congestion controls that each engine has."""
+"""Congestion controls, which every engine has."""
 
 LINK_PORT = 9001
-"""The UDP port of a link, where none is given."""
+"""Default UDP port of links."""
 
 DEFAULT_SERVICE = "default"
 """The name of the one service that the settings of a role describe."""
 
 LISTEN = HostPort(EVERY_ADDRESS, LINK_PORT)
+"""Default address for origins (UDP)."""
+
 OUTSIDE = HostPort(EVERY_ADDRESS, 9000)
+"""Default address for clients (TCP)."""
 
 LOOPBACK: tuple[Network, ...] = (
     ipaddress.ip_network("127.0.0.0/8"),
     ipaddress.ip_network("::1/128"),
 )
-"""The networks of this machine itself."""
+"""Networks of this machine itself."""
 
 HOLD = 900.0
+"""Default of `hold`, in seconds."""
+
 LINGER = 300.0
+"""Default of `linger`, in seconds."""
+
 CLIENT_WAIT = 10.0
+"""Default of `client_wait`, in seconds."""
+
 GRACE = 30.0
+"""Default of `grace`, in seconds."""
+
 UNREAD_LIMIT = 256 * 1024**2
+"""Default of `unread_limit`, in bytes."""
 
 _DAY = 86400.0
-_HOLD_RANGE = (1.0, 7 * _DAY)  # a link needs a round trip or two; a week bounds what is kept
+_HOLD_RANGE = (1.0, 7 * _DAY)  # at least some round trips; at most a week of memory per link
 _LINGER_RANGE = (0.0, 7 * _DAY)
-_CLIENT_WAIT_RANGE = (0.0, 3600.0)  # no client waits longer by itself
+_CLIENT_WAIT_RANGE = (0.0, 3600.0)  # clients time out earlier than that
 _GRACE_RANGE = (0.0, _DAY)
-_UNREAD_RANGE = (1024**2, 1024**4)  # two streams' first windows at least
+_UNREAD_RANGE = (1024**2, 1024**4)  # at least a few streams' initial windows
 
 _NAME = re.compile(r"[a-z0-9_.-]{1,63}", re.ASCII)
 
 
 def machine_name() -> str:
-    """Return this machine's host name, up to its first dot, as an origin's name may be."""
+    """Return this machine's host name up to the first dot, as a valid origin name."""
     name = re.sub(r"[^a-z0-9_-]+", "-", socket.gethostname().partition(".")[0].lower())
     return name.strip("-")[:63] or "origin"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RemoteSettings:
-    """What a remote is told."""
+    """Settings of a remote."""
 
     listen: HostPort = LISTEN
-    """Where origins reach it (UDP)."""
+    """UDP address for origins."""
 
     outside: HostPort = OUTSIDE
-    """Where clients reach it (TCP)."""
+    """TCP address for clients."""
 
     cert: Path | None = None
-    """A PEM file with the certificate chain, the leaf first; with `key`, or neither."""
+    """PEM file with the certificate chain, the leaf first. It needs `key`."""
 
     key: Path | None = None
-    """A PEM file with the leaf's private key."""
+    """PEM file with the leaf's private key."""
 
     tokens: tuple[Token, ...] = ()
-    """The tokens of origins that may come; none: one is made and kept in `state_dir`."""
+    """Tokens of accepted origins. If empty, the remote creates one and keeps it in `state_dir`."""
 
     accept_proxy_protocol: bool = False
-    """Whether trusted proxies in front send a PROXY protocol header before a client's bytes."""
+    """Whether a proxy in front sends a PROXY protocol header before each client's bytes."""
 
     trusted_proxies: tuple[Network, ...] = LOOPBACK
-    """Who may send such a header."""
+    """Networks whose PROXY protocol headers are accepted."""
 
     hold: float = HOLD
-    """How long a silent link, and every stream on it, is kept alive."""
+    """Seconds that a silent link and its streams are kept."""
 
     linger: float = LINGER
-    """How long the second half of a client's connection may be quiet after the first ended."""
+    """Seconds that the second half of a connection may be idle after the first half has ended."""
 
     client_wait: float = CLIENT_WAIT
-    """How long a new client waits for an origin."""
+    """Seconds that a new client waits for an origin."""
 
     grace: float = GRACE
-    """How long present clients may go on once the remote drains."""
+    """Seconds that current clients have to finish when the remote drains."""
 
     state_dir: Path = field(default_factory=default_state_dir)
-    """Where the token, certificate and key of resets that the remote made itself are kept."""
+    """Directory of the token, certificate and reset key that the remote creates."""
 
     unread_limit: int = UNREAD_LIMIT
-    """What the process may hold of bytes that nobody has taken yet."""
+    """Bytes that all links together may hold received and unread."""
 
     engine: EngineName = "auto"
-    """The QUIC engine that carries the link; whether it is installed is seen when a role starts."""
+    """QUIC engine. The role checks at its start whether it is installed."""
 
     congestion: Congestion | None = None
-    """The congestion control of what this end sends; None leaves it to the engine."""
+    """Congestion control of what this end sends; None for the engine's default."""
 
     def __post_init__(self) -> None:
-        """Check what belongs together.
+        """Check values and combinations.
 
-        :raises SettingsError: with one sentence.
+        :raises SettingsError: one is invalid.
         """
         if (self.cert is None) != (self.key is None):
             given, missing = ("cert", "key") if self.key is None else ("key", "cert")
-            raise SettingsError(f"a {given} is given without a {missing}: give both or neither")
+            raise SettingsError(f"--{given} without --{missing}: give both or neither")
         ids = [token.id for token in self.tokens]
         if twice := next((name for name in ids if ids.count(name) > 1), None):
-            raise SettingsError(f"two tokens have the id {twice}: each needs its own")
+            raise SettingsError(f"two tokens have the id {twice}: give each its own id")
         _check_duration("linger", self.linger, _LINGER_RANGE)
         _check_duration("client wait", self.client_wait, _CLIENT_WAIT_RANGE)
         _check_common(self.hold, self.grace, self.unread_limit)
@@ -132,64 +144,62 @@ class RemoteSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OriginSettings:
-    """What an origin is told."""
+    """Settings of an origin."""
 
     remote: HostPort
-    """Where the remote is (UDP)."""
+    """UDP address of the remote."""
 
     origin: HostPort | UnixPath
-    """Where the origin server is."""
+    """Address of the origin server."""
 
     token: Token | None = None
-    """The token that the remote knows."""
+    """Token that the remote accepts."""
 
     name: str = field(default_factory=machine_name)
-    """Which of the token's origins this is; the same again takes the place of the one before."""
+    """The origin's name. A new origin with the same token and name replaces the old one."""
 
     ca: Path | None = None
-    """A PEM file with the authorities that may vouch for the remote's certificate."""
+    """PEM file with the authorities that may have signed the remote's certificate."""
 
     pin: bytes | None = None
-    """The SHA-256 of the remote's certificate (DER): no other is accepted."""
+    """SHA-256 of the only accepted certificate, in DER."""
 
     proxy_protocol: ProxyProtocol = "off"
-    """The PROXY protocol header that tells the origin server who the client is."""
+    """PROXY protocol header that tells the origin server the client's address."""
 
     hold: float = HOLD
-    """How long a silent link, and every stream on it, is kept alive."""
+    """Seconds that a silent link and its streams are kept."""
 
     linger: float = LINGER
-    """How long the second half of a client's connection may be quiet after the first ended."""
+    """Seconds that the second half of a connection may be idle after the first half has ended."""
 
     grace: float = GRACE
-    """How long present clients may go on once the origin drains."""
+    """Seconds that current clients have to finish when the origin drains."""
 
     unread_limit: int = UNREAD_LIMIT
-    """What the process may hold of bytes that nobody has taken yet."""
+    """Bytes that the link may hold received and unread."""
 
     engine: EngineName = "auto"
-    """The QUIC engine that carries the link; whether it is installed is seen when a role starts."""
+    """QUIC engine. The role checks at its start whether it is installed."""
 
     congestion: Congestion | None = None
-    """The congestion control of what this end sends; None leaves it to the engine."""
+    """Congestion control of what this end sends; None for the engine's default."""
 
     def __post_init__(self) -> None:
-        """Check what belongs together.
+        """Check values and combinations.
 
-        :raises SettingsError: with one sentence.
+        :raises SettingsError: one is invalid.
         """
         if not _NAME.fullmatch(self.name):
-            raise SettingsError(
-                f"{self.name!r} is not a name: 1 to 63 characters out of a-z 0-9 - _ ."
-            )
+            raise SettingsError(f"{self.name!r} is not a name; use 1 to 63 of a-z 0-9 - _ .")
         if self.pin is not None and self.ca is not None:
-            raise SettingsError("a pin and a CA file are given: one of the two must decide")
+            raise SettingsError("--pin and --ca are both given: use one of them")
         if self.pin is not None and len(self.pin) != FINGERPRINT_BYTES:
             raise SettingsError(f"a pin has {FINGERPRINT_BYTES} bytes, not {len(self.pin)}")
         if self.ca is not None:
             load_authorities(self.ca)
         if self.proxy_protocol not in get_args(ProxyProtocol):
-            raise SettingsError(f"{self.proxy_protocol!r} is not a PROXY protocol: off, v1 or v2")
+            raise SettingsError(f"{self.proxy_protocol!r} is not off, v1 or v2")
         _check_duration("linger", self.linger, _LINGER_RANGE)
         _check_common(self.hold, self.grace, self.unread_limit)
 
@@ -200,7 +210,7 @@ def _check_common(hold: float, grace: float, unread_limit: int) -> None:
     least, most = _UNREAD_RANGE
     if not least <= unread_limit <= most:
         raise SettingsError(
-            f"the unread limit must lie between {format_size(least)} and {format_size(most)}, "
+            f"the unread limit must be between {format_size(least)} and {format_size(most)}, "
             f"not {format_size(unread_limit)}"
         )
 
@@ -209,6 +219,6 @@ def _check_duration(what: str, seconds: float, bounds: tuple[float, float]) -> N
     least, most = bounds
     if not least <= seconds <= most:
         raise SettingsError(
-            f"the {what} must lie between {format_duration(least)} and {format_duration(most)}, "
+            f"the {what} must be between {format_duration(least)} and {format_duration(most)}, "
             f"not {format_duration(seconds)}"
         )

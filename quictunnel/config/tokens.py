@@ -1,7 +1,6 @@
-"""Tokens: the shared secrets by which an origin and a remote know each other. No cryptography.
+"""Tokens: secrets that an origin and a remote share.
 
-A token's secret shows nowhere by itself: not in a repr, not in a log, not in an error. Only
-`reveal` gives it out, for the user's eyes.
+A secret appears in no repr, no log and no error. Only `reveal` returns it.
 """
 
 from __future__ import annotations
@@ -11,17 +10,20 @@ import secrets
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from quictunnel.config.files import quoted, read_text, warn_if_open
+from quictunnel.config.files import quoted, read_text, warn_if_exposed
 from quictunnel.errors import SettingsError
+from quictunnel.events import EventSink, discard_event
 
 _ID = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)
-_SECRET = re.compile(r"[A-Za-z0-9_-]{22,512}", re.ASCII)
-"""22 characters of this alphabet of 64 carry 132 bits; 128 is what the design asks for."""
+_MIN_SECRET = 22
+"""Characters of a secret, at least. 22 of an alphabet of 64 carry 132 bits."""
+
+_SECRET = re.compile(rf"[A-Za-z0-9_-]{{{_MIN_SECRET},512}}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """A token: `id.secret` as text. The id is no secret: it names the token in logs."""
+    """A token, written `id.secret`. The id is not secret and names the token in logs."""
 
     id: str
     secret: str = field(repr=False)
@@ -29,21 +31,25 @@ class Token:
     def __post_init__(self) -> None:
         """Check both parts.
 
-        :raises SettingsError: without repeating what was given.
+        :raises SettingsError: a part is malformed. The error does not quote it.
         """
         if not _ID.fullmatch(self.id):
-            raise SettingsError("a token's id has 1 to 64 characters out of A-Z a-z 0-9 _ -")
+            raise SettingsError("this is not a token: an id has 1 to 64 of A-Z a-z 0-9 _ -")
         if not _SECRET.fullmatch(self.secret):
+            if len(self.secret) < _MIN_SECRET:
+                raise SettingsError(
+                    "the token looks cut off; 'quictunnel token show' on the remote prints it"
+                )
             raise SettingsError(
-                "a token's secret has 22 to 512 characters out of A-Z a-z 0-9 _ -; "
-                "'quictunnel token new' makes a good one"
+                f"a token's secret has {_MIN_SECRET} to 512 of A-Z a-z 0-9 _ -; "
+                "'quictunnel token new' creates a token"
             )
 
     @classmethod
     def parse(cls, text: str) -> Token:
-        """Return the token of `id.secret`.
+        """Return the token `id.secret`.
 
-        :raises SettingsError: for anything else, without repeating it.
+        :raises SettingsError: it is anything else. The error does not quote it.
         """
         token_id, dot, secret = text.strip().partition(".")
         if not dot:
@@ -52,37 +58,38 @@ class Token:
 
     @classmethod
     def new(cls) -> Token:
-        """Return a fresh token, with 192 random bits of secret."""
-        # Hexadecimal in front: a token never begins with "-", which would look like an option.
+        """Return a new token whose secret has 192 random bits."""
+        # The id is hexadecimal because a token that began with "-" would look like an option.
         return cls(secrets.token_hex(4), secrets.token_urlsafe(24))
 
     def reveal(self) -> str:
-        """Return `id.secret`, for the user and for a file of theirs; for nothing else."""
+        """Return `id.secret`, only for the user and for the token file."""
         return f"{self.id}.{self.secret}"
 
 
-def read_token_file(path: Path) -> tuple[Token, ...]:
-    """Return the tokens of a file: one a line, `#` begins a comment, empty lines are skipped.
+def read_token_file(path: Path, emit: EventSink = discard_event) -> tuple[Token, ...]:
+    """Return the tokens of a file with one token per line, `#` comments and empty lines.
 
-    A file that others can read is taken (Kubernetes mounts secrets so) but logged.
+    Other users may be able to read the file, as Kubernetes mounts secrets. Then an event says so.
 
-    :raises SettingsError: when it cannot be read, holds none, or a line is no token.
+    :raises SettingsError: it cannot be read, contains no token, or contains something else.
     """
     tokens: dict[str, Token] = {}
     for number, line in enumerate(read_text(path, "the token file").splitlines(), start=1):
         text = line.partition("#")[0].strip()
         if not text:
             continue
+        where = f"the token file {quoted(path)}, line {number}"
+        if len(text.split()) > 1:
+            raise SettingsError(f"{where} is not a token: only id.secret belongs here")
         try:
             token = Token.parse(text)
         except SettingsError as exc:
-            raise SettingsError(f"the token file {quoted(path)}, line {number}: {exc}") from exc
+            raise SettingsError(f"{where}: {exc}") from exc
         if token.id in tokens:
-            raise SettingsError(
-                f"the token file {quoted(path)}, line {number}: the id {token.id} is there twice"
-            )
+            raise SettingsError(f"{where}: the id {token.id} occurs twice")
         tokens[token.id] = token
     if not tokens:
-        raise SettingsError(f"the token file {quoted(path)} holds no token")
-    warn_if_open(path)
+        raise SettingsError(f"the token file {quoted(path)} contains no token")
+    warn_if_exposed(path, emit)
     return tuple(tokens.values())

@@ -106,7 +106,7 @@ class Window:
 class Budget:
     """The unread bytes of all links of a process."""
 
-    limit: int = UNREAD_LIMIT
+    limit: int
     """Limit in bytes."""
     unread: int = 0
     """Bytes received and not read yet."""

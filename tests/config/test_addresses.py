@@ -44,7 +44,7 @@ def test_listen_refuses(text):
 
 
 def test_an_address_to_listen_on_without_a_port_is_not_taken_for_one():
-    with pytest.raises(SettingsError, match=r"'127\.0\.0\.1' names no port"):
+    with pytest.raises(SettingsError, match=r"'127\.0\.0\.1' has no port"):
         parse_listen("127.0.0.1")
 
 

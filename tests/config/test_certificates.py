@@ -27,15 +27,15 @@ from quictunnel.config.certificates import (
 )
 from quictunnel.config.self_signed import certificate_pem, key_pem, make_key, make_self_signed
 from quictunnel.errors import SettingsError
+from quictunnel.events import CertificateOutOfDate, CertificateRejected
 
 PEM = b"-----BEGIN CERTIFICATE-----\n%s\n-----END CERTIFICATE-----\n"
 
 
-def test_a_pair_and_its_fingerprint(write_pair, caplog):
+def test_a_pair_and_its_fingerprint(write_pair):
     pair = load_pair(*write_pair())
     der = pair.leaf.public_bytes(Encoding.DER)
     assert pair.fingerprint == hashlib.sha256(der).digest()
-    assert not caplog.records
 
 
 def test_a_chain_keeps_its_order(write_pair):
@@ -65,7 +65,7 @@ def test_rsa_keys_in_both_forms(write_pair, kind):
 def test_a_key_that_does_not_fit(write_pair):
     cert, key = write_pair()
     key.write_bytes(key_pem(make_key()))
-    with pytest.raises(SettingsError, match="do not fit"):
+    with pytest.raises(SettingsError, match="do not match"):
         load_pair(cert, key)
 
 
@@ -73,7 +73,7 @@ def test_a_key_that_does_not_fit(write_pair):
 def test_garbage_instead_of_a_certificate(write_pair, content):
     cert, key = write_pair()
     cert.write_bytes(content)
-    with pytest.raises(SettingsError, match="no certificate in PEM"):
+    with pytest.raises(SettingsError, match="no valid certificate in PEM"):
         load_pair(cert, key)
 
 
@@ -82,7 +82,7 @@ def test_a_certificate_of_a_version_that_does_not_exist(write_pair):
     der = load_pair(cert, key).leaf.public_bytes(Encoding.DER)
     other = base64.b64encode(der.replace(bytes.fromhex("a003020102"), bytes.fromhex("a003020101")))
     cert.write_bytes(PEM % other)
-    with pytest.raises(SettingsError, match="no certificate in PEM that can be read"):
+    with pytest.raises(SettingsError, match="no valid certificate in PEM"):
         load_pair(cert, key)
 
 
@@ -90,7 +90,7 @@ def test_a_certificate_cut_in_half(write_pair):
     cert, key = write_pair()
     content = cert.read_bytes()
     cert.write_bytes(content[:200] + content[-30:])
-    with pytest.raises(SettingsError, match="no certificate in PEM"):
+    with pytest.raises(SettingsError, match="no valid certificate in PEM"):
         load_pair(cert, key)
 
 
@@ -145,15 +145,16 @@ def test_a_key_that_is_not_there(write_pair, tmp_path):
         load_pair(cert, tmp_path / "none")
 
 
-def test_an_expired_certificate_is_taken_with_a_warning(write_pair, caplog):
-    past = datetime.now(UTC) - timedelta(days=30)
-    load_pair(*write_pair(now=past, lifetime=timedelta(days=20)))
-    assert [record.getMessage() for record in caplog.records] == ["certificate has expired"]
-
-
-def test_a_certificate_of_the_future_is_taken_with_a_warning(write_pair, caplog):
-    load_pair(*write_pair(now=datetime.now(UTC) + timedelta(days=30)))
-    assert [record.getMessage() for record in caplog.records] == ["certificate is not valid yet"]
+@pytest.mark.parametrize(("start", "reason"), [(-30, "expired at"), (30, "not valid before")])
+def test_a_certificate_out_of_date_is_used_with_a_warning(write_pair, start, reason):
+    events = []
+    begin = datetime.now(UTC) + timedelta(days=start)
+    cert, key = write_pair(now=begin, lifetime=timedelta(days=20))
+    CertificateFiles(cert, key, events.append)
+    (event,) = events
+    assert isinstance(event, CertificateOutOfDate)
+    assert event.file == str(cert)
+    assert event.reason.startswith(reason)
 
 
 def test_a_ca_file(write_pair, tmp_path):
@@ -184,9 +185,10 @@ def test_renewed_files_are_read_again(write_pair):
     assert not files.reload_if_changed()
 
 
-def test_while_only_half_is_renewed_the_old_pair_stays_and_it_is_logged_once(write_pair, caplog):
+def test_while_only_half_is_renewed_the_old_pair_stays_and_it_is_reported_once(write_pair):
+    events = []
     cert, key = write_pair()
-    files = CertificateFiles(cert, key)
+    files = CertificateFiles(cert, key, events.append)
     first, old_key = files.current, key.read_bytes()
     write_pair()
     new_key = key.read_bytes()
@@ -194,29 +196,28 @@ def test_while_only_half_is_renewed_the_old_pair_stays_and_it_is_logged_once(wri
     assert not files.reload_if_changed()
     assert not files.reload_if_changed()
     assert files.current is first
-    assert len(caplog.records) == 1
+    assert [type(event) for event in events] == [CertificateRejected]
     # The other half: another time or size or inode than before, whatever the clock's grain.
     key.unlink()
     key.write_bytes(new_key + b"\n")
     assert files.reload_if_changed()
 
 
-def test_a_pair_that_cannot_be_used_leaves_the_old_one_and_is_logged_once(write_pair, caplog):
+def test_a_pair_that_cannot_be_used_leaves_the_old_one_and_is_reported_once(write_pair):
     def refuse(pair):
         tried.append(pair)
         raise SettingsError("the engine cannot use this")
 
-    tried = []
-    files = CertificateFiles(*write_pair())
+    tried, events = [], []
+    cert, key = write_pair()
+    files = CertificateFiles(cert, key, events.append)
     first = files.current
     write_pair()
     assert not files.reload_if_changed(refuse)
     assert not files.reload_if_changed(refuse)
     assert len(tried) == 1
     assert files.current is first
-    assert [record.getMessage() for record in caplog.records] == [
-        "new certificate not usable, keeping the old"
-    ]
+    assert events == [CertificateRejected(str(cert), "the engine cannot use this")]
     write_pair()
     assert files.reload_if_changed(tried.append)
     assert files.current is tried[1]

@@ -15,14 +15,18 @@ from quictunnel.config.listen_errors import listen_error
 @pytest.mark.parametrize(
     ("code", "port", "why"),
     [
-        (errno.EADDRINUSE, 9000, "another program listens there already"),
+        (
+            errno.EADDRINUSE,
+            9000,
+            "another program listens there already, perhaps another remote; "
+            "--outside PORT selects another port",
+        ),
         (errno.EADDRNOTAVAIL, 9000, "this machine does not have that address"),
         (errno.EACCES, 9000, "this user may not use that port"),
         (
             errno.EACCES,
             80,
-            "this user may not use that port: those below 1024 are for root, and for programs with "
-            "CAP_NET_BIND_SERVICE",
+            "this user may not use that port: ports below 1024 need root or CAP_NET_BIND_SERVICE",
         ),
         (errno.EAFNOSUPPORT, 9000, os.strerror(errno.EAFNOSUPPORT)),
     ],

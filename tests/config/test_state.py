@@ -10,6 +10,7 @@ from quictunnel.config import state
 from quictunnel.config.certificates import load_pair
 from quictunnel.config.tokens import Token
 from quictunnel.errors import SettingsError
+from quictunnel.events import ResetKeyNotSaved
 
 
 def mode(path):
@@ -31,7 +32,7 @@ def test_a_token_is_made_once_and_kept(tmp_path):
 def test_of_two_remotes_at_once_the_first_ones_token_counts(tmp_path, monkeypatch):
     theirs, _ = state.load_or_make_token(tmp_path)
     answers = iter([None, theirs])
-    monkeypatch.setattr(state, "load_token", lambda _: next(answers))
+    monkeypatch.setattr(state, "load_token", lambda *_: next(answers))
     assert state.load_or_make_token(tmp_path) == (theirs, False)
 
 
@@ -90,7 +91,7 @@ def test_a_reset_key_is_made_once_and_kept(tmp_path):
 def test_of_two_remotes_at_once_the_first_ones_reset_key_counts(tmp_path, monkeypatch):
     theirs = state.load_or_make_reset_key(tmp_path)
     answers = iter([None, theirs])
-    monkeypatch.setattr(state, "load_reset_key", lambda _: next(answers))
+    monkeypatch.setattr(state, "load_reset_key", lambda *_: next(answers))
     assert state.load_or_make_reset_key(tmp_path) == theirs
 
 
@@ -107,12 +108,14 @@ def test_a_damaged_reset_key_is_reported_and_left_alone(tmp_path, content):
     assert "abab" not in str(caught.value)
 
 
-def test_where_nothing_can_be_written_a_reset_key_ends_with_its_remote(tmp_path, caplog):
+def test_where_nothing_can_be_written_a_reset_key_ends_with_its_remote(tmp_path):
+    events = []
     (tmp_path / "file").touch()
-    keys = {state.load_or_make_reset_key(tmp_path / "file" / "state") for _ in range(2)}
+    directory = tmp_path / "file" / "state"
+    keys = {state.load_or_make_reset_key(directory, events.append) for _ in range(2)}
     assert sorted(map(len, keys)) == [32, 32]
-    assert [record.levelname for record in caplog.records] == ["WARNING"] * 2
-    assert not any(key.hex() in caplog.text for key in keys)
+    assert [type(event) for event in events] == [ResetKeyNotSaved] * 2
+    assert not any(key.hex() in str(events) for key in keys)
 
 
 def test_a_directory_that_cannot_be_made(tmp_path):

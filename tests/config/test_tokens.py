@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 from pathlib import Path
 
 import pytest
 
 from quictunnel.config.tokens import Token, read_token_file
 from quictunnel.errors import SettingsError
+from quictunnel.events import SecretExposed
 
 SECRET = "x" * 21 + "SECRET"
 
@@ -45,11 +45,23 @@ def token_file(tmp_path):
     return path
 
 
-def test_a_token_file_has_a_token_a_line_and_comments(token_file, caplog):
+def test_a_token_file_has_a_token_a_line_and_comments(token_file):
+    events = []
     a, b = Token.new(), Token.new()
     token_file.write_text(f"# ours\n\n{a.reveal()}  # laptop\n  {b.reveal()}\r\n")
-    assert read_token_file(token_file) == (a, b)
-    assert not caplog.records
+    assert read_token_file(token_file, events.append) == (a, b)
+    assert not events
+
+
+def test_a_token_that_was_cut_off():
+    with pytest.raises(SettingsError, match=r"cut off; 'quictunnel token show' on the remote"):
+        Token.parse("laptop.SECRETshort")
+
+
+def test_a_whole_command_in_a_token_file(token_file):
+    token_file.write_text(f"quictunnel origin --token a.{SECRET}\n")
+    with pytest.raises(SettingsError, match=r"line 1 is not a token: only id\.secret belongs here"):
+        read_token_file(token_file)
 
 
 def test_a_token_file_names_the_line_that_is_wrong_but_not_its_text(token_file):
@@ -61,20 +73,20 @@ def test_a_token_file_names_the_line_that_is_wrong_but_not_its_text(token_file):
 
 def test_an_id_that_is_there_twice(token_file):
     token_file.write_text(f"a.{SECRET}\na.{SECRET}2\n")
-    with pytest.raises(SettingsError, match="line 2: the id a is there twice"):
+    with pytest.raises(SettingsError, match="line 2: the id a occurs twice"):
         read_token_file(token_file)
 
 
 @pytest.mark.parametrize("content", [b"", b"# nothing\n"])
 def test_an_empty_token_file(token_file, content):
     token_file.write_bytes(content)
-    with pytest.raises(SettingsError, match="holds no token"):
+    with pytest.raises(SettingsError, match="contains no token"):
         read_token_file(token_file)
 
 
 def test_a_token_file_of_garbage(token_file):
     token_file.write_bytes(b"\xff\xfe\x00SECRET")
-    with pytest.raises(SettingsError, match="is not text"):
+    with pytest.raises(SettingsError, match="is not a text file"):
         read_token_file(token_file)
 
 
@@ -93,10 +105,9 @@ def test_a_token_file_without_end_is_not_read_for_ever():
         read_token_file(Path("/dev/zero"))
 
 
-def test_a_token_file_that_others_can_read_is_taken_with_a_warning(token_file, caplog):
+def test_an_exposed_token_file_is_used_with_a_warning(token_file):
+    events = []
     token_file.write_text(f"a.{SECRET}\n")
     token_file.chmod(0o644)
-    assert len(read_token_file(token_file)) == 1
-    (record,) = caplog.records
-    assert record.levelno == logging.WARNING
-    assert "others can read" in record.getMessage()
+    assert len(read_token_file(token_file, events.append)) == 1
+    assert events == [SecretExposed(str(token_file), "0644")]
