@@ -1,38 +1,38 @@
-"""The errors of quictunnel, each of which says who is to blame. No I/O, no logging.
+"""The error tree, sorted by who has to act.
 
     QuictunnelError
-    ├── SettingsError     the user: an option, a file, an address in use
-    ├── ProtocolError     the peer: bytes that break the rules of the wire
-    ├── Refused           the peer, or our own check of it: this link may not be
+    ├── SettingsError     the user: an invalid option or file, or an address in use
+    ├── ProtocolError     the peer: bytes that violate the protocol
+    ├── Refused           the peer or our check of it: retrying without a change is pointless
     └── LinkError         the network, or the peer's end of the link
-        ├── LinkFailed        a link could not be made; trying again may help
-        ├── LinkLost          a link that stood has ended, and its streams with it
-        │   └── LinkForgotten     the peer does not know it any more: it was started anew
-        └── StreamReset       the peer reset one stream; the link lives on
+        ├── LinkFailed        a link could not be established; a retry may succeed
+        ├── LinkLost          an established link has ended, with its streams
+        │   └── LinkForgotten     the peer has no state for the link, as after a restart
+        └── StreamReset       the peer reset one stream; the link continues
 
-The command line turns them into sentences and exit codes; nothing else does.
+Only the command line turns them into messages and exit codes.
 """
 
 from __future__ import annotations
 
 
 class QuictunnelError(Exception):
-    """The root: every error that quictunnel raises on purpose."""
+    """Base class of every error that quictunnel raises on purpose."""
 
 
 class SettingsError(QuictunnelError):
-    """What the user gave cannot be used; the message is one sentence that says why."""
+    """A setting cannot be used. The message is one sentence for the user."""
 
 
 class ProtocolError(QuictunnelError):
-    """The peer sent what the protocol does not allow."""
+    """The peer violated the protocol."""
 
 
 class Refused(QuictunnelError):
-    """One end does not accept the other: trying again without a change is of no use.
+    """One end does not accept the other. A retry without a change is pointless.
 
-    :param code: the word's number, of `quictunnel.protocol.codes.Code`.
-    :param message: one sentence for a person.
+    :param code: the reason, a `quictunnel.protocol.codes.Code`.
+    :param message: one sentence for the user.
     """
 
     def __init__(self, code: int, message: str) -> None:
@@ -42,18 +42,18 @@ class Refused(QuictunnelError):
 
 
 class LinkError(QuictunnelError, ConnectionError):
-    """The root of what may happen to a link or a stream on it."""
+    """Base class of errors of a link or of a stream on it."""
 
 
 class LinkFailed(LinkError):
-    """No link could be made: no answer in time, or the handshake broke."""
+    """A link could not be established: no answer in time, or a failed handshake."""
 
 
 class LinkLost(LinkError, ConnectionResetError):
-    """The link has ended, and every stream on it.
+    """The link has ended, with every stream on it.
 
-    :param code: the code with which it was closed, of `Code`; None where the network decided.
-    :param reason: words for logs.
+    :param code: the code that closed it, a `Code`; None if the network ended it.
+    :param reason: the reason in words.
     """
 
     def __init__(self, code: int | None, reason: str) -> None:
@@ -63,13 +63,13 @@ class LinkLost(LinkError, ConnectionResetError):
 
 
 class LinkForgotten(LinkLost):
-    """The peer answered what was sent on the link with a stateless reset (RFC 9000, 10.3)."""
+    """The peer has no state for the link and sent a stateless reset (RFC 9000, 10.3)."""
 
 
 class StreamReset(LinkError, ConnectionResetError):
-    """The peer ended one stream before its orderly end.
+    """The peer reset one stream.
 
-    :param code: the code that the peer gave, of `Code` where it is one of ours.
+    :param code: the peer's code, a `Code` unless the peer uses an unknown one.
     """
 
     def __init__(self, code: int) -> None:
