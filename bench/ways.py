@@ -101,10 +101,10 @@ def _standing_ours(
 
 def ports(ready: str) -> tuple[int, int]:
     """Return the link's and the outside port that a remote's ready line names."""
-    found = re.search(r"link udp \S+:(\d+), outside tcp \S+:(\d+)", ready)
-    if not found:
+    found = re.findall(r"(?:udp|tcp) (?:port |\S+:)(\d+)", ready, re.IGNORECASE)
+    if len(found) != 2:
         raise ProgramError(f"the remote's ready line names no ports: {ready}")
-    return int(found[1]), int(found[2])
+    return int(found[0]), int(found[1])
 
 
 def free_port() -> int:

@@ -1,14 +1,14 @@
-"""quictunnel puts a TCP server that runs behind NAT on the internet, over one QUIC connection.
+"""quictunnel exposes a TCP server behind NAT to the internet, over one QUIC connection.
 
-The layers, from the top; imports point downwards only:
+The layers, from top to bottom. Imports point downwards only:
 
-    cli               options -> settings -> a role
+    cli               commands: options -> settings -> a role
     remote, origin    the two roles
-    session           what both roles share: the control stream, the clients of a link
+    session           one link's life: the control stream and the clients
     relay             one client: a TCP connection and a stream, joined
-    link              QUIC: sockets, links, and streams that are transports
-    protocol          what travels: preamble, control messages, codes
-    config, errors, observe   used by all
+    quic              links, and streams that are asyncio transports
+    protocol          bytes on the wire: preamble, control messages, codes
+    config, errors, events, observe   used by all
 """
 
 __version__ = "0.1.0"

@@ -1,17 +1,17 @@
-"""The program `quictunnel`, which `python -m quictunnel` is as well: its very first steps."""
+"""Entry point of `quictunnel` and `python -m quictunnel`."""
 
 from __future__ import annotations
 
 import sys
 
 EXIT_INTERRUPTED = 130
-"""What shells expect of a program that Ctrl-C has ended before it could begin: 128 + SIGINT."""
+"""Exit code after Ctrl-C while the program is still loading: 128 + SIGINT, as shells expect."""
 
 
 def main() -> None:
     """Run the program with the process's arguments, and exit."""
     try:
-        # Here, since it takes half a second, in which Ctrl-C is as good as at any other time.
+        # Imported here because it takes half a second, in which the user may press Ctrl-C.
         from quictunnel.cli.main import main as run  # noqa: PLC0415
     except KeyboardInterrupt:
         sys.exit(EXIT_INTERRUPTED)

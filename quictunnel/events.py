@@ -369,6 +369,14 @@ class ServicesGranted(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class OriginServerMissing(Event):
+    """Nothing listens at the origin server's address when the origin starts."""
+
+    target: str
+    """The origin server's address as configured."""
+
+
+@dataclass(frozen=True, slots=True)
 class PathAttempted(Event):
     """The origin continues its link from another socket."""
 
@@ -423,6 +431,14 @@ class DrainStarted(Event):
     """Clients connected now."""
     grace: float
     """Seconds that they have to finish."""
+
+
+@dataclass(frozen=True, slots=True)
+class SignalReceived(Event):
+    """A signal asks the process to stop."""
+
+    signal: str
+    """The signal's name, such as `SIGTERM`."""
 
 
 @dataclass(frozen=True, slots=True)

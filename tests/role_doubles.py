@@ -244,16 +244,3 @@ async def a_tunnel(**settings: Any) -> Tunnel:
 def of_type(events: list[Event], kind: type[EventT]) -> list[EventT]:
     """The events of this class."""
     return [event for event in events if isinstance(event, kind)]
-
-
-def facts(caplog: Any, message: str) -> list[dict[str, Any]]:
-    """The fields of every fact that was logged with this message."""
-    return [
-        getattr(record, "quictunnel_facts", {})
-        for record in caplog.records
-        if record.getMessage() == message
-    ]
-
-
-def listen_to_logs(caplog: Any) -> None:
-    caplog.set_level(logging.DEBUG, logger="quictunnel")

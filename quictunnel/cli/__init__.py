@@ -1,1 +1,1 @@
-"""The command line: options -> settings -> a role; prints, exit codes. No logic of a tunnel."""
+"""The command line: commands turn options into settings and run a role."""

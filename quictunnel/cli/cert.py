@@ -1,4 +1,4 @@
-"""`quictunnel cert`: a self-signed certificate and its key, as files to hand around."""
+"""`quictunnel cert`: create a self-signed certificate and its key."""
 
 from __future__ import annotations
 
@@ -6,9 +6,8 @@ import os
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
-from quictunnel.cli.output import say
+from quictunnel.cli import options
+from quictunnel.cli.output import print_line
 from quictunnel.config import files
 from quictunnel.config.certificates import format_pin, load_pair
 from quictunnel.config.self_signed import certificate_pem, key_pem, make_key, make_self_signed
@@ -17,59 +16,60 @@ from quictunnel.errors import SettingsError
 
 OutDir = Annotated[
     Path,
-    typer.Option(
-        "--out-dir",
-        metavar="DIR",
+    options.OPTIONS.option(
+        "--out-dir --out DIR",
+        f"Directory for {CERTIFICATE_FILE} and the private key {KEY_FILE}.",
         envvar="QUICTUNNEL_CERT_OUT_DIR",
-        help=f"Where {CERTIFICATE_FILE} and {KEY_FILE} are written.",
     ),
 ]
 
 Names = Annotated[
     list[str],
-    typer.Option(
-        "--name",
-        metavar="NAME",
-        envvar="QUICTUNNEL_CERT_NAME",
-        help="A host name or IP address at which origins reach the remote; may be given several "
-        "times.",
+    options.OPTIONS.option(
+        "--name NAME",
+        "A host name or IP address of the remote; may be given several times.",
         show_default="this machine's host name and localhost",
+        envvar="QUICTUNNEL_CERT_NAME",
     ),
 ]
 
 Force = Annotated[
     bool,
-    typer.Option(
+    options.OPTIONS.option(
         "--force",
-        metavar="",
+        "Replace existing files.",
         envvar="QUICTUNNEL_CERT_FORCE",
-        help="Replace files that are there already.",
+        metavar="",
     ),
 ]
 
 
 def cert(
     *,
-    out_dir: OutDir = Path("certs"),
+    out_dir: OutDir,
     name: Names = [],  # noqa: B006 - typer copies it
     force: Force = False,
 ) -> None:
-    """Make a self-signed certificate for a remote, and print its pin.
+    """Create a self-signed certificate for a remote, and print its pin.
 
-    You do not need this to begin with: a remote makes a certificate for itself, and the token
-    proves both ends. It is for those who want to hand one certificate to several remotes, or to
-    have origins check it with --pin or --ca.
+    Examples:
+      quictunnel cert --out certs
+      quictunnel cert --out certs --name vps.example.com --name 203.0.113.7
+
+    You rarely need this: a remote creates its own certificate, and the token authenticates both
+    ends. Use it to share one certificate between several remotes, or to let origins check the
+    certificate with --pin or --ca.
     """
     cert_path, key_path = out_dir / CERTIFICATE_FILE, out_dir / KEY_FILE
     for path in (cert_path, key_path):
         if not force and os.path.lexists(path):
-            raise SettingsError(f"{files.quoted(path)} is there already; --force replaces it")
+            raise SettingsError(f"{files.quoted(path)} exists already; --force replaces it")
     key = make_key()
     certificate = make_self_signed(name or machine_names(), key)
     files.make_directory(out_dir, "the directory")
-    # The certificate first: a remote that looks in between keeps its old pair until both fit.
+    # The certificate first: a remote that reloads in between keeps its old pair until both match.
     files.replace(cert_path, certificate_pem(certificate), "the certificate", mode=0o644)
     files.replace(key_path, key_pem(key), "the key")
-    say(f"certificate: {cert_path}")
-    say(f"key: {key_path}")
-    say(f"pin: {format_pin(load_pair(cert_path, key_path).fingerprint)}")
+    print_line(f"certificate: {cert_path}")
+    print_line(f"key: {key_path}")
+    print_line(f"pin: {format_pin(load_pair(cert_path, key_path).fingerprint)}")

@@ -1,6 +1,6 @@
-"""The demo's origin server: one web page, over as much of HTTP as a browser and curl need.
+"""The demo's origin server: one web page, over as much HTTP as a browser and curl need.
 
-It expects a PROXY protocol header of version 2 before each request, and shows what it says.
+It requires a PROXY protocol header of version 2 before each request, and shows its content.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from quictunnel.protocol.address import Address
 from quictunnel.protocol.preamble import Preamble, PreambleDecoder
 
 MAX_REQUEST = 16 * 1024
-"""Bytes of a request's head: what common web servers allow."""
+"""Bytes of a request's head, a limit that is common in web servers."""
 
 REQUEST_TIMEOUT = 10.0
-"""Seconds for a request to come, so that a silent connection does not stay for ever."""
+"""Seconds in which a request must arrive."""
 
 _HEAD_END = b"\r\n\r\n"
 
@@ -43,19 +43,19 @@ class Site:
 
     @property
     def address(self) -> Address:
-        """Where it listens, from `start` on."""
+        """The address on which it listens, from `start` on."""
         if self._server is None:
             raise RuntimeError("the site has not been started")
         return Address.of(self._server.sockets[0].getsockname())
 
     def close(self) -> None:
-        """Take no more connections."""
+        """Stop listening."""
         if self._server is not None:
             self._server.close()
 
     def page(self, visitor: Preamble) -> bytes:
         """Return the page for a visitor."""
-        facts = {
+        values = {
             "client": visitor.client or "unknown",
             "outside": visitor.outside or "unknown",
             "id": visitor.client_id or "unknown",
@@ -63,12 +63,12 @@ class Site:
             "count": self.count,
             "version": __version__,
         }
-        escaped = {key: html.escape(str(value)) for key, value in facts.items()}
+        escaped = {key: html.escape(str(value)) for key, value in values.items()}
         return self._template.substitute(escaped).encode()
 
 
 class _Visit(asyncio.Protocol):
-    """One connection: header, request, answer, end."""
+    """One connection: it reads a header and a request, answers, and closes."""
 
     def __init__(self, site: Site) -> None:
         self._site = site
@@ -91,7 +91,7 @@ class _Visit(asyncio.Protocol):
             try:
                 found = self._decoder.feed(data)
             except ProtocolError:
-                self._transport.abort()  # somebody who came past the tunnel
+                self._transport.abort()  # the client bypasses the tunnel
                 return
             if found is None:
                 return
@@ -110,14 +110,14 @@ class _Visit(asyncio.Protocol):
 
 
 def _answer(request: bytes, page: bytes) -> bytes:
-    """Return the whole answer to a request (RFC 9112); its end closes the connection."""
+    """Return the complete response to a request (RFC 9112)."""
     method, _, rest = request.partition(b" ")
     path = rest.partition(b" ")[0].partition(b"?")[0]
     status = "200 OK"
     if method not in (b"GET", b"HEAD"):
-        status, page = "405 Method Not Allowed", b"only GET here\n"
+        status, page = "405 Method Not Allowed", b"only GET is allowed\n"
     elif path != b"/":
-        status, page = "404 Not Found", b"there is only one page: /\n"
+        status, page = "404 Not Found", b"the only page is /\n"
     kind = "text/html" if status.startswith("200") else "text/plain"
     head = (
         f"HTTP/1.1 {status}\r\n"

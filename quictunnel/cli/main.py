@@ -1,8 +1,8 @@
-"""The program `quictunnel`: its commands, and an exit code and a sentence for what ends them.
+"""The program `quictunnel`: its commands and exit codes.
 
-0   it ended in order; a drain after Ctrl-C, SIGTERM or SIGHUP is one
-1   it failed
-2   the user: a bad option, a file, an address in use
+0   success, also after Ctrl-C, SIGTERM or SIGHUP
+1   failure
+2   an invalid option or file, or an address in use
 3   the remote refuses this origin, or this origin does not accept the remote
 """
 
@@ -14,17 +14,18 @@ import logging
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand, TyperGroup, TyperOption
 
 from quictunnel import __version__
 from quictunnel.cli import cert, demo, origin, remote, token
-from quictunnel.cli.output import complain, drop_output, open_missing_streams, say
+from quictunnel.cli.output import discard_output, open_missing_streams, print_error, print_line
 from quictunnel.cli.role_runner import SIGNALS
 from quictunnel.config.files import why
 from quictunnel.errors import QuictunnelError, Refused, SettingsError
-from quictunnel.observe.logging_setup import escape, fact
+from quictunnel.observe.log_format import escape
 from quictunnel.quic import EngineKind, installed
 
 _log = logging.getLogger("quictunnel.cli")
@@ -36,38 +37,66 @@ EXIT_USAGE = 2
 EXIT_REFUSED = 3
 
 ROLES = "The two ends"
-HELPERS = "To begin with, and now and then"
+HELPERS = "Other commands"
+
+
+class _Command(TyperCommand):
+    """A command whose help shows `--help` without `<bool>`."""
+
+    def get_help_option(self, ctx: Any) -> TyperOption | None:  # noqa: ANN401 - a private type
+        return _without_metavar(super().get_help_option(ctx))
+
+
+class _Group(TyperGroup):
+    """A group of commands whose help shows `--help` without `<bool>`."""
+
+    def get_help_option(self, ctx: Any) -> TyperOption | None:  # noqa: ANN401 - a private type
+        return _without_metavar(super().get_help_option(ctx))
+
+
+def _without_metavar(option: TyperOption | None) -> TyperOption | None:
+    if option is not None:
+        option.metavar = ""
+    return option
+
 
 app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
+    cls=_Group,
 )
 
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        say(f"{PROGRAM} {__version__}")
+        print_line(f"{PROGRAM} {__version__}")
         for line in _engines():
-            say(line)
+            print_line(line)
         raise typer.Exit
 
 
 def _engines() -> Iterator[str]:
-    """A line for each engine: its version, or why it cannot be used; and what `auto` takes."""
+    """Yield a line for each engine: its version, or why it does not work."""
     taken = False
     for name, found in installed().items():
         if isinstance(found, EngineKind):
-            yield f"engine {name}: {found.version}{'' if taken else ', taken by auto'}"
+            yield f"engine {name}: {found.version}{'' if taken else ', used by default'}"
             taken = True
         else:
             yield escape(str(found))
 
 
-def _help(command: Callable[..., None]) -> str:
-    """Return a command's docstring, each paragraph on a line: the terminal is to wrap them."""
+def _help(command: Callable[..., object]) -> str:
+    """Return a command's docstring with each paragraph on one line, which the terminal wraps.
+
+    Paragraphs with indented lines are examples and stay as they are.
+    """
     paragraphs = inspect.cleandoc(command.__doc__ or "").split("\n\n")
-    return "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
+    return "\n\n".join(
+        paragraph if "\n  " in paragraph else " ".join(paragraph.split())
+        for paragraph in paragraphs
+    )
 
 
 def quictunnel(
@@ -76,57 +105,76 @@ def quictunnel(
         bool,
         typer.Option(
             "--version",
+            "-V",
             metavar="",
             is_eager=True,
             callback=_print_version,
-            help="Print the version, and which engines are installed.",
+            help="Print the version and the installed engines.",
         ),
     ] = False,
 ) -> None:
-    """Put a TCP server that runs on your own machine on the internet.
+    """Expose a TCP server on your own machine to the internet.
 
-    Two programs share the work. The remote runs on a machine that the internet can reach; the
-    origin runs beside your server, behind whatever router. The origin calls the remote, and every
-    client that comes to the remote is led through that one encrypted connection to your server.
+    Examples:
+      quictunnel demo                                   # try it on this machine
+      quictunnel remote                                 # on a public server
+      quictunnel origin 8000 --remote vps.example.com   # next to your server
 
-    To see it all at once on this machine: quictunnel demo
+    The remote runs on a machine that the internet can reach. The origin runs next to your server,
+    behind any router. The origin connects to the remote, and the remote forwards every client to
+    your server through that one encrypted connection.
     """
 
 
+def show_help(
+    command: Annotated[list[str] | None, typer.Argument(help="The command.")] = None,
+) -> int:
+    """Show the help of a command."""
+    return invoke([*(command or ()), "--help"])
+
+
+def _add(
+    parent: typer.Typer, name: str, function: Callable[..., object], panel: str | None = None
+) -> None:
+    parent.command(name, cls=_Command, help=_help(function), rich_help_panel=panel)(function)
+
+
 app.callback(help=_help(quictunnel))(quictunnel)
-app.command("remote", help=_help(remote.remote), rich_help_panel=ROLES)(remote.remote)
-app.command("origin", help=_help(origin.origin), rich_help_panel=ROLES)(origin.origin)
-app.command("demo", help=_help(demo.demo), rich_help_panel=HELPERS)(demo.demo)
-app.add_typer(
-    token.app, name="token", rich_help_panel=HELPERS, help="Make a token, or show the remote's."
-)
-app.command("cert", help=_help(cert.cert), rich_help_panel=HELPERS)(cert.cert)
+_add(app, "remote", remote.remote, ROLES)
+_add(app, "origin", origin.origin, ROLES)
+_add(app, "demo", demo.demo, HELPERS)
+_add(app, "cert", cert.cert, HELPERS)
+_add(app, "help", show_help, HELPERS)
+_tokens = typer.Typer(help="Create a token, or show the remote's.", cls=_Group)
+_add(_tokens, "new", token.new)
+_add(_tokens, "show", token.show)
+app.add_typer(_tokens, name="token", rich_help_panel=HELPERS)
 
 
 def main() -> None:
     """Run the program with the process's arguments, and exit."""
     open_missing_streams()
     if isinstance(sys.stdout, io.TextIOWrapper):
-        # A path of the user's may hold what a terminal's encoding does not.
+        # The encoding of the terminal may lack characters of a path.
         sys.stdout.reconfigure(errors="backslashreplace")
     code = invoke(sys.argv[1:])
     for number in SIGNALS:
-        # What is left is the interpreter's own end. One more Ctrl-C is not to change how we ended.
+        # Only the interpreter's exit remains. A late Ctrl-C must not change the exit code.
         signal.signal(number, signal.SIG_IGN)
     sys.exit(code)
 
 
 def invoke(arguments: Sequence[str]) -> int:
-    """Run the program; return its exit code, having said in one sentence what is wrong, if so."""
+    """Run the program and return its exit code. Print a failure as one sentence."""
     try:
         code = app(args=[*arguments] or ["--help"], prog_name=PROGRAM, standalone_mode=False)
     except typer.TyperException as exc:
-        return _complain_of_usage(exc)
+        return _report_usage_error(exc)
     except QuictunnelError as exc:
-        complain(PROGRAM, str(exc))
+        print_error(PROGRAM, str(exc))
         return _exit_code(exc)
     except OSError as exc:
-        return _complain_of_system(exc)
+        return _report_system_error(exc)
     return code if isinstance(code, int) else 0
 
 
@@ -136,18 +184,18 @@ def _exit_code(exc: QuictunnelError) -> int:
     return EXIT_REFUSED if isinstance(exc, Refused) else EXIT_FAILED
 
 
-def _complain_of_system(exc: OSError) -> int:
-    """Say what the system has refused to the program itself: descriptors, or room for the help."""
-    fact(_log, logging.DEBUG, "the system has refused something", exc_info=exc)
-    drop_output()
-    complain(PROGRAM, why(exc))
+def _report_system_error(exc: OSError) -> int:
+    """Report that the system lacks something, such as descriptors or space for the output."""
+    _log.debug("system call failed", exc_info=exc)
+    discard_output()
+    print_error(PROGRAM, why(exc))
     return EXIT_FAILED
 
 
-def _complain_of_usage(exc: typer.TyperException) -> int:
-    """Say what is wrong with the options, and where the right ones are described."""
-    context = getattr(exc, "ctx", None)  # the base class has none, those about usage have
+def _report_usage_error(exc: typer.TyperException) -> int:
+    """Report an invalid command or option, and which help describes the valid ones."""
+    context = getattr(exc, "ctx", None)  # only usage errors have one
     program = PROGRAM if context is None else context.command_path
     sentence = exc.format_message().removesuffix(".").replace("Value error, ", "")
-    complain(program, f"{sentence} (see '{program} --help')")
+    print_error(program, f"{sentence} (see '{program} --help')")
     return EXIT_USAGE

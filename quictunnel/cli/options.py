@@ -1,16 +1,19 @@
-"""The options that several commands share, and how an option's text becomes a value.
+"""Options that several commands share, and the conversion of their text.
 
-Every option has an environment variable, QUICTUNNEL_ and its name; the option wins.
+Every option has an environment variable, `QUICTUNNEL_` and its name. The option has precedence.
 """
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import typer
 
+from quictunnel.cli.logging_setup import LogFormat, LogLevel
+from quictunnel.cli.output import print_line
 from quictunnel.config.settings import (
     GRACE,
     HOLD,
@@ -20,174 +23,179 @@ from quictunnel.config.settings import (
     EngineName,
 )
 from quictunnel.config.tokens import Token, read_token_file
-from quictunnel.config.units import format_duration, format_size
+from quictunnel.config.units import (
+    format_duration,
+    format_size,
+    is_plain_number,
+    parse_duration,
+)
 from quictunnel.errors import SettingsError
-from quictunnel.observe.logging_setup import LogFormat, LogLevel
+from quictunnel.events import EventSink
 
 Value = TypeVar("Value")
 
-TRUST = "Trust: how the two ends know each other"
-CLIENTS = "Clients and the link"
-ENGINE = "The engine: what speaks QUIC at this end"
-LOGS = "Logs (on standard error)"
+EXPOSED = (
+    "Other users of this machine can see it in the process list; the environment variable and "
+    "--token-file keep it private."
+)
+"""The risk of a secret on the command line, for the help."""
 
 HOLD_DEFAULT = format_duration(HOLD)
 LINGER_DEFAULT = format_duration(LINGER)
 GRACE_DEFAULT = format_duration(GRACE)
 UNREAD_DEFAULT = format_size(UNREAD_LIMIT)
 
+
+class Panel:
+    """A group of options in the help.
+
+    :param title: its title; None for the group of options that have no other.
+    """
+
+    def __init__(self, title: str | None) -> None:
+        self._title = title
+
+    def option(self, declaration: str, text: str, **more: Any) -> Any:  # noqa: ANN401
+        """Return an option for typer, with its environment variable.
+
+        :param declaration: the names and the placeholder of the value, such as `--hold DURATION`.
+        :param text: the help.
+        :param more: further arguments of `typer.Option`.
+        """
+        names = [word for word in declaration.split() if word.startswith("--")]
+        if placeholder := " ".join(declaration.split()[len(names) :]):
+            more["metavar"] = placeholder
+        variable = names[0].removeprefix("--").replace("-", "_").upper()
+        more.setdefault("envvar", f"QUICTUNNEL_{variable}")
+        return typer.Option(*names, help=text, rich_help_panel=self._title, **more)
+
+
+OPTIONS = Panel(None)
+TRUST = Panel("Trust")
+CLIENTS = Panel("Clients and the link")
+ENGINE = Panel("QUIC engine")
+LOGS = Panel("Log (on standard error)")
+
+
 TokenTexts = Annotated[
     list[str],
-    typer.Option(
-        "--token",
-        metavar="TOKEN",
-        envvar="QUICTUNNEL_TOKEN",
-        rich_help_panel=TRUST,
-        help="A shared secret that origins come with, written id.secret; may be given several "
-        "times. Other users of this machine can see it in the list of processes: the "
-        "environment variable or --token-file keep it private. Without any token, one is made at "
-        "the first start and kept in the state directory.",
+    TRUST.option(
+        "--token TOKEN",
+        "A secret shared with origins, written id.secret; may be given several times. Without a "
+        "token, the remote creates one at its first start and keeps it in the state directory. "
+        f"{EXPOSED}",
     ),
 ]
 
 TokenText = Annotated[
     str | None,
-    typer.Option(
-        "--token",
-        metavar="TOKEN",
-        envvar="QUICTUNNEL_TOKEN",
-        rich_help_panel=TRUST,
-        help="The secret shared with the remote, written id.secret ('quictunnel token show' "
-        "prints it there). It never travels: both ends only prove that they know it. Other users "
-        "of this machine can see it in the list of processes: the environment variable or "
-        "--token-file keep it private.",
+    TRUST.option(
+        "--token TOKEN",
+        "The secret shared with the remote, written id.secret; 'quictunnel token show' on the "
+        "remote prints it. It is never sent: both ends prove that they know it. "
+        f"{EXPOSED}",
     ),
 ]
 
 TokenFile = Annotated[
     Path | None,
-    typer.Option(
-        "--token-file",
-        metavar="FILE",
-        envvar="QUICTUNNEL_TOKEN_FILE",
-        rich_help_panel=TRUST,
-        help="A file with the token (a remote's may hold several), one a line; # begins a comment.",
+    TRUST.option(
+        "--token-file FILE",
+        "A file with one token per line. # starts a comment. An origin has one token, a "
+        "remote may have several.",
     ),
 ]
 
 StateDir = Annotated[
     Path | None,
-    typer.Option(
-        "--state-dir",
-        metavar="DIR",
-        envvar="QUICTUNNEL_STATE_DIR",
-        rich_help_panel=TRUST,
-        help="Where the token and certificate that the remote makes for itself are kept, and a key "
-        "by which origins notice at once that it was restarted.",
-        show_default="your own state directory, on Linux ~/.local/state/quictunnel",
+    TRUST.option(
+        "--state-dir DIR",
+        "Directory for the token and the certificate that the remote creates, and for a key "
+        "that lets origins notice a restart at once.",
+        show_default="the user's state directory, on Linux ~/.local/state/quictunnel",
     ),
 ]
 
 Hold = Annotated[
     str,
-    typer.Option(
-        "--hold",
-        metavar="DURATION",
-        envvar="QUICTUNNEL_HOLD",
-        rich_help_panel=CLIENTS,
-        help="How long everything is kept alive while the network between origin and remote is "
-        "gone (another Wi-Fi, a sleeping laptop). Clients only notice a pause. The shorter one "
-        "of both ends counts.",
+    CLIENTS.option(
+        "--hold DURATION",
+        "How long connections are kept while the network between origin and remote is down, "
+        "as on another Wi-Fi or a sleeping laptop. Clients notice a pause. The shorter hold of "
+        "the two ends counts. A plain number is seconds.",
     ),
 ]
 
 Linger = Annotated[
     str,
-    typer.Option(
-        "--linger",
-        metavar="DURATION",
-        envvar="QUICTUNNEL_LINGER",
-        rich_help_panel=CLIENTS,
-        help="When one side of a connection has finished sending: how long the other side may be "
-        "quiet before the connection is cut.",
+    CLIENTS.option(
+        "--linger DURATION",
+        "How long a half-closed connection may be idle: one side has finished sending, and "
+        "the other sends nothing.",
     ),
 ]
 
 Grace = Annotated[
     str,
-    typer.Option(
-        "--grace",
-        metavar="DURATION",
-        envvar="QUICTUNNEL_GRACE",
-        rich_help_panel=CLIENTS,
-        help="After Ctrl-C or SIGTERM, or when the terminal is closed: how long the present "
-        "clients may go on. A second Ctrl-C ends at once.",
+    CLIENTS.option(
+        "--grace DURATION",
+        "How long current clients have to finish after Ctrl-C, SIGTERM or the end of the "
+        "terminal. A second Ctrl-C stops at once.",
     ),
 ]
 
 UnreadLimit = Annotated[
     str,
-    typer.Option(
-        "--unread-limit",
-        metavar="SIZE",
-        envvar="QUICTUNNEL_UNREAD_LIMIT",
-        rich_help_panel=CLIENTS,
-        help="How many bytes this process may hold that their receiver has not taken yet, over "
-        "all clients. Connector it slows senders down and loses nothing.",
+    CLIENTS.option(
+        "--unread-limit SIZE",
+        "How many received bytes this process may hold for all clients before it slows the "
+        "senders down. Nothing is lost.",
     ),
 ]
 
 Engine = Annotated[
     EngineName,
-    typer.Option(
+    ENGINE.option(
         "--engine",
-        envvar="QUICTUNNEL_ENGINE",
-        rich_help_panel=ENGINE,
-        help="What speaks QUIC: quinn is compiled, and moves several times the bytes with the same "
-        "processor; aioquic is always there; auto takes quinn where it is installed (pip "
-        "install ./engine in a clone of the repository). The other end may have another one.",
+        "quinn is compiled and moves several times as many bytes with the same processor. "
+        "aioquic is always installed. auto uses quinn if it is installed (pip install ./engine in "
+        "a clone of the repository). The two ends may use different engines.",
     ),
 ]
 
 CongestionOption = Annotated[
     Congestion | None,
-    typer.Option(
+    ENGINE.option(
         "--congestion",
-        envvar="QUICTUNNEL_CONGESTION",
-        rich_help_panel=ENGINE,
-        help="How this end keeps what it sends to the network's pace: bbr, which stays near the "
-        "line's rate where packets get lost anyhow (mobile, Wi-Fi, long distances), and keeps "
-        "queues short; cubic, as most of the internet does; or reno, the oldest and most cautious. "
-        "Downloads through the tunnel are sent by the origin, uploads by the remote.",
+        "Congestion control of what this end sends: the origin sends downloads, the remote "
+        "uploads. bbr keeps queues short and stays fast when packets are lost, as on mobile, "
+        "Wi-Fi and long paths. cubic is the most common one. reno is the most cautious one.",
         show_default="bbr",
     ),
 ]
 
 LogFormatOption = Annotated[
     LogFormat,
-    typer.Option(
+    LOGS.option(
         "--log-format",
-        envvar="QUICTUNNEL_LOG_FORMAT",
-        rich_help_panel=LOGS,
-        help="Lines for people, or one JSON object a line for programs.",
+        "text for people, or one JSON object per line for programs.",
     ),
 ]
 
 LogLevelOption = Annotated[
-    LogLevel,
-    typer.Option(
+    LogLevel | None,
+    LOGS.option(
         "--log-level",
-        envvar="QUICTUNNEL_LOG_LEVEL",
-        rich_help_panel=LOGS,
-        help="The least important thing to log.",
+        "The lowest level to log.",
+        show_default="warning on a terminal, info elsewhere",
     ),
 ]
 
 
 def read(option: str, parse: Callable[[str], Value], text: str) -> Value:
-    """Return what `parse` makes of an option's text.
+    """Convert an option's text with `parse`.
 
-    :raises SettingsError: as `parse` does, with the option's name in front.
+    :raises SettingsError: the error of `parse`, with the option's name in front.
     """
     try:
         return parse(text)
@@ -195,12 +203,23 @@ def read(option: str, parse: Callable[[str], Value], text: str) -> Value:
         raise SettingsError(f"{option}: {exc}") from exc
 
 
-def read_tokens(texts: Sequence[str], file: Path | None) -> tuple[Token, ...]:
+def read_duration(option: str, text: str) -> float:
+    """Convert a duration to seconds. On a terminal, say so if a plain number was given.
+
+    :raises SettingsError: it is not a duration.
+    """
+    seconds = read(option, parse_duration, text)
+    if seconds and is_plain_number(text) and sys.stdout.isatty():
+        print_line(f"note: {option} {text} means {seconds:g} seconds; write {text}m for minutes")
+    return seconds
+
+
+def read_tokens(texts: Sequence[str], file: Path | None, emit: EventSink) -> tuple[Token, ...]:
     """Return the tokens of `--token` and `--token-file` together.
 
-    :raises SettingsError: when one is malformed or the file cannot be read.
+    :raises SettingsError: a token is malformed, or the file cannot be read.
     """
     tokens = [read("--token", Token.parse, text) for text in texts]
     if file is not None:
-        tokens += read_token_file(file)
+        tokens += read_token_file(file, emit)
     return tuple(tokens)

@@ -1,120 +1,108 @@
-"""`quictunnel origin`: options -> settings -> an Origin, and its ready line."""
+"""`quictunnel origin`: options to settings, and the lines that an origin prints."""
 
 from __future__ import annotations
 
 import asyncio
-import logging
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from quictunnel.cli import options
+from quictunnel.cli import logging_setup, options
 from quictunnel.cli.file_limit import raise_file_limit
-from quictunnel.cli.options import read
-from quictunnel.cli.output import say, tell
+from quictunnel.cli.options import read, read_duration
+from quictunnel.cli.origin_probe import is_server_missing
+from quictunnel.cli.output import print_line
 from quictunnel.cli.role_runner import run
-from quictunnel.cli.status_lines import LinkState, tell_state
-from quictunnel.config.addresses import HostPort, parse_origin, parse_target
+from quictunnel.cli.status_lines import StatusLines, origin_line
+from quictunnel.config.addresses import HostPort, UnixPath, parse_origin, parse_target
 from quictunnel.config.certificates import parse_pin
 from quictunnel.config.settings import LINK_PORT, OriginSettings, ProxyProtocol, machine_name
 from quictunnel.config.tokens import Token
-from quictunnel.config.units import parse_duration, parse_size
-from quictunnel.errors import Refused, SettingsError
-from quictunnel.events import Event, GrantedService, ServicesGranted
-from quictunnel.observe import logging_setup as logs
-from quictunnel.observe.event_log import EventLog
-from quictunnel.observe.logging_setup import escape
+from quictunnel.config.units import parse_size
+from quictunnel.errors import QuictunnelError, Refused, SettingsError
+from quictunnel.events import (
+    Event,
+    EventSink,
+    GrantedService,
+    OriginServerMissing,
+    ServicesGranted,
+)
 from quictunnel.origin.client import Origin
 
-_log_event = EventLog(logging.getLogger("quictunnel.origin"))
-
-ENDS = "The two ends to join"
-
-KNOWN_BY = "give the remote's token with --token ('quictunnel token show' prints it there)"
-"""What to do where one end does not accept the other, and no token was given."""
+ENDS = options.Panel("The two ends")
 
 WILDCARDS = ("[::]", "0.0.0.0")
-"""What a remote says of an outside address that is every address of its machine."""
+"""Hosts of an outside address that mean every address of the remote's machine."""
+
+ADVICE = "give the remote's token with --token ('quictunnel token show' there prints it)"
+"""Advice for an origin without a token that is refused, or does not accept the remote."""
+
+Target = Annotated[
+    str | None,
+    typer.Argument(metavar="TARGET", help="The origin server, as in --origin.", show_default=False),
+]
 
 RemoteAddress = Annotated[
     str,
-    typer.Option(
-        "--remote",
-        metavar="HOST[:PORT]",
-        envvar="QUICTUNNEL_REMOTE",
-        rich_help_panel=ENDS,
-        help="The machine on which 'quictunnel remote' runs, and its UDP port, "
-        f"{LINK_PORT} where none is given.",
+    ENDS.option(
+        "--remote HOST[:PORT]",
+        f"The machine of 'quictunnel remote', and its UDP port if it is not {LINK_PORT}.",
     ),
 ]
 
 OriginServer = Annotated[
-    str,
-    typer.Option(
-        "--origin",
-        metavar="HOST:PORT",
-        envvar="QUICTUNNEL_ORIGIN",
-        rich_help_panel=ENDS,
-        help="Your own server, which clients shall reach: localhost:8000, or 8000 for short, or "
-        "unix:PATH for a Unix socket. It need not run yet.",
+    str | None,
+    ENDS.option(
+        "--origin HOST:PORT",
+        "Your server: localhost:8000, or 8000 for short, or unix:PATH for a Unix socket. "
+        "It can start later.",
     ),
 ]
 
 Name = Annotated[
     str | None,
-    typer.Option(
-        "--name",
-        metavar="NAME",
-        envvar="QUICTUNNEL_NAME",
-        rich_help_panel=options.TRUST,
-        help="What this origin is called at the remote. A second one of the same name and token "
-        "takes the first one's place, as it should after a crash.",
+    options.TRUST.option(
+        "--name NAME",
+        "This origin's name at the remote. An origin with the same name and token replaces "
+        "this one.",
         show_default="this machine's host name",
     ),
 ]
 
 Ca = Annotated[
     Path | None,
-    typer.Option(
-        "--ca",
-        metavar="FILE",
-        envvar="QUICTUNNEL_CA",
-        rich_help_panel=options.TRUST,
-        help="Accept only a remote whose certificate, for the name in --remote, was signed by one "
-        "in this PEM file. With a token this is not needed.",
+    options.TRUST.option(
+        "--ca FILE",
+        "Accept only a remote whose certificate is for the name in --remote and signed by an "
+        "authority in this PEM file. Not needed with a token.",
     ),
 ]
 
 Pin = Annotated[
     str | None,
-    typer.Option(
-        "--pin",
-        metavar="sha256:HEX",
-        envvar="QUICTUNNEL_PIN",
-        rich_help_panel=options.TRUST,
-        help="Accept only a remote with exactly this certificate; the remote logs its pin when it "
-        "starts. With a token this is not needed.",
+    options.TRUST.option(
+        "--pin sha256:HEX",
+        "Accept only a remote with this certificate; the remote logs its pin when it starts. "
+        "Not needed with a token.",
     ),
 ]
 
 ProxyProtocolOption = Annotated[
     ProxyProtocol,
-    typer.Option(
+    options.CLIENTS.option(
         "--proxy-protocol",
-        envvar="QUICTUNNEL_PROXY_PROTOCOL",
-        rich_help_panel=options.CLIENTS,
-        help="Tell your server who each client really is, in a PROXY protocol header before the "
+        "Send your server a PROXY protocol header with the client's address before the "
         "client's first byte. The server must expect it (nginx: listen ... proxy_protocol).",
     ),
 ]
 
 
 def origin(
+    target: Target = None,
     *,
     remote: RemoteAddress,
-    origin: OriginServer,
+    origin: OriginServer = None,
     token: options.TokenText = None,
     token_file: options.TokenFile = None,
     name: Name = None,
@@ -128,80 +116,118 @@ def origin(
     engine: options.Engine = "auto",
     congestion: options.CongestionOption = None,
     log_format: options.LogFormatOption = "text",
-    log_level: options.LogLevelOption = "info",
+    log_level: options.LogLevelOption = None,
 ) -> None:
-    """Expose your own server: the end that runs beside it, behind whatever router.
+    """Expose your server: run this next to it, behind any router.
 
-    It calls the remote, so nothing has to be opened here, and calls again for ever when the
-    network fails. When clients can come one line that begins with "ready" appears on standard
-    output; later ones begin with "silent", "back", "lost" or "ready" again.
+    Examples:
+      quictunnel origin 8000 --remote vps.example.com --token-file token
+      quictunnel origin 192.168.1.5:80 --remote 203.0.113.7:9001 --token ID.SECRET
+
+    It connects to the remote, so you open no port here. When the network fails, it reconnects for
+    ever. It prints a line that begins with "ready" when clients can connect. Later lines begin
+    with "silent", "back", "lost", "stopping" or "ready".
     """
-    logs.setup(log_format, log_level)
+    logging_setup.setup(log_format, log_level)
+    remote_address = read("--remote", _parse_remote, remote)
+    server = read("--origin", parse_origin, _one_target(target, origin))
+    lines = StatusLines(
+        "quictunnel.origin",
+        lambda event: ready_line(event, remote_address.host, server) or origin_line(event),
+        log_level,
+    )
     settings = OriginSettings(
-        remote=read("--remote", _parse_remote, remote),
-        origin=read("--origin", parse_origin, origin),
-        token=_token(token, token_file),
+        remote=remote_address,
+        origin=server,
+        token=_token(token, token_file, lines),
         name=machine_name() if name is None else name,
         ca=ca,
         pin=None if pin is None else read("--pin", parse_pin, pin),
         proxy_protocol=proxy_protocol,
-        hold=read("--hold", parse_duration, hold),
-        linger=read("--linger", parse_duration, linger),
-        grace=read("--grace", parse_duration, grace),
+        hold=read_duration("--hold", hold),
+        linger=read_duration("--linger", linger),
+        grace=read_duration("--grace", grace),
         unread_limit=read("--unread-limit", parse_size, unread_limit),
         engine=engine,
         congestion=congestion,
     )
-    asyncio.run(_expose(settings))
-
-
-async def _expose(settings: OriginSettings) -> None:
-    is_first = True
-
-    def emit(event: Event) -> None:
-        nonlocal is_first
-        _log_event(event)
-        if isinstance(event, LinkState):
-            tell_state(event)
-        elif isinstance(event, ServicesGranted) and event.is_first:
-            # Whoever waits for the first one must get it; the tunnel does not hang by later ones.
-            (say if is_first else tell)(ready_line(settings, event.services))
-            is_first = False
-
     try:
-        await run(Origin(settings, emit=emit, max_clients=raise_file_limit()))
+        asyncio.run(_expose(settings, lines))
     except Refused as exc:
         if settings.token is not None:
             raise
-        raise Refused(exc.code, f"{exc.message}; {KNOWN_BY}") from exc
+        raise Refused(exc.code, f"{exc.message}; {ADVICE}") from exc
 
 
-def ready_line(settings: OriginSettings, services: Sequence[GrantedService]) -> str:
-    """Return what is printed when clients can come: where they come, and where they are led."""
+async def _expose(settings: OriginSettings, lines: StatusLines) -> None:
+    is_ready = False
+    failure: QuictunnelError | None = None
+
+    def emit(event: Event) -> None:
+        nonlocal is_ready, failure
+        if is_ready or not isinstance(event, ServicesGranted):
+            lines(event)
+            return
+        is_ready = True
+        try:
+            lines.show(event, print_line)  # a script may wait for this line
+        except QuictunnelError as exc:
+            failure = exc
+            role.abort()
+
+    role = Origin(settings, emit=emit, max_clients=raise_file_limit())
+    probe = asyncio.create_task(_warn_if_missing(settings.origin, emit), name="origin server probe")
+    try:
+        await run(role, emit=emit)
+    finally:
+        probe.cancel()
+    if failure is not None:
+        raise failure
+
+
+async def _warn_if_missing(server: HostPort | UnixPath, emit: EventSink) -> None:
+    if await is_server_missing(server):
+        emit(OriginServerMissing(str(server)))
+
+
+def ready_line(event: Event, remote_host: str, server: HostPort | UnixPath) -> str | None:
+    """Return the line that says where clients connect, if the event grants any service.
+
+    :param remote_host: the remote's host, as the user knows it.
+    """
+    if not isinstance(event, ServicesGranted) or not event.services:
+        return None
     ways = (
-        f"{_outside(service, settings.remote.host)} at the remote -> {settings.origin}"
-        for service in services
+        f"{_outside(service, remote_host)} at the remote -> {server}" for service in event.services
     )
-    return escape(f"ready: {', '.join(ways)}")
+    return f"ready: {', '.join(ways)}"
 
 
 def _outside(service: GrantedService, remote_host: str) -> str:
-    """A service's outside address; for every address of the remote, the name we know it by."""
-    if service.address is None:
-        return service.name
-    host, _, port = service.address.rpartition(":")
+    """Return a service's outside address, with the remote's name in place of a wildcard."""
+    address = service.address or service.name
+    host, _, port = address.rpartition(":")
     if host not in WILDCARDS or not port.isdecimal():
-        return service.address
+        return address
     return str(HostPort(remote_host, int(port)))
 
 
-def _token(text: str | None, file: Path | None) -> Token | None:
-    """The one token of an origin, if any."""
-    tokens = options.read_tokens([] if text is None else [text], file)
+def _one_target(target: str | None, option: str | None) -> str:
+    if target is not None and option is not None and target != option:
+        raise SettingsError(f"two origin servers are given, {target} and --origin {option}")
+    if (given := target or option) is None:
+        raise SettingsError(
+            "no origin server is given; add its address, such as 8000 or 192.168.1.5:80"
+        )
+    return given
+
+
+def _token(text: str | None, file: Path | None, emit: EventSink) -> Token | None:
+    tokens = options.read_tokens([] if text is None else [text], file, emit)
     if text is not None and file is not None:
-        raise SettingsError("--token and --token-file are both given: an origin has one token")
+        raise SettingsError("--token and --token-file are both given, but an origin has one token")
     if len(tokens) > 1:
-        raise SettingsError(f"--token-file holds {len(tokens)} tokens: an origin has one")
+        raise SettingsError(f"--token-file has {len(tokens)} tokens, but an origin has one token")
     return tokens[0] if tokens else None
 
 

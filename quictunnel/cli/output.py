@@ -1,4 +1,4 @@
-"""What the commands print: results on standard output, a failure's one sentence on the other."""
+"""Prints results on standard output and one sentence per failure on standard error."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ import select
 import sys
 from typing import TextIO
 
+from quictunnel.cli import logging_setup
 from quictunnel.config.files import why
 from quictunnel.errors import QuictunnelError
-from quictunnel.observe.logging_setup import escape, flush
+from quictunnel.observe.log_format import escape
 
 _STDERR = 2
-"""The last of the three descriptors that every program is started with."""
+"""The highest of the three standard descriptors."""
 
 
-def say(line: str) -> None:
-    """Print a line on standard output at once, for whoever waits for it.
+def print_line(line: str) -> None:
+    """Print a line on standard output. The reader may wait for it.
 
-    A reader that has what it wanted and is gone (`| head -1`) is no failure: the tunnel goes on
-    without it.
+    A reader that has gone (`| head -1`) is not a failure: the tunnel continues without it.
 
-    :raises QuictunnelError: when it cannot be written, so that somebody waits for it in vain.
+    :raises QuictunnelError: the line cannot be written.
     """
     try:
         _write(sys.stdout, line)
@@ -32,11 +32,10 @@ def say(line: str) -> None:
             raise QuictunnelError(f"standard output cannot be written: {why(exc)}") from exc
 
 
-def tell(line: str) -> None:
-    """Print a line on standard output if it can be done at once, and drop it if not.
+def print_if_writable(line: str) -> None:
+    """Print a line on standard output, or drop it if that would block or fail.
 
-    For what comes while the tunnel works, which must go on though a reader does not read, has gone,
-    or the disk is full.
+    A running tunnel must not wait for a slow reader or end because of a full disk.
     """
     with contextlib.suppress(OSError, ValueError):
         _, ready, _ = select.select([], [sys.stdout], [], 0)
@@ -44,61 +43,60 @@ def tell(line: str) -> None:
             _write(sys.stdout, line)
 
 
-def say_styled(*pieces: str | tuple[str, str]) -> None:
-    """Print pieces of a line as `say` does, each in its style if the terminal has any."""
-    from rich.console import Console  # noqa: PLC0415 - slow, and only the demo is in colours
+def print_styled(*pieces: str | tuple[str, str]) -> None:
+    """Print a line of pieces, some with a style, which a terminal without colours ignores."""
+    from rich.console import Console  # noqa: PLC0415 - slow to import, and only the demo needs it
     from rich.text import Text  # noqa: PLC0415
 
     console = Console(highlight=False, soft_wrap=True)
     with console.capture() as captured:
         console.print(Text.assemble(*pieces), end="")
-    say(captured.get())
+    print_line(captured.get())
 
 
-def complain(program: str, sentence: str) -> None:
-    """Print one sentence on standard error, escaped: it may quote a peer or a file."""
-    # Where that fails there is nobody left to tell; the exit code says it as well.
+def print_error(program: str, sentence: str) -> None:
+    """Print one sentence on standard error, escaped, because it may quote a peer or a file."""
+    # If standard error is broken, the exit code still reports the failure.
     with contextlib.suppress(OSError):
         _write(sys.stderr, f"{program}: {escape(' '.join(sentence.split()))}")
 
 
 def open_missing_streams() -> None:
-    """Let standard streams that were closed before the start lead to nowhere.
+    """Open standard streams that the parent process has closed, as /dev/null.
 
-    Also as descriptors, which sockets would get otherwise, and all that is printed with them.
+    Otherwise sockets would get their descriptors, and would receive what is printed.
     """
     while (descriptor := os.open(os.devnull, os.O_RDWR)) <= _STDERR:
         pass
     os.close(descriptor)
-    # Python leaves these None then, whatever their types say.
+    # Python sets these to None for closed descriptors, despite their declared types.
     if sys.__stdout__ is None:
-        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - to the very end
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - open until the exit
     if sys.__stderr__ is None:
         sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
 
 
+def discard_output() -> None:
+    """Drop buffered standard output that cannot be written, which would fail again at exit."""
+    _redirect_to_null(sys.stdout)
+
+
 def _write(stream: TextIO, line: str) -> None:
-    """Write a line; what could not be written is forgotten, or it would fail again at the end."""
-    flush()  # what was logged before is to stand before it
+    logging_setup.flush()  # earlier log lines come first
     try:
         stream.write(f"{line}\n")
         stream.flush()
     except OSError:
-        _drop(stream)
+        _redirect_to_null(stream)
         raise
 
 
-def drop_output() -> None:
-    """Forget what standard output does not take, or it would fail again at the end."""
-    _drop(sys.stdout)
-
-
-def _drop(stream: TextIO) -> None:
-    """Lead a stream that fails to nowhere, and what is still in its buffer with it."""
+def _redirect_to_null(stream: TextIO) -> None:
+    """Point a broken stream at /dev/null, so that its buffer can be flushed at exit."""
     try:
         descriptor = stream.fileno()
     except (OSError, ValueError, AttributeError):
-        return  # no file of the system's
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, descriptor)
-    os.close(nowhere)
+        return  # it has no descriptor
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, descriptor)
+    os.close(null)

@@ -1,25 +1,22 @@
-"""`quictunnel remote`: options -> settings -> a Remote, and its ready line."""
+"""`quictunnel remote`: options to settings, and the lines that a remote prints."""
 
 from __future__ import annotations
 
 import asyncio
-import logging
+import os
 import shlex
 import sys
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
-from quictunnel import __version__
-from quictunnel.cli import options
+from quictunnel.cli import logging_setup, options
 from quictunnel.cli.file_limit import raise_file_limit
-from quictunnel.cli.options import read
-from quictunnel.cli.output import say
+from quictunnel.cli.options import read, read_duration
+from quictunnel.cli.output import print_line
 from quictunnel.cli.role_runner import run
-from quictunnel.cli.status_lines import LinkState, tell_state
-from quictunnel.cli.token import guess_remote, origin_command
-from quictunnel.config.addresses import HostPort, parse_listen, parse_network
+from quictunnel.cli.status_lines import StatusLines, remote_line
+from quictunnel.cli.token import print_origin_command
+from quictunnel.config.addresses import EVERY_ADDRESS, HostPort, parse_listen, parse_network
 from quictunnel.config.certificates import CertificateFiles, format_pin
 from quictunnel.config.settings import (
     CLIENT_WAIT,
@@ -35,101 +32,74 @@ from quictunnel.config.state import (
     load_or_make_token,
 )
 from quictunnel.config.tokens import Token
-from quictunnel.config.units import format_duration, parse_duration, parse_size
+from quictunnel.config.units import format_duration, parse_size
 from quictunnel.errors import SettingsError
-from quictunnel.events import Event, LinkDropped
-from quictunnel.observe import logging_setup as logs
-from quictunnel.observe.event_log import EventLog
-from quictunnel.observe.logging_setup import fact
+from quictunnel.events import CertificateLoaded, EventSink, TokenLoaded
+from quictunnel.protocol.address import Address
 from quictunnel.remote.server import Remote
 
-_log = logging.getLogger("quictunnel.cli")
-_log_event = EventLog(logging.getLogger("quictunnel.remote"))
-
-ADDRESSES = "Addresses"
+ADDRESSES = options.Panel("Addresses")
 CLIENT_WAIT_DEFAULT = format_duration(CLIENT_WAIT)
 
 Listen = Annotated[
     str,
-    typer.Option(
-        "--listen",
-        metavar="HOST:PORT",
-        envvar="QUICTUNNEL_LISTEN",
-        rich_help_panel=ADDRESSES,
-        help="The UDP address at which origins call. Open this UDP port in the firewall. "
-        "\\[::] means every address of this machine, IPv4 too; a port alone does as well.",
+    ADDRESSES.option(
+        "--listen HOST:PORT",
+        "UDP address for origins. Open this UDP port in the firewall. \\[::] means every "
+        "address of this machine, IPv6 and IPv4. A port alone means the same.",
     ),
 ]
 
 OutsideListener = Annotated[
     str,
-    typer.Option(
-        "--outside",
-        metavar="HOST:PORT",
-        envvar="QUICTUNNEL_OUTSIDE",
-        rich_help_panel=ADDRESSES,
-        help="The TCP address at which clients come: what you give to the world.",
+    ADDRESSES.option(
+        "--outside HOST:PORT",
+        "TCP address for clients.",
     ),
 ]
 
 Cert = Annotated[
     Path | None,
-    typer.Option(
-        "--cert",
-        metavar="FILE",
-        envvar="QUICTUNNEL_CERT",
-        rich_help_panel=options.TRUST,
-        help="A certificate for this machine with those above it, in PEM, for instance Let's "
-        "Encrypt's fullchain.pem; read again when it changes. Without one, a self-signed "
-        "certificate is made at the first start, which is as safe, since tokens prove both ends.",
+    options.TRUST.option(
+        "--cert FILE",
+        "A certificate chain in PEM, such as fullchain.pem of Let's Encrypt. It is reloaded "
+        "when it changes. Without one, the remote creates a self-signed certificate, which is as "
+        "safe, because tokens authenticate both ends.",
     ),
 ]
 
 Key = Annotated[
     Path | None,
-    typer.Option(
-        "--key",
-        metavar="FILE",
-        envvar="QUICTUNNEL_KEY",
-        rich_help_panel=options.TRUST,
-        help="The certificate's private key, in PEM, without a password.",
+    options.TRUST.option(
+        "--key FILE",
+        "The certificate's private key in PEM, without a password.",
     ),
 ]
 
 AcceptProxyProtocol = Annotated[
     bool,
-    typer.Option(
+    options.CLIENTS.option(
         "--accept-proxy-protocol",
+        "Require a PROXY protocol header with the client's address, from a proxy in front of "
+        "the outside address (HAProxy, Caddy, nginx). Only a --trusted-proxy may send it.",
         metavar="",
-        envvar="QUICTUNNEL_ACCEPT_PROXY_PROTOCOL",
-        rich_help_panel=options.CLIENTS,
-        help="A proxy (HAProxy, Caddy, nginx) stands before the outside address and tells each "
-        "client's address in a PROXY protocol header, which then must come. It is believed only "
-        "from a --trusted-proxy.",
     ),
 ]
 
 TrustedProxies = Annotated[
     list[str],
-    typer.Option(
-        "--trusted-proxy",
-        metavar="NETWORK",
-        envvar="QUICTUNNEL_TRUSTED_PROXY",
-        rich_help_panel=options.CLIENTS,
-        help="Where such a proxy may stand: an address, or a network like 10.0.0.0/8; may be "
-        "given several times.",
+    options.CLIENTS.option(
+        "--trusted-proxy NETWORK",
+        "Address or network of such a proxy, for example 10.0.0.0/8; may be given several times.",
         show_default="this machine",
     ),
 ]
 
 ClientWait = Annotated[
     str,
-    typer.Option(
-        "--client-wait",
-        metavar="DURATION",
-        envvar="QUICTUNNEL_CLIENT_WAIT",
-        rich_help_panel=options.CLIENTS,
-        help="How long a new client waits when no origin is connected at the moment.",
+    options.CLIENTS.option(
+        "--client-wait DURATION",
+        "How long a new client waits if no origin is connected.",
     ),
 ]
 
@@ -153,96 +123,102 @@ def remote(
     engine: options.Engine = "auto",
     congestion: options.CongestionOption = None,
     log_format: options.LogFormatOption = "text",
-    log_level: options.LogLevelOption = "info",
+    log_level: options.LogLevelOption = None,
 ) -> None:
-    """Take clients from the internet: the end that runs on a public server.
+    """Accept clients from the internet: run this on a public server.
 
-    An origin calls in and proves that it knows the token; from then on each client that comes to
-    the outside address is led to the origin's own server. When all is in place one line that
-    begins with "ready" appears on standard output; later ones, that begin with "silent", "back" or
-    "lost", tell of origins' links.
+    Examples:
+      quictunnel remote
+      quictunnel remote --outside 443 --token-file token
+
+    An origin connects and proves that it knows the token. The remote then forwards each client of
+    the outside address to the origin's server. It prints a line that begins with "ready" when it
+    accepts origins and clients. Later lines begin with "silent", "back", "lost" or "stopping".
     """
-    logs.setup(log_format, log_level)
+    logging_setup.setup(log_format, log_level)
+    lines = StatusLines("quictunnel.remote", remote_line, log_level)
     networks = tuple(read("--trusted-proxy", parse_network, text) for text in trusted_proxy)
     if networks and not accept_proxy_protocol:
-        raise SettingsError("--trusted-proxy says nothing without --accept-proxy-protocol")
+        raise SettingsError("--trusted-proxy needs --accept-proxy-protocol")
     settings = RemoteSettings(
         listen=read("--listen", parse_listen, listen),
         outside=read("--outside", parse_listen, outside),
         cert=cert,
         key=key,
-        tokens=options.read_tokens(token, token_file),
+        tokens=options.read_tokens(token, token_file, lines),
         accept_proxy_protocol=accept_proxy_protocol,
         trusted_proxies=networks or LOOPBACK,
-        hold=read("--hold", parse_duration, hold),
-        linger=read("--linger", parse_duration, linger),
-        client_wait=read("--client-wait", parse_duration, client_wait),
-        grace=read("--grace", parse_duration, grace),
+        hold=read_duration("--hold", hold),
+        linger=read_duration("--linger", linger),
+        client_wait=read_duration("--client-wait", client_wait),
+        grace=read_duration("--grace", grace),
         state_dir=state_dir or default_state_dir(),
         unread_limit=read("--unread-limit", parse_size, unread_limit),
         engine=engine,
         congestion=congestion,
     )
-    asyncio.run(_serve(settings))
+    asyncio.run(_serve(settings, lines))
 
 
-async def _serve(settings: RemoteSettings) -> None:
-    certificates = _certificates(settings)
-    tokens, made = _tokens(settings)
-    reset_key = load_or_make_reset_key(settings.state_dir)
+async def _serve(settings: RemoteSettings, lines: StatusLines) -> None:
+    certificates = _certificates(settings, lines)
+    tokens, created = _tokens(settings, lines)
     role = Remote(
         settings,
         tokens,
         certificates,
-        reset_key=reset_key,
-        emit=_emit,
+        emit=lines,
         max_clients=raise_file_limit(),
+        reset_key=load_or_make_reset_key(settings.state_dir, lines),
     )
 
     def started() -> None:
-        if made:
-            _tell_token(settings, tokens[0], role.link_address.port)
-        say(f"ready: link udp {role.link_address}, outside tcp {role.outside_address}")
+        if created and sys.stdout.isatty():  # a secret belongs in no journal
+            print_line("A token was created. Run this next to your own server:\n")
+            listen = HostPort(settings.listen.host, role.link_address.port)
+            print_origin_command("  ", listen, tokens[0])
+            print_line("")
+        print_line(ready_line(role.link_address, role.outside_address))
+        if not settings.tokens:
+            print_line(f"To see the command for the origin: {_show_command(settings.state_dir)}")
 
-    await run(role, started)
-
-
-def _emit(event: Event) -> None:
-    _log_event(event)
-    # Of links that have not been reported as silent, no end is reported either.
-    is_news = not (isinstance(event, LinkDropped) and event.silent_for is None)
-    if isinstance(event, LinkState) and is_news:
-        tell_state(event, event.origin)
+    await run(role, started, emit=lines)
 
 
-def _certificates(settings: RemoteSettings) -> CertificateFiles:
-    """The certificate that was given, or else the one that is kept in the state directory."""
+def ready_line(link: Address, outside: Address) -> str:
+    """Return the line that says where origins and clients connect."""
+    return f"ready: origins connect to UDP {_place(link)}, clients to TCP {_place(outside)}"
+
+
+def _place(address: Address) -> str:
+    """Return an address, or only its port if it is every address of the machine."""
+    is_every = address.host in (EVERY_ADDRESS, "0.0.0.0")
+    return f"port {address.port}" if is_every else str(address)
+
+
+def _show_command(directory: Path) -> str:
+    words = ["quictunnel", "token", "show"]
+    # Another user, or a shell without the service's STATE_DIRECTORY, has another default.
+    if "STATE_DIRECTORY" in os.environ or directory != default_state_dir():
+        words += ["--state-dir", str(directory)]
+    return shlex.join(words)
+
+
+def _certificates(settings: RemoteSettings, emit: EventSink) -> CertificateFiles:
+    """Return the given certificate, or the one in the state directory."""
     if settings.cert is not None and settings.key is not None:
-        files = CertificateFiles(settings.cert, settings.key)
+        files = CertificateFiles(settings.cert, settings.key, emit)
     else:
-        files = CertificateFiles(*load_or_make_certificate(settings.state_dir))
+        files = CertificateFiles(*load_or_make_certificate(settings.state_dir), emit)
     pin = format_pin(files.current.fingerprint)
-    fact(_log, logging.INFO, "certificate", version=__version__, file=files.cert, pin=pin)
+    emit(CertificateLoaded(file=str(files.cert), pin=pin))
     return files
 
 
-def _tokens(settings: RemoteSettings) -> tuple[tuple[Token, ...], bool]:
-    """The tokens that were given, or else the one that is kept; and whether it was just made."""
+def _tokens(settings: RemoteSettings, emit: EventSink) -> tuple[tuple[Token, ...], bool]:
+    """Return the given tokens, or the one in the state directory and whether it was created."""
     if settings.tokens:
         return settings.tokens, False
-    token, made = load_or_make_token(settings.state_dir)
-    fact(_log, logging.INFO, "token", id=token.id, kept=settings.state_dir, made=made or None)
-    return (token,), made
-
-
-def _tell_token(settings: RemoteSettings, token: Token, port: int) -> None:
-    """Give the new token to a person; a journal or a file learns only where it is kept."""
-    if sys.stdout.isatty():
-        say("A token was made. Beside your own server, run:")
-        say("")
-        say(f"  {origin_command(guess_remote(HostPort(settings.listen.host, port)), token)}")
-        say("")
-    else:
-        kept = shlex.quote(str(settings.state_dir))
-        say(f"A token was made and is kept in {kept}; this prints the command for the origin:")
-        say(f"  quictunnel token show --state-dir {kept}")
+    token, created = load_or_make_token(settings.state_dir, emit)
+    emit(TokenLoaded(token=token.id, directory=str(settings.state_dir), created=created))
+    return (token,), created

@@ -1,74 +1,72 @@
-"""Runs a role until it ends by itself or by a signal: the first drains, the second ends at once."""
+"""Runs a role until it ends or signals end it: the first drains it, the second aborts it."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import signal
 from collections.abc import Callable, Coroutine, Iterator
 from typing import Protocol
 
-from quictunnel.observe.logging_setup import fact
-
-_log = logging.getLogger("quictunnel.cli")
+from quictunnel.events import EventSink, SignalReceived
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-"""Ctrl-C, the word of whoever runs services, and the end of the terminal: a window is closed."""
+"""Signals that end a role: Ctrl-C, a service manager's stop, and a closed terminal."""
 
-ENDING_LIMIT = 3.0
-"""Seconds that a role has to end after the second signal: some round trips for its last words."""
+ABORT_TIMEOUT = 3.0
+"""Seconds that an aborted role has to end: some round trips for its last packets."""
 
 
 class Role(Protocol):
-    """What is run: a remote, an origin, or the demo with both."""
+    """A remote, an origin, or the demo with both."""
 
     async def start(self) -> None:
-        """Begin; return when it is ready to work."""
+        """Start, and return when the role works."""
 
     async def wait_closed(self) -> None:
-        """Return when it has ended, or raise what ended it."""
+        """Return when the role has ended, or raise the error that ended it."""
 
     def drain(self) -> None:
-        """Take no new clients, let the present ones finish within the grace, then end."""
+        """Accept no new clients, let current ones finish within the grace, then end."""
 
     def abort(self) -> None:
         """End at once."""
 
 
-async def run(role: Role, started: Callable[[], None] = lambda: None) -> None:
+async def run(role: Role, started: Callable[[], None] = lambda: None, *, emit: EventSink) -> None:
     """Run a role to its end.
 
-    :param started: called once the role is ready.
-    :raises QuictunnelError: what the role itself ended with.
+    :param started: called when the role works.
+    :raises QuictunnelError: the error that ended the role.
     """
-    shutdown = _Shutdown(role)
+    shutdown = _Shutdown(role, emit)
     with _handled(shutdown.on_signal):
         try:
-            if await shutdown.allows(role.start()):
+            if await shutdown.run_step(role.start()):
                 shutdown.is_ready = True
                 started()
-                await shutdown.allows(role.wait_closed())
+                await shutdown.run_step(role.wait_closed())
         finally:
-            # Nothing is left where the role has ended in order; after an error, all goes.
+            # After an orderly end this does nothing. After an error it closes everything.
             role.abort()
 
 
 class _Shutdown:
-    """What signals do to a role: break off its start, drain it, abort it, leave it behind."""
+    """Applies signals to a role: cancel its start, drain it, abort it, abandon it."""
 
-    def __init__(self, role: Role) -> None:
+    def __init__(self, role: Role, emit: EventSink) -> None:
         self.is_ready = False
         self._role = role
+        self._emit = emit
         self._signals = 0
         self._loop = asyncio.get_running_loop()
-        self._over: asyncio.Future[None] = self._loop.create_future()
+        self._abandoned: asyncio.Future[None] = self._loop.create_future()
 
-    async def allows(self, step: Coroutine[None, None, None]) -> bool:
-        """Await a step; return whether it came to its own end, or signals have cut it short."""
+    async def run_step(self, step: Coroutine[None, None, None]) -> bool:
+        """Await a step. Return False if signals have cancelled it."""
         task = asyncio.ensure_future(step)
         try:
-            await asyncio.wait({task, self._over}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({task, self._abandoned}, return_when=asyncio.FIRST_COMPLETED)
             if task.done():
                 task.result()
                 return True
@@ -79,32 +77,32 @@ class _Shutdown:
                 await asyncio.wait({task})
 
     def on_signal(self, number: signal.Signals) -> None:
-        """Go one step further with each signal."""
+        """Take the next step of the shutdown."""
         if number is signal.SIGHUP and self._signals:
-            return  # a terminal's end is told twice, by the shell and by the kernel
+            return  # both the shell and the kernel signal that a terminal has closed
         self._signals += 1
         if not self.is_ready or self._signals > 2:
-            self._end()
-        elif self._signals == 1:
-            fact(_log, logging.INFO, "signal", name=number.name, again="ends at once")
+            self._abandon()
+            return
+        self._emit(SignalReceived(number.name))
+        if self._signals == 1:
             self._role.drain()
         else:
-            fact(_log, logging.INFO, "signal, ending at once", name=number.name)
             self._role.abort()
-            self._loop.call_later(ENDING_LIMIT, self._end)
+            self._loop.call_later(ABORT_TIMEOUT, self._abandon)
 
-    def _end(self) -> None:
-        if not self._over.done():
-            self._over.set_result(None)
+    def _abandon(self) -> None:
+        if not self._abandoned.done():
+            self._abandoned.set_result(None)
 
 
 @contextlib.contextmanager
 def _handled(on_signal: Callable[[signal.Signals], None]) -> Iterator[None]:
-    """Have `on_signal` called in the event loop; what was there before comes back at the end."""
+    """Call `on_signal` from the event loop, and restore the previous handlers at the end."""
     loop = asyncio.get_running_loop()
     before = {number: signal.getsignal(number) for number in SIGNALS}
     if before[signal.SIGHUP] is signal.SIG_IGN:
-        del before[signal.SIGHUP]  # nohup: it is to outlive its terminal
+        del before[signal.SIGHUP]  # started by nohup: ignore the terminal's end
     for number in before:
         loop.add_signal_handler(number, on_signal, number)
     try:

@@ -1,1 +1,1 @@
-"""What the program tells about itself while it runs: logs. It uses nothing of the layers above."""
+"""Sinks for events: the log. Roles emit events and do not know these modules."""

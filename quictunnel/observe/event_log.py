@@ -1,4 +1,4 @@
-"""Logs events: an event's level, message and fields."""
+"""Logs events. Each kind of event has a level and a message; its fields become `key=value`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import fields
 from typing import NamedTuple
 
 from quictunnel import events
-from quictunnel.observe.logging_setup import fact
+from quictunnel.observe.log_format import EventRecord
 
 
 class _Line(NamedTuple):
@@ -39,11 +39,13 @@ _LINES: dict[type[events.Event], _Line] = {
     events.LinkEstablished: _Line(logging.INFO, "link established"),
     events.LinkAttemptFailed: _Line(logging.WARNING, "connect failed, retrying"),
     events.ServicesGranted: _Line(logging.INFO, "services granted"),
+    events.OriginServerMissing: _Line(logging.WARNING, "origin server not listening yet"),
     events.PathAttempted: _Line(logging.DEBUG, "path attempted"),
     events.EngineSelected: _Line(logging.INFO, "engine selected"),
     events.EngineSkipped: _Line(logging.WARNING, "engine skipped"),
     events.RemoteStarted: _Line(logging.INFO, "remote started"),
     events.DrainStarted: _Line(logging.INFO, "drain started"),
+    events.SignalReceived: _Line(logging.INFO, "signal received"),
     events.InternalErrorOccurred: _Line(logging.ERROR, "internal error"),
     events.CertificateLoaded: _Line(logging.INFO, "certificate loaded"),
     events.CertificateRenewed: _Line(logging.INFO, "certificate renewed"),
@@ -58,28 +60,22 @@ _LINES: dict[type[events.Event], _Line] = {
     ),
 }
 
-_FIELDS = {
-    kind: tuple(field.name for field in fields(kind) if field.name != "exception")
-    for kind in _LINES
-}
+_FIELDS = {kind: tuple(field.name for field in fields(kind)) for kind in _LINES}
 
 
 class EventLog:
-    """An `EventSink` that logs every event with one logger."""
+    """An `EventSink` that logs every event with one logger.
+
+    Any handler and formatter of `logging` can be used. The record of an event is an `EventRecord`.
+    """
 
     def __init__(self, logger: logging.Logger) -> None:
         self._logger = logger
 
     def __call__(self, event: events.Event) -> None:
         """Log an event."""
-        line = _LINES[type(event)]
-        if not self._logger.isEnabledFor(line.level):
-            return
-        values = {name: _value(getattr(event, name)) for name in _FIELDS[type(event)]}
-        error = getattr(event, "exception", None)
-        fact(self._logger, line.level, line.message, exc_info=error, **values)
-
-
-def _value(value: object) -> object:
-    """Return a field's value as it is logged: a tuple as its members' text."""
-    return ",".join(map(str, value)) if isinstance(value, tuple) else value
+        kind = type(event)
+        level, message = _LINES[kind]
+        if self._logger.isEnabledFor(level):
+            values = {name: getattr(event, name) for name in _FIELDS[kind]}
+            self._logger.handle(EventRecord(self._logger.name, level, message, event, values))

@@ -1,7 +1,6 @@
-"""How the lines of the log leave: in one write for each turn of the event loop.
+"""Writes log lines once per turn of the event loop instead of once per line.
 
-Many clients mean many lines a turn, and each write is a system call that may wake a reader. What
-the lines say is not known here.
+Each write is a system call and may wake the reader. Many clients cause many lines in one turn.
 """
 
 from __future__ import annotations
@@ -9,82 +8,57 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import threading
-from collections.abc import Mapping
 from typing import TextIO
 
-from quictunnel.observe.log_format import Lines
-
-MOST_LINES = 256
-"""Lines that may wait for the end of a turn: more than a busy one brings, and some 30 kB."""
+MAX_LINES = 256
+"""Lines that may wait for the end of a turn, about 30 kB."""
 
 
 class TurnHandler(logging.Handler):
-    """Writes to `stream` at the end of the loop's turn; at once what warns, or has no loop.
+    """Writes lines to `stream` at the end of the event loop's turn.
 
-    What waits when the process exits is written then: `logging` flushes its handlers. Whoever
-    prints beside the log calls `flush` first, so that lines stay in their order.
+    Warnings, and lines logged without an event loop, are written at once. `logging` flushes its
+    handlers at exit. A program that prints beside the log calls `flush` first to keep the order.
     """
 
-    def __init__(self, stream: TextIO, lines: Lines) -> None:
+    def __init__(self, stream: TextIO) -> None:
         super().__init__()
-        self.setFormatter(lines)
-        self._lines = lines
         self._stream = stream
-        self._lock = threading.RLock()
-        self._waiting: list[str] = []
-        self._asked: asyncio.AbstractEventLoop | None = None
-        """The loop that is going to call back at the end of its turn."""
-
-    def say(
-        self, moment: float, level: int, logger: str, message: str, fields: Mapping[str, object]
-    ) -> None:
-        """Take a fact, as `Lines.line` does, without a record of it."""
-        try:
-            line = self._lines.line(moment, level, logger, message, fields)
-        except Exception:  # as all handlers have it: what is logged must not suffer by the log
-            self.handleError(logging.makeLogRecord({"name": logger, "msg": message}))
-        else:
-            self._take(level, line)
+        self._lines: list[str] = []
+        self._scheduled_on: asyncio.AbstractEventLoop | None = None
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Take a record; its fields are read now, whenever its line is written."""
+        """Format the record now, since its fields may change, and write it in time."""
         try:
-            line = self.format(record)
-        except Exception:  # as all handlers have it: what is logged must not suffer by the log
+            self._lines.append(self.format(record))
+        except Exception:  # a record that cannot be formatted must not end the caller
             self.handleError(record)
-        else:
-            self._take(record.levelno, line)
-
-    def _take(self, level: int, line: str) -> None:
-        with self._lock:
-            self._waiting.append(line)
-            if level >= logging.WARNING or len(self._waiting) >= MOST_LINES:
-                self.flush()
-            elif self._asked is None or self._asked.is_closed():
-                self._ask()
-
-    def _ask(self) -> None:
-        """Have the loop call back at the end of its turn; where there is none, write now."""
-        try:
-            self._asked = asyncio.get_running_loop()
-        except RuntimeError:
-            self._asked = None
+            return
+        is_urgent = record.levelno >= logging.WARNING or len(self._lines) >= MAX_LINES
+        if is_urgent or not self._is_scheduled():
             self.flush()
-        else:
-            self._asked.call_soon(self._turn_over)
 
     def flush(self) -> None:
-        """Write what waits. What cannot be written (a closed pipe, a full disk) is dropped."""
-        # A log that nobody can read must not end the tunnel.
-        with self._lock, contextlib.suppress(OSError, ValueError):
-            if self._waiting:
-                self._waiting.append("")
-                text = "\n".join(self._waiting)
-                self._waiting.clear()
+        """Write the waiting lines. Drop them if the pipe is closed or the disk is full."""
+        # The tunnel must not end because its log cannot be written.
+        with self.lock or contextlib.nullcontext(), contextlib.suppress(OSError, ValueError):
+            if self._lines:
+                text = "\n".join([*self._lines, ""])
+                self._lines.clear()
                 self._stream.write(text)
                 self._stream.flush()
 
-    def _turn_over(self) -> None:
-        self._asked = None
+    def _is_scheduled(self) -> bool:
+        """Return whether the loop will flush at the end of its turn; ask it to if need be."""
+        if self._scheduled_on is None or self._scheduled_on.is_closed():
+            try:
+                self._scheduled_on = asyncio.get_running_loop()
+            except RuntimeError:
+                self._scheduled_on = None
+                return False
+            self._scheduled_on.call_soon(self._on_turn_end)
+        return True
+
+    def _on_turn_end(self) -> None:
+        self._scheduled_on = None
         self.flush()

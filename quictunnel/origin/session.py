@@ -145,12 +145,15 @@ class OriginSession(Session):
     def link_ended(self, exc: Exception | None, reason: str, *, is_wanted: bool) -> None:
         """Report the loss of the link, unless this end wanted it or the remote left in order."""
         by_goodbye = isinstance(exc, LinkLost) and exc.code == Code.GOODBYE
-        if not (is_wanted or (by_goodbye and self.is_replaced)) or self.silent_for is not None:
-            self.report_dropped(reason)
+        is_expected = is_wanted or (by_goodbye and self.is_replaced)
         if isinstance(exc, LinkLost) and exc.code in FINAL_CODES:
+            # No `LinkDropped`: the origin does not reconnect, and its error says why.
             self._fail_greeting(_refusal(exc.code, reason))
-        else:
-            self._fail_greeting(LinkFailed(reason))
+            self.life.end(exc)
+            return
+        if not is_expected or self.silent_for is not None:
+            self.report_dropped(reason)
+        self._fail_greeting(LinkFailed(reason))
         self.life.end(exc)
 
     def stream_accepted(self, stream: Stream) -> asyncio.Protocol:

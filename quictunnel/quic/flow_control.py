@@ -11,8 +11,6 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from quictunnel.config.settings import UNREAD_LIMIT
-
 STREAM_WINDOW = 512 * 1024
 """Initial receive window of a stream in bytes: 40 Mbit/s at 100 ms."""
 

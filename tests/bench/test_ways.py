@@ -51,5 +51,5 @@ def test_a_program_that_ends_at_once_is_told_with_its_last_words(tmp_path: Path)
 
 
 def test_the_ready_line_of_a_remote_names_its_ports() -> None:
-    line = "ready: link udp [::]:9001, outside tcp 127.0.0.1:9000"
+    line = "ready: origins connect to UDP port 9001, clients to TCP 127.0.0.1:9000"
     assert ports(line) == (9001, 9000)

@@ -17,7 +17,7 @@ def names(pair):
 
 
 def test_files_and_pin(capsys):
-    assert invoke(["cert"]) == 0
+    assert invoke(["cert", "--out", "certs"]) == 0
     cert, key = Path("certs/server.pem"), Path("certs/server.key")
     pair = load_pair(cert, key)
     first, second, third = capsys.readouterr().out.splitlines()
@@ -35,16 +35,22 @@ def test_names_and_place(tmp_path):
 
 
 def test_nothing_is_replaced_unless_forced(capsys):
-    assert invoke(["cert"]) == 0
+    assert invoke(["cert", "--out", "certs"]) == 0
     before = Path("certs/server.key").read_bytes()
-    assert invoke(["cert"]) == 2
+    assert invoke(["cert", "--out", "certs"]) == 2
     assert "--force replaces it" in capsys.readouterr().err
     assert Path("certs/server.key").read_bytes() == before
-    assert invoke(["cert", "--force"]) == 0
+    assert invoke(["cert", "--out", "certs", "--force"]) == 0
     assert Path("certs/server.key").read_bytes() != before
     load_pair(Path("certs/server.pem"), Path("certs/server.key"))
 
 
 def test_a_malformed_name_leaves_nothing_behind():
-    assert invoke(["cert", "--name", ""]) == 2
+    assert invoke(["cert", "--out", "certs", "--name", ""]) == 2
     assert not Path("certs").exists()
+
+
+def test_no_key_is_written_unasked(tmp_path, capsys):
+    assert invoke(["cert"]) == 2
+    assert "Missing option '--out-dir' / '--out'" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())

@@ -16,9 +16,9 @@ def test_once(monkeypatch):
     monkeypatch.setenv("QUICTUNNEL_ENGINE", "aioquic")
     done = subprocess.run([*DEMO, "--once"], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
-    assert "linked over QUIC, by aioquic;" in done.stdout
+    assert "connected over QUIC (aioquic); both ends proved the token" in done.stdout
     assert "\nready: http://127.0.0.1:" in done.stdout
-    assert "names its visitor: 127.0.0.1:" in done.stdout
+    assert "shows the client's own address, 127.0.0.1:" in done.stdout
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["SIGINT", "SIGTERM"])

@@ -34,16 +34,17 @@ def options():
     return list(walk("quictunnel", typer.main.get_command(main.app)))
 
 
-def test_version(capsys, monkeypatch):
+@pytest.mark.parametrize("option", ["--version", "-V"])
+def test_version(capsys, monkeypatch, option):
     found = {
         "quinn": EngineKind("quinn", "quinn-proto 0.11.9", None, None),
         "aioquic": EngineKind("aioquic", "1.7.2", None, None),
     }
     monkeypatch.setattr(main, "installed", lambda: found)
-    assert invoke(["--version"]) == 0
+    assert invoke([option]) == 0
     first, *others = capsys.readouterr().out.splitlines()
     assert first == f"quictunnel {__version__}"
-    assert others == ["engine quinn: quinn-proto 0.11.9, taken by auto", "engine aioquic: 1.7.2"]
+    assert others == ["engine quinn: quinn-proto 0.11.9, used by default", "engine aioquic: 1.7.2"]
 
 
 def test_version_says_why_an_engine_is_not_taken(capsys, monkeypatch):
@@ -55,23 +56,45 @@ def test_version_says_why_an_engine_is_not_taken(capsys, monkeypatch):
     assert invoke(["--version"]) == 0
     assert capsys.readouterr().out.splitlines()[1:] == [
         "the quinn engine does not work: \\x1b",
-        "engine aioquic: 1.7.2, taken by auto",
+        "engine aioquic: 1.7.2, used by default",
     ]
 
 
-@pytest.mark.parametrize("arguments", [[], ["--help"], ["remote", "-h"], ["origin", "--help"]])
-def test_help_is_no_failure(arguments, capsys):
+@pytest.mark.parametrize(
+    ("arguments", "usage"),
+    [
+        ([], "quictunnel [OPTIONS] COMMAND"),
+        (["--help"], "quictunnel [OPTIONS] COMMAND"),
+        (["help"], "quictunnel [OPTIONS] COMMAND"),
+        (["remote", "-h"], "quictunnel remote"),
+        (["origin", "--help"], "quictunnel origin"),
+        (["help", "origin"], "quictunnel origin"),
+        (["help", "token", "show"], "quictunnel token show"),
+    ],
+)
+def test_help_is_no_failure(arguments, usage, capsys):
     assert invoke(arguments) == 0
     out, err = capsys.readouterr()
-    assert "Usage:" in out
+    assert f"Usage: {usage}" in out
+    assert "<bool>" not in out
     assert not err
+
+
+@pytest.mark.parametrize("command", ["remote", "origin", "demo", "cert"])
+def test_help_begins_with_two_examples(command, capsys):
+    invoke([command, "--help"])
+    lines = [line.strip() for line in capsys.readouterr().out.splitlines()]
+    examples = lines.index("Examples:")
+    assert all(line.startswith(f"quictunnel {command}") for line in lines[examples + 1 :][:2])
+    assert examples < lines.index(next(line for line in lines if "Options" in line))
 
 
 def test_help_leaves_the_wrapping_to_the_terminal():
     top = typer.main.get_command(main.app)
     token = top.commands["token"]
     for command in [top, *top.commands.values(), *token.commands.values()]:
-        assert "\n" not in command.help.replace("\n\n", "")
+        prose = [text for text in command.help.split("\n\n") if not text.startswith("Examples:")]
+        assert not any("\n" in text for text in prose)
 
 
 def test_help_that_cannot_be_written_is_a_sentence(capsys, monkeypatch):
@@ -83,7 +106,7 @@ def test_help_that_cannot_be_written_is_a_sentence(capsys, monkeypatch):
 
 def test_every_option_has_help_and_an_environment_variable():
     for path, option in options():
-        if option.name in ("help", "version"):
+        if option.name in ("help", "version") or option.param_type_name == "argument":
             continue
         assert option.help, (path, option.name)
         assert option.envvar.startswith("QUICTUNNEL_"), (path, option.name)
@@ -114,6 +137,7 @@ ORIGIN = ["origin", "--remote", "localhost:1", "--origin", "8000"]
     ("arguments", "sentence"),
     [
         (["bogus"], "No such command 'bogus'"),
+        (["help", "bogus"], "No such command 'bogus'"),
         (["token"], "Missing command"),
         (["remote", "--bogus"], "No such option: --bogus"),
         (["remote", "--listen"], "requires an argument"),
@@ -122,30 +146,32 @@ ORIGIN = ["origin", "--remote", "localhost:1", "--origin", "8000"]
         (["remote", "--listen", "a b:1"], "--listen: 'a b' is neither a host name"),
         (["remote", "--outside", "::1:9"], "--outside: "),
         (["remote", "--hold", "soon"], "--hold: 'soon' is not a duration"),
-        (["remote", "--hold", "1ms"], "the hold must lie between"),
+        (["remote", "--hold", "1ms"], "the hold must be between"),
         (["remote", "--unread-limit", "much"], "--unread-limit: 'much' is not a size"),
         (["remote", "--trusted-proxy", "office"], "--trusted-proxy: 'office' is not a network"),
-        (["remote", "--trusted-proxy", "10.0.0.0/8"], "without --accept-proxy-protocol"),
+        (["remote", "--trusted-proxy", "10.0.0.0/8"], "needs --accept-proxy-protocol"),
         (["remote", "--token", "SECRET"], "--token: a token is written id.secret"),
         (["remote", "--token", TOKEN, "--token", TOKEN], "two tokens have the id laptop"),
         (["remote", "--token-file", "none"], "'none' cannot be read: no such file"),
         (["remote", "--token-file", "."], "cannot be read: is a directory"),
-        (["remote", "--cert", "none"], "a cert is given without a key"),
+        (["remote", "--cert", "none"], "--cert without --key"),
         (["remote", "--cert", "none", "--key", "none"], "'none' cannot be read: no such file"),
-        (["remote", "--cert", "garbage", "--key", "garbage"], "no certificate in PEM"),
+        (["remote", "--cert", "garbage", "--key", "garbage"], "no valid certificate in PEM"),
         (["remote", "--state-dir", "garbage/state"], "not a directory"),
         (["remote", "--engine", "msquic"], "'msquic' is not one of 'auto', 'aioquic', 'quinn'"),
         (["remote", "--congestion", "vegas"], "'vegas' is not one of 'bbr', 'cubic', 'reno'"),
         (["origin", "--origin", "8000"], "Missing option '--remote'"),
+        (["origin", "--remote", "vps"], "no origin server is given; add its address"),
+        (["origin", "9", "--remote", "vps", "--origin", "8"], "two origin servers are given"),
         ([*ORIGIN, "--name", "Büro"], "'Büro' is not a name"),
         ([*ORIGIN, "--pin", "sha256:12"], "--pin: 'sha256:12' is not a pin"),
-        ([*ORIGIN, "--ca", "garbage"], "the CA file 'garbage' holds no certificate"),
+        ([*ORIGIN, "--ca", "garbage"], "the CA file 'garbage' contains no valid certificate"),
         ([*ORIGIN, "--token", TOKEN, "--token-file", "tokens"], "an origin has one token"),
-        ([*ORIGIN, "--token-file", "tokens"], "--token-file holds 2 tokens"),
+        ([*ORIGIN, "--token-file", "tokens"], "--token-file has 2 tokens"),
         ([*ORIGIN, "--proxy-protocol", "v3"], "is not one of 'off', 'v1', 'v2'"),
-        (["cert", "--name", "two words"], "'two words' is neither a host name"),
-        (["cert", "--out-dir", "garbage"], "'garbage' cannot be made: file exists"),
-        (["token", "show"], "no token is kept in"),
+        (["cert", "--out", "o", "--name", "two words"], "'two words' is neither a host name"),
+        (["cert", "--out-dir", "garbage"], "'garbage' cannot be created: file exists"),
+        (["token", "show"], "there is no token in"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )

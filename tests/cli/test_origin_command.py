@@ -1,18 +1,26 @@
-"""What `quictunnel origin` prints when clients can come."""
+"""What `quictunnel origin` prints, and when it warns about a missing origin server."""
 
 from __future__ import annotations
 
+import asyncio
+import socket
+
 import pytest
 
+from quictunnel.cli.main import invoke
 from quictunnel.cli.origin import ready_line
-from quictunnel.config.addresses import parse_origin, parse_target
-from quictunnel.config.settings import OriginSettings
-from quictunnel.protocol.messages import Service
+from quictunnel.cli.origin_probe import is_server_missing
+from quictunnel.config.addresses import HostPort, UnixPath, parse_origin
+from quictunnel.errors import Refused
+from quictunnel.events import GrantedService, LinkDropped, ServicesGranted
+from quictunnel.protocol.codes import Code
+
+TOKEN = "laptop." + "SECRET" * 5
 
 
 def line(*services, remote="example.com", origin="8000"):
-    settings = OriginSettings(remote=parse_target(remote, 9001), origin=parse_origin(origin))
-    return ready_line(settings, services)
+    event = ServicesGranted("192.0.2.1:9001", services, is_first=True)
+    return ready_line(event, remote, parse_origin(origin))
 
 
 @pytest.mark.parametrize(
@@ -26,27 +34,143 @@ def line(*services, remote="example.com", origin="8000"):
         (None, "web"),
     ],
 )
-def test_where_clients_come(address, shown):
+def test_where_clients_connect(address, shown):
     expected = f"ready: {shown} at the remote -> localhost:8000"
-    assert line(Service(name="web", address=address)) == expected
+    assert line(GrantedService("web", address)) == expected
 
 
 def test_an_ipv6_remote_stands_in_brackets():
-    assert "[2001:db8::9]:9000 at" in line(
-        Service(name="web", address="[::]:9000"), remote="[2001:db8::9]"
-    )
+    service = GrantedService("web", "[::]:9000")
+    assert "[2001:db8::9]:9000 at" in line(service, remote="2001:db8::9")
+
+
+def test_no_service_is_not_ready():
+    assert line() is None
 
 
 def test_a_unix_socket():
-    assert line(Service(name="web", address="192.0.2.1:9"), origin="unix:/run/web").endswith(
-        "-> unix:/run/web"
-    )
+    service = GrantedService("web", "192.0.2.1:9")
+    assert line(service, origin="unix:/run/web").endswith("-> unix:/run/web")
 
 
 def test_several_services():
-    services = (Service(name="a", address="1.2.3.4:1"), Service(name="b", address="1.2.3.4:2"))
+    services = (GrantedService("a", "1.2.3.4:1"), GrantedService("b", "1.2.3.4:2"))
     assert line(*services).count("->") == 2
 
 
-def test_a_hostile_remote_does_not_reach_the_terminal():
-    assert "\x1b" not in line(Service(name="web", address="\x1b[2J:9"))
+@pytest.fixture
+def run_origin(monkeypatch, capfd):
+    """Runs the command with a fake origin; returns its settings, exit code and output."""
+
+    def run(*words, events=(), error=None, is_missing=False):
+        async def probe(_):
+            return is_missing
+
+        class FakeOrigin:
+            """An origin that emits these events, and then ends or raises the error."""
+
+            def __init__(self, settings, *, emit, **_):
+                self._emit = emit
+                seen.append(settings)
+
+            async def start(self):
+                pass
+
+            async def wait_closed(self):
+                await asyncio.sleep(0)
+                for event in events:
+                    self._emit(event)
+                if error is not None:
+                    raise error
+
+            def abort(self):
+                pass
+
+        seen = []
+        monkeypatch.setattr("quictunnel.cli.origin.Origin", FakeOrigin)
+        monkeypatch.setattr("quictunnel.cli.origin.is_server_missing", probe)
+        code = invoke(["origin", "--remote", "vps", "--log-level", "error", *words])
+        return (*seen, code, *capfd.readouterr())
+
+    return run
+
+
+def granted(address):
+    services = (GrantedService("web", address),)
+    return ServicesGranted("192.0.2.1:9001", services, is_first=True)
+
+
+@pytest.mark.parametrize("words", [("8000",), ("--origin", "8000"), ("8000", "--origin", "8000")])
+def test_the_target_is_an_argument_or_an_option(run_origin, words):
+    settings, code, *_ = run_origin(*words)
+    assert settings.origin == HostPort("localhost", 8000)
+    assert code == 0
+
+
+def test_ready_and_what_follows(run_origin):
+    lost = LinkDropped("box", None, "192.0.2.7", "the remote was stopped", None)
+    again = granted("\x1b[2J:9")
+    events = [granted("[::]:9000"), lost, again]
+    _, code, out, err = run_origin("1", events=events, is_missing=True)
+    assert out.splitlines() == [
+        "ready: vps:9000 at the remote -> localhost:1",
+        "lost: the remote was stopped; reconnecting",
+        "ready: \\x1b[2J:9 at the remote -> localhost:1",
+    ]
+    assert (code, err) == (0, "")
+
+
+def test_a_missing_server_is_logged(run_origin):
+    _, code, out, err = run_origin("1", "--log-level", "info", is_missing=True)
+    assert (code, out) == (0, "")
+    assert err.endswith("WARN  origin  origin server not listening yet  target=localhost:1\n")
+
+
+def test_a_ready_line_that_cannot_be_written_ends_the_origin(run_origin, monkeypatch):
+    with open("/dev/full", "w") as full:
+        monkeypatch.setattr("sys.stdout", full)
+        _, code, _, err = run_origin("1", events=[granted("[::]:9000")])
+    assert code == 1
+    assert err == "quictunnel: standard output cannot be written: no space left on device\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "advice"),
+    [
+        (("--token", TOKEN), ""),
+        ((), "; give the remote's token with --token ('quictunnel token show' there prints it)"),
+    ],
+)
+def test_a_refusal_without_a_token_says_where_the_token_is(run_origin, words, advice):
+    refusal = Refused(Code.NO_TOKEN, "a token is required")
+    _, exit_code, _, err = run_origin("1", *words, error=refusal)
+    assert exit_code == 3
+    assert err == f"quictunnel: a token is required{advice}\n"
+
+
+@pytest.fixture
+def free_port():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return server.getsockname()[1]
+
+
+async def test_a_server_is_missing_while_its_address_is_free(free_port, tmp_path):
+    local = HostPort("127.0.0.1", free_port)
+    assert await is_server_missing(local)
+    with socket.create_server(("127.0.0.1", free_port)) as server:
+        assert not await is_server_missing(local)
+        server.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            server.accept()  # the check was no client
+
+
+@pytest.mark.parametrize("target", [HostPort("192.0.2.1", 80), HostPort("x.invalid", 80)])
+async def test_a_server_on_another_machine_is_not_checked(target):
+    assert not await is_server_missing(target)
+
+
+async def test_a_unix_socket_is_missing_while_there_is_no_file(tmp_path):
+    path = tmp_path / "web"
+    assert await is_server_missing(UnixPath(str(path)))
+    path.touch()
+    assert not await is_server_missing(UnixPath(str(path)))

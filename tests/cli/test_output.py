@@ -1,8 +1,9 @@
-"""Standard streams that are closed, full or left by their reader; and Ctrl-C before all else."""
+"""Standard streams that are closed, full or without a reader, and Ctrl-C during the start."""
 
 from __future__ import annotations
 
 import errno
+import io
 import subprocess
 import sys
 
@@ -18,7 +19,7 @@ def shell(command: str) -> subprocess.CompletedProcess:
     return subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=False)
 
 
-class Full:
+class Full(io.StringIO):
     """A file on a full disk."""
 
     def write(self, _):

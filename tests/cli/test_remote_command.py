@@ -1,21 +1,29 @@
-"""The lines that `quictunnel remote` prints about the links of its origins."""
+"""What `quictunnel remote` prints."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 import pytest
 
 from quictunnel.cli.main import invoke
+from quictunnel.cli.remote import ready_line
+from quictunnel.config.state import load_token
 from quictunnel.events import Event, LinkDropped, LinkRecovered, LinkSilent
 from quictunnel.protocol.address import Address
+
+TOKEN = "laptop." + "SECRET" * 5
+READY = "ready: origins connect to UDP 127.0.0.1:9001, clients to TCP 127.0.0.1:9000"
+HINT = "To see the command for the origin: quictunnel token show --state-dir "
 
 
 @pytest.fixture
 def lines_printed(monkeypatch, capfd):
-    """Returns the lines that the command prints after `ready` when its origins' links change."""
+    """Returns the lines that the command prints for events."""
 
-    def print_states(*events: Event) -> list[str]:
+    def print_events(*events: Event, words: tuple[str, ...] = ("--token", TOKEN)) -> list[str]:
         class FakeRemote:
-            """A remote that emits these events, and then ends."""
+            """A remote that emits these events and then ends."""
 
             link_address = Address("127.0.0.1", 9001)
             outside_address = Address("127.0.0.1", 9000)
@@ -34,31 +42,73 @@ def lines_printed(monkeypatch, capfd):
                 pass
 
         monkeypatch.setattr("quictunnel.cli.remote.Remote", FakeRemote)
-        assert invoke(["remote", "--token", "laptop." + "SECRET" * 5]) == 0
-        ready, *others = capfd.readouterr().out.splitlines()
-        assert ready == "ready: link udp 127.0.0.1:9001, outside tcp 127.0.0.1:9000"
-        return others
+        assert invoke(["remote", *words]) == 0
+        return capfd.readouterr().out.splitlines()
 
-    return print_states
+    return print_events
 
 
 def test_a_link_that_ends_without_silence_prints_nothing(lines_printed):
-    assert lines_printed(LinkDropped("box", "t", "::1", "goodbye", None)) == []
+    assert lines_printed(LinkDropped("box", "t1", "192.0.2.7", "goodbye", None)) == [READY]
 
 
 def test_a_link_lost_after_silence_prints_lost(lines_printed):
-    silent, lost = lines_printed(
-        LinkSilent("box", "t", "::1", 42.0, 1, 858.0, is_reminder=False),
-        LinkSilent("box", "t", "::1", 60.0, 1, 840.0, is_reminder=True),
-        LinkDropped("box", "t", "::1", "nothing heard", 900.0),
+    ready, silent, lost = lines_printed(
+        LinkSilent("box", "t1", "192.0.2.7", 42.0, 1, 858.0, is_reminder=False),
+        LinkDropped("box", "t1", "192.0.2.7", "nothing heard", 900.0),
     )
+    assert ready == READY
     assert silent.startswith("silent: link of origin box silent for 42 s")
-    assert lost == "lost: link of origin box lost after 15m of silence: nothing heard"
+    assert lost == "lost: origin box after 15m of silence: nothing heard"
 
 
 def test_a_link_that_returns_prints_back(lines_printed):
-    _, back = lines_printed(
-        LinkSilent("box", "t", "::1", 2.0, 1, 60.0, is_reminder=False),
-        LinkRecovered("box", "t", "192.0.2.7", None, 3.0, 1),
-    )
-    assert back == "back: link of origin box back after 3 s on 192.0.2.7, 1 stream kept"
+    _, back = lines_printed(LinkRecovered("box", "t1", "192.0.2.7", None, 3.0, 1))
+    assert back == "back: link of origin box back after 3 s on 192.0.2.7, 1 connection kept"
+
+
+@pytest.mark.parametrize(
+    ("link", "outside", "line"),
+    [
+        ("::", "0.0.0.0", "ready: origins connect to UDP port 9001, clients to TCP port 9000"),
+        ("127.0.0.1", "::1", READY.replace("127.0.0.1:9000", "[::1]:9000")),
+    ],
+)
+def test_only_a_specific_address_is_shown(link, outside, line):
+    assert ready_line(Address(link, 9001), Address(outside, 9000)) == line
+
+
+def test_a_token_that_was_created_is_not_printed_into_a_pipe(lines_printed, tmp_path):
+    state = str(tmp_path / "my state")
+    assert lines_printed(words=("--state-dir", state)) == [READY, f"{HINT}'{state}'"]
+    assert load_token(Path(state))
+
+
+def test_on_a_terminal_the_first_start_prints_the_command_for_the_origin(
+    lines_printed, monkeypatch
+):
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    monkeypatch.delenv("STATE_DIRECTORY")
+    monkeypatch.setenv("HOME", str(Path.cwd()))
+    monkeypatch.setenv("XDG_STATE_HOME", str(Path.cwd() / "state"))
+    words = ("--listen", "127.0.0.1:9001")
+    first = lines_printed(words=words)
+    token = load_token(Path("state/quictunnel"))
+    assert first == [
+        "A token was created. Run this next to your own server:",
+        "",
+        "  quictunnel origin --remote 127.0.0.1:9001 --origin localhost:8000 "
+        f"--token {token.reveal()}",
+        "",
+        READY,
+        HINT.removesuffix(" --state-dir "),
+    ]
+    assert lines_printed(words=words) == first[-2:]
+
+
+def test_a_plain_number_is_explained_on_a_terminal(lines_printed, monkeypatch):
+    words = ("--token", TOKEN, "--hold", "15", "--grace", "0", "--linger", "2m")
+    assert lines_printed(words=words) == [READY]
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    note = "note: --hold 15 means 15 seconds; write 15m for minutes"
+    assert lines_printed(words=words) == [note, READY]

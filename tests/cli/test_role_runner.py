@@ -8,8 +8,9 @@ import signal
 
 import pytest
 
-from quictunnel.cli.role_runner import run
+from quictunnel.cli import role_runner
 from quictunnel.errors import LinkFailed, SettingsError
+from quictunnel.events import SignalReceived, discard_event
 
 
 class FakeRole:
@@ -48,6 +49,10 @@ class FakeRole:
             self._ended.set()
 
 
+async def run(role, started=lambda: None, emit=discard_event):
+    await role_runner.run(role, started, emit=emit)
+
+
 def send(number):
     os.kill(os.getpid(), number)
 
@@ -73,9 +78,10 @@ def number(request):
 
 
 async def test_the_first_signal_drains(number):
-    role = FakeRole()
-    await run(role, lambda: send(number))
+    role, events = FakeRole(), []
+    await run(role, lambda: send(number), events.append)
     assert role.calls[:2] == ["start", "drain"]
+    assert events == [SignalReceived(number.name)]
 
 
 async def test_the_second_signal_ends_at_once(number):
@@ -130,7 +136,7 @@ async def test_a_terminal_that_closes_is_nothing_to_who_is_to_outlive_it():
 
 
 async def test_a_role_that_does_not_end_is_left_behind(number, monkeypatch):
-    monkeypatch.setattr("quictunnel.cli.role_runner.ENDING_LIMIT", 0)
+    monkeypatch.setattr("quictunnel.cli.role_runner.ABORT_TIMEOUT", 0)
     role = FakeRole(has_clients=True, is_stuck=True)
     running = asyncio.ensure_future(run(role, lambda: send(number)))
     await role.drained.wait()

@@ -1,60 +1,144 @@
-"""The lines of standard output that tell what has become of a link."""
+"""The lines of standard output that follow from events."""
 
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 
 import pytest
 
-from quictunnel.cli.output import tell
-from quictunnel.cli.status_lines import state_line, tell_state
-from quictunnel.events import LinkDropped, LinkRecovered, LinkSilent
+from quictunnel.cli import status_lines
+from quictunnel.cli.output import print_if_writable
+from quictunnel.cli.status_lines import StatusLines, origin_line, remote_line
+from quictunnel.events import (
+    DrainStarted,
+    HelloTimedOut,
+    LinkDropped,
+    LinkMoved,
+    LinkRecovered,
+    LinkSilent,
+    OriginServerMissing,
+)
 
-
-def silent(silent_for: float, clients: int, hold_left: float, origin: str = "box") -> LinkSilent:
-    return LinkSilent(origin, None, "::1", silent_for, clients, hold_left, is_reminder=False)
-
-
-def recovered(silent_for: float, address: str, previous: str | None, clients: int) -> LinkRecovered:
-    return LinkRecovered("box", None, address, previous, silent_for, clients)
-
-
-def dropped(reason: str, silent_for: float | None) -> LinkDropped:
-    return LinkDropped("box", None, "::1", reason, silent_for)
+SILENT = LinkSilent("box", "t1", "192.0.2.7", 42.0, 17, 858.04, is_reminder=False)
+BACK = LinkRecovered("box", "t1", "192.0.2.7", "198.51.100.3", 61.2, 17)
+LOST = LinkDropped("box", "t1", "192.0.2.7", "the remote was stopped", None)
 
 
 @pytest.mark.parametrize(
-    ("state", "line"),
+    ("event", "line"),
+    [
+        (SILENT, "silent: link silent for 42 s, 17 connections held for up to 14m18s"),
+        (
+            replace(SILENT, silent_for=2.1, clients=1, hold_left=0.0),
+            "silent: link silent for 2 s, 1 connection held for up to 0s",
+        ),
+        (replace(SILENT, is_reminder=True), None),
+        (
+            BACK,
+            "back: link back after 61 s on 192.0.2.7 (was 198.51.100.3), 17 connections kept",
+        ),
+        (
+            replace(BACK, silent_for=3661.4, previous_address=None, clients=0),
+            "back: link back after 1h1m1s on 192.0.2.7, 0 connections kept",
+        ),
+        (LOST, "lost: the remote was stopped; reconnecting"),
+        (
+            replace(LOST, reason="silent for longer than the hold", silent_for=900.0),
+            "lost: silent for longer than the hold (after 15m of silence); reconnecting",
+        ),
+        (
+            OriginServerMissing("localhost:8000"),
+            "warning: nothing listens at localhost:8000 yet; start your server there",
+        ),
+        (LinkMoved("box", "t1", "192.0.2.7", "198.51.100.3", 1), None),
+    ],
+)
+def test_the_lines_of_an_origin(event, line):
+    assert origin_line(event) == line
+
+
+@pytest.mark.parametrize(
+    ("event", "line"),
     [
         (
-            silent(42.0, 17, 858.04),
-            "silent: link silent for 42 s, 17 streams held for up to 14m18s",
+            SILENT,
+            "silent: link of origin box silent for 42 s, 17 connections held for up to 14m18s",
         ),
-        (silent(2.1, 1, 0.0), "silent: link silent for 2 s, 1 stream held for up to 0s"),
         (
-            recovered(61.2, "192.0.2.7", "198.51.100.3", 17),
-            "back: link back after 61 s on 192.0.2.7 (was 198.51.100.3), 17 streams kept",
+            replace(BACK, previous_address=None, clients=1),
+            "back: link of origin box back after 61 s on 192.0.2.7, 1 connection kept",
         ),
-        (recovered(3661.4, "::1", None, 0), "back: link back after 1h1m1s on ::1, 0 streams kept"),
-        (dropped("taken over", None), "lost: link lost: taken over"),
+        (LOST, None),
         (
-            dropped("silent for longer than the hold", 900.0),
-            "lost: link lost after 15m of silence: silent for longer than the hold",
+            replace(LOST, reason="origin laptop2 has taken over", silent_for=19.0),
+            "lost: origin box after 19 s of silence: origin laptop2 has taken over",
         ),
     ],
 )
-def test_what_it_says(state, line):
-    assert state_line(state, "link") == line
+def test_the_lines_of_a_remote(event, line):
+    assert remote_line(event) == line
 
 
-def test_the_remote_says_whose_link_it_is(monkeypatch):
-    reader, writer = os.pipe()
-    with os.fdopen(writer, "w") as stream, os.fdopen(reader) as lines:
-        monkeypatch.setattr("sys.stdout", stream)
-        tell_state(silent(2.0, 3, 60.0), "box\x1b[2J")
-        assert lines.readline() == (
-            "silent: link of origin box\\x1b[2J silent for 2 s, 3 streams held for up to 1m\n"
-        )
+@pytest.mark.parametrize(
+    ("clients", "grace", "line"),
+    [
+        (0, 30.0, None),
+        (
+            1,
+            30.0,
+            "stopping: 1 client may finish within 30 s; press Ctrl-C again to stop at once",
+        ),
+        (
+            2,
+            3600.0,
+            "stopping: 2 clients may finish within 1h; press Ctrl-C again to stop at once",
+        ),
+    ],
+)
+@pytest.mark.parametrize("format_line", [origin_line, remote_line])
+def test_a_drain_with_clients(format_line, clients, grace, line):
+    assert format_line(DrainStarted(clients, grace)) == line
+
+
+@pytest.fixture
+def output(monkeypatch):
+    """Returns a sink, and the lists of what it prints and what it logs."""
+
+    def make(log_level=None, *, on_terminal, format_line=remote_line):
+        printed, logged = [], []
+        monkeypatch.setattr(status_lines, "print_if_writable", printed.append)
+        monkeypatch.setattr(status_lines, "EventLog", lambda _: logged.append)
+        for stream in ("stdout", "stderr"):
+            monkeypatch.setattr(f"sys.{stream}.isatty", lambda: on_terminal)
+        return StatusLines("quictunnel.remote", format_line, log_level), printed, logged
+
+    return make
+
+
+@pytest.mark.parametrize(
+    ("log_level", "on_terminal", "is_logged"),
+    [(None, True, False), ("info", True, True), (None, False, True)],
+)
+def test_on_a_terminal_an_event_appears_once(output, log_level, on_terminal, is_logged):
+    lines, printed, logged = output(log_level, on_terminal=on_terminal)
+    lines(SILENT)
+    lines(HelloTimedOut("192.0.2.7:1"))
+    assert len(printed) == 1
+    assert logged == [SILENT] * is_logged + [HelloTimedOut("192.0.2.7:1")]
+
+
+@pytest.mark.parametrize("on_terminal", [True, False])
+def test_a_missing_server_has_a_line_only_on_a_terminal(output, on_terminal):
+    lines, printed, logged = output(on_terminal=on_terminal, format_line=origin_line)
+    lines(OriginServerMissing("localhost:8000"))
+    assert (len(printed), len(logged)) == ((1, 0) if on_terminal else (0, 1))
+
+
+def test_a_peers_text_is_escaped(output):
+    lines, printed, _ = output(on_terminal=True)
+    lines(replace(SILENT, origin="box\x1b[2J"))
+    assert printed[0].startswith("silent: link of origin box\\x1b[2J silent")
 
 
 def test_a_reader_that_does_not_read_holds_nobody_up(monkeypatch):
@@ -62,7 +146,7 @@ def test_a_reader_that_does_not_read_holds_nobody_up(monkeypatch):
     with os.fdopen(writer, "w") as stream, os.fdopen(reader, "rb") as lines:
         monkeypatch.setattr("sys.stdout", stream)
         for _ in range(2000):
-            tell("x" * 100)
+            print_if_writable("x" * 100)
         os.set_blocking(reader, False)
         assert 0 < len(lines.read()) < 2000 * 100
 
@@ -72,5 +156,5 @@ def test_a_reader_that_is_gone_is_no_failure(monkeypatch):
     os.close(reader)
     with os.fdopen(writer, "w") as stream:
         monkeypatch.setattr("sys.stdout", stream)
-        tell("to nobody")
-        tell("nor now")
+        print_if_writable("without a reader")
+        print_if_writable("nor now")

@@ -7,7 +7,7 @@ import shlex
 import pytest
 
 from quictunnel.cli.main import invoke
-from quictunnel.cli.token import guess_remote, origin_command
+from quictunnel.cli.token import is_private, origin_command, own_host, print_origin_command
 from quictunnel.config.addresses import HostPort
 from quictunnel.config.state import load_or_make_token
 from quictunnel.config.tokens import Token
@@ -42,11 +42,49 @@ def test_the_command_survives_a_shell():
 
 
 def test_a_remote_at_one_address_is_reached_there():
-    assert guess_remote(HostPort("192.0.2.7", 1)) == HostPort("192.0.2.7", 1)
+    assert own_host("9.9.9.9") == "9.9.9.9"
 
 
 @pytest.mark.parametrize("host", ["::", "0.0.0.0"])
-def test_a_remote_at_every_address_is_reached_at_one(host):
-    guess = guess_remote(HostPort(host, 7))
-    assert guess.port == 7
-    assert guess.host not in ("::", "0.0.0.0", "")
+def test_a_remote_at_every_address_has_one_or_none(host):
+    assert own_host(host) not in ("::", "0.0.0.0")
+
+
+@pytest.mark.parametrize(
+    ("host", "expected"),
+    [
+        ("10.0.0.5", True),
+        ("192.168.1.5", True),
+        ("100.64.0.1", True),
+        ("fd00::1", True),
+        ("fe80::1", True),
+        ("127.0.0.1", False),
+        ("::1", False),
+        ("9.9.9.9", False),
+        ("2620:fe::fe", False),
+        ("vps.example.com", False),
+    ],
+)
+def test_which_addresses_are_private(host, expected):
+    assert is_private(host) is expected
+
+
+@pytest.mark.parametrize(
+    ("own", "shown", "advice"),
+    [
+        ("9.9.9.9", "9.9.9.9:7", None),
+        (
+            "10.0.0.5",
+            "YOUR-VPS:7",
+            "Replace YOUR-VPS with the public address or name of this machine; its own address, "
+            "10.0.0.5, is private.",
+        ),
+        ("", "YOUR-VPS:7", "Replace YOUR-VPS with the public address or name of this machine."),
+    ],
+)
+def test_a_private_address_is_not_printed_in_the_command(monkeypatch, capsys, own, shown, advice):
+    monkeypatch.setattr("quictunnel.cli.token.own_host", lambda _: own)
+    print_origin_command("origin: ", HostPort("::", 7), Token.new())
+    command, *others = capsys.readouterr().out.splitlines()
+    assert command.startswith(f"origin: quictunnel origin --remote {shown} --origin ")
+    assert others == ([] if advice is None else [advice])

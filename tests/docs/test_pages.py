@@ -23,7 +23,8 @@ OTHERS = {"--config", "--editable", "--group", "--no-default-features", "--now",
 
 
 def options(command) -> dict:
-    found = {name: option for option in command.params for name in option.opts}
+    parameters = [option for option in command.params if option.param_type_name == "option"]
+    found = {name: option for option in parameters for name in option.opts}
     for child in getattr(command, "commands", {}).values():
         found |= options(child)
     return found

@@ -109,7 +109,7 @@ def remote_says_that():
     logger = logging.getLogger("quictunnel.remote")
     said: asyncio.Queue[str] = asyncio.Queue()
     handler = logging.Handler()
-    handler.emit = lambda record: said.put_nowait(record.getMessage())
+    handler.emit = lambda record: said.put_nowait(record.msg)
     logger.addHandler(handler)
 
     async def wait(message: str) -> None:

@@ -32,8 +32,12 @@ def test_an_outage_under_full_load_loses_nothing_and_leaves_nothing_behind(tunne
         before = tunnel.memory
 
         network.darken()
-        tunnel.origin.wait_for(r"^silent: link silent for \d+ s, 3 streams held for up to 14m\d+s$")
-        tunnel.remote.wait_for(r"^silent: link of origin box silent for \d+ s, 3 streams held for")
+        tunnel.origin.wait_for(
+            r"^silent: link silent for \d+ s, 3 connections held for up to 14m\d+s$"
+        )
+        tunnel.remote.wait_for(
+            r"^silent: link of origin box silent for \d+ s, 3 connections held for"
+        )
         time.sleep(DARK)
         held = [bulk.received for bulk in bulks]
         time.sleep(DARK / 2)
@@ -43,7 +47,7 @@ def test_an_outage_under_full_load_loses_nothing_and_leaves_nothing_behind(tunne
         waiting.say(b"come in the dark")
 
         network.light()
-        tunnel.origin.wait_for(r"^back: link back after \d+ s on 127\.0\.0\.1, 3 streams kept$")
+        tunnel.origin.wait_for(r"^back: link back after \d+ s on 127\.0\.0\.1, 3 connections kept$")
         tunnel.remote.wait_for(
             r"^back: link of origin box back after \d+ s on 127\.0\.0\.1:\d+( \(was \S+\))?, "
         )
@@ -65,8 +69,8 @@ def test_when_the_hold_is_over_both_ends_are_reset_and_told_why(tunnel):
         network.darken()
         assert client.is_reset()
         assert server.is_reset()
-        tunnel.origin.wait_for(r"^lost: link lost after \d+ s of silence: silent for longer than")
-        tunnel.remote.wait_for(r"^lost: link of origin box lost after \d+ s of silence: silent for")
+        tunnel.origin.wait_for(r"^lost: silent for longer than the hold \(after \d+ s of silence\)")
+        tunnel.remote.wait_for(r"^lost: origin box after \d+ s of silence: silent for longer than")
         tunnel.origin.logged(r'link lost .*reason="silent for longer than the hold"')
         tunnel.remote.logged(r'origin disconnected .*reason="silent for longer than the hold"')
         for program in (tunnel.origin, tunnel.remote):

@@ -23,8 +23,8 @@ ONE_ENGINE = ("test_a_damaged_key_of_resets_is_one_sentence",)
 
 def test_both_ends_say_when_they_are_ready(standing):
     assert standing.remote.stdout == (
-        f"ready: link udp {LOOPBACK}:{standing.link_port}, "
-        f"outside tcp [::]:{standing.outside_port}\n"
+        f"ready: origins connect to UDP {LOOPBACK}:{standing.link_port}, "
+        f"clients to TCP port {standing.outside_port}\n"
     )
     # Every address of the remote's machine: the origin names the one that it knows.
     assert standing.origin.stdout == (
@@ -99,7 +99,7 @@ def test_a_remote_that_is_given_all_needs_no_place_for_its_state(tunnel, tmp_pat
     nowhere.touch()
     tunnel.state = nowhere / "state"
     tunnel.up(remote=("--cert", cert, "--key", key))
-    assert tunnel.remote.logged(r"WARN .*no place for a key, restarts are noticed later")
+    assert tunnel.remote.logged(r"WARN .*reset key not saved, restarts are noticed later")
 
 
 def test_a_damaged_key_of_resets_is_one_sentence(tunnel):

@@ -43,7 +43,7 @@ def assert_origin_comes_back(tunnel, *servers) -> None:
     talk(tunnel)
     assert all(server.is_reset() for server in servers)
     assert tunnel.origin.logged(FORGOTTEN)
-    assert tunnel.origin.logged(r"link established .*remote_restarted=True")
+    assert tunnel.origin.logged(r"link established .*remote_restarted=true")
 
 
 def test_a_remote_that_is_killed_and_started_again_says_so(tunnel):

@@ -16,7 +16,9 @@ from quictunnel.config.tokens import Token
 
 LOOPBACK = "127.0.0.1"
 
-READY_REMOTE = r"^ready: link udp \S+:(\d+), outside tcp \S+:(\d+)$"
+READY_REMOTE = (
+    r"^ready: origins connect to UDP (?:port |\S+:)(\d+), clients to TCP (?:port |\S+:)(\d+)$"
+)
 READY_ORIGIN = r"^ready: (\S+) at the remote -> (\S+)$"
 
 

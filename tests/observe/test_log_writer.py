@@ -1,4 +1,4 @@
-"""When the lines of the log are written: at a turn's end, at once, at the exit; and in order."""
+"""When log lines are written: at the end of a turn, at once, or at exit; and in which order."""
 
 from __future__ import annotations
 
@@ -9,10 +9,9 @@ import sys
 
 import pytest
 
-from quictunnel.cli.output import say
-from quictunnel.observe.log_format import Lines
-from quictunnel.observe.log_writer import MOST_LINES, TurnHandler
-from quictunnel.observe.logging_setup import flush
+from quictunnel.cli.logging_setup import flush
+from quictunnel.cli.output import print_line
+from quictunnel.observe.log_writer import MAX_LINES, TurnHandler
 
 log = logging.getLogger("a log of this test's own")
 
@@ -33,17 +32,10 @@ class Stream:
         pass
 
 
-class Bare(Lines):
-    """Lines of the message alone."""
-
-    def line(self, moment, level, logger, message, fields, *, trace=()):
-        return str(fields["word"]) if fields else message
-
-
 @pytest.fixture
 def stream():
     stream = Stream()
-    handler = TurnHandler(stream, Bare())
+    handler = TurnHandler(stream)
     stream.handler = handler
     log.addHandler(handler)
     log.setLevel(logging.INFO)
@@ -99,9 +91,9 @@ def test_what_a_loop_left_behind_is_written_with_the_next_line(stream):
 
 
 async def test_lines_do_not_pile_up(stream):
-    for _ in range(MOST_LINES):
+    for _ in range(MAX_LINES):
         log.info("line")
-    assert stream.writes == ["line\n" * MOST_LINES]
+    assert stream.writes == ["line\n" * MAX_LINES]
 
 
 @pytest.mark.parametrize("error", [OSError("a closed pipe"), ValueError("a closed file")])
@@ -115,39 +107,46 @@ async def test_what_cannot_be_written_is_dropped_and_harms_nobody(stream, error)
     assert stream.writes == ["c\n"]
 
 
-class Unspeakable:
+class Unprintable:
     def __str__(self):
-        raise RuntimeError("a fault of ours")
+        raise RuntimeError("a bug")
 
 
-async def test_what_cannot_be_said_is_dropped_and_harms_nobody(stream, monkeypatch):
+async def test_a_record_that_cannot_be_formatted_is_dropped(stream, monkeypatch):
     monkeypatch.setattr(logging, "raiseExceptions", False)
-    handler = stream.handler
-    handler.say(0.0, logging.WARNING, log.name, "a", {"word": Unspeakable()})
-    log.warning("%s", Unspeakable())
-    handler.say(0.0, logging.WARNING, log.name, "b", {"word": "said"})
-    assert stream.writes == ["said\n"]
+    log.warning("%s", Unprintable())
+    log.warning("printed")
+    assert stream.writes == ["printed\n"]
+
+
+def test_lines_of_another_thread_are_written_at_once(stream):
+    async def main():
+        log.info("a")
+        await asyncio.to_thread(log.warning, "b")
+
+    asyncio.run(main())
+    assert "".join(stream.writes) == "a\nb\n"
 
 
 async def test_what_is_printed_stands_behind_what_was_logged_before(stream, monkeypatch, capsys):
     monkeypatch.setattr("sys.stdout", stream)
     monkeypatch.setattr(logging.getLogger(), "handlers", [stream.handler])
-    log.info("link stands")
-    say("ready")
-    assert stream.writes == ["link stands\n", "ready\n"]
+    log.info("link established")
+    print_line("ready")
+    assert stream.writes == ["link established\n", "ready\n"]
     flush()
     assert len(stream.writes) == 2
 
 
 PROGRAM = """
 import asyncio, logging
-from quictunnel.observe.logging_setup import fact, setup
+from quictunnel.cli.logging_setup import setup
 
 async def main():
-    fact(logging.getLogger("quictunnel.remote"), logging.INFO, "last words")
+    logging.getLogger("quictunnel.remote").info("last words")
     {ending}
 
-setup()
+setup("text", None)
 asyncio.run(main())
 """
 

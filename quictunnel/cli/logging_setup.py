@@ -1,0 +1,43 @@
+"""Configures this process's logging. Only the command line does that; a library must not."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import Literal, TextIO
+
+from quictunnel.observe.log_format import JsonFormatter, TextFormatter
+from quictunnel.observe.log_writer import TurnHandler
+
+LogFormat = Literal["text", "json"]
+LogLevel = Literal["debug", "info", "warning", "error"]
+
+
+def setup(log_format: LogFormat, level: LogLevel | None, stream: TextIO | None = None) -> None:
+    """Send this process's log to `stream`, by default standard error, and nowhere else.
+
+    :param level: the lowest level of our own loggers; None for `warning` on a terminal and `info`
+        elsewhere. Other loggers log from `warning`, and those of aioquic from `error`, because it
+        warns about every stray datagram.
+    """
+    stream = stream or sys.stderr
+    level = level or ("warning" if stream.isatty() else "info")
+    handler = TurnHandler(stream)
+    handler.setFormatter(JsonFormatter() if log_format == "json" else TextFormatter())
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    lowest = logging.getLevelNamesMapping()[level.upper()]
+    root.setLevel(max(lowest, logging.WARNING))
+    logging.getLogger("quictunnel").setLevel(lowest)
+    logging.getLogger("quic").setLevel(logging.ERROR)
+    # Do not collect what no line shows ("Optimization" in the logging HOWTO).
+    logging._srcfile = None  # noqa: SLF001 - the HOWTO names this attribute
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
+    # A line that cannot be formatted must not print a traceback between the others.
+    logging.raiseExceptions = False
+
+
+def flush() -> None:
+    """Write the waiting log lines, so that a line printed next stands after them."""
+    for handler in logging.getLogger().handlers:
+        handler.flush()
