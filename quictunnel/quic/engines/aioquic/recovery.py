@@ -16,8 +16,7 @@ from aioquic.quic.connection import QuicConnection
 from aioquic.quic.packet_builder import QuicDeliveryState
 from aioquic.quic.recovery import QuicPacketRecovery
 
-from quictunnel.quic.engines.aioquic.bbr import Bbr
-from quictunnel.quic.engines.aioquic.pacer import Pacer
+from quictunnel.quic.engines.aioquic.congestion import Bbr, Pacer
 from quictunnel.quic.engines.aioquic.reordering import Lost, Reordering
 
 if TYPE_CHECKING:

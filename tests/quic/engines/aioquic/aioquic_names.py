@@ -12,10 +12,10 @@ from aioquic.quic.packet_builder import QuicPacketBuilder
 from aioquic.quic.recovery import QuicPacketPacer, QuicPacketRecovery
 from aioquic.quic.stream import QuicStream, QuicStreamReceiver, QuicStreamSender
 
+from quictunnel.quic.engines.aioquic.congestion import Pacer
 from quictunnel.quic.engines.aioquic.connection import AioquicEngine
 from quictunnel.quic.engines.aioquic.control import ControlConnection
 from quictunnel.quic.engines.aioquic.flights import FlightsConnection
-from quictunnel.quic.engines.aioquic.pacer import Pacer
 from quictunnel.quic.engines.aioquic.packing import ShortPackets
 from quictunnel.quic.engines.aioquic.receiving import ReceivingConnection
 from quictunnel.quic.engines.aioquic.recovery import Recovery

@@ -14,7 +14,7 @@ from aioquic.quic.recovery import QuicPacketRecovery, QuicPacketSpace
 from aioquic.tls import Epoch
 from pair import Pair
 
-from quictunnel.quic.engines.aioquic.bbr import Bbr
+from quictunnel.quic.engines.aioquic.congestion import Bbr
 from quictunnel.quic.engines.aioquic.recovery import UNANSWERABLE_MAX, Recovery
 from quictunnel.quic.settings import LinkSettings
 
