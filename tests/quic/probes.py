@@ -59,7 +59,7 @@ class AioquicProbe(Probe):
 
     @staticmethod
     def streams(engine: Any) -> int:
-        return len(engine._streams)
+        return len(engine._table.open)
 
     @staticmethod
     def datagram_size(engine: Any) -> int:
@@ -67,7 +67,7 @@ class AioquicProbe(Probe):
 
     @staticmethod
     def connections(endpoint: Any) -> int:
-        assert set(endpoint._led.values()) == set(endpoint._ids)
+        assert set(endpoint._routes.values()) == set(endpoint._ids)
         return len(endpoint._ids)
 
     @staticmethod
@@ -77,16 +77,18 @@ class AioquicProbe(Probe):
     @staticmethod
     def describe(engine: Any) -> str:
         return (
-            f"{len(engine._streams)} streams, sending {list(engine._sending)[:5]}, "
-            f"held {list(engine._held)[:5]}, {engine._loss.bytes_in_flight} bytes of "
-            f"{engine._loss.congestion_window} in flight"
+            f"{len(engine._table.open)} streams, {len(engine._table.send_queue)} sending, "
+            f"{engine._loss.bytes_in_flight} bytes of {engine._loss.congestion_window} in flight"
         )
 
     def assert_nothing_left(self, endpoint: Any, engine: Any) -> None:
         """Every table that is about streams is empty, and the budget is given back."""
-        for table in ("_streams", "_sending", "_held", "_touched", "_limits_due", "_readable"):
-            assert not getattr(engine, table), table
-        assert not engine._opened
+        table = engine._table
+        assert not table.open
+        assert not len(table.send_queue)
+        for part in (table.windows_moved, table._readable, table._changed):
+            assert not part
+        assert not engine._streams
         assert not engine._streams_queue
         assert not engine._streams_blocked_bidi
         assert not engine._events

@@ -1,14 +1,18 @@
-"""The engine that needs nothing but pip: aioquic, and every private name of it that is touched.
+"""The engine that works wherever pip works: aioquic.
 
-`connection` is one connection as the link sees it: it stands on `unpacking` and `receiving`, and
-these on `repeating`, `flights`, `sending` and `control`. `packing`, `streams`, `turns`, `spans`,
-`recovery`, `reordering` and `mtu` are what they work with; `tls` is who is who. `bbr` says how fast
-to send and how much, which `pacer` keeps to: by `bbr_startup` and `bbr_probing`, which go by
-`bbr_model` (with `bbr_rates`, `bbr_round_trips`, `bbr_losses` and `bbr_yielding`) and `delivery`'s
-samples.
-`endpoint` leads datagrams to connections, with `packets` for those that have none, and `carriage`
-is its socket. Nothing outside this package may know aioquic; test_hooks.py, beside its other tests,
-holds each private name against the installed version.
+`connection` has the only subclass of aioquic's `QuicConnection`. It is composed of
+
+- `stream_table`: the open `streams`, and the `send_queue` of those that have something to send,
+- `receive_credit`: the connection's part of the budget for unread data,
+- `recovery`: loss recovery, with the congestion control in `congestion`,
+- `mtu`: the search for the path's MTU.
+
+`endpoint` routes the datagrams of one socket to connections, with `packets` and `resets` for those
+without a connection and `tls` for configurations. `endpoint_socket` joins it to the event loop.
+
+No other package imports aioquic. Its private names are used in `connection`, and by the subclasses
+of its parts in `streams`, `recovery` and `congestion`. `test_hooks` holds each of them against the
+installed version.
 """
 
 import aioquic

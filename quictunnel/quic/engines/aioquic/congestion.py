@@ -15,6 +15,7 @@ Departures from the draft:
 - Startup counts lost datagrams, not separate runs of them (5.3.1.3).
 - ProbeBW_UP lifts the long-term inflight bound until too much is lost. It does not raise the bound
   step by step (5.3.3.6). One probe finds a rate that has doubled (line "changes").
+- The bandwidth-delay product assumes a round trip of `ACK_TIME` at least.
 - The pacing rate has a lower bound: `MIN_PIPE_CWND_PACKETS` per round trip. After an outage the
   measured rate is almost 0, and the next ACK would be minutes away.
 - Losses are counted in the rounds of 5.5.1, not in rounds that start with a loss (5.5.10.3).
@@ -116,6 +117,10 @@ BURST_DATAGRAMS = 10
 BURST_TIME = 0.004
 """Seconds of the pacing rate that may leave at once. An event loop wakes up late by about as much.
 Without this allowance, BBR would measure the processor and slow down."""
+
+ACK_TIME = 0.005
+"""Seconds that an ACK may take however short the path is: for delayed ACKs and busy event loops.
+Without it, the window would be too small for a local path, which would stand idle between ACKs."""
 
 WINDOW_PACING_GAIN = 1.25
 """Pacing rate as a multiple of window / RTT, so that pacing never starves the window (RFC 9002,
@@ -491,10 +496,6 @@ class Bbr(QuicCongestionControl):
         if self.bytes_in_flight < self.congestion_window:
             self._sampler.mark_app_limited(self.bytes_in_flight)
 
-    def on_spurious_loss(self, size: int) -> None:
-        """Correct the count of lost bytes: a packet that was declared lost has arrived."""
-        self._sampler.lost -= size
-
     # Sizes (5.6.4.2)
 
     @property
@@ -509,7 +510,7 @@ class Bbr(QuicCongestionControl):
         """Return a multiple of the bandwidth-delay product."""
         if self._min_rtt.value == math.inf:
             return self._initial_cwnd
-        return max(gain * bw * self._min_rtt.value, self._min_pipe_cwnd)
+        return max(gain * bw * max(self._min_rtt.value, ACK_TIME), self._min_pipe_cwnd)
 
     def _inflight_with_headroom(self) -> float:
         """Return the long-term bound minus the headroom for other flows (5.3.3.6)."""
@@ -648,7 +649,7 @@ class Pacer(QuicPacketPacer):
         """Bytes per second; 0 before the first round-trip time, when nothing is paced."""
         self._follows_window = True
         self._tokens = math.inf
-        self._filled_at = 0.0
+        self._filled_at = -math.inf
 
     def next_send_time(self, now: float) -> float | None:  # type: ignore[override]  # may be None in aioquic too
         """Return when the next datagram may leave; None means now."""
@@ -658,9 +659,9 @@ class Pacer(QuicPacketPacer):
         return now + (self.max_datagram_size - self._tokens) / self.rate
 
     def update_after_send(self, now: float, size: int | None = None) -> None:
-        """Take the tokens of `size` bytes, or of a full datagram."""
+        """Take the tokens of `size` bytes. aioquic's own packets, mostly ACKs, are not paced."""
         self._fill(now)
-        self._tokens -= self.max_datagram_size if size is None else size
+        self._tokens -= size or 0
 
     def update_rate(self, congestion_window: int, smoothed_rtt: float) -> None:
         """Derive the rate from a window, unless `set_rate` has set one."""
@@ -673,8 +674,8 @@ class Pacer(QuicPacketPacer):
         self.rate = rate
 
     def _fill(self, now: float) -> None:
-        if self.rate:
+        if self.rate and now > self._filled_at:
             capacity = max(BURST_DATAGRAMS * self.max_datagram_size, BURST_TIME * self.rate)
-            grown = self._tokens + max(now - self._filled_at, 0.0) * self.rate
+            grown = self._tokens + (now - self._filled_at) * self.rate
             self._tokens = min(grown, capacity)
-            self._filled_at = max(now, self._filled_at)
+            self._filled_at = now

@@ -1,13 +1,16 @@
-"""aioquic's connections that share a socket: which datagram is for which, and who may begin one.
+"""The aioquic connections of one UDP socket: routes datagrams to them and takes new ones.
 
-aioquic has no such thing that is sans-IO. Connections tell which ids lead to them; what has none is
-answered, or held out to whoever decides on newcomers.
+Sans-IO. aioquic itself offers this only on asyncio. Connections report their connection IDs; a
+datagram without a connection is answered, or becomes an incoming connection for the caller to
+accept.
 """
 
 from __future__ import annotations
 
-from functools import cached_property
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+from aioquic.quic.packet import QuicHeader
 
 from quictunnel.quic.engine import Path, ReceivedBatch
 from quictunnel.quic.engines.aioquic import packets, resets, tls
@@ -18,108 +21,94 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from quictunnel.quic.engine import Datagram, Engine, IncomingConnection
-    from quictunnel.quic.engines.aioquic.receiving import ReceivingConnection
     from quictunnel.quic.settings import LinkSettings, ServerTls
 
 
+@dataclass(eq=False, slots=True)
 class AioquicIncoming:
     """A connection attempt. Implements `quictunnel.quic.engine.IncomingConnection`."""
 
-    def __init__(
-        self,
-        initial: packets.Initial,
-        path: tuple[str, int, bytes],
-        retries: packets.Retries,
-        now: float,
-    ) -> None:
-        self.initial = initial
-        self.path = path
-        self.datagrams: list[Datagram] = []
-        self._retries = retries
-        self._now = now
+    initial: QuicHeader
+    path: tuple[str, int, bytes]
+    original_id: bytes | None
+    """The connection ID that the client chose before our Retry, if it bears a valid token."""
+    datagrams: list[Datagram] = field(default_factory=list)
 
     @property
     def is_validated(self) -> bool:
-        """They bear a token of our Retry."""
+        """The client bears a valid token of our Retry."""
         return self.original_id is not None
-
-    @cached_property
-    def original_id(self) -> bytes | None:
-        """The connection id that they chose before our Retry, if a good token says so."""
-        if not self.initial.token:
-            return None
-        return self._retries.check(self.initial, self.path, self._now)
 
 
 class AioquicEndpoint:
     """The connections of one socket. Implements `quictunnel.quic.engine.Endpoint`.
 
-    :param server_tls: what those who come are shown; None where nobody may come.
-    :param streams: how many streams a peer may have open until `allow_streams` says more.
-    :param now: is of no interest here: every call says what time it is.
+    :param server_tls: the certificate for clients; None if no connections are accepted.
+    :param streams: how many streams a peer may have open until `allow_streams` raises it.
+    :param now: unused; every call passes the time.
     """
 
     def __init__(
         self, settings: LinkSettings, *, server_tls: ServerTls | None, streams: int, now: float
     ) -> None:
         self.budget = Budget(settings.unread_limit)
-        """What all connections hold unread."""
+        """Limits the unread data of all connections."""
         self._settings = settings
         self._tls = server_tls
         self._streams = streams
         self._retries = packets.Retries()
         self._resets = resets.Resets(settings.reset_key)
-        self._led: dict[bytes, AioquicEngine] = {}  # by connection id
+        self._routes: dict[bytes, AioquicEngine] = {}  # by connection ID
         self._ids: dict[AioquicEngine, set[bytes]] = {}
-        self._dialled: dict[AioquicEngine, tuple[str, int, bytes]] = {}
+        self._dialed: dict[AioquicEngine, tuple[str, int, bytes]] = {}
         self._answers: list[Datagram] = []
 
     def set_certificate(self, server_tls: ServerTls) -> None:
-        """Show another certificate to those who come from now on."""
+        """Use this certificate for new connections."""
         self._tls = server_tls
 
     def connect(self, peer: tuple[str, int], server_name: str | None, now: float) -> AioquicEngine:
-        """Begin a connection to a literal address."""
+        """Start a connection to a literal address."""
         engine = AioquicEngine(
             tls.client_configuration(server_name, self._settings),
             budget=self.budget,
             routes=self,
             streams=self._streams,
         )
-        path = self._dialled[engine] = Path(*peer)
+        path = self._dialed[engine] = Path(*peer)
         engine.connect(path, now)
         return engine
 
     # Datagrams
 
     def receive(self, datagrams: Sequence[Datagram], now: float) -> ReceivedBatch:
-        """Take datagrams: lead them to their connections, and find newcomers."""
+        """Route datagrams to their connections, and find incoming connections."""
         touched: dict[AioquicEngine, None] = {}
         newcomers: dict[bytes, AioquicIncoming] = {}
         for data, path in datagrams:
             connection_id = packets.destination(data)
             if connection_id is None:
                 continue
-            engine = self._led.get(connection_id)
+            engine = self._routes.get(connection_id)
             if engine is not None:
-                # What has been dialled is seen in one way, however the socket spells the address.
-                engine.receive(data, self._dialled.get(engine, path), now)
+                # A client knows one address of its peer, however the socket spells it.
+                engine.receive(data, self._dialed.get(engine, path), now)
                 touched[engine] = None
             elif self._tls is not None:
-                self._meet(connection_id, (data, path), newcomers, now)
-            elif (engine := self._forgotten(data)) is not None:
+                self._receive_unrouted(connection_id, (data, path), newcomers, now)
+            elif (engine := self._find_reset(data)) is not None:
                 engine.end_by_reset(now)
                 touched[engine] = None
         return ReceivedBatch(list(touched), list(newcomers.values()))
 
-    def _meet(
+    def _receive_unrouted(
         self,
         connection_id: bytes,
         datagram: Datagram,
         newcomers: dict[bytes, AioquicIncoming],
         now: float,
     ) -> None:
-        """Take a datagram for no connection that there is."""
+        """Take a datagram that belongs to no connection."""
         data, path = datagram
         if packets.is_short(data):
             reset = self._resets.answer(data, connection_id, now)
@@ -128,33 +117,33 @@ class AioquicEndpoint:
             return
         newcomer = newcomers.get(connection_id)
         if newcomer is None:
-            initial = packets.newcomer(data)
-            if isinstance(initial, bytes):
-                self._answers.append((initial, path))
-            if not isinstance(initial, packets.Initial):
+            initial = packets.parse_initial(data)
+            if not isinstance(initial, QuicHeader):
+                self._answers += [] if initial is None else [(initial, path)]
                 return
-            newcomer = newcomers[connection_id] = AioquicIncoming(initial, path, self._retries, now)
+            original_id = self._retries.check(initial, path, now)
+            newcomer = newcomers[connection_id] = AioquicIncoming(initial, path, original_id)
         newcomer.datagrams.append(datagram)
 
-    def _forgotten(self, data: bytes) -> AioquicEngine | None:
-        """Return the connection of ours that a datagram says is known no more, if it does.
+    def _find_reset(self, data: bytes) -> AioquicEngine | None:
+        """Return the connection that a stateless reset ends, if the datagram is one.
 
-        Only those that were dialled are asked: who has begun a connection comes back by itself.
+        Only dialed connections are looked at: a client whose server is gone connects again.
         """
-        for engine in self._dialled:
+        for engine in self._dialed:
             if resets.is_reset(data, engine.reset_tokens):
                 return engine
         return None
 
     def transmit(self) -> list[Datagram]:
-        """Return the answers to those who have no connection."""
+        """Return the answers to datagrams without a connection."""
         answers, self._answers = self._answers, []
         return answers
 
-    # Newcomers
+    # Incoming connections
 
     def accept(self, newcomer: IncomingConnection, now: float) -> AioquicEngine | None:
-        """Begin a connection; a token that is not good is answered with a Retry instead."""
+        """Start a connection. An invalid token is answered with a Retry instead."""
         assert isinstance(newcomer, AioquicIncoming)
         assert self._tls is not None  # or there would be no newcomers
         initial = newcomer.initial
@@ -166,10 +155,10 @@ class AioquicEndpoint:
             budget=self.budget,
             routes=self,
             streams=self._streams,
-            original_destination_connection_id=newcomer.original_id or initial.destination,
-            retry_source_connection_id=initial.destination if newcomer.is_validated else None,
+            original_destination_connection_id=newcomer.original_id or initial.destination_cid,
+            retry_source_connection_id=initial.destination_cid if newcomer.is_validated else None,
         )
-        self.lead(initial.destination, engine)
+        self.add_route(initial.destination_cid, engine)
         for data, path in newcomer.datagrams:
             engine.receive(data, path, now)
         return engine
@@ -181,29 +170,27 @@ class AioquicEndpoint:
         self._answers.append((answer, newcomer.path))
 
     def ignore(self, newcomer: IncomingConnection) -> None:
-        """Say nothing: nothing is kept of them."""
+        """Drop an incoming connection: there is no state to free."""
 
-    # Connection ids
+    # Connection IDs
 
-    def lead(self, connection_id: bytes, connection: ReceivingConnection) -> None:
-        """Lead datagrams to this connection id to a connection."""
-        assert isinstance(connection, AioquicEngine)
-        self._led[connection_id] = connection
+    def add_route(self, connection_id: bytes, connection: AioquicEngine) -> None:
+        """Route datagrams for this connection ID to a connection."""
+        self._routes[connection_id] = connection
         self._ids.setdefault(connection, set()).add(connection_id)
 
-    def lead_no_more(self, connection_id: bytes, connection: ReceivingConnection) -> None:
-        """Do so no longer."""
-        assert isinstance(connection, AioquicEngine)
-        self._led.pop(connection_id, None)
+    def remove_route(self, connection_id: bytes, connection: AioquicEngine) -> None:
+        """Stop routing datagrams for this connection ID."""
+        self._routes.pop(connection_id, None)
         self._ids[connection].discard(connection_id)
 
     def reset_token(self, connection_id: bytes) -> bytes:
-        """Return what the peer will know a stateless reset by."""
+        """Return the stateless reset token of a connection ID."""
         return self._resets.token(connection_id)
 
     def forget(self, engine: Engine) -> None:
-        """Lead nothing to a connection any more."""
+        """Route nothing to a connection any more."""
         assert isinstance(engine, AioquicEngine)
-        self._dialled.pop(engine, None)
+        self._dialed.pop(engine, None)
         for connection_id in self._ids.pop(engine, ()):
-            self._led.pop(connection_id, None)
+            self._routes.pop(connection_id, None)

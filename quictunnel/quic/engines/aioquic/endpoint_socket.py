@@ -1,4 +1,4 @@
-"""aioquic's datagrams between a UDP socket and the event loop, and what could not go yet."""
+"""The UDP socket of aioquic's connections on the event loop."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 class AioquicEndpointSocket:
     """An endpoint's socket on the loop. Implements `quictunnel.quic.engine.EndpointSocket`.
 
-    :param sock: is taken over and closed by `close`.
+    :param sock: it is closed by `close`.
     """
 
     def __init__(
@@ -42,26 +42,26 @@ class AioquicEndpointSocket:
 
     @property
     def is_full(self) -> bool:
-        """The kernel takes no more for the moment."""
+        """Whether the kernel's send buffer is full."""
         return bool(self._waiting)
 
     def transmit(self, engine: Engine, now: float) -> bool:
-        """Send what a connection has to send; return whether there was anything."""
+        """Send the datagrams of a connection; return whether there were any."""
         datagrams = engine.transmit(now)
         if datagrams:
             self._send(datagrams)
         return bool(datagrams)
 
     def answer(self) -> None:
-        """Send the endpoint's own answers, unless the kernel is busy with its connections'."""
+        """Send the endpoint's own answers; drop them if the kernel's send buffer is full."""
         answers = self._endpoint.transmit()
         if answers and not self._waiting:
             self._send(answers)
 
     def _send(self, datagrams: Sequence[Datagram]) -> None:
-        """Send; what the kernel does not take now is kept and sent first when it does.
+        """Send datagrams. Those that the kernel does not take now are sent first when it does.
 
-        Links hold back while `is_full`, so what is kept is one link's turn and little more.
+        Links send nothing while `is_full`, so little more than one link's datagrams waits here.
         """
         if self._waiting:
             self._waiting.extend(datagrams)
@@ -70,15 +70,15 @@ class AioquicEndpointSocket:
         if sent < len(datagrams):
             self._waiting.extend(datagrams[sent:])
             self._loop.add_writer(self._socket.fileno(), self._writable)
-        self._tell_trouble()
+        self._report_error()
 
-    def _tell_trouble(self) -> None:
-        trouble, self._socket.send_error = self._socket.send_error, None
-        if trouble is not None:
-            self._on_send_error(trouble)
+    def _report_error(self) -> None:
+        error, self._socket.send_error = self._socket.send_error, None
+        if error is not None:
+            self._on_send_error(error)
 
     def close(self) -> None:
-        """Let go of the socket."""
+        """Close the socket; the connections stay."""
         self._loop.remove_reader(self._socket.fileno())
         self._loop.remove_writer(self._socket.fileno())
         self._waiting.clear()
@@ -87,7 +87,7 @@ class AioquicEndpointSocket:
     def _readable(self) -> None:
         try:
             datagrams = self._socket.receive()
-        except OSError as exc:  # word of an earlier datagram of ours, by ICMP
+        except OSError as exc:  # an ICMP message about an earlier datagram
             self._on_send_error(exc)
             return
         if datagrams:
@@ -95,7 +95,7 @@ class AioquicEndpointSocket:
 
     def _writable(self) -> None:
         del self._waiting[: self._socket.send(self._waiting)]
-        self._tell_trouble()
+        self._report_error()
         if not self._waiting:
             self._loop.remove_writer(self._socket.fileno())
             self._on_writable()

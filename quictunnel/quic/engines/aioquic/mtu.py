@@ -1,7 +1,7 @@
-"""How large a datagram the path carries (RFC 8899, RFC 9000 14.3). Decides; sends nothing.
+"""Search for the path's MTU (RFC 8899, RFC 9000 14.3). No I/O.
 
-QUIC may count on 1200 bytes. Most paths carry more, some (PPPoE, mobile, VPN) a little less than
-Ethernet, so the likely sizes are tried from the largest down.
+Every path carries 1200 bytes. Most carry more, some (PPPoE, mobile, VPN) a little less than
+Ethernet, so the search tries likely sizes from the largest down.
 """
 
 from __future__ import annotations
@@ -10,40 +10,40 @@ SIZES = (1452, 1404, 1350, 1280)
 """UDP payloads: Ethernet with IPv6, then what tunnels and mobile networks commonly leave."""
 
 TRIES = 3
-"""How often a size is tried before the next smaller one (RFC 8899, 5.1.2: MAX_PROBES)."""
+"""Probes of one size before the next smaller one is tried (RFC 8899, 5.1.2: MAX_PROBES)."""
 
 BLACK_HOLE_PTOS = 3
-"""After so many probe timeouts in a row the larger size is suspected, and given up (4.3)."""
+"""Probe timeouts in a row after which the size in use counts as too large (4.3)."""
 
 
 class PathMtu:
-    """The search for one path.
+    """The search on one path.
 
-    :param base: the size that is always good.
+    :param base: the size that every path carries.
     """
 
     def __init__(self, base: int) -> None:
         self.base = base
         self.size = base
-        """The largest size known to be carried."""
+        """The largest size that the path is known to carry."""
         self.search = object()
-        """This search and no other: probes that left before it began say nothing of its path."""
+        """Identifies this search: probes of an earlier one say nothing about the path."""
         self._untried = [size for size in SIZES if size > base]
         self._tries = 0
-        self._under_way = False
+        self._in_flight = False
 
     def next_probe(self) -> int | None:
-        """Return the size to try now; None while one is under way, or when all is known."""
-        if self._under_way or not self._untried:
+        """Return the size to probe now; None during a probe or when the search is over."""
+        if self._in_flight or not self._untried:
             return None
-        self._under_way = True
+        self._in_flight = True
         return self._untried[0]
 
     def on_probe(self, size: int, *, arrived: bool) -> bool:
-        """Take word of a probe; return whether `size` has changed."""
-        self._under_way = False
+        """Handle the fate of a probe; return whether `size` has changed."""
+        self._in_flight = False
         if not self._untried or size != self._untried[0]:
-            return False  # all is known, or it is of another size
+            return False  # the search is over, or the probe was of another size
         if arrived:
             self.size = size
             self._untried.clear()
@@ -55,12 +55,12 @@ class PathMtu:
         return False
 
     def on_timeouts(self, count: int) -> bool:
-        """Take note of `count` probe timeouts in a row; return whether `size` fell back."""
+        """Handle `count` probe timeouts in a row; return whether `size` fell back to the base."""
         if count < BLACK_HOLE_PTOS or self.size == self.base:
             return False
         self.restart()
         return True
 
     def restart(self) -> None:
-        """Begin anew: the path is another, or no longer what it was."""
-        self.__init__(self.base)  # type: ignore[misc]  # every field starts over
+        """Start over: the path is a different one, or has changed."""
+        self.__init__(self.base)  # type: ignore[misc]  # all fields start over

@@ -1,6 +1,6 @@
-"""Attributes of aioquic that the engine reads or sets, by name, and their types.
+"""Attributes of aioquic that the engine reads or sets, and their types.
 
-The methods are in `aioquic_names`, whose tests hold both against the installed version.
+Methods are in `aioquic_names`. `test_hooks` holds both tables against the installed version.
 """
 
 from __future__ import annotations
@@ -9,12 +9,10 @@ from collections import deque
 
 from aioquic import tls
 from aioquic._buffer import Buffer
-from aioquic._crypto import AEAD, HeaderProtection
 from aioquic.quic import connection, events
 from aioquic.quic.configuration import QuicConfiguration
 from aioquic.quic.connection import QuicConnectionState
-from aioquic.quic.crypto import CryptoContext, CryptoPair
-from aioquic.quic.packet import QuicPreferredAddress
+from aioquic.quic.crypto import CryptoContext
 from aioquic.quic.packet_builder import QuicSentPacket
 from aioquic.quic.rangeset import RangeSet
 from aioquic.quic.recovery import QuicPacketNumberWindow, QuicPacketPacer, QuicPacketRecovery
@@ -28,13 +26,10 @@ ATTRIBUTES: dict[str, dict[str, type | tuple[type, ...]]] = {
         "_crypto_streams": dict,
         "_cryptos": dict,
         "_events": deque,
-        "_handshake_complete": bool,
         "_handshake_confirmed": bool,
-        "_handshake_done_pending": bool,
         "_host_cids": list,
         "_is_client": bool,
         "_local_max_data": connection.Limit,
-        "_local_max_stream_data_bidi_remote": int,
         "_local_max_streams_bidi": connection.Limit,
         "_local_max_streams_uni": connection.Limit,
         "_local_next_stream_id_bidi": int,
@@ -50,16 +45,13 @@ ATTRIBUTES: dict[str, dict[str, type | tuple[type, ...]]] = {
         "_ack_eliciting_sent_since_receipt": bool,
         "_ping_pending": list,
         "_probe_pending": bool,
-        "_remote_preferred_address": (QuicPreferredAddress, type(None)),
         "_remote_max_data": int,
         "_remote_max_data_used": int,
         "_remote_max_stream_data_bidi_local": int,
         "_remote_max_stream_data_bidi_remote": int,
         "_remote_max_streams_bidi": int,
-        "_retire_connection_ids": list,
         "_spaces": dict,
         "_spin_bit": bool,
-        "_spin_highest_pn": int,
         "_state": QuicConnectionState,
         "_streams": dict,
         "_streams_blocked_bidi": list,
@@ -67,7 +59,6 @@ ATTRIBUTES: dict[str, dict[str, type | tuple[type, ...]]] = {
         "_streams_queue": list,
         "_version": int,
         "host_cid": bytes,
-        "original_destination_connection_id": bytes,
         "tls": tls.Context,
     },
     "tls": {
@@ -78,42 +69,29 @@ ATTRIBUTES: dict[str, dict[str, type | tuple[type, ...]]] = {
     "path": {
         "addr": tuple,
         "is_validated": bool,
-        "local_challenge_sent": bool,
         "peer_cid": (connection.QuicConnectionId, type(None)),
-        "remote_challenges": deque,
-        "validation_deadline": (float, type(None)),
     },
     "limit": {"frame_type": int, "sent": int, "used": int, "value": int},
     "stream": {
         "is_blocked": bool,
         "is_finished": bool,
         "max_stream_data_local": int,
-        "max_stream_data_local_sent": int,
         "max_stream_data_remote": int,
         "receiver": QuicStreamReceiver,
         "sender": QuicStreamSender,
         "stream_id": int,
     },
     "sender": {
-        "_acked": RangeSet,
-        "_acked_fin": bool,
         "_buffer": bytearray,
-        "_buffer_fin": (int, type(None)),
-        "_buffer_start": int,
         "_buffer_stop": int,
         "_pending": RangeSet,
-        "_pending_eof": bool,
         "_reset_error_code": (int, type(None)),
         "buffer_is_empty": bool,
         "highest_offset": int,
         "is_finished": bool,
-        "next_offset": int,
         "reset_pending": bool,
     },
     "receiver": {
-        "_buffer": bytearray,
-        "_buffer_start": int,
-        "_final_size": (int, type(None)),
         "_ranges": RangeSet,
         "highest_offset": int,
         "is_finished": bool,
@@ -123,17 +101,13 @@ ATTRIBUTES: dict[str, dict[str, type | tuple[type, ...]]] = {
         "_cc": object,
         "_pacer": QuicPacketPacer,
         "_pto_count": int,
-        "_rtt_first_sample_time": float,
         "_rtt_initial": float,
         "_rtt_initialized": bool,
         "_rtt_latest": float,
         "_rtt_min": float,
         "_rtt_smoothed": float,
-        "_rtt_variance": float,
         "_time_of_last_sent_ack_eliciting_packet": float,
         "_send_probe": object,
-        "max_ack_delay": float,
-        "peer_completed_address_validation": bool,
         "spaces": list,
     },
     "congestion": {
@@ -141,42 +115,26 @@ ATTRIBUTES: dict[str, dict[str, type | tuple[type, ...]]] = {
         "_max_datagram_size": int,
         "bytes_in_flight": int,
         "congestion_window": int,
-        "ssthresh": (int, type(None)),
     },
     "space": {
         "ack_queue": RangeSet,
         "expected_packet_number": int,
+        "largest_acked_packet": int,
+        "loss_time": (float, type(None)),
         "largest_received_packet": int,
         "received_packets": QuicPacketNumberWindow,
         "ack_at": (float, type(None)),
         "ack_eliciting_in_flight": int,
-        "largest_acked_packet": int,
         "largest_received_time": (float, type(None)),
-        "loss_time": (float, type(None)),
         "sent_packets": dict,
     },
     "builder": {
         "_buffer": Buffer,
-        "_buffer_capacity": int,
-        "_datagrams": list,
-        "_flight_capacity": int,
-        "_header_size": int,
         "_packet": (QuicSentPacket, type(None)),
-        "_packet_crypto": (CryptoPair, type(None)),
-        "_packet_number": int,
-        "_packet_start": int,
-        "_packets": list,
-        "_peer_cid": bytes,
-        "packet_number": int,
-        "quic_logger_frames": (list, type(None)),
+        "packet_is_empty": bool,
+        "remaining_buffer_space": int,
+        "remaining_flight_space": int,
     },
-    "crypto": {
-        "_update_key_requested": bool,
-        "aead_tag_size": int,
-        "key_phase": int,
-        "recv": CryptoContext,
-        "send": CryptoContext,
-    },
-    "keys": {"aead": AEAD, "hp": HeaderProtection, "key_phase": int},
+    "crypto": {"send": CryptoContext},
 }
-"""Attributes that are read or set, by what they belong to, and their types."""
+"""Attributes that are read or set, by their owner."""

@@ -526,16 +526,6 @@ def test_packets_of_an_earlier_path_only_leave_the_flight() -> None:
     assert (bbr._sampler.delivered, bbr._sampler.lost) == (0, 0)
 
 
-def test_a_packet_that_arrives_after_all_is_not_lost() -> None:
-    bbr = Bbr(max_datagram_size=SIZE)
-    packet = sent_packet(0, 0.0)
-    bbr.on_packet_sent(packet=packet)
-    bbr.on_packets_lost(now=1.0, packets=[packet])
-    assert bbr._sampler.lost == SIZE
-    bbr.on_spurious_loss(SIZE)
-    assert bbr._sampler.lost == 0
-
-
 @pytest.mark.parametrize("name", ["bbr", "cubic", "reno"])
 def test_a_congestion_control_is_found_by_its_name(name: str) -> None:
     control = create_congestion_control(name, max_datagram_size=SIZE)

@@ -122,7 +122,7 @@ def test_an_answer_to_a_probe_of_the_old_path_says_nothing_of_the_new_one() -> N
     pair = Pair(Network(delay=0.15))
     engine = pair.client.engine
     # Data before the probe: the oldest packet is the one that a move sends again.
-    while not engine._mtu._under_way:
+    while not engine._mtu._in_flight:
         pair.client.open(b"!")
         pair.run_for(0.01)
     pair.run_for(0.16)

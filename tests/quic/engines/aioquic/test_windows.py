@@ -21,7 +21,7 @@ FAT = {"delay": 0.05, "rate": 25e6, "queue": 0.2}
 
 
 def unread(end: End, stream: int) -> int:
-    return sum(map(len, end.engine._streams[stream].unread))
+    return sum(map(len, end.engine._table.open[stream].inbox))
 
 
 def test_what_waits_and_what_came_is_counted_as_it_is_read() -> None:
@@ -32,7 +32,7 @@ def test_what_waits_and_what_came_is_counted_as_it_is_read() -> None:
     read, _ = pair.server.engine.read(stream, STREAM_WINDOW // 2)
     pair.run_for(2.0)
     assert unread(pair.server, stream) == STREAM_WINDOW
-    highest = pair.server.engine._streams[stream].receiver.highest_offset
+    highest = pair.server.engine._table.open[stream].receiver.highest_offset
     assert highest == STREAM_WINDOW + len(read)
 
 
@@ -40,7 +40,7 @@ def test_paused_streams_cannot_exhaust_the_links_window() -> None:
     pair = Pair.trusting(streams=1000)
     stalled = [pair.client.open(bytes(STREAM_WINDOW)) for _ in range(6)]
     pair.server.paused.update(stalled)
-    pair.run(lambda: pair.server.engine._budget.unread == 6 * STREAM_WINDOW)
+    pair.run(lambda: pair.server.endpoint.budget.unread == 6 * STREAM_WINDOW)
     other = pair.client.open(bytes(MIB), fin=True)
     pair.run(lambda: other in pair.server.fins)
 
@@ -51,16 +51,16 @@ def test_what_an_unproven_peer_may_send_is_counted() -> None:
     streams = [pair.client.open(bytes(STREAM_WINDOW)) for _ in range(4)]
     pair.server.paused.update(streams)
     pair.run_for(5.0)
-    assert pair.server.engine._budget.unread == LINK_WINDOW_UNPROVEN
+    assert pair.server.endpoint.budget.unread == LINK_WINDOW_UNPROVEN
     pair.server.engine.trust()
-    pair.run(lambda: pair.server.engine._budget.unread == 4 * STREAM_WINDOW)
+    pair.run(lambda: pair.server.endpoint.budget.unread == 4 * STREAM_WINDOW)
 
 
 def test_the_window_grows_for_a_reader_that_keeps_up_on_a_long_fat_path() -> None:
     pair = Pair.trusting(Network(**FAT))
     stream = pair.client.open(bytes(8 * MIB), fin=True)
     pair.run(lambda: stream in pair.server.opened)
-    window = pair.server.engine._streams[stream].window
+    window = pair.server.engine._table.open[stream].window
     pair.run(lambda: stream in pair.server.fins)
     assert 4 * STREAM_WINDOW <= window.size <= STREAM_WINDOW_MAX
 
@@ -69,7 +69,7 @@ def test_the_window_does_not_grow_where_the_path_holds_less_than_it() -> None:
     pair = Pair.trusting(Network(delay=0.01, rate=2e6, queue=0.05))
     stream = pair.client.open(bytes(2 * MIB), fin=True)
     pair.run(lambda: stream in pair.server.opened)
-    window = pair.server.engine._streams[stream].window
+    window = pair.server.engine._table.open[stream].window
     pair.run(lambda: stream in pair.server.fins)
     assert window.size == STREAM_WINDOW
 
@@ -79,7 +79,7 @@ def test_the_window_does_not_grow_for_a_reader_that_stalls_and_gulps() -> None:
     stream = pair.client.open(bytes(20 * MIB), fin=True)
     pair.server.paused.add(stream)
     pair.run(lambda: stream in pair.server.opened)
-    window = pair.server.engine._streams[stream].window
+    window = pair.server.engine._table.open[stream].window
     for _ in range(4):
         pair.run_for(3.0)
         pair.server.resume(stream)  # all that waits, at once
@@ -92,9 +92,9 @@ def test_a_reset_stream_is_credited_to_the_link() -> None:
     for _ in range(12):  # three times the budget
         stream = pair.client.open(bytes(STREAM_WINDOW))
         pair.server.paused.add(stream)
-        pair.run(lambda: pair.server.engine._budget.unread >= STREAM_WINDOW, limit=10)
+        pair.run(lambda: pair.server.endpoint.budget.unread >= STREAM_WINDOW, limit=10)
         pair.client.engine.reset(stream, 0x10)
-        pair.run(lambda: pair.server.engine._budget.unread == 0)
+        pair.run(lambda: pair.server.endpoint.budget.unread == 0)
     pair.run_for(1.0)
     assert_nothing_left(*pair.ends)
 
@@ -116,8 +116,8 @@ class TestBudget:
     def test_it_is_reached_and_exceeded_only_by_the_relief(self, pair: Pair) -> None:
         relief = RELIEF * (int(self.SECONDS / RELIEF_EVERY) + 1)
         assert sum(pair.client.written.values()) > 2 * (self.LIMIT + relief)
-        assert self.LIMIT <= pair.server.engine._budget.unread <= self.LIMIT + relief
-        assert not pair.server.engine._budget.may_grow
+        assert self.LIMIT <= pair.server.endpoint.budget.unread <= self.LIMIT + relief
+        assert not pair.server.endpoint.budget.may_grow
         assert pair.server.closed is pair.client.closed is None
 
     def test_a_reader_goes_on_beside_many_stalled_ones(self, pair: Pair) -> None:
@@ -127,7 +127,7 @@ class TestBudget:
     def test_all_goes_on_when_they_read_again(self, pair: Pair) -> None:
         pair.server.resume(*self.stalled)
         pair.run(lambda: all(len(pair.server.inbox[s]) == MIB for s in self.stalled))
-        assert pair.server.engine._budget.unread == 0
+        assert pair.server.endpoint.budget.unread == 0
 
 
 @pytest.mark.parametrize("silent", [False, True])
@@ -136,7 +136,7 @@ def test_what_is_dropped_is_given_back_to_the_process_at_once(silent: bool) -> N
     stream = pair.client.open(bytes(MIB))
     pair.server.paused = {stream}
     pair.run_for(5.0)
-    budget = pair.server.engine._budget
+    budget = pair.server.endpoint.budget
     assert budget.unread == STREAM_WINDOW
     pair.network.cut = silent
     pair.server.engine.reset(stream, 0x10)
@@ -154,14 +154,14 @@ def test_small_pieces_cost_little_more_than_their_bytes() -> None:
     pair = Pair.trusting()
     stream = pair.client.open(b"!")
     pair.server.paused = {stream}
-    state = pair.client.engine._streams[stream]
+    state = pair.client.engine._table.open[stream]
     data = bytes(range(200)) * 50
     for start in range(0, len(data), 2):
         state.sender.write(data[start : start + 2])
-        pair.client.engine._sending[stream] = state
+        pair.client.engine._table.send_queue.add(state)
         pair.run_for(0.0)
-    pair.run(lambda: pair.server.engine._budget.unread == 1 + len(data))
-    assert len(pair.server.engine._streams[stream].unread) <= 2 * len(data) / PIECE_MIN
+    pair.run(lambda: pair.server.endpoint.budget.unread == 1 + len(data))
+    assert len(pair.server.engine._table.open[stream].inbox) <= 2 * len(data) / PIECE_MIN
     pair.server.resume(stream)
     assert pair.server.inbox[stream] == b"!" + data
 

@@ -1,4 +1,4 @@
-"""The socket under aioquic's connections: with little help of the kernel, and with none."""
+"""The socket of aioquic's connections, on a kernel that helps little or is busy."""
 
 from __future__ import annotations
 
@@ -42,35 +42,35 @@ async def test_what_the_kernel_does_not_take_is_sent_first_when_it_does() -> Non
         bound.settimeout(TIMEOUT)
         said = Said(Path(*bound.getsockname()))
         ready = asyncio.Event()
-        carriage = AioquicEndpointSocket(
+        endpoint_socket = AioquicEndpointSocket(
             said,
             open_connected(*bound.getsockname()),
             peer=Peer(bound.getsockname(), bound.getsockname()),
             loop=asyncio.get_running_loop(),
-            arrived=lambda arrivals: None,
-            refused=lambda exc: None,
-            ready=ready.set,
+            received=lambda batch: None,
+            send_error=lambda exc: None,
+            writable=ready.set,
         )
-        real = carriage._socket.send
+        real = endpoint_socket._socket.send
         full = True
-        carriage._socket.send = lambda datagrams: 0 if full else real(datagrams)
+        endpoint_socket._socket.send = lambda datagrams: 0 if full else real(datagrams)
 
         def send(word: bytes) -> bool:
             said.words.append(word)
-            return carriage.transmit(said, 0.0)
+            return endpoint_socket.transmit(said, 0.0)
 
         assert send(b"first")
-        assert carriage.is_full
+        assert endpoint_socket.is_full
         assert send(b"second")
         said.words.append(b"an answer to somebody else")
-        carriage.answer()
+        endpoint_socket.answer()
         await asyncio.sleep(0)
         assert not ready.is_set()
         full = False
         async with asyncio.timeout(TIMEOUT):
             await ready.wait()
-        assert not carriage.is_full
+        assert not endpoint_socket.is_full
         assert send(b"third")
-        assert not carriage.transmit(said, 0.0), "there was nothing left"
+        assert not endpoint_socket.transmit(said, 0.0), "there was nothing left"
         assert [bound.recv(100) for _ in range(3)] == [b"first", b"second", b"third"]
-        carriage.close()
+        endpoint_socket.close()

@@ -1,0 +1,63 @@
+"""Which stream fills the next packet."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from quictunnel.quic.engines.aioquic.streams import Stream
+
+
+class SendQueue:
+    """The streams that have frames to send, and those that flow control blocks.
+
+    Streams take turns, a packet each. A stream that had nothing to send has its first turn before
+    the others: a keystroke does not wait for downloads. Idle streams are not here, so they cost no
+    work.
+    """
+
+    def __init__(self) -> None:
+        self._first: dict[int, Stream] = {}
+        self._others: dict[int, Stream] = {}
+        self._blocked: dict[int, Stream] = {}
+
+    def __len__(self) -> int:
+        return len(self._first) + len(self._others)
+
+    def add(self, stream: Stream) -> None:
+        """Queue a stream that has something to send."""
+        self._blocked.pop(stream.id, None)
+        if stream.id not in self._others:
+            self._first[stream.id] = stream
+
+    def head(self) -> Stream:
+        """Return the stream whose turn it is; the queue must not be empty."""
+        return next(iter(self._first.values() if self._first else self._others.values()))
+
+    def end_turn(self, stream: Stream) -> None:
+        """Move a stream to the end, or remove it if it has nothing more to send."""
+        self._first.pop(stream.id, None)
+        self._others.pop(stream.id, None)
+        if stream.wants_to_send:
+            self._others[stream.id] = stream
+
+    def block(self, stream: Stream) -> None:
+        """Set a stream aside: the peer must raise a limit before it may send more."""
+        self.remove(stream)
+        self._blocked[stream.id] = stream
+
+    def unblock(self, stream_id: int) -> None:
+        """Queue a stream again whose own limit was raised."""
+        stream = self._blocked.pop(stream_id, None)
+        if stream is not None:
+            self._others[stream_id] = stream
+
+    def unblock_all(self) -> None:
+        """Queue all streams again: the connection's limit was raised."""
+        self._others.update(self._blocked)
+        self._blocked.clear()
+
+    def remove(self, stream: Stream) -> None:
+        """Remove a stream."""
+        for table in (self._first, self._others, self._blocked):
+            table.pop(stream.id, None)
