@@ -13,7 +13,7 @@ use crate::hearing::asked;
 use crate::settings::OVERDUE;
 
 /// How much later it follows, in round trips: when quinn takes for lost what it has overtaken, ...
-pub(crate) const LATER: f32 = OVERDUE - 1.0;
+const LATER: f32 = OVERDUE - 1.0;
 
 /// ... but where a round trip is short, most is answered by then.
 const AT_LEAST: Duration = Duration::from_millis(2);

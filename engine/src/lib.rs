@@ -20,7 +20,6 @@ mod pacing;
 mod parameters;
 #[cfg(feature = "python")]
 mod python;
-mod repeat;
 mod resets;
 mod sending;
 mod settings;

@@ -131,11 +131,6 @@ impl Pacer {
         false
     }
 
-    /// A copy of a datagram leaves: it takes its part of the rate.
-    pub(crate) fn count_copy(&mut self, bytes: usize) {
-        self.tokens -= bytes as f64;
-    }
-
     fn fill(&mut self, rate: u64, window: u64, mtu: u64, now: Instant) {
         let late = if self.is_waiting { (window / LATE_PART).min(LATE_MAX) } else { 0 };
         let most = worth(rate, LATENESS).max(BURST * mtu).max(late) as f64;

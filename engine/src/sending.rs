@@ -13,7 +13,6 @@ use std::time::Duration;
 use bytes::Bytes;
 use quinn_proto::{Connection, FinishError, WriteError};
 
-use crate::repeat::LITTLE;
 use crate::streams::id;
 
 /// Bytes that a stream may hand to quinn before the next one has its turn.
@@ -131,20 +130,17 @@ impl Sending {
         self.pending.push_back(data);
     }
 
-    /// Hand over what was queued, as far as quinn takes it at once; the rest waits. Return whether it
-    /// was little, and quinn has all of it.
-    pub(crate) fn begin(&mut self, quinn: &mut Connection, own: u64, turns: &mut Turns) -> bool {
+    /// Hand over what was queued, as far as quinn takes it at once; the rest waits.
+    pub(crate) fn begin(&mut self, quinn: &mut Connection, own: u64, turns: &mut Turns) {
         if self.waits != Waits::No {
-            return false;
+            return;
         }
-        let is_little = self.pending_size <= LITTLE;
         self.clock = turns.caught_up(self.clock);
         self.waits = Waits::ForTurn;
         while self.waits == Waits::ForTurn {
             // Nobody's turn is taken: whoever waits has found that quinn is full, for all.
             self.hand_over(quinn, own, turns);
         }
-        is_little && self.waits == Waits::No
     }
 
     /// There is room again: wait for a turn, if there is something to use it for.

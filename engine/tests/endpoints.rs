@@ -209,20 +209,6 @@ fn the_loss_of_the_last_packet_shows_in_a_round_trip_and_one_ping_is_all_that_it
 }
 
 #[test]
-fn where_some_is_lost_the_little_that_a_stream_says_comes_though_its_packet_is_lost() {
-    let mut net = Network::connected();
-    let stream = net.client.connection().open_stream();
-    for (word, arrives) in [(b"!", 5 * net.delay), (b"?", 2 * net.delay)] {
-        net.is_cut = true;
-        net.client.connection().write(stream, Bytes::from_static(word));
-        net.run_for(Duration::from_millis(1));
-        net.is_cut = false;
-        net.run_for(arrives);
-        assert!(net.server.received.ends_with(word), "{:?}", net.server.received);
-    }
-}
-
-#[test]
 fn an_unproven_peer_has_a_small_window() {
     let mut net = Network::new();
     net.connect();

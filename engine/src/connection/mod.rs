@@ -23,7 +23,6 @@ use crate::closing::Closing;
 use crate::follow::Follower;
 use crate::hearing::Hearing;
 use crate::pacing::Pacer;
-use crate::repeat::Repeater;
 use crate::streams::Streams;
 use crate::tls::EXPORTER_SIZE;
 use crate::watch::Watch;
@@ -49,7 +48,6 @@ pub struct Connection {
     pacer: Pacer,
     keeping: Keeping,
     follower: Follower,
-    repeater: Repeater,
     watch: Arc<Watch>,
     hold: Duration,
     /// How many streams the peer may have open, ...
@@ -92,7 +90,6 @@ impl Connection {
             pacer: Pacer::new(),
             keeping: Keeping::new(now),
             follower: Follower::default(),
-            repeater: Repeater::new(now),
             watch,
             hold,
             streams_allowed,
@@ -118,7 +115,6 @@ impl Connection {
             self.window.deadline(),
             self.pacer.deadline(),
             self.follower.deadline(),
-            self.repeater.deadline(),
             self.quinn.poll_timeout(),
         ];
         deadlines.into_iter().flatten().min()
@@ -144,10 +140,6 @@ impl Connection {
         if self.is_forgotten {
             return None;
         }
-        if let Some(copy) = self.repeater.take(now, buffer) {
-            self.pacer.count_copy(copy.size);
-            return Some(copy);
-        }
         let mtu = self.quinn.current_mtu();
         let mut transmit = loop {
             let datagrams = self.pacer.begin(&self.watch, mtu, segments, now);
@@ -164,9 +156,6 @@ impl Connection {
         }?;
         if self.quinn.side().is_server() {
             transmit.src_ip = self.source_towards(transmit.destination);
-        }
-        if self.is_proven {
-            self.repeater.listen(&transmit, buffer, &self.quinn.stats(), now);
         }
         Some(transmit)
     }

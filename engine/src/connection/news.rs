@@ -116,7 +116,6 @@ impl Connection {
 
     pub(super) fn on_closed(&mut self, closing: Closing) {
         if self.closing.is_none() {
-            self.repeater.forget(self.now);
             self.closing = Some(closing.clone());
             self.happenings.push_back(Happening::Closed(closing));
         }

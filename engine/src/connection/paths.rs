@@ -21,7 +21,6 @@ impl Connection {
     pub fn revive(&mut self, now: Instant) {
         if !self.quinn.is_handshaking() && !self.quinn.is_closed() {
             self.met_at = now;
-            self.repeater.forget(now);
             self.quinn.path_changed(now);
             self.ping();
         }
@@ -41,7 +40,6 @@ impl Connection {
         if peer != self.peer {
             self.peer = peer;
             self.met_at = now;
-            self.repeater.forget(now);
             self.watch.forget_in_flight();
             self.ping(); // what was sent the old way is found to be lost, and the way is learned
         }

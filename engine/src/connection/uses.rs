@@ -28,9 +28,7 @@ impl Connection {
 
     /// Queue data to be sent.
     pub fn write(&mut self, stream: u64, data: Bytes) {
-        if self.streams.write(&mut self.quinn, stream, data) {
-            self.repeater.expect();
-        }
+        self.streams.write(&mut self.quinn, stream, data);
     }
 
     /// Queue the end of what we send.

@@ -107,14 +107,16 @@ impl Streams {
         own
     }
 
-    /// Queue data; what nobody wants is dropped. Return whether it was little, and is next to leave.
-    pub(crate) fn write(&mut self, quinn: &mut Connection, own: u64, data: Bytes) -> bool {
-        let Some(Stream { is_open, sending, .. }) = self.table.get_mut(&own) else { return false };
+    /// Queue data; what nobody wants is dropped.
+    pub(crate) fn write(&mut self, quinn: &mut Connection, own: u64, data: Bytes) {
+        let Some(Stream { is_open, sending, .. }) = self.table.get_mut(&own) else { return };
         if sending.is_over || sending.ends || data.is_empty() {
-            return false;
+            return;
         }
         sending.queue(data, &mut self.turns);
-        *is_open && sending.begin(quinn, own, &mut self.turns)
+        if *is_open {
+            sending.begin(quinn, own, &mut self.turns);
+        }
     }
 
     /// Queue the end.
