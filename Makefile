@@ -13,7 +13,7 @@ ENGINE  := $(VENV)/.engine-installed
 CLIENTS := $(VENV)/.clients-installed
 
 WHEELS         := engine/target/wheels
-ENGINE_SOURCES := $(wildcard engine/Cargo.* engine/pyproject.toml engine/*.pyi engine/src/*.rs engine/src/*/*.rs)
+ENGINE_SOURCES := $(wildcard engine/Cargo.* engine/pyproject.toml engine/*.pyi engine/src/*.rs engine/src/*/*.rs engine/src/*/*/*.rs)
 # The engine if it has been built, or nothing: all goes without it. Its own tests want Rust too.
 BUILT_ENGINE   := $(wildcard $(ENGINE))
 RUST           := $(and $(BUILT_ENGINE),$(shell command -v cargo))

@@ -1,37 +1,41 @@
-"""quictunnel's fast QUIC engine: quinn-proto behind the interface of quictunnel's links.
+"""quictunnel's fast QUIC engine: quinn-proto behind quictunnel's engine interface.
 
-Times are seconds on the caller's clock, which must not go back. Addresses are literal. What a
-`Connection` offers is described at `Engine` in quictunnel/quic/engine.py.
+Times are seconds on the caller's monotonic clock. Addresses are literal. quictunnel/quic/engine.py
+describes the members of `Connection` at `Engine`.
 """
 
 from collections.abc import Sequence
 from typing import Protocol, final
 
+from quictunnel.quic.engine import Statistics
+
 API: int
-"""The number of this interface; quictunnel asks for the one that it knows."""
+"""Version of this interface. quictunnel refuses a module with another number."""
 
 __version__: str
 
 STREAM_WINDOW: int
+"""Bytes that a stream may have in flight or unread while it is read."""
+
 STREAM_WINDOW_FIRST: int
-"""Bytes that a stream may have under way or unread."""
+"""The same before the stream has been read."""
 
 LINK_WINDOW: int
-"""Bytes that a connection may have under way on streams that are read."""
+"""Bytes that the streams of a connection may have in flight while they are read."""
 
 LINK_WINDOW_UNPROVEN: int
-"""Bytes that a peer may send in all before `Connection.trust`."""
+"""Bytes that a peer may send in total before `Connection.trust`."""
 
 def version() -> str:
-    """Return the name and version of the library beneath."""
+    """Return the name and version of the QUIC library."""
 
 Path = tuple[str, int, bytes]
-"""The peer's host and port; our own address packed, or nothing."""
+"""The peer's host and port, and the packed local address or b""."""
 
 Datagram = tuple[bytes, Path]
 
 class Observer(Protocol):
-    """Who is told what happened, during `Connection.dispatch`."""
+    """Receives a connection's events during `Connection.dispatch`."""
 
     def on_handshake(self) -> None: ...
     def on_stream_opened(self, stream_id: int) -> None: ...
@@ -42,20 +46,20 @@ class Observer(Protocol):
     def on_closed(self, code: int | None, reason: str, *, by_peer: bool) -> None: ...
 
 @final
-class Newcomer:
-    """Somebody who wants a connection and waits to hear. Dropped, it is ignored."""
+class IncomingConnection:
+    """An incoming connection that waits for a decision. Dropping it ignores the connection."""
 
     @property
     def is_validated(self) -> bool:
-        """Whether it has shown that its address is its own."""
+        """Whether the peer's address is validated (RFC 9000, 8.1)."""
 
     @property
     def path(self) -> Path | None:
-        """Where it comes from; None once it was answered."""
+        """The peer's address, or None after the decision."""
 
 @final
 class Connection:
-    """One QUIC connection. Its streams are known by their numbers."""
+    """One QUIC connection. Streams are identified by their stream ID."""
 
     @property
     def exporter(self) -> bytes: ...
@@ -83,12 +87,10 @@ class Connection:
     def forgotten_by_peer(self) -> bool: ...
     @property
     def stream_count(self) -> int:
-        """How many streams are known."""
+        """Number of streams that have not ended."""
 
     @property
-    def statistics(self) -> tuple[int, int, int, int, int, int, int]:
-        """Congestion window, packets lost, bytes out and in, datagrams out and in, MTU."""
-
+    def statistics(self) -> Statistics: ...
     def open_stream(self) -> int: ...
     def read(self, stream_id: int, limit: int) -> tuple[bytes, bool]: ...
     def write(self, stream_id: int, data: bytes | bytearray | memoryview) -> None: ...
@@ -105,10 +107,10 @@ class Connection:
     def move(self, now: float) -> None: ...
     def close_with(self, code: int, reason: str) -> None: ...
     def transmit(self, now: float) -> list[Datagram]:
-        """Return the datagrams that are to be sent now, for another carrier than a socket."""
+        """Return the datagrams that may be sent now, for a path without a socket."""
 
     def send(self, now: float) -> int:
-        """Send what is to be sent now through the endpoint's socket; return how many writes."""
+        """Send what may be sent now through the endpoint's socket. Return the number of writes."""
 
     def deadline(self) -> float | None: ...
     def expire(self, now: float) -> None: ...
@@ -116,16 +118,16 @@ class Connection:
 
 @final
 class Endpoint:
-    """All connections of one UDP socket.
+    """The connections that share a UDP socket.
 
-    :param hold: seconds that a silent connection is kept.
-    :param streams: how many streams a peer may have open until `Connection.allow_streams`.
-    :param unread_limit: bytes that all connections may hold unread before peers are slowed.
-    :param congestion: "bbr", "cubic" or "reno"; None for the engine's own choice, bbr.
-    :param reset_key: from which the tokens of stateless resets follow; None for a random one.
-    :param accepts: whether others may begin connections, once there is a certificate.
-    :param now: the caller's clock now.
-    :raises ValueError: in words.
+    :param hold: the idle timeout in seconds.
+    :param streams: streams that a peer may have open until `Connection.allow_streams`.
+    :param unread_limit: unread bytes that all connections together may hold.
+    :param congestion: "bbr", "cubic" or "reno". None for the default, bbr.
+    :param reset_key: secret that stateless reset tokens are derived from. None for a random one.
+    :param accepts: whether incoming connections are accepted, once there is a certificate.
+    :param now: the current time on the caller's clock.
+    :raises ValueError: a setting is not valid.
     """
 
     def __new__(
@@ -141,40 +143,40 @@ class Endpoint:
         now: float,
     ) -> Endpoint: ...
     def set_certificate(self, chain: Sequence[bytes], key: bytes) -> None:
-        """Show this certificate from now on: DER, the leaf first, and its key as PKCS #8.
+        """Use this certificate for new connections: DER, leaf first, and its key as PKCS #8.
 
-        :raises ValueError: a key that cannot be used, or that is not the certificate's.
+        :raises ValueError: the key's type is not supported, or the key does not match.
         """
 
     def connect(self, peer: tuple[str, int], server_name: str | None, now: float) -> Connection:
-        """Begin a connection.
+        """Dial a peer.
 
-        :raises ValueError: an address or a name that nobody can have.
+        :raises ValueError: the address or the server name is not valid.
         """
 
-    def accept(self, newcomer: Newcomer, now: float) -> Connection | None:
-        """Let a newcomer in; None if its first packet proves to be no good."""
+    def accept(self, incoming: IncomingConnection, now: float) -> Connection | None:
+        """Accept a connection. None if its first packet is not valid."""
 
-    def retry(self, newcomer: Newcomer, now: float = 0.0) -> None:
-        """Ask a newcomer to show that its address is its own (RFC 9000, 8.1.2)."""
+    def retry(self, incoming: IncomingConnection) -> None:
+        """Respond with a Retry packet (RFC 9000, 8.1.2)."""
 
-    def ignore(self, newcomer: Newcomer) -> None:
-        """Leave a newcomer without an answer."""
+    def ignore(self, incoming: IncomingConnection) -> None:
+        """Drop an incoming connection without a response."""
 
     @property
     def connection_count(self) -> int:
-        """How many connections datagrams are led to."""
+        """Number of connections that datagrams are routed to."""
 
-    def forget(self, connection: Connection) -> None:
-        """Lead nothing to the connection any more."""
+    def discard(self, connection: Connection) -> None:
+        """Route no more datagrams to a connection."""
 
     def receive(
         self, datagrams: Sequence[Datagram], now: float
-    ) -> tuple[list[Connection], list[Newcomer]]:
-        """Take datagrams; return whom something has come for, and who is new."""
+    ) -> tuple[list[Connection], list[IncomingConnection]]:
+        """Route datagrams. Return the connections that received something, and incoming ones."""
 
     def transmit(self) -> list[Datagram]:
-        """Return the endpoint's own answers to those who have no connection."""
+        """Return the responses to peers without a connection."""
 
     def attach(
         self,
@@ -182,29 +184,29 @@ class Endpoint:
         peer: tuple[str, int] | None = None,
         known_as: tuple[str, int] | None = None,
     ) -> int:
-        """Use a duplicate of this UDP socket's descriptor, in place of the one before.
+        """Attach a duplicate of this UDP socket's descriptor, in place of the previous socket.
 
-        :param peer: whom the socket is connected to, if it is; `known_as` is given then as well.
-        :param known_as: the address that was dialled, which the connection takes `peer` for.
+        :param peer: the address that the socket is connected to, if it is. Needs `known_as`.
+        :param known_as: the address that was dialled, under which the connection knows `peer`.
         :returns: a number for `detach`.
-        :raises OSError: the kernel refuses; the socket before is still in use then.
+        :raises OSError: the kernel reports an error. The previous socket stays attached.
         """
 
     def detach(self, number: int) -> None:
-        """Let go of the socket of that number, unless another one has taken its place."""
+        """Detach the socket with this number, unless another socket has replaced it."""
 
-    def take_trouble(self) -> OSError | None:
-        """Return why something could not be sent, if that has happened since the last call."""
+    def take_send_error(self) -> OSError | None:
+        """Return the latest send error since the last call."""
 
-    def receive_ready(self, now: float) -> tuple[list[Connection], list[Newcomer]]:
-        """Do what `receive` does with what waits in the socket, as one system call gives it.
+    def receive_ready(self, now: float) -> tuple[list[Connection], list[IncomingConnection]]:
+        """Do what `receive` does, with one system call on the attached socket.
 
-        :raises OSError: word of an earlier datagram of ours, on a connected socket.
+        :raises OSError: ICMP reported an error for an earlier datagram, on a connected socket.
         """
 
     def flush(self) -> bool:
-        """Send what the kernel did not take; return whether all of it is gone."""
+        """Send the queued datagrams. Return whether none is left."""
 
     @property
     def is_full(self) -> bool:
-        """Whether the kernel takes no more for the moment."""
+        """Whether the kernel's send buffer is full."""

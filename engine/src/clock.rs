@@ -1,13 +1,15 @@
-//! Time: the caller's seconds, as the event loop counts them, and quinn's instants. No clock is read
-//! after the beginning, so that time can be simulated.
+//! Converts between the caller's clock, in seconds, and quinn's instants.
+//!
+//! The system clock is read once, at the start, so that tests and benchmarks can run in virtual
+//! time.
 
 use std::time::{Duration, Instant};
 
-/// Added to a deadline that is handed out: whoever wakes up then must find it due, whatever the
-/// rounding of seconds.
+/// Seconds added to a deadline for the caller. Without them, rounding could wake the caller just
+/// before the deadline.
 const ROUNDING: f64 = 1e-6;
 
-/// Joins a moment of the caller's clock, in seconds, to an instant.
+/// Maps one moment of the caller's clock to an instant.
 #[derive(Clone, Copy, Debug)]
 pub struct Clock {
     origin: Instant,
@@ -15,26 +17,26 @@ pub struct Clock {
 }
 
 impl Clock {
-    /// Let `seconds` of the caller's clock be this very instant.
+    /// Create a clock on which `seconds` of the caller's clock is the present instant.
     #[must_use]
     pub fn starting_at(seconds: f64) -> Self {
         Self { origin: Instant::now(), seconds }
     }
 
-    /// The instant at which the caller's clock shows `seconds`; never before the beginning.
+    /// Return the instant at which the caller's clock shows `seconds`. It is never before the start.
     #[must_use]
     pub fn instant(&self, seconds: f64) -> Instant {
         let since = Duration::try_from_secs_f64(seconds - self.seconds);
         self.origin + since.unwrap_or_default()
     }
 
-    /// What the caller's clock shows at `instant`.
+    /// Return what the caller's clock shows at `instant`.
     #[must_use]
     pub fn seconds(&self, instant: Instant) -> f64 {
         self.seconds + instant.saturating_duration_since(self.origin).as_secs_f64()
     }
 
-    /// The same, and late enough that the deadline is due then.
+    /// Return a time on the caller's clock at which a deadline of `instant` is certainly due.
     #[must_use]
     pub fn deadline(&self, instant: Instant) -> f64 {
         self.seconds(instant) + ROUNDING
@@ -55,7 +57,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_before_the_beginning() {
+    fn times_before_the_start_are_the_start() {
         let clock = Clock::starting_at(100.0);
         assert_eq!(clock.instant(50.0), clock.origin);
         assert_eq!(clock.instant(f64::NAN), clock.origin);

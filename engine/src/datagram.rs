@@ -1,38 +1,32 @@
-//! A datagram on its way by hand, where no socket is attached.
+//! A datagram that the caller carries, when the endpoint has no socket.
 
 use std::net::{IpAddr, SocketAddr};
 
 use quinn_proto::Transmit;
 
-use crate::socket::Departure;
-
-/// A datagram: payload, the peer's address, and our own where it is known.
+/// A datagram: payload, the peer's address, and the local address if it is known.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Datagram {
-    /// The UDP payload.
+    /// UDP payload.
     pub data: Vec<u8>,
-    /// Where it comes from, or goes to.
+    /// Source of a received datagram, destination of a sent one.
     pub peer: SocketAddr,
-    /// The local address that it came to, or is to leave from.
+    /// Local address that it was received on, or that it is sent from.
     pub local: Option<IpAddr>,
 }
 
 impl Datagram {
-    pub(crate) fn of(transmit: &Transmit, data: &[u8]) -> Self {
+    pub(crate) fn from_transmit(transmit: &Transmit, data: &[u8]) -> Self {
         Self { data: data.to_vec(), peer: transmit.destination, local: transmit.src_ip }
     }
 
-    pub(crate) fn departure(&self) -> Departure {
-        Departure { destination: self.peer, ecn: None, segment_size: None, src_ip: self.local }
-    }
-}
-
-/// Where quinn wants a write to go.
-pub(crate) fn departure(transmit: &Transmit) -> Departure {
-    Departure {
-        destination: transmit.destination,
-        ecn: transmit.ecn,
-        segment_size: transmit.segment_size,
-        src_ip: transmit.src_ip,
+    pub(crate) fn transmit(&self) -> Transmit {
+        Transmit {
+            destination: self.peer,
+            ecn: None,
+            size: self.data.len(),
+            segment_size: None,
+            src_ip: self.local,
+        }
     }
 }

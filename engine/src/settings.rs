@@ -1,63 +1,61 @@
-//! What is the same for all connections, and what quinn is told of it.
+//! Settings that all connections share, and the quinn configuration made from them.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use quinn_proto::{EndpointConfig, IdleTimeout, MtuDiscoveryConfig, TransportConfig, VarInt};
 
-use crate::congestion::{Congestion, WatchedFactory};
-use crate::resets::{ResetKey, endpoint_config};
-use crate::watch::Watch;
-use crate::window::{LINK_WINDOW_UNPROVEN, STREAM_WINDOW};
+use crate::congestion::{Congestion, ControlState, MonitoredFactory};
+use crate::connection::{LINK_WINDOW_UNPROVEN, STREAM_WINDOW};
+use crate::stateless_reset::{ResetKey, endpoint_config};
 
-/// UDP payload that every path carries (RFC 9000, 14), ...
+/// Smallest UDP payload that every QUIC path must carry (RFC 9000, 14).
 const BASE_MTU: u16 = 1200;
 
-/// ... and what is searched for: Ethernet's 1500 bytes less IPv6's and UDP's headers.
+/// Largest UDP payload that path MTU discovery tries: Ethernet's 1500 bytes minus the IPv6 and UDP
+/// headers.
 pub(crate) const MTU_MAX: u16 = 1452;
 
-/// QUIC version 1 (RFC 9000), and no draft of it.
+/// The only QUIC version that is supported: 1 (RFC 9000).
 const VERSION: u32 = 1;
 
-/// quinn's send window before the congestion window is known.
+/// quinn's send window until the congestion window is known.
 pub(crate) const SEND_WINDOW: u64 = 1024 * 1024;
 
-/// How many packets must overtake one for it to be lost (RFC 9002, 6.1.1, which allows more than its
-/// three): on a path with jitter many do. With fewer, time tells.
-const REORDERING: u32 = 14;
+/// Packets by which a packet must be overtaken to be declared lost. RFC 9002, 6.1.1 recommends 3,
+/// but on a path with jitter more packets than that are reordered.
+const PACKET_THRESHOLD: u32 = 14;
 
-/// How many round trips after it was sent a packet is lost that later ones have overtaken. RFC 9002,
-/// 6.1.2 recommends nine eighths and allows others: a request that is lost comes that much sooner.
-/// Where jitter of a tenth lets packets overtake, downloads have 90 % of the line, and would have 94.
-pub(crate) const OVERDUE: f32 = 1.08;
+/// Round trips after which an overtaken packet is declared lost (RFC 9002, 6.1.2).
+pub(crate) const TIME_THRESHOLD: f32 = 9.0 / 8.0;
 
-/// The round-trip time assumed before the first sample: what is lost first is sent again after 300 ms.
+/// Round-trip time assumed before the first sample. A lost first flight is sent again after 300 ms.
 pub(crate) const INITIAL_RTT: Duration = Duration::from_millis(100);
 
-/// What is the same for all connections.
+/// Settings that all connections of an endpoint share.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// The application protocol (RFC 7301).
+    /// Application protocol (RFC 7301).
     pub alpn: String,
-    /// How long a silent connection is kept.
+    /// Idle timeout (RFC 9000, 10.1).
     pub hold: Duration,
-    /// How many streams a peer may have open at first.
+    /// Streams that a peer may have open until `Connection::allow_streams` raises the limit.
     pub streams: u64,
-    /// Bytes that all connections together may hold unread before their peers are slowed.
+    /// Unread bytes that all connections together may hold before flow control slows their peers.
     pub unread_limit: u64,
-    /// Who decides how much may be in flight.
+    /// Congestion control algorithm.
     pub congestion: Congestion,
-    /// What the tokens of stateless resets follow from; none for one that ends with the endpoint.
+    /// Key of the stateless reset tokens. None for a random key.
     pub reset_key: Option<ResetKey>,
-    /// Whether others may begin connections here.
+    /// Whether the endpoint accepts incoming connections.
     pub accepts: bool,
 }
 
 impl Settings {
-    /// quinn's settings of a socket.
+    /// Return quinn's configuration of an endpoint.
     ///
     /// # Errors
-    /// In words: what QUIC cannot express.
+    /// The hold is too long for QUIC's idle timeout.
     pub(crate) fn endpoint(&self) -> Result<EndpointConfig, String> {
         let idle = IdleTimeout::try_from(self.hold);
         idle.map_err(|_| "the hold is too long for QUIC".to_owned())?;
@@ -66,8 +64,8 @@ impl Settings {
         Ok(config)
     }
 
-    /// quinn's settings of a connection.
-    pub(crate) fn transport(&self, watch: Arc<Watch>) -> TransportConfig {
+    /// Return quinn's configuration of a connection.
+    pub(crate) fn transport(&self, control: Arc<ControlState>) -> TransportConfig {
         let mut mtu = MtuDiscoveryConfig::default();
         mtu.upper_bound(MTU_MAX);
         let mut transport = TransportConfig::default();
@@ -78,15 +76,15 @@ impl Settings {
             .stream_receive_window(varint(STREAM_WINDOW))
             .receive_window(varint(LINK_WINDOW_UNPROVEN))
             .send_window(SEND_WINDOW)
-            .packet_threshold(REORDERING)
-            .time_threshold(OVERDUE)
+            .packet_threshold(PACKET_THRESHOLD)
+            .time_threshold(TIME_THRESHOLD)
             .initial_rtt(INITIAL_RTT)
             .initial_mtu(BASE_MTU)
             .mtu_discovery_config(Some(mtu))
             .max_idle_timeout(IdleTimeout::try_from(self.hold).ok())
-            .congestion_controller_factory(Arc::new(WatchedFactory {
+            .congestion_controller_factory(Arc::new(MonitoredFactory {
                 algorithm: self.congestion,
-                watch,
+                control,
             }));
         transport
     }

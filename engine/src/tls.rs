@@ -1,8 +1,8 @@
-//! TLS: both ends' configurations over rustls, and the exporter.
+//! TLS configurations for both sides, with rustls.
 //!
-//! A client takes any certificate whose key has signed the handshake, and hands the chain up: whom
-//! it trusts (a pin, authorities, a token's proof) is decided above, once for all engines. Sessions
-//! are never resumed: each proves itself anew.
+//! The client accepts any certificate whose key signed the handshake, and passes the chain up. The
+//! caller decides whether to trust it (pin, CA, proof), in the same way for both engines. Sessions
+//! are never resumed, because each session needs its own proof.
 
 use std::sync::Arc;
 
@@ -17,16 +17,16 @@ use rustls::{
     SupportedCipherSuite,
 };
 
-/// The label of the exporter that both ends' proofs go by.
+/// Label of the TLS exporter (RFC 8446, 7.5) that both proofs use.
 pub(crate) const EXPORTER_LABEL: &[u8] = b"EXPORTER-quictunnel";
 
-/// Bytes of the exporter.
+/// Bytes of exported keying material.
 pub const EXPORTER_SIZE: usize = 32;
 
-/// What an accepting end shows.
+/// Return the server's TLS configuration.
 ///
 /// # Errors
-/// In words, when the key is of a kind that cannot sign here, or is not the certificate's.
+/// The key's type is not supported, or the key does not match the certificate.
 pub(crate) fn server(
     alpn: &str,
     chain: &[Vec<u8>],
@@ -47,10 +47,10 @@ pub(crate) fn server(
     Ok(Arc::new(config))
 }
 
-/// What a dialling end offers.
+/// Return the client's TLS configuration.
 ///
 /// # Errors
-/// In words; not with the suites that we have.
+/// rustls rejects the cipher suites. This does not happen with those of `provider`.
 pub(crate) fn client(alpn: &str) -> Result<Arc<QuicClientConfig>, String> {
     let provider = provider();
     let mut config = ClientConfig::builder_with_provider(provider.clone())
@@ -65,7 +65,7 @@ pub(crate) fn client(alpn: &str) -> Result<Arc<QuicClientConfig>, String> {
     Ok(Arc::new(config))
 }
 
-/// ring's suites: AES-128 first where the processor has AES, else `ChaCha20` first.
+/// ring's cipher suites: AES-128 first if the CPU has AES instructions, otherwise `ChaCha20` first.
 fn provider() -> Arc<CryptoProvider> {
     let mut provider = rustls::crypto::ring::default_provider();
     let first = if has_aes() {
@@ -95,7 +95,7 @@ fn has_aes() -> bool {
     false
 }
 
-/// Verifies that the peer owns the key of the certificate it shows, and nothing about whose it is.
+/// Verifies that the peer has the certificate's private key, but not who issued the certificate.
 #[derive(Debug)]
 struct AnyCertificate(Arc<CryptoProvider>);
 

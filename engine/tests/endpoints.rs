@@ -1,4 +1,4 @@
-//! What two endpoints do for each other, without sockets and without Python.
+//! Two endpoints against each other, without Python.
 
 mod network;
 
@@ -6,9 +6,9 @@ use std::os::fd::AsFd;
 use std::time::Duration;
 
 use bytes::Bytes;
-use network::{End, Network, certificate, let_in, settings};
+use network::{Host, Network, accept, certificate, settings};
 use quictunnel_quinn::{
-    Closing, Congestion, Datagram, Endpoint, Happening, LINK_WINDOW_UNPROVEN, ResetKey,
+    CloseReason, Congestion, Datagram, Endpoint, Event, LINK_WINDOW_UNPROVEN, ResetKey,
     STREAM_WINDOW, STREAM_WINDOW_FIRST, Settings,
 };
 use quinn_proto::VarInt;
@@ -18,7 +18,7 @@ fn bytes(size: usize) -> Bytes {
 }
 
 #[test]
-fn both_ends_have_the_same_exporter_and_the_client_sees_the_certificate() {
+fn exporters_are_equal_and_the_client_sees_the_certificate() {
     let mut net = Network::connected();
     let exporter = net.client.connection().exporter().copied();
     assert_eq!(exporter.as_ref(), net.server.connection().exporter());
@@ -28,13 +28,13 @@ fn both_ends_have_the_same_exporter_and_the_client_sees_the_certificate() {
 }
 
 #[test]
-fn bytes_arrive_whole_and_in_order_though_every_tenth_datagram_is_lost() {
+fn data_arrives_in_order_although_every_tenth_datagram_is_lost() {
     for congestion in [Congestion::Bbr, Congestion::Cubic, Congestion::Reno] {
         let mut net = Network::new();
-        net.client = End::new(Settings { congestion, ..settings(false) }, "192.0.2.1:5555");
-        net.loses_each = 10;
+        net.client = Host::new(Settings { congestion, ..settings(false) }, "192.0.2.1:5555");
+        net.lose_every = 10;
         net.connect();
-        net.run_until(|net| net.server.was_told(&Happening::Handshake));
+        net.run_until(|net| net.server.has_seen(&Event::Handshake));
         let stream = net.client.connection().open_stream();
         let data = bytes(300_000);
         net.client.connection().write(stream, data.clone());
@@ -45,24 +45,24 @@ fn bytes_arrive_whole_and_in_order_though_every_tenth_datagram_is_lost() {
 }
 
 #[test]
-fn a_stream_is_over_when_both_directions_are_and_all_was_read() {
+fn a_stream_ends_when_both_directions_have_ended_and_all_was_read() {
     let mut net = Network::connected();
     let stream = net.client.connection().open_stream();
     net.client.connection().write(stream, Bytes::from_static(b"question"));
     net.client.connection().finish(stream);
     net.run_until(|net| net.server.received == b"question");
-    assert!(!net.server.was_told(&Happening::Over(stream)));
+    assert!(!net.server.has_seen(&Event::Ended(stream)));
     net.server.connection().write(stream, Bytes::from_static(b"answer"));
     net.server.connection().finish(stream);
-    net.run_until(|net| net.client.was_told(&Happening::Over(stream)));
-    net.run_until(|net| net.server.was_told(&Happening::Over(stream)));
+    net.run_until(|net| net.client.has_seen(&Event::Ended(stream)));
+    net.run_until(|net| net.server.has_seen(&Event::Ended(stream)));
     assert_eq!(net.client.received, b"answer");
     assert_eq!(net.client.connection().stream_count(), 0);
     assert_eq!(net.server.connection().stream_count(), 0);
 }
 
 #[test]
-fn streams_beyond_the_peers_limit_wait_in_order() {
+fn streams_beyond_the_limit_are_opened_in_order_later() {
     let mut net = Network::connected();
     let streams: Vec<u64> = (0..40).map(|_| net.client.connection().open_stream()).collect();
     for stream in &streams {
@@ -73,11 +73,11 @@ fn streams_beyond_the_peers_limit_wait_in_order() {
     assert_eq!(net.server.received.len(), 16);
     net.server.connection().allow_streams(100);
     net.run_until(|net| net.server.received.len() == 39);
-    assert!(net.server.was_told(&Happening::Reset(streams[20], 7)));
+    assert!(net.server.has_seen(&Event::Reset(streams[20], 7)));
 }
 
 #[test]
-fn thousands_of_streams_may_be_open_though_few_are_made_ready() {
+fn the_announced_stream_limit_rises_with_the_open_streams() {
     let mut net = Network::connected();
     net.server.connection().allow_streams(5000);
     for _ in 0..6000 {
@@ -90,26 +90,26 @@ fn thousands_of_streams_may_be_open_though_few_are_made_ready() {
 }
 
 #[test]
-fn an_endpoint_that_was_started_again_says_that_it_knows_nobody() {
+fn a_restarted_endpoint_sends_stateless_resets() {
     let keyed = |key| Settings { reset_key: Some(ResetKey::new(key)), ..settings(true) };
-    for (key, is_believed) in [(&b"the same key"[..], true), (&b"another one"[..], false)] {
+    for (key, is_accepted) in [(&b"the same key"[..], true), (&b"another one"[..], false)] {
         let mut net = Network::new();
         let (chain, private) = certificate();
-        net.server = End::new(keyed(b"the same key"), "192.0.2.2:9001");
-        net.server.endpoint.set_certificate(&chain, &private).expect("a good certificate");
+        net.server = Host::new(keyed(b"the same key"), "192.0.2.2:9001");
+        net.server.endpoint.set_certificate(&chain, &private).expect("a valid certificate");
         net.connect();
-        net.run_until(|net| net.server.was_told(&Happening::Handshake));
+        net.run_until(|net| net.server.has_seen(&Event::Handshake));
         net.run_for(Duration::from_secs(1));
-        net.server = End::new(keyed(key), "192.0.2.2:9001");
+        net.server = Host::new(keyed(key), "192.0.2.2:9001");
         net.client.connection().ping();
         net.run_for(Duration::from_secs(1));
-        assert_eq!(net.client.is_closed(), is_believed);
-        assert_eq!(net.client.connection().is_forgotten_by_peer(), is_believed);
+        assert_eq!(net.client.is_closed(), is_accepted);
+        assert_eq!(net.client.connection().is_stateless_reset(), is_accepted);
     }
 }
 
 #[test]
-fn a_reset_and_a_stop_are_told_with_their_codes() {
+fn reset_and_stop_are_reported_with_their_codes() {
     let mut net = Network::connected();
     let reset = net.client.connection().open_stream();
     let stopped = net.client.connection().open_stream();
@@ -119,29 +119,29 @@ fn a_reset_and_a_stop_are_told_with_their_codes() {
     net.run_until(|net| net.server.received.len() == 2);
     net.client.connection().reset(reset, VarInt::from_u32(16));
     net.server.connection().stop_reading(stopped, VarInt::from_u32(17));
-    net.run_until(|net| net.server.was_told(&Happening::Reset(reset, 16)));
-    net.run_until(|net| net.client.was_told(&Happening::Stopped(stopped, 17)));
-    assert!(net.server.was_told(&Happening::Stopped(reset, 16)));
+    net.run_until(|net| net.server.has_seen(&Event::Reset(reset, 16)));
+    net.run_until(|net| net.client.has_seen(&Event::Stopped(stopped, 17)));
+    assert!(net.server.has_seen(&Event::Stopped(reset, 16)));
     assert_eq!(net.client.connection().unsent(stopped), 0);
 }
 
 #[test]
-fn a_reset_is_no_orderly_end_though_all_else_was_over_before_it() {
+fn a_reset_is_reported_before_the_end_of_its_stream() {
     let mut net = Network::connected();
     let stream = net.client.connection().open_stream();
     net.client.connection().write(stream, Bytes::from_static(b"!"));
     net.run_until(|net| net.server.received == b"!");
     net.server.connection().finish(stream);
-    net.run_for(Duration::from_millis(12)); // it has arrived, and its acknowledgement is due
+    net.run_for(Duration::from_millis(12)); // FIN has arrived, and its ACK is due
     net.client.connection().reset(stream, VarInt::from_u32(16));
-    net.run_until(|net| net.server.was_told(&Happening::Reset(stream, 16)));
-    let over = net.server.told.iter().position(|told| *told == Happening::Over(stream));
-    let reset = net.server.told.iter().position(|told| *told == Happening::Reset(stream, 16));
+    net.run_until(|net| net.server.has_seen(&Event::Reset(stream, 16)));
+    let over = net.server.events.iter().position(|event| *event == Event::Ended(stream));
+    let reset = net.server.events.iter().position(|event| *event == Event::Reset(stream, 16));
     assert!(over.is_none_or(|over| reset.is_some_and(|reset| reset < over)));
 }
 
 #[test]
-fn a_stream_that_was_reset_from_above_is_not_told_of_again() {
+fn no_events_follow_a_local_reset() {
     let mut net = Network::connected();
     let stream = net.client.connection().open_stream();
     net.client.connection().write(stream, Bytes::from_static(b"!"));
@@ -149,24 +149,24 @@ fn a_stream_that_was_reset_from_above_is_not_told_of_again() {
     net.client.connection().reset(stream, VarInt::from_u32(16));
     net.server.connection().reset(stream, VarInt::from_u32(17));
     net.run_for(Duration::from_secs(1));
-    for end in [&net.client, &net.server] {
-        for told in [Happening::Reset(stream, 16), Happening::Stopped(stream, 16)] {
-            assert!(!end.was_told(&told));
+    for host in [&net.client, &net.server] {
+        for event in [Event::Reset(stream, 16), Event::Stopped(stream, 16)] {
+            assert!(!host.has_seen(&event));
         }
-        assert!(!end.was_told(&Happening::Over(stream)));
+        assert!(!host.has_seen(&Event::Ended(stream)));
     }
 }
 
 #[test]
-fn what_is_not_read_stops_at_the_streams_first_window_and_no_other_stream() {
+fn a_stream_that_is_not_read_stalls_at_its_first_window_and_alone() {
     let mut net = Network::connected();
-    net.server.reads = false;
+    net.server.is_reading = false;
     let stalled = net.client.connection().open_stream();
     let size = STREAM_WINDOW_FIRST as usize + 1_000_000;
     net.client.connection().write(stalled, bytes(size));
     net.run_for(Duration::from_secs(30));
     assert_eq!(net.client.connection().unsent(stalled), 1_000_000);
-    net.server.reads = true;
+    net.server.is_reading = true;
     let other = net.client.connection().open_stream();
     net.client.connection().write(other, bytes(100_000));
     net.run_until(|net| net.server.received.len() == 100_000);
@@ -175,9 +175,9 @@ fn what_is_not_read_stops_at_the_streams_first_window_and_no_other_stream() {
 }
 
 #[test]
-fn a_stream_has_the_large_window_once_an_eighth_of_it_was_read() {
+fn a_stream_gets_the_large_window_once_an_eighth_of_it_was_read() {
     let mut net = Network::connected();
-    net.server.reads = false;
+    net.server.is_reading = false;
     let stream = net.client.connection().open_stream();
     let size = 2 * STREAM_WINDOW as usize;
     let eighth = STREAM_WINDOW as usize / 8;
@@ -192,9 +192,9 @@ fn a_stream_has_the_large_window_once_an_eighth_of_it_was_read() {
 }
 
 #[test]
-fn the_loss_of_the_last_packet_shows_in_a_round_trip_and_one_ping_is_all_that_it_takes() {
+fn the_loss_of_the_last_packet_is_detected_in_a_round_trip_with_one_ping() {
     let mut net = Network::connected();
-    net.run_for(Duration::from_secs(10)); // until the path's MTU is known
+    net.run_for(Duration::from_secs(10)); // until path MTU discovery ends
     let stream = net.client.connection().open_stream();
     let pings = net.client.connection().stats().frame_tx.ping;
     net.is_cut = true;
@@ -202,18 +202,18 @@ fn the_loss_of_the_last_packet_shows_in_a_round_trip_and_one_ping_is_all_that_it
     net.run_for(Duration::from_millis(1));
     net.is_cut = false;
     net.run_for(5 * net.delay);
-    assert_eq!(net.server.received, b"!", "after two round trips and a half");
+    assert_eq!(net.server.received, b"!", "after 2.5 round trips");
     net.run_for(Duration::from_secs(60));
-    // One behind what was lost, and one behind what was sent for it.
+    // One after the lost packet, and one after its retransmission.
     assert_eq!(net.client.connection().stats().frame_tx.ping, pings + 2);
 }
 
 #[test]
-fn an_unproven_peer_has_a_small_window() {
+fn an_untrusted_peer_has_a_small_window() {
     let mut net = Network::new();
     net.connect();
-    net.run_until(|net| net.server.was_told(&Happening::Handshake));
-    net.server.reads = false;
+    net.run_until(|net| net.server.has_seen(&Event::Handshake));
+    net.server.is_reading = false;
     let stream = net.client.connection().open_stream();
     let size = 2 * LINK_WINDOW_UNPROVEN as usize;
     net.client.connection().write(stream, bytes(size));
@@ -222,21 +222,21 @@ fn an_unproven_peer_has_a_small_window() {
 }
 
 #[test]
-fn a_newcomer_may_have_to_show_that_its_address_is_its_own() {
+fn a_retry_validates_the_address() {
     let mut net = Network::new();
-    net.welcome = |endpoint, newcomer, now| {
-        if newcomer.is_validated() {
-            return let_in(endpoint, newcomer, now);
+    net.decide = |endpoint, incoming, now| {
+        if incoming.is_validated() {
+            return accept(endpoint, incoming, now);
         }
-        endpoint.retry(newcomer);
+        endpoint.retry(incoming);
         None
     };
     net.connect();
-    net.run_until(|net| net.server.was_told(&Happening::Handshake));
+    net.run_until(|net| net.server.has_seen(&Event::Handshake));
 }
 
 #[test]
-fn who_speaks_another_version_is_told_ours() {
+fn an_unknown_version_is_answered_with_version_negotiation() {
     let mut net = Network::new();
     let (ours, theirs) = ([7; 8], [9; 11]);
     let mut hello = vec![0xc0, 0x1a, 0x2a, 0x3a, 0x4a, 8];
@@ -246,15 +246,15 @@ fn who_speaks_another_version_is_told_ours() {
     hello.resize(1200, 0);
     let datagram = Datagram { data: hello, peer: net.client.address, local: None };
     net.server.endpoint.receive(&datagram, net.now);
-    let answers = net.server.endpoint.answers();
-    assert_eq!(answers.len(), 1);
-    assert_eq!(answers[0].data[1..7], [0, 0, 0, 0, 11, 9]);
-    assert!(answers[0].data.ends_with(&[0, 0, 0, 1]));
-    assert!(net.server.endpoint.arrived(net.now).1.is_empty());
+    let responses = net.server.endpoint.take_responses();
+    assert_eq!(responses.len(), 1);
+    assert_eq!(responses[0].data[1..7], [0, 0, 0, 0, 11, 9]);
+    assert!(responses[0].data.ends_with(&[0, 0, 0, 1]));
+    assert!(net.server.endpoint.take_received(net.now).1.is_empty());
 }
 
 #[test]
-fn through_sockets_the_same_happens() {
+fn endpoints_talk_through_sockets() {
     let bind = || {
         let socket = std::net::UdpSocket::bind("127.0.0.1:0").expect("a port");
         socket.set_nonblocking(true).expect("a socket");
@@ -262,16 +262,16 @@ fn through_sockets_the_same_happens() {
     };
     let sockets = [bind(), bind()];
     let mut net = Network::new();
-    for (end, socket) in [&mut net.client, &mut net.server].into_iter().zip(&sockets) {
-        end.endpoint.attach(socket.as_fd(), None).expect("a descriptor");
-        end.address = socket.local_addr().expect("it is bound");
+    for (host, socket) in [&mut net.client, &mut net.server].into_iter().zip(&sockets) {
+        host.endpoint.attach(socket.as_fd(), None).expect("a descriptor");
+        host.address = socket.local_addr().expect("it is bound");
     }
     net.connect();
     let mut stream = None;
     let data = bytes(1_000_000);
     for _ in 0..200_000 {
         net.turn_with_sockets();
-        if stream.is_none() && net.server.was_told(&Happening::Handshake) {
+        if stream.is_none() && net.server.has_seen(&Event::Handshake) {
             let opened = net.client.connection().open_stream();
             net.client.connection().write(opened, data.clone());
             stream = Some(opened);
@@ -285,7 +285,7 @@ fn through_sockets_the_same_happens() {
 }
 
 #[test]
-fn a_connection_goes_on_from_another_address() {
+fn a_connection_migrates_to_another_address() {
     let mut net = Network::connected();
     let stream = net.client.connection().open_stream();
     net.client.connection().write(stream, Bytes::from_static(b"before"));
@@ -296,23 +296,23 @@ fn a_connection_goes_on_from_another_address() {
     net.is_cut = false;
     net.client.address = "198.51.100.7:7777".parse().expect("an address");
     let now = net.now;
-    net.client.connection().relocate(now);
+    net.client.connection().migrate(now);
     net.run_for(Duration::from_secs(2));
-    assert_eq!(net.client.received.len(), 500_000, "within two seconds, back-off or not");
+    assert_eq!(net.client.received.len(), 500_000, "within two seconds, whatever the back-off was");
     assert_eq!(net.server.connection().peer(), net.client.address);
 }
 
 #[test]
-fn a_close_is_told_to_both_and_nothing_is_left() {
+fn a_close_reaches_both_sides_and_leaves_no_state() {
     let mut net = Network::connected();
     net.client.connection().close(VarInt::from_u32(0x21), "going home");
     net.run_until(|net| net.server.is_closed());
-    assert!(net.server.was_told(&Happening::Closed(Closing {
+    assert!(net.server.has_seen(&Event::Closed(CloseReason {
         code: Some(0x21),
         reason: "going home".to_owned(),
         by_peer: true,
         alpn_mismatch: false,
-        forgotten: false,
+        stateless_reset: false,
     })));
     net.run_for(Duration::from_secs(5));
     assert!(net.client.connection().is_terminated());
@@ -320,17 +320,17 @@ fn a_close_is_told_to_both_and_nothing_is_left() {
 }
 
 #[test]
-fn to_forget_one_that_is_over_harms_nobody_who_came_since() {
+fn discarding_a_drained_connection_does_not_affect_a_newer_one() {
     let mut net = Network::connected();
     let first = net.server.key;
     net.client.connection().close(VarInt::from_u32(0), "");
     net.run_until(|net| net.server.is_closed());
     net.run_for(Duration::from_secs(5));
-    net.server.told.clear();
+    net.server.events.clear();
     net.connect();
-    net.run_until(|net| net.server.was_told(&Happening::Handshake));
+    net.run_until(|net| net.server.has_seen(&Event::Handshake));
     assert_ne!(net.server.key, first);
-    net.server.endpoint.forget(first.expect("there was one"));
+    net.server.endpoint.discard(first.expect("there is a connection"));
     assert_eq!(net.server.endpoint.connection_count(), 1);
     let stream = net.client.connection().open_stream();
     net.client.connection().write(stream, Bytes::from_static(b"!"));
@@ -338,29 +338,29 @@ fn to_forget_one_that_is_over_harms_nobody_who_came_since() {
 }
 
 #[test]
-fn ends_with_different_protocols_part_and_know_why() {
+fn an_alpn_mismatch_is_reported() {
     let mut net = Network::new();
     let alpn = "something/else".to_owned();
-    net.client = End::new(Settings { alpn, ..settings(false) }, "192.0.2.1:5555");
+    net.client = Host::new(Settings { alpn, ..settings(false) }, "192.0.2.1:5555");
     net.connect();
     net.run_until(|net| net.client.is_closed());
     assert!(net.client.connection().is_alpn_mismatch());
 }
 
 #[test]
-fn silence_for_longer_than_the_smaller_hold_is_the_end() {
+fn silence_longer_than_the_smaller_hold_closes_both_sides() {
     let mut net = Network::new();
     let hold = Duration::from_secs(4);
-    net.client = End::new(Settings { hold, ..settings(false) }, "192.0.2.1:5555");
+    net.client = Host::new(Settings { hold, ..settings(false) }, "192.0.2.1:5555");
     net.connect();
-    net.run_until(|net| net.server.was_told(&Happening::Handshake));
+    net.run_until(|net| net.server.has_seen(&Event::Handshake));
     assert_eq!(net.server.connection().hold(), hold);
     net.is_cut = true;
     net.run_until(|net| net.client.is_closed() && net.server.is_closed());
 }
 
 #[test]
-fn where_the_engine_fails_the_connection_ends_and_no_other() {
+fn a_panic_ends_its_connection() {
     let mut net = Network::connected();
     let key = net.client.key.expect("there is a connection");
     assert!(net.client.endpoint.with(key, |_| panic!("on purpose")).is_none());
@@ -370,9 +370,11 @@ fn where_the_engine_fails_the_connection_ends_and_no_other() {
 }
 
 #[test]
-fn a_key_that_is_not_the_certificates_is_refused_in_words() {
-    let mut endpoint = Endpoint::new(settings(true)).expect("good settings");
+fn a_key_that_does_not_match_the_certificate_is_rejected() {
+    let mut endpoint = Endpoint::new(settings(true)).expect("valid settings");
     let ((chain, _), (_, other)) = (certificate(), certificate());
-    assert!(!endpoint.set_certificate(&chain, &other).expect_err("not its key").is_empty());
-    assert!(!endpoint.set_certificate(&chain, b"junk").expect_err("no key").is_empty());
+    assert!(
+        !endpoint.set_certificate(&chain, &other).expect_err("the key does not match").is_empty()
+    );
+    assert!(!endpoint.set_certificate(&chain, b"junk").expect_err("not a key").is_empty());
 }

@@ -116,7 +116,7 @@ class QuinnProbe(Probe):
 
     @staticmethod
     def datagram_size(engine: Any) -> int:
-        return engine.statistics[6]
+        return engine.statistics.mtu
 
     @staticmethod
     def connections(endpoint: Any) -> int:
@@ -128,8 +128,11 @@ class QuinnProbe(Probe):
 
     @staticmethod
     def describe(engine: Any) -> str:
-        window, lost, *_ = engine.statistics
-        return f"{engine.stream_count} streams, a window of {window} bytes, {lost} packets lost"
+        found = engine.statistics
+        return (
+            f"{engine.stream_count} streams, a window of {found.congestion_window} bytes, "
+            f"{found.packets_lost} packets lost"
+        )
 
 
 PROBES: dict[str, Probe] = {"aioquic": AioquicProbe(), "quinn": QuinnProbe()}

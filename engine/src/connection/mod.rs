@@ -1,15 +1,17 @@
-//! One QUIC connection: quinn's, with what a link asks of it. Sans-IO: time goes in, datagrams are
-//! polled for, and what has happened waits to be asked for.
+//! One QUIC connection: quinn's connection, plus what a link needs beyond it. Sans-IO.
 //!
-//! Here are its beginning, its time and its end. `facts` says what is the case, `uses` what a link
-//! does with streams, `paths` where it goes along, `news` what has happened, `keeping` how much quinn
-//! may keep.
+//! This file contains its construction, timers, sending and close. `status` has its properties,
+//! `stream_api` the stream operations, `path` migration, and `events` what happens to it.
 
-mod facts;
-mod keeping;
-mod news;
-mod paths;
-mod uses;
+mod close_reason;
+mod events;
+mod path;
+mod peer_activity;
+mod receive_window;
+mod send_window;
+mod status;
+mod stream_api;
+mod tail_ping;
 
 use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
@@ -19,102 +21,107 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use quinn_proto::{ConnectionHandle, Side, Transmit, VarInt};
 
-use crate::closing::Closing;
-use crate::follow::Follower;
-use crate::hearing::Hearing;
+use crate::congestion::ControlState;
 use crate::pacing::Pacer;
+use crate::settings::varint;
 use crate::streams::Streams;
 use crate::tls::EXPORTER_SIZE;
-use crate::watch::Watch;
-use crate::window::LinkWindow;
 
-use keeping::Keeping;
-pub use news::Happening;
+pub use close_reason::CloseReason;
+pub use events::Event;
+use peer_activity::PeerActivity;
+use receive_window::ReceiveWindow;
+pub(crate) use receive_window::unread_max;
+pub use receive_window::{LINK_WINDOW, LINK_WINDOW_UNPROVEN, STREAM_WINDOW, STREAM_WINDOW_FIRST};
+use send_window::SendWindow;
+use tail_ping::TailPing;
 
-/// Bytes of the words with which a connection is closed: they must fit one packet.
+/// Longest reason phrase of a CONNECTION_CLOSE frame in bytes. The frame must fit one packet.
 const REASON_MAX: usize = 512;
 
 /// One connection.
 pub struct Connection {
     pub(crate) handle: ConnectionHandle,
     pub(crate) quinn: quinn_proto::Connection,
+    /// Something has arrived since the endpoint last reported it.
     pub(crate) is_touched: bool,
-    pub(crate) is_forgotten: bool,
-    /// The peer has proven itself: the connection has its share of what may be unread.
-    pub(crate) is_proven: bool,
+    /// The endpoint no longer routes datagrams to it.
+    pub(crate) is_discarded: bool,
+    /// The peer has proven itself: the connection has a share of the limit on unread data.
+    pub(crate) is_trusted: bool,
     streams: Streams,
-    happenings: VecDeque<Happening>,
-    window: LinkWindow,
+    events: VecDeque<Event>,
+    receive_window: ReceiveWindow,
+    send_window: SendWindow,
     pacer: Pacer,
-    keeping: Keeping,
-    follower: Follower,
-    watch: Arc<Watch>,
+    tail_ping: TailPing,
+    control: Arc<ControlState>,
     hold: Duration,
-    /// How many streams the peer may have open, ...
+    /// Streams that the peer may have open at most.
     streams_allowed: u64,
-    /// ... and how many of them quinn has made ready for now.
-    streams_ready: u64,
+    /// The part of `streams_allowed` that the peer has been told so far.
+    streams_announced: u64,
     exporter: Option<[u8; EXPORTER_SIZE]>,
     certificates: Vec<Vec<u8>>,
     peer: SocketAddr,
-    /// Which address of ours the peer has written to, from where: the last path, and that before.
-    sources: [Option<(SocketAddr, IpAddr)>; 2],
-    /// Since when the path is as it is: it is new, or was met anew after an outage.
-    met_at: Instant,
+    /// The local address that each remote address has sent to, of the latest two paths.
+    local_addresses: [Option<(SocketAddr, IpAddr)>; 2],
+    /// When the path was last new, or last came back after an outage.
+    path_since: Instant,
     now: Instant,
-    hearing: Hearing,
-    closing: Option<Closing>,
+    peer_activity: PeerActivity,
+    close_reason: Option<CloseReason>,
 }
 
 impl Connection {
     pub(crate) fn new(
         handle: ConnectionHandle,
         quinn: quinn_proto::Connection,
-        watch: Arc<Watch>,
+        control: Arc<ControlState>,
         hold: Duration,
         streams_allowed: u64,
         now: Instant,
     ) -> Self {
         let side: Side = quinn.side();
         let peer = quinn.remote_address();
-        let source = quinn.local_ip().map(|ours| (peer, ours));
+        let local_address = quinn.local_ip().map(|local| (peer, local));
         Self {
             handle,
             quinn,
             is_touched: false,
-            is_forgotten: false,
-            is_proven: false,
+            is_discarded: false,
+            is_trusted: false,
             streams: Streams::new(side),
-            happenings: VecDeque::new(),
-            window: LinkWindow::new(),
+            events: VecDeque::new(),
+            receive_window: ReceiveWindow::new(),
+            send_window: SendWindow::new(now),
             pacer: Pacer::new(),
-            keeping: Keeping::new(now),
-            follower: Follower::default(),
-            watch,
+            tail_ping: TailPing::default(),
+            control,
             hold,
             streams_allowed,
-            streams_ready: streams_allowed,
+            streams_announced: streams_allowed,
             exporter: None,
             certificates: Vec::new(),
             peer,
-            sources: [source, None],
-            met_at: now,
+            local_addresses: [local_address, None],
+            path_since: now,
             now,
-            hearing: Hearing::default(),
-            closing: None,
+            peer_activity: PeerActivity::default(),
+            close_reason: None,
         }
     }
 
-    /// When `expire` is to be called.
+    /// Return when to call `Endpoint::expire`.
     #[must_use]
     pub fn deadline(&mut self) -> Option<Instant> {
-        if self.is_forgotten {
+        if self.is_discarded {
             return None;
         }
         let deadlines = [
-            self.window.deadline(),
+            self.receive_window.deadline(),
             self.pacer.deadline(),
-            self.follower.deadline(),
+            self.tail_ping.deadline(),
             self.quinn.poll_timeout(),
         ];
         deadlines.into_iter().flatten().min()
@@ -123,13 +130,13 @@ impl Connection {
     pub(crate) fn expire(&mut self, now: Instant) {
         self.now = now;
         self.pacer.expire(now);
-        if self.follower.expire(now) {
+        if self.tail_ping.expire(now) {
             self.quinn.ping();
         }
         self.quinn.handle_timeout(now);
     }
 
-    /// Return the next datagrams, at most `segments` of one size, written to `buffer`.
+    /// Write the next datagrams to `buffer`: at most `segments`, all of one size.
     pub(crate) fn poll_transmit(
         &mut self,
         now: Instant,
@@ -137,60 +144,60 @@ impl Connection {
         buffer: &mut Vec<u8>,
     ) -> Option<Transmit> {
         self.now = now;
-        if self.is_forgotten {
+        if self.is_discarded {
             return None;
         }
         let mtu = self.quinn.current_mtu();
         let mut transmit = loop {
-            let datagrams = self.pacer.begin(&self.watch, mtu, segments, now);
+            let datagrams = self.pacer.open_gate(&self.control, mtu, segments, now);
             let transmit = self.quinn.poll_transmit(now, datagrams, buffer);
             let sent = transmit.as_ref().map_or(0, |transmit| transmit.size);
-            let ran_dry = self.pacer.end(&self.watch, mtu, sent, now);
-            if !ran_dry {
+            let is_idle = self.pacer.close_gate(&self.control, mtu, sent, now);
+            if !is_idle {
                 break transmit;
             }
-            if !self.feed_more(now) {
-                self.watch.note_ran_dry();
+            if !self.refill_quinn(now) {
+                self.control.set_app_limited();
                 break transmit;
             }
         }?;
         if self.quinn.side().is_server() {
-            transmit.src_ip = self.source_towards(transmit.destination);
+            transmit.src_ip = self.local_address_for(transmit.destination);
         }
         Some(transmit)
     }
 
-    /// Give the peer room for what it may send, of which `share` bytes may be unread.
-    pub(crate) fn adjust_window(&mut self, share: u64, now: Instant) {
-        if !self.is_proven || self.closing.is_some() {
+    /// Adapt the receive window. `share` is this connection's share of the limit on unread data.
+    pub(crate) fn update_receive_window(&mut self, share: u64, now: Instant) {
+        if !self.is_trusted || self.is_closed() {
             return;
         }
-        let (unread, frames) = (self.streams.unread(), self.hearing.stream_frames);
-        if let Some(size) = self.window.adjust(unread, share, frames, now) {
-            self.quinn.set_receive_window(VarInt::from_u64(size).unwrap_or(VarInt::MAX));
+        let (unread, frames) = (self.streams.unread(), self.peer_activity.stream_frames);
+        if let Some(size) = self.receive_window.update(unread, share, frames, now) {
+            self.quinn.set_receive_window(varint(size));
         }
     }
 
-    /// End the connection with an application's code; a long reason is cut.
+    /// Close the connection with an application error code. A long reason is truncated.
     pub fn close(&mut self, code: VarInt, reason: &str) {
-        if self.closing.is_some() {
+        if self.is_closed() {
             return;
         }
         let mut end = reason.len().min(REASON_MAX);
         while !reason.is_char_boundary(end) {
             end -= 1;
         }
-        let words = Bytes::copy_from_slice(&reason.as_bytes()[..end]);
-        self.quinn.close(self.now, code, words);
-        // quinn counts the word of it as one more datagram of whatever waits to be sent, which a
-        // full window would hold back for ever: the peer would not learn why it was left.
-        self.watch.grant_leave_for_good();
-        self.on_closed(Closing::by_us(code.into_inner(), reason[..end].to_owned()));
+        let phrase = Bytes::copy_from_slice(&reason.as_bytes()[..end]);
+        self.quinn.close(self.now, code, phrase);
+        // quinn applies the congestion window to CONNECTION_CLOSE while data is unsent. After this,
+        // no ACK would ever open a full window, and the peer would not learn the reason.
+        self.control.allow_everything();
+        self.on_closed(CloseReason::by_us(code.into_inner(), reason[..end].to_owned()));
     }
 
-    /// Give the connection up, because the engine itself has failed in it.
-    pub(crate) fn break_down(&mut self, words: String) {
-        self.is_forgotten = true;
-        self.on_closed(Closing::of_itself(words));
+    /// Discard the connection after a panic in it.
+    pub(crate) fn abort(&mut self, message: String) {
+        self.is_discarded = true;
+        self.on_closed(CloseReason::local(message));
     }
 }

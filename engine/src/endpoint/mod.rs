@@ -1,10 +1,10 @@
-//! All connections of one UDP socket, and the socket. How connections begin is `door`'s.
+//! An endpoint: the connections that share a UDP socket, and the socket.
 //!
-//! Sans-IO at heart: `receive` and `transmit` (in `datagrams`) move datagrams by hand, for any
-//! carrier. With a socket attached, `receive_ready` and `send` do the same in batches, with no copy
-//! in between.
+//! Without a socket, `receive` and `transmit` exchange datagrams with the caller. With a socket,
+//! `receive_ready` and `send` read and write it in batches, without a copy in between.
 
 mod datagrams;
+mod incoming;
 
 use std::collections::HashMap;
 use std::io;
@@ -19,39 +19,41 @@ use slab::Slab;
 
 use crate::connection::Connection;
 use crate::datagram::Datagram;
-use crate::door::Newcomer;
-use crate::offer::Offer;
 use crate::settings::Settings;
 use crate::socket::{Peer, Socket};
 use crate::tls;
+use crate::transport_parameters::InitialStreamWindow;
 
-/// What a connection may keep unread at the least, however many share the limit.
-const SHARE_MIN: u64 = 64 * 1024;
+pub use incoming::Incoming;
 
-/// The connections of one socket. They are known by keys, which may be used again once a connection
-/// has been removed.
+/// Unread bytes that a connection may hold, however many connections share the limit.
+const UNREAD_SHARE_MIN: u64 = 64 * 1024;
+
+/// The connections of one socket, identified by keys. The key of a removed connection is reused.
 pub struct Endpoint {
-    pub(crate) quinn: quinn_proto::Endpoint,
-    pub(crate) settings: Settings,
-    pub(crate) client: Arc<QuicClientConfig>,
-    pub(crate) server: Option<Arc<Offer<QuicServerConfig>>>,
-    pub(crate) connections: Slab<Connection>,
-    pub(crate) keys: HashMap<ConnectionHandle, usize>,
-    proven: u64,
+    quinn: quinn_proto::Endpoint,
+    settings: Settings,
+    client: Arc<QuicClientConfig>,
+    server: Option<Arc<InitialStreamWindow<QuicServerConfig>>>,
+    connections: Slab<Connection>,
+    keys: HashMap<ConnectionHandle, usize>,
+    /// Connections that are trusted.
+    trusted: u64,
+    /// Connections that have received something since the last `take_received`.
     touched: Vec<usize>,
-    newcomers: Vec<Newcomer>,
-    answers: Vec<Datagram>,
+    incoming: Vec<Incoming>,
+    responses: Vec<Datagram>,
     socket: Option<Socket>,
-    /// How many sockets there have been.
+    /// Number of sockets attached so far.
     attached: u64,
-    pub(crate) scratch: Vec<u8>,
+    scratch: Vec<u8>,
 }
 
 impl Endpoint {
-    /// An endpoint without a socket.
+    /// Create an endpoint without a socket.
     ///
     /// # Errors
-    /// In words: settings that QUIC cannot express.
+    /// QUIC cannot express the settings.
     pub fn new(settings: Settings) -> Result<Self, String> {
         let config = Arc::new(settings.endpoint()?);
         Ok(Self {
@@ -61,10 +63,10 @@ impl Endpoint {
             settings,
             connections: Slab::new(),
             keys: HashMap::new(),
-            proven: 0,
+            trusted: 0,
             touched: Vec::new(),
-            newcomers: Vec::new(),
-            answers: Vec::new(),
+            incoming: Vec::new(),
+            responses: Vec::new(),
             socket: None,
             attached: 0,
             scratch: Vec::with_capacity(65_536),
@@ -73,139 +75,142 @@ impl Endpoint {
 
     // Connections
 
-    /// The connection with that key.
+    /// Return the connection with this key.
     pub fn connection(&mut self, key: usize) -> Option<&mut Connection> {
         self.connections.get_mut(key)
     }
 
-    /// How many connections datagrams are led to.
+    /// Return the number of connections that datagrams are routed to.
     #[must_use]
     pub fn connection_count(&self) -> usize {
         self.keys.len()
     }
 
-    /// Do something with a connection; if the engine fails in it, the connection is given up.
-    pub fn with<R>(&mut self, key: usize, act: impl FnOnce(&mut Connection) -> R) -> Option<R> {
+    /// Call `operation` on a connection. If it panics, the connection is aborted.
+    pub fn with<R>(
+        &mut self,
+        key: usize,
+        operation: impl FnOnce(&mut Connection) -> R,
+    ) -> Option<R> {
         let connection = self.connections.get_mut(key)?;
-        match catch_unwind(AssertUnwindSafe(|| act(connection))) {
+        match catch_unwind(AssertUnwindSafe(|| operation(connection))) {
             Ok(result) => Some(result),
             Err(panic) => {
-                connection.break_down(words_of(&*panic));
+                connection.abort(panic_message(&*panic));
                 None
             }
         }
     }
 
-    /// Grant the peer the normal windows: it has proven who it is.
+    /// Grant the peer the full windows, because it has proven itself.
     pub fn trust(&mut self, key: usize) {
         if let Some(connection) = self.connections.get_mut(key) {
-            if !connection.is_proven && !connection.is_terminated() {
-                connection.is_proven = true;
-                self.proven += 1;
+            if !connection.is_trusted && !connection.is_terminated() {
+                connection.is_trusted = true;
+                self.trusted += 1;
             }
         }
     }
 
-    /// Lead nothing to the connection any more.
-    pub fn forget(&mut self, key: usize) {
+    /// Route no more datagrams to a connection.
+    pub fn discard(&mut self, key: usize) {
         let Some(connection) = self.connections.get_mut(key) else { return };
-        connection.is_forgotten = true;
-        if std::mem::take(&mut connection.is_proven) {
-            self.proven -= 1;
+        connection.is_discarded = true;
+        if std::mem::take(&mut connection.is_trusted) {
+            self.trusted -= 1;
         }
         let handle = connection.handle;
-        // quinn gives the handle of one that is drained to the next one who comes.
+        // quinn may have given the handle of a drained connection to a new one.
         if self.keys.get(&handle) == Some(&key) {
             self.keys.remove(&handle);
             self.quinn.handle_event(handle, quinn_proto::EndpointEvent::drained());
         }
     }
 
-    /// Forget the connection, and its key.
+    /// Discard a connection and release its key.
     pub fn remove(&mut self, key: usize) {
-        self.forget(key);
+        self.discard(key);
         self.connections.try_remove(key);
     }
 
-    /// Let the timers of a connection fire.
+    /// Run the timers of a connection that are due.
     pub fn expire(&mut self, key: usize, now: Instant) {
         self.with(key, |connection| connection.expire(now));
-        self.settle(key, now);
+        self.process_events(key, now);
     }
 
-    /// Exchange what a connection and quinn's endpoint have to tell each other, and learn of the
-    /// rest.
-    pub fn settle(&mut self, key: usize, now: Instant) {
+    /// Exchange events between a connection and quinn's endpoint, and collect the connection's own.
+    pub fn process_events(&mut self, key: usize, now: Instant) {
         let Some(connection) = self.connections.get_mut(key) else { return };
         while let Some(event) = connection.quinn.poll_endpoint_events() {
-            if connection.is_forgotten {
+            if connection.is_discarded {
                 continue;
             }
-            let is_over = event.is_drained();
+            let is_drained = event.is_drained();
             if let Some(reply) = self.quinn.handle_event(connection.handle, event) {
                 connection.quinn.handle_event(reply);
             }
-            if is_over {
+            if is_drained {
                 self.keys.remove(&connection.handle);
-                if std::mem::take(&mut connection.is_proven) {
-                    self.proven -= 1;
+                if std::mem::take(&mut connection.is_trusted) {
+                    self.trusted -= 1;
                 }
             }
         }
-        self.with(key, |connection| connection.collect(now));
+        self.with(key, |connection| connection.poll_quinn(now));
     }
 
-    /// This connection's part of what may be unread.
-    fn share(&self) -> u64 {
-        (self.settings.unread_limit / self.proven.max(1)).max(SHARE_MIN)
+    /// Return each trusted connection's share of the limit on unread data.
+    fn unread_share(&self) -> u64 {
+        (self.settings.unread_limit / self.trusted.max(1)).max(UNREAD_SHARE_MIN)
     }
 
     // The socket
 
-    /// Use a duplicate of `descriptor`, a UDP socket that is bound or connected to `peer`, in place
-    /// of the one before; return a number for `detach`.
+    /// Attach a duplicate of a UDP socket's descriptor, in place of the previous socket. The socket
+    /// is bound, or connected to `peer`. Return a number for `detach`.
     ///
     /// # Errors
-    /// The kernel's; the socket before is still in use then.
+    /// The kernel reports an error. The previous socket stays attached.
     pub fn attach(&mut self, descriptor: BorrowedFd<'_>, peer: Option<Peer>) -> io::Result<u64> {
-        self.socket = Some(Socket::over(descriptor, peer)?);
+        self.socket = Some(Socket::new(descriptor, peer)?);
         self.attached += 1;
         Ok(self.attached)
     }
 
-    /// Let go of the socket of that number, unless another one has taken its place.
+    /// Detach the socket with this number, unless another socket has replaced it.
     pub fn detach(&mut self, number: u64) {
         if number == self.attached {
             self.socket = None;
         }
     }
 
-    /// Why something could not be sent, if that has happened since the last call.
-    pub fn take_trouble(&mut self) -> Option<io::Error> {
-        self.socket.as_mut().and_then(Socket::take_trouble)
+    /// Return the latest send error since the last call.
+    pub fn take_send_error(&mut self) -> Option<io::Error> {
+        self.socket.as_mut().and_then(Socket::take_send_error)
     }
 
-    /// Whether there is a socket.
+    /// Whether a socket is attached.
     #[must_use]
     pub const fn has_socket(&self) -> bool {
         self.socket.is_some()
     }
 
-    /// Whether the kernel takes no more for the moment.
+    /// Whether the kernel's send buffer is full.
     #[must_use]
     pub fn is_full(&self) -> bool {
         self.socket.as_ref().is_some_and(Socket::is_full)
     }
 
-    /// Send what the kernel did not take; return whether all of it is gone.
+    /// Send the queued datagrams. Return whether none is left.
     pub fn flush(&mut self) -> bool {
         self.socket.as_mut().is_none_or(Socket::flush)
     }
 }
 
-/// What a panic has said.
-pub(crate) fn words_of(panic: &(dyn std::any::Any + Send)) -> String {
-    let words = panic.downcast_ref::<&str>().copied();
-    let words = words.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-    format!("the engine has failed: {}", words.unwrap_or("it does not say how"))
+/// Return a message for a panic.
+pub(crate) fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {
+    let message = panic.downcast_ref::<&str>().copied();
+    let message = message.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    format!("internal error in the quinn engine: {}", message.unwrap_or("panic without a message"))
 }

@@ -1,18 +1,20 @@
-//! `Connection`: one QUIC connection, with the interface that quictunnel's links ask of an engine.
+//! `Connection`: one QUIC connection, with quictunnel's engine interface.
 
 use bytes::Bytes;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
+use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBytes, PyTuple};
-use quinn_proto::VarInt;
 
 use super::convert::{PyDatagram, datagram_to_python};
-use super::{Shared, lock, work};
-use crate::{Clock, Connection, Happening};
+use super::{Shared, detached, lock};
+use crate::settings::varint;
+use crate::{Clock, Connection, Event};
 
-/// Bytes from which on Python's object is kept until all of it is acknowledged, and not copied.
-const KEPT_MIN: usize = 4096;
+/// Bytes from which on a Python bytes object is referenced until it is acknowledged. A smaller one is
+/// copied.
+const ZERO_COPY_MIN: usize = 4096;
 
 /// One QUIC connection.
 #[pyclass(name = "Connection", module = "quictunnel_quinn", frozen)]
@@ -31,10 +33,9 @@ impl PyConnection {
         self.key
     }
 
-    /// Ask or tell the connection something small. One that the engine has failed in has no answer
-    /// but the one that nothing has.
-    fn with<R: Default>(&self, act: impl FnOnce(&mut Connection) -> R) -> R {
-        lock(&self.shared).with(self.key, act).unwrap_or_default()
+    /// Call a short operation. Returns the default value if the connection is gone or panics.
+    fn with<R: Default>(&self, operation: impl FnOnce(&mut Connection) -> R) -> R {
+        lock(&self.shared).with(self.key, operation).unwrap_or_default()
     }
 }
 
@@ -44,13 +45,18 @@ impl Drop for PyConnection {
     }
 }
 
-fn code(code: u64) -> VarInt {
-    VarInt::from_u64(code).unwrap_or(VarInt::MAX)
+/// Return `quictunnel.quic.engine.Statistics`, which both engines share.
+fn statistics_type(py: Python<'_>) -> PyResult<&Bound<'_, PyAny>> {
+    static TYPE: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    let found = TYPE.get_or_try_init(py, || {
+        py.import("quictunnel.quic.engine")?.getattr("Statistics").map(Bound::unbind)
+    })?;
+    Ok(found.bind(py))
 }
 
 #[pymethods]
 impl PyConnection {
-    // Facts
+    // Status
 
     #[getter]
     fn exporter<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
@@ -87,12 +93,12 @@ impl PyConnection {
 
     #[getter]
     fn heard_at(&self) -> Option<f64> {
-        self.with(|connection| connection.heard_at()).map(|at| self.clock.seconds(at))
+        self.with(|connection| connection.last_received_at()).map(|at| self.clock.seconds(at))
     }
 
     #[getter]
     fn answered_at(&self) -> f64 {
-        self.with(|connection| connection.answered_at()).map_or(0.0, |at| self.clock.seconds(at))
+        self.with(|connection| connection.last_acked_at()).map_or(0.0, |at| self.clock.seconds(at))
     }
 
     #[getter]
@@ -102,7 +108,7 @@ impl PyConnection {
 
     #[getter]
     fn unacknowledged(&self) -> bool {
-        self.with(|connection| connection.is_unanswered())
+        self.with(|connection| connection.is_unacknowledged())
     }
 
     #[getter]
@@ -110,10 +116,10 @@ impl PyConnection {
         self.with(|connection| connection.is_alpn_mismatch())
     }
 
-    /// Whether it ended because the peer does not know it any more.
+    /// Whether a stateless reset ended the connection.
     #[getter]
     fn forgotten_by_peer(&self) -> bool {
-        self.with(|connection| connection.is_forgotten_by_peer())
+        self.with(|connection| connection.is_stateless_reset())
     }
 
     #[getter]
@@ -121,21 +127,20 @@ impl PyConnection {
         self.with(|connection| connection.stream_count())
     }
 
-    /// quinn's figures of the path, for logs: congestion window, losses, bytes, datagrams.
     #[getter]
-    fn statistics(&self) -> (u64, u64, u64, u64, u64, u64, u16) {
-        self.with(|connection| {
-            let stats = connection.stats();
-            (
-                stats.path.cwnd,
-                stats.path.lost_packets,
-                stats.udp_tx.bytes,
-                stats.udp_rx.bytes,
-                stats.udp_tx.datagrams,
-                stats.udp_rx.datagrams,
-                stats.path.current_mtu,
-            )
-        })
+    fn statistics<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let (rtt, stats) = self.with(|connection| (connection.rtt(), connection.stats()));
+        let fields = (
+            rtt.map(|rtt| rtt.as_secs_f64()),
+            stats.path.cwnd,
+            stats.path.current_mtu,
+            stats.udp_tx.bytes,
+            stats.udp_rx.bytes,
+            stats.path.sent_packets,
+            stats.path.lost_packets,
+            stats.path.lost_bytes,
+        );
+        statistics_type(py)?.call1(fields)
     }
 
     // Streams
@@ -150,26 +155,26 @@ impl PyConnection {
         stream_id: u64,
         limit: usize,
     ) -> PyResult<(Bound<'py, PyBytes>, bool)> {
-        let taken = self.with(|connection| connection.read(stream_id, limit));
-        let data = PyBytes::new_with(py, taken.size, |buffer| {
+        let read = self.with(|connection| connection.read(stream_id, limit));
+        let data = PyBytes::new_with(py, read.size, |buffer| {
             let mut rest = buffer;
-            for piece in &taken.pieces {
-                let (place, after) = rest.split_at_mut(piece.len());
-                place.copy_from_slice(piece);
+            for chunk in &read.chunks {
+                let (target, after) = rest.split_at_mut(chunk.len());
+                target.copy_from_slice(chunk);
                 rest = after;
             }
             Ok(())
         })?;
-        Ok((data, taken.fin))
+        Ok((data, read.fin))
     }
 
     fn write(&self, stream_id: u64, data: &Bound<'_, PyAny>) -> PyResult<()> {
         let bytes = match data.cast::<PyBytes>() {
             Ok(bytes) => bytes.clone(),
-            // Any other buffer may change under our hands: Python makes bytes of it first.
+            // The caller may modify any other buffer later, so Python makes a copy first.
             Err(_) => data.py().get_type::<PyBytes>().call1((data,))?.cast_into::<PyBytes>()?,
         };
-        let bytes = if bytes.as_bytes().len() < KEPT_MIN {
+        let bytes = if bytes.as_bytes().len() < ZERO_COPY_MIN {
             Bytes::copy_from_slice(bytes.as_bytes())
         } else {
             Bytes::from_owner(PyBackedBytes::from(bytes))
@@ -184,12 +189,12 @@ impl PyConnection {
 
     #[pyo3(signature = (stream_id, code))]
     fn stop_reading(&self, stream_id: u64, code: u64) {
-        self.with(|connection| connection.stop_reading(stream_id, self::code(code)));
+        self.with(|connection| connection.stop_reading(stream_id, varint(code)));
     }
 
     #[pyo3(signature = (stream_id, code))]
     fn reset(&self, stream_id: u64, code: u64) {
-        self.with(|connection| connection.reset(stream_id, self::code(code)));
+        self.with(|connection| connection.reset(stream_id, varint(code)));
     }
 
     fn unsent(&self, stream_id: u64) -> usize {
@@ -221,28 +226,28 @@ impl PyConnection {
     }
 
     #[pyo3(name = "move")]
-    fn relocate(&self, now: f64) {
+    fn migrate(&self, now: f64) {
         let now = self.clock.instant(now);
-        self.with(|connection| connection.relocate(now));
+        self.with(|connection| connection.migrate(now));
     }
 
     #[pyo3(signature = (code, reason))]
     fn close_with(&self, code: u64, reason: &str) {
-        self.with(|connection| connection.close(self::code(code), reason));
+        self.with(|connection| connection.close(varint(code), reason));
     }
 
     // Time and datagrams
 
     fn transmit<'py>(&self, py: Python<'py>, now: f64) -> PyResult<Vec<PyDatagram<'py>>> {
         let now = self.clock.instant(now);
-        let datagrams = work(py, &self.shared, |endpoint| endpoint.transmit(self.key, now))?;
+        let datagrams = detached(py, &self.shared, |endpoint| endpoint.transmit(self.key, now))?;
         Ok(datagrams.iter().map(|datagram| datagram_to_python(py, datagram)).collect())
     }
 
-    /// Send through the endpoint's socket; return how many writes that took.
+    /// Send through the endpoint's socket. Return the number of writes.
     fn send(&self, py: Python<'_>, now: f64) -> PyResult<usize> {
         let now = self.clock.instant(now);
-        work(py, &self.shared, |endpoint| endpoint.send(self.key, now))
+        detached(py, &self.shared, |endpoint| endpoint.send(self.key, now))
     }
 
     fn deadline(&self) -> Option<f64> {
@@ -251,34 +256,34 @@ impl PyConnection {
 
     fn expire(&self, py: Python<'_>, now: f64) -> PyResult<()> {
         let now = self.clock.instant(now);
-        work(py, &self.shared, |endpoint| endpoint.expire(self.key, now))
+        detached(py, &self.shared, |endpoint| endpoint.expire(self.key, now))
     }
 
-    /// Tell the observer what has happened since the last call.
+    /// Report the events since the last call to the observer.
     fn dispatch(&self, py: Python<'_>, observer: &Bound<'_, PyAny>) -> PyResult<()> {
-        while let Some(happening) = self.with(Connection::next_happening) {
-            match happening {
-                Happening::Handshake => observer.call_method0(intern!(py, "on_handshake"))?,
-                Happening::Opened(stream) => {
+        while let Some(event) = self.with(Connection::next_event) {
+            match event {
+                Event::Handshake => observer.call_method0(intern!(py, "on_handshake"))?,
+                Event::Opened(stream) => {
                     observer.call_method1(intern!(py, "on_stream_opened"), (stream,))?
                 }
-                Happening::Readable(stream) => {
+                Event::Readable(stream) => {
                     observer.call_method1(intern!(py, "on_stream_readable"), (stream,))?
                 }
-                Happening::Reset(stream, code) => {
+                Event::Reset(stream, code) => {
                     observer.call_method1(intern!(py, "on_stream_reset"), (stream, code))?
                 }
-                Happening::Stopped(stream, code) => {
+                Event::Stopped(stream, code) => {
                     observer.call_method1(intern!(py, "on_stream_stopped"), (stream, code))?
                 }
-                Happening::Over(stream) => {
+                Event::Ended(stream) => {
                     observer.call_method1(intern!(py, "on_stream_ended"), (stream,))?
                 }
-                Happening::Closed(closing) => {
-                    let by_peer = [("by_peer", closing.by_peer)];
+                Event::Closed(reason) => {
+                    let by_peer = [("by_peer", reason.by_peer)];
                     let by_peer = pyo3::types::IntoPyDict::into_py_dict(by_peer, py)?;
-                    let told = (closing.code, closing.reason);
-                    observer.call_method(intern!(py, "on_closed"), told, Some(&by_peer))?
+                    let arguments = (reason.code, reason.reason);
+                    observer.call_method(intern!(py, "on_closed"), arguments, Some(&by_peer))?
                 }
             };
         }

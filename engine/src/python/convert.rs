@@ -1,4 +1,4 @@
-//! Addresses, datagrams and errors, from Python's form to Rust's and back.
+//! Conversion of addresses, datagrams and errors between Python and Rust.
 
 use std::io;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr, SocketAddrV6};
@@ -9,11 +9,12 @@ use pyo3::types::{PyBytes, PyTuple};
 
 use crate::Datagram;
 
-/// (payload, (host, port, local address packed or empty))
+/// (payload, path)
 pub(super) type PyDatagram<'py> = (Bound<'py, PyBytes>, PyPath<'py>);
+/// (host, port, packed local address or b"")
 pub(super) type PyPath<'py> = (String, u16, Bound<'py, PyBytes>);
 
-/// A literal address; an IPv6 one may bear a numeric scope.
+/// Parse a literal address. An IPv6 address may have a numeric scope.
 pub(super) fn socket_address(host: &str, port: u16) -> PyResult<SocketAddr> {
     let parsed = match host.split_once('%') {
         Some((literal, scope)) => literal.parse::<Ipv6Addr>().ok().and_then(|ip| {
@@ -22,7 +23,7 @@ pub(super) fn socket_address(host: &str, port: u16) -> PyResult<SocketAddr> {
         }),
         None => host.parse::<IpAddr>().ok().map(|ip| SocketAddr::new(ip, port)),
     };
-    parsed.ok_or_else(|| PyValueError::new_err(format!("{host:?} is no literal address")))
+    parsed.ok_or_else(|| PyValueError::new_err(format!("{host:?} is not a literal IP address")))
 }
 
 pub(super) fn datagram(given: &Bound<'_, PyAny>) -> PyResult<Datagram> {
@@ -55,15 +56,15 @@ fn packed(address: &[u8]) -> Option<IpAddr> {
     <[u8; 16]>::try_from(address).ok().map(IpAddr::from)
 }
 
-/// The same `OSError` that Python's own sockets raise: with its number, and the system's words.
+/// Return the `OSError` that Python's own sockets raise, with errno and the message of strerror.
 pub(super) fn os_error(py: Python<'_>, error: &io::Error) -> PyErr {
     let Some(number) = error.raw_os_error() else {
         return PyOSError::new_err(error.to_string());
     };
-    let words = py
+    let message = py
         .import("os")
         .and_then(|os| os.call_method1("strerror", (number,)))
-        .and_then(|words| words.extract::<String>())
+        .and_then(|message| message.extract::<String>())
         .unwrap_or_else(|_| error.to_string());
-    PyOSError::new_err((number, words))
+    PyOSError::new_err((number, message))
 }

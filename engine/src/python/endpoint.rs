@@ -1,4 +1,4 @@
-//! `Endpoint` and `Newcomer`: the connections of one socket, and who would join them.
+//! `Endpoint` and `IncomingConnection`.
 
 use std::collections::HashMap;
 use std::os::fd::BorrowedFd;
@@ -11,42 +11,44 @@ use pyo3::prelude::*;
 use super::connection::PyConnection;
 use super::convert::socket_address;
 use super::convert::{PyDatagram, PyPath, datagram, datagram_to_python, os_error, path};
-use super::{Shared, lock, work};
-use crate::{Clock, Congestion, Endpoint, Newcomer, Peer, ResetKey, Settings};
+use super::{Shared, detached, lock};
+use crate::{Clock, Congestion, Endpoint, Incoming, Peer, ResetKey, Settings};
 
-type Arrivals = (Vec<Py<PyConnection>>, Vec<PyNewcomer>);
+/// The connections that have received something, and the incoming ones.
+type ReceivedBatch = (Vec<Py<PyConnection>>, Vec<PyIncoming>);
 
-/// Somebody who wants a connection and waits to hear.
-#[pyclass(name = "Newcomer", module = "quictunnel_quinn")]
-pub(super) struct PyNewcomer {
+/// An incoming connection that waits for a decision. Dropping it ignores the connection.
+#[pyclass(name = "IncomingConnection", module = "quictunnel_quinn")]
+pub(super) struct PyIncoming {
     shared: Shared,
-    newcomer: Option<Newcomer>,
+    /// None after the decision.
+    incoming: Option<Incoming>,
 }
 
 #[pymethods]
-impl PyNewcomer {
-    /// Whether it has shown that its address is its own.
+impl PyIncoming {
+    /// Whether the peer's address is validated.
     #[getter]
     fn is_validated(&self) -> bool {
-        self.newcomer.as_ref().is_some_and(Newcomer::is_validated)
+        self.incoming.as_ref().is_some_and(Incoming::is_validated)
     }
 
-    /// Where it comes from.
+    /// The peer's address.
     #[getter]
     fn path<'py>(&self, py: Python<'py>) -> Option<PyPath<'py>> {
-        self.newcomer.as_ref().map(|newcomer| path(py, newcomer.peer(), None))
+        self.incoming.as_ref().map(|incoming| path(py, incoming.peer(), None))
     }
 }
 
-impl Drop for PyNewcomer {
+impl Drop for PyIncoming {
     fn drop(&mut self) {
-        if let Some(newcomer) = self.newcomer.take() {
-            lock(&self.shared).ignore(newcomer);
+        if let Some(incoming) = self.incoming.take() {
+            lock(&self.shared).ignore(incoming);
         }
     }
 }
 
-/// All connections of one UDP socket.
+/// The connections that share a UDP socket.
 #[pyclass(name = "Endpoint", module = "quictunnel_quinn", frozen)]
 pub(super) struct PyEndpoint {
     shared: Shared,
@@ -55,26 +57,35 @@ pub(super) struct PyEndpoint {
 }
 
 impl PyEndpoint {
-    fn introduce(&self, py: Python<'_>, key: usize) -> PyResult<Py<PyConnection>> {
+    fn add(&self, py: Python<'_>, key: usize) -> PyResult<Py<PyConnection>> {
         let connection = Py::new(py, PyConnection::new(self.shared.clone(), self.clock, key))?;
-        self.known(|known| known.insert(key, connection.clone_ref(py)));
+        self.with_connections(|connections| connections.insert(key, connection.clone_ref(py)));
         Ok(connection)
     }
 
-    fn known<R>(&self, act: impl FnOnce(&mut HashMap<usize, Py<PyConnection>>) -> R) -> R {
-        act(&mut self.connections.lock().unwrap_or_else(PoisonError::into_inner))
+    fn with_connections<R>(
+        &self,
+        operation: impl FnOnce(&mut HashMap<usize, Py<PyConnection>>) -> R,
+    ) -> R {
+        operation(&mut self.connections.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    fn arrivals(&self, py: Python<'_>, touched: &[usize], newcomers: Vec<Newcomer>) -> Arrivals {
-        let touched = self.known(|known| {
-            touched.iter().filter_map(|key| known.get(key).map(|it| it.clone_ref(py))).collect()
+    fn received_batch(
+        &self,
+        py: Python<'_>,
+        touched: &[usize],
+        incoming: Vec<Incoming>,
+    ) -> ReceivedBatch {
+        let touched = self.with_connections(|connections| {
+            let found = touched.iter().filter_map(|key| connections.get(key));
+            found.map(|connection| connection.clone_ref(py)).collect()
         });
         let shared = &self.shared;
-        let newcomers = newcomers
+        let incoming = incoming
             .into_iter()
-            .map(|newcomer| PyNewcomer { shared: shared.clone(), newcomer: Some(newcomer) })
+            .map(|incoming| PyIncoming { shared: shared.clone(), incoming: Some(incoming) })
             .collect();
-        (touched, newcomers)
+        (touched, incoming)
     }
 }
 
@@ -84,7 +95,7 @@ impl PyEndpoint {
     #[pyo3(signature = (
         *, alpn, hold, streams, unread_limit, congestion, reset_key, accepts, now
     ))]
-    #[allow(clippy::too_many_arguments)] // Python names them
+    #[allow(clippy::too_many_arguments)] // keyword arguments
     fn new(
         alpn: String,
         hold: f64,
@@ -96,10 +107,10 @@ impl PyEndpoint {
         now: f64,
     ) -> PyResult<Self> {
         let name = congestion.unwrap_or("bbr");
-        let congestion = Congestion::named(name)
-            .ok_or_else(|| PyValueError::new_err(format!("no congestion control {name:?}")))?;
+        let congestion = Congestion::from_name(name)
+            .ok_or_else(|| PyValueError::new_err(format!("unknown congestion control {name:?}")))?;
         let hold = Duration::try_from_secs_f64(hold)
-            .map_err(|error| PyValueError::new_err(format!("the hold: {error}")))?;
+            .map_err(|error| PyValueError::new_err(format!("hold: {error}")))?;
         let reset_key = reset_key.map(ResetKey::new);
         let settings =
             Settings { alpn, hold, streams, unread_limit, congestion, reset_key, accepts };
@@ -111,15 +122,15 @@ impl PyEndpoint {
         })
     }
 
-    /// Show this certificate from now on: a chain as DER, and its key as PKCS #8.
-    #[allow(clippy::needless_pass_by_value)] // what Python hands over
+    /// Use this certificate for new connections: the chain as DER, and its key as PKCS #8.
+    #[allow(clippy::needless_pass_by_value)] // pyo3 extracts owned values
     fn set_certificate(&self, py: Python<'_>, chain: Vec<Vec<u8>>, key: Vec<u8>) -> PyResult<()> {
-        work(py, &self.shared, |endpoint| endpoint.set_certificate(&chain, &key))?
+        detached(py, &self.shared, |endpoint| endpoint.set_certificate(&chain, &key))?
             .map_err(PyValueError::new_err)
     }
 
-    /// Begin a connection to a literal address.
-    #[allow(clippy::needless_pass_by_value)] // what Python hands over
+    /// Dial a literal address.
+    #[allow(clippy::needless_pass_by_value)] // pyo3 extracts owned values
     fn connect(
         &self,
         py: Python<'_>,
@@ -130,86 +141,84 @@ impl PyEndpoint {
         let address = socket_address(&peer.0, peer.1)?;
         let name = server_name.unwrap_or_else(|| address.ip().to_string());
         let now = self.clock.instant(now);
-        let key = work(py, &self.shared, |endpoint| endpoint.connect(address, &name, now))?
+        let key = detached(py, &self.shared, |endpoint| endpoint.connect(address, &name, now))?
             .map_err(PyValueError::new_err)?;
-        self.introduce(py, key)
+        self.add(py, key)
     }
 
-    /// Let a newcomer in; None if its first packet proves to be no good.
+    /// Accept a connection. None if its first packet is not valid.
     fn accept(
         &self,
         py: Python<'_>,
-        newcomer: &Bound<'_, PyNewcomer>,
+        incoming: &Bound<'_, PyIncoming>,
         now: f64,
     ) -> PyResult<Option<Py<PyConnection>>> {
-        let Some(newcomer) = newcomer.borrow_mut().newcomer.take() else { return Ok(None) };
+        let Some(incoming) = incoming.borrow_mut().incoming.take() else { return Ok(None) };
         let now = self.clock.instant(now);
-        let key = work(py, &self.shared, |endpoint| endpoint.accept(newcomer, now))?;
-        key.map(|key| self.introduce(py, key)).transpose()
+        let key = detached(py, &self.shared, |endpoint| endpoint.accept(incoming, now))?;
+        key.map(|key| self.add(py, key)).transpose()
     }
 
-    /// Ask a newcomer to show that its address is its own.
-    #[pyo3(signature = (newcomer, now=0.0))]
-    fn retry(&self, py: Python<'_>, newcomer: &Bound<'_, PyNewcomer>, now: f64) -> PyResult<()> {
-        let _ = now; // tokens bear the time of day
-        match newcomer.borrow_mut().newcomer.take() {
-            Some(newcomer) => work(py, &self.shared, |endpoint| endpoint.retry(newcomer)),
+    /// Respond with a Retry packet.
+    fn retry(&self, py: Python<'_>, incoming: &Bound<'_, PyIncoming>) -> PyResult<()> {
+        match incoming.borrow_mut().incoming.take() {
+            Some(incoming) => detached(py, &self.shared, |endpoint| endpoint.retry(incoming)),
             None => Ok(()),
         }
     }
 
-    /// Leave a newcomer without an answer.
-    fn ignore(&self, py: Python<'_>, newcomer: &Bound<'_, PyNewcomer>) -> PyResult<()> {
-        match newcomer.borrow_mut().newcomer.take() {
-            Some(newcomer) => work(py, &self.shared, |endpoint| endpoint.ignore(newcomer)),
+    /// Drop an incoming connection without a response.
+    fn ignore(&self, py: Python<'_>, incoming: &Bound<'_, PyIncoming>) -> PyResult<()> {
+        match incoming.borrow_mut().incoming.take() {
+            Some(incoming) => detached(py, &self.shared, |endpoint| endpoint.ignore(incoming)),
             None => Ok(()),
         }
     }
 
-    /// How many connections datagrams are led to.
+    /// Number of connections that datagrams are routed to.
     #[getter]
     fn connection_count(&self) -> usize {
         lock(&self.shared).connection_count()
     }
 
-    /// Lead nothing to the connection any more.
-    fn forget(&self, connection: &Bound<'_, PyConnection>) {
+    /// Route no more datagrams to a connection.
+    fn discard(&self, connection: &Bound<'_, PyConnection>) {
         let key = connection.get().key();
-        lock(&self.shared).forget(key);
-        let known = self.known(|known| known.remove(&key));
-        drop(known); // outside of the lock: it may be the last
+        lock(&self.shared).discard(key);
+        let connection = self.with_connections(|connections| connections.remove(&key));
+        drop(connection); // after the lock is released: this may be the last reference
     }
 
-    /// Take datagrams; return whom something has come for, and who is new.
-    #[allow(clippy::needless_pass_by_value)] // what Python hands over
+    /// Route datagrams. Return the connections that have received something, and incoming ones.
+    #[allow(clippy::needless_pass_by_value)] // pyo3 extracts owned values
     fn receive(
         &self,
         py: Python<'_>,
         datagrams: Vec<Bound<'_, PyAny>>,
         now: f64,
-    ) -> PyResult<Arrivals> {
+    ) -> PyResult<ReceivedBatch> {
         let datagrams: Vec<_> = datagrams.iter().map(datagram).collect::<PyResult<_>>()?;
         let now = self.clock.instant(now);
-        let (touched, newcomers) = work(py, &self.shared, |endpoint| {
+        let (touched, incoming) = detached(py, &self.shared, |endpoint| {
             for datagram in &datagrams {
                 endpoint.receive(datagram, now);
             }
-            endpoint.arrived(now)
+            endpoint.take_received(now)
         })?;
-        Ok(self.arrivals(py, &touched, newcomers))
+        Ok(self.received_batch(py, &touched, incoming))
     }
 
-    /// Return the endpoint's own answers to those who have no connection.
+    /// Return the responses to peers without a connection.
     fn transmit<'py>(&self, py: Python<'py>) -> Vec<PyDatagram<'py>> {
-        let answers = lock(&self.shared).answers();
-        answers.iter().map(|datagram| datagram_to_python(py, datagram)).collect()
+        let responses = lock(&self.shared).take_responses();
+        responses.iter().map(|datagram| datagram_to_python(py, datagram)).collect()
     }
 
     // With a socket
 
-    /// Use a duplicate of this UDP socket's descriptor, in place of the one before.
+    /// Attach a duplicate of this UDP socket's descriptor, in place of the previous socket.
     #[pyo3(signature = (fd, peer=None, known_as=None))]
-    #[allow(clippy::needless_pass_by_value)] // what Python hands over
+    #[allow(clippy::needless_pass_by_value)] // pyo3 extracts owned values
     fn attach(
         &self,
         py: Python<'_>,
@@ -220,8 +229,8 @@ impl PyEndpoint {
         if fd < 0 {
             return Err(PyValueError::new_err("the socket is closed"));
         }
-        // SAFETY: the descriptor is duplicated before this call returns, while the caller's socket
-        // object, which Python keeps alive meanwhile, holds it open.
+        // SAFETY: the caller's socket object keeps the descriptor open during this call, and it is
+        // duplicated before the call returns.
         #[allow(unsafe_code)]
         let descriptor = unsafe { BorrowedFd::borrow_raw(fd) };
         let peer = match (peer, known_as) {
@@ -234,34 +243,34 @@ impl PyEndpoint {
         lock(&self.shared).attach(descriptor, peer).map_err(|error| os_error(py, &error))
     }
 
-    /// Let go of the socket of that number, unless another one has taken its place.
+    /// Detach the socket with this number, unless another socket has replaced it.
     fn detach(&self, number: u64) {
         lock(&self.shared).detach(number);
     }
 
-    /// Why something could not be sent, if that has happened since the last call.
-    fn take_trouble(&self, py: Python<'_>) -> Option<PyErr> {
-        let trouble = lock(&self.shared).take_trouble();
-        trouble.map(|error| os_error(py, &error))
+    /// Return the latest send error since the last call.
+    fn take_send_error(&self, py: Python<'_>) -> Option<PyErr> {
+        let error = lock(&self.shared).take_send_error();
+        error.map(|error| os_error(py, &error))
     }
 
-    /// Read what waits in the socket, as one system call gives it.
-    fn receive_ready(&self, py: Python<'_>, now: f64) -> PyResult<Arrivals> {
+    /// Do what `receive` does, with one system call on the attached socket.
+    fn receive_ready(&self, py: Python<'_>, now: f64) -> PyResult<ReceivedBatch> {
         let now = self.clock.instant(now);
-        let (received, (touched, newcomers)) = work(py, &self.shared, |endpoint| {
+        let (received, (touched, incoming)) = detached(py, &self.shared, |endpoint| {
             let received = endpoint.receive_ready(now);
-            (received, endpoint.arrived(now))
+            (received, endpoint.take_received(now))
         })?;
         received.map_err(|error| os_error(py, &error))?;
-        Ok(self.arrivals(py, &touched, newcomers))
+        Ok(self.received_batch(py, &touched, incoming))
     }
 
-    /// Send what the kernel did not take; return whether all of it is gone.
+    /// Send the queued datagrams. Return whether none is left.
     fn flush(&self, py: Python<'_>) -> PyResult<bool> {
-        work(py, &self.shared, Endpoint::flush)
+        detached(py, &self.shared, Endpoint::flush)
     }
 
-    /// Whether the kernel takes no more for the moment.
+    /// Whether the kernel's send buffer is full.
     #[getter]
     fn is_full(&self) -> bool {
         lock(&self.shared).is_full()

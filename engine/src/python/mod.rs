@@ -1,5 +1,5 @@
-//! The engine as Python sees it. Nothing here knows QUIC: arguments are turned, locks taken, and
-//! the interpreter let go of while packets are worked on.
+//! The Python module. It contains no QUIC: it converts arguments, takes locks, and releases the
+//! interpreter while packets are processed.
 
 mod connection;
 mod convert;
@@ -11,28 +11,28 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 
-use crate::endpoint::{Endpoint, words_of};
+use crate::endpoint::{Endpoint, panic_message};
 
-/// An endpoint that its connections share. Python's threads may meet here; each waits for the
-/// other, and none calls into Python while it holds the lock.
+/// An endpoint, shared with its connections. Any thread may lock it. No thread calls into Python
+/// while it holds the lock.
 type Shared = Arc<Mutex<Endpoint>>;
 
 fn lock(shared: &Shared) -> MutexGuard<'_, Endpoint> {
-    // After a panic that was caught below the endpoint is as whole as the other side of a network.
+    // The endpoint catches panics itself and stays usable, so a poisoned lock is not an error.
     shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Work on packets: without the interpreter's lock, and with a panic made an exception.
-fn work<R: Send>(
+/// Call `operation` on the endpoint with the interpreter released. A panic becomes an exception.
+fn detached<R: Send>(
     py: Python<'_>,
     shared: &Shared,
-    act: impl FnOnce(&mut Endpoint) -> R + Send,
+    operation: impl FnOnce(&mut Endpoint) -> R + Send,
 ) -> PyResult<R> {
-    py.detach(|| catch_unwind(AssertUnwindSafe(|| act(&mut lock(shared)))))
-        .map_err(|panic| PyRuntimeError::new_err(words_of(&*panic)))
+    py.detach(|| catch_unwind(AssertUnwindSafe(|| operation(&mut lock(shared)))))
+        .map_err(|panic| PyRuntimeError::new_err(panic_message(&*panic)))
 }
 
-/// The version of the library beneath, with its name.
+/// Return the name and version of the QUIC library.
 #[pyfunction]
 fn version() -> &'static str {
     crate::LIBRARY
@@ -47,7 +47,7 @@ fn quictunnel_quinn(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("LINK_WINDOW", crate::LINK_WINDOW)?;
     module.add("LINK_WINDOW_UNPROVEN", crate::LINK_WINDOW_UNPROVEN)?;
     module.add_class::<endpoint::PyEndpoint>()?;
-    module.add_class::<endpoint::PyNewcomer>()?;
+    module.add_class::<endpoint::PyIncoming>()?;
     module.add_class::<connection::PyConnection>()?;
     module.add_function(wrap_pyfunction!(version, module)?)
 }

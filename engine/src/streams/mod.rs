@@ -1,9 +1,8 @@
-//! The streams of one connection: what is to be read, what is to be told, and when each is over.
-//!
-//! What waits to be sent is `sending`'s, and what quinn tells is taken in `events`. Numbers are quinn's
-//! own (RFC 9000, 2.1).
+//! The streams of one connection. `sending` queues and schedules data to be sent, `events` handles
+//! quinn's events. Streams are identified by their stream ID (RFC 9000, 2.1) as a number.
 
 mod events;
+mod sending;
 
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
@@ -11,62 +10,64 @@ use std::time::Duration;
 use bytes::Bytes;
 use quinn_proto::{Connection, Dir, ReadError, ReadableError, Side, StreamId, VarInt};
 
-use crate::sending::{Sending, Turns};
-use crate::settings::SEND_WINDOW;
-use crate::window::held_at_most;
+use crate::connection::unread_max;
+use crate::settings::{SEND_WINDOW, varint};
+use sending::{SendScheduler, Sending};
 
-/// What a read has brought.
+/// Data read from a stream.
 #[derive(Debug, Default)]
-pub struct Taken {
-    /// Pieces, in order.
-    pub pieces: Vec<Bytes>,
-    /// Bytes in all of them.
+pub struct ReadChunks {
+    /// Chunks, in order.
+    pub chunks: Vec<Bytes>,
+    /// Bytes in all chunks.
     pub size: usize,
-    /// Whether they were the last.
+    /// Whether the stream ends after them.
     pub fin: bool,
 }
 
+/// The receiving part of a stream (RFC 9000, 3.2).
 #[derive(Debug, Default)]
 struct Receiving {
-    is_over: bool,
-    fin_read: bool,
-    /// Bytes that were read.
+    is_ended: bool,
+    is_fin_read: bool,
+    /// Bytes read.
     read: u64,
-    /// The reader was told that there is something, and has not taken all of it: so many bytes at
-    /// most. 0: nothing.
+    /// Upper bound of the unread bytes. 0 if the reader has read everything so far; the next data
+    /// then is a new `Event::Readable`.
     unread: u64,
-    /// Nobody reads it any more; the code that the peer is told.
-    unwanted: Option<VarInt>,
+    /// Error code of STOP_SENDING, after `stop_reading`.
+    stop_code: Option<VarInt>,
 }
 
 #[derive(Debug, Default)]
 struct Stream {
-    /// quinn knows it; not yet while the peer allows no more streams.
+    /// quinn has opened it. False while the peer's limit does not allow it.
     is_open: bool,
-    /// It was ended from above with this code, and is not told of.
+    /// Error code of a local reset, after which no events are reported.
     reset: Option<VarInt>,
-    /// Ends by the peer's wish that are yet to be told: until then it is not over.
-    untold: u8,
+    /// `Reset` and `Stopped` events that the link has not seen yet. The stream has not ended before
+    /// that.
+    unreported_errors: u8,
     sending: Sending,
     receiving: Receiving,
 }
 
-/// All streams of a connection that the link may speak of.
+/// All streams of a connection that have not ended.
 #[derive(Debug)]
 pub(crate) struct Streams {
     table: HashMap<u64, Stream>,
     side: Side,
+    /// Index of the next stream that we open.
     next: u64,
-    /// Ours that the peer does not allow yet, in order.
+    /// Our streams that wait for the peer's limit to rise, in order.
     waiting: VecDeque<u64>,
-    turns: Turns,
-    /// What all of them hold at most that their readers have not taken.
+    scheduler: SendScheduler,
+    /// Sum of `Receiving::unread`.
     unread: u64,
 }
 
-pub(crate) fn id(number: u64) -> StreamId {
-    // Numbers come from quinn, or were made like its own: they are far below 2^62.
-    StreamId::from(VarInt::from_u64(number).unwrap_or(VarInt::MAX))
+fn stream_id(number: u64) -> StreamId {
+    StreamId::from(varint(number))
 }
 
 fn number(id: StreamId) -> u64 {
@@ -80,185 +81,180 @@ impl Streams {
             side,
             next: 0,
             waiting: VecDeque::new(),
-            turns: Turns::new(SEND_WINDOW),
+            scheduler: SendScheduler::new(SEND_WINDOW),
             unread: 0,
         }
     }
 
-    /// Bytes at most that streams hold whose readers have not taken all that there is.
+    /// Return an upper bound of the unread bytes of all streams.
     pub(crate) const fn unread(&self) -> u64 {
         self.unread
     }
 
-    /// How many are known.
     pub(crate) fn len(&self) -> usize {
         self.table.len()
     }
 
-    // What the link does
-
-    /// Open one; beyond the peer's limit it waits.
     pub(crate) fn open(&mut self, quinn: &mut Connection) -> u64 {
-        let own = number(StreamId::new(self.side, Dir::Bi, self.next));
+        let id = number(StreamId::new(self.side, Dir::Bi, self.next));
         self.next += 1;
-        self.table.insert(own, Stream::default());
-        self.waiting.push_back(own);
+        self.table.insert(id, Stream::default());
+        self.waiting.push_back(id);
         self.open_waiting(quinn);
-        own
+        id
     }
 
-    /// Queue data; what nobody wants is dropped.
-    pub(crate) fn write(&mut self, quinn: &mut Connection, own: u64, data: Bytes) {
-        let Some(Stream { is_open, sending, .. }) = self.table.get_mut(&own) else { return };
-        if sending.is_over || sending.ends || data.is_empty() {
+    /// Queue data. After FIN, a reset or STOP_SENDING it is dropped.
+    pub(crate) fn write(&mut self, quinn: &mut Connection, id: u64, data: Bytes) {
+        let Some(Stream { is_open, sending, .. }) = self.table.get_mut(&id) else { return };
+        if sending.is_ended || sending.is_fin_queued || data.is_empty() {
             return;
         }
-        sending.queue(data, &mut self.turns);
+        sending.queue(data, &mut self.scheduler);
         if *is_open {
-            sending.begin(quinn, own, &mut self.turns);
+            sending.send_queued(quinn, id, &mut self.scheduler);
         }
     }
 
-    /// Queue the end.
-    pub(crate) fn finish(&mut self, quinn: &mut Connection, own: u64) {
-        let Some(Stream { is_open, sending, .. }) = self.table.get_mut(&own) else { return };
-        if !sending.is_over && !sending.ends {
-            sending.ends = true;
+    /// Queue FIN.
+    pub(crate) fn finish(&mut self, quinn: &mut Connection, id: u64) {
+        let Some(Stream { is_open, sending, .. }) = self.table.get_mut(&id) else { return };
+        if !sending.is_ended && !sending.is_fin_queued {
+            sending.is_fin_queued = true;
             if *is_open {
-                sending.finish_if_due(quinn, own);
+                sending.finish_if_drained(quinn, id);
             }
         }
     }
 
-    /// Take up to about `limit` bytes.
-    pub(crate) fn read(&mut self, quinn: &mut Connection, own: u64, limit: usize) -> Taken {
-        let mut taken = Taken::default();
-        let Some(Stream { is_open, receiving, .. }) = self.table.get_mut(&own) else {
-            return taken;
+    /// Read about `limit` bytes at most.
+    pub(crate) fn read(&mut self, quinn: &mut Connection, id: u64, limit: usize) -> ReadChunks {
+        let mut result = ReadChunks::default();
+        let Some(Stream { is_open, receiving, .. }) = self.table.get_mut(&id) else {
+            return result;
         };
-        if !*is_open || receiving.is_over {
-            taken.fin = receiving.fin_read;
-            return taken;
+        if !*is_open || receiving.is_ended {
+            result.fin = receiving.is_fin_read;
+            return result;
         }
-        let mut stream = quinn.recv_stream(id(own));
+        let mut stream = quinn.recv_stream(stream_id(id));
         let mut chunks = match stream.read(true) {
             Ok(chunks) => chunks,
-            Err(ReadableError::ClosedStream | ReadableError::IllegalOrderedRead) => return taken,
+            Err(ReadableError::ClosedStream | ReadableError::IllegalOrderedRead) => return result,
         };
         let mut is_drained = false;
-        while taken.size < limit {
-            match chunks.next(limit - taken.size) {
+        while result.size < limit {
+            match chunks.next(limit - result.size) {
                 Ok(Some(chunk)) => {
-                    taken.size += chunk.bytes.len();
-                    taken.pieces.push(chunk.bytes);
+                    result.size += chunk.bytes.len();
+                    result.chunks.push(chunk.bytes);
                     continue;
                 }
                 Ok(None) => {
-                    taken.fin = true;
-                    receiving.fin_read = true;
-                    receiving.is_over = true;
+                    result.fin = true;
+                    receiving.is_fin_read = true;
+                    receiving.is_ended = true;
                 }
-                // A reset is told when the event of it is met.
+                // A reset is reported by its event.
                 Err(ReadError::Blocked | ReadError::Reset(_)) => {}
             }
             is_drained = true;
             break;
         }
-        let _ = chunks.finalize(); // whoever reads sends afterwards
-        receiving.read += taken.size as u64;
-        let unread = if is_drained { 0 } else { held_at_most(receiving.read) };
-        receiving.note_unread(unread, &mut self.unread);
-        taken
+        let _ = chunks.finalize(); // the caller sends after each read anyway
+        receiving.read += result.size as u64;
+        let unread = if is_drained { 0 } else { unread_max(receiving.read) };
+        receiving.set_unread(unread, &mut self.unread);
+        result
     }
 
-    /// Drop what is unread and what still comes.
-    pub(crate) fn stop_reading(&mut self, quinn: &mut Connection, own: u64, code: VarInt) {
-        let Some(Stream { is_open, receiving, .. }) = self.table.get_mut(&own) else { return };
-        if !receiving.is_over {
-            receiving.is_over = true;
-            receiving.unwanted = Some(code);
+    /// Discard unread and future data, and send STOP_SENDING.
+    pub(crate) fn stop_reading(&mut self, quinn: &mut Connection, id: u64, code: VarInt) {
+        let Some(Stream { is_open, receiving, .. }) = self.table.get_mut(&id) else { return };
+        if !receiving.is_ended {
+            receiving.is_ended = true;
+            receiving.stop_code = Some(code);
             if *is_open {
-                stop(quinn, own, code);
+                stop(quinn, id, code);
             }
         }
-        receiving.note_unread(0, &mut self.unread);
+        receiving.set_unread(0, &mut self.unread);
     }
 
-    /// End both directions at once, and tell nothing more of it.
-    pub(crate) fn reset(&mut self, quinn: &mut Connection, own: u64, code: VarInt) {
-        self.stop_reading(quinn, own, code);
-        let Some(stream) = self.table.get_mut(&own) else { return };
-        stream.sending.drop_pending(&mut self.turns);
+    /// Reset both directions, and report no more events.
+    pub(crate) fn reset(&mut self, quinn: &mut Connection, id: u64, code: VarInt) {
+        self.stop_reading(quinn, id, code);
+        let Some(stream) = self.table.get_mut(&id) else { return };
+        stream.sending.drop_pending(&mut self.scheduler);
         if !stream.is_open {
-            stream.reset = Some(code); // it keeps its number, so it is opened in its time
+            stream.reset = Some(code); // its ID is taken, so it is opened in order and then reset
             return;
         }
-        if !stream.sending.is_over {
-            reset(quinn, own, code);
+        if !stream.sending.is_ended {
+            reset(quinn, id, code);
         }
-        self.table.remove(&own);
+        self.table.remove(&id);
     }
 
-    /// Let quinn keep so many bytes of all streams until they are acknowledged.
     pub(crate) fn set_send_window(&mut self, quinn: &mut Connection, bytes: u64) {
-        self.turns.set_send_window(quinn, bytes);
+        self.scheduler.set_send_window(quinn, bytes);
     }
 
-    /// Whether anything was written that quinn has not taken.
+    /// Whether a stream has data that quinn has not accepted.
     pub(crate) fn has_pending(&self) -> bool {
-        self.turns.has_pending()
+        self.scheduler.has_pending()
     }
 
-    /// Bytes written that quinn has not taken.
-    pub(crate) fn unsent(&self, own: u64) -> usize {
-        self.table.get(&own).map_or(0, |stream| stream.sending.size())
+    /// Return the bytes written that quinn has not accepted.
+    pub(crate) fn unsent(&self, id: u64) -> usize {
+        self.table.get(&id).map_or(0, |stream| stream.sending.pending_size())
     }
 
-    /// Bytes that each stream may have unsent, on a path that carries `rate` bytes a second.
+    /// Return the bytes that each stream should have unsent at `rate` bytes per second.
     pub(crate) fn share(&self, rate: u64, rtt: Duration) -> usize {
-        self.turns.share(rate, rtt)
+        self.scheduler.share(rate, rtt)
     }
 
-    /// Forget the stream if it is over; return whether it is.
-    pub(crate) fn forget_if_over(&mut self, own: u64) -> bool {
-        let is_over = self.table.get(&own).is_some_and(|stream| {
-            let halves = (&stream.sending, &stream.receiving);
-            halves.0.is_over && halves.1.is_over && stream.untold == 0 && stream.reset.is_none()
+    /// Remove the stream if both directions have ended. Return whether it was removed.
+    pub(crate) fn remove_if_ended(&mut self, id: u64) -> bool {
+        let is_ended = self.table.get(&id).is_some_and(|stream| {
+            let is_ended = stream.sending.is_ended && stream.receiving.is_ended;
+            is_ended && stream.unreported_errors == 0 && stream.reset.is_none()
         });
-        if is_over {
-            self.table.remove(&own);
+        if is_ended {
+            self.table.remove(&id);
         }
-        is_over
+        is_ended
     }
 
-    /// Whether the link may be told of the stream.
-    pub(crate) fn knows(&self, own: u64) -> bool {
-        self.table.get(&own).is_some_and(|stream| stream.reset.is_none())
+    /// Whether events of the stream are reported.
+    pub(crate) fn is_reported(&self, id: u64) -> bool {
+        self.table.get(&id).is_some_and(|stream| stream.reset.is_none())
     }
 
-    /// An end by the peer's wish is told now; return whether the link may be told.
-    pub(crate) fn tell_end(&mut self, own: u64) -> bool {
-        if let Some(stream) = self.table.get_mut(&own) {
-            stream.untold -= 1;
+    /// A `Reset` or `Stopped` event is reported now. Return whether the link may see it.
+    pub(crate) fn report_peer_error(&mut self, id: u64) -> bool {
+        if let Some(stream) = self.table.get_mut(&id) {
+            stream.unreported_errors -= 1;
         }
-        self.knows(own)
+        self.is_reported(id)
     }
 }
 
 impl Receiving {
-    /// It holds so many bytes at most that its reader has not taken, and is one of all streams.
-    fn note_unread(&mut self, bytes: u64, all: &mut u64) {
-        *all = *all - self.unread + bytes;
+    /// Set the upper bound of the unread bytes, and correct the sum of all streams.
+    fn set_unread(&mut self, bytes: u64, sum: &mut u64) {
+        *sum = *sum - self.unread + bytes;
         self.unread = bytes;
     }
 }
 
-/// Tell the peer that we end our direction here; one that is over needs no telling.
-fn reset(quinn: &mut Connection, own: u64, code: VarInt) {
-    let _ = quinn.send_stream(id(own)).reset(code);
+/// Send RESET_STREAM. An error means that the stream has ended already.
+fn reset(quinn: &mut Connection, id: u64, code: VarInt) {
+    let _ = quinn.send_stream(stream_id(id)).reset(code);
 }
 
-/// Tell the peer that we take no more; one that is over needs no telling.
-fn stop(quinn: &mut Connection, own: u64, code: VarInt) {
-    let _ = quinn.recv_stream(id(own)).stop(code);
+/// Send STOP_SENDING. An error means that the stream has ended already.
+fn stop(quinn: &mut Connection, id: u64, code: VarInt) {
+    let _ = quinn.recv_stream(stream_id(id)).stop(code);
 }

@@ -1,4 +1,4 @@
-"""quinn's connections that share a socket: the native endpoint, with Python's keys and shapes."""
+"""The quinn endpoint: the native endpoint behind `quictunnel.quic.engine.Endpoint`."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 class QuinnEndpoint:
     """The connections of one socket. Implements `quictunnel.quic.engine.Endpoint`.
 
-    :param server_tls: what those who come are shown; None where nobody may come.
-    :param streams: how many streams a peer may have open until `allow_streams` says more.
-    :param now: seconds, on the clock of all that follows.
+    :param server_tls: the server certificate and key; None if incoming connections are ignored.
+    :param streams: streams that a peer may have open until `allow_streams`.
+    :param now: the current time in seconds, on the clock of all later calls.
     """
 
     def __init__(
@@ -40,14 +40,14 @@ class QuinnEndpoint:
             accepts=server_tls is not None,
             now=now,
         )
-        """For the carriage, which goes by no detour."""
+        """The native endpoint, which `QuinnEndpointSocket` calls directly."""
         if server_tls is not None:
             self.set_certificate(server_tls)
 
     def set_certificate(self, server_tls: ServerTls) -> None:
-        """Show another certificate to those who come from now on.
+        """Use this certificate for new connections.
 
-        :raises SettingsError: rustls cannot use such a key.
+        :raises SettingsError: rustls does not support the key.
         """
         chain = [certificate.public_bytes(Encoding.DER) for certificate in server_tls.chain]
         try:
@@ -57,29 +57,29 @@ class QuinnEndpoint:
             raise SettingsError(f"the quinn engine cannot use this certificate: {exc}") from exc
 
     def connect(self, peer: tuple[str, int], server_name: str | None, now: float) -> Engine:
-        """Begin a connection to a literal address."""
+        """Dial a literal address."""
         return self.native.connect(peer, server_name, now)
 
     def receive(self, datagrams: Sequence[Datagram], now: float) -> ReceivedBatch:
-        """Take datagrams: lead them to their connections, and find newcomers."""
+        """Route datagrams to their connections, and return incoming connections."""
         return ReceivedBatch(*self.native.receive(datagrams, now))
 
-    def accept(self, newcomer: IncomingConnection, now: float) -> Engine | None:
-        """Begin a connection; None if what it opened with is no good."""
-        return self.native.accept(newcomer, now)  # type: ignore[arg-type]  # it is one of these
+    def accept(self, incoming: IncomingConnection, now: float) -> Engine | None:
+        """Accept a connection; None if its first packet is not valid."""
+        return self.native.accept(incoming, now)  # type: ignore[arg-type]  # a native object
 
-    def retry(self, newcomer: IncomingConnection, now: float) -> None:
-        """Answer with a Retry."""
-        self.native.retry(newcomer, now)  # type: ignore[arg-type]  # it is one of these
+    def retry(self, incoming: IncomingConnection, now: float) -> None:
+        """Respond with a Retry packet. quinn's tokens use the system's clock, not `now`."""
+        self.native.retry(incoming)  # type: ignore[arg-type]  # a native object
 
-    def ignore(self, newcomer: IncomingConnection) -> None:
-        """Say nothing."""
-        self.native.ignore(newcomer)  # type: ignore[arg-type]  # it is one of these
+    def ignore(self, incoming: IncomingConnection) -> None:
+        """Drop an incoming connection without a response."""
+        self.native.ignore(incoming)  # type: ignore[arg-type]  # a native object
 
     def transmit(self) -> list[Datagram]:
-        """Return the answers to those who have no connection."""
+        """Return the responses to peers without a connection."""
         return self.native.transmit()
 
     def forget(self, engine: Engine) -> None:
-        """Lead nothing to a connection any more."""
-        self.native.forget(engine)  # type: ignore[arg-type]  # it is one of these
+        """Route no more datagrams to a connection."""
+        self.native.discard(engine)  # type: ignore[arg-type]  # a native object

@@ -1,4 +1,4 @@
-"""quinn's socket on the event loop: the module reads and writes it, many datagrams a call."""
+"""A quinn endpoint's socket on the event loop. The native module reads and writes in batches."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 class QuinnEndpointSocket:
     """An endpoint's socket on the loop. Implements `quictunnel.quic.engine.EndpointSocket`.
 
-    :param sock: is taken over and closed by `close`.
+    :param sock: the socket. `close` closes it.
     """
 
     def __init__(
@@ -41,60 +41,60 @@ class QuinnEndpointSocket:
         self._on_received = received
         self._on_send_error = send_error
         self._on_writable = writable
-        self._waits = False  # for the kernel to take more
+        self._is_full = False
         sock.setblocking(False)
         udp.request_buffers(sock)
         real, known_as = peer or (None, None)
         self._number = self._native.attach(sock.fileno(), real, known_as)
-        loop.add_reader(sock.fileno(), self._readable)
+        loop.add_reader(sock.fileno(), self._receive)
 
     @property
     def is_full(self) -> bool:
-        """The kernel takes no more for the moment."""
-        return self._waits
+        """The kernel's send buffer is full."""
+        return self._is_full
 
     def transmit(self, engine: Engine, now: float) -> bool:
-        """Send what a connection has to send; return whether there was anything."""
-        sent: int = engine.send(now)  # type: ignore[attr-defined]  # it is one of the endpoint's
-        if sent:
-            if self._native.is_full:
-                self._wait()
-            self._tell_trouble()
-        return sent > 0
+        """Send what a connection may send now. Return whether there was anything."""
+        writes: int = engine.send(now)  # type: ignore[attr-defined]  # a native object
+        if writes:
+            self._check_full()
+            self._report_send_error()
+        return writes > 0
 
     def answer(self) -> None:
-        """See that the endpoint's own answers leave, which the module has sent by itself."""
-        if not self._waits and self._native.is_full:
-            self._wait()
+        """Watch for room if the endpoint's own responses, sent on receipt, filled the buffer."""
+        self._check_full()
 
     def close(self) -> None:
-        """Let go of the socket."""
+        """Close the socket."""
         self._loop.remove_reader(self._socket.fileno())
         self._loop.remove_writer(self._socket.fileno())
         self._native.detach(self._number)
         self._socket.close()
 
-    def _wait(self) -> None:
-        self._waits = True
-        self._loop.add_writer(self._socket.fileno(), self._writable)
+    def _check_full(self) -> None:
+        if not self._is_full and self._native.is_full:
+            self._is_full = True
+            self._loop.add_writer(self._socket.fileno(), self._flush)
 
-    def _tell_trouble(self) -> None:
-        trouble = self._native.take_trouble()
-        if trouble is not None and trouble.errno != errno.EMSGSIZE:  # a probe of the MTU, mostly
-            self._on_send_error(trouble)
+    def _report_send_error(self) -> None:
+        error = self._native.take_send_error()
+        # EMSGSIZE is expected: path MTU discovery sends packets that may be too large.
+        if error is not None and error.errno != errno.EMSGSIZE:
+            self._on_send_error(error)
 
-    def _readable(self) -> None:
+    def _receive(self) -> None:
         try:
-            arrivals = self._native.receive_ready(self._loop.time())
-        except OSError as exc:  # word of an earlier datagram of ours, by ICMP
+            received = self._native.receive_ready(self._loop.time())
+        except OSError as exc:  # ICMP reports an error for an earlier datagram
             self._on_send_error(exc)
             return
-        self._on_received(ReceivedBatch(*arrivals))
+        self._on_received(ReceivedBatch(*received))
 
-    def _writable(self) -> None:
-        is_free = self._native.flush()
-        self._tell_trouble()
-        if is_free:
-            self._waits = False
+    def _flush(self) -> None:
+        is_flushed = self._native.flush()
+        self._report_send_error()
+        if is_flushed:
+            self._is_full = False
             self._loop.remove_writer(self._socket.fileno())
             self._on_writable()

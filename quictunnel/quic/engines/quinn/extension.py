@@ -1,7 +1,6 @@
-"""The compiled module `quictunnel_quinn`: whether it is there, and whether it is one of ours.
+"""Import of the compiled module `quictunnel_quinn`, with a check of its interface number.
 
-It is built and released beside this package, but pip lets somebody have one without the other, or
-an older one.
+The module is a separate package, so it may be missing or of another version.
 """
 
 from __future__ import annotations
@@ -14,12 +13,12 @@ if TYPE_CHECKING:
 
 MODULE = "quictunnel_quinn"
 
-API = 4
-"""What we expect of the module, as a number: it rises with each change of what we call."""
+API = 5
+"""Number of the module's interface. Each change of the interface raises it."""
 
 
 def version() -> str:
-    """Return which implementation of QUIC the module holds, and its version.
+    """Return the name and version of the module's QUIC library.
 
     :raises ImportError: see `load`.
     """
@@ -30,12 +29,13 @@ def load() -> ModuleType:
     """Return the module.
 
     :raises ModuleNotFoundError: it is not installed.
-    :raises ImportError: it cannot be loaded, or expects another quictunnel.
+    :raises ImportError: it cannot be loaded, or its interface has another number.
     """
     module = importlib.import_module(MODULE)
     api = getattr(module, "API", None)
     if api != API:
         raise ImportError(
-            f"its interface is number {api}, not {API}; it must be of quictunnel's own version"
+            f"its interface is number {api}, not {API}: "
+            "install the quictunnel-quinn of the same version as quictunnel"
         )
     return module

@@ -1,4 +1,4 @@
-"""What is here tests the compiled module itself: without it there is nothing to test."""
+"""These tests need the compiled module. Without it they are not collected."""
 
 from __future__ import annotations
 

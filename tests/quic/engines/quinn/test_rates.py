@@ -1,5 +1,7 @@
-"""The quinn engine on emulated lines, in virtual time: near their rate, whatever they lose, with an
-empty queue. The bounds are below what docs/congestion.md shows, for these runs are short."""
+"""The quinn engine on emulated lines, in virtual time.
+
+The bounds are lower than the figures of `make bench-line`, because the runs are shorter.
+"""
 
 from __future__ import annotations
 
@@ -15,24 +17,24 @@ from bench.line.lines import BY_NAME, HOME
 
 QUINN = Sender("quinn")
 SECONDS = 3.0
-"""Counted, of each bulk stream."""
+"""Measured time of each bulk stream."""
 
 SEEDS = range(7, 12)
-"""The engine throws dice of its own, so that single runs differ for the same seed too: where they
-differ by much it is the median that counts."""
+"""The engine has random numbers of its own, so runs with the same seed differ. If they differ by
+much, the tests use the median."""
 
 
 @pytest.mark.parametrize(
     ("name", "least"),
     [("home", 0.90), ("loss-1", 0.88), ("loss-3", 0.83), ("bursts-3", 0.83)],
 )
-def test_a_download_is_near_the_rate_of_a_line_that_loses(name: str, least: float) -> None:
+def test_a_download_reaches_the_rate_of_a_lossy_line(name: str, least: float) -> None:
     found = figures.bulk(QUINN, BY_NAME[name].line, seconds=SECONDS)
     assert found.share > least
     assert found.queueing < 0.25
 
 
-def test_ends_that_stand_still_now_and_then_cost_little_and_leave_a_short_queue() -> None:
+def test_processes_that_pause_lose_little_rate_and_leave_a_short_queue() -> None:
     sender = Sender("quinn", stops=20)
     runs = [figures.bulk(sender, HOME, seconds=2 * SECONDS, seed=seed) for seed in SEEDS[:3]]
     assert statistics.median(found.share for found in runs) > 0.9
@@ -40,13 +42,13 @@ def test_ends_that_stand_still_now_and_then_cost_little_and_leave_a_short_queue(
 
 
 @pytest.mark.parametrize("name", ["mobile", "mobile-overtaking"])
-def test_jitter_is_neither_loss_nor_a_queue(name: str) -> None:
+def test_jitter_costs_little_rate(name: str) -> None:
     line = BY_NAME[name].line
     runs = [figures.bulk(QUINN, line, seconds=2 * SECONDS, seed=seed) for seed in SEEDS]
     assert statistics.median(found.share for found in runs) > 0.82
 
 
-def test_a_keystroke_beside_a_download_takes_a_round_trip() -> None:
+def test_a_request_beside_a_download_takes_a_round_trip() -> None:
     line = replace(HOME, loss=0.01)
     times = figures.request_times(QUINN, line, seconds=2 * SECONDS)
     assert len(times) > 50
@@ -59,12 +61,12 @@ def test_a_keystroke_beside_a_download_takes_a_round_trip() -> None:
 def test_another_rate_is_found_within_five_seconds(factor: float, *, moved: bool) -> None:
     before = Line(rate=20 * MBIT, rtt=0.050, queue=100_000)
     after = replace(before, rate=factor * before.rate)
-    for seed in SEEDS:  # in each of them, whenever the last probe for more was
+    for seed in SEEDS:  # the time since the last bandwidth probe differs
         assert figures.after_a_change(QUINN, before, after, moved=moved, seed=seed) > 0.8
 
 
-def test_two_links_share_a_line_and_a_cubic_flow_is_neither_victim_nor_victor() -> None:
-    """Single runs differ by much: two links 32 to 68 % of 40, ours beside cubic 40 to 82 of 14."""
+def test_a_line_is_shared_with_another_link_and_with_cubic() -> None:
+    """The bounds are wide, because single runs differ by much."""
     line = replace(HOME, rate=20 * MBIT, queue=100_000)
     first, second = figures.sharing((QUINN, QUINN), line, seconds=12.0)
     assert 0.2 < first / (first + second) < 0.8

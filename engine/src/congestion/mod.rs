@@ -1,6 +1,10 @@
-//! Congestion control: our BBR and quinn's other algorithms, watched. What the link must know of
-//! acknowledgements is told to controllers and to nobody else; and a question to a silent peer must
-//! be able to leave though the window is full of what was lost.
+//! Congestion control: our BBR and quinn's CUBIC and NewReno, each wrapped by a monitor.
+//!
+//! The monitor publishes ACKs and losses to the connection, and lets PINGs and CONNECTION_CLOSE
+//! through when the window is full.
+
+mod bbr;
+mod control_state;
 
 use std::any::Any;
 use std::sync::Arc;
@@ -11,24 +15,24 @@ use quinn_proto::congestion::{
     Controller, ControllerFactory, ControllerMetrics, CubicConfig, NewRenoConfig,
 };
 
-use crate::bbr::Bbr;
-use crate::watch::Watch;
+use bbr::Bbr;
+pub(crate) use control_state::{ControlState, Gate};
 
-/// Which algorithm decides how much may be in flight.
+/// A congestion control algorithm.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Congestion {
-    /// Measures the path's rate, and is not moved by random loss.
+    /// BBR (draft-ietf-ccwg-bbr-04).
     Bbr,
-    /// RFC 9438.
+    /// CUBIC (RFC 9438).
     Cubic,
-    /// RFC 9002, 7.
+    /// NewReno (RFC 9002, 7).
     Reno,
 }
 
 impl Congestion {
-    /// The algorithm of that name, if there is one.
+    /// Return the algorithm with this name.
     #[must_use]
-    pub fn named(name: &str) -> Option<Self> {
+    pub fn from_name(name: &str) -> Option<Self> {
         match name {
             "bbr" => Some(Self::Bbr),
             "cubic" => Some(Self::Cubic),
@@ -37,40 +41,42 @@ impl Congestion {
         }
     }
 
-    fn build(self, now: Instant, mtu: u16, watch: &Arc<Watch>) -> Box<dyn Controller> {
-        watch.steer(0, 0); // unless the controller says otherwise
+    fn build(self, now: Instant, mtu: u16, control: &Arc<ControlState>) -> Box<dyn Controller> {
+        control.publish(0, 0); // until the controller says otherwise
         match self {
-            Self::Bbr => Box::new(Bbr::new(now, mtu, watch.clone())),
+            Self::Bbr => Box::new(Bbr::new(now, mtu, control.clone())),
             Self::Cubic => Arc::new(CubicConfig::default()).build(now, mtu),
             Self::Reno => Arc::new(NewRenoConfig::default()).build(now, mtu),
         }
     }
 }
 
-/// Makes watched controllers for one connection.
-pub(crate) struct WatchedFactory {
+/// Builds monitored controllers for one connection.
+pub(crate) struct MonitoredFactory {
     pub(crate) algorithm: Congestion,
-    pub(crate) watch: Arc<Watch>,
+    pub(crate) control: Arc<ControlState>,
 }
 
-impl ControllerFactory for WatchedFactory {
+impl ControllerFactory for MonitoredFactory {
     fn build(self: Arc<Self>, now: Instant, current_mtu: u16) -> Box<dyn Controller> {
-        let inner = self.algorithm.build(now, current_mtu, &self.watch);
-        Box::new(Watched { inner, watch: self.watch.clone(), since: now })
+        let inner = self.algorithm.build(now, current_mtu, &self.control);
+        Box::new(Monitored { inner, control: self.control.clone(), path_since: now })
     }
 }
 
-struct Watched {
+struct Monitored {
     inner: Box<dyn Controller>,
-    watch: Arc<Watch>,
-    /// When this path began, or was met anew after an outage.
-    since: Instant,
+    control: Arc<ControlState>,
+    /// When the path was last new, or last came back after an outage.
+    path_since: Instant,
 }
 
-impl Controller for Watched {
+impl Controller for Monitored {
     fn on_sent(&mut self, now: Instant, bytes: u64, last_packet_number: u64) {
-        if self.watch.was_asked() {
-            self.watch.count_sent(bytes);
+        // quinn also reports packets that are not ack-eliciting. It asks for the window first only
+        // if a packet is.
+        if self.control.is_asked() {
+            self.control.on_sent(bytes);
             self.inner.on_sent(now, bytes, last_packet_number);
         }
     }
@@ -93,7 +99,7 @@ impl Controller for Watched {
         app_limited: bool,
         largest_packet_num_acked: Option<u64>,
     ) {
-        self.watch.count_acknowledgement(in_flight);
+        self.control.on_ack(in_flight);
         self.inner.on_end_acks(now, in_flight, app_limited, largest_packet_num_acked);
     }
 
@@ -104,9 +110,9 @@ impl Controller for Watched {
         is_persistent_congestion: bool,
         lost_bytes: u64,
     ) {
-        self.watch.count_lost(lost_bytes);
-        // What was lost before says nothing of the path as it is now (RFC 9002, B.9).
-        if sent >= self.since {
+        self.control.on_lost(lost_bytes);
+        // A packet sent on the previous path says nothing about this one (RFC 9002, B.9).
+        if sent >= self.path_since {
             self.inner.on_congestion_event(now, sent, is_persistent_congestion, lost_bytes);
         }
     }
@@ -116,7 +122,7 @@ impl Controller for Watched {
     }
 
     fn window(&self) -> u64 {
-        self.watch.answer(self.inner.window())
+        self.control.answer(self.inner.window())
     }
 
     fn metrics(&self) -> ControllerMetrics {
@@ -125,7 +131,7 @@ impl Controller for Watched {
 
     fn clone_box(&self) -> Box<dyn Controller> {
         let inner = self.inner.clone_box();
-        Box::new(Self { inner, watch: self.watch.clone(), since: self.since })
+        Box::new(Self { inner, control: self.control.clone(), path_since: self.path_since })
     }
 
     fn initial_window(&self) -> u64 {

@@ -1,81 +1,79 @@
-//! Why a connection has ended, in words for logs; the same words as the other engine's.
+//! Why a connection was closed. Reason phrases are for logs, and the same in both engines.
 
 use quinn_proto::{ConnectionError, TransportErrorCode};
 
-/// The end of a connection, as the link is told of it.
+/// Why a connection was closed.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Closing {
-    /// The application's code; none where QUIC itself has ended it.
+pub struct CloseReason {
+    /// Application error code. None if QUIC closed the connection.
     pub code: Option<u64>,
-    /// Words.
+    /// Reason phrase.
     pub reason: String,
-    /// Whether the peer has ended it.
+    /// Whether the peer closed the connection.
     pub by_peer: bool,
-    /// Whether the ends speak different protocols (RFC 7301).
+    /// Whether the application protocols differ (RFC 7301).
     pub alpn_mismatch: bool,
-    /// Whether the peer does not know the connection any more (RFC 9000, 10.3).
-    pub forgotten: bool,
+    /// Whether the peer sent a stateless reset (RFC 9000, 10.3).
+    pub stateless_reset: bool,
 }
 
-/// TLS alerts are codes from here on (RFC 9001, 4.8).
+/// First of the transport error codes that carry a TLS alert (RFC 9001, 4.8).
 const CRYPTO_ERROR: u64 = 0x100;
 
 const NO_APPLICATION_PROTOCOL: u64 = CRYPTO_ERROR + 120;
 
-impl Closing {
-    /// We have ended it with an application's code.
+impl CloseReason {
+    /// This side closed it with an application error code.
     pub(crate) fn by_us(code: u64, reason: String) -> Self {
-        Self { code: Some(code), ..Self::of_itself(reason) }
+        Self { code: Some(code), ..Self::local(reason) }
     }
 
-    /// Something that is no one's wish.
-    pub(crate) fn of_itself(reason: String) -> Self {
-        Self { code: None, reason, by_peer: false, alpn_mismatch: false, forgotten: false }
+    /// Neither side closed it on purpose.
+    pub(crate) fn local(reason: String) -> Self {
+        Self { code: None, reason, by_peer: false, alpn_mismatch: false, stateless_reset: false }
     }
 
-    fn by_quic(code: TransportErrorCode, words: &str, by_peer: bool) -> Self {
+    fn by_quic(code: TransportErrorCode, phrase: &str, by_peer: bool) -> Self {
         let code = u64::from(code);
         let mut reason = if code == 0 { String::new() } else { name(code) };
-        if !words.is_empty() {
+        if !phrase.is_empty() {
             if !reason.is_empty() {
                 reason.push_str(": ");
             }
-            reason.push_str(words);
+            reason.push_str(phrase);
         }
         let alpn_mismatch = code == NO_APPLICATION_PROTOCOL;
-        Self { by_peer, alpn_mismatch, ..Self::of_itself(reason) }
+        Self { by_peer, alpn_mismatch, ..Self::local(reason) }
     }
 }
 
-impl From<ConnectionError> for Closing {
+impl From<ConnectionError> for CloseReason {
     fn from(error: ConnectionError) -> Self {
         match error {
             ConnectionError::ApplicationClosed(close) => Self {
                 code: Some(close.error_code.into_inner()),
                 by_peer: true,
-                ..Self::of_itself(String::from_utf8_lossy(&close.reason).into_owned())
+                ..Self::local(String::from_utf8_lossy(&close.reason).into_owned())
             },
             ConnectionError::ConnectionClosed(close) => {
-                let words = String::from_utf8_lossy(&close.reason).into_owned();
-                Self::by_quic(close.error_code, &words, true)
+                let phrase = String::from_utf8_lossy(&close.reason).into_owned();
+                Self::by_quic(close.error_code, &phrase, true)
             }
             ConnectionError::TransportError(error) => {
                 Self::by_quic(error.code, &error.reason, false)
             }
-            ConnectionError::TimedOut => {
-                Self::of_itself("silent for longer than the hold".to_owned())
-            }
+            ConnectionError::TimedOut => Self::local("silent for longer than the hold".to_owned()),
             ConnectionError::Reset => Self {
                 by_peer: true,
-                forgotten: true,
-                ..Self::of_itself("the peer no longer knows the connection".to_owned())
+                stateless_reset: true,
+                ..Self::local("the peer no longer knows the connection".to_owned())
             },
-            other => Self::of_itself(other.to_string()),
+            other => Self::local(other.to_string()),
         }
     }
 }
 
-/// The name of a transport error (RFC 9000, 20.1), or of the TLS alert within (RFC 8446, B.2).
+/// Return the name of a transport error (RFC 9000, 20.1) or of its TLS alert (RFC 8446, B.2).
 fn name(code: u64) -> String {
     let known = match code {
         0x1 | 0x150 => "internal_error",
@@ -125,16 +123,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_mismatch_of_protocols_is_known_by_its_alert() {
-        let closing = Closing::by_quic(TransportErrorCode::crypto(120), "peer says no", true);
-        assert!(closing.alpn_mismatch && closing.by_peer);
-        assert_eq!(closing.reason, "no_application_protocol: peer says no");
-        assert_eq!(closing.code, None);
+    fn an_alpn_mismatch_is_recognised_by_its_alert() {
+        let reason = CloseReason::by_quic(TransportErrorCode::crypto(120), "peer says no", true);
+        assert!(reason.alpn_mismatch && reason.by_peer);
+        assert_eq!(reason.reason, "no_application_protocol: peer says no");
+        assert_eq!(reason.code, None);
     }
 
     #[test]
     fn an_unknown_code_is_shown_as_a_number() {
-        let closing = Closing::by_quic(TransportErrorCode::crypto(1), "", false);
-        assert_eq!(closing.reason, "QUIC error 0x101");
+        let reason = CloseReason::by_quic(TransportErrorCode::crypto(1), "", false);
+        assert_eq!(reason.reason, "QUIC error 0x101");
     }
 }
