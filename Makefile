@@ -1,9 +1,9 @@
-# What a person or CI runs. Everything happens in .venv, which `make` sets up by itself from a
-# Python of 3.11 or newer (the newest found, or PYTHON=/path/to/python3).
+# Everything runs in .venv, which `make` creates from a Python of 3.11 or newer (the newest found, or
+# PYTHON=/path/to/python3).
 #
-# Stamps keep it quick: what the program needs, what tests and linters need beside it, what scripts
-# of interop/ need, and the engine in Rust, which only `make engine` builds at first. Each is made
-# anew when what it is made from changes; the engine too, once it is there.
+# Each stamp file stands for something that is installed into .venv and is renewed when its sources
+# change. The engine in Rust is optional: `make engine` builds it first, and from then on every
+# target uses it and rebuilds it when needed.
 
 VENV    := .venv
 BIN     := $(VENV)/bin
@@ -11,118 +11,173 @@ PROGRAM := $(VENV)/.program-installed
 TOOLS   := $(VENV)/.tools-installed
 ENGINE  := $(VENV)/.engine-installed
 CLIENTS := $(VENV)/.clients-installed
+SITE    := $(VENV)/.site-installed
+RELEASE := $(VENV)/.release-installed
 
 WHEELS         := engine/target/wheels
 ENGINE_SOURCES := $(wildcard engine/Cargo.* engine/pyproject.toml engine/*.pyi engine/src/*.rs engine/src/*/*.rs engine/src/*/*/*.rs)
-# The engine if it has been built, or nothing: all goes without it. Its own tests want Rust too.
+# The engine's stamp if the engine has been built, otherwise nothing.
 BUILT_ENGINE   := $(wildcard $(ENGINE))
 RUST           := $(and $(BUILT_ENGINE),$(shell command -v cargo))
 
-# All tests run in two processes, a file in either: they wait more than they work.
+# Two processes for two cores: tests wait more than they compute.
 TWICE          := --numprocesses 2 --dist loadfile
 
-# Laboratories wait more still; the long rows are begun first.
+# Laboratory tests wait even more. The long ones start first.
 SIXFOLD       := --numprocesses 6 --maxschedchunk 1
 
-# Images of containers often tell Python not to keep what it has compiled: each of the programs that
-# tests start would compile itself anew.
+ACTIONLINT_VERSION := 1.7.12
+ACTIONLINT         := .tools/actionlint-$(ACTIONLINT_VERSION)
+
+# A Rust target such as aarch64-unknown-linux-musl for `make wheels`; empty for this machine.
+TARGET  ?=
+
+# Container images often set this. Every program that a test starts would then compile all modules.
 unexport PYTHONDONTWRITEBYTECODE
 
 PYTHON     ?=
 CANDIDATES  = $(or $(PYTHON),python3.14 python3.13 python3.12 python3.11 python3)
 PIP         = $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-# Whether there is a Rust that is new enough for the engine: its Cargo.toml says which one is.
+# Checks that Rust is as new as engine/Cargo.toml requires.
 define need_rust
 @least=$$(sed -n 's/^rust-version = "\(.*\)"/\1/p' engine/Cargo.toml); \
 has=$$(cargo --version 2>/dev/null | cut -d' ' -f2); \
 if [ "$$(printf '%s\n' "$$least" "$${has:-0}" | sort -V | head -n 1)" != "$$least" ]; then \
-  echo "the engine needs Rust $$least or newer, and $${has:+only }$${has:-none} is here:" \
-    "install it first (https://rustup.rs)" >&2; \
+  echo "the engine needs Rust $$least or newer, but found $${has:-none}: install it (https://rustup.rs)" >&2; \
   exit 2; \
 fi
 endef
 
+# Installs dependency groups (PEP 735), which need pip 25.1; a new .venv may hold an older one.
+define install_groups
+@echo "installing $(1) into $(VENV)"
+@$(PIP) install 'pip>=25.1'
+@$(PIP) install $(foreach group,$(2),--group $(group))
+@touch $@
+endef
+
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test lab lint bench bench-line soak interop engine rust clean
+.PHONY: help demo test coverage lab lint actions docs figures bench bench-line soak interop engine wheels sdist check-tag rust clean
 
-help: ## say what can be made
-	@echo "usage: make TARGET [ARGS='options of what is run'] [PYTHON=python3.x]"
+help: ## list the targets
+	@echo "usage: make TARGET [ARGS='options for the program that runs'] [PYTHON=python3.x]"
 	@echo
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-14s%s\n", $$1, $$2}'
 
-demo: $(PROGRAM) $(BUILT_ENGINE) ## a web page through the tunnel, on this machine alone (ARGS=--once ends by itself)
+demo: $(PROGRAM) $(BUILT_ENGINE) ## show a web page through a tunnel on this machine (ARGS=--once exits by itself)
 	@$(BIN)/quictunnel demo $(ARGS)
 
-test: $(TOOLS) $(BUILT_ENGINE) ## all tests, and the engine's own in Rust once it is built
+test: $(TOOLS) $(BUILT_ENGINE) ## run all tests, and the engine's Rust tests once it is built
 	$(BIN)/pytest $(or $(ARGS),$(TWICE))
 	$(if $(RUST),$(if $(ARGS),,cd engine && cargo test --locked --no-default-features))
 
-lab: $(TOOLS) $(BUILT_ENGINE) ## networks that change, go dark and come back, in minutes; wants root (ARGS='-m "not nightly"' for fewer)
+coverage: $(TOOLS) $(BUILT_ENGINE) ## run the tests and report which lines and branches they execute
+	@rm -f build/coverage/.coverage*
+	$(BIN)/coverage run -m pytest $(or $(ARGS),$(TWICE))
+	@$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report
+
+lab: $(TOOLS) $(BUILT_ENGINE) ## test on changing networks, for minutes; needs root (ARGS='-m "not nightly"' for fewer)
 	$(BIN)/pytest tests/lab $(SIXFOLD) $(ARGS)
 
-lint: $(TOOLS) $(BUILT_ENGINE) ## style, types and the layers' imports, and the engine's Rust once it is built
+lint: $(TOOLS) $(BUILT_ENGINE) ## check style, spelling, types and imports, and the engine's Rust once it is built
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/codespell
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(if $(RUST),cd engine && cargo fmt --check)
 	$(if $(RUST),cd engine && PYO3_PYTHON=$(abspath $(BIN)/python) cargo clippy --locked --all-targets -- -D warnings)
 
-bench: $(PROGRAM) $(BUILT_ENGINE) ## figures: direct, quictunnel and a naive tunnel in turns (ARGS=--quick, --help)
+actions: $(ACTIONLINT) ## check the workflows of GitHub Actions (needs Go to install actionlint)
+	$(ACTIONLINT)
+
+docs: $(SITE) ## build the documentation into build/site; a broken link is an error
+	$(BIN)/python docs/generate.py
+	$(BIN)/zensical build --clean --strict
+
+figures: $(PROGRAM) ## update the tables in docs/ from bench/results/*.json
+	$(BIN)/python docs/figures.py
+
+bench: $(PROGRAM) $(BUILT_ENGINE) ## compare direct, quictunnel, a naive tunnel and other tunnels (ARGS=--quick, --help)
 	@$(BIN)/python -m bench $(ARGS)
 
-bench-line: $(PROGRAM) $(BUILT_ENGINE) ## what becomes of lossy, long and shared lines; wants root (ARGS=--help; --simulated wants nothing)
+bench-line: $(PROGRAM) $(BUILT_ENGINE) ## measure on lossy, long and shared lines; needs root (ARGS=--help; --simulated needs nothing)
 	@$(BIN)/python -m bench.line $(ARGS)
 
-soak: $(PROGRAM) $(BUILT_ENGINE) ## clients who do everything, over a bad network, for 20 minutes (ARGS=--help)
+soak: $(PROGRAM) $(BUILT_ENGINE) ## run random clients over a bad network for 20 minutes (ARGS=--help)
 	@$(BIN)/python -m bench.soak $(ARGS)
 
-interop: $(CLIENTS) $(BUILT_ENGINE) ## quictunnel beside other people's programs
+interop: $(CLIENTS) $(BUILT_ENGINE) ## test with other servers, proxies and clients
 	@$(BIN)/python -m interop $(ARGS)
 
-engine: $(ENGINE) ## build the fast engine, which is written in Rust, and install it into .venv
+engine: $(ENGINE) ## build the quinn engine (needs Rust) and install it into .venv
 	@$(BIN)/quictunnel --version
 
-clean: ## remove .venv and what the tools have cached; certificates and figures stay
-	rm -rf $(VENV) build dist engine/target
+# Wheels for other machines are linked with zig, so that they run on old versions of glibc, or with musl.
+wheels: $(RELEASE) ## build a wheel of the engine into dist/ (TARGET=aarch64-unknown-linux-musl for other machines)
+	$(need_rust)
+	cd engine && PATH="$(abspath $(BIN)):$$PATH" maturin build --release --locked --out ../dist \
+	  --interpreter $(abspath $(BIN)/python) $(if $(TARGET),--target $(TARGET) $(if $(findstring linux,$(TARGET)),--zig))
+	$(BIN)/twine check --strict dist/*.whl
+
+sdist: $(RELEASE) ## build the source distributions of both packages, and quictunnel's wheel, into dist/
+	$(BIN)/python -m build --outdir dist .
+	cd engine && ../$(BIN)/maturin sdist --out ../dist
+	$(BIN)/twine check --strict dist/*
+
+check-tag: $(PROGRAM) ## check that TAG=v1.2.3 names the version of this tree
+	@version=$$($(BIN)/python -c 'import quictunnel; print(quictunnel.__version__)'); \
+	if [ "$(TAG)" != "v$$version" ]; then \
+	  echo "the tag '$(TAG)' does not name this version: expected v$$version" >&2; \
+	  exit 1; \
+	fi
+
+clean: ## remove .venv, builds and caches; certificates and figures stay
+	rm -rf $(VENV) build dist engine/target .tools .cache
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -f docs/reference/cli.md docs/reference/log.md docs/explanation/quinn-engine.md
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(PROGRAM): pyproject.toml | $(BIN)/pip
-	@echo "installing quictunnel and what it needs into $(VENV)"
+	@echo "installing quictunnel and its dependencies into $(VENV)"
 	@$(PIP) install --editable .
 	@touch $@
 
-# Dependency groups (PEP 735) are understood by pip 25.1 and newer; a new .venv may hold an older one.
 $(TOOLS): pyproject.toml $(PROGRAM)
-	@echo "installing what tests and linters need into $(VENV)"
-	@$(PIP) install 'pip>=25.1'
-	@$(PIP) install --group test --group lint
-	@touch $@
+	$(call install_groups,what tests and linters need,test lint)
 
 $(CLIENTS): pyproject.toml $(PROGRAM)
-	@echo "installing the clients that scripts of interop need into $(VENV)"
-	@$(PIP) install 'pip>=25.1'
-	@$(PIP) install --group interop
-	@touch $@
+	$(call install_groups,the clients that interop needs,interop)
 
-# The wheel stays where it was built: it can be carried to a machine that has no Rust.
+$(SITE): pyproject.toml $(PROGRAM)
+	$(call install_groups,what builds the documentation,docs)
+
+$(RELEASE): pyproject.toml $(PROGRAM)
+	$(call install_groups,what builds distributions,engine release)
+
+$(ACTIONLINT):
+	@echo "installing actionlint $(ACTIONLINT_VERSION)"
+	@GOBIN=$(abspath .tools) go install github.com/rhysd/actionlint/cmd/actionlint@v$(ACTIONLINT_VERSION)
+	@mv .tools/actionlint $@
+
+# The wheel stays in $(WHEELS): it can be copied to a machine that has no Rust.
 $(ENGINE): $(ENGINE_SOURCES) | $(TOOLS)
 	$(need_rust)
-	@echo "building the engine, which takes a minute or two at first"
+	@echo "building the engine, which takes a minute or two the first time"
 	@$(PIP) install --group engine
 	@rm -rf $(WHEELS)
 	@cd engine && ../$(BIN)/maturin build --quiet --release --locked --out target/wheels --interpreter ../$(BIN)/python
 	@$(PIP) install --force-reinstall --no-deps $(WHEELS)/*.whl
 	@touch $@
 
-rust: # no more than ask; CI does, before it installs one
+rust: # only checks; CI calls it before it installs Rust
 	$(need_rust)
 
-# pip is the last thing that venv makes, so a half-made .venv is completed here. Debian splits
-# ensurepip off into python3-venv, hence two questions and two sentences.
+# venv installs pip last, so a .venv without pip is incomplete and is created again. Debian packages
+# ensurepip separately (python3-venv), which is why two things are checked.
 $(BIN)/pip:
 	@bare=; \
 	for python in $(CANDIDATES); do \

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from bench.processes import Program
 
-DOCS = Path(__file__).parents[1] / "docs"
+DOCS = Path(__file__).parents[1] / "docs" / "how-to"
 
 VERSION = "v2.11.9"
 """The one that is built where there is none."""
@@ -114,7 +114,7 @@ def example(name: str, outside: int) -> str:
         ("127.0.0.1:9000 {", f"127.0.0.1:{outside} {{"),
     ):
         if text.count(there) != 1:
-            raise ProgramError(f"docs/Caddyfile should say {there.strip()!r} once")
+            raise ProgramError(f"docs/how-to/Caddyfile should say {there.strip()!r} once")
         text = text.replace(there, here)
     return text
 

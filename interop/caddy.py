@@ -1,4 +1,4 @@
-"""Caddy before the remote, as docs/caddy.md has it: https on the outside, a site at home.
+"""Caddy before the remote, as docs/how-to/caddy.md has it: https on the outside, a site at home.
 
 The Caddyfile is that of docs/, with Caddy's own CA; clients are curl, aioquic's HTTP/3, websockets
 and Python's http.client. With each engine that is installed: the site learns each client's true

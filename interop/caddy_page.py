@@ -1,4 +1,4 @@
-"""The other Caddyfiles of docs/caddy.md: wildcard names, names on demand, and Caddy at home.
+"""The other Caddyfiles of docs/how-to/caddy.md: wildcard names, names on demand, and Caddy at home.
 
 Each is read out of the page and run with Caddy's own CA: which names get a certificate, whether
 the site is told the name, and who the client is. What `caddy.py` tells is not told again; the
@@ -112,7 +112,7 @@ def _replace(block: str, changes: dict[str, str]) -> str:
         literal = here.replace("\\", r"\\")  # nothing in it stands for a group
         block, count = re.subn(pattern, literal, block, flags=re.DOTALL)
         if not count:
-            raise ProgramError(f"a Caddyfile in docs/caddy.md should say {pattern!r}")
+            raise ProgramError(f"a Caddyfile in docs/how-to/caddy.md should say {pattern!r}")
     return block.replace("example.com", HERE)
 
 

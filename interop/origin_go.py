@@ -1,4 +1,4 @@
-"""Another origin and another remote, in Go and written from docs/protocol.md alone, with ours.
+"""Another origin and another remote, written in Go from docs/reference/protocol.md, with ours.
 
 The Go origin with our remote and our origin with the Go remote, with each engine that is installed:
 the same facts about bytes, endings, tokens and proofs, take-over and drain.

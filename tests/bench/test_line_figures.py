@@ -1,5 +1,5 @@
 """What engines make of emulated lines, in virtual time: for seconds, and on lines that cost little
-to compute. The margins are wide; the figures themselves are in docs/congestion.md."""
+to compute. The margins are wide; the figures themselves are in docs/how-to/congestion.md."""
 
 from __future__ import annotations
 

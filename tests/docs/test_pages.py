@@ -1,7 +1,8 @@
-"""The pages speak of options, files and defaults that there are."""
+"""The pages name only options, files and defaults that exist."""
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from pathlib import Path
 
@@ -11,15 +12,21 @@ import typer
 from bench.__main__ import main as bench
 from bench.line.__main__ import main as line
 from bench.soak.__main__ import main as soak
+from docs import generate
 from quictunnel.cli.main import app
 
 ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
 BELOW = [ROOT / folder / "README.md" for folder in ("certs", "engine")]
-PAGES = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *BELOW]
+WRITTEN = [path for path in DOCS.rglob("*.md") if str(path.relative_to(DOCS)) not in generate.PAGES]
+PAGES = [*ROOT.glob("*.md"), *WRITTEN, *BELOW]
 ROLES = ("remote", "origin")
 
 OTHERS = {"--config", "--editable", "--group", "--no-default-features", "--now", "--system"}
 """Options of Caddy, pip, cargo, systemctl and sysctl."""
+
+LAYERS = (ROOT / "quictunnel", ROOT)
+"""Folders that the paths in the architecture page start from."""
 
 
 def options(command) -> dict:
@@ -52,8 +59,10 @@ EACH_PAGE = [page(path) for path in PAGES]
 
 @pytest.mark.parametrize(("text", "folder"), EACH_PAGE)
 def test_links_lead_somewhere(text, folder):
+    generated = {DOCS / name for name in generate.PAGES}
     for target in re.findall(r"\]\(([^)#]+)", text):
-        assert target.startswith("https://") or (folder / target).exists(), target
+        path = (folder / target).resolve()
+        assert target.startswith("https://") or path.exists() or path in generated, target
 
 
 @pytest.mark.parametrize(("text", "folder"), EACH_PAGE)
@@ -86,9 +95,39 @@ def test_the_readmes_defaults_are_the_programs():
             assert known[name].default == default
 
 
-def test_the_files_that_the_architecture_names_exist():
-    text = (ROOT / "docs" / "architecture.md").read_text("utf-8")
-    named = re.findall(r"`([a-z_]+/[a-z_/]+\.py)`", text)
-    assert len(named) > 10
-    for path in named:
-        assert (ROOT / "quictunnel" / path).exists() or (ROOT / path).exists(), path
+@pytest.mark.parametrize(("text", "folder"), EACH_PAGE)
+def test_files_exist(text, folder):
+    """A path in backticks with a folder in front is one of the repository's."""
+    for path in re.findall(r"`((?:[a-z_]+/)+[a-z_]+\.(?:py|rs|toml|md|json))`", text):
+        assert any((start / path).exists() for start in (*LAYERS, ROOT / "engine")), path
+
+
+def test_the_architecture_names_files():
+    text = (DOCS / "explanation" / "architecture.md").read_text("utf-8")
+    assert len(re.findall(r"`[a-z_]+/[a-z_/]+\.py`", text)) > 10
+
+
+def test_every_page_is_in_the_navigation():
+    navigation = (ROOT / "zensical.toml").read_text("utf-8")
+    listed = re.findall(r'"([a-z/-]+\.md)"', navigation)
+    assert sorted(listed) == sorted(
+        [*generate.PAGES, *(str(path.relative_to(DOCS)) for path in WRITTEN)]
+    )
+
+
+def test_the_command_line_page_has_every_option():
+    page = generate.cli_page()
+    for name in options(PROGRAM).keys() - {"--help", "-h"}:
+        assert f"`{name}" in page
+
+
+def test_the_log_page_has_every_field_of_every_event():
+    page = generate.log_page()
+    for kind in generate.event_types():
+        section = page.partition(f"Event: `{kind.__name__}`")[2].partition("\n## ")[0]
+        for field in dataclasses.fields(kind):
+            assert field.name == "exception" or f"| `{field.name}` | " in section
+
+
+def test_the_engine_page_has_no_link_that_the_site_lacks():
+    assert not re.search(r"\]\((?!https:|#)", generate.engine_page())

@@ -1,4 +1,4 @@
-"""The examples in docs/protocol.md are true: each is read out of the page and held to the code."""
+"""Compares the examples in docs/reference/protocol.md with the code."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from quictunnel.protocol.proxy_v2 import MAX_BLOCK
 from quictunnel.quic.engines.aioquic.resets import Resets
 from quictunnel.quic.engines.aioquic.tls import derive_exporter
 
-PAGE = (Path(__file__).parents[2] / "docs" / "protocol.md").read_text("utf-8")
+PAGE = (Path(__file__).parents[2] / "docs" / "reference" / "protocol.md").read_text("utf-8")
 
 PROSE = " ".join(PAGE.split())
 """The same, wherever its lines break."""

@@ -1,0 +1,187 @@
+"""Writes the pages of the site that come from the program: `python docs/generate.py`.
+
+    reference/cli.md              the commands and options, from the command line's own definitions
+    reference/log.md              the log messages and their fields, from the events
+    explanation/quinn-engine.md   the engine's README
+
+Git ignores these pages, so none of them can be out of date. `make docs` writes them first.
+"""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import inspect
+import logging
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, get_args
+
+import typer.main
+from typer.core import TyperOption
+
+from quictunnel import events
+from quictunnel.cli.main import app
+from quictunnel.observe.event_log import EventLog
+
+DOCS = Path(__file__).parent
+
+PROGRAM = "quictunnel"
+
+MANY = "may be given several times"
+
+
+def cli_page() -> str:
+    """Return the page about the command line."""
+    lines = [
+        "# Command line",
+        "",
+        "This page is generated from the program. `quictunnel COMMAND --help` prints the same.",
+        "",
+        *_command(typer.main.get_command(app), PROGRAM),
+        "## Exit codes",
+        "",
+        "| code | meaning |",
+        "|---|---|",
+        "| 0 | The program ended in order. |",
+        "| 1 | It failed. |",
+        "| 2 | An option, a setting or a file is wrong, or an address is in use. |",
+        "| 3 | The remote does not accept this origin, or the origin does not accept the remote. |",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _command(
+    command: Any,  # noqa: ANN401 - typer has no public name for the type
+    path: str,
+) -> Iterator[str]:
+    yield from (f"## {path}", "", _text(command.help or ""), "")
+    panels: dict[str, list[TyperOption]] = {}
+    for option in command.params:
+        if isinstance(option, TyperOption) and not option.hidden:
+            panels.setdefault(option.rich_help_panel or "Options", []).append(option)
+    for title, options in panels.items():
+        if set(panels) != {"Options"}:
+            yield from (f"**{title}**", "")
+        yield from ("| option | default | environment variable | |", "|---|---|---|---|")
+        yield from (_option(option) for option in options)
+        yield ""
+    for name, child in getattr(command, "commands", {}).items():
+        yield from _command(child, f"{path} {name}")
+
+
+def _option(option: TyperOption) -> str:
+    names = ", ".join(f"`{name}`" for name in option.opts)
+    choices = get_args(option.type_descriptor.annotation)
+    if argument := option.metavar or "|".join(map(str, choices)):
+        names = names.removesuffix("`") + f" {argument}`"
+    text = _text(option.help or "")
+    if option.multiple and MANY not in text:
+        text = f"{text.removesuffix('.')}; {MANY}."
+    cells = (names, _default(option), f"`{option.envvar}`" if option.envvar else "", text)
+    return "| " + " | ".join(cell.replace("|", r"\|") for cell in cells) + " |"
+
+
+def _default(option: TyperOption) -> str:
+    if option.required:
+        return "required"
+    shown = option.show_default if isinstance(option.show_default, str) else option.default
+    if shown is None or isinstance(shown, bool) or shown in ((), []):
+        return ""
+    return _text(str(shown)) if isinstance(option.show_default, str) else f"`{shown}`"
+
+
+def _text(text: str) -> str:
+    """Return a help text as Markdown: without Rich's escapes, each paragraph on one line."""
+    return text.replace(r"\[", "[").replace("<", "&lt;").strip()
+
+
+def log_page() -> str:
+    """Return the page about the log messages."""
+    lines = [
+        "# Log messages",
+        "",
+        "This page is generated from `quictunnel/events.py`. Each log line is one event: the",
+        "message, then the event's fields as `key=value` (or as members of a JSON object with",
+        "`--log-format json`). Fields without a value are left out. Durations are in seconds and",
+        "sizes in bytes.",
+        "",
+    ]
+    explained = _field_docstrings()
+    for kind in event_types():
+        record = _record(kind)
+        lines += [f"## {record.getMessage()}", "", _docstring(kind), ""]
+        lines += [f"Level: {record.levelname.lower()}. Event: `{kind.__name__}`.", ""]
+        fields = [field.name for field in dataclasses.fields(kind)]
+        if shown := [name for name in fields if name != "exception"]:
+            lines += ["| field | |", "|---|---|"]
+            lines += [f"| `{name}` | {explained[kind.__name__][name]} |" for name in shown]
+            lines.append("")
+    return "\n".join(lines)
+
+
+def event_types() -> list[type[events.Event]]:
+    """Return the events in the order of their definition."""
+    return [
+        kind
+        for kind in vars(events).values()
+        if inspect.isclass(kind) and issubclass(kind, events.Event) and kind is not events.Event
+    ]
+
+
+def _record(kind: type[events.Event]) -> logging.LogRecord:
+    """Return what is logged for an event of this type."""
+    records: list[logging.LogRecord] = []
+
+    class Collector(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            records.append(record)
+
+    logger = logging.Logger(PROGRAM, logging.DEBUG)
+    logger.addHandler(Collector())
+    fields = {field.name: None for field in dataclasses.fields(kind)}
+    EventLog(logger)(kind(**fields))
+    (record,) = records
+    return record
+
+
+def _docstring(kind: type[events.Event]) -> str:
+    return " ".join(inspect.cleandoc(kind.__doc__ or "").split())
+
+
+def _field_docstrings() -> dict[str, dict[str, str]]:
+    """Return the docstring below each field of each class."""
+    found: dict[str, dict[str, str]] = {}
+    for node in ast.parse(inspect.getsource(events)).body:
+        if isinstance(node, ast.ClassDef):
+            fields = found[node.name] = {}
+            for field, after in zip(node.body, node.body[1:], strict=False):
+                if isinstance(field, ast.AnnAssign) and isinstance(after, ast.Expr):
+                    assert isinstance(field.target, ast.Name)
+                    assert isinstance(after.value, ast.Constant)
+                    fields[field.target.id] = " ".join(str(after.value.value).split())
+    return found
+
+
+def engine_page() -> str:
+    """Return the engine's README, whose relative links lead nowhere on the site."""
+    readme = (DOCS.parent / "engine" / "README.md").read_text("utf-8")
+    return re.sub(r"\[([^\]]+)\]\((?!https?:|#)[^)]+\)", r"\1", readme)
+
+
+PAGES = {
+    "reference/cli.md": cli_page,
+    "reference/log.md": log_page,
+    "explanation/quinn-engine.md": engine_page,
+}
+
+
+def main() -> None:
+    """Write all pages."""
+    for name, page in PAGES.items():
+        (DOCS / name).write_text(page(), "utf-8")
+
+
+if __name__ == "__main__":
+    main()
