@@ -15,6 +15,7 @@ from bench.hosts import what_is_missing
 from bench.line import real
 from bench.line.figures import Sender
 from bench.line.measures import NAMES, on_real_kernels, simulated
+from bench.line.results import Results
 from bench.line.runs import row
 from bench.line.stops import LONGEST, SHORTEST
 from bench.table import for_a_page
@@ -80,6 +81,9 @@ def main(
         ),
     ] = 0,
     markdown: Annotated[bool, typer.Option("--markdown", help="The table in Markdown.")] = False,
+    save: Annotated[
+        str, typer.Option(metavar="NAME", help="Write the medians to bench/results/NAME.json.")
+    ] = "",
 ) -> None:
     """Measure what becomes of lines: by kernels, sockets and programs, between two hosts made of
     network namespaces; or by engines in virtual time."""
@@ -104,12 +108,22 @@ def main(
     result = Table(title=TITLE)
     for column in ("", "", *map(str, columns)):
         result.add_column(column, no_wrap=True)
+    results = Results(
+        columns=[str(column) for column in columns],
+        simulated=in_virtual_time,
+        seconds=seconds,
+        runs=runs,
+        stops=stops,
+    )
     for name in names:
         measures = (simulated if in_virtual_time else on_real_kernels)(name, seconds)
         for figure, measure in measures.items():
             told = partial(say, name, figure)
             cells = row(measure, columns, runs=runs, at_once=at_once, again=again, say=told)
             result.add_row(name, figure, *map(str, cells))
+            results.add(name, figure, cells)
+    if save:
+        console.print(f"saved: {results.save(save)}", soft_wrap=True)
     Console(width=WIDE).print(for_a_page(result) if markdown else result)
 
 

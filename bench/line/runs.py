@@ -31,15 +31,24 @@ class Cell:
 
         A run that the emulator was too slow for is one of them, and told.
         """
-        words = []
-        if self.done:
-            of_each = zip(*(measured.figures for measured in self.done), strict=True)
-            words = [short(statistics.median(figures)) for figures in of_each]
+        words = [short(median) for median in self.medians()]
         if self.failed:
             words.append(f"({self.failed} failed)")
-        if overloaded := sum(bool(measured.overload) for measured in self.done):
-            words.append(f"({overloaded} overloaded)")
+        if self.overloaded:
+            words.append(f"({self.overloaded} overloaded)")
         return " ".join(words)
+
+    def medians(self) -> list[float]:
+        """Return the median of each figure over the runs; nothing if no run succeeded."""
+        if not self.done:
+            return []
+        of_each = zip(*(measured.figures for measured in self.done), strict=True)
+        return [statistics.median(figures) for figures in of_each]
+
+    @property
+    def overloaded(self) -> int:
+        """How many runs the emulator was too slow for."""
+        return sum(bool(measured.overload) for measured in self.done)
 
 
 def short(figure: float) -> str:

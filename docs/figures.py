@@ -1,0 +1,114 @@
+"""Updates the tables in docs/ that come from bench/results/*.json: `make figures`.
+
+A page marks the place of a table with two comments:
+
+    <!-- figures: bench/results/line.json home,loss-1,requests -->
+    <!-- end of figures -->
+
+The words after the file name the rows. tests/docs/test_figures.py fails if a table is out of date.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+DOCS = Path(__file__).parent
+ROOT = DOCS.parent
+
+BLOCK = re.compile(
+    r"(<!-- figures: (\S+) (\S+) -->\n).*?(<!-- end of figures -->)", flags=re.DOTALL
+)
+
+LINES = {
+    "home": "50 Mbit/s, 50 ms",
+    "loss-0.1": "50 Mbit/s, 50 ms, 0.1 % loss",
+    "loss-1": "50 Mbit/s, 50 ms, 1 % loss",
+    "loss-3": "50 Mbit/s, 50 ms, 3 % loss",
+    "bursts-3": "50 Mbit/s, 50 ms, 3 % loss in bursts of three",
+    "mobile": "10 Mbit/s, 200 ms, 1 % loss, 20 ms of jitter",
+    "mobile-overtaking": "the same, and jitter reorders packets",
+    "fast": "200 Mbit/s, 20 ms, 0.1 % loss",
+    "long-fat": "500 Mbit/s, 100 ms, a queue of 2 MB",
+}
+"""Titles of the lines in bench/line/lines.py."""
+
+CHANGES = {"faster": "50 to 100 Mbit/s", "slower": "50 to 10 Mbit/s"}
+REQUESTS = "request beside a download, 1 % loss: p50, p99"
+
+
+def updated(page: str) -> str:
+    """Return a page with its tables made anew."""
+
+    def replace(match: re.Match[str]) -> str:
+        results = json.loads((ROOT / match[2]).read_text("utf-8"))
+        return f"{match[1]}{table(results, match[3].split(','))}\n{match[4]}"
+
+    return BLOCK.sub(replace, page)
+
+
+def table(results: dict[str, Any], names: Sequence[str]) -> str:
+    """Return the rows of these names as a Markdown table.
+
+    :raises ValueError: the results have no row of a name.
+    """
+    columns = results["columns"]
+    lines = ["| | " + " | ".join(columns) + " |", "|---" * (len(columns) + 1) + "|"]
+    for name in names:
+        rows = [row for row in results["rows"] if row["name"] == name]
+        if not rows:
+            raise ValueError(f"the results have no row {name!r}")
+        for row in rows:
+            cells = (_cell(row, row["cells"].get(column)) for column in columns)
+            lines.append(f"| {_title(row)} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def _title(row: dict[str, Any]) -> str:
+    name, figure = row["name"], row["figure"]
+    if name in LINES:
+        return LINES[name]
+    if name == "requests":
+        return REQUESTS
+    if name == "changes":
+        change, _, told = figure.partition(", ")
+        noticed = "with a new address" if told == "moved" else "unannounced"
+        return f"5 s after a change from {CHANGES[change]}, {noticed}"
+    if "beside cubic" in figure:
+        return "beside a cubic download: share of both"
+    return "two links: the second link's share of both"
+
+
+def _cell(row: dict[str, Any], cell: dict[str, Any] | None) -> str:
+    figures = cell["medians"] if cell else []
+    if not figures:
+        return ""
+    if row["name"] in LINES:
+        queue = "" if figures[1] is None else f", {_percent(figures[1])}"
+        return _percent(figures[0], 1) + queue
+    if row["name"] == "requests":
+        if len(figures) == 2:
+            return f"{figures[0]:.2f}, {figures[1]:.2f} RTT"
+        return f"{figures[2]:.0f}, {figures[3]:.0f} ms"
+    if row["name"] == "changes":
+        return _percent(figures[0])
+    return _percent(figures[1] / sum(figures))
+
+
+def _percent(share: float, digits: int = 0) -> str:
+    return f"{100 * share:.{digits}f} %"
+
+
+def main() -> None:
+    """Update all pages."""
+    for path in DOCS.rglob("*.md"):
+        text = path.read_text("utf-8")
+        if (new := updated(text)) != text:
+            path.write_text(new, "utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,54 @@
+"""The tables of figures in docs/ are those of bench/results."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from bench.line import results
+from bench.line.figures import Measured
+from bench.line.measures import NAMES
+from bench.line.results import Results
+from bench.line.runs import Cell
+from docs import figures
+
+PAGES = [path for path in figures.DOCS.rglob("*.md") if "<!-- figures:" in path.read_text("utf-8")]
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
+def test_tables_are_up_to_date(path):
+    page = path.read_text("utf-8")
+    assert page.count("<!-- figures:") == len(figures.BLOCK.findall(page))
+    assert figures.updated(page) == page, "run `make figures`"
+
+
+def test_some_page_has_tables():
+    assert PAGES
+
+
+def test_every_line_has_a_title():
+    assert set(NAMES) - set(figures.LINES) == {"requests", "changes", "sharing"}
+
+
+def test_saved_results_become_a_table(tmp_path, monkeypatch):
+    monkeypatch.setattr(results, "RESULTS", tmp_path / "results")
+    found = Results(["quinn", "direct"], simulated=False, seconds=1.0, runs=3, stops=0.0)
+    late = Cell([Measured([0.9, 0.1, 3], "late"), Measured([0.95, 0.03, 5])])
+    found.add("home", "share, queue, dropped", [late, Cell(failed=2)])
+    found.add("requests", "p50, p99, in ms", [Cell([Measured([1, 2, 50, 100])]), Cell()])
+    saved = json.loads(found.save("trial").read_text())
+    assert saved["rows"][0]["cells"]["quinn"] == {
+        "medians": [0.925, 0.065, 4],
+        "failed": 0,
+        "late": 1,
+    }
+    assert figures.table(saved, ["home", "requests"]).splitlines()[2:] == [
+        "| 50 Mbit/s, 50 ms | 92.5 %, 6 % |  |",
+        "| request beside a download, 1 % loss: p50, p99 | 50, 100 ms |  |",
+    ]
+
+
+def test_a_missing_row_is_an_error():
+    with pytest.raises(ValueError, match="no row 'home'"):
+        figures.table({"columns": [], "rows": []}, ["home"])
