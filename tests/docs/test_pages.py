@@ -22,8 +22,16 @@ WRITTEN = [path for path in DOCS.rglob("*.md") if str(path.relative_to(DOCS)) no
 PAGES = [*ROOT.glob("*.md"), *WRITTEN, *BELOW]
 ROLES = ("remote", "origin")
 
-OTHERS = {"--config", "--editable", "--group", "--no-default-features", "--now", "--system"}
-"""Options of Caddy, pip, cargo, systemctl and sysctl."""
+OTHERS = {
+    "--config",
+    "--editable",
+    "--group",
+    "--no-default-features",
+    "--now",
+    "--python",
+    "--system",
+}
+"""Options of Caddy, pip, cargo, uv, systemctl and sysctl."""
 
 LAYERS = (ROOT / "quictunnel", ROOT)
 """Folders that the paths in the architecture page start from."""
