@@ -119,7 +119,7 @@ def requests(address: Address, count: int, seconds: float) -> list[float]:
     Ends after so many requests or so many seconds, whichever comes first.
     """
     question = bytes(REQUEST)
-    times = []
+    times: list[float] = []
     with _waiting(), _connected(address, REQUESTS) as sock:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         end = time.perf_counter() + seconds

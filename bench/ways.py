@@ -78,8 +78,8 @@ def standing(name: str, scratch: Path, site: Site = HERE) -> Iterator[Way]:
             programs = stack.enter_context(standing_peer(name, place))
             yield Way(name, (site.remote_address, place.outside), server, programs)
         else:
-            outside, *programs = stack.enter_context(_standing_ours(name, scratch, port, site))
-            yield Way(name, (site.remote_address, outside), server, tuple(programs))
+            outside, *ours = stack.enter_context(_standing_ours(name, scratch, port, site))
+            yield Way(name, (site.remote_address, outside), server, tuple(ours))
 
 
 @contextlib.contextmanager

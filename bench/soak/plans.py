@@ -175,7 +175,7 @@ class _Drawing:
             if self.dice.random() < 0.15:
                 at = self.dice.randrange(ends[other].size)
                 ends[end] = replace(ends[end], stalls=((at, self.seconds()),))
-        return replace(plan, **ends)
+        return replace(plan, client=ends["client"], server=ends["server"])
 
     def impatient(self, plan: Plan) -> Plan:
         """Let an end reset now and then."""

@@ -104,8 +104,8 @@ class Run:
     def _standing(self) -> Iterator[None]:
         """Start the remote, the network and the origin."""
         prepare(self.scratch)
-        common = ["--token-file", self.scratch / "token", "--log-format", "json"]
-        remote = ["remote", "--listen", f"{HOST}:0", "--outside", f"{HOST}:0"]
+        common: list[object] = ["--token-file", self.scratch / "token", "--log-format", "json"]
+        remote: list[object] = ["remote", "--listen", f"{HOST}:0", "--outside", f"{HOST}:0"]
         remote += ["--state-dir", self.scratch / "state", "--client-wait", "15m"]
         forwarder = [PYTHON, "-m", "bench.soak.forwarder"]
         conditions = json.dumps(asdict(self.settings.conditions))
