@@ -29,8 +29,10 @@ SIXFOLD       := --numprocesses 6 --maxschedchunk 1
 ACTIONLINT_VERSION := 1.7.12
 ACTIONLINT         := .tools/actionlint-$(ACTIONLINT_VERSION)
 
-# A Rust target such as aarch64-unknown-linux-musl for `make wheels`; empty for this machine.
-TARGET  ?=
+# A Rust target such as aarch64-unknown-linux-musl for `make wheels`; empty for this machine. For both
+# kinds of Mac in one wheel, maturin knows universal2-apple-darwin.
+TARGET       ?=
+RUST_TARGETS  = $(if $(filter universal2-%,$(TARGET)),x86_64-apple-darwin aarch64-apple-darwin,$(TARGET))
 
 # Container images often set this. Every program that a test starts would then compile all modules.
 unexport PYTHONDONTWRITEBYTECODE
@@ -119,6 +121,7 @@ engine: $(ENGINE) ## build the quinn engine (needs Rust) and install it into .ve
 # Wheels for other machines are linked with zig, so that they run on old versions of glibc, or with musl.
 wheels: $(RELEASE) ## build a wheel of the engine into dist/ (TARGET=aarch64-unknown-linux-musl for other machines)
 	$(need_rust)
+	$(if $(TARGET),rustup target add $(RUST_TARGETS))
 	cd engine && PATH="$(abspath $(BIN)):$$PATH" maturin build --release --locked --out ../dist \
 	  --interpreter $(abspath $(BIN)/python) $(if $(TARGET),--target $(TARGET) $(if $(findstring linux,$(TARGET)),--zig))
 	$(BIN)/twine check --strict dist/*.whl

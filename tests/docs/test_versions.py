@@ -1,12 +1,15 @@
-"""The two packages, quictunnel and its engine in Rust, are of one version and know each other."""
+"""Both packages, quictunnel and its engine in Rust, have the same version and fit each other."""
 
 from __future__ import annotations
 
+import contextlib
 import re
 import tomllib
+from importlib import metadata
 from pathlib import Path
 
 from quictunnel import __version__
+from quictunnel.cli.main import invoke
 
 ROOT = Path(__file__).parents[2]
 ENGINE = ROOT / "engine"
@@ -20,6 +23,22 @@ def the_number(pattern: str, *paths: Path) -> str:
     """What the pattern catches, which stands once in these files."""
     (found,) = re.findall(pattern, "".join(path.read_text("utf-8") for path in paths), re.MULTILINE)
     return found
+
+
+def test_the_program_prints_its_version(capsys):
+    assert invoke(["--version"]) == 0
+    assert capsys.readouterr().out.splitlines()[0] == f"quictunnel {__version__}"
+
+
+def test_the_installed_packages_have_the_version_of_the_sources():
+    assert metadata.version("quictunnel") == __version__
+    with contextlib.suppress(metadata.PackageNotFoundError):  # the engine is optional
+        assert metadata.version("quictunnel-quinn") == __version__
+
+
+def test_wheels_of_the_engine_have_its_version():
+    for wheel in ENGINE.glob("target/wheels/*.whl"):
+        assert wheel.name.startswith(f"quictunnel_quinn-{__version__}-cp311-abi3-")
 
 
 def test_the_engine_is_of_the_same_version():
