@@ -33,6 +33,8 @@ OTHERS = {
 }
 """Options of Caddy, pip, cargo, uv, systemctl and sysctl."""
 
+COMMANDS = {"git", "make", "quictunnel", "systemctl"}
+
 LAYERS = (ROOT / "quictunnel", ROOT)
 """Folders that the paths in the architecture page start from."""
 
@@ -55,7 +57,7 @@ def options_of(main) -> dict:
 
 
 BESIDE = options_of(bench) | options_of(soak) | options_of(line)
-"""Those of the programs that belong to the project but not to what is installed."""
+"""Options of the programs that belong to the project but are not installed."""
 
 
 def page(path: Path):
@@ -108,6 +110,15 @@ def test_files_exist(text, folder):
     """A path in backticks with a folder in front is one of the repository's."""
     for path in re.findall(r"`((?:[a-z_]+/)+[a-z_]+\.(?:py|rs|toml|md|json))`", text):
         assert any((start / path).exists() for start in (*LAYERS, ROOT / "engine")), path
+
+
+@pytest.mark.parametrize("path", WRITTEN, ids=lambda path: path.name)
+def test_log_messages_exist(path):
+    """Words in backticks that are neither a command nor a label of TLS are a log message."""
+    messages = re.findall(r"^## (.*)", generate.log_page(), re.MULTILINE)
+    quoted = re.findall(r"`([a-z]+(?: [a-z,]+)+)`", path.read_text("utf-8"))
+    for words in quoted:
+        assert words in messages or words.split()[0] in COMMANDS or words == "exp master"
 
 
 def test_the_architecture_names_files():
