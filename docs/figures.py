@@ -5,7 +5,8 @@ A page marks the place of a table with two comments:
     <!-- figures: bench/results/line.json home,loss-1,requests -->
     <!-- end of figures -->
 
-The words after the file name the rows. tests/docs/test_figures.py fails if a table is out of date.
+The words after the file name the rows: lines of `bench.line`, or measures of `bench`.
+tests/docs/test_figures.py fails if a table is out of date.
 """
 
 from __future__ import annotations
@@ -15,6 +16,9 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+
+from bench.measures import BOTH, MEASURES
+from bench.table import short
 
 DOCS = Path(__file__).parent
 ROOT = DOCS.parent
@@ -36,6 +40,17 @@ LINES = {
 }
 """Titles of the lines in bench/line/lines.py."""
 
+TITLES = {measure.name: measure.title for measure in MEASURES}
+FIGURES = {
+    "Mbit/s": "Mbit/s",
+    "connections/s": "per second",
+    "p50, ms": "p50 in ms",
+    "p99, ms": "p99 in ms",
+    f"CPU s/GB, {BOTH}": "CPU seconds per GB",
+    f"CPU ms each, {BOTH}": "CPU ms each",
+}
+"""The figures of `bench` that are shown, in this order, and their titles."""
+
 CHANGES = {"faster": "50 to 100 Mbit/s", "slower": "50 to 10 Mbit/s"}
 REQUESTS = "request beside a download, 1 % loss: p50, p99"
 
@@ -45,13 +60,36 @@ def updated(page: str) -> str:
 
     def replace(match: re.Match[str]) -> str:
         results = json.loads((ROOT / match[2]).read_text("utf-8"))
-        return f"{match[1]}{table(results, match[3].split(','))}\n{match[4]}"
+        names = match[3].split(",")
+        made = bench_table(results, names) if "outcomes" in results else table(results, names)
+        return f"{match[1]}{made}\n{match[4]}"
 
     return BLOCK.sub(replace, page)
 
 
+def bench_table(results: dict[str, Any], names: Sequence[str]) -> str:
+    """Return the figures of these measures as a Markdown table.
+
+    :raises ValueError: the results have no such measure.
+    """
+    medians: dict[str, dict[str, dict[str, float]]] = {}
+    for outcome in results["outcomes"]:
+        medians.setdefault(outcome["measure"], {})[outcome["way"]] = outcome["medians"]
+    ways = list(dict.fromkeys(outcome["way"] for outcome in results["outcomes"]))
+    lines = ["| | " + " | ".join(ways) + " |", "|---" * (len(ways) + 1) + "|"]
+    for name in names:
+        if name not in medians:
+            raise ValueError(f"the results have no measure {name!r}")
+        for figure, title in FIGURES.items():
+            values = [medians[name].get(way, {}).get(figure) for way in ways]
+            if any(value is not None for value in values):
+                cells = " | ".join(map(short, values))
+                lines.append(f"| {TITLES[name]}: {title} | {cells} |")
+    return "\n".join(lines)
+
+
 def table(results: dict[str, Any], names: Sequence[str]) -> str:
-    """Return the rows of these names as a Markdown table.
+    """Return the rows of these lines as a Markdown table.
 
     :raises ValueError: the results have no row of a name.
     """

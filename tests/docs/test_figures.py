@@ -6,11 +6,14 @@ import json
 
 import pytest
 
+from bench import table
+from bench.__main__ import QUICK
 from bench.line import results
 from bench.line.figures import Measured
 from bench.line.measures import NAMES
 from bench.line.results import Results
 from bench.line.runs import Cell
+from bench.table import Outcome
 from docs import figures
 
 PAGES = [path for path in figures.DOCS.rglob("*.md") if "<!-- figures:" in path.read_text("utf-8")]
@@ -49,6 +52,19 @@ def test_saved_results_become_a_table(tmp_path, monkeypatch):
     ]
 
 
+def test_saved_outcomes_become_a_table(tmp_path, monkeypatch):
+    monkeypatch.setattr(table, "RESULTS", tmp_path / "results")
+    outcomes = [Outcome("short", "direct", [{"connections/s": 21_000.4}]), Outcome("short", "ssh")]
+    saved = json.loads(table.save(outcomes, QUICK).read_text())
+    assert figures.bench_table(saved, ["short"]).splitlines() == [
+        "| | direct | ssh |",
+        "|---|---|---|",
+        "| connections of 1 kB: per second | 21,000 |  |",
+    ]
+
+
 def test_a_missing_row_is_an_error():
     with pytest.raises(ValueError, match="no row 'home'"):
         figures.table({"columns": [], "rows": []}, ["home"])
+    with pytest.raises(ValueError, match="no measure 'short'"):
+        figures.bench_table({"outcomes": []}, ["short"])
