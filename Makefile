@@ -77,9 +77,8 @@ test: $(TOOLS) $(BUILT_ENGINE) ## run all tests, and the engine's Rust tests onc
 
 coverage: $(TOOLS) $(BUILT_ENGINE) ## run the tests and report which lines and branches they execute
 	@rm -f build/coverage/.coverage*
-	$(BIN)/coverage run -m pytest $(or $(ARGS),$(TWICE))
-	@$(BIN)/coverage combine --quiet
-	$(BIN)/coverage report
+	@$(BIN)/coverage run -m pytest $(or $(ARGS),$(TWICE)); status=$$?; \
+	$(BIN)/coverage combine --quiet && $(BIN)/coverage report && exit $$status
 
 lab: $(TOOLS) $(BUILT_ENGINE) ## test on changing networks, for minutes; needs root (ARGS='-m "not nightly"' for fewer)
 	$(BIN)/pytest tests/lab $(SIXFOLD) $(ARGS)
