@@ -17,9 +17,9 @@ from rich.console import Console
 
 from bench.limits import raise_descriptors
 from bench.measures import MEASURES, Effort, Measure
-from bench.processes import ProgramError
 from bench.table import Outcome, for_a_page, save, short, table
-from bench.ways import WAYS, missing, prepare, standing
+from bench.ways import WAYS, missing, prepare, running_way
+from testkit.programs import ProgramError
 
 SPARE_DESCRIPTORS = 200
 """Files that a program opens beside its clients' sockets."""
@@ -126,7 +126,7 @@ def take(measure: Measure, outcome: Outcome, effort: Effort, scratch: Path, turn
     start = time.monotonic()
     where = f"{turn} {measure.name:9} {outcome.way:18}"
     try:
-        with standing(outcome.way, scratch) as way:
+        with running_way(outcome.way, scratch) as way:
             figures = measure.take(way, effort)
     except (ProgramError, OSError) as exc:
         # OSError: a connection was reset, or quiet for too long: a figure, too.

@@ -18,7 +18,7 @@ from bench import load
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from bench.ways import Way
+    from bench.ways import RunningWay
 
 Figures = dict[str, float]
 
@@ -57,16 +57,16 @@ class Measure:
 
     name: str
     title: str
-    take: Callable[[Way, Effort], Figures]
+    take: Callable[[RunningWay, Effort], Figures]
 
 
-def cpu(way: Way) -> dict[str, float]:
+def cpu(way: RunningWay) -> dict[str, float]:
     """Return the CPU seconds used so far: by each end of the tunnel, and by those who load it."""
     ends = {name: p.cpu() for name, p in zip(("remote", "origin"), way.tunnel, strict=False)}
     return {**ends, LOAD: time.process_time() + way.server.cpu()}
 
 
-def spent(way: Way, before: dict[str, float], per: float, unit: str) -> Figures:
+def spent(way: RunningWay, before: dict[str, float], per: float, unit: str) -> Figures:
     """Return the CPU time since `before`, divided by `per`: of both ends, each, and the load."""
     used = {name: (seconds - before[name]) / per for name, seconds in cpu(way).items()}
     if way.tunnel:
@@ -74,7 +74,7 @@ def spent(way: Way, before: dict[str, float], per: float, unit: str) -> Figures:
     return {f"CPU {unit}, {name}": seconds for name, seconds in used.items()}
 
 
-def bulk(way: Way, effort: Effort, *, up: bool, streams: int) -> Figures:
+def bulk(way: RunningWay, effort: Effort, *, up: bool, streams: int) -> Figures:
     """Move as much as takes about the effort's seconds."""
     first = FIRST_BULK / load.bulk(way.address, FIRST_BULK, streams, up=up)
     size = int(min(max(first * effort.seconds, FIRST_BULK), MOST_BULK)) // streams * streams
@@ -83,7 +83,7 @@ def bulk(way: Way, effort: Effort, *, up: bool, streams: int) -> Figures:
     return {"Mbit/s": size * 8 / seconds / MB, **spent(way, before, size / GB, "s/GB")}
 
 
-def short(way: Way, effort: Effort) -> Figures:
+def short(way: RunningWay, effort: Effort) -> Figures:
     """Open and close connections, each of which fetches 1 kB."""
     load.short(way.address, 0, AT_ONCE)
     before = cpu(way)
@@ -91,7 +91,7 @@ def short(way: Way, effort: Effort) -> Figures:
     return {"connections/s": count / seconds, **spent(way, before, count / 1000, "ms each")}
 
 
-def requests(way: Way, effort: Effort) -> Figures:
+def requests(way: RunningWay, effort: Effort) -> Figures:
     """Send requests of 128 bytes with answers of 1 kB, one after the other on one connection."""
     load.requests(way.address, 20, effort.seconds)
     before = cpu(way)
@@ -104,7 +104,7 @@ def requests(way: Way, effort: Effort) -> Figures:
     }
 
 
-def idle(way: Way, effort: Effort) -> Figures:
+def idle(way: RunningWay, effort: Effort) -> Figures:
     """Measure requests beside more and more idle clients, and the memory that these take.
 
     A way that lets fewer in yields the number that it did let in, and nothing beyond it.
@@ -131,7 +131,7 @@ def idle(way: Way, effort: Effort) -> Figures:
     return figures
 
 
-def memory(way: Way) -> int:
+def memory(way: RunningWay) -> int:
     """Return the bytes of both ends of the tunnel together."""
     return sum(program.memory() for program in way.tunnel)
 

@@ -51,7 +51,7 @@ async def remote(cert, key):
     port = link._transport.get_extra_info("sockname")[1]  # noqa: SLF001 - told nowhere else
     outside = await asyncio.start_server(client, "127.0.0.1", 0)
     outside_port = outside.sockets[0].getsockname()[1]
-    print(f"ready: link udp 127.0.0.1:{port}, outside tcp 127.0.0.1:{outside_port}", flush=True)
+    print("ready:", port, outside_port, flush=True)
     await outside.serve_forever()
 
 

@@ -22,9 +22,11 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from bench import ssh
-from bench.processes import READY_WITHIN, Program, ProgramError, started
 from bench.server import DONE, HEADER, IDLE
-from bench.sites import HERE, LOOPBACK, Machine, Site
+from bench.sites import HERE, Site
+from testkit.namespaces import ProgramHost
+from testkit.programs import PATIENCE, Program, ProgramError
+from testkit.tunnel import LOOPBACK
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -65,7 +67,7 @@ class Place:
 
 
 @dataclass(frozen=True)
-class Peer:
+class PeerTunnel:
     """One of them."""
 
     programs: tuple[str, ...]
@@ -223,21 +225,23 @@ def openssh(place: Place) -> Commands:
 
 
 PEERS = {
-    "ssh": Peer(("ssh", "sshd"), "one SSH connection", openssh, "-V"),
-    "rusnel": Peer(("rusnel",), "one QUIC connection", rusnel),
-    "frp": Peer(("frps", "frpc"), "one QUIC connection", frp),
-    "frp-tcp": Peer(("frps", "frpc"), "one TCP connection, TLS", partial(frp, protocol="tcp")),
-    "gost": Peer(("gost",), "one QUIC connection", gost, "-V"),
-    "rathole": Peer(("rathole",), "a TCP connection for each client, Noise", rathole),
-    "chisel": Peer(("chisel",), "one WebSocket with SSH inside", chisel),
-    "bore": Peer(
+    "ssh": PeerTunnel(("ssh", "sshd"), "one SSH connection", openssh, "-V"),
+    "rusnel": PeerTunnel(("rusnel",), "one QUIC connection", rusnel),
+    "frp": PeerTunnel(("frps", "frpc"), "one QUIC connection", frp),
+    "frp-tcp": PeerTunnel(
+        ("frps", "frpc"), "one TCP connection, TLS", partial(frp, protocol="tcp")
+    ),
+    "gost": PeerTunnel(("gost",), "one QUIC connection", gost, "-V"),
+    "rathole": PeerTunnel(("rathole",), "a TCP connection for each client, Noise", rathole),
+    "chisel": PeerTunnel(("chisel",), "one WebSocket with SSH inside", chisel),
+    "bore": PeerTunnel(
         ("bore",), "a TCP connection for each client, not encrypted", bore, is_single=True
     ),
 }
 
 
 @contextlib.contextmanager
-def standing_peer(name: str, place: Place) -> Iterator[tuple[Program, Program]]:
+def running_peer(name: str, place: Place) -> Iterator[tuple[Program, Program]]:
     """Run both programs of a peer, from when a client is served through them.
 
     A client that ends because its server did not stand yet is started again.
@@ -245,24 +249,24 @@ def standing_peer(name: str, place: Place) -> Iterator[tuple[Program, Program]]:
     :raises ProgramError: nobody was served in time.
     """
     commands = PEERS[name].commands(place)
-    deadline = time.monotonic() + READY_WITHIN
-    server_command = place.site.remote.inside(*commands[0])
-    client_command = place.site.origin.inside(*commands[1])
-    with started(f"{name}-server", server_command, place.scratch) as server:
+    deadline = time.monotonic() + PATIENCE
+    server_command = place.site.remote.command(*commands[0])
+    client_command = place.site.origin.command(*commands[1])
+    with Program(f"{name}-server", server_command, place.scratch) as server:
         while time.monotonic() < deadline:
-            with started(f"{name}-client", client_command, place.scratch) as client:
+            with Program(f"{name}-client", client_command, place.scratch) as client:
                 while client.process.poll() is None and time.monotonic() < deadline:
                     if serves((place.address, place.outside), place.site.remote):
                         yield server, client
                         return
                     time.sleep(LOOK_AGAIN)
         raise ProgramError(
-            f"{name} let nobody through within {READY_WITHIN:.0f} s: "
+            f"{name} served no client within {PATIENCE:.0f} s: "
             f"{server.last_words()} {client.last_words()}"
         )
 
 
-def serves(address: tuple[str, int], machine: Machine = HERE.remote) -> bool:
+def serves(address: tuple[str, int], machine: ProgramHost = HERE.remote) -> bool:
     """Return whether the origin server answers there, to somebody on a machine."""
     with contextlib.suppress(OSError), machine.socket() as probe:
         probe.settimeout(PROBE)

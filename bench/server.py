@@ -84,7 +84,7 @@ def wake_at(sock: socket.socket, size: int) -> None:
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, size)
 
 
-class Server:
+class OriginServer:
     """The door, and the clients behind it. Every call on a socket is made at once or not at all."""
 
     def __init__(self, address: str = "127.0.0.1") -> None:
@@ -92,7 +92,7 @@ class Server:
         self.door.setblocking(False)
         self.poll = select.epoll()
         self.poll.register(self.door, select.EPOLLIN)
-        self.clients: dict[int, Client] = {}
+        self.clients: dict[int, ServedClient] = {}
 
     def serve(self) -> None:
         """Serve for ever."""
@@ -108,9 +108,9 @@ class Server:
         """Let in those who wait; most have sent their header by now."""
         with contextlib.suppress(BlockingIOError):
             for _ in range(ACCEPTED_AT_ONCE):
-                self.attend(Client(self.door.accept()[0]))
+                self.attend(ServedClient(self.door.accept()[0]))
 
-    def attend(self, client: Client) -> None:
+    def attend(self, client: ServedClient) -> None:
         """Do what can be done for a client; wait for more, or be rid of it."""
         sock = client.sock
         try:
@@ -128,7 +128,7 @@ class Server:
         client.wanted = wanted
 
 
-class Client:
+class ServedClient:
     """One client, and how far it has got."""
 
     __slots__ = ("kind", "left", "sock", "wanted")
@@ -194,7 +194,7 @@ class Client:
 if __name__ == "__main__":
     raise_descriptors()
     gc.disable()  # ten thousand idle clients are walked at each full collection otherwise
-    server = Server(*sys.argv[1:])
+    server = OriginServer(*sys.argv[1:])
     host, port = server.door.getsockname()
     print(f"ready: {host}:{port}", flush=True)
     server.serve()

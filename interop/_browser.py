@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from bench.processes import ProgramError, clean_environment
+from testkit.programs import ProgramError, clean_environment
 from interop._facts import MissingError
 
 if TYPE_CHECKING:

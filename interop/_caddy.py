@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING
 
 from platformdirs import user_cache_path
 
-from bench.processes import ProgramError
-from bench.ways import free_port
+from testkit.programs import ProgramError
+from testkit.programs import free_port
 from interop._facts import MissingError
 from interop._go import go
 from interop._waiting import listening, wait
@@ -28,7 +28,7 @@ from interop._waiting import listening, wait
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from bench.processes import Program
+    from testkit.programs import Program
 
 DOCS = Path(__file__).parents[1] / "docs"
 

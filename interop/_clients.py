@@ -13,7 +13,7 @@ import subprocess
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from bench.processes import ProgramError
+from testkit.programs import ProgramError
 from interop._facts import program
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ import subprocess
 import time
 from typing import TYPE_CHECKING
 
-from bench.processes import ProgramError, clean_environment
+from testkit.programs import ProgramError, clean_environment
 from interop._facts import MissingError, program
 
 if TYPE_CHECKING:

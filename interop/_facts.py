@@ -10,7 +10,7 @@ from http.client import HTTPException
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.processes import ProgramError
+from testkit.programs import ProgramError
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -8,7 +8,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from bench.processes import ProgramError
+from testkit.programs import ProgramError
 from interop._facts import MissingError
 
 SOURCES = Path(__file__).parent / "origin-go"

@@ -17,13 +17,13 @@ import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from bench.processes import running
+from testkit.programs import running
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from bench.processes import Program
+    from testkit.programs import Program
 
 FRONT = "127.0.0.1"
 """Where the origin calls, and where the remote listens."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from bench import ssh
-from bench.ways import free_port
+from testkit.programs import free_port
 from interop._facts import program
 from interop._waiting import listening
 

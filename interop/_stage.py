@@ -7,7 +7,7 @@ import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from bench.processes import running
+from testkit.programs import running
 from interop._caddy import caddy, example
 from interop._network import network
 from interop._tunnel import origin, remote

@@ -8,7 +8,7 @@ import secrets
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from bench.processes import Program, running
+from testkit.programs import Program, running
 from bench.ways import QUICTUNNEL, ports
 from interop._facts import MissingError
 from interop._network import network

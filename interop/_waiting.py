@@ -7,14 +7,14 @@ import socket
 import time
 from typing import TYPE_CHECKING, TypeVar
 
-from bench.processes import ProgramError, started
+from testkit.programs import ProgramError, started
 from interop._facts import MissingError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
-    from bench.processes import Program
+    from testkit.programs import Program
 
 T = TypeVar("T")
 

@@ -15,7 +15,7 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.processes import running
+from testkit.programs import running
 from interop import _page
 from interop._browser import browser, find
 from interop._caddy import caddy, example

@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING
 from websockets.exceptions import WebSocketException
 from websockets.sync.client import connect as open_websocket
 
-from bench.processes import ProgramError
-from bench.ways import free_port
+from testkit.programs import ProgramError
+from testkit.programs import free_port
 from interop import _clients as clients
 from interop import _h3
 from interop._caddy import caddy, example

@@ -11,8 +11,8 @@ import re
 import sys
 from typing import TYPE_CHECKING
 
-from bench.processes import ProgramError, running
-from bench.ways import free_port
+from testkit.programs import ProgramError, running
+from testkit.programs import free_port
 from interop import _clients as clients
 from interop._caddy import DOCS, caddy
 from interop._facts import Facts, tell

@@ -9,8 +9,8 @@ import contextlib
 import json
 from typing import TYPE_CHECKING
 
-from bench.processes import started
-from bench.ways import free_port
+from testkit.programs import started
+from testkit.programs import free_port
 from interop._commands import said
 from interop._facts import Facts, program, tell
 from interop._tunnel import engines, tunnel

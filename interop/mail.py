@@ -18,7 +18,7 @@ from email.message import EmailMessage
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.ways import free_port
+from testkit.programs import free_port
 from interop._commands import WITHIN, Watch
 from interop._facts import Facts, MissingError, program, tell
 from interop._tunnel import engines, tunnel

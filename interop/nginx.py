@@ -13,7 +13,7 @@ import itertools
 import json
 from typing import TYPE_CHECKING
 
-from bench.ways import free_port
+from testkit.programs import free_port
 from interop._facts import Facts, program, tell
 from interop._tunnel import engines, tunnel
 from interop._waiting import WITHIN, listening, need_ipv6, wait

@@ -14,7 +14,7 @@ import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from bench.processes import Program, running, started
+from testkit.programs import Program, running, started
 from bench.ways import QUICTUNNEL, free_port, ports
 from interop import _counterpart as counterpart
 from interop._commands import Watch

@@ -15,8 +15,8 @@ import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.processes import ProgramError
-from bench.ways import free_port
+from testkit.programs import ProgramError
+from testkit.programs import free_port
 from interop._commands import WITHIN, Watch, as_user, said
 from interop._facts import Facts, MissingError, program, tell
 from interop._tunnel import engines, tunnel

@@ -11,7 +11,7 @@ import socket
 import time
 from typing import TYPE_CHECKING
 
-from bench.ways import free_port
+from testkit.programs import free_port
 from interop._commands import said
 from interop._facts import Facts, program, tell
 from interop._tunnel import engines, tunnel

@@ -16,7 +16,7 @@ import subprocess
 import termios
 from typing import TYPE_CHECKING
 
-from bench.ways import free_port
+from testkit.programs import free_port
 from interop import _counterpart as counterpart
 from interop._commands import WITHIN, Watch, said
 from interop._facts import Facts, program, tell

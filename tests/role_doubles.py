@@ -11,7 +11,6 @@ from dataclasses import replace
 from typing import Any, cast
 
 from fake_link import FakeLink, join
-from virtual_time import settle
 
 from quictunnel.config.addresses import HostPort
 from quictunnel.config.tokens import Token
@@ -23,6 +22,7 @@ from quictunnel.remote.admission import Admission
 from quictunnel.remote.registry import Registry
 from quictunnel.remote.session import RemoteSession
 from quictunnel.remote.session_settings import RemoteSessionSettings
+from testkit.clock import settle
 
 TOKEN = Token("laptop", "s" * 32)
 OTHER_TOKEN = Token("laptop", "x" * 32)

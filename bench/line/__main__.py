@@ -11,7 +11,6 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.__main__ import begins
-from bench.hosts import what_is_missing
 from bench.line import real
 from bench.line.figures import Sender
 from bench.line.measures import NAMES, on_real_kernels, simulated
@@ -22,6 +21,7 @@ from bench.ways import missing
 from quictunnel.config.settings import Congestion
 from quictunnel.errors import SettingsError
 from quictunnel.quic.engines.selection import select
+from testkit.namespaces import what_is_missing
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -10,10 +10,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.hosts import Host
 from bench.line.emulator import DEVICE
-from bench.processes import ProgramError
 from bench.sites import Site
+from testkit.namespaces import NamespaceHost
+from testkit.programs import ProgramError
 
 if TYPE_CHECKING:
     from bench.line.line import Line
@@ -48,7 +48,7 @@ class Found:
     """Why what was measured is the emulator's doing, in words; empty if it is not."""
 
 
-class LineBetween:
+class HostsWithLine:
     """An origin's host, a remote's host, and a line. Use `with`.
 
     :param seed: other dice with each.
@@ -57,9 +57,9 @@ class LineBetween:
     def __init__(self, line: Line, scratch: Path, seed: int) -> None:
         self._overflowed = 0
         with contextlib.ExitStack() as stack:
-            self.remote = Host("remote", {}, scratch)
+            self.remote = NamespaceHost("remote", {}, scratch)
             stack.callback(self.remote.end)
-            self.origin = Host("origin", {}, scratch)
+            self.origin = NamespaceHost("origin", {}, scratch)
             stack.callback(self.origin.end)
             self.site = Site(self.remote, self.origin, REMOTE, EVERYWHERE, ORIGIN)
             ends = str(self.origin.pid), str(self.remote.pid)
@@ -79,7 +79,7 @@ class LineBetween:
             self.send_with(CUBIC)
             self._stack = stack.pop_all()
 
-    def __enter__(self) -> LineBetween:
+    def __enter__(self) -> HostsWithLine:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -25,7 +25,7 @@ _buffer = memoryview(bytearray(PIECE))
 """What is read into; nobody looks at it again."""
 
 
-class Client:
+class LineClient:
     """One that has connected and said what it wants.
 
     :param sock: where it is to connect.
@@ -44,14 +44,14 @@ class Client:
         self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.sock.close()
 
-    def __enter__(self) -> Client:
+    def __enter__(self) -> LineClient:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
 
 
-class Download(Client):
+class LineDownload(LineClient):
     """One that takes all that comes."""
 
     def __init__(self, sock: socket.socket, address: tuple[str, int]) -> None:
@@ -75,7 +75,7 @@ class Download(Client):
         return sum(size for at, size in self.came_at if start <= at < stop)
 
 
-class Typist(Client):
+class Typist(LineClient):
     """One that asks, awaits the answer, pauses, and asks again.
 
     :param pause: seconds at most between an answer and the next request.
@@ -114,7 +114,7 @@ class Typist(Client):
             self._at = now + self._pause * self._random.random()
 
 
-def attend(downloads: list[Download], seconds: float, typist: Typist | None = None) -> None:
+def attend(downloads: list[LineDownload], seconds: float, typist: Typist | None = None) -> None:
     """Let clients do what they do, for so long."""
     stop = time.monotonic() + seconds
     while (now := time.monotonic()) < stop:

@@ -20,10 +20,13 @@ import signal
 import statistics
 import sys
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from bench.hosts import open_tun, packets, write
-from bench.line.line import Line, Way
+from testkit.namespaces import open_tun, packets, write
+
+if TYPE_CHECKING:
+    from testkit.network import Direction, Network
+from bench.line.line import Line
 
 DEVICE = "line"
 """What the device is called in either host."""
@@ -38,41 +41,50 @@ cards do. Each look costs, and so does each wake-up of a receiver."""
 FOREVER = float("inf")
 
 
-class Direction:
-    """One direction: packets go in, and come out when they arrive. Time is a number passed in."""
+class EmulatedDirection:
+    """One direction: packets go in, and come out when they arrive. The caller passes in the time.
 
-    def __init__(self, way: Way) -> None:
-        self.way = way
+    :param name: the network's name for this direction.
+    """
+
+    def __init__(self, network: Network, name: str) -> None:
+        self.network = network
+        self.name = name
         self.passed = 0
         self.late = 0
         """How many of those that passed were handed over late."""
         self._numbers = itertools.count()
-        self._under_way: list[tuple[float, int, bytes]] = []
+        self._in_flight: list[tuple[float, int, bytes]] = []
+
+    @property
+    def state(self) -> Direction:
+        """What the network has counted of this direction."""
+        return self.network.direction(self.name)
 
     def enter(self, came: list[bytes], since: float, now: float) -> None:
-        """Put packets into the line, seen now, that have come at unknown moments after `since`.
+        """Put packets into the line that are seen now, and came at unknown times after `since`.
 
-        The line has taken them at moments spread evenly: it goes on while the program that plays it
-        stands still, and would else be found idle before and overfull behind. But none arrives
-        sooner than if it had come now.
+        The times are assumed to be spread evenly. A real line keeps working while the program that
+        emulates it is suspended, but here it would look idle before and overfull afterwards. No
+        packet arrives sooner than if it had come now.
         """
-        way = self.way
-        soonest = now + way.line.rtt / 2
+        soonest = now + self.network.delay
         for number, packet in enumerate(came, 1):
-            at = way.arrival(len(packet), since + (now - since) * number / len(came))
-            if at is not None:
-                heapq.heappush(self._under_way, (max(at, soonest), next(self._numbers), packet))
+            at = since + (now - since) * number / len(came)
+            for arrival in self.network.arrivals(len(packet), self.name, at):
+                entry = (max(arrival, soonest), next(self._numbers), packet)
+                heapq.heappush(self._in_flight, entry)
 
     def next_at(self) -> float:
         """Return when the next packet arrives."""
-        return self._under_way[0][0] if self._under_way else FOREVER
+        return self._in_flight[0][0] if self._in_flight else FOREVER
 
     def leaving(self, now: float) -> list[bytes]:
         """Return what has arrived, in its order."""
-        under_way = self._under_way
+        in_flight = self._in_flight
         left = []
-        while under_way and under_way[0][0] <= now:
-            at, _, packet = heapq.heappop(under_way)
+        while in_flight and in_flight[0][0] <= now:
+            at, _, packet = heapq.heappop(in_flight)
             left.append(packet)
             if now - at > LATE:
                 self.late += 1
@@ -99,8 +111,9 @@ class Emulator:
     """
 
     def __init__(self, tuns: tuple[int, int], line: Line, seed: int) -> None:
-        # The same dice as those of the first two ways of `line.Lanes`.
-        self.up, self.down = (Direction(Way(line, seed * 31 + number)) for number in range(2))
+        self._network = line.network(seed)
+        self.up = EmulatedDirection(self._network, "up")
+        self.down = EmulatedDirection(self._network, "down")
         self._into = {tuns[0]: self.up, tuns[1]: self.down}
         self._out = ((self.up, tuns[1]), (self.down, tuns[0]))
         self._looked_at = self._marked_at = time.monotonic()
@@ -139,24 +152,23 @@ class Emulator:
         """
         found = self.found()
         if line is not None:
-            for direction, _ in self._out:
-                direction.way.line = Line(**line)
+            Line(**line).apply(self._network)
         if mark:
             self._marked_at, self._cpu_then = time.monotonic(), time.process_time()
             for direction, _ in self._out:
                 direction.passed = direction.late = 0
-                direction.way.waits.samples.clear()
+                direction.state.waits.clear()
         return found
 
     def found(self) -> dict[str, float]:
         """Return how it went: `up` alone where nothing else is said, times in seconds."""
-        waits = self.up.way.waits.since(0)
+        waits = self.up.state.waits_since(0)
         passed = self.up.passed + self.down.passed
         took = time.monotonic() - self._marked_at
         return {
             "queueing": statistics.median(waits) if waits else 0.0,
-            "dropped": self.up.way.dropped,
-            "lost": self.up.way.lost,
+            "dropped": self.up.state.overflowed,
+            "lost": self.up.state.lost,
             "passed": passed,
             "late": (self.up.late + self.down.late) / max(passed, 1),
             "busy": (time.process_time() - self._cpu_then) / took,

@@ -11,7 +11,7 @@ import statistics
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from bench.line.traffic import Bulk, Requests
+from bench.line.traffic import BulkStream, RequestStream
 from bench.line.virtual import Simulation
 
 if TYPE_CHECKING:
@@ -68,17 +68,17 @@ def bulk(
     """Measure a bulk stream alone, once it has found the rate."""
     simulation = Simulation(line, seed=seed, stops=sender.stops)
     link = simulation.link(sender.engine, sender.congestion)
-    stream = Bulk(link.client)
+    stream = BulkStream(link.client)
     link.add(stream)
     simulation.run_for(warm_up)
     start = simulation.now
     simulation.run_for(seconds)
-    way = simulation.lanes.way("up")
-    waits = way.waits.since(start)
+    direction = simulation.network.direction("up")
+    waits = direction.waits_since(start)
     return BulkFigures(
         share=stream.bytes_between(start, simulation.now) / seconds / line.rate,
         queueing=statistics.median(waits) / line.rtt if waits else 0.0,
-        dropped=way.dropped,
+        dropped=direction.overflowed,
     )
 
 
@@ -92,9 +92,9 @@ def request_times(
     """
     simulation = Simulation(line, seed=seed, stops=sender.stops)
     link = simulation.link(sender.engine, sender.congestion)
-    link.add(Bulk(link.client))
+    link.add(BulkStream(link.client))
     simulation.run_for(warm_up)
-    requests = Requests(link.server, pause=PAUSE, now=simulation.now, seed=seed)
+    requests = RequestStream(link.server, pause=PAUSE, now=simulation.now, seed=seed)
     link.add(requests)
     simulation.run_for(seconds)
     return [time / line.rtt for time in requests.times]
@@ -111,10 +111,10 @@ def after_a_change(
     """
     simulation = Simulation(before, seed=seed, stops=sender.stops)
     link = simulation.link(sender.engine, sender.congestion)
-    stream = Bulk(link.client)
+    stream = BulkStream(link.client)
     link.add(stream)
     simulation.run_for(WARM_UP + BETWEEN_PROBES * random.Random(seed).random())
-    simulation.lanes.change(after)
+    after.apply(simulation.network)
     if moved:
         simulation.move(link)
     simulation.run_for(within)
@@ -135,7 +135,7 @@ def sharing(
     streams = []
     for sender, wait in zip(senders, (random.Random(seed).random(), 0.0), strict=True):
         link = simulation.link(sender.engine, sender.congestion)
-        streams.append(Bulk(link.client))
+        streams.append(BulkStream(link.client))
         link.add(streams[-1])
         simulation.run_for(WARM_UP + wait)
     start = simulation.now

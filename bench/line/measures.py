@@ -27,14 +27,14 @@ BULK = "share, queue, dropped"
 Who_contra = TypeVar("Who_contra", contravariant=True)
 
 
-class Measure(Protocol[Who_contra]):
+class LineMeasure(Protocol[Who_contra]):
     """One run."""
 
     def __call__(self, who: Who_contra, *, seed: int) -> Measured | None:
         """Measure; None: there is no such thing with these."""
 
 
-def simulated(name: str, seconds: float) -> dict[str, Measure[Sender]]:
+def simulated(name: str, seconds: float) -> dict[str, LineMeasure[Sender]]:
     """Return what is measured under a name in virtual time, by words for its figures."""
     if name in BY_NAME:
         return {BULK: partial(_bulk, BY_NAME[name].line, seconds)}
@@ -71,7 +71,7 @@ def _sharing(first: Sender | None, seconds: float, who: Sender, *, seed: int) ->
     return Measured(list(figures.sharing(both, HOME, seconds=seconds, seed=seed)))
 
 
-def on_real_kernels(name: str, seconds: float) -> dict[str, Measure[str]]:
+def on_real_kernels(name: str, seconds: float) -> dict[str, LineMeasure[str]]:
     """Return the same of ways over a real line."""
     if name in BY_NAME:
         return {BULK: partial(real.bulk, line=BY_NAME[name].line, seconds=seconds)}

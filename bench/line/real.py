@@ -13,12 +13,12 @@ from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from bench.line.between import CUBIC, LineBetween
-from bench.line.clients import Client, Download, Typist, attend
+from bench.line.between import CUBIC, HostsWithLine
+from bench.line.clients import LineClient, LineDownload, Typist, attend
 from bench.line.figures import PAUSE, WARM_UP, Measured, percentile
 from bench.peers import PEERS
-from bench.processes import ProgramError
-from bench.ways import AIOQUIC, DIRECT, QUINN, Way, prepare, standing
+from bench.ways import AIOQUIC, DIRECT, QUINN, RunningWay, prepare, running_way
+from testkit.programs import ProgramError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from bench.line.line import Line
 
-    C = TypeVar("C", bound=Client)
+    C = TypeVar("C", bound=LineClient)
 
 DIRECT_CUBIC = f"{DIRECT}/{CUBIC}"
 OUTLIVES = (QUINN, AIOQUIC)
@@ -36,26 +36,26 @@ WAYS = (DIRECT_CUBIC, f"{DIRECT}/bbr", *OUTLIVES, *PEERS)
 
 
 @dataclass(frozen=True)
-class Stood:
+class MeasuredWay:
     """A way that stands."""
 
-    way: Way
+    way: RunningWay
     congestion: str
     """How TCP connections are to keep the network's pace that are part of it."""
 
 
-class Run:
+class LineRun:
     """A line, with what stands on it.
 
     :param stack: of what is to end with the run.
     """
 
-    def __init__(self, between: LineBetween, scratch: Path, stack: contextlib.ExitStack) -> None:
+    def __init__(self, between: HostsWithLine, scratch: Path, stack: contextlib.ExitStack) -> None:
         self.between = between
         self._scratch = scratch
         self._stack = stack
 
-    def stand(self, name: str) -> Stood:
+    def stand(self, name: str) -> MeasuredWay:
         """Have a way stand, with an origin server of its own."""
         scratch = Path(tempfile.mkdtemp(dir=self._scratch))
         prepare(scratch)
@@ -63,15 +63,15 @@ class Run:
         if family != DIRECT:
             family, congestion = name, CUBIC
         self.between.send_with(congestion)
-        way = self._stack.enter_context(standing(family, scratch, self.between.site))
-        return Stood(way, congestion)
+        way = self._stack.enter_context(running_way(family, scratch, self.between.site))
+        return MeasuredWay(way, congestion)
 
-    def download(self, to: Stood) -> Download:
+    def download(self, to: MeasuredWay) -> LineDownload:
         """Let a download begin."""
         self.between.send_with(to.congestion)
-        return self._client(Download(self.between.remote.socket(), to.way.address))
+        return self._client(LineDownload(self.between.remote.socket(), to.way.address))
 
-    def typist(self, to: Stood, seed: int) -> Typist:
+    def typist(self, to: MeasuredWay, seed: int) -> Typist:
         """Let somebody begin to type."""
         self.between.send_with(to.congestion)
         sock = self.between.remote.socket()
@@ -82,14 +82,14 @@ class Run:
 
 
 @contextlib.contextmanager
-def laid(line: Line, seed: int) -> Iterator[Run]:
+def laid(line: Line, seed: int) -> Iterator[LineRun]:
     """Lay a line; take it away with all that stands on it."""
     with (
         tempfile.TemporaryDirectory(prefix="quictunnel-line-") as folder,
-        LineBetween(line, Path(folder), seed) as between,
+        HostsWithLine(line, Path(folder), seed) as between,
         contextlib.ExitStack() as stack,
     ):
-        yield Run(between, Path(folder), stack)
+        yield LineRun(between, Path(folder), stack)
 
 
 def bulk(way: str, line: Line, *, seconds: float, seed: int, warm_up: float = WARM_UP) -> Measured:
@@ -162,7 +162,7 @@ def sharing(
         return None
     with laid(line, seed) as run:
         stood = [run.stand(name) for name in (beside or way, way)]
-        downloads: list[Download] = []
+        downloads: list[LineDownload] = []
         for to in stood:
             downloads.append(run.download(to))
             attend(downloads, WARM_UP)

@@ -8,13 +8,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from bench.processes import ProgramError
+from testkit.programs import ProgramError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from bench.line.figures import Measured
-    from bench.line.measures import Measure
+    from bench.line.measures import LineMeasure
 
 FIRST_SEED = 7
 
@@ -48,7 +48,7 @@ def short(figure: float) -> str:
 
 
 def row(
-    measure: Measure[Any],
+    measure: LineMeasure[Any],
     columns: Sequence[Any],
     *,
     runs: int,

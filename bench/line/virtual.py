@@ -12,7 +12,7 @@ import itertools
 from collections import deque
 from typing import TYPE_CHECKING, Protocol
 
-from bench.line.line import Lanes, Line
+from bench.line.line import HEADERS, Line
 from bench.line.stops import TURN, Stops
 from quictunnel.config.self_signed import make_key, make_self_signed
 from quictunnel.quic import LinkSettings, ServerTls
@@ -35,20 +35,20 @@ they wait for a hair short of due."""
 SERVER_PATH = Path("192.0.2.2", 9001)
 
 
-class Traffic(Protocol):
+class SimulatedTraffic(Protocol):
     """Who sends on a link, and takes what comes."""
 
-    def came(self, end: End, stream_id: int, data: bytes, now: float) -> None:
+    def came(self, end: SimulatedEnd, stream_id: int, data: bytes, now: float) -> None:
         """Take what has come at an end, on one of its streams."""
 
-    def turn(self, end: End, now: float) -> None:
+    def turn(self, end: SimulatedEnd, now: float) -> None:
         """Write what is due at this end."""
 
-    def due(self, end: End) -> float | None:
+    def due(self, end: SimulatedEnd) -> float | None:
         """Return when `turn` is to be called though nothing comes."""
 
 
-class End:
+class SimulatedEnd:
     """One end of one link: an endpoint with one connection. Reads all that comes.
 
     :param stops: when it stands still.
@@ -60,9 +60,9 @@ class End:
         self.path = path
         self.name = name
         """The direction in which it sends."""
-        self.other: End = self
+        self.other: SimulatedEnd = self
         self.engine: Engine | None = None
-        self.traffic: list[Traffic] = []
+        self.traffic: list[SimulatedTraffic] = []
         self.shaken = False
         self.inbox: deque[bytes] = deque()
         """Datagrams that have come, and were not taken yet."""
@@ -114,14 +114,14 @@ class End:
         raise AssertionError(f"the connection was closed: {reason}")
 
 
-class Link:
+class SimulatedLink:
     """Two ends that trust each other. The client has dialled."""
 
-    def __init__(self, client: End, server: End) -> None:
+    def __init__(self, client: SimulatedEnd, server: SimulatedEnd) -> None:
         self.client, self.server = client, server
         client.other, server.other = server, client
 
-    def add(self, traffic: Traffic) -> None:
+    def add(self, traffic: SimulatedTraffic) -> None:
         """Let there be traffic, from the next turn on."""
         for end in (self.client, self.server):
             end.traffic.append(traffic)
@@ -134,14 +134,14 @@ class Simulation:
     """
 
     def __init__(self, line: Line, *, seed: int = 7, stops: float = 0.0) -> None:
-        self.lanes = Lanes(line, seed=seed)
+        self.network = line.network(seed, overhead=HEADERS)
         self.now = 0.0
         self._stops = stops
-        self._ends: list[End] = []
-        self._wire: list[tuple[float, int, End, bytes]] = []
+        self._ends: list[SimulatedEnd] = []
+        self._wire: list[tuple[float, int, SimulatedEnd, bytes]] = []
         self._numbers = itertools.count()
 
-    def link(self, engine: str, congestion: Congestion | None = None) -> Link:
+    def link(self, engine: str, congestion: Congestion | None = None) -> SimulatedLink:
         """Return a link over this line, once its ends have shaken hands.
 
         :param engine: the name of the engine at both ends.
@@ -153,9 +153,11 @@ class Simulation:
             for tls in (None, server_tls())
         ]
         number = len(self._ends)
-        client = End(ends[0], Path("192.0.2.1", 5000 + number), self._stops_of(number), name="up")
-        server = End(ends[1], SERVER_PATH, self._stops_of(number + 1), name="down")
-        link = Link(client, server)
+        client = SimulatedEnd(
+            ends[0], Path("192.0.2.1", 5000 + number), self._stops_of(number), name="up"
+        )
+        server = SimulatedEnd(ends[1], SERVER_PATH, self._stops_of(number + 1), name="down")
+        link = SimulatedLink(client, server)
         client.engine = client.endpoint.connect(SERVER_PATH[:2], "localhost", self.now)
         self._ends += [client, server]
         self.run(lambda: client.shaken and server.shaken, limit=HANDSHAKE_SECONDS)
@@ -165,9 +167,9 @@ class Simulation:
         return link
 
     def _stops_of(self, number: int) -> Stops:
-        return Stops(self._stops, self.lanes.seed * 31 + number)
+        return Stops(self._stops, self.network.seed * 31 + number)
 
-    def move(self, link: Link) -> None:
+    def move(self, link: SimulatedLink) -> None:
         """Let the client go on from another address, as a laptop does that changes networks."""
         link.client.path = Path(link.client.path.host, link.client.path.port + 1000)
         link.client.engine.move(self.now)
@@ -214,12 +216,12 @@ class Simulation:
                 self._turn(end)
         return True
 
-    def _wake(self, end: End, at: float) -> None:
+    def _wake(self, end: SimulatedEnd, at: float) -> None:
         """Let an end do something at that moment, if it does not stand still then."""
         at = end.stops.awake(at)
         end.deadline = at if end.deadline is None else min(end.deadline, at)
 
-    def _turn(self, end: End) -> None:
+    def _turn(self, end: SimulatedEnd) -> None:
         """Do what an event loop does of one link in a turn."""
         engine = end.engine
         if engine is None:
@@ -240,9 +242,9 @@ class Simulation:
         for at in times:
             self._wake(end, at)
 
-    def _send(self, end: End) -> None:
+    def _send(self, end: SimulatedEnd) -> None:
         for data, _ in (*end.engine.transmit(self.now), *end.endpoint.transmit()):
-            for at in self.lanes.arrivals(data, end.name, self.now):
+            for at in self.network.arrivals(len(data), end.name, self.now):
                 heapq.heappush(self._wire, (at, next(self._numbers), end.other, data))
 
 

@@ -13,11 +13,11 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.limits import raise_descriptors
-from bench.processes import ProgramError
-from bench.soak.network import Conditions
-from bench.soak.plans import Measure
-from bench.soak.run import Run, Settings
+from bench.soak.plans import PlanLimits
+from bench.soak.run import Settings, SoakRun
 from bench.soak.verdict import trends
+from testkit.programs import ProgramError
+from testkit.weather import Conditions
 
 if TYPE_CHECKING:
     from bench.soak.run import Report
@@ -66,7 +66,7 @@ def main(
     )
     settings = Settings(
         conditions=conditions,
-        measure=Measure(most=round(megabytes * MB), longest=stall),
+        limits=PlanLimits(most=round(megabytes * MB), longest=stall),
         crowd=clients,
         lasts=minutes * 60,
         seconds=min(max(minutes * 60 / TIDES, SHORTEST_TIDE), LONGEST_TIDE),
@@ -87,7 +87,7 @@ def take(settings: Settings, keep: Path | None) -> Report:
     with tempfile.TemporaryDirectory(prefix="quictunnel-soak-") as folder:
         scratch = keep / f"{remote}-{origin}" if keep else Path(folder)
         scratch.mkdir(parents=True, exist_ok=True)
-        run = Run(settings, scratch, lambda tide: console.print(ebb(run.report, tide)))
+        run = SoakRun(settings, scratch, lambda tide: console.print(ebb(run.report, tide)))
         report = run.run()
     console.print(table(report))
     for fault in report.faults:

@@ -14,10 +14,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from bench.soak.plans import Plan
-    from bench.soak.sides import Side
+    from bench.soak.sides import SoakSide
 
 
-def faults(plan: Plan, client: Side, server: Side | None) -> Iterator[str]:
+def faults(plan: Plan, client: SoakSide, server: SoakSide | None) -> Iterator[str]:
     """Yield what is wrong with a visit, in words; nothing if all is well.
 
     :param server: None if no server saw the header.
@@ -32,7 +32,7 @@ def faults(plan: Plan, client: Side, server: Side | None) -> Iterator[str]:
         yield from _direction("down", server, client)
 
 
-def _direction(way: str, sender: Side, receiver: Side) -> Iterator[str]:
+def _direction(way: str, sender: SoakSide, receiver: SoakSide) -> Iterator[str]:
     heard, sent, size = receiver.heard, sender.sent, sender.half.size
     if receiver.wrong is not None:
         yield f"{way}: wrong bytes from {receiver.wrong} on, of {size}"
@@ -50,7 +50,7 @@ def _direction(way: str, sender: Side, receiver: Side) -> Iterator[str]:
         yield f"{way}: no end"
 
 
-def _unknown(client: Side, server: Side | None) -> Iterator[str]:
+def _unknown(client: SoakSide, server: SoakSide | None) -> Iterator[str]:
     """Judge a client that never said who it is; a server answers its end with an end."""
     if server is not None:
         yield "a client that did not say who it is was taken for one who did"
@@ -62,5 +62,5 @@ def _unknown(client: Side, server: Side | None) -> Iterator[str]:
         yield f"knock: saw the end {_seen(client)}"
 
 
-def _seen(side: Side) -> str:
+def _seen(side: SoakSide) -> str:
     return side.ending.value if side.ending else "never"

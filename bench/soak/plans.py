@@ -56,7 +56,7 @@ class Content:
 
 
 @dataclass(frozen=True)
-class Half:
+class HalfPlan:
     """What one end does. Offsets are into what it sends, or for `stalls`, into what it hears."""
 
     size: int = 0
@@ -80,12 +80,12 @@ class Plan:
     """What both ends do."""
 
     kind: str
-    client: Half
-    server: Half = field(default_factory=Half)
+    client: HalfPlan
+    server: HalfPlan = field(default_factory=HalfPlan)
 
 
 @dataclass(frozen=True)
-class Measure:
+class PlanLimits:
     """How much of everything."""
 
     most: int = 4_000_000
@@ -94,15 +94,15 @@ class Measure:
     """Seconds of a stall or pause."""
 
 
-def draw(number: int, seed: int, measure: Measure) -> Plan:
+def draw(number: int, seed: int, limits: PlanLimits) -> Plan:
     """Return the plan of the visit of this number."""
-    return _Drawing(random.Random(f"{seed} {number}"), measure).plan()
+    return _Drawing(random.Random(f"{seed} {number}"), limits).plan()
 
 
 class _Drawing:
-    def __init__(self, dice: random.Random, measure: Measure) -> None:
+    def __init__(self, dice: random.Random, limits: PlanLimits) -> None:
         self.dice = dice
-        self.measure = measure
+        self.limits = limits
 
     def plan(self) -> Plan:
         kinds = {
@@ -120,19 +120,19 @@ class _Drawing:
 
     def size(self, least: int = 1) -> int:
         """Return a size; as many are between 1 and 10 as between 10,000 and 100,000."""
-        return int(math.exp(self.dice.uniform(math.log(least), math.log(self.measure.most))))
+        return int(math.exp(self.dice.uniform(math.log(least), math.log(self.limits.most))))
 
     def piece(self) -> int:
         return self.dice.choice([PIECE, PIECE, 1400, 10_000])
 
     def seconds(self) -> float:
-        return self.dice.uniform(0, self.measure.longest)
+        return self.dice.uniform(0, self.limits.longest)
 
     def knock(self) -> Plan:
         """Say nothing, or not enough to be known; and go."""
         size = self.dice.choice([0, 0, 1, HEADER.size - 1])
         resets = ("sent", size) if self.dice.random() < 0.5 else None
-        return Plan("knock", Half(size, resets=resets))
+        return Plan("knock", HalfPlan(size, resets=resets))
 
     def talk(self) -> Plan:
         """Question and answer in turns."""
@@ -143,26 +143,26 @@ class _Drawing:
             asked += HEADER.size + self.dice.randrange(500)
             answers.append((answered, asked))
             answered += self.dice.randint(1, 20_000)
-        client = Half(asked, gates=tuple(questions), ends_last=self.dice.random() < 0.3)
-        return Plan("talk", client, Half(answered, gates=tuple(answers)))
+        client = HalfPlan(asked, gates=tuple(questions), ends_last=self.dice.random() < 0.3)
+        return Plan("talk", client, HalfPlan(answered, gates=tuple(answers)))
 
     def download(self) -> Plan:
-        client = Half(HEADER.size, ends_last=self.dice.random() < 0.5)
-        return Plan("download", client, Half(self.size(), self.piece()))
+        client = HalfPlan(HEADER.size, ends_last=self.dice.random() < 0.5)
+        return Plan("download", client, HalfPlan(self.size(), self.piece()))
 
     def upload(self) -> Plan:
         size = HEADER.size + self.size()
-        return Plan("upload", Half(size, self.piece()), Half(1, gates=((0, size),)))
+        return Plan("upload", HalfPlan(size, self.piece()), HalfPlan(1, gates=((0, size),)))
 
     def both(self) -> Plan:
-        client = Half(HEADER.size + self.size(), self.piece())
-        server = Half(self.size(), self.piece(), ends_last=self.dice.random() < 0.3)
+        client = HalfPlan(HEADER.size + self.size(), self.piece())
+        server = HalfPlan(self.size(), self.piece(), ends_last=self.dice.random() < 0.3)
         return Plan("both", client, server)
 
     def sit(self) -> Plan:
         """Be there for a while, in silence."""
-        client = Half(HEADER.size, pauses=((HEADER.size, self.seconds()),))
-        return Plan("sit", client, Half(1))
+        client = HalfPlan(HEADER.size, pauses=((HEADER.size, self.seconds()),))
+        return Plan("sit", client, HalfPlan(1))
 
     def slow(self, plan: Plan) -> Plan:
         """Let an end stop sending or hearing for a while now and then."""
@@ -186,7 +186,7 @@ class _Drawing:
             return replace(plan, server=self.resetting(plan.server, plan.client))
         return plan
 
-    def resetting(self, half: Half, other: Half) -> Half:
+    def resetting(self, half: HalfPlan, other: HalfPlan) -> HalfPlan:
         return replace(
             half,
             resets=self.dice.choice(

@@ -10,13 +10,13 @@ import time
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING
 
-from bench.processes import Program, running
-from bench.soak.network import Conditions
-from bench.soak.plans import Measure
-from bench.soak.traffic import HOST, Traffic
+from bench.soak.plans import PlanLimits
+from bench.soak.traffic import HOST, SoakTraffic
 from bench.soak.verdict import Rest, memory_faults
-from bench.soak.watch import Log, holdings, open_files
-from bench.ways import PYTHON, QUICTUNNEL, ports, prepare
+from bench.soak.watch import JsonLog, holdings, open_files
+from testkit.programs import PYTHON, Program, running
+from testkit.tunnel import Tunnel
+from testkit.weather import Conditions
 
 if TYPE_CHECKING:
     from collections import Counter
@@ -40,7 +40,7 @@ class Settings:
     engines: tuple[str, str] = ("auto", "auto")
     """The remote's and the origin's."""
     conditions: Conditions = field(default_factory=Conditions)
-    measure: Measure = field(default_factory=Measure)
+    limits: PlanLimits = field(default_factory=PlanLimits)
     crowd: int = 60
     """Clients at a time, at most."""
     tides: int = 10
@@ -67,11 +67,11 @@ class Report:
     rests: dict[str, list[Rest]] = field(default_factory=lambda: {"remote": [], "origin": []})
     peaks: dict[str, int] = field(default_factory=lambda: {"remote": 0, "origin": 0})
     """The most memory (RSS) that was seen."""
-    logs: dict[str, Log] = field(default_factory=dict)
+    logs: dict[str, JsonLog] = field(default_factory=dict)
     faults: list[str] = field(default_factory=list)
 
 
-class Run:
+class SoakRun:
     """One run; `report` is filled as it goes.
 
     :param scratch: a folder of its own, where the logs are left.
@@ -84,8 +84,8 @@ class Run:
         self.report = Report(settings)
         self.settings = settings
         self.scratch = scratch
-        self.traffic = Traffic(
-            settings.conditions.seed, settings.measure, settings.crowd, settings.patience
+        self.traffic = SoakTraffic(
+            settings.conditions.seed, settings.limits, settings.crowd, settings.patience
         )
         self.programs: dict[str, Program] = {}
         self._told = told
@@ -94,38 +94,36 @@ class Run:
         """Do it all; return what it gave, faults among it."""
         start = time.monotonic()
         with contextlib.closing(self.traffic.door):
-            with self._standing():
+            with self._running():
                 asyncio.run(self._tides())
             self._look_back()
         self.report.seconds = time.monotonic() - start
         return self.report
 
     @contextlib.contextmanager
-    def _standing(self) -> Iterator[None]:
-        """Start the remote, the network and the origin."""
-        prepare(self.scratch)
-        common = ["--token-file", self.scratch / "token", "--log-format", "json"]
-        remote = ["remote", "--listen", f"{HOST}:0", "--outside", f"{HOST}:0"]
-        remote += ["--state-dir", self.scratch / "state", "--client-wait", "15m"]
-        forwarder = [PYTHON, "-m", "bench.soak.forwarder"]
+    def _running(self) -> Iterator[None]:
+        """Run the remote, the network and the origin."""
+        remote_engine, origin_engine = self.settings.engines
         conditions = json.dumps(asdict(self.settings.conditions))
-        with contextlib.ExitStack() as stack:
-
-            def start(name: str, *command: object, engine: str = "auto") -> Program:
-                words = [str(word) for word in command]
-                program = running(name, words, self.scratch, QUICTUNNEL_ENGINE=engine)
-                self.programs[name] = stack.enter_context(program)
-                return self.programs[name]
-
-            engines = self.settings.engines
-            ready = start("remote", QUICTUNNEL, *remote, *common, engine=engines[0]).ready
-            link, outside = ports(ready)
-            ready = start("network", *forwarder, link, conditions).ready
-            there = ["--remote", f"{HOST}:{ready.rpartition(' ')[2]}"]
-            there += ["--origin", f"{HOST}:{self.traffic.server_port}"]
-            start("origin", QUICTUNNEL, "origin", *there, *common, engine=engines[1])
-            self.report.logs = {end: Log(self.programs[end].log) for end in self.report.rests}
-            self.traffic.address = (HOST, outside)
+        json_log = ("--log-format", "json")
+        tunnel = Tunnel(
+            self.scratch,
+            (origin_engine, remote_engine),
+            server=f"{HOST}:{self.traffic.server_port}",
+        )
+        forwarder = [PYTHON, "-m", "testkit.forwarder", tunnel.link_port, conditions]
+        with tunnel, running("network", forwarder, self.scratch) as network:
+            via = f"{HOST}:{network.ready.rpartition(' ')[2]}"
+            tunnel.up(
+                remote=("--client-wait", "15m", *json_log), origin=("--remote", via, *json_log)
+            )
+            self.programs = {
+                "remote": tunnel.remote,
+                "network": network,
+                "origin": tunnel.origin,
+            }
+            self.report.logs = {end: JsonLog(self.programs[end].log) for end in self.report.rests}
+            self.traffic.address = (HOST, tunnel.outside_port)
             yield
 
     async def _tides(self) -> None:

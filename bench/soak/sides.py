@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from bench.soak.plans import Content, Half
+    from bench.soak.plans import Content, HalfPlan
 
 HEARD_AT_ONCE = 128 * 1024
 
@@ -29,7 +29,7 @@ class Ending(enum.Enum):
     RESET = "with a reset"
 
 
-class Side:
+class SoakSide:
     """One end.
 
     :param half: what it is to do.
@@ -41,7 +41,7 @@ class Side:
 
     def __init__(
         self,
-        half: Half,
+        half: HalfPlan,
         says: Content,
         hears: Content,
         moved: Callable[[], None],

@@ -15,8 +15,8 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from bench.soak.judge import faults
-from bench.soak.plans import GREETING, HEADER, Content, Measure, draw
-from bench.soak.sides import Side, receive
+from bench.soak.plans import GREETING, HEADER, Content, PlanLimits, draw
+from bench.soak.sides import SoakSide, receive
 
 if TYPE_CHECKING:
     from bench.soak.plans import Plan
@@ -35,16 +35,16 @@ LOOK_AGAIN = 0.1
 class Visit:
     """One client and what became of it."""
 
-    def __init__(self, number: int, plan: Plan, client: Side) -> None:
+    def __init__(self, number: int, plan: Plan, client: SoakSide) -> None:
         self.number = number
         self.plan = plan
         self.client = client
-        self.server: Side | None = None
+        self.server: SoakSide | None = None
         self.is_kept = False
         """Nobody was served, for the client reset; its connection may reach the server late."""
 
 
-class Traffic:
+class SoakTraffic:
     """All visits of a run.
 
     :param seed: of what they do.
@@ -52,7 +52,7 @@ class Traffic:
     :param patience: seconds in which nothing at all moves, after which those there hang.
     """
 
-    def __init__(self, seed: int, measure: Measure, crowd: int, patience: float) -> None:
+    def __init__(self, seed: int, limits: PlanLimits, crowd: int, patience: float) -> None:
         self.done: Counter[str] = Counter()
         """Visits, bytes and endings so far, by name."""
         self.faults: list[str] = []
@@ -62,7 +62,7 @@ class Traffic:
         self.door = socket.create_server((HOST, 0), backlog=BACKLOG)
         self.door.setblocking(False)
         self._seed = seed
-        self._measure = measure
+        self._limits = limits
         self._crowd = crowd
         self._patience = patience
         self._dice = random.Random(f"arrivals {seed}")
@@ -130,9 +130,9 @@ class Traffic:
     def _come(self) -> None:
         self.done["visits"] += 1
         number = self.done["visits"]
-        plan = draw(number, self._seed, self._measure)
+        plan = draw(number, self._seed, self._limits)
         says, hears = Content.of(number, "client"), Content.of(number, "server")
-        visit = Visit(number, plan, Side(plan.client, says, hears, self._move))
+        visit = Visit(number, plan, SoakSide(plan.client, says, hears, self._move))
         self._visits[number] = visit
         self._spawn(self._visit(visit))
 
@@ -159,7 +159,7 @@ class Traffic:
                 self._fault(f"the header of visit {number} came once too often, or from nobody")
             return
         says, hears = Content.of(number, "server"), Content.of(number, "client")
-        visit.server = Side(visit.plan.server, says, hears, self._move, heard=HEADER.size)
+        visit.server = SoakSide(visit.plan.server, says, hears, self._move, heard=HEADER.size)
         await visit.server.run(sock)
 
     async def _header(self, sock: socket.socket) -> int:

@@ -9,6 +9,13 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from testkit.programs import (
+    CLIENT_ACCEPTED,
+    CLIENT_CLOSED,
+    LINK_ESTABLISHED,
+    ORIGIN_CONNECTED,
+)
+
 
 @dataclass(frozen=True)
 class Holdings:
@@ -49,7 +56,7 @@ def open_files(pid: int) -> Counter[str]:
 
 
 @dataclass
-class Log:
+class JsonLog:
     """What a quictunnel has logged in JSON, read on and on."""
 
     path: Path
@@ -81,9 +88,9 @@ class Log:
         self.levels[facts["level"]] += 1
         if facts["level"] in ("error", "critical"):
             self.bad.append(line.rstrip())
-        elif facts["message"] == "client in":
+        elif facts["message"] == CLIENT_ACCEPTED:
             self.present.add(facts["id"])
-        elif facts["message"] == "client out":
+        elif facts["message"] == CLIENT_CLOSED:
             self.present.discard(facts["id"])
-        elif facts["message"] in ("link stands", "origin in"):
+        elif facts["message"] in (LINK_ESTABLISHED, ORIGIN_CONNECTED):
             self.links += 1

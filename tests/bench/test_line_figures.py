@@ -7,12 +7,12 @@ import statistics
 from dataclasses import replace
 
 import pytest
-from installed_engines import ENGINES
 
 from bench.line import figures
 from bench.line.figures import Sender
 from bench.line.line import MBIT, Line
 from bench.line.lines import BY_NAME, HOME
+from testkit.engines import ENGINES
 
 LOSSY = replace(HOME, rate=10 * MBIT, loss=0.01, queue=50_000)
 """A home's line, but slower: fewer packets to compute."""

@@ -8,7 +8,7 @@ import typer
 from bench.line.__main__ import main
 from bench.line.figures import Measured
 from bench.line.runs import FIRST_SEED, row
-from bench.processes import ProgramError
+from testkit.programs import ProgramError
 
 
 def taken(measure, *columns, runs=3, at_once=1, again=0):

@@ -12,15 +12,15 @@ import struct
 
 import pytest
 
-from bench.soak.plans import Measure
-from bench.soak.traffic import HOST, Traffic
+from bench.soak.plans import PlanLimits
+from bench.soak.traffic import HOST, SoakTraffic
 
 VISITS = 80
-SMALL = Measure(most=60_000, longest=0.02)
+SMALL = PlanLimits(most=60_000, longest=0.02)
 
 
-async def soak(address=None, *, visits: int = VISITS, patience: float = 60) -> Traffic:
-    traffic = Traffic(seed=3, measure=SMALL, crowd=300, patience=patience)
+async def soak(address=None, *, visits: int = VISITS, patience: float = 60) -> SoakTraffic:
+    traffic = SoakTraffic(seed=3, limits=SMALL, crowd=300, patience=patience)
     serving = asyncio.create_task(traffic.serve())
     with contextlib.closing(traffic.door):
         own = (HOST, traffic.server_port)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from virtual_time import virtual_time
 from world import World
 
 from quictunnel.origin import connector as reaching
+from testkit.clock import virtual_time
 
 
 @pytest.fixture

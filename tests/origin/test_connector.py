@@ -5,11 +5,11 @@ from __future__ import annotations
 from itertools import pairwise
 
 from role_doubles import facts, listen_to_logs
-from virtual_time import seconds
 
 from quictunnel.errors import LinkFailed
 from quictunnel.origin import connector as reaching
 from quictunnel.origin.link_dialing import ATTEMPT_TIMEOUT
+from testkit.clock import seconds
 
 
 def test_it_says_when_it_is_ready(world):

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from virtual_time import seconds, settle
 
 from quictunnel.protocol.codes import Code
+from testkit.clock import seconds, settle
 
 
 def test_a_drain_without_clients_is_over_at_once(world):

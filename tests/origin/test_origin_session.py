@@ -6,7 +6,6 @@ import pytest
 from fake_link import join
 from role_doubles import TOKEN, House, facts, listen_to_logs, origin_session
 from stranger import CLIENT, EXPORTER, Stranger, welcome
-from virtual_time import seconds, settle, virtual_time
 
 from quictunnel.errors import LinkError, LinkFailed, LinkLost, Refused
 from quictunnel.origin.session import STREAMS_BEFORE_PROOF
@@ -22,6 +21,7 @@ from quictunnel.protocol.messages import (
 from quictunnel.protocol.preamble import encode_v2
 from quictunnel.protocol.proof import prove
 from quictunnel.session.session import MAX_REASON
+from testkit.clock import seconds, settle, virtual_time
 
 
 @virtual_time

@@ -7,12 +7,12 @@ import logging
 import pytest
 from role_doubles import House, Tunnel, a_tunnel, facts, listen_to_logs, origin_session
 from stranger import CLIENT, Stranger, welcome
-from virtual_time import seconds, settle, virtual_time
 
 from quictunnel.errors import LinkLost
 from quictunnel.origin.upstream import DialError
 from quictunnel.protocol.codes import Code
 from quictunnel.protocol.preamble import Preamble, encode_v2
+from testkit.clock import seconds, settle, virtual_time
 
 
 @virtual_time

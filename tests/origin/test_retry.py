@@ -6,11 +6,11 @@ import asyncio
 import random
 
 import pytest
-from virtual_time import seconds, virtual_time
 
 from quictunnel.errors import LinkFailed
 from quictunnel.origin.backoff import FIRST_DELAY, LONGEST_DELAY, Backoff
 from quictunnel.origin.retry import AMNESTY, LONG_TRY, LONGEST_TRY, Waits
+from testkit.clock import seconds, virtual_time
 
 
 class FakeWatch:

@@ -7,13 +7,13 @@ import random
 
 from fake_link import FakeLink, join
 from role_doubles import TOKEN, House
-from virtual_time import seconds, settle
 
 from quictunnel.config.addresses import HostPort
 from quictunnel.config.settings import OriginSettings
 from quictunnel.errors import LinkFailed, Refused
 from quictunnel.origin import connector as reaching
 from quictunnel.origin.client import Origin
+from testkit.clock import seconds, settle
 
 
 class World:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import itertools
 
 import pytest
-from installed_engines import ENGINES
+
+from testkit.engines import ENGINES
 
 
 @pytest.fixture(params=itertools.product(ENGINES, ENGINES), ids=" to ".join)

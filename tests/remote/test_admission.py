@@ -6,7 +6,6 @@ from ipaddress import ip_network
 
 import pytest
 from role_doubles import FakeTcp, House, Tunnel, a_tunnel, facts, listen_to_logs
-from virtual_time import seconds, settle, virtual_time
 
 from quictunnel.errors import ProtocolError
 from quictunnel.protocol.address import Address
@@ -14,6 +13,7 @@ from quictunnel.protocol.codes import Code
 from quictunnel.protocol.preamble import Preamble, encode_v2
 from quictunnel.remote import admission
 from quictunnel.remote.admission import Admission
+from testkit.clock import seconds, settle, virtual_time
 
 V1 = b"PROXY TCP4 203.0.113.9 198.51.100.7 40000 443\r\n"
 

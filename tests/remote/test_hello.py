@@ -7,7 +7,6 @@ import asyncio
 import pytest
 from fake_link import join
 from role_doubles import OTHER_TOKEN, TOKEN, House, Tunnel, a_tunnel, facts, listen_to_logs
-from virtual_time import seconds, settle, virtual_time
 
 from quictunnel.errors import LinkFailed, LinkLost, Refused
 from quictunnel.protocol.codes import VERSION, Code
@@ -23,6 +22,7 @@ from quictunnel.protocol.messages import (
 )
 from quictunnel.protocol.proof import check, prove
 from quictunnel.quic import LinkProtocol
+from testkit.clock import seconds, settle, virtual_time
 
 EXPORTER = b"e" * 32
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 from role_doubles import a_tunnel, facts, listen_to_logs
-from virtual_time import seconds, settle, virtual_time
 
 from quictunnel.protocol.codes import Code
+from testkit.clock import seconds, settle, virtual_time
 
 
 @virtual_time

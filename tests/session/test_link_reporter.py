@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 from fake_link import FakeLink
 from role_doubles import House, Tunnel, facts, listen_to_logs
-from virtual_time import seconds, settle, virtual_time
 
 from quictunnel.protocol.address import Address
 from quictunnel.protocol.codes import Code
 from quictunnel.session.link_reporter import SETTLED, Back, LinkState, Lost, Silent
+from testkit.clock import seconds, settle, virtual_time
 
 ELSEWHERE = Address("203.0.113.9", 1234)
 
