@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING, Any
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from testkit.programs import ProgramError, clean_environment
 from interop._facts import MissingError
+from testkit.programs import ProgramError, clean_environment
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -76,7 +76,7 @@ class Tab:
         attached = self.say("Target.attachToTarget", targetId=page, flatten=True)
         self._session = attached["sessionId"]
         self.say("Page.enable")
-        self.say("Network.enable")
+        self.say("ForwarderProgram.enable")
         self._size = {"width": size[0], "height": size[1]}
         metrics = self._size | {"deviceScaleFactor": 1, "mobile": False}
         self.say("Emulation.setDeviceMetricsOverride", **metrics)

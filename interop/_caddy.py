@@ -19,11 +19,10 @@ from typing import TYPE_CHECKING
 
 from platformdirs import user_cache_path
 
-from testkit.programs import ProgramError
-from testkit.programs import free_port
 from interop._facts import MissingError
 from interop._go import go
 from interop._waiting import listening, wait
+from testkit.programs import ProgramError, free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -13,8 +13,8 @@ import subprocess
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from testkit.programs import ProgramError
 from interop._facts import program
+from testkit.programs import ProgramError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

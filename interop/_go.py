@@ -8,8 +8,8 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from testkit.programs import ProgramError
 from interop._facts import MissingError
+from testkit.programs import ProgramError
 
 SOURCES = Path(__file__).parent / "origin-go"
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from bench import ssh
-from testkit.programs import free_port
 from interop._facts import program
 from interop._waiting import listening
+from testkit.programs import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -7,8 +7,8 @@ import socket
 import time
 from typing import TYPE_CHECKING, TypeVar
 
-from testkit.programs import ProgramError, started
 from interop._facts import MissingError
+from testkit.programs import Program, ProgramError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -49,7 +49,7 @@ def listening(
     :param environment: what it is to find beside our own environment.
     :raises ProgramError: it ended, or does not listen in time.
     """
-    with started(name, command, scratch, **environment) as program:
+    with Program(name, command, scratch, **environment) as program:
 
         def listens() -> bool:
             if program.process.poll() is not None:

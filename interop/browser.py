@@ -15,12 +15,12 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from testkit.programs import running
 from interop import _page
 from interop._browser import browser, find
 from interop._caddy import caddy, example
 from interop._facts import Facts, tell
 from interop._tunnel import engines, tunnel
+from testkit.programs import running
 
 if TYPE_CHECKING:
     from interop._browser import Tab
@@ -52,7 +52,7 @@ def script(facts: Facts, scratch: Path) -> None:
             taken = ("--accept-proxy-protocol",)
             with (
                 tunnel(server, folder, engine, *passed_on, at_remote=taken) as standing,
-                caddy(example("localhost", standing.outside), folder, "localhost") as front,
+                caddy(example("localhost", standing.outside_port), folder, "localhost") as front,
             ):
                 for version in ("h2", "h3"):
                     picture = _visit(facts, folder, front, version, engine)
@@ -92,11 +92,11 @@ def _network(facts: Facts, tab: Tab, who: str, version: str) -> None:
     answers = [
         event["params"]["response"]
         for event in tab.events
-        if event.get("method") == "Network.responseReceived"
+        if event.get("method") == "ForwarderProgram.responseReceived"
     ]
     kinds = Counter((a["status"], a["protocol"]) for a in answers if a["url"].endswith(".png"))
     facts.equal(f"{who}: pictures by status and protocol", kinds, {(200, version): _page.COUNT})
-    failed = [e for e in tab.events if e.get("method") == "Network.loadingFailed"]
+    failed = [e for e in tab.events if e.get("method") == "ForwarderProgram.loadingFailed"]
     facts.equal(f"{who}: requests that failed", len(failed), 0)
 
 

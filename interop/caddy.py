@@ -15,27 +15,26 @@ import argparse
 import asyncio
 import hashlib
 import json
+import re
 from typing import TYPE_CHECKING
 
 from websockets.exceptions import WebSocketException
 from websockets.sync.client import connect as open_websocket
 
-from testkit.programs import ProgramError
-from testkit.programs import free_port
 from interop import _clients as clients
 from interop import _h3
 from interop._caddy import caddy, example
 from interop._facts import Facts, tell
 from interop._pattern import digest, pieces
-from interop._stage import PASSED_ON, Stage, site, standing
-from interop._tunnel import engines, origin, remote
+from interop._stage import ORIGIN, REMOTE, Stage, running_stage, site
+from interop._tunnel import engines, remote
 from interop._waiting import need_ipv6, wait
+from testkit.programs import LINK_ESTABLISHED, ProgramError, free_port, logged
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from interop._caddy import Caddy
-    from interop._network import Network
 
 MEGABYTE = 1_000_000
 
@@ -56,7 +55,7 @@ def script(facts: Facts, scratch: Path) -> None:
     parser.add_argument("--megabytes", type=int, default=1000)
     size = parser.parse_args().megabytes * MEGABYTE
     for number, engine in enumerate(engines()):
-        with standing(facts, scratch, engine, size // 10 if number else size) as (stage, moving):
+        with running_stage(facts, scratch, engine, size // 10 if number else size) as stage:
             _who_came(stage)
             _http1(stage)
             asyncio.run(_http3(stage))
@@ -66,7 +65,7 @@ def script(facts: Facts, scratch: Path) -> None:
             _download(stage)
             _many(stage)
             _slow_client(stage)
-            _network_changes(stage, moving)
+            _network_changes(stage)
         _origin_gone(facts, scratch, engine)
 
 
@@ -221,9 +220,9 @@ def _slow_client(stage: Stage) -> None:
     stage.equal("a client that did not read for long: its bytes are right", right, True)
 
 
-def _network_changes(stage: Stage, moving: Network) -> None:
+def _network_changes(stage: Stage) -> None:
     size = max(stage.size // 5, 100 * MEGABYTE)
-    with clients.connection(stage.caddy, "moving.localhost") as over:
+    with clients.connection(stage.caddy, "roaming.localhost") as over:
         over.request("GET", f"/bytes?size={size}")
         answer = over.getresponse()
         whole, count = hashlib.sha256(), 0
@@ -232,37 +231,40 @@ def _network_changes(stage: Stage, moving: Network) -> None:
                 whole.update(piece)
                 count += len(piece)
             if count < size:
-                moving.change()
+                stage.forwarder.change_address()
     what = f"a download of {_mb(size)} whose origin changes its network twice"
     stage.equal(f"{what}: bytes", count, size)
     stage.equal(f"{what}: SHA-256 is right", whole.hexdigest() == digest(size), True)
-    addresses = ["127.0.1.1", "127.0.1.2", "127.0.1.3"]
-    stage.equal(f"{what}: where it has been", moving.addresses(), addresses)
-    log = (stage.scratch / f"{stage.engine}-moving" / "origin.log").read_text()
-    stage.equal(f"{what}: links made", log.count("  link stands  "), 1)
+    addresses = ["127.0.0.1", "127.0.1.1", "127.0.1.2"]
+    stage.equal(f"{what}: where it has been", stage.forwarder.addresses(), addresses)
+    stage.equal(
+        f"{what}: links made",
+        len(re.findall(logged(LINK_ESTABLISHED), stage.roaming.origin.stderr)),
+        1,
+    )
 
 
 def _origin_gone(facts: Facts, scratch: Path, engine: str) -> None:
     folder = scratch / f"{engine}-gone"
     folder.mkdir()
-    options = ("--accept-proxy-protocol", "--client-wait", "1s")
     with (
         site(folder) as server,
-        remote(folder, engine, *options) as here,
-        caddy(example("localhost", here.outside), folder, "localhost") as front,
+        remote(server, folder, engine, *REMOTE, "--client-wait", "1s") as tunnel,
+        caddy(example("localhost", tunnel.outside_port), folder, "localhost") as front,
     ):
-        stage = Stage(facts, engine, front, folder, 0)
-        before = clients.curl(front, "/who")
-        stage.equal("before an origin has come: status", before.status, "502")
-        with origin(here, f"127.0.0.1:{free_port()}", *PASSED_ON):
-            without = clients.curl(front, "/who")
-            stage.equal("an origin without its site: status", without.status, "502")
+        status = clients.curl(front, "/who").status
+        facts.equal(f"{engine}, before an origin has connected: status", status, "502")
+        with tunnel.start_origin("--origin", f"127.0.0.1:{free_port()}", *ORIGIN):
+            tunnel.wait_for_origin()
+            status = clients.curl(front, "/who").status
+            facts.equal(f"{engine}, an origin without its site: status", status, "502")
         for which in ("first", "second"):
-            with origin(here, server, *PASSED_ON):
-                there = clients.curl(front, "/who")
-                stage.equal(f"an origin is there, the {which} time: status", there.status, "200")
-            gone = wait(lambda: _not_200(front), "Caddy to say that the origin is gone")
-            stage.equal(f"it is gone, the {which} time: status", gone, "502")
+            with tunnel.start_origin(*ORIGIN):
+                tunnel.wait_for_origin()
+                status = clients.curl(front, "/who").status
+                facts.equal(f"{engine}, the {which} origin is connected: status", status, "200")
+            status = wait(lambda: _not_200(front), "Caddy's answer without an origin")
+            facts.equal(f"{engine}, the {which} origin has ended: status", status, "502")
 
 
 def _not_200(front: Caddy) -> str | None:

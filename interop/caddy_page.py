@@ -11,13 +11,12 @@ import re
 import sys
 from typing import TYPE_CHECKING
 
-from testkit.programs import ProgramError, running
-from testkit.programs import free_port
 from interop import _clients as clients
 from interop._caddy import DOCS, caddy
 from interop._facts import Facts, tell
 from interop._site import KNOWN
-from interop._tunnel import engines, origin, remote, tunnel
+from interop._tunnel import engines, tunnel
+from testkit.programs import ProgramError, free_port, running
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -45,8 +44,8 @@ def script(facts: Facts, scratch: Path) -> None:
         passed_on = ("--proxy-protocol", "v2")
         taken = ("--accept-proxy-protocol",)
         with tunnel(server, scratch, engines()[0], *passed_on, at_remote=taken) as standing:
-            _wildcard(facts, scratch, blocks["wildcard"], standing.outside)
-            _on_demand(facts, scratch, blocks["on demand"], standing.outside)
+            _wildcard(facts, scratch, blocks["wildcard"], standing.outside_port)
+            _on_demand(facts, scratch, blocks["on demand"], standing.outside_port)
     _at_home(facts, scratch, blocks["at home"])
 
 
@@ -79,10 +78,9 @@ def _at_home(facts: Facts, scratch: Path, block: str) -> None:
     name = f"www.{HERE}"
     with (
         caddy(sites, _folder(scratch, "home"), name, options=options) as behind,
-        remote(scratch, engines()[0]) as here,
-        origin(here, f"127.0.0.1:{behind.port}", "--proxy-protocol", "v2"),
+        tunnel(f"127.0.0.1:{behind.port}", scratch, engines()[0], "--proxy-protocol", "v2") as up,
     ):
-        got = clients.curl(behind, "/", "--interface", CLIENT, name=name, port=here.outside)
+        got = clients.curl(behind, "/", "--interface", CLIENT, name=name, port=up.outside_port)
         facts.equal("Caddy at home: status and HTTP", (got.status, got.version), ("200", "2"))
         facts.equal("Caddy at home: the client", got.body, CLIENT)
 

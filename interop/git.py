@@ -34,7 +34,7 @@ def script(facts: Facts, scratch: Path) -> None:
             folder.mkdir()
             bare = _repository(folder)
             with tunnel(server.address, scratch, engine) as there:
-                _clone_and_push(facts, engine, folder, bare, _Client(server, there.outside))
+                _clone_and_push(facts, engine, folder, bare, _Client(server, there.outside_port))
 
 
 class _Client:

@@ -14,10 +14,10 @@ import itertools
 import re
 from typing import TYPE_CHECKING
 
-from testkit.programs import free_port
 from interop._facts import Facts, program, tell
 from interop._tunnel import engines, tunnel
 from interop._waiting import WITHIN, listening, need_ipv6, wait
+from testkit.programs import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -86,7 +86,7 @@ def _as_origin_server(facts: Facts, scratch: Path, address: str) -> None:
         with tunnel(address, scratch, engine, "--proxy-protocol", version) as standing:
             for family in FAMILIES:
                 how = f"as origin server, {version}, with {engine}, a client over {family}"
-                _one_client(facts, standing.outside, family, how)
+                _one_client(facts, standing.outside_port, family, how)
 
 
 def _in_front(facts: Facts, scratch: Path, address: str) -> None:
@@ -95,7 +95,7 @@ def _in_front(facts: Facts, scratch: Path, address: str) -> None:
         options = ("--proxy-protocol", "v2")
         with tunnel(address, scratch, engine, *options, at_remote=trusting) as standing:
             front = free_port()
-            config = BEFORE.format(front=front, outside=standing.outside, sends=sends)
+            config = BEFORE.format(front=front, outside=standing.outside_port, sends=sends)
             with _haproxy("front", config, scratch, front) as before:
                 for family in FAMILIES:
                     how = f"in front, {version}, with {engine}, a client over {family}"

@@ -9,12 +9,11 @@ import contextlib
 import json
 from typing import TYPE_CHECKING
 
-from testkit.programs import started
-from testkit.programs import free_port
 from interop._commands import said
 from interop._facts import Facts, program, tell
 from interop._tunnel import engines, tunnel
 from interop._waiting import wait
+from testkit.programs import Program, free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,7 +28,7 @@ def script(facts: Facts, scratch: Path) -> None:
     port = free_port()
     for engine in engines():
         with tunnel(f"127.0.0.1:{port}", scratch, engine) as there:
-            client = [command, "--client", "127.0.0.1", "--port", str(there.outside), "--json"]
+            client = [command, "--client", "127.0.0.1", "--port", str(there.outside_port), "--json"]
             client += ["--time", str(SECONDS), "--parallel", "4"]
             for way, options in (("up", []), ("down", ["--reverse"])):
                 with _server(command, port, scratch):
@@ -48,7 +47,7 @@ def _server(command: str, port: int, scratch: Path) -> Iterator[None]:
     begins another at once may outrun; and a look at its port would be a test to it.
     """
     words = [command, "--server", "--one-off", "--forceflush", "--bind", "127.0.0.1"]
-    with started("iperf3", [*words, "--port", str(port)], scratch) as server:
+    with Program("iperf3", [*words, "--port", str(port)], scratch) as server:
         wait(lambda: "Server listening" in server.log.read_text(), "iperf3's server to listen")
         yield
 

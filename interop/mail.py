@@ -18,11 +18,11 @@ from email.message import EmailMessage
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from testkit.programs import free_port
 from interop._commands import WITHIN, Watch
 from interop._facts import Facts, MissingError, program, tell
 from interop._tunnel import engines, tunnel
 from interop._waiting import listening
+from testkit.programs import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -82,9 +82,9 @@ def script(facts: Facts, scratch: Path) -> None:
                 tunnel(f"127.0.0.1:{lmtp}", inwards, engine) as entrance,
                 tunnel(f"127.0.0.1:{imap}", outwards, engine) as exit_,
             ):
-                _who_speaks_first(facts, f"{engine}: LMTP", entrance.outside, b"220 ")
-                _who_speaks_first(facts, f"{engine}: IMAP", exit_.outside, b"* OK ")
-                _dialogue(facts, engine, person, entrance.outside, exit_.outside)
+                _who_speaks_first(facts, f"{engine}: LMTP", entrance.outside_port, b"220 ")
+                _who_speaks_first(facts, f"{engine}: IMAP", exit_.outside_port, b"* OK ")
+                _dialogue(facts, engine, person, entrance.outside_port, exit_.outside_port)
 
 
 @contextlib.contextmanager

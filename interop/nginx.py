@@ -13,10 +13,10 @@ import itertools
 import json
 from typing import TYPE_CHECKING
 
-from testkit.programs import free_port
 from interop._facts import Facts, program, tell
 from interop._tunnel import engines, tunnel
 from interop._waiting import WITHIN, listening, need_ipv6, wait
+from testkit.programs import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -60,7 +60,7 @@ def script(facts: Facts, scratch: Path) -> None:
             how = f"{version} over {place}, with {engine}"
             with tunnel(address, scratch, engine, "--proxy-protocol", version) as standing:
                 for family in FAMILIES:
-                    _one_client(facts, scratch, standing.outside, family, how)
+                    _one_client(facts, scratch, standing.outside_port, family, how)
 
 
 def _one_client(facts: Facts, scratch: Path, outside: int, family: str, how: str) -> None:

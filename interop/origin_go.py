@@ -14,14 +14,21 @@ import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from testkit.programs import Program, running, started
-from bench.ways import QUICTUNNEL, free_port, ports
 from interop import _counterpart as counterpart
 from interop._commands import Watch
 from interop._facts import Facts, tell
 from interop._go import build
 from interop._tunnel import engines
 from interop._waiting import wait
+from testkit.programs import (
+    CLIENT_ACCEPTED,
+    QUICTUNNEL,
+    READY_REMOTE,
+    Program,
+    free_port,
+    logged,
+    running,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -54,7 +61,9 @@ class Ends:
         command = [*self.remote, "--listen", f"127.0.0.1:{link}"]
         command += ["--outside", f"127.0.0.1:{outside}"]
         with running("remote", [*command, "--token-file", self.token()], self.scratch) as program:
-            yield program, *ports(program.ready)
+            ports = re.fullmatch(READY_REMOTE, program.ready)
+            assert ports is not None
+            yield program, int(ports[1]), int(ports[2])
 
     def calling(self, link: int, server: str, label: str, token: str | None = None) -> list[str]:
         """Return an origin's command line."""
@@ -124,7 +133,8 @@ def _who_it_is(facts: Facts, name: str, origin: Program, outside: int) -> None:
     with counterpart.connect(outside, b"hold\n") as client:
         client.recv(16)
         host, port = client.getsockname()
-        line = _logged(origin, rf"client in\s+client={re.escape(f'{host}:{port}')}\b.*")
+        address = re.escape(f"{host}:{port}")
+        line = origin.wait_for_log(logged(CLIENT_ACCEPTED, client=rf"{address}\b.*"))[0]
     seen = re.search(r"service=\"?default\"? id=\"?[0-9a-f]{16}", line) is not None
     facts.equal(f"{name}: the origin knows the client's address, service and id", seen, True)
 
@@ -139,7 +149,7 @@ def _take_over(
         with running("second", command, ends.scratch):
             who = f"{ends.name}: a second origin of the name"
             facts.equal(f"{who}: the first one's client sees", _ending(client), "reset")
-            code = old.process.wait(WITHIN)
+            code = old.wait(WITHIN)
             facts.equal(f"{who}: the first one ends, for good, with", code, REFUSED)
             up, _ = counterpart.exchange(outside)
             facts.equal(f"{who}: it serves", up == counterpart.DIGEST, True)
@@ -153,18 +163,18 @@ def _impostors(
     with contextlib.ExitStack() as stack:
         command = ends.calling(link, server.address, "wrong", other)
         refused, not_proven = "does not accept this token", "prove that it knows the token"
-        caller = started("wrong", command, ends.scratch)
+        caller = Program("wrong", command, ends.scratch)
         callers = [("a wrong secret", stack.enter_context(caller), refused)]
         for how in ("pass", "reflect", "guess"):
             command = [middle, "--remote", f"127.0.0.1:{link}", "--try", how]
             program = stack.enter_context(running(f"middle-{how}", command, ends.scratch))
             door = int(program.ready.rpartition(":")[2])
             command = ends.calling(door, server.address, f"victim-{how}")
-            caller = started(f"victim-{how}", command, ends.scratch)
+            caller = Program(f"victim-{how}", command, ends.scratch)
             words = refused if how == "pass" else not_proven
             callers.append((f"somebody in the middle ({how})", stack.enter_context(caller), words))
         for who, called, words in callers:
-            code = called.process.wait(WITHIN)
+            code = called.wait(WITHIN)
             said = words if words in called.last_words() else called.last_words()
             fact = f"{ends.name}: {who}: the origin ends, for good, and says why"
             facts.equal(fact, (code, said), (REFUSED, words))
@@ -187,13 +197,13 @@ def _remote_leaves(facts: Facts, name: str, remote: Program, origin: Program, ou
 def _leaves(facts: Facts, name: str, program: Program, outside: int) -> None:
     with counterpart.connect(outside, b"hold\n") as client:
         client.recv(16)
-        program.process.send_signal(signal.SIGTERM)
+        program.signal(signal.SIGTERM)
         time.sleep(0.5)  # so that it would be gone by now if it did not wait
         facts.equal(f"{name}: it waits for its client", program.process.poll(), None)
         client.sendall(b"last words\n")
         answer = client.makefile("rb").read()
         facts.equal(f"{name}: who gets the answer and FIN", answer, b"LAST WORDS\n")
-    facts.equal(f"{name}: it ends with", program.process.wait(WITHIN), 0)
+    facts.equal(f"{name}: it ends with", program.wait(WITHIN), 0)
 
 
 def _remote_dies(facts: Facts, ends: Ends, server: counterpart.Server) -> None:
@@ -204,7 +214,7 @@ def _remote_dies(facts: Facts, ends: Ends, server: counterpart.Server) -> None:
         with ends.standing_remote(link, outside) as (remote, _, _):
             command = ends.calling(link, server.address, "stays")
             origin = stack.enter_context(running("stays", command, ends.scratch))
-            remote.process.kill()
+            remote.kill()
 
         def serves() -> bool:
             with contextlib.suppress(OSError):  # the Go remote lets no client wait for an origin
@@ -226,13 +236,6 @@ def _nobody_listens(facts: Facts, ends: Ends) -> None:
         with origin, counterpart.connect(outside, b"") as client:
             fact = f"{ends.name}: no origin server: a client sees"
             facts.equal(fact, _ending(client), "reset")
-
-
-def _logged(program: Program, pattern: str) -> str:
-    def look() -> re.Match[str] | None:
-        return re.search(pattern, program.log.read_text(errors="replace"))
-
-    return wait(look, f"{pattern} in the log of {program.name}")[0]
 
 
 if __name__ == "__main__":

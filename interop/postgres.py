@@ -15,12 +15,11 @@ import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from testkit.programs import ProgramError
-from testkit.programs import free_port
 from interop._commands import WITHIN, Watch, as_user, said
 from interop._facts import Facts, MissingError, program, tell
 from interop._tunnel import engines, tunnel
 from interop._waiting import listening, wait
+from testkit.programs import ProgramError, free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,11 +41,11 @@ def script(facts: Facts, scratch: Path) -> None:
         _psql(port, "CREATE TABLE words (word text)")
         for number, engine in enumerate(engines()):
             with tunnel(f"127.0.0.1:{port}", scratch, engine) as there:
-                _questions(facts, engine, there.outside)
-                _cancel(facts, engine, there.outside)
-                _pgbench(facts, engine, there.outside)
+                _questions(facts, engine, there.outside_port)
+                _cancel(facts, engine, there.outside_port)
+                _pgbench(facts, engine, there.outside_port)
                 if number == 0:
-                    _copy(facts, engine, there.outside, scratch)
+                    _copy(facts, engine, there.outside_port, scratch)
 
 
 @contextlib.contextmanager

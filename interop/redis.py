@@ -11,11 +11,11 @@ import socket
 import time
 from typing import TYPE_CHECKING
 
-from testkit.programs import free_port
 from interop._commands import said
 from interop._facts import Facts, program, tell
 from interop._tunnel import engines, tunnel
 from interop._waiting import listening
+from testkit.programs import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,9 +42,11 @@ def script(facts: Facts, scratch: Path) -> None:
             folder = scratch / engine
             folder.mkdir()
             there = stack.enter_context(tunnel(f"127.0.0.1:{port}", folder, engine))
-            subscribers[engine] = stack.enter_context(_subscriber(facts, engine, there.outside))
+            subscribers[engine] = stack.enter_context(
+                _subscriber(facts, engine, there.outside_port)
+            )
             since = time.monotonic()
-            _benchmark(facts, engine, there.outside)
+            _benchmark(facts, engine, there.outside_port)
         time.sleep(max(0.0, since + IDLE - time.monotonic()))
         heard = said([program("redis-cli"), "-p", str(port), "publish", "news", "a word"]).strip()
         facts.equal("redis-cli publish: how many hear it", heard, str(len(subscribers)))

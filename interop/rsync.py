@@ -11,11 +11,11 @@ import re
 import shutil
 from typing import TYPE_CHECKING
 
-from testkit.programs import free_port
 from interop._commands import Watch, said
 from interop._facts import Facts, program, tell
 from interop._tunnel import engines, tunnel
 from interop._waiting import listening
+from testkit.programs import free_port
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -49,7 +49,7 @@ def script(facts: Facts, scratch: Path) -> None:
         for engine in engines():
             there.mkdir()
             with tunnel(f"127.0.0.1:{port}", scratch, engine) as up:
-                _both_ways(facts, engine, here, f"rsync://127.0.0.1:{up.outside}/there/")
+                _both_ways(facts, engine, here, f"rsync://127.0.0.1:{up.outside_port}/there/")
             shutil.rmtree(there)
 
 

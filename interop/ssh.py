@@ -16,13 +16,13 @@ import subprocess
 import termios
 from typing import TYPE_CHECKING
 
-from testkit.programs import free_port
 from interop import _counterpart as counterpart
 from interop._commands import WITHIN, Watch, said
 from interop._facts import Facts, program, tell
 from interop._sshd import SshServer, sshd
 from interop._tunnel import engines, tunnel
 from interop._waiting import listening, wait
+from testkit.programs import free_port
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -35,10 +35,10 @@ def script(facts: Facts, scratch: Path) -> None:
     with sshd(scratch) as server:
         for number, engine in enumerate(engines()):
             with tunnel(server.address, scratch, engine) as there:
-                _terminal(facts, engine, server, there.outside)
-                _forwarded(facts, engine, server, there.outside, scratch)
+                _terminal(facts, engine, server, there.outside_port)
+                _forwarded(facts, engine, server, there.outside_port, scratch)
                 if number == 0:
-                    _copies(facts, engine, server, there.outside, scratch)
+                    _copies(facts, engine, server, there.outside_port, scratch)
 
 
 def _terminal(facts: Facts, engine: str, server: SshServer, outside: int) -> None:

@@ -16,7 +16,7 @@ from websockets.sync.server import serve
 
 from interop._commands import Watch
 from interop._facts import Facts, tell
-from interop._tunnel import engines, tunnel
+from interop._tunnel import engines, remote
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from websockets.sync.client import ClientConnection
     from websockets.sync.server import Server, ServerConnection
 
-    from interop._network import Network
+    from testkit.forwarder import ForwarderProgram
 
 WITHIN = 60.0
 """Seconds for a message to come back, over a network that has just changed, on a busy machine."""
@@ -40,15 +40,17 @@ def script(facts: Facts, scratch: Path) -> None:
     for engine in engines():
         with (
             _echo() as (port, met),
-            tunnel(f"127.0.0.1:{port}", scratch, engine, changing=True) as up,
+            remote(f"127.0.0.1:{port}", scratch, engine) as up,
+            ForwarderProgram(up.link_port, scratch) as forwarder,
         ):
-            assert up.network
+            up.start_origin("--remote", forwarder.address)
+            up.wait_for_origin()
             # Its own questions whether the other end is there would hide what is to be seen.
-            url = f"ws://127.0.0.1:{up.outside}/"
+            url = f"ws://127.0.0.1:{up.outside_port}/"
             settings = {"ping_interval": None, "proxy": None, "max_size": None, "compression": None}
             with connect(url, **settings) as client:
-                _silent(facts, engine, client, up.network)
-                _busy(facts, engine, client, up.network)
+                _silent(facts, engine, client, forwarder)
+                _busy(facts, engine, client, forwarder)
             facts.equal(f"{engine}: WebSocket: the closing code", client.protocol.close_code, 1000)
             facts.equal(f"{engine}: WebSocket: connections in all", len(met), 1)
 
@@ -74,11 +76,13 @@ def _echo() -> Iterator[tuple[int, list[object]]]:
             thread.join()
 
 
-def _silent(facts: Facts, engine: str, client: ClientConnection, network: Network) -> None:
+def _silent(
+    facts: Facts, engine: str, client: ClientConnection, forwarder: ForwarderProgram
+) -> None:
     client.send("before")
     facts.equal(f"{engine}: WebSocket: a word comes back", client.recv(WITHIN), "before")
     for number in (1, 2):
-        network.change()
+        forwarder.change_address()
         with Watch() as watch:
             client.send(f"after change {number}")
             answer = client.recv(WITHIN)
@@ -88,13 +92,13 @@ def _silent(facts: Facts, engine: str, client: ClientConnection, network: Networ
         facts.equal(f"{fact} later", answer, f"after change {number}")
 
 
-def _busy(facts: Facts, engine: str, client: ClientConnection, network: Network) -> None:
+def _busy(facts: Facts, engine: str, client: ClientConnection, forwarder: ForwarderProgram) -> None:
     came = 0
     with Watch() as watch:
         for number in range(MESSAGES):
             client.send(number.to_bytes(4) + LARGE)
             if number == MESSAGES // 2:
-                network.change()
+                forwarder.change_address()
             if number >= 4:  # so many are on their way
                 came += client.recv(WITHIN) == (number - 4).to_bytes(4) + LARGE
         for number in range(MESSAGES - 4, MESSAGES):

@@ -21,12 +21,15 @@ import socket
 import sys
 import threading
 import time
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Literal, Self
 
+from testkit.programs import PYTHON, Program
 from testkit.weather import Conditions, Weather
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
 Address = tuple[str, int]
 Way = Literal["up", "down"]
@@ -251,6 +254,44 @@ def _socket(host: str) -> socket.socket:
         sock.setsockopt(socket.SOL_SOCKET, buffer, SOCKET_BUFFER)
     sock.bind((host, 0))
     return sock
+
+
+class ForwarderProgram:
+    """The forwarder as a program of its own, for a busy test or script. Use `with`.
+
+    :param target: the port of the target on loopback.
+    :param scratch: a folder for its output.
+    """
+
+    def __init__(self, target: int, scratch: Path, conditions: Conditions | None = None) -> None:
+        command = [PYTHON, "-m", "testkit.forwarder", target]
+        command += [json.dumps(asdict(conditions))] if conditions else []
+        self.program = Program("forwarder", command, scratch)
+
+    def __enter__(self) -> Self:
+        self.program.wait_until_ready()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.program.stop()
+
+    @property
+    def address(self) -> str:
+        """The address that senders send to, as an option of `quictunnel origin` takes it."""
+        return f"{HOST}:{self.program.ready.rpartition(' ')[2]}"
+
+    def change_address(self) -> None:
+        """Change the network. See `Forwarder.change_address`."""
+        self.program.signal(signal.SIGUSR1)
+
+    def addresses(self) -> list[str]:
+        """Return the source addresses that the target has seen, in their order."""
+        return list(dict.fromkeys(self.program.stderr.split()))
+
+    def done(self) -> dict[str, int]:
+        """Return what the weather has done, by name, once the program has ended."""
+        lines = self.program.stderr.splitlines()
+        return dict(json.loads(lines[-1])) if lines else {}
 
 
 def main(target: str, conditions: str = "") -> None:

@@ -63,11 +63,11 @@ class Tunnel:
         self.outside = outside
         self.outside_port = 0
         """The port for clients, once the remote is ready."""
-        self.server = socket.socket()
+        self._server: socket.socket | None = None
         if server is None:
-            self.server = socket.create_server((LOOPBACK, 0), backlog=512)
-            self.server.settimeout(PATIENCE)
-            server = f"{LOOPBACK}:{self.server.getsockname()[1]}"
+            self._server = socket.create_server((LOOPBACK, 0), backlog=512)
+            self._server.settimeout(PATIENCE)
+            server = f"{LOOPBACK}:{self._server.getsockname()[1]}"
         self.server_address = server
         self._remote_name = remote_name
         self._remote_host = remote_host
@@ -79,16 +79,14 @@ class Tunnel:
 
     def __exit__(self, *_: object) -> None:
         try:
-            self.reset_connections()
-            self.server.close()
+            self._close_sockets()
         finally:
             self.programs.stop()
 
     def end(self) -> None:
         """End both programs, and assert that nothing went wrong in them."""
         try:
-            self.reset_connections()
-            self.server.close()
+            self._close_sockets()
         finally:
             self.programs.end()
 
@@ -145,6 +143,12 @@ class Tunnel:
 
     # Connections
 
+    @property
+    def server(self) -> socket.socket:
+        """The listening socket of the tunnel's own origin server."""
+        assert self._server is not None, "the tunnel leads to another origin server"
+        return self._server
+
     def connect(self, host: str = LOOPBACK) -> TcpPeer:
         """Connect as a client."""
         sock = socket.create_connection((host, self.outside_port), PATIENCE)
@@ -174,6 +178,11 @@ class Tunnel:
         for peer in self._peers:
             peer.reset()
         self._peers.clear()
+
+    def _close_sockets(self) -> None:
+        self.reset_connections()
+        if self._server is not None:
+            self._server.close()
 
     def _controlled(self, sock: socket.socket) -> TcpPeer:
         peer = TcpPeer(sock)

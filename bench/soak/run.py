@@ -5,16 +5,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
-import json
 import time
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from bench.soak.plans import PlanLimits
 from bench.soak.traffic import HOST, SoakTraffic
 from bench.soak.verdict import Rest, memory_faults
 from bench.soak.watch import JsonLog, holdings, open_files
-from testkit.programs import PYTHON, Program, running
+from testkit.forwarder import ForwarderProgram
 from testkit.tunnel import Tunnel
 from testkit.weather import Conditions
 
@@ -22,6 +21,8 @@ if TYPE_CHECKING:
     from collections import Counter
     from collections.abc import Callable, Iterator
     from pathlib import Path
+
+    from testkit.programs import Program
 
 LOOK_AGAIN = 0.2
 """Seconds between two looks at a program."""
@@ -104,27 +105,27 @@ class SoakRun:
     def _running(self) -> Iterator[None]:
         """Run the remote, the network and the origin."""
         remote_engine, origin_engine = self.settings.engines
-        conditions = json.dumps(asdict(self.settings.conditions))
         json_log = ("--log-format", "json")
         tunnel = Tunnel(
             self.scratch,
             (origin_engine, remote_engine),
             server=f"{HOST}:{self.traffic.server_port}",
         )
-        forwarder = [PYTHON, "-m", "testkit.forwarder", tunnel.link_port, conditions]
-        with tunnel, running("network", forwarder, self.scratch) as network:
-            via = f"{HOST}:{network.ready.rpartition(' ')[2]}"
+        forwarder = ForwarderProgram(tunnel.link_port, self.scratch, self.settings.conditions)
+        with tunnel, forwarder:
+            via = forwarder.address
             tunnel.up(
                 remote=("--client-wait", "15m", *json_log), origin=("--remote", via, *json_log)
             )
             self.programs = {
                 "remote": tunnel.remote,
-                "network": network,
+                "network": forwarder.program,
                 "origin": tunnel.origin,
             }
             self.report.logs = {end: JsonLog(self.programs[end].log) for end in self.report.rests}
             self.traffic.address = (HOST, tunnel.outside_port)
             yield
+        self.report.network = forwarder.done()
 
     async def _tides(self) -> None:
         """Go through all tides, unless a program ends."""
@@ -200,8 +201,6 @@ class SoakRun:
         report.faults += traffic.faults
         if traffic.fault_count > len(traffic.faults):
             report.faults.append(f"{traffic.fault_count - len(traffic.faults)} more visits")
-        last_words = self.programs["network"].log.read_text().splitlines()
-        report.network = json.loads(last_words[-1]) if last_words else {}
         for end, rests in report.rests.items():
             report.faults += self._end_faults(end)
             report.faults += memory_faults(end, rests)
