@@ -1,7 +1,7 @@
-"""What the tests, the bench and the interop scripts share. The program itself never imports it.
+"""Tools for tests, bench and interop scripts. The program itself never imports them.
 
 clock        an event loop with a virtual clock
-network      what happens to datagrams on their way: delay, loss, reordering, a rate
+network      the fate of datagrams: delay, loss, reordering, a rate
 weather      a network whose conditions change: outages, loss in spells
 forwarder    a UDP forwarder on loopback, in front of a remote
 namespaces   hosts made of Linux network namespaces

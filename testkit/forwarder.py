@@ -54,7 +54,7 @@ SENDERS_MAX = 16
 """Senders to remember. An origin has one or two sockets at a time."""
 
 CHECK_INTERVAL = 0.2
-"""Seconds between two checks for a rebinding while nobody sends."""
+"""Seconds between two checks for a rebinding on an idle network."""
 
 
 class Forwarder:

@@ -1,4 +1,4 @@
-"""What happens to datagrams on their way: delay, loss, reordering, duplication, a rate. No I/O.
+"""The fate of datagrams on their way: delay, loss, reordering, duplication, a rate. No I/O.
 
 Sizes and times go in, times of arrival come out. The same seed gives the same network. Tests of
 links and the bench's simulated lines use it in virtual time. The forwarder, the laboratory's

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Self
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-# What quictunnel prints on standard output
+# Lines of quictunnel on standard output
 
 READY_REMOTE = r"^ready: link udp \S+:(\d+), outside tcp \S+:(\d+)$"
 """A remote's `ready` line. Groups: the port for origins, the port for clients."""
@@ -36,8 +36,7 @@ BACK_ORIGIN = r"^back: link back after \d+ s on 127\.0\.0\.1, 3 streams kept$"
 LOST_REMOTE = r"^lost: link of origin box lost after \d+ s of silence: silent for"
 LOST_ORIGIN = r"^lost: link lost after \d+ s of silence: silent for longer than"
 
-# What quictunnel logs: the message of each event that is waited for. An event and its fields are
-# matched by `logged`.
+# Messages of log lines. `logged` returns a pattern for a message and its fields.
 
 CERTIFICATE_RENEWED = "certificate renewed"
 CLIENT_ACCEPTED = "client in"

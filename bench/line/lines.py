@@ -1,4 +1,4 @@
-"""The lines that are measured, by name, and what share of its rate each is to carry."""
+"""The measured lines by name, with the share of its rate that each should carry."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from bench.line.line import MBIT, Line
 
 HOME = Line(rate=50 * MBIT, rtt=0.050)
-"""What a laptop commonly has, without loss."""
+"""The usual line of a laptop at home, without loss."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +17,7 @@ class NamedLine:
     name: str
     line: Line
     shares: dict[str, float]
-    """What share of the rate an engine is to carry at least; engines without one are only shown."""
+    """The least share of the rate, by engine. Engines without one are only shown."""
 
 
 ROWS = (

@@ -47,7 +47,7 @@ def test_the_line_keeps_working_while_its_emulator_is_suspended():
 @pytest.mark.parametrize(
     ("asked_at", "wait", "now", "since"),
     [
-        (1.0, 0.5, 1.0001, 0.9),  # nobody looked between 0.9 and 1.0
+        (1.0, 0.5, 1.0001, 0.9),  # no look between 0.9 and 1.0
         (1.0, 0.0, 1.02, 0.9),  # nor up to 1.02
         (1.0, 0.5, 1.02, 1.02),  # it waited for them
         (1.0, FOREVER, 7.0, 7.0),
@@ -69,11 +69,11 @@ def test_the_emulator_counts_from_each_mark_and_changes_its_line():
     emulator = Emulator((10, 11), LINE, seed=1)
     emulator.up.enter([PACKET] * 3, since=0.0, now=0.0)
     emulator.up.leaving(1.0)
-    found = emulator.obey(mark=True)
+    found = emulator.execute(mark=True)
     assert found["passed"] == 3
     assert found["queueing"] == pytest.approx(0.001)
     slower = asdict(Line(rate=MBIT, rtt=0.040))
-    assert emulator.obey(line=slower)["passed"] == 0
+    assert emulator.execute(line=slower)["passed"] == 0
     emulator.up.enter([PACKET], since=1.0, now=2.0)
     assert emulator.up.next_at() == pytest.approx(2.030)
 
@@ -81,8 +81,8 @@ def test_the_emulator_counts_from_each_mark_and_changes_its_line():
 def test_a_real_line_has_its_rate_and_its_round_trip_time():
     if missing := what_is_missing():
         pytest.skip(missing)
-    with real.laid(LINE, seed=1) as run:
-        to = run.stand(real.DIRECT_CUBIC)
+    with real.line_run(LINE, seed=1) as run:
+        to = run.start(real.DIRECT_CUBIC)
         typist = run.typist(to, seed=1)
         began = monotonic()
         download = run.download(to)

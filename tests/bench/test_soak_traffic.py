@@ -1,6 +1,6 @@
-"""The soak sees what a tunnel does wrong, and nothing where nothing is: here without a tunnel.
+"""The soak's judgement, without a tunnel: it finds faults where they are, and only there.
 
-Clients reach their server directly, or through a short relay that does one thing wrong.
+Clients reach their server directly, or through a short relay with one fault.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ async def soak(address=None, *, visits: int = VISITS, patience: float = 60) -> S
     return traffic
 
 
-async def test_nothing_is_wrong_without_a_tunnel():
+async def test_no_fault_is_found_without_a_tunnel():
     traffic = await soak()
     assert traffic.faults == []
     assert traffic.done["visits"] == VISITS
@@ -46,8 +46,8 @@ async def test_nothing_is_wrong_without_a_tunnel():
         assert traffic.done[f"ended with a reset, as a {end} saw it"] > 0
 
 
-class Relay:
-    """A relay that is right in all but one thing."""
+class FaultyRelay:
+    """A relay with one fault."""
 
     def __init__(self, wrong: str) -> None:
         self.wrong = wrong
@@ -124,8 +124,8 @@ class Relay:
         ("hangs", "hangs with"),
     ],
 )
-async def test_what_a_relay_does_wrong_is_seen(wrong, said):
-    relay = Relay(wrong)
+async def test_the_fault_of_a_relay_is_found(wrong, said):
+    relay = FaultyRelay(wrong)
     try:
         traffic = await soak(relay, patience=0.5 if wrong == "hangs" else 60)
     finally:

@@ -1,4 +1,4 @@
-"""What clients and origin servers can rely on, with two installed programs between them."""
+"""Clients and an origin server, with two installed programs between them."""
 
 from __future__ import annotations
 

@@ -102,7 +102,7 @@ class LabConnection:
 
     @property
     def faults(self) -> list[str]:
-        """What is wrong with a connection that should have ended in order, in words."""
+        """The faults of a connection that should have ended in order, in words."""
         client, server = self.ends["client"], self.ends["server"]
         found = [
             f"{self}: {side} saw {end.ending or 'no end'}"
