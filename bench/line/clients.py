@@ -76,9 +76,9 @@ class LineDownload(LineClient):
 
 
 class Typist(LineClient):
-    """One that asks, awaits the answer, pauses, and asks again.
+    """A client that sends a request, waits for the answer, pauses, and starts again.
 
-    :param pause: seconds at most between an answer and the next request.
+    :param pause: the longest time between an answer and the next request, in seconds.
     """
 
     def __init__(
@@ -93,7 +93,7 @@ class Typist(LineClient):
         self._at = time.monotonic()
 
     def due(self) -> float | None:
-        """Return when the next request is, unless an answer is awaited."""
+        """Return when the next request is due, or None while an answer is outstanding."""
         return None if self._missing else self._at
 
     def ask(self) -> None:
@@ -103,7 +103,7 @@ class Typist(LineClient):
         self.sock.send(bytes(SIZE))
 
     def take(self) -> None:
-        """Take what has come of the answer."""
+        """Read the answer, or a part of it."""
         received = len(self.sock.recv(SIZE))
         if not received:
             raise ConnectionError("the connection of the requests ended")
@@ -115,7 +115,7 @@ class Typist(LineClient):
 
 
 def attend(downloads: list[LineDownload], seconds: float, typist: Typist | None = None) -> None:
-    """Let clients do what they do, for so long."""
+    """Run the clients for so many seconds."""
     stop = time.monotonic() + seconds
     while (now := time.monotonic()) < stop:
         wait = READ_INTERVAL

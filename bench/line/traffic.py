@@ -1,4 +1,4 @@
-"""Who sends over a link in virtual time: a bulk stream, and requests with answers."""
+"""Traffic on a simulated link: a bulk stream, and requests with answers."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ class BulkStream:
         self.sender = sender
         self.stream = sender.engine.open_stream()
         self.came_at: list[tuple[float, int]] = []
-        """When what came, in bytes, at the receiver's application."""
+        """The time and size of each read of the receiving application."""
 
     def came(self, end: SimulatedEnd, stream_id: int, data: bytes, now: float) -> None:
-        """Count it."""
+        """Record the data."""
         if end is not self.sender and stream_id == self.stream:
             self.came_at.append((now, len(data)))
 
     def turn(self, end: SimulatedEnd, now: float) -> None:
-        """Fill up what is to be sent."""
+        """Keep the send buffer filled."""
         if end is not self.sender:
             return
         engine = end.engine
@@ -44,15 +44,15 @@ class BulkStream:
                 engine.write(self.stream, PIECE[:high])
 
     def due(self, end: SimulatedEnd) -> float | None:
-        """Nothing is due by the clock."""
+        """Return None: the stream is not driven by time."""
 
     def bytes_between(self, start: float, stop: float) -> int:
-        """Return how many bytes came in that time."""
+        """Return how many bytes arrived in that time."""
         return sum(size for at, size in self.came_at if start <= at < stop)
 
 
 class RequestStream:
-    """Somebody types: a request, its answer, a pause, the next one."""
+    """Keystrokes: a request, its answer, a pause, the next request."""
 
     def __init__(self, asker: SimulatedEnd, *, pause: float, now: float, seed: int = 5) -> None:
         self.asker = asker
@@ -66,7 +66,7 @@ class RequestStream:
         self._missing = 0  # bytes
 
     def came(self, end: SimulatedEnd, stream_id: int, data: bytes, now: float) -> None:
-        """Answer, or note that the answer is there."""
+        """Send the answer, or record that it has arrived."""
         if stream_id != self.stream:
             return
         if end is not self.asker:
@@ -79,12 +79,12 @@ class RequestStream:
             self._next_at = now + self._pause * self._random.random()
 
     def turn(self, end: SimulatedEnd, now: float) -> None:
-        """Ask, if it is time."""
+        """Send the next request if it is due."""
         if end is self.asker and self._asked_at is None and now >= self._next_at:
             self._asked_at = now
             self._missing = SIZE
             end.engine.write(self.stream, bytes(SIZE))
 
     def due(self, end: SimulatedEnd) -> float | None:
-        """Return when the next request is."""
+        """Return when the next request is due."""
         return self._next_at if end is self.asker and self._asked_at is None else None

@@ -1,7 +1,7 @@
-"""Engines at both ends of a line, in virtual time. No sockets, no event loop, no waiting.
+"""A simulation of engines at both ends of a line, in virtual time, without sockets and event loops.
 
-Time is a number that jumps from one event to the next. Any number of links share the line. What is
-sent and read is for `traffic`.
+Time jumps from one event to the next. Any number of links share the line. `traffic` decides what
+the ends send and read.
 """
 
 from __future__ import annotations
@@ -29,29 +29,29 @@ STREAMS = 64
 HANDSHAKE_SECONDS = 20.0
 
 LATE = 1e-6
-"""Seconds by which timers fire late, as everywhere: at the very instant, rounding may leave what
-they wait for a hair short of due."""
+"""Seconds by which timers fire late, as real ones do. At the exact time, a rounding error may leave
+the event just short of due."""
 
 SERVER_PATH = Path("192.0.2.2", 9001)
 
 
 class SimulatedTraffic(Protocol):
-    """Who sends on a link, and takes what comes."""
+    """Sends and reads on a link."""
 
     def came(self, end: SimulatedEnd, stream_id: int, data: bytes, now: float) -> None:
-        """Take what has come at an end, on one of its streams."""
+        """Handle data that an end has received on a stream."""
 
     def turn(self, end: SimulatedEnd, now: float) -> None:
-        """Write what is due at this end."""
+        """Write what this end has to send."""
 
     def due(self, end: SimulatedEnd) -> float | None:
-        """Return when `turn` is to be called though nothing comes."""
+        """Return when to call `turn` next even if nothing arrives."""
 
 
 class SimulatedEnd:
-    """One end of one link: an endpoint with one connection. Reads all that comes.
+    """One end of a link: an endpoint with one connection. It reads everything.
 
-    :param stops: when it stands still.
+    :param stops: the suspensions of its process.
     """
 
     def __init__(self, endpoint: Endpoint, path: Path, stops: Stops, *, name: str) -> None:
@@ -59,19 +59,19 @@ class SimulatedEnd:
         self.stops = stops
         self.path = path
         self.name = name
-        """The direction in which it sends."""
+        """The name of the direction in which it sends."""
         self.other: SimulatedEnd = self
         self.engine: Engine | None = None
         self.traffic: list[SimulatedTraffic] = []
         self.shaken = False
         self.inbox: deque[bytes] = deque()
-        """Datagrams that have come, and were not taken yet."""
+        """Datagrams that have arrived and were not read yet."""
         self.deadline: float | None = None
-        """When it has something to do next."""
+        """When its next event is due."""
         self._readable: list[int] = []
 
     def take(self, data: bytes, now: float) -> None:
-        """Take a datagram, and accept the first who comes."""
+        """Handle a datagram, and accept the first connection."""
         arrivals = self.endpoint.receive([(data, self.other.path)], now)
         for newcomer in arrivals.incoming:
             if self.engine is None:
@@ -80,7 +80,7 @@ class SimulatedEnd:
                 self.endpoint.ignore(newcomer)
 
     def read(self, now: float) -> None:
-        """Hand what has come to whom it is for."""
+        """Read all readable streams, and hand the data to the traffic."""
         readable, self._readable = self._readable, []
         for stream_id in dict.fromkeys(readable):
             while True:
@@ -90,7 +90,7 @@ class SimulatedEnd:
                 if fin or len(data) < READ_SIZE:
                     break
 
-    # What the engine tells
+    # Upcalls of the engine
 
     def on_handshake(self) -> None:
         self.shaken = True
@@ -115,22 +115,22 @@ class SimulatedEnd:
 
 
 class SimulatedLink:
-    """Two ends that trust each other. The client has dialled."""
+    """A link: a dialling client and a server, which trust each other."""
 
     def __init__(self, client: SimulatedEnd, server: SimulatedEnd) -> None:
         self.client, self.server = client, server
         client.other, server.other = server, client
 
     def add(self, traffic: SimulatedTraffic) -> None:
-        """Let there be traffic, from the next turn on."""
+        """Add traffic, from the next turn on."""
         for end in (self.client, self.server):
             end.traffic.append(traffic)
 
 
 class Simulation:
-    """A line, the links over it, and the time.
+    """A line, its links, and the clock.
 
-    :param stops: how many times a second each end stands still.
+    :param stops: suspensions of each end per second.
     """
 
     def __init__(self, line: Line, *, seed: int = 7, stops: float = 0.0) -> None:
@@ -142,7 +142,7 @@ class Simulation:
         self._numbers = itertools.count()
 
     def link(self, engine: str, congestion: Congestion | None = None) -> SimulatedLink:
-        """Return a link over this line, once its ends have shaken hands.
+        """Return a new link over this line, after the handshake.
 
         :param engine: the name of the engine at both ends.
         """
@@ -170,13 +170,13 @@ class Simulation:
         return Stops(self._stops, self.network.seed * 31 + number)
 
     def move(self, link: SimulatedLink) -> None:
-        """Let the client go on from another address, as a laptop does that changes networks."""
+        """Move the client to another address, as a laptop does that changes networks."""
         link.client.path = Path(link.client.path.host, link.client.path.port + 1000)
         link.client.engine.move(self.now)
         self._turn(link.client)
 
     def run(self, until: Callable[[], bool], *, limit: float) -> None:
-        """Let events happen until `until()`; fail after `limit` seconds of theirs."""
+        """Simulate until `until()` is true; fail after `limit` seconds."""
         stop = self.now + limit
         for end in self._ends:
             self._turn(end)
@@ -185,7 +185,7 @@ class Simulation:
                 raise AssertionError(f"not within {limit:g} s")
 
     def run_for(self, seconds: float) -> None:
-        """Let so much time go by."""
+        """Simulate for so many seconds."""
         stop = self.now + seconds
         for end in self._ends:
             self._turn(end)
@@ -194,7 +194,7 @@ class Simulation:
         self.now = stop
 
     def _step(self, stop: float) -> bool:
-        """Do what is due next; return False if that is after `stop`."""
+        """Run the next event; return False if that is due after `stop`."""
         now = min((end.deadline for end in self._ends if end.deadline is not None), default=stop)
         if self._wire:
             now = min(now, self._wire[0][0])
@@ -217,12 +217,12 @@ class Simulation:
         return True
 
     def _wake(self, end: SimulatedEnd, at: float) -> None:
-        """Let an end do something at that moment, if it does not stand still then."""
+        """Schedule an end at that time, or after its suspension."""
         at = end.stops.awake(at)
         end.deadline = at if end.deadline is None else min(end.deadline, at)
 
     def _turn(self, end: SimulatedEnd) -> None:
-        """Do what an event loop does of one link in a turn."""
+        """Do for one link what an event loop does in a turn."""
         engine = end.engine
         if engine is None:
             return
@@ -231,7 +231,7 @@ class Simulation:
         for traffic in end.traffic:
             traffic.turn(end, self.now)
         self._send(end)
-        for traffic in end.traffic:  # what has left makes room for more
+        for traffic in end.traffic:  # sent data leaves room for more
             traffic.turn(end, self.now)
         self._send(end)
         engine.dispatch(end)
@@ -250,6 +250,6 @@ class Simulation:
 
 @functools.cache
 def server_tls() -> ServerTls:
-    """Return a self-signed certificate, made once a run."""
+    """Return a self-signed certificate, the same during the whole run."""
     key = make_key()
     return ServerTls((make_self_signed(["localhost"], key),), key)

@@ -1,7 +1,7 @@
-"""What two ends saw of one another, held against what they did. Knows no socket and no tunnel.
+"""Compares what two ends of a visit have seen with what they have done. No I/O.
 
-What arrives is a beginning of what was sent, and all of it where an end is seen. An end is seen
-where one was made, and a reset only where somebody reset.
+The received bytes are a prefix of the sent bytes, and all of them if the receiver saw FIN. A
+receiver sees FIN only if the sender sent it, and a reset only if the sender reset.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ if TYPE_CHECKING:
 
 
 def faults(plan: Plan, client: SoakSide, server: SoakSide | None) -> Iterator[str]:
-    """Yield what is wrong with a visit, in words; nothing if all is well.
+    """Yield the faults of a visit, in words.
 
-    :param server: None if no server saw the header.
+    :param server: None if the server did not receive the header.
     """
     if plan.kind == "knock":
         yield from _unknown(client, server)
     elif server is None:
         if not client.has_reset:
-            yield f"no server was reached: the client saw the end {_seen(client)}"
+            yield f"the server was not reached: the client saw its end {_seen(client)}"
     else:
         yield from _direction("up", client, server)
         yield from _direction("down", server, client)
@@ -41,25 +41,25 @@ def _direction(way: str, sender: SoakSide, receiver: SoakSide) -> Iterator[str]:
     if not receiver.is_over:
         yield f"{way}: hangs with {heard} bytes heard of {sent} sent of {size}"
     elif receiver.ending is Ending.RESET and not sender.has_reset:
-        yield f"{way}: a reset that nobody sent, after {heard} bytes of {size}"
+        yield f"{way}: a reset that was not sent, after {heard} bytes of {size}"
     elif receiver.ending is Ending.END and not sender.has_ended:
-        yield f"{way}: an end that nobody made, after {heard} bytes of {size}"
+        yield f"{way}: a FIN that was not sent, after {heard} bytes of {size}"
     elif receiver.ending is Ending.END and heard < size:
-        yield f"{way}: an end after {heard} bytes of {size}"
+        yield f"{way}: FIN after {heard} bytes of {size}"
     elif receiver.ending is None and not receiver.has_reset:
         yield f"{way}: no end"
 
 
 def _unknown(client: SoakSide, server: SoakSide | None) -> Iterator[str]:
-    """Judge a client that never said who it is; a server answers its end with an end."""
+    """Judge a client that sent no complete header. The server answers its FIN with FIN."""
     if server is not None:
-        yield "a client that did not say who it is was taken for one who did"
+        yield "a client without a header was taken for one with a header"
     if not client.is_over:
         yield "knock: hangs"
     elif client.heard:
-        yield f"knock: {client.heard} bytes out of nowhere"
+        yield f"knock: {client.heard} bytes that were not sent"
     elif client.ending is not Ending.END and not client.has_reset:
-        yield f"knock: saw the end {_seen(client)}"
+        yield f"knock: saw its end {_seen(client)}"
 
 
 def _seen(side: SoakSide) -> str:

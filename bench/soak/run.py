@@ -1,4 +1,4 @@
-"""A run: the programs, tide after tide of clients, and at each ebb a look at what is still held."""
+"""A run of the soak: the programs, tides of clients, and a check of resources after each tide."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from bench.soak.plans import PlanLimits
 from bench.soak.traffic import HOST, SoakTraffic
 from bench.soak.verdict import Rest, memory_faults
-from bench.soak.watch import JsonLog, holdings, open_files
+from bench.soak.watch import JsonLog, open_files, resources
 from testkit.forwarder import ForwarderProgram
 from testkit.tunnel import Tunnel
 from testkit.weather import Conditions
@@ -24,63 +24,63 @@ if TYPE_CHECKING:
 
     from testkit.programs import Program
 
-LOOK_AGAIN = 0.2
-"""Seconds between two looks at a program."""
+CHECK_INTERVAL = 0.2
+"""Seconds between two checks of a program."""
 
-FIRST = 5
-"""Clients before it begins."""
+WARM_UP = 5
+"""Clients before the first tide."""
 
 LOG_SHOWN = 5
-"""Bad lines of a log that are told."""
+"""Bad lines of a log to report."""
 
 
 @dataclass(frozen=True)
-class Settings:
-    """What a run is to be like."""
+class SoakSettings:
+    """The settings of a run."""
 
     engines: tuple[str, str] = ("auto", "auto")
-    """The remote's and the origin's."""
+    """The engines of the remote and the origin."""
     conditions: Conditions = field(default_factory=Conditions)
     limits: PlanLimits = field(default_factory=PlanLimits)
     crowd: int = 60
-    """Clients at a time, at most."""
+    """The most concurrent clients."""
     tides: int = 10
-    """At least; the verdict on memory asks for so many."""
+    """The least number of tides. The verdict on memory needs several."""
     lasts: float = 0
-    """Seconds, within which another tide begins even if there were enough."""
+    """Seconds during which further tides start."""
     visits: int = 0
-    """How many clients come in a tide; or:"""
+    """Clients per tide, if `seconds` is 0."""
     seconds: float = 0
-    """For how long they come."""
+    """Seconds per tide in which clients come."""
     patience: float = 120
-    """Seconds in which nothing moves, or something is not let go, before it is a fault."""
+    """Seconds without progress, or before resources are released, that count as a fault."""
 
 
 @dataclass
 class Report:
-    """What a run gave."""
+    """The result of a run."""
 
-    settings: Settings
+    settings: SoakSettings
     seconds: float = 0
     done: Counter[str] | dict[str, int] = field(default_factory=dict)
-    """What clients and servers did and saw."""
+    """Counts of what clients and servers did and saw."""
     network: dict[str, int] = field(default_factory=dict)
     rests: dict[str, list[Rest]] = field(default_factory=lambda: {"remote": [], "origin": []})
     peaks: dict[str, int] = field(default_factory=lambda: {"remote": 0, "origin": 0})
-    """The most memory (RSS) that was seen."""
+    """The largest resident memory."""
     logs: dict[str, JsonLog] = field(default_factory=dict)
     faults: list[str] = field(default_factory=list)
 
 
 class SoakRun:
-    """One run; `report` is filled as it goes.
+    """A run. It fills `report`.
 
-    :param scratch: a folder of its own, where the logs are left.
-    :param told: called with the number of each tide that is over.
+    :param scratch: a folder of its own, in which it leaves the logs.
+    :param told: called with the number of each finished tide.
     """
 
     def __init__(
-        self, settings: Settings, scratch: Path, told: Callable[[int], None] = lambda _: None
+        self, settings: SoakSettings, scratch: Path, told: Callable[[int], None] = lambda _: None
     ) -> None:
         self.report = Report(settings)
         self.settings = settings
@@ -92,12 +92,12 @@ class SoakRun:
         self._told = told
 
     def run(self) -> Report:
-        """Do it all; return what it gave, faults among it."""
+        """Run; return the report."""
         start = time.monotonic()
-        with contextlib.closing(self.traffic.door):
+        with contextlib.closing(self.traffic.listener):
             with self._running():
                 asyncio.run(self._tides())
-            self._look_back()
+            self._judge()
         self.report.seconds = time.monotonic() - start
         return self.report
 
@@ -128,7 +128,7 @@ class SoakRun:
         self.report.network = forwarder.done()
 
     async def _tides(self) -> None:
-        """Go through all tides, unless a program ends."""
+        """Run all tides, unless a program ends."""
         serving = asyncio.create_task(self.traffic.serve())
         tides = asyncio.create_task(self._come_and_go())
         ended = asyncio.create_task(self._until_one_ends())
@@ -140,10 +140,10 @@ class SoakRun:
         await asyncio.gather(tides, ended, serving, return_exceptions=True)
 
     async def _come_and_go(self) -> None:
-        # What a program makes for its first client and keeps is none of a client's.
-        await self.traffic.flood(visits=FIRST)
+        # One-time allocations for the first client are not a leak.
+        await self.traffic.flood(visits=WARM_UP)
         await self.traffic.ebb()
-        before = {end: holdings(self.programs[end].process.pid) for end in self.report.rests}
+        before = {end: resources(self.programs[end].process.pid) for end in self.report.rests}
         descriptors = {end: held.descriptors for end, held in before.items()}
         ends = time.monotonic() + self.settings.lasts
         for tide in itertools.count(1):
@@ -152,26 +152,26 @@ class SoakRun:
             await self._settle(descriptors)
             served = self.traffic.done["visits"]
             for end, rests in self.report.rests.items():
-                rests.append(Rest(served, holdings(self.programs[end].process.pid)))
+                rests.append(Rest(served, resources(self.programs[end].process.pid)))
             self._told(tide)
             if tide >= self.settings.tides and time.monotonic() >= ends:
                 break
             if self.traffic.fault_count or self.report.faults:
-                break  # what hung once hangs again, for as long each time
+                break  # a hang would repeat, and take as long each time
         await self.traffic.ebb()
 
     async def _settle(self, descriptors: dict[str, int]) -> None:
-        """Wait until both ends hold no client and no descriptor more than in the beginning."""
+        """Wait until both ends have no client and no more descriptors than before."""
         deadline = time.monotonic() + self.settings.patience
         for end, log in self.report.logs.items():
             pid = self.programs[end].process.pid
             while not self._is_at_rest(end, descriptors[end]):
                 if time.monotonic() < deadline:
-                    await asyncio.sleep(LOOK_AGAIN)
+                    await asyncio.sleep(CHECK_INTERVAL)
                     continue
                 held = ", ".join(f"{count} {kind}" for kind, count in open_files(pid).items())
                 self.report.faults.append(
-                    f"{end}: not back to rest: {len(log.present)} clients are in by its log; "
+                    f"{end}: did not release everything: {len(log.present)} clients by its log; "
                     f"it had {descriptors[end]} descriptors and has {held}"
                 )
                 break
@@ -179,23 +179,23 @@ class SoakRun:
     def _is_at_rest(self, end: str, descriptors: int) -> bool:
         log = self.report.logs[end]
         log.read()
-        held = holdings(self.programs[end].process.pid)
+        held = resources(self.programs[end].process.pid)
         return not log.present and held.descriptors <= descriptors
 
     async def _until_one_ends(self) -> None:
-        """Watch the memory until a program ends by itself, which none should."""
+        """Record the peak memory until a program ends by itself, which is a fault."""
         while True:
             for name, program in self.programs.items():
                 if program.process.poll() is not None:
                     self.report.faults.append(f"{name} has ended: {program.last_words()}")
                     return
                 if name in self.report.peaks:
-                    resident = holdings(program.process.pid).resident
+                    resident = resources(program.process.pid).resident
                     self.report.peaks[name] = max(self.report.peaks[name], resident)
-            await asyncio.sleep(LOOK_AGAIN)
+            await asyncio.sleep(CHECK_INTERVAL)
 
-    def _look_back(self) -> None:
-        """Judge what can be judged at the end alone."""
+    def _judge(self) -> None:
+        """Complete the report after the end of the programs."""
         report, traffic = self.report, self.traffic
         report.done = traffic.done
         report.faults += traffic.faults
@@ -215,6 +215,6 @@ class SoakRun:
             lines = "\n".join(log.bad[:LOG_SHOWN])
             yield f"{end}: {len(log.bad)} bad lines in its log:\n{lines}"
         if log.present:
-            yield f"{end}: {len(log.present)} clients never went out, by its log"
+            yield f"{end}: {len(log.present)} clients never closed, by its log"
         if code := self.programs[end].process.returncode:
             yield f"{end}: it ended with {code} when it was stopped"

@@ -27,7 +27,7 @@ def test_a_missing_way_is_left_out(monkeypatch, capsys):
     monkeypatch.setattr(program, "missing", lambda: {"quictunnel/quinn": "not built"})
     assert present(["direct,quictunnel"]) == ["direct", "quictunnel/aioquic"]
     assert "left out: quictunnel/quinn (not built)" in capsys.readouterr().out
-    with pytest.raises(typer.BadParameter, match="none of these ways is there"):
+    with pytest.raises(typer.BadParameter, match="none of these ways is available"):
         present(["quictunnel/quinn"])
 
 

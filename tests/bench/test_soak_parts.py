@@ -9,9 +9,9 @@ from itertools import pairwise
 
 import pytest
 
-from bench.soak.plans import PIECE, Content, PlanLimits, draw
-from bench.soak.verdict import MOODS, Rest, memory_faults, trend
-from bench.soak.watch import Holdings, JsonLog, holdings, open_files
+from bench.soak.plans import PIECE, Payload, PlanLimits, draw
+from bench.soak.verdict import VARIATION, Rest, memory_faults, trend
+from bench.soak.watch import JsonLog, Resources, open_files, resources
 from testkit.programs import CLIENT_ACCEPTED, CLIENT_CLOSED, LINK_ESTABLISHED
 from testkit.weather import Conditions, Weather
 
@@ -102,7 +102,7 @@ def test_plans_are_the_same_at_both_ends_and_stay_within_the_measure():
 
 
 def test_payload_is_verified_in_pieces_of_any_size():
-    says = Content.of(5, "client")
+    says = Payload.of(5, "client")
     sent = bytearray()
     while len(sent) < 3_000_000:
         sent += says.piece(len(sent), PIECE)
@@ -112,7 +112,7 @@ def test_payload_is_verified_in_pieces_of_any_size():
     assert says.first_wrong(memoryview(sent), 0) == 2_000_000
     sent[2_000_000] ^= 1
     assert says.first_wrong(memoryview(sent)[1:], 0) is not None
-    assert Content.of(6, "client").first_wrong(memoryview(sent)[16:], 16) is not None
+    assert Payload.of(6, "client").first_wrong(memoryview(sent)[16:], 16) is not None
 
 
 # Memory
@@ -121,7 +121,7 @@ def test_payload_is_verified_in_pieces_of_any_size():
 def points(per_client: float, bumps: tuple = ()) -> list:
     base = 50_000_000
     return [
-        (120 * tide, round(base + per_client * 120 * tide + bumps[tide % len(bumps)] * MOODS))
+        (120 * tide, round(base + per_client * 120 * tide + bumps[tide % len(bumps)] * VARIATION))
         for tide in range(20)
     ]
 
@@ -141,7 +141,7 @@ def test_memory_that_grows_with_the_clients_is_a_fault(per_client, bumps, grows)
     assert found.is_growth is grows
     if bumps == (0,):
         assert found.per_client == pytest.approx(per_client, abs=1)
-    rests = [Rest(n, Holdings(held, held, 1, 7)) for n, held in points(per_client, bumps)]
+    rests = [Rest(n, Resources(held, held, 1, 7)) for n, held in points(per_client, bumps)]
     assert len(list(memory_faults("remote", rests))) == (2 if grows else 0)
 
 
@@ -160,10 +160,10 @@ def test_too_few_points_give_no_verdict():
 
 
 def test_the_resources_of_this_process(tmp_path):
-    before = holdings(os.getpid())
+    before = resources(os.getpid())
     assert before.resident >= before.unique > 1_000_000
     with (tmp_path / "one more").open("w"):
-        assert holdings(os.getpid()).descriptors == before.descriptors + 1
+        assert resources(os.getpid()).descriptors == before.descriptors + 1
         assert open_files(os.getpid())[str(tmp_path / "one more")] == 1
 
 

@@ -22,7 +22,7 @@ SMALL = PlanLimits(most=60_000, longest=0.02)
 async def soak(address=None, *, visits: int = VISITS, patience: float = 60) -> SoakTraffic:
     traffic = SoakTraffic(seed=3, limits=SMALL, crowd=300, patience=patience)
     serving = asyncio.create_task(traffic.serve())
-    with contextlib.closing(traffic.door):
+    with contextlib.closing(traffic.listener):
         own = (HOST, traffic.server_port)
         traffic.address = await address(own) if address else own
         await traffic.flood(visits=visits)
@@ -116,9 +116,9 @@ class FaultyRelay:
     ("wrong", "said"),
     [
         ("nothing", None),
-        ("turns resets into ends", "an end that nobody made"),
-        ("resets", "a reset that nobody sent"),
-        ("ends early", "an end that nobody made"),
+        ("turns resets into ends", "a FIN that was not sent"),
+        ("resets", "a reset that was not sent"),
+        ("ends early", "a FIN that was not sent"),
         ("changes a byte", "wrong bytes from"),
         ("repeats", "wrong bytes from"),
         ("hangs", "hangs with"),

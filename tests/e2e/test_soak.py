@@ -11,10 +11,10 @@ from dataclasses import replace
 import pytest
 
 from bench.soak.plans import PlanLimits
-from bench.soak.run import Settings, SoakRun
+from bench.soak.run import SoakRun, SoakSettings
 from testkit.weather import Conditions
 
-SHORT = Settings(
+SHORT = SoakSettings(
     conditions=Conditions(spell=0.5, outages=2, outage=0.5, rebindings=2),
     limits=PlanLimits(most=300_000, longest=0.3),
     tides=1,
