@@ -70,5 +70,6 @@ def running_stage(facts: Facts, scratch: Path, engine: str, size: int) -> Iterat
 
 @contextlib.contextmanager
 def site(scratch: Path) -> Iterator[str]:
+    """Run the site; yield its address."""
     with running("site", [sys.executable, "-m", "interop._site"], scratch) as program:
         yield f"127.0.0.1:{program.ready.split()[1]}"

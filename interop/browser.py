@@ -1,10 +1,9 @@
-"""Headless Chromium before Caddy and the tunnel: a page of 100 pictures and a WebSocket.
+"""Headless Chromium in front of Caddy and the tunnel: a page of 100 pictures and a WebSocket.
 
-Over HTTP/2 and over HTTP/3, with each engine that is installed: every picture is there, by the
-page's own account, by what the network brought, and by the colours in a screenshot; the WebSocket
-has echoed.
+Over HTTP/2 and HTTP/3, with each installed engine. All pictures are present according to the page,
+to the network events and to the colours in a screenshot. The WebSocket echoes.
 
-    python -m interop.browser [--keep FOLDER]    (leaves the screenshots there)
+    python -m interop.browser [--keep FOLDER]    (keeps the screenshots there)
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from typing import TYPE_CHECKING
 from interop import _page
 from interop._browser import browser, find
 from interop._caddy import caddy, example
-from interop._facts import Facts, tell
+from interop._facts import Facts, run_script
 from interop._tunnel import engines, tunnel
 from testkit.programs import running
 
@@ -27,18 +26,18 @@ if TYPE_CHECKING:
     from interop._caddy import Caddy
 
 WINDOW = (_page.SIDE, _page.SIDE + _page.LINE)
-"""Pixels: all that the page shows."""
+"""The size of the page in pixels."""
 
 FINISHED = """
 new Promise(loaded =>
     document.readyState === "complete" ? loaded() : addEventListener("load", loaded))
   .then(() => window.finished)
 """
-"""What waits for the page's own account."""
+"""A script that waits for the page's report."""
 
 
 def script(facts: Facts, scratch: Path) -> None:
-    """Tell the facts."""
+    """Check the facts."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--keep", type=Path, help="a folder for the screenshots")
     keep = parser.parse_args().keep
@@ -61,11 +60,11 @@ def script(facts: Facts, scratch: Path) -> None:
 
 
 def _visit(facts: Facts, scratch: Path, front: Caddy, version: str, engine: str) -> bytes:
-    """Open the page, tell what is there, and return the screenshot."""
+    """Open the page, check it, and return a screenshot."""
     folder = scratch / version
     folder.mkdir()
     site = f"localhost:{front.port}"
-    # A browser comes by HTTP/2 first and by HTTP/3 when it has seen that it is offered: choose.
+    # By default a browser uses HTTP/2 first, and HTTP/3 once a response has advertised it.
     quic = {"h2": "--disable-quic", "h3": f"--origin-to-force-quic-on={site}"}
     who = f"{engine}, {version}"
     with browser(folder, front.issuer, quic[version], size=WINDOW) as tab:
@@ -88,7 +87,7 @@ def _visit(facts: Facts, scratch: Path, front: Caddy, version: str, engine: str)
 
 
 def _network(facts: Facts, tab: Tab, who: str, version: str) -> None:
-    """Tell what the browser's network has brought."""
+    """Check the browser's network events."""
     answers = [
         event["params"]["response"]
         for event in tab.events
@@ -101,4 +100,4 @@ def _network(facts: Facts, tab: Tab, who: str, version: str) -> None:
 
 
 if __name__ == "__main__":
-    tell(script)
+    run_script(script)

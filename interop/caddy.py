@@ -1,12 +1,12 @@
-"""Caddy before the remote, as docs/caddy.md has it: https on the outside, a site at home.
+"""Caddy in front of the remote, as in docs/caddy.md: HTTPS outside, a site at home.
 
-The Caddyfile is that of docs/, with Caddy's own CA; clients are curl, aioquic's HTTP/3, websockets
-and Python's http.client. With each engine that is installed: the site learns each client's true
-address; HTTP/1.1, 2 and 3, WebSocket and Server-Sent Events come through; large bodies come whole;
-many clients and slow ones do no harm; an origin that is gone is a 502 until it is back; and a
-download outlives a change of the origin's network.
+The Caddyfile is that of docs/, with Caddy's own CA. The clients are curl, aioquic's HTTP/3,
+websockets and Python's http.client. With each installed engine: the site gets each client's
+address; HTTP/1.1, 2 and 3, WebSocket and Server-Sent Events work; large bodies arrive complete;
+many clients and slow ones do not affect others; without an origin the status is 502; a download
+survives changes of the origin's network.
 
-    python -m interop.caddy [--megabytes N]    (1000 by default; a tenth with engines but the first)
+    python -m interop.caddy [--megabytes N]    (default: 1000, a tenth for all engines but the first)
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from websockets.sync.client import connect as open_websocket
 from interop import _clients as clients
 from interop import _h3
 from interop._caddy import caddy, example
-from interop._facts import Facts, tell
+from interop._facts import Facts, run_script
 from interop._pattern import digest, pieces
 from interop._stage import ORIGIN, REMOTE, Stage, running_stage, site
 from interop._tunnel import engines, remote
@@ -39,17 +39,17 @@ if TYPE_CHECKING:
 MEGABYTE = 1_000_000
 
 MANY = 200
-"""Requests at once."""
+"""Concurrent requests."""
 
 FAMILIES = {"IPv4": ("127.0.0.1", "127.0.0.77"), "IPv6": ("::1", "::1")}
-"""Where the client connects to, and from: on loopback only IPv4 has many addresses."""
+"""The addresses that the client connects to and from. On loopback only IPv4 has several."""
 
 FORGED = ("--header", "X-Forwarded-For: 192.0.2.1")
-"""What a client says of itself, and nobody is to believe."""
+"""A forged header, which must not be trusted."""
 
 
 def script(facts: Facts, scratch: Path) -> None:
-    """Tell the facts."""
+    """Check the facts."""
     need_ipv6()
     parser = argparse.ArgumentParser()
     parser.add_argument("--megabytes", type=int, default=1000)
@@ -141,7 +141,7 @@ def _echoes(stage: Stage) -> None:
 
 
 def _events(stage: Stage) -> None:
-    # The site sends an event once the one before it has been read here: nothing may be kept back.
+    # The site sends each event only after the previous one was read here, so no hop may buffer.
     ids = []
     with clients.connection(stage.caddy) as events, clients.connection(stage.caddy) as ticks:
         events.request("GET", "/events?n=5")
@@ -166,7 +166,7 @@ def _upload(stage: Stage) -> None:
     file.unlink()
     seen = got.json()
     what = f"upload of {_mb(stage.size)}"
-    stage.equal(f"{what}: the client was told to go on", "100 Continue" in got.talk, True)
+    stage.equal(f"{what}: the client was told to go on", "100 Continue" in got.trace, True)
     stage.equal(f"{what}: the site was asked before", seen["expect"], True)
     stage.equal(f"{what}: bytes at the site", seen["bytes"], stage.size)
     stage.equal(f"{what}: their SHA-256 is right", seen["sha256"] == digest(stage.size), True)
@@ -286,4 +286,4 @@ def _numbers(count: int) -> list[str]:
 
 
 if __name__ == "__main__":
-    tell(script)
+    run_script(script)

@@ -1,8 +1,7 @@
 """The other Caddyfiles of docs/caddy.md: wildcard names, names on demand, and Caddy at home.
 
-Each is read out of the page and run with Caddy's own CA: which names get a certificate, whether
-the site is told the name, and who the client is. What `caddy.py` tells is not told again; the
-engine is the fastest that is installed.
+For each: a client is served, and the site gets the name and the client's address. The first
+Caddyfile on the page is the one that `caddy.py` uses.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from interop import _clients as clients
 from interop._caddy import DOCS, caddy
-from interop._facts import Facts, tell
+from interop._facts import Facts, run_script
 from interop._site import KNOWN
 from interop._tunnel import engines, tunnel
 from testkit.programs import ProgramError, free_port, running
@@ -26,16 +25,16 @@ if TYPE_CHECKING:
 BLOCK = re.compile(r"<!-- caddyfile: (.+?) -->\n```\n(.*?)```", re.DOTALL)
 
 HERE = "example.localhost"
-"""What stands for example.com on this machine."""
+"""The replacement for example.com on this machine."""
 
 CLIENT = "127.0.0.77"
 
 NO_TLS = 35
-"""curl's exit code for a handshake that fails."""
+"""curl's exit code for a failed handshake."""
 
 
 def script(facts: Facts, scratch: Path) -> None:
-    """Tell the facts."""
+    """Check the facts."""
     blocks = dict(BLOCK.findall((DOCS / "caddy.md").read_text()))
     same = blocks["one name"] in (DOCS / "Caddyfile").read_text()
     facts.equal("the first Caddyfile on the page is the one to copy", same, True)
@@ -50,7 +49,7 @@ def script(facts: Facts, scratch: Path) -> None:
 
 
 def _wildcard(facts: Facts, scratch: Path, block: str, outside: int) -> None:
-    # Its own CA asks no DNS, so that the module for it can be done without.
+    # Its own CA needs no DNS challenge, so the DNS module is not needed.
     sites = _replace(
         block, {r"\ttls \{\n.*?\n\t\}\n": "", "127.0.0.1:9000": f"127.0.0.1:{outside}"}
     )
@@ -72,7 +71,7 @@ def _on_demand(facts: Facts, scratch: Path, block: str, outside: int) -> None:
 
 
 def _at_home(facts: Facts, scratch: Path, block: str) -> None:
-    """Let Caddy itself be the origin server, and tell whom it takes the client for."""
+    """Use Caddy as the origin server, and check the client's address there."""
     answer = {r"reverse_proxy localhost:8000": 'respond "{remote_host}"'}
     options, sites = _split(_replace(block, answer))
     name = f"www.{HERE}"
@@ -86,7 +85,7 @@ def _at_home(facts: Facts, scratch: Path, block: str) -> None:
 
 
 def _folder(scratch: Path, name: str) -> Path:
-    """Make a folder: certificates that another Caddyfile has got shall not serve here."""
+    """Make a folder, so that the certificates of another Caddyfile are not used."""
     folder = scratch / name
     folder.mkdir()
     return folder
@@ -101,10 +100,10 @@ def _is_served(facts: Facts, front: Caddy, what: str, name: str) -> None:
 
 
 def _replace(block: str, changes: dict[str, str]) -> str:
-    """Put names and ports of this machine into a Caddyfile.
+    """Replace names and ports of a Caddyfile by those of this machine.
 
     :param changes: what stands for each pattern.
-    :raises ProgramError: it does not have what is to be replaced.
+    :raises ProgramError: the Caddyfile lacks one of them.
     """
     for pattern, here in changes.items():
         literal = here.replace("\\", r"\\")  # nothing in it stands for a group
@@ -115,10 +114,10 @@ def _replace(block: str, changes: dict[str, str]) -> str:
 
 
 def _split(block: str) -> tuple[str, str]:
-    """Split a Caddyfile into the lines of its global options and its sites."""
+    """Split a Caddyfile into its global options and its sites."""
     options, _, sites = block.partition("\n}\n")
     return options.removeprefix("{\n"), sites
 
 
 if __name__ == "__main__":
-    tell(script)
+    run_script(script)

@@ -1,6 +1,6 @@
-"""iperf3: four connections at once, up and down, with each engine that is installed.
+"""iperf3: four concurrent connections, up and down, with each installed engine.
 
-It has a connection of its own for control, and tells at both ends how much has come.
+It has a control connection as well, and reports the received bytes of both ends.
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ import contextlib
 import json
 from typing import TYPE_CHECKING
 
-from interop._commands import said
-from interop._facts import Facts, program, tell
+from interop._commands import output_of
+from interop._facts import Facts, program, run_script
 from interop._tunnel import engines, tunnel
 from interop._waiting import wait
 from testkit.programs import Program, free_port
@@ -23,7 +23,7 @@ SECONDS = 3
 
 
 def script(facts: Facts, scratch: Path) -> None:
-    """Tell the facts."""
+    """Check the facts."""
     command = program("iperf3")
     port = free_port()
     for engine in engines():
@@ -32,7 +32,7 @@ def script(facts: Facts, scratch: Path) -> None:
             client += ["--time", str(SECONDS), "--parallel", "4"]
             for way, options in (("up", []), ("down", ["--reverse"])):
                 with _server(command, port, scratch):
-                    end = json.loads(said([*client, *options]))["end"]
+                    end = json.loads(output_of([*client, *options]))["end"]
                 rate = end["sum_received"]["bits_per_second"] / 1e6
                 came = [stream["receiver"]["bytes"] for stream in end["streams"]]
                 fact = f"{engine}: iperf3 {way}, 4 connections: Mbit/s"
@@ -53,4 +53,4 @@ def _server(command: str, port: int, scratch: Path) -> Iterator[None]:
 
 
 if __name__ == "__main__":
-    tell(script)
+    run_script(script)

@@ -1,6 +1,6 @@
-"""Dovecot, whose server speaks first: mail goes in by LMTP, SMTP's sister, and is read by IMAP.
+"""Dovecot, whose server speaks first: mail is delivered by LMTP and read by IMAP.
 
-With each engine that is installed; a client that is idle is told of new mail unasked.
+With each installed engine. An idle IMAP client is notified of new mail.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from email.message import EmailMessage
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from interop._commands import WITHIN, Watch
-from interop._facts import Facts, MissingError, program, tell
+from interop._commands import WITHIN, Stopwatch
+from interop._facts import Facts, MissingError, program, run_script
 from interop._tunnel import engines, tunnel
 from interop._waiting import listening
 from testkit.programs import free_port
@@ -33,7 +33,7 @@ SIZE = 5_000_000
 PERSON = "person@example.com"
 
 LMTP = Path("/usr/lib/dovecot/lmtp")
-"""A package of its own in Debian: dovecot-lmtpd."""
+"""In Debian's package dovecot-lmtpd."""
 
 CONFIG = """
 base_dir = {folder}/run
@@ -71,7 +71,7 @@ service lmtp {{
 
 
 def script(facts: Facts, scratch: Path) -> None:
-    """Tell the facts."""
+    """Check the facts."""
     with _dovecot(scratch) as (lmtp, imap):
         for engine in engines():
             person = f"{engine}-{PERSON}"
@@ -99,7 +99,7 @@ def _dovecot(scratch: Path) -> Iterator[tuple[int, int]]:
     mail = folder / "mail"
     mail.mkdir(parents=True)
     scratch.chmod(0o755)
-    user = pwd.getpwnam("nobody")  # it gives nobody's mail to root
+    user = pwd.getpwnam("nobody")  # it delivers no mail to root
     os.chown(mail, user.pw_uid, user.pw_gid)
     lmtp, imap = free_port(), free_port()
     config = folder / "dovecot.conf"
@@ -130,9 +130,9 @@ def _dialogue(facts: Facts, engine: str, person: str, lmtp: int, imap: int) -> N
         while not told.startswith(b"idle "):
             told = reader.readline()
     attached = random.Random(engine).randbytes(SIZE)
-    with Watch() as watch:
+    with Stopwatch() as watch:
         _deliver(lmtp, person, _message("a large one", attached))
-    with _imap(imap, person) as reader, Watch() as again:
+    with _imap(imap, person) as reader, Stopwatch() as again:
         reader.select(readonly=True)
         parts = reader.fetch("2", "(BODY.PEEK[])")[1][0]
     assert isinstance(parts, tuple)
@@ -167,4 +167,4 @@ def _imap(port: int, person: str) -> Iterator[imaplib.IMAP4]:
 
 
 if __name__ == "__main__":
-    tell(script)
+    run_script(script)

@@ -1,8 +1,7 @@
-"""nginx as the origin server, with `listen … proxy_protocol`: does it learn who the client is?
+"""nginx as the origin server, with `listen … proxy_protocol`: it gets the client's address.
 
-For PROXY protocol v2 and v1, over TCP and a Unix socket, for clients over IPv4 and IPv6, with each
-engine that is installed: the client's address and port as nginx has them in its access log are
-those of the client's socket.
+With PROXY protocol v1 and v2, over TCP and a Unix socket, for clients over IPv4 and IPv6, and with
+each installed engine. The address and port in nginx's access log are those of the client's socket.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ import itertools
 import json
 from typing import TYPE_CHECKING
 
-from interop._facts import Facts, program, tell
+from interop._facts import Facts, program, run_script
 from interop._tunnel import engines, tunnel
 from interop._waiting import WITHIN, listening, need_ipv6, wait
 from testkit.programs import free_port
@@ -45,11 +44,11 @@ http {{
 """
 
 FAMILIES = {"IPv4": ("127.0.0.1", "127.0.0.77"), "IPv6": ("::1", "::1")}
-"""Where the client connects to, and from: on loopback only IPv4 has many addresses."""
+"""The addresses that the client connects to and from. On loopback only IPv4 has several."""
 
 
 def script(facts: Facts, scratch: Path) -> None:
-    """Tell the facts."""
+    """Check the facts."""
     nginx = program("nginx")
     need_ipv6()
     port = free_port()
@@ -96,4 +95,4 @@ def _logged(log: Path, path: str) -> dict[str, str] | None:
 
 
 if __name__ == "__main__":
-    tell(script)
+    run_script(script)

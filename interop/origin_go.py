@@ -1,7 +1,7 @@
-"""Another origin and another remote, in Go and written from docs/protocol.md alone, with ours.
+"""An origin and a remote in Go, written from docs/protocol.md alone, together with ours.
 
-The Go origin with our remote and our origin with the Go remote, with each engine that is installed:
-the same facts about bytes, endings, tokens and proofs, take-over and drain.
+The Go origin with our remote and our origin with the Go remote, with each installed engine: bytes,
+endings, tokens and proofs, take-over and drain.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from interop import _counterpart as counterpart
-from interop._commands import Watch
-from interop._facts import Facts, tell
+from interop._commands import Stopwatch
+from interop._facts import Facts, run_script
 from interop._go import build
 from interop._tunnel import engines
 from interop._waiting import wait
@@ -38,15 +38,15 @@ WITHIN = 60.0
 """Seconds for a program to end."""
 
 BACK_WITHIN = 90.0
-"""Seconds for an origin to notice that its remote was killed, and to be served by the new one."""
+"""Seconds for an origin to detect the death of its remote, and to reconnect to the new one."""
 
 REFUSED = 3
-"""The exit code of an origin, of either kind, for which another try is of no use."""
+"""The exit code of an origin of either kind for which retrying is useless."""
 
 
 @dataclass(frozen=True)
-class Ends:
-    """Which programs stand at the two ends of a link, and where their files are."""
+class ProgramPair:
+    """The programs at the two ends of a link, and the folder of their files."""
 
     name: str
     remote: tuple[str, ...]
@@ -54,10 +54,8 @@ class Ends:
     scratch: Path
 
     @contextlib.contextmanager
-    def standing_remote(
-        self, link: int = 0, outside: int = 0
-    ) -> Iterator[tuple[Program, int, int]]:
-        """Start the remote; yield it, its link's port and its outside port."""
+    def running_remote(self, link: int = 0, outside: int = 0) -> Iterator[tuple[Program, int, int]]:
+        """Run the remote; yield it, its port for origins and its port for clients."""
         command = [*self.remote, "--listen", f"127.0.0.1:{link}"]
         command += ["--outside", f"127.0.0.1:{outside}"]
         with running("remote", [*command, "--token-file", self.token()], self.scratch) as program:
@@ -65,13 +63,15 @@ class Ends:
             assert ports is not None
             yield program, int(ports[1]), int(ports[2])
 
-    def calling(self, link: int, server: str, label: str, token: str | None = None) -> list[str]:
+    def origin_command(
+        self, link: int, server: str, label: str, token: str | None = None
+    ) -> list[str]:
         """Return an origin's command line."""
         command = [*self.origin, "--remote", f"127.0.0.1:{link}", "--origin", server]
         return [*command, "--token-file", token or self.token(), "--name", label]
 
     def token(self, secret: str = "") -> str:
-        """Return the file of the token that both ends share, or of one with another secret."""
+        """Return the file of the shared token, or of a token with another secret."""
         path = self.scratch / f"token-{secret[:8]}"
         if not path.exists():
             path.touch(mode=0o600)
@@ -80,7 +80,7 @@ class Ends:
 
 
 def script(facts: Facts, scratch: Path) -> None:
-    """Tell the facts."""
+    """Check the facts."""
     go = build(scratch / "programs")
     middle = str(go["middle"])
     for engine in engines():
@@ -89,8 +89,12 @@ def script(facts: Facts, scratch: Path) -> None:
         remote = (*ours, "remote", *state, "--engine", engine)
         origin = (*ours, "origin", "--engine", engine)
         pairs = (
-            Ends(f"origin in Go, our remote ({engine})", remote, (str(go["origin"]),), scratch),
-            Ends(f"remote in Go, our origin ({engine})", (str(go["remote"]),), origin, scratch),
+            ProgramPair(
+                f"origin in Go, our remote ({engine})", remote, (str(go["origin"]),), scratch
+            ),
+            ProgramPair(
+                f"remote in Go, our origin ({engine})", (str(go["remote"]),), origin, scratch
+            ),
         )
         for number, ends in enumerate(pairs):
             folder = scratch / f"{engine}-{number}"
@@ -98,9 +102,9 @@ def script(facts: Facts, scratch: Path) -> None:
             _facts(facts, replace(ends, scratch=folder), middle)
 
 
-def _facts(facts: Facts, ends: Ends, middle: str) -> None:
-    with counterpart.serving() as server, ends.standing_remote() as (remote, link, outside):
-        first = ends.calling(link, server.address, "laptop")
+def _facts(facts: Facts, ends: ProgramPair, middle: str) -> None:
+    with counterpart.serving() as server, ends.running_remote() as (remote, link, outside):
+        first = ends.origin_command(link, server.address, "laptop")
         with running("origin", first, ends.scratch) as origin:
             _bytes_and_endings(facts, ends.name, server, outside)
             _who_it_is(facts, ends.name, origin, outside)
@@ -113,15 +117,17 @@ def _facts(facts: Facts, ends: Ends, middle: str) -> None:
     _nobody_listens(facts, ends)
 
 
-def _bytes_and_endings(facts: Facts, name: str, server: counterpart.Server, outside: int) -> None:
+def _bytes_and_endings(
+    facts: Facts, name: str, server: counterpart.CounterpartServer, outside: int
+) -> None:
     up, down = counterpart.exchange(outside)
     facts.equal(f"{name}: 10 MB up, then FIN: its SHA-256 is right", up == counterpart.DIGEST, True)
     facts.equal(f"{name}: 10 MB down behind it: as well", down == counterpart.DIGEST, True)
     with counterpart.connect(outside, b"reset\n") as client:
         facts.equal(f"{name}: the origin server resets: the client sees", _ending(client), "reset")
     client = counterpart.connect(outside, b"await\n")
-    client.recv(16)  # the origin server has met it
-    counterpart.cut(client)
+    client.recv(16)  # the origin server has accepted it
+    counterpart.reset(client)
     seen = server.endings.get(timeout=WITHIN)
     facts.equal(f"{name}: the client resets: the origin server sees", seen, "reset")
 
@@ -140,12 +146,16 @@ def _who_it_is(facts: Facts, name: str, origin: Program, outside: int) -> None:
 
 
 def _take_over(
-    facts: Facts, ends: Ends, server: counterpart.Server, at: tuple[int, int], old: Program
+    facts: Facts,
+    ends: ProgramPair,
+    server: counterpart.CounterpartServer,
+    at: tuple[int, int],
+    old: Program,
 ) -> None:
     link, outside = at
     with counterpart.connect(outside, b"hold\n") as client:
         client.recv(16)
-        command = ends.calling(link, server.address, "laptop")
+        command = ends.origin_command(link, server.address, "laptop")
         with running("second", command, ends.scratch):
             who = f"{ends.name}: a second origin of the name"
             facts.equal(f"{who}: the first one's client sees", _ending(client), "reset")
@@ -156,12 +166,12 @@ def _take_over(
 
 
 def _impostors(
-    facts: Facts, ends: Ends, server: counterpart.Server, link: int, middle: str
+    facts: Facts, ends: ProgramPair, server: counterpart.CounterpartServer, link: int, middle: str
 ) -> None:
-    met = server.met
+    accepted = server.accepted
     other = ends.token(secrets.token_urlsafe(32))
     with contextlib.ExitStack() as stack:
-        command = ends.calling(link, server.address, "wrong", other)
+        command = ends.origin_command(link, server.address, "wrong", other)
         refused, not_proven = "does not accept this token", "prove that it knows the token"
         caller = Program("wrong", command, ends.scratch)
         callers = [("a wrong secret", stack.enter_context(caller), refused)]
@@ -169,7 +179,7 @@ def _impostors(
             command = [middle, "--remote", f"127.0.0.1:{link}", "--try", how]
             program = stack.enter_context(running(f"middle-{how}", command, ends.scratch))
             door = int(program.ready.rpartition(":")[2])
-            command = ends.calling(door, server.address, f"victim-{how}")
+            command = ends.origin_command(door, server.address, f"victim-{how}")
             caller = Program(f"victim-{how}", command, ends.scratch)
             words = refused if how == "pass" else not_proven
             callers.append((f"somebody in the middle ({how})", stack.enter_context(caller), words))
@@ -178,13 +188,17 @@ def _impostors(
             said = words if words in called.last_words() else called.last_words()
             fact = f"{ends.name}: {who}: the origin ends, for good, and says why"
             facts.equal(fact, (code, said), (REFUSED, words))
-    facts.equal(f"{ends.name}: clients whom the origin server met by all that", server.met - met, 0)
+    facts.equal(
+        f"{ends.name}: clients whom the origin server met by all that",
+        server.accepted - accepted,
+        0,
+    )
 
 
 def _origin_leaves(
-    facts: Facts, ends: Ends, server: counterpart.Server, link: int, outside: int
+    facts: Facts, ends: ProgramPair, server: counterpart.CounterpartServer, link: int, outside: int
 ) -> None:
-    command = ends.calling(link, server.address, "leaves")
+    command = ends.origin_command(link, server.address, "leaves")
     with running("leaves", command, ends.scratch) as origin:
         _leaves(facts, f"{ends.name}: SIGTERM to the origin", origin, outside)
 
@@ -198,7 +212,7 @@ def _leaves(facts: Facts, name: str, program: Program, outside: int) -> None:
     with counterpart.connect(outside, b"hold\n") as client:
         client.recv(16)
         program.signal(signal.SIGTERM)
-        time.sleep(0.5)  # so that it would be gone by now if it did not wait
+        time.sleep(0.5)  # time enough to end if it did not wait
         facts.equal(f"{name}: it waits for its client", program.process.poll(), None)
         client.sendall(b"last words\n")
         answer = client.makefile("rb").read()
@@ -206,32 +220,34 @@ def _leaves(facts: Facts, name: str, program: Program, outside: int) -> None:
     facts.equal(f"{name}: it ends with", program.wait(WITHIN), 0)
 
 
-def _remote_dies(facts: Facts, ends: Ends, server: counterpart.Server) -> None:
-    """Kill the remote, which ours tells its origins by stateless resets once it is back."""
+def _remote_dies(facts: Facts, ends: ProgramPair, server: counterpart.CounterpartServer) -> None:
+    """Kill and restart the remote. Ours then resets its origins' links by stateless resets."""
     with contextlib.ExitStack() as stack:
-        # The ports are told from the start: the key for resets is kept for a port.
+        # The ports are fixed, because the reset key belongs to a port.
         link, outside = free_port(), free_port()
-        with ends.standing_remote(link, outside) as (remote, _, _):
-            command = ends.calling(link, server.address, "stays")
+        with ends.running_remote(link, outside) as (remote, _, _):
+            command = ends.origin_command(link, server.address, "stays")
             origin = stack.enter_context(running("stays", command, ends.scratch))
             remote.kill()
 
         def serves() -> bool:
-            with contextlib.suppress(OSError):  # the Go remote lets no client wait for an origin
+            with contextlib.suppress(
+                OSError
+            ):  # the Go remote does not let clients wait for an origin
                 return counterpart.exchange(outside)[0] == counterpart.DIGEST
             return False
 
-        stack.enter_context(ends.standing_remote(link, outside))
-        with Watch() as watch:
+        stack.enter_context(ends.running_remote(link, outside))
+        with Stopwatch() as watch:
             served = wait(serves, "the origin to be back", BACK_WITHIN)
         fact = f"{ends.name}: the remote is killed and started again, and {watch.seconds:.1f} s"
         alive = origin.process.poll() is None
         facts.equal(f"{fact} later the same origin serves", served and alive, True)
 
 
-def _nobody_listens(facts: Facts, ends: Ends) -> None:
-    with ends.standing_remote() as (_, link, outside):
-        command = ends.calling(link, "127.0.0.1:9", "closed")
+def _nobody_listens(facts: Facts, ends: ProgramPair) -> None:
+    with ends.running_remote() as (_, link, outside):
+        command = ends.origin_command(link, "127.0.0.1:9", "closed")
         origin = running("closed", command, ends.scratch)
         with origin, counterpart.connect(outside, b"") as client:
             fact = f"{ends.name}: no origin server: a client sees"
@@ -239,4 +255,4 @@ def _nobody_listens(facts: Facts, ends: Ends) -> None:
 
 
 if __name__ == "__main__":
-    tell(script)
+    run_script(script)

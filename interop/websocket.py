@@ -1,7 +1,7 @@
-"""A WebSocket echo whose one connection is held while the network changes under the tunnel.
+"""A WebSocket connection that survives changes of the network under the tunnel.
 
-Client and server are the websockets package's. With each engine that is installed: the origin's
-address is taken away while nothing is said, and while messages are on their way.
+Client and server are those of the websockets package. With each installed engine: the origin's
+address changes while the connection is idle, and while messages are in flight.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 from websockets.sync.client import connect
 from websockets.sync.server import serve
 
-from interop._commands import Watch
-from interop._facts import Facts, tell
+from interop._commands import Stopwatch
+from interop._facts import Facts, run_script
 from interop._tunnel import engines, remote
 
 if TYPE_CHECKING:
@@ -28,15 +28,15 @@ if TYPE_CHECKING:
     from testkit.forwarder import ForwarderProgram
 
 WITHIN = 60.0
-"""Seconds for a message to come back, over a network that has just changed, on a busy machine."""
+"""Seconds for an echo after a change of the network, on a busy machine."""
 
 MESSAGES = 200
 LARGE = random.Random(4).randbytes(100_000)
-"""As many such messages are on their way, a few at a time, when the network changes."""
+"""A large message. A few of them are in flight when the network changes."""
 
 
 def script(facts: Facts, scratch: Path) -> None:
-    """Tell the facts."""
+    """Check the facts."""
     for engine in engines():
         with (
             _echo() as (port, met),
@@ -45,7 +45,7 @@ def script(facts: Facts, scratch: Path) -> None:
         ):
             up.start_origin("--remote", forwarder.address)
             up.wait_for_origin()
-            # Its own questions whether the other end is there would hide what is to be seen.
+            # Its keepalive pings would hide an idle connection.
             url = f"ws://127.0.0.1:{up.outside_port}/"
             settings = {"ping_interval": None, "proxy": None, "max_size": None, "compression": None}
             with connect(url, **settings) as client:
@@ -57,7 +57,7 @@ def script(facts: Facts, scratch: Path) -> None:
 
 @contextlib.contextmanager
 def _echo() -> Iterator[tuple[int, list[object]]]:
-    """Run a server that sends back what it gets; yield its port, and who has come."""
+    """Run an echo server; yield its port, and a list of its clients."""
     met: list[object] = []
 
     def echo(connection: ServerConnection) -> None:
@@ -83,7 +83,7 @@ def _silent(
     facts.equal(f"{engine}: WebSocket: a word comes back", client.recv(WITHIN), "before")
     for number in (1, 2):
         forwarder.change_address()
-        with Watch() as watch:
+        with Stopwatch() as watch:
             client.send(f"after change {number}")
             answer = client.recv(WITHIN)
         fact = (
@@ -94,7 +94,7 @@ def _silent(
 
 def _busy(facts: Facts, engine: str, client: ClientConnection, forwarder: ForwarderProgram) -> None:
     came = 0
-    with Watch() as watch:
+    with Stopwatch() as watch:
         for number in range(MESSAGES):
             client.send(number.to_bytes(4) + LARGE)
             if number == MESSAGES // 2:
@@ -108,4 +108,4 @@ def _busy(facts: Facts, engine: str, client: ClientConnection, forwarder: Forwar
 
 
 if __name__ == "__main__":
-    tell(script)
+    run_script(script)

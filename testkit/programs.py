@@ -52,8 +52,8 @@ ORIGIN_DISCONNECTED = "origin out"
 PROOF_FAILED = "proof failed"
 PROTOCOL_VIOLATION = "protocol violation"
 RESET_KEY_NOT_SAVED = "no place for a key, restarts are noticed later"
-SERVER_UNREACHABLE = "refused"
-"""The origin could not connect to the origin server."""
+SERVER_REFUSED = "the origin server refused the connection"
+
 
 # Sentences that users read when a program ends or waits.
 

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from testkit.programs import CLIENT_ACCEPTED, PATIENCE, SERVER_UNREACHABLE, logged
+from testkit.programs import CLIENT_ACCEPTED, PATIENCE, SERVER_REFUSED, logged
 from testkit.tunnel import LOOPBACK
 
 MIXED_ENGINES = (
@@ -146,7 +146,7 @@ def test_a_client_is_reset_if_the_origin_server_refuses(tunnel):
     tunnel.up()
     tunnel.server.close()
     assert tunnel.connect().is_reset()
-    tunnel.origin.wait_for_log(logged(SERVER_UNREACHABLE, target=address))
+    tunnel.origin.wait_for_log(logged(SERVER_REFUSED, target=address))
 
 
 # Clients that connect before an origin
