@@ -1,4 +1,4 @@
-"""What `caddy.py` runs before it can check anything: the site, tunnels and Caddy."""
+"""The programs that `caddy.py` needs: the site, tunnels and Caddy."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ ORIGIN = ("--proxy-protocol", "v2")
 
 @dataclass(frozen=True)
 class Stage:
-    """What the checks of one engine use."""
+    """The objects that the checks of one engine use."""
 
     facts: Facts
     engine: str

@@ -6,7 +6,7 @@ address; HTTP/1.1, 2 and 3, WebSocket and Server-Sent Events work; large bodies 
 many clients and slow ones do not affect others; without an origin the status is 502; a download
 survives changes of the origin's network.
 
-    python -m interop.caddy [--megabytes N]    (default: 1000, a tenth for all engines but the first)
+    python -m interop.caddy [--megabytes N]    (default: 1000; a tenth after the first engine)
 """
 
 from __future__ import annotations

@@ -17,6 +17,7 @@ from websockets.sync.server import serve
 from interop._commands import Stopwatch
 from interop._facts import Facts, run_script
 from interop._tunnel import engines, remote
+from testkit.forwarder import ForwarderProgram
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from websockets.sync.client import ClientConnection
     from websockets.sync.server import Server, ServerConnection
 
-    from testkit.forwarder import ForwarderProgram
 
 WITHIN = 60.0
 """Seconds for an echo after a change of the network, on a busy machine."""
