@@ -19,7 +19,7 @@ BUILT_ENGINE   := $(wildcard $(ENGINE))
 RUST           := $(and $(BUILT_ENGINE),$(shell command -v cargo))
 
 # All tests run in two processes, a file in either: they wait more than they work.
-TWICE          := --numprocesses 2 --dist loadfile
+TWICE          := --numprocesses 2 --dist worksteal -m "not nightly"
 
 # Laboratories wait more still; the long rows are begun first.
 SIXFOLD       := --numprocesses 6 --maxschedchunk 1

@@ -16,6 +16,8 @@ from bench.line.line import MBIT, Line
 from bench.line.lines import BY_NAME, HOME
 from testkit.engines import ENGINES
 
+pytestmark = pytest.mark.nightly
+
 LOSSY = replace(HOME, rate=10 * MBIT, loss=0.01, queue=50_000)
 """A home line, but slower: fewer packets to simulate."""
 

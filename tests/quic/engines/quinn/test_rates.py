@@ -13,6 +13,8 @@ from bench.line.figures import Sender
 from bench.line.line import MBIT, Line
 from bench.line.lines import BY_NAME, HOME
 
+pytestmark = pytest.mark.nightly
+
 QUINN = Sender("quinn")
 SECONDS = 3.0
 """Counted, of each bulk stream."""
