@@ -1,4 +1,4 @@
-"""What the roles' tests need: TCP connections in memory, an origin server, sessions, a fake link.
+"""Doubles for tests of roles: TCP connections in memory, an origin server, sessions, links.
 
 Not a test itself.
 """
@@ -30,7 +30,7 @@ OUTSIDE = Address("198.51.100.1", 9000)
 
 
 class FakeTcp(asyncio.Transport):
-    """A TCP connection's transport, as `SocketTransport` is; the test plays the other end."""
+    """The transport of a TCP connection whose other end is the test."""
 
     def __init__(self, peer: tuple[Any, ...] = ("192.0.2.7", 5555)) -> None:
         super().__init__()
@@ -54,7 +54,7 @@ class FakeTcp(asyncio.Transport):
     def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
         self.protocol = cast(asyncio.Protocol, protocol)
 
-    # What the other end does
+    # The other end
 
     def send(self, data: bytes) -> None:
         assert self._reading
@@ -120,7 +120,7 @@ class FakeTcp(asyncio.Transport):
 
 
 class FakeDialler(Dialler):
-    """The way to an origin server that the test plays."""
+    """Connects to an origin server that is the test."""
 
     def __init__(self) -> None:
         super().__init__(HostPort("localhost", 8000))
@@ -147,7 +147,7 @@ class FakeDialler(Dialler):
 
 
 class House:
-    """A remote's inside: registry, admission, and the sessions that come."""
+    """The inside of a remote: its registry, its admission and its sessions."""
 
     def __init__(self, *services: str, client_wait: float = 10.0, **terms: Any) -> None:
         self.ended: list[RemoteSession] = []
@@ -199,7 +199,7 @@ def origin_session(*services: str, **offer: Any) -> tuple[OriginSession, FakeDia
 
 
 class Tunnel:
-    """A house and one origin on a fake link."""
+    """A remote and one origin on a fake link."""
 
     def __init__(self, house: House, *services: str, **offer: Any) -> None:
         self.house = house
@@ -220,7 +220,7 @@ async def a_tunnel(**terms: Any) -> Tunnel:
 
 
 def facts(caplog: Any, message: str) -> list[dict[str, Any]]:
-    """The fields of every fact that was logged with this message."""
+    """Return the fields of every fact that was logged with this message."""
     return [
         getattr(record, "quictunnel_facts", {})
         for record in caplog.records

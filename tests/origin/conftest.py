@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from world import World
+from world import OriginScenario
 
 from quictunnel.origin import connector as reaching
 from testkit.clock import virtual_time
@@ -18,7 +18,7 @@ def world(monkeypatch):
     def tell(story, **kwargs):
         @virtual_time
         async def run():
-            world = World(monkeypatch, **kwargs)
+            world = OriginScenario(monkeypatch, **kwargs)
             # No origin server is there in these stories: nobody ever answers.
             monkeypatch.setattr(reaching.Dialler, "dial", lambda *_: asyncio.Future())
             await story(world)

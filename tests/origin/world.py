@@ -1,4 +1,4 @@
-"""A world for the origin as a whole: a remote that can be reached or not, in virtual time."""
+"""An origin in virtual time, and a remote that is reachable or not."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from quictunnel.origin.client import Origin
 from testkit.clock import seconds, settle
 
 
-class World:
-    """A remote that can be reached or not, and an origin that tries to."""
+class OriginScenario:
+    """An origin, and a remote that is reachable or not."""
 
     def __init__(self, monkeypatch, *, token=TOKEN) -> None:
         self.house: House = House()
@@ -41,13 +41,13 @@ class World:
         )
         monkeypatch.setattr(reaching, "connect", self.connect)
 
-    def watch(self, loop, changed) -> World:
-        """Be the watch over networks as well."""
+    def watch(self, loop, changed) -> OriginScenario:
+        """Take the place of the network monitor."""
         self.change = changed
         return self
 
     def close(self) -> None:
-        """Watch over networks no more."""
+        """End as a network monitor."""
 
     async def connect(self, target, *, make_session, client_tls, settings, within):
         self.within.append(within)
@@ -62,7 +62,7 @@ class World:
         self.links.append(near)
         return session
 
-    async def up(self) -> World:
+    async def up(self) -> OriginScenario:
         await self.origin.start()
         await seconds(0.1)
         assert len(self.ready) == 1
@@ -70,7 +70,7 @@ class World:
 
     @property
     def link(self) -> FakeLink:
-        """The newest link, the origin's end."""
+        """The origin's end of the newest link."""
         return self.links[-1]
 
     async def client(self):
@@ -79,14 +79,14 @@ class World:
         return client
 
     def go_dark(self) -> None:
-        """The network goes: nothing arrives, both ends notice, nobody can be reached."""
+        """Cut the network. Both ends detect silence, and the remote is unreachable."""
         self.reachable = False
         for end in (self.link, self.link.other):
             end.freeze()
             end.go_silent()
 
     def light_up(self) -> None:
-        """The network is back, and the link with it."""
+        """Repair the network, so that the link recovers."""
         self.reachable = True
         for end in (self.link, self.link.other):
             end.thaw()
