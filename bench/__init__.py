@@ -7,7 +7,7 @@
     ways         direct, quictunnel, naive, peers: each started afresh for each measurement
     naive        a minimal tunnel on aioquic.asyncio
     peers        other tunnels, where they are installed
-    sites        the hosts of a way's ends
+    host_pair    the hosts of a way's ends
     table        medians, the printed table, the JSON file
     line         tunnels on lossy, long and shared lines: `make bench-line`
     soak         correctness over a bad network for a long time: `make soak`

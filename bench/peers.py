@@ -22,8 +22,8 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from bench import ssh
+from bench.host_pair import HERE, HostPair
 from bench.server import DONE, HEADER, IDLE
-from bench.sites import HERE, Site
 from testkit.namespaces import ProgramHost
 from testkit.programs import PATIENCE, Program, ProgramError
 from testkit.tunnel import LOOPBACK
@@ -52,7 +52,7 @@ class Place:
     server: int
     scratch: Path
     """A folder with a certificate for localhost (`bench.pem`) and its key (`bench.key`)."""
-    site: Site = HERE
+    site: HostPair = HERE
 
     @property
     def address(self) -> str:

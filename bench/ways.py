@@ -10,8 +10,8 @@ import importlib.util
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from bench.host_pair import HERE, HostPair
 from bench.peers import PEERS, Place, running_peer
-from bench.sites import HERE, Site
 from quictunnel.config.self_signed import certificate_pem, key_pem, make_key, make_self_signed
 from testkit.programs import PYTHON, Program, free_port, running
 from testkit.tunnel import LOOPBACK, Tunnel
@@ -52,7 +52,7 @@ def missing() -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def running_way(name: str, scratch: Path, site: Site = HERE) -> Iterator[RunningWay]:
+def running_way(name: str, scratch: Path, site: HostPair = HERE) -> Iterator[RunningWay]:
     """Start the origin server and the way of this name in front of it; stop both at the end.
 
     :param scratch: a folder that `prepare` has filled.

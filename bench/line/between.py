@@ -10,8 +10,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bench.host_pair import HostPair
 from bench.line.emulator import DEVICE
-from bench.sites import Site
 from testkit.namespaces import NamespaceHost
 from testkit.programs import ProgramError
 
@@ -58,7 +58,7 @@ class HostsWithLine:
             stack.callback(self.remote.end)
             self.origin = NamespaceHost("origin", {}, scratch)
             stack.callback(self.origin.end)
-            self.site = Site(self.remote, self.origin, REMOTE, EVERYWHERE, ORIGIN)
+            self.site = HostPair(self.remote, self.origin, REMOTE, EVERYWHERE, ORIGIN)
             ends = str(self.origin.pid), str(self.remote.pid)
             facts = str(seed), json.dumps(asdict(line))
             program = [sys.executable, "-m", "bench.line.emulator"]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bench.soak.sides import Ending
+from bench.soak.sides import SoakEnding
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,11 +40,11 @@ def _direction(way: str, sender: SoakSide, receiver: SoakSide) -> Iterator[str]:
         yield f"{way}: {heard} bytes were heard of {sent} sent"
     if not receiver.is_over:
         yield f"{way}: hangs with {heard} bytes heard of {sent} sent of {size}"
-    elif receiver.ending is Ending.RESET and not sender.has_reset:
+    elif receiver.ending is SoakEnding.RESET and not sender.has_reset:
         yield f"{way}: a reset that was not sent, after {heard} bytes of {size}"
-    elif receiver.ending is Ending.END and not sender.has_ended:
+    elif receiver.ending is SoakEnding.END and not sender.has_ended:
         yield f"{way}: a FIN that was not sent, after {heard} bytes of {size}"
-    elif receiver.ending is Ending.END and heard < size:
+    elif receiver.ending is SoakEnding.END and heard < size:
         yield f"{way}: FIN after {heard} bytes of {size}"
     elif receiver.ending is None and not receiver.has_reset:
         yield f"{way}: no end"
@@ -58,7 +58,7 @@ def _unknown(client: SoakSide, server: SoakSide | None) -> Iterator[str]:
         yield "knock: hangs"
     elif client.heard:
         yield f"knock: {client.heard} bytes that were not sent"
-    elif client.ending is not Ending.END and not client.has_reset:
+    elif client.ending is not SoakEnding.END and not client.has_reset:
         yield f"knock: saw its end {_seen(client)}"
 
 

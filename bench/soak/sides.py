@@ -22,7 +22,7 @@ READ_SIZE = 128 * 1024
 _RESETS_AT_CLOSE = struct.pack("ii", 1, 0)
 
 
-class Ending(enum.Enum):
+class SoakEnding(enum.Enum):
     """How the connection ended, as this end has seen it."""
 
     END = "in order"
@@ -56,7 +56,7 @@ class SoakSide:
         self.heard = heard
         self.wrong: int | None = None
         """The offset of the first wrong byte."""
-        self.ending: Ending | None = None
+        self.ending: SoakEnding | None = None
         """How the other end ended. None before that, or if this end has reset."""
         self.is_over = False
         self._says = says
@@ -144,14 +144,14 @@ class SoakSide:
             try:
                 data = await receive(sock, READ_SIZE)
             except ConnectionResetError:
-                self.ending = Ending.RESET
+                self.ending = SoakEnding.RESET
                 data = b""
             if data:
                 if self.wrong is None:
                     self.wrong = self._hears.first_wrong(memoryview(data), self.heard)
                 self.heard += len(data)
             elif self.ending is None:
-                self.ending = Ending.RESET if self._is_cut else Ending.END
+                self.ending = SoakEnding.RESET if self._is_cut else SoakEnding.END
             self._news.set()
         self._moved()
 

@@ -9,7 +9,7 @@ from testkit.tunnel import LOOPBACK
 
 
 @dataclass(frozen=True)
-class Site:
+class HostPair:
     """Two hosts, and the addresses by which they reach each other."""
 
     remote: ProgramHost
@@ -24,5 +24,5 @@ class Site:
     """The address by which clients reach the origin server directly."""
 
 
-HERE = Site(THIS_HOST, THIS_HOST, LOOPBACK, LOOPBACK, LOOPBACK)
+HERE = HostPair(THIS_HOST, THIS_HOST, LOOPBACK, LOOPBACK, LOOPBACK)
 """Everything on loopback."""
