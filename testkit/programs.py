@@ -43,7 +43,7 @@ CLIENT_ACCEPTED = "client in"
 CLIENT_CLOSED = "client out"
 CONNECT_FAILED = "no link, trying on"
 DRAIN_STARTED = "drain"
-ENGINE_SELECTED = "engine"
+ENGINE_SELECTED = "engine selected"
 LINK_ESTABLISHED = "link stands"
 LINK_LOST = "link lost"
 LINK_SILENT = "link silent"
@@ -53,7 +53,6 @@ PROOF_FAILED = "proof failed"
 PROTOCOL_VIOLATION = "protocol violation"
 RESET_KEY_NOT_SAVED = "no place for a key, restarts are noticed later"
 SERVER_REFUSED = "the origin server refused the connection"
-
 
 # Sentences that users read when a program ends or waits.
 

@@ -50,10 +50,10 @@ def test_both_ends_log_their_engine(tunnel):
     tunnel.up(remote=("--engine", engine, "--congestion", "cubic"), origin=("--engine", engine))
     version = {"aioquic": r"[\d.]+", "quinn": r'"quinn-proto [\d.]+"'}[engine]
     tunnel.remote.wait_for_log(
-        logged(ENGINE_SELECTED, name=engine, version=version, congestion="cubic$")
+        logged(ENGINE_SELECTED, engine=engine, version=version, congestion="cubic$")
     )
     tunnel.origin.wait_for_log(
-        logged(ENGINE_SELECTED, name=engine, version=version, congestion="bbr$")
+        logged(ENGINE_SELECTED, engine=engine, version=version, congestion="bbr$")
     )
 
 
