@@ -172,7 +172,7 @@ def _impostors(
     other = ends.token(secrets.token_urlsafe(32))
     with contextlib.ExitStack() as stack:
         command = ends.origin_command(link, server.address, "wrong", other)
-        refused, not_proven = "does not accept this token", "prove that it knows the token"
+        refused, not_proven = "does not accept this token", "the token"
         caller = Program("wrong", command, ends.scratch)
         callers = [("a wrong secret", stack.enter_context(caller), refused)]
         for how in ("pass", "reflect", "guess"):

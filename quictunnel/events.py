@@ -22,7 +22,7 @@ EventSink: TypeAlias = Callable[[Event], None]
 
 
 def discard_event(_event: Event) -> None:
-    """Ignore an event: the sink of a role whose events nobody wants."""
+    """Ignore an event. This is the default sink."""
 
 
 # Clients
@@ -163,12 +163,12 @@ class OriginDisconnected(Event):
 class OriginRejected(Event):
     """An origin was refused for a reason other than its proof."""
 
-    origin: str | None
-    """The origin's name; None if it sent none."""
-    token: str | None
-    """The token's id; None if it sent none."""
+    origin: str
+    """The name that it sent."""
+    token: str
+    """The token's id that it sent; empty if none."""
     peer: str
-    """The origin's address."""
+    """Its address."""
     reason: str
     """Why."""
 
@@ -272,7 +272,12 @@ class LinkMoved(Event):
 
 @dataclass(frozen=True, slots=True)
 class LinkDropped(Event):
-    """The link is lost and its clients were reset, though this end did not close it."""
+    """The link of an established session is lost, and its clients were reset.
+
+    An origin emits it unless it has closed the link or said goodbye itself, or the remote has said
+    goodbye and another link has replaced this one; and always after a silence. A remote emits it
+    only after a silence: `OriginDisconnected` reports every end.
+    """
 
     origin: str
     """The origin's name."""
@@ -343,8 +348,12 @@ class GrantedService:
 
     name: str
     """The service's name."""
-    address: str
-    """Where clients reach it at the remote."""
+    address: str | None
+    """Where clients reach it at the remote; None if the remote did not say."""
+
+    def __str__(self) -> str:
+        """Return the service's name and address, as in a log line."""
+        return self.name if self.address is None else f"{self.name}={self.address}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -393,7 +402,7 @@ class EngineSkipped(Event):
     engine: str
     """The engine's name."""
     reason: str
-    """What is wrong with it."""
+    """The defect."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -421,7 +430,7 @@ class InternalErrorOccurred(Event):
     """A bug: an exception that no peer and no user should be able to cause."""
 
     activity: str
-    """What was being done."""
+    """The activity that failed."""
     exception: BaseException
     """The exception, whose traceback is logged."""
     id: str | None
@@ -458,7 +467,7 @@ class CertificateRejected(Event):
     file: str
     """The certificate's file."""
     reason: str
-    """What is wrong with it."""
+    """The defect."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,15 +8,17 @@ from __future__ import annotations
 import asyncio
 import logging
 from dataclasses import replace
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 from fake_link import FakeLink, join
 
 from quictunnel.config.addresses import HostPort
 from quictunnel.config.tokens import Token
+from quictunnel.events import Event, EventSink, discard_event
+from quictunnel.observe.event_log import EventLog
 from quictunnel.origin.session import OriginSession
 from quictunnel.origin.session_settings import OriginSessionSettings
-from quictunnel.origin.upstream import Dialler
+from quictunnel.origin.upstream import Upstream
 from quictunnel.protocol.address import Address
 from quictunnel.remote.admission import Admission
 from quictunnel.remote.registry import Registry
@@ -24,13 +26,15 @@ from quictunnel.remote.session import RemoteSession
 from quictunnel.remote.session_settings import RemoteSessionSettings
 from testkit.clock import settle
 
+EventT = TypeVar("EventT", bound=Event)
+
 TOKEN = Token("laptop", "s" * 32)
 OTHER_TOKEN = Token("laptop", "x" * 32)
 OUTSIDE = Address("198.51.100.1", 9000)
 
 
 class FakeTcp(asyncio.Transport):
-    """The transport of a TCP connection whose other end is the test."""
+    """A TCP connection's transport, as `SocketTransport` is; the test plays the other end."""
 
     def __init__(self, peer: tuple[Any, ...] = ("192.0.2.7", 5555)) -> None:
         super().__init__()
@@ -119,8 +123,8 @@ class FakeTcp(asyncio.Transport):
         loop.call_soon(lambda: self.protocol.connection_lost(None))  # type: ignore[union-attr]
 
 
-class FakeDialler(Dialler):
-    """Connects to an origin server that is the test."""
+class FakeUpstream(Upstream):
+    """An origin server that the test plays."""
 
     def __init__(self) -> None:
         super().__init__(HostPort("localhost", 8000))
@@ -128,18 +132,18 @@ class FakeDialler(Dialler):
         self.error: Exception | None = None
         self.open = asyncio.Event()
         self.open.set()
-        self.dialled = 0
-        self.dials: list[asyncio.Task[None]] = []
+        self.attempts = 0
+        self.tasks: list[asyncio.Task[None]] = []
 
-    def dial(self, protocol: asyncio.Protocol, failed: Any) -> Any:
-        self.dialled += 1
-        self.dials.append(asyncio.ensure_future(self._dial(protocol, failed)))
-        return self.dials[-1]
+    def connect(self, protocol: asyncio.Protocol, on_failure: Any) -> Any:
+        self.attempts += 1
+        self.tasks.append(asyncio.ensure_future(self._connect(protocol, on_failure)))
+        return self.tasks[-1]
 
-    async def _dial(self, protocol: asyncio.Protocol, failed: Any) -> None:
+    async def _connect(self, protocol: asyncio.Protocol, on_failure: Any) -> None:
         await self.open.wait()
         if self.error is not None:
-            failed(self.error)
+            on_failure(self.error)
             return
         connection = FakeTcp(("127.0.0.1", 8000))
         self.connections.append(connection)
@@ -147,15 +151,20 @@ class FakeDialler(Dialler):
 
 
 class House:
-    """The inside of a remote: its registry, its admission and its sessions."""
+    """A remote's inside: registry, admission, and the sessions that come."""
 
-    def __init__(self, *services: str, client_wait: float = 10.0, **terms: Any) -> None:
+    def __init__(self, *services: str, client_wait: float = 10.0, **settings: Any) -> None:
+        self.events: list[Event] = []
         self.ended: list[RemoteSession] = []
         self.registry: Registry[RemoteSession] = Registry(self._serve)
         self.admission = Admission(
-            self.registry.find, client_wait=client_wait, proxies=(), max_clients=1000
+            self.registry.find,
+            client_wait=client_wait,
+            proxies=(),
+            max_clients=1000,
+            emit=self.events.append,
         )
-        self.terms = replace(
+        self.settings = replace(
             RemoteSessionSettings(
                 instance="first",
                 tokens={TOKEN.id: TOKEN},
@@ -163,39 +172,51 @@ class House:
                 hold=900.0,
                 linger=300.0,
             ),
-            **terms,
+            **settings,
         )
 
     def _serve(self, service: str) -> None:
-        self.admission.serve(service)
+        self.admission.forward_waiting(service)
 
     def session(self) -> RemoteSession:
         return RemoteSession(
-            self.terms, self.registry, on_made=lambda _: None, on_end=self.ended.append
+            self.settings,
+            self.registry,
+            emit=self.events.append,
+            on_open=lambda _: None,
+            on_close=self.ended.append,
         )
 
     def client(self, service: str = "default", port: int = 5555) -> FakeTcp:
-        return FakeTcp(("192.0.2.7", port)).connect(self.admission.arrival(service))
+        return FakeTcp(("192.0.2.7", port)).connect(self.admission.new_client(service))
 
 
-def origin_session(*services: str, **offer: Any) -> tuple[OriginSession, FakeDialler]:
-    dialler = FakeDialler()
+def origin_session(
+    *services: str, emit: EventSink = discard_event, **offer: Any
+) -> tuple[OriginSession, FakeUpstream]:
+    upstream = FakeUpstream()
     session = OriginSession(
         replace(
             OriginSessionSettings(
                 name="box",
                 instance="",
                 token=TOKEN,
-                services=dict.fromkeys(services or ("default",), dialler),
+                services=dict.fromkeys(services or ("default",), upstream),
                 proxy_protocol="off",
                 hold=900.0,
                 linger=300.0,
                 max_clients=1000,
             ),
             **offer,
-        )
+        ),
+        emit,
     )
-    return session, dialler
+    return session, upstream
+
+
+def log_origin_events() -> EventSink:
+    """Return a sink that logs events as the command line does."""
+    return EventLog(logging.getLogger("quictunnel.origin"))
 
 
 class Tunnel:
@@ -204,7 +225,8 @@ class Tunnel:
     def __init__(self, house: House, *services: str, **offer: Any) -> None:
         self.house = house
         self.remote = house.session()
-        self.origin, self.dialler = origin_session(*services, **offer)
+        self.events: list[Event] = []
+        self.origin, self.upstream = origin_session(*services, emit=self.events.append, **offer)
         self.near: FakeLink
         self.far: FakeLink
         self.near, self.far = join(self.origin, self.remote)
@@ -215,12 +237,17 @@ class Tunnel:
         return self
 
 
-async def a_tunnel(**terms: Any) -> Tunnel:
-    return await Tunnel(House(**terms)).up()
+async def a_tunnel(**settings: Any) -> Tunnel:
+    return await Tunnel(House(**settings)).up()
+
+
+def of_type(events: list[Event], kind: type[EventT]) -> list[EventT]:
+    """The events of this class."""
+    return [event for event in events if isinstance(event, kind)]
 
 
 def facts(caplog: Any, message: str) -> list[dict[str, Any]]:
-    """Return the fields of every fact that was logged with this message."""
+    """The fields of every fact that was logged with this message."""
     return [
         getattr(record, "quictunnel_facts", {})
         for record in caplog.records

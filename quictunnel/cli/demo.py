@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import tempfile
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -27,10 +27,11 @@ from quictunnel.config.settings import EngineName, OriginSettings, RemoteSetting
 from quictunnel.config.state import load_or_make_certificate
 from quictunnel.config.tokens import Token
 from quictunnel.errors import QuictunnelError
+from quictunnel.events import Event, ServicesGranted
 from quictunnel.observe import logging_setup as logs
+from quictunnel.observe.event_log import EventLog
 from quictunnel.origin.client import Origin
 from quictunnel.protocol.address import Address
-from quictunnel.protocol.messages import Service
 from quictunnel.quic import select
 from quictunnel.remote.server import Remote
 
@@ -106,7 +107,9 @@ class Demo:
             ),
             (self._token,),
             CertificateFiles(*load_or_make_certificate(directory)),
+            emit=EventLog(logging.getLogger("quictunnel.remote")),
         )
+        self._log_origin_event = EventLog(logging.getLogger("quictunnel.origin"))
         self._origin: Origin | None = None
         self._welcomed = asyncio.Event()
         self._step = 0
@@ -181,7 +184,7 @@ class Demo:
                 grace=GRACE,
                 engine=self._engine,
             ),
-            on_ready=self._on_ready,
+            emit=self._origin_event,
         )
         await self._origin.start()
         ended = asyncio.ensure_future(self._origin.wait_closed())
@@ -198,8 +201,10 @@ class Demo:
             ended.cancel()
             welcomed.cancel()
 
-    def _on_ready(self, services: Sequence[Service]) -> None:
-        self._welcomed.set()
+    def _origin_event(self, event: Event) -> None:
+        self._log_origin_event(event)
+        if isinstance(event, ServicesGranted):
+            self._welcomed.set()
 
     def _show(self, who: str, what: str) -> None:
         self._step += 1

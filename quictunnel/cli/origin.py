@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
@@ -10,20 +11,24 @@ from typing import Annotated
 import typer
 
 from quictunnel.cli import options
+from quictunnel.cli.file_limit import raise_file_limit
 from quictunnel.cli.options import read
 from quictunnel.cli.output import say, tell
 from quictunnel.cli.role_runner import run
-from quictunnel.cli.status_lines import tell_state
+from quictunnel.cli.status_lines import LinkState, tell_state
 from quictunnel.config.addresses import HostPort, parse_origin, parse_target
 from quictunnel.config.certificates import parse_pin
 from quictunnel.config.settings import LINK_PORT, OriginSettings, ProxyProtocol, machine_name
 from quictunnel.config.tokens import Token
 from quictunnel.config.units import parse_duration, parse_size
 from quictunnel.errors import Refused, SettingsError
+from quictunnel.events import Event, GrantedService, ServicesGranted
 from quictunnel.observe import logging_setup as logs
+from quictunnel.observe.event_log import EventLog
 from quictunnel.observe.logging_setup import escape
 from quictunnel.origin.client import Origin
-from quictunnel.protocol.messages import Service
+
+_log_event = EventLog(logging.getLogger("quictunnel.origin"))
 
 ENDS = "The two ends to join"
 
@@ -153,21 +158,25 @@ def origin(
 async def _expose(settings: OriginSettings) -> None:
     is_first = True
 
-    def on_ready(services: Sequence[Service]) -> None:
+    def emit(event: Event) -> None:
         nonlocal is_first
-        # Whoever waits for the first one must get it; the tunnel does not hang by later ones.
-        (say if is_first else tell)(ready_line(settings, services))
-        is_first = False
+        _log_event(event)
+        if isinstance(event, LinkState):
+            tell_state(event)
+        elif isinstance(event, ServicesGranted) and event.is_first:
+            # Whoever waits for the first one must get it; the tunnel does not hang by later ones.
+            (say if is_first else tell)(ready_line(settings, event.services))
+            is_first = False
 
     try:
-        await run(Origin(settings, on_ready=on_ready, on_state=tell_state))
+        await run(Origin(settings, emit=emit, max_clients=raise_file_limit()))
     except Refused as exc:
         if settings.token is not None:
             raise
         raise Refused(exc.code, f"{exc.message}; {KNOWN_BY}") from exc
 
 
-def ready_line(settings: OriginSettings, services: Sequence[Service]) -> str:
+def ready_line(settings: OriginSettings, services: Sequence[GrantedService]) -> str:
     """Return what is printed when clients can come: where they come, and where they are led."""
     ways = (
         f"{_outside(service, settings.remote.host)} at the remote -> {settings.origin}"
@@ -176,7 +185,7 @@ def ready_line(settings: OriginSettings, services: Sequence[Service]) -> str:
     return escape(f"ready: {', '.join(ways)}")
 
 
-def _outside(service: Service, remote_host: str) -> str:
+def _outside(service: GrantedService, remote_host: str) -> str:
     """A service's outside address; for every address of the remote, the name we know it by."""
     if service.address is None:
         return service.name

@@ -13,10 +13,11 @@ import typer
 
 from quictunnel import __version__
 from quictunnel.cli import options
+from quictunnel.cli.file_limit import raise_file_limit
 from quictunnel.cli.options import read
 from quictunnel.cli.output import say
 from quictunnel.cli.role_runner import run
-from quictunnel.cli.status_lines import tell_state
+from quictunnel.cli.status_lines import LinkState, tell_state
 from quictunnel.cli.token import guess_remote, origin_command
 from quictunnel.config.addresses import HostPort, parse_listen, parse_network
 from quictunnel.config.certificates import CertificateFiles, format_pin
@@ -36,12 +37,14 @@ from quictunnel.config.state import (
 from quictunnel.config.tokens import Token
 from quictunnel.config.units import format_duration, parse_duration, parse_size
 from quictunnel.errors import SettingsError
+from quictunnel.events import Event, LinkDropped
 from quictunnel.observe import logging_setup as logs
+from quictunnel.observe.event_log import EventLog
 from quictunnel.observe.logging_setup import fact
 from quictunnel.remote.server import Remote
-from quictunnel.session.link_reporter import LinkState, Lost
 
 _log = logging.getLogger("quictunnel.cli")
+_log_event = EventLog(logging.getLogger("quictunnel.remote"))
 
 ADDRESSES = "Addresses"
 CLIENT_WAIT_DEFAULT = format_duration(CLIENT_WAIT)
@@ -187,7 +190,14 @@ async def _serve(settings: RemoteSettings) -> None:
     certificates = _certificates(settings)
     tokens, made = _tokens(settings)
     reset_key = load_or_make_reset_key(settings.state_dir)
-    role = Remote(settings, tokens, certificates, reset_key=reset_key, on_state=_tell_state)
+    role = Remote(
+        settings,
+        tokens,
+        certificates,
+        reset_key=reset_key,
+        emit=_emit,
+        max_clients=raise_file_limit(),
+    )
 
     def started() -> None:
         if made:
@@ -197,10 +207,12 @@ async def _serve(settings: RemoteSettings) -> None:
     await run(role, started)
 
 
-def _tell_state(state: LinkState, origin: str) -> None:
-    # Origins come and go; only of a link that was said to be silent an end is to be told.
-    if not (isinstance(state, Lost) and state.silent_for is None):
-        tell_state(state, origin)
+def _emit(event: Event) -> None:
+    _log_event(event)
+    # Of links that have not been reported as silent, no end is reported either.
+    is_news = not (isinstance(event, LinkDropped) and event.silent_for is None)
+    if isinstance(event, LinkState) and is_news:
+        tell_state(event, event.origin)
 
 
 def _certificates(settings: RemoteSettings) -> CertificateFiles:

@@ -31,6 +31,9 @@ Congestion = Literal["bbr", "cubic", "reno"]
 LINK_PORT = 9001
 """The UDP port of a link, where none is given."""
 
+DEFAULT_SERVICE = "default"
+"""The name of the one service that the settings of a role describe."""
+
 LISTEN = HostPort(EVERY_ADDRESS, LINK_PORT)
 OUTSIDE = HostPort(EVERY_ADDRESS, 9000)
 

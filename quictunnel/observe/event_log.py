@@ -58,7 +58,10 @@ _LINES: dict[type[events.Event], _Line] = {
     ),
 }
 
-_FIELDS = {kind: tuple(field.name for field in fields(kind)) for kind in _LINES}
+_FIELDS = {
+    kind: tuple(field.name for field in fields(kind) if field.name != "exception")
+    for kind in _LINES
+}
 
 
 class EventLog:
@@ -70,6 +73,13 @@ class EventLog:
     def __call__(self, event: events.Event) -> None:
         """Log an event."""
         line = _LINES[type(event)]
-        values = {name: getattr(event, name) for name in _FIELDS[type(event)]}
-        error = values.pop("exception", None)
+        if not self._logger.isEnabledFor(line.level):
+            return
+        values = {name: _value(getattr(event, name)) for name in _FIELDS[type(event)]}
+        error = getattr(event, "exception", None)
         fact(self._logger, line.level, line.message, exc_info=error, **values)
+
+
+def _value(value: object) -> object:
+    """Return a field's value as it is logged: a tuple as its members' text."""
+    return ",".join(map(str, value)) if isinstance(value, tuple) else value

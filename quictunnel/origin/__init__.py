@@ -1,1 +1,1 @@
-"""The origin: the end beside the origin server. It makes the link, and dials for each client."""
+"""The origin: runs beside the origin server, makes the link, and connects for each client."""

@@ -1,31 +1,32 @@
-"""How long to wait before trying again. Numbers only: it neither waits nor tries."""
+"""Computes the delays between attempts to connect."""
 
 from __future__ import annotations
 
 import random
 
 FIRST_DELAY = 0.2
-"""Seconds after the first failure: a remote that restarts is back within a moment."""
+"""Seconds to wait after the first failure. A remote that restarts is back within a moment."""
 
-LONGEST_DELAY = 20.0
-"""Seconds at most: an hour's outage should not cost minutes more."""
+MAX_DELAY = 20.0
+"""The longest delay in seconds. After a long outage the origin is back this soon."""
 
-SOON_DELAY = 0.6
-"""Seconds at most while nobody has answered for a short time only: a remote that is started again
-has clients served within a second. Such a try costs a datagram or a few."""
+MAX_SHORT_DELAY = 0.6
+"""The longest delay in seconds during the first `MAX_SHORT_RETRIES` unanswered attempts.
 
-SOON_TRIES = 300
-"""Tries without an answer that count as a short time: three minutes where each is turned away at
-once, and longer where each has to be waited for."""
+Clients of a restarted remote are then served within a second. An unanswered attempt costs a few
+datagrams."""
+
+MAX_SHORT_RETRIES = 300
+"""Unanswered attempts with short delays: three minutes' worth if each attempt fails at once."""
 
 JITTER = 0.2
-"""The share by which a delay varies, so that many origins do not come back in step."""
+"""The fraction by which a delay varies, so that origins do not all reconnect at the same moment."""
 
 
 class Backoff:
-    """Delays in seconds: they double from the first to the longest, but later where nobody answers.
+    """Exponential back-off, which starts later while the remote does not answer at all.
 
-    :param rng: where the jitter comes from.
+    :param rng: the source of the jitter.
     """
 
     def __init__(self, rng: random.Random) -> None:
@@ -34,19 +35,19 @@ class Backoff:
         self._unanswered = 0
 
     def next(self, *, answered: bool = True) -> float:
-        """Return how long to wait now.
+        """Return the delay in seconds before the next attempt.
 
-        :param answered: whether somebody was there; if nobody was, the delays stay short at first.
+        :param answered: whether the remote answered the last attempt.
         """
-        if not answered and self._unanswered < SOON_TRIES:
+        if not answered and self._unanswered < MAX_SHORT_RETRIES:
             self._unanswered += 1
-            delay = min(self._unanswered * FIRST_DELAY, SOON_DELAY)
+            delay = min(self._unanswered * FIRST_DELAY, MAX_SHORT_DELAY)
         else:
             delay = self._delay
-            self._delay = min(2 * delay, LONGEST_DELAY)
+            self._delay = min(2 * delay, MAX_DELAY)
         return delay * self._rng.uniform(1 - JITTER, 1 + JITTER)
 
     def reset(self) -> None:
-        """Begin again with the first delay."""
+        """Start again with the first delay."""
         self._delay = FIRST_DELAY
         self._unanswered = 0

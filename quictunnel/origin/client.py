@@ -1,183 +1,219 @@
-"""The origin as a whole: it keeps a link to the remote, whatever happens, until told to end.
+"""The origin as a whole: stays connected to the remote until it is told to end.
 
-How a link comes to be is `reaching`'s business, what silence means for it `keeping`'s, and what
-happens on it the session's.
+At any time there is at most one current session, which receives new clients. Others may be leaving:
+their clients finish while the current session already serves.
 """
 
 from __future__ import annotations
 
 import asyncio
-import logging
 import random
-from collections.abc import Callable
 
 from quictunnel.config.settings import OriginSettings
 from quictunnel.errors import LinkForgotten, LinkLost, Refused
-from quictunnel.observe.event_log import EventLog
-from quictunnel.observe.logging_setup import fact
-from quictunnel.origin.connector import Connector
+from quictunnel.events import DrainStarted, EventSink, LinkEstablished, discard_event
+from quictunnel.origin.backoff import Backoff
+from quictunnel.origin.connector import FIRST_ATTEMPT_TIMEOUT, Connector
 from quictunnel.origin.failover import Failover
-from quictunnel.origin.retry import Waits
-from quictunnel.origin.session import FOR_GOOD, OriginSession
+from quictunnel.origin.retry import RetryTimer
+from quictunnel.origin.session import FINAL_CODES, OriginSession
+from quictunnel.origin.session_life import Phase
 from quictunnel.protocol.codes import Code
-from quictunnel.protocol.messages import Service, Welcome
+from quictunnel.protocol.messages import Welcome
 from quictunnel.quic import MonitorFactory, NetworkMonitor, report_selected
 from quictunnel.relay.readiness import readiness
-from quictunnel.session.link_reporter import LinkState
-from quictunnel.session.session import why_ended
+from quictunnel.session.clients import MAX_CLIENTS
+from quictunnel.session.session import describe_link_end
 
-STOOD = 10.0
-"""Seconds after which a link counts as a good one, and the next failure as the first."""
+STABLE_AFTER = 10.0
+"""Seconds after which a session counts as stable: its end does not count as a failure."""
 
-SHUTTING_DOWN = "the origin is shutting down"
+MAX_LEAVING = 8
+"""Sessions that may leave at the same time. One more ends the oldest, whose clients are reset."""
 
-_log = logging.getLogger("quictunnel.origin")
+STOPPED = "the origin was stopped"
+"""The reason that the remote is given when the origin stops."""
 
 
 class Origin:
-    """An origin: let it `start`, then `wait_closed`; `drain` or `abort` end it.
+    """An origin. After `start`, `drain` or `abort` ends it, and `wait_closed` waits for the end.
 
-    :param settings: what the user wants.
-    :param on_ready: called with the services and their outside addresses whenever a link stands.
-    :param on_state: called when the link falls silent, is back, or is lost.
-    :param rng: where the jitter between two attempts comes from.
-    :param watch: makes what tells of other networks.
+    :param emit: receives the events.
+    :param max_clients: the limit on clients. Each costs a file descriptor.
+    :param rng: the source of the jitter between two attempts.
+    :param watch: makes the monitor that reports network changes.
     """
 
     def __init__(
         self,
         settings: OriginSettings,
         *,
-        on_ready: Callable[[tuple[Service, ...]], None],
-        on_state: Callable[[LinkState], None] = lambda _: None,
+        emit: EventSink = discard_event,
+        max_clients: int = MAX_CLIENTS,
         rng: random.Random | None = None,
         watch: MonitorFactory = NetworkMonitor.of_this_machine,
     ) -> None:
         self._settings = settings
-        self._on_ready = on_ready
-        self._waits = Waits(watch)
+        self._emit = emit
+        self._retry = RetryTimer(watch)
         rng = rng or random.Random()
-        self._reaching = Connector(settings, self._stands, on_state, rng, self._waits)
-        self._keeping = Failover(self._reaching)
-        self._session: OriginSession | None = None
-        self._instance = ""
-        self._life: asyncio.Task[None] | None = None
-        self._end: asyncio.Task[None] | None = None
+        self._backoff = Backoff(rng)
+        self._connector = Connector(
+            settings, self._session_established, emit, rng, self._retry, max_clients=max_clients
+        )
+        self._failover = Failover(self._connector)
+        self._current: OriginSession | None = None
+        self._leaving: list[OriginSession] = []
+        self._remote_instance = ""
+        self._run_task: asyncio.Task[None] | None = None
+        self._end_task: asyncio.Task[None] | None = None
         self._failure: BaseException | None = None
         self._closed = asyncio.Event()
 
     async def start(self) -> None:
-        """Begin to connect, and to connect again whenever the link is lost.
+        """Start to connect in the background.
 
-        :raises SettingsError: when the engine cannot be used.
+        :raises SettingsError: the engine cannot be used.
         """
-        report_selected(self._settings.engine, self._settings.congestion, EventLog(_log))
-        # What watches clients' sockets: made now, that no descriptor is missing for it later.
+        report_selected(self._settings.engine, self._settings.congestion, self._emit)
+        # Made now, so that a lack of file descriptors cannot prevent it later.
         readiness(asyncio.get_running_loop())
-        self._life = asyncio.create_task(self._live(), name="life of the origin")
-        self._life.add_done_callback(self._task_ended)
+        self._run_task = asyncio.create_task(self._run(), name="origin")
+        self._run_task.add_done_callback(self._task_ended)
 
     async def wait_closed(self) -> None:
-        """Wait until it has ended.
+        """Wait for the end, and raise the error that caused it, if one did.
 
-        :raises Refused: the remote does not want it, or is not the one it should be.
+        :raises Refused: the remote refuses the origin, or the peer is not the remote.
         """
         await self._closed.wait()
         if self._failure is not None:
             raise self._failure
 
     def drain(self) -> None:
-        """Begin to end in order: no new clients, the present ones have the grace to finish."""
-        if self._end is None:
-            clients = len(self._session.clients) if self._session else 0
-            fact(_log, logging.INFO, "drain", clients=clients, grace=self._settings.grace)
-            if self._session is not None:
-                self._session.say_goodbye(SHUTTING_DOWN, self._settings.grace)
+        """End in order: no new clients; current ones may finish within the grace."""
+        if self._end_task is None:
+            clients = sum(len(session.clients) for session in self._sessions)
+            self._emit(DrainStarted(clients=clients, grace=self._settings.grace))
+            for session in self._sessions:
+                session.say_goodbye(STOPPED, self._settings.grace)
         self._finish_soon()
 
     def abort(self) -> None:
-        """End at once: clients are reset, the link is closed."""
-        if self._session is not None:
-            self._session.abort(Code.GOODBYE, SHUTTING_DOWN)
+        """End at once: reset clients and close links."""
+        for session in self._sessions:
+            session.abort(Code.GOODBYE, STOPPED)
         self._finish_soon()
 
-    # -- A life
+    # -- Connecting
 
-    async def _live(self) -> None:
-        """MonitorFactory over the network, and keep a link."""
-        with self._waits:
-            await self._keep_a_link()
+    @property
+    def _sessions(self) -> tuple[OriginSession, ...]:
+        """The current session, if there is one, and those that leave."""
+        return (*self._leaving, *(() if self._current is None else (self._current,)))
 
-    async def _keep_a_link(self) -> None:
-        """Keep a link until the remote refuses it, which is raised."""
-        backoff = self._reaching.backoff()
+    async def _run(self) -> None:
+        """Stay connected until the remote refuses the origin. Then current clients finish first."""
+        with self._retry:
+            try:
+                await self._stay_connected()
+            except Refused:
+                await self._wait_for_sessions()
+                raise
+
+    async def _stay_connected(self) -> None:
+        """Establish a session whenever the current one leaves or ends.
+
+        :raises Refused: the remote refuses the origin, or the peer is not the remote.
+        """
+        loop = asyncio.get_running_loop()
         while True:
-            session = await self._reaching.reach(backoff)
-            began = asyncio.get_running_loop().time()
-            error = await self._keeping.stay(session)
-            self._session = None
-            if isinstance(error, LinkLost) and error.code in FOR_GOOD:
-                raise Refused(error.code, _sentence(error))
-            forgotten = isinstance(error, LinkForgotten)
-            fact(
-                _log,
-                logging.WARNING,
-                "link lost",
-                remote=self._settings.remote,
-                reason=why_ended(error),
+            session = await self._connector.establish(
+                self._backoff,
+                # A remote that stops refuses new sessions while clients still use the old one.
+                is_final=lambda: not self._leaving,
+                first_time_limit=FIRST_ATTEMPT_TIMEOUT,
             )
-            stood = asyncio.get_running_loop().time() - began >= STOOD
-            if stood:
-                backoff.reset()
-            if not (stood and forgotten):  # a remote that says so is there, and clients wait
-                await self._reaching.pause(backoff, backoff.next())
+            established_at = loop.time()
+            session = await self._failover.watch(session)
+            self._current = None
+            is_stable = loop.time() - established_at >= STABLE_AFTER
+            if is_stable:
+                self._backoff.reset()
+            if session.life.phase is Phase.LEAVING:
+                self._retire(session, resets_backoff=is_stable)
+                reconnect_at_once = True
+            else:
+                error = session.life.ended.result()
+                if isinstance(error, LinkLost) and error.code in FINAL_CODES:
+                    raise Refused(error.code, _explain(error))
+                # The peer that sent a stateless reset is running, and clients are waiting.
+                reconnect_at_once = isinstance(error, LinkForgotten)
+            if not (is_stable and reconnect_at_once):
+                await self._retry.wait(self._backoff, self._backoff.next())
 
-    def _stands(self, session: OriginSession, welcome: Welcome) -> None:
-        old, self._session = self._session, session
-        if old is not None:
-            old.states.over("a fresh link has taken its place")
-            old.abort(Code.TAKEN_OVER)  # the remote has done so by now
-        fact(
-            _log,
-            logging.INFO,
-            "link stands",
-            remote=session.link.peer,
-            rtt=session.link.rtt,
-            hold=welcome.hold,
-            restarted=True if self._instance not in ("", welcome.instance) else None,
-        )
-        self._instance = welcome.instance
-        self._on_ready(tuple(welcome.services))
+    def _session_established(self, session: OriginSession, welcome: Welcome) -> None:
+        silent, self._current = self._current, session
+        for leaving in self._leaving:
+            leaving.is_replaced = True
+        if silent is not None:
+            silent.report_dropped("a new link has replaced it")
+            silent.abort(Code.TAKEN_OVER)
+            self._retire(silent, resets_backoff=False)
+        has_restarted = self._remote_instance not in ("", welcome.instance)
+        self._remote_instance = welcome.instance
+        link = session.link
+        self._emit(LinkEstablished(str(link.peer), link.rtt, welcome.hold, has_restarted))
+        self._emit(session.services_granted(is_first=True))
 
-    # -- An end
+    def _retire(self, session: OriginSession, *, resets_backoff: bool) -> None:
+        """Let a session's clients finish, if it has any.
+
+        :param resets_backoff: whether to connect at once when it has ended. The remote may have
+            refused new sessions until then.
+        """
+
+        def ended(_: object) -> None:
+            self._leaving.remove(session)
+            if resets_backoff:
+                self._backoff.reset()
+                self._retry.wake()
+
+        self._leaving.append(session)
+        if len(self._leaving) > MAX_LEAVING:
+            self._leaving[0].abort()
+        session.life.ended.add_done_callback(ended)
+
+    # -- Ending
 
     def _finish_soon(self) -> None:
-        if self._end is None:
-            if self._life is not None:
-                self._life.cancel()  # now: no other session comes to stand from here on
-            self._end = asyncio.create_task(self._finish(), name="end of the origin")
-            self._end.add_done_callback(self._task_ended)
+        if self._end_task is None:
+            if self._run_task is not None:
+                self._run_task.cancel()  # no session is established from now on
+            self._end_task = asyncio.create_task(self._finish(), name="end of the origin")
+            self._end_task.add_done_callback(self._task_ended)
 
     async def _finish(self) -> None:
-        """End once the session has ended, which it does in time; there will be no other."""
-        if self._life is not None:
-            await asyncio.wait([self._life])
-        if self._session is not None:
-            await self._session.ended
-            await self._session.link.wait_closed()
+        """Close once all sessions have ended, which their own time limits ensure."""
+        if self._run_task is not None:
+            await asyncio.wait([self._run_task])
+        await self._wait_for_sessions()
         self._closed.set()
 
+    async def _wait_for_sessions(self) -> None:
+        for session in self._sessions:
+            await session.life.wait_for(Phase.ENDED)
+            await session.link.wait_closed()
+
     def _task_ended(self, task: asyncio.Task[None]) -> None:
-        """Let what went wrong surface in `wait_closed`, rather than in nobody's ear."""
+        """Let `wait_closed` raise an error that ended a background task."""
         if not task.cancelled() and (exc := task.exception()) is not None:
             self._failure = exc
             self._closed.set()
 
 
-def _sentence(error: LinkLost) -> str:
+def _explain(error: LinkLost) -> str:
+    reason = describe_link_end(error)
     if error.code == Code.TAKEN_OVER:
-        return (
-            "another origin with the same token and name has taken this one's place; "
-            "a remote serves one at a time, so run a remote for each"
-        )
-    return why_ended(error)
+        return f"{reason}; a remote serves one origin at a time, so run a remote for each"
+    return reason

@@ -1,142 +1,143 @@
-"""Connector the remote: tries until a link stands, and each new reason why none does, once.
-
-What one try does is `connect`'s and the session's business. What becomes of a link that stands,
-and when there is to be another, is `keeping`'s and the role's.
-"""
+"""Establishes a session with the remote: retries until it succeeds, and reports why it fails."""
 
 from __future__ import annotations
 
 import asyncio
-import logging
 import random
 import secrets
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
-from quictunnel.config.settings import OriginSettings
-from quictunnel.errors import LinkError
-from quictunnel.observe.logging_setup import fact
+from quictunnel.config.settings import DEFAULT_SERVICE, OriginSettings
+from quictunnel.errors import LinkError, Refused
+from quictunnel.events import EventSink, LinkAttemptFailed
 from quictunnel.origin.backoff import Backoff
-from quictunnel.origin.link_dialing import ATTEMPT_TIMEOUT, connect, tls_for
-from quictunnel.origin.retry import Waits
+from quictunnel.origin.link_dialing import ATTEMPT_TIMEOUT, dial_remote, tls_for
+from quictunnel.origin.retry import RetryTimer
 from quictunnel.origin.session import OriginSession
 from quictunnel.origin.session_settings import OriginSessionSettings
-from quictunnel.origin.upstream import Dialler
+from quictunnel.origin.upstream import Upstream
+from quictunnel.protocol.codes import Code
 from quictunnel.protocol.messages import Welcome
 from quictunnel.quic import LinkSettings
-from quictunnel.session.file_limit import make_room
-from quictunnel.session.link_reporter import LinkState
 
-DEFAULT_SERVICE = "default"
-"""The service whose origin server the settings name; they name one, the code knows many."""
+FIRST_ATTEMPT_TIMEOUT = 3.5
+"""Seconds for the first attempt. A waiting user learns within five that the remote does not answer.
+Later attempts take up to `ATTEMPT_TIMEOUT`, which slow networks need."""
 
-FIRST_TRY = 3.5
-"""Seconds for the first try after the start, or after a loss: a person who waits is to be told
-within five that nothing answers. Later ones may take longer, for the sake of slow networks."""
+REPORT_INTERVAL = 900.0
+"""Seconds after which a reason that persists is reported again."""
 
-COMPLAIN_AGAIN = 900.0
-"""Seconds after which a reason is given again that still stands."""
-
-MOST_COMPLAINTS = 16
-"""Reasons that are remembered. There are a handful; a name server may word each anew."""
-
-_log = logging.getLogger("quictunnel.origin")
+MAX_REASONS = 16
+"""Reasons remembered. There are few, but a name server may word each of its answers differently."""
 
 
 class Connector:
-    """The way from settings to a session that stands.
+    """Establishes sessions as the settings ask.
 
-    :param on_stands: called with each session that does, and its welcome, in the same turn.
-    :param on_state: called with the states of each session that stands.
-    :param rng: where the jitter between two tries comes from.
-    :param waits: for tries, and between them.
+    :param on_established: called with each session and its welcome, before any client arrives.
+    :param emit: receives the events.
+    :param rng: the source of the back-off's jitter.
+    :param retry: times the attempts.
     """
 
     def __init__(
         self,
         settings: OriginSettings,
-        on_stands: Callable[[OriginSession, Welcome], None],
-        on_state: Callable[[LinkState], None],
+        on_established: Callable[[OriginSession, Welcome], None],
+        emit: EventSink,
         rng: random.Random,
-        waits: Waits,
+        retry: RetryTimer,
+        *,
+        max_clients: int,
     ) -> None:
         self._settings = settings
-        self._on_stands = on_stands
-        self._on_state = on_state
+        self._on_established = on_established
+        self._emit = emit
         self._rng = rng
-        self._complaints: dict[str, float] = {}
-        self._waits = waits
+        self._retry = retry
+        self._reported: dict[str, float] = {}
+        self._client_tls = tls_for(settings)
         self._link_settings = LinkSettings(
             hold=settings.hold,
             unread_limit=settings.unread_limit,
             engine=settings.engine,
             congestion=settings.congestion,
         )
-        self._offer = OriginSessionSettings(
+        self._session_settings = OriginSessionSettings(
             name=settings.name,
             instance=secrets.token_hex(8),
             token=settings.token,
-            services={DEFAULT_SERVICE: Dialler(settings.origin)},
+            services={DEFAULT_SERVICE: Upstream(settings.origin)},
             proxy_protocol=settings.proxy_protocol,
             hold=settings.hold,
             linger=settings.linger,
-            max_clients=make_room(),
+            max_clients=max_clients,
         )
 
-    def backoff(self) -> Backoff:
-        """Return delays for tries that begin now."""
-        return Backoff(self._rng)
+    async def establish(
+        self,
+        backoff: Backoff | None = None,
+        *,
+        is_final: Callable[[], bool],
+        greet: Callable[[OriginSession], Awaitable[Welcome]] = OriginSession.greet,
+        first_time_limit: float = ATTEMPT_TIMEOUT,
+        beside_silent_link: bool = False,
+    ) -> OriginSession:
+        """Return an established session, however many attempts it takes.
 
-    async def reach(self, backoff: Backoff) -> OriginSession:
-        """Return a session that stands, however long that takes.
-
-        :raises Refused: the remote does not want it, or is not the one it should be.
+        :param backoff: the delays between the attempts; by default, new ones.
+        :param is_final: whether a refusal ends the attempts; otherwise they go on.
+        :param greet: greets the remote with a session whose link is made.
+        :param first_time_limit: seconds for the first attempt.
+        :raises Refused: the remote refuses the origin, or the peer is not the remote.
         """
-        within = FIRST_TRY
+        backoff = backoff or Backoff(self._rng)
+        time_limit = first_time_limit
         while True:
             session = None
             try:
-                session = await self.connect(within)
-                welcome = await session.greet()
-            except LinkError as exc:
-                self.complain(exc)
-                within = ATTEMPT_TIMEOUT
-                await self.pause(backoff, backoff.next(answered=session is not None))
+                session = await self._connect(time_limit)
+                welcome = await greet(session)
+            except (LinkError, Refused) as exc:
+                is_refusal = isinstance(exc, Refused)
+                if is_refusal and is_final():
+                    raise
+                self.report_failure(exc, beside_silent_link=beside_silent_link)
+                delay = backoff.next(answered=is_refusal or session is not None)
+                await self._retry.wait(backoff, delay)
+                time_limit = ATTEMPT_TIMEOUT
             else:
-                self.stands(session, welcome)
+                self._reported.clear()
+                self._on_established(session, welcome)
                 return session
 
-    async def connect(self, within: float = ATTEMPT_TIMEOUT) -> OriginSession:
-        """Return a session whose link is made and that has yet to greet.
-
-        :param within: seconds for it.
-        :raises LinkFailed: there is no link to be had.
-        :raises Refused: what answers is not what the settings ask for.
-        """
-        async with self._waits.attempt():
-            return await connect(
-                self._settings.remote,
-                make_session=lambda: OriginSession(self._offer, self._on_state),
-                client_tls=tls_for(self._settings),
-                settings=self._link_settings,
-                within=within,
-            )
-
-    async def pause(self, backoff: Backoff, delay: float) -> None:
-        """Wait before the next try: `delay` seconds, or until the network is another."""
-        await self._waits.pause(backoff, delay)
-
-    def stands(self, session: OriginSession, welcome: Welcome) -> None:
-        """Note that a session stands."""
-        self._complaints.clear()
-        self._on_stands(session, welcome)
-
-    def complain(self, exc: Exception, message: str = "no link, trying on") -> None:
-        """Log why there is no link: each reason once, and again when it has stood for long."""
+    def report_failure(self, exc: Exception, *, beside_silent_link: bool = False) -> None:
+        """Report why an attempt has failed, unless the same reason was reported lately."""
         now, reason = asyncio.get_running_loop().time(), str(exc)
-        said = self._complaints.get(reason)
-        if said is not None and now < said + COMPLAIN_AGAIN:
+        reported_at = self._reported.get(reason)
+        if reported_at is not None and now < reported_at + REPORT_INTERVAL:
             return
-        if len(self._complaints) >= MOST_COMPLAINTS:
-            self._complaints.clear()
-        self._complaints[reason] = now
-        fact(_log, logging.WARNING, message, remote=self._settings.remote, reason=reason)
+        if len(self._reported) >= MAX_REASONS:
+            self._reported.clear()
+        self._reported[reason] = now
+        self._emit(LinkAttemptFailed(str(self._settings.remote), reason, beside_silent_link))
+
+    async def _connect(self, time_limit: float) -> OriginSession:
+        """Return a session whose link is made.
+
+        :raises LinkFailed: the remote cannot be reached.
+        :raises Refused: the peer's certificate or protocol is not what the settings require.
+        """
+        try:
+            async with self._retry.limit_attempt():
+                return await dial_remote(
+                    self._settings.remote,
+                    make_session=lambda: OriginSession(self._session_settings, self._emit),
+                    client_tls=self._client_tls,
+                    settings=self._link_settings,
+                    time_limit=time_limit,
+                )
+        except Refused as exc:
+            if exc.code == Code.BAD_CERTIFICATE and self._client_tls.verify == "system":
+                raise Refused(exc.code, f"no --token was given, and {exc.message}") from exc
+            raise

@@ -1,80 +1,116 @@
-"""Why the remote cannot be reached, in one sentence, and what to check then. Words only."""
+"""Explains in one sentence why the remote cannot be reached, and what to check."""
 
 from __future__ import annotations
 
 import errno
+import ipaddress
 from collections.abc import Sequence
 from typing import NamedTuple
 
 from quictunnel.config.addresses import HostPort
+from quictunnel.config.settings import LINK_PORT, OUTSIDE
 from quictunnel.errors import LinkFailed
 
-NO_ROUTE = frozenset({errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EADDRNOTAVAIL, errno.ENETDOWN})
-"""What the kernel says of an address that no network of this machine leads to."""
+NO_ROUTE = frozenset({errno.ENETUNREACH, errno.EADDRNOTAVAIL, errno.ENETDOWN})
+"""The system's errors for an address that no network of this machine leads to."""
+
+PRIVATE_NETWORKS = tuple(
+    ipaddress.ip_network(network)
+    for network in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "fc00::/7")
+)
+"""Networks that are not reachable from the internet (RFC 1918, RFC 6598, RFC 4193)."""
+
+TIMED_OUT = (
+    "no answer from {hosts} on UDP port {port}{hint}: UDP may be blocked on the way; check that "
+    "the remote runs, that this is its address and port, and that its firewall or security group "
+    "lets UDP port {port} in"
+)
+"""The sentence for a remote that does not answer."""
+
+TIMED_OUT_PRIVATE = (
+    "no answer from {hosts} on UDP port {port}{hint}: this private address is reachable only from "
+    "its own network; use the remote's public address, or check that the remote runs"
+)
+"""The sentence for a remote with a private address that does not answer."""
+
+BLOCKED = (
+    "a firewall on the way to {hosts} refuses: open UDP port {port} on the VPS and at its "
+    "provider{hint}"
+)
+"""The sentence after an ICMP message that only firewalls send: host or communication prohibited.
+
+UDP sockets report no other ICMP message as EHOSTUNREACH or EACCES, not even that a host is down."""
+
+SENTENCES = {
+    errno.ECONNREFUSED: "nobody listens at {hosts} on UDP port {port}{hint}, or a firewall "
+    "refuses: check that the remote runs, and on this port",
+    errno.EPERM: "this machine's own firewall blocks outgoing UDP to {hosts}, port {port}",
+    errno.EHOSTUNREACH: BLOCKED,
+    errno.EACCES: BLOCKED,
+    **dict.fromkeys(NO_ROUTE, "no network leads to {hosts}: check that this machine is connected"),
+}
+"""The sentences for the system's errors."""
+
+CLIENTS_PORT = f" ({OUTSIDE.port} is usually the clients' port; origins connect to {LINK_PORT})"
+"""The hint for an origin that is given the remote's default port for clients."""
 
 
 class Failure(NamedTuple):
-    """What came of a try at one address."""
+    """A failed attempt at one address."""
 
     host: str
     error: Exception
-    """LinkFailed, and beneath it what the kernel or the clock said; or TimeoutError itself."""
+    """A `LinkFailed` whose cause is the system's error or the timeout; or the timeout itself."""
 
     @property
     def cause(self) -> BaseException:
-        """What lies beneath."""
-        beneath = self.error.__cause__ if isinstance(self.error, LinkFailed) else None
-        return beneath or self.error
+        """The underlying error."""
+        cause = self.error.__cause__ if isinstance(self.error, LinkFailed) else None
+        return cause or self.error
 
     @property
     def has_no_route(self) -> bool:
-        """No network of this machine leads there."""
+        """Whether no network of this machine leads to the address."""
         return isinstance(self.cause, OSError) and self.cause.errno in NO_ROUTE
 
 
-def why_unreachable(target: HostPort, failures: Sequence[Failure]) -> str:
+def explain_unreachable(target: HostPort, failures: Sequence[Failure]) -> str:
     """Return one sentence for all addresses of the remote's name.
 
-    Those of a family that this machine does not have (IPv6, mostly) say nothing where there is
-    another.
+    Addresses of a family that this machine does not have, mostly IPv6, are left out if there are
+    others.
     """
-    telling = [failure for failure in failures if not failure.has_no_route] or failures
+    relevant = [failure for failure in failures if not failure.has_no_route] or failures
     reasons: dict[str, list[str]] = {}
-    for failure in telling:
-        pattern = _pattern(failure)
-        hosts = reasons.setdefault(pattern or str(failure.error), [])
-        if pattern is not None:
-            hosts.append(_host(failure.host))
+    for failure in relevant:
+        template = _template(failure)
+        hosts = reasons.setdefault(template or str(failure.error), [])
+        if template is not None:
+            hosts.append(_in_brackets(failure.host))
+    hint = CLIENTS_PORT if target.port == OUTSIDE.port else ""
     return "; ".join(
-        reason.format(hosts=" and ".join(hosts), port=target.port) if hosts else reason
+        reason.format(hosts=" and ".join(hosts), port=target.port, hint=hint) if hosts else reason
         for reason, hosts in reasons.items()
     )
 
 
-def no_lookup(target: HostPort, within: float) -> str:
-    """Return what to say of a name whose lookup has not ended in time."""
-    return f"{target.host} does not resolve: no name server answers within {within:g} s"
+def explain_lookup_timeout(target: HostPort, time_limit: float) -> str:
+    """Return the sentence for a name whose lookup takes longer than `time_limit` seconds."""
+    return f"{target.host} does not resolve: no name server answers within {time_limit:g} s"
 
 
-def _pattern(failure: Failure) -> str | None:
-    """Return words for it with places for hosts and port; None: the error has said all itself."""
+def _template(failure: Failure) -> str | None:
+    """Return a sentence with places for hosts, port and hint; None if the error says it all."""
     cause = failure.cause
-    # TimeoutError is an OSError as well; the kernel's own has a number.
-    if isinstance(cause, TimeoutError):
-        return (
-            "no answer from {hosts} on UDP port {port}: UDP may be blocked on the way; check that "
-            "the remote runs, that this is its address and port, and that its firewall or "
-            "security group lets UDP port {port} in"
-        )
-    if isinstance(cause, ConnectionRefusedError):
-        return (
-            "nobody listens at {hosts} on UDP port {port}: check that the remote runs, and on "
-            "this port"
-        )
-    if failure.has_no_route:
-        return "no network leads to {hosts}: check that this machine is connected"
-    return None
+    if isinstance(cause, TimeoutError):  # before OSError, of which it is a subclass
+        return TIMED_OUT_PRIVATE if _is_private(failure.host) else TIMED_OUT
+    return SENTENCES.get(cause.errno or 0) if isinstance(cause, OSError) else None
 
 
-def _host(host: str) -> str:
+def _is_private(host: str) -> bool:
+    address = ipaddress.ip_address(host)
+    return any(address in network for network in PRIVATE_NETWORKS)
+
+
+def _in_brackets(host: str) -> str:
     return f"[{host}]" if ":" in host else host

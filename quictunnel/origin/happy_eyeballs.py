@@ -1,4 +1,4 @@
-"""Several ways to the same place, tried one after another with no long wait for any (RFC 8305)."""
+"""Happy Eyeballs (RFC 8305): tries several addresses with staggered starts, and uses the first."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, TypeVar
 
 STAGGER = 0.3
-"""Seconds until the next way is tried while the one before has not answered: as RFC 8305 has it."""
+"""Seconds to wait for an attempt before the next one starts beside it (RFC 8305, 5)."""
 
 T = TypeVar("T")
 
@@ -18,12 +18,12 @@ async def first_to_succeed(
     discard: Callable[[T], None],
     stagger: float = STAGGER,
 ) -> T:
-    """Return what the first attempt gives that succeeds; the others are cancelled.
+    """Return the result of the first attempt that succeeds, and cancel the others.
 
-    The next one starts when `stagger` seconds have passed, or at once when one has failed.
+    The next attempt starts after `stagger` seconds, or as soon as an attempt has failed.
 
-    :param discard: gets rid of what another attempt gave at the same moment.
-    :raises ExceptionGroup: with what each attempt raised, when none succeeded.
+    :param discard: releases the result of another attempt that has succeeded as well.
+    :raises ExceptionGroup: what each attempt raised, if none succeeds.
     """
     to_start = list(reversed(attempts))
     running: set[asyncio.Task[T]] = set()
@@ -37,26 +37,17 @@ async def first_to_succeed(
                 timeout=stagger if to_start else None,
                 return_when=asyncio.FIRST_COMPLETED,
             )
-            won: list[T] = []
-            for task in done:
-                _sort(task, won, errors)
-            if won:
-                for other in won[1:]:
+            errors += [exc for task in done if isinstance(exc := task.exception(), Exception)]
+            if results := [task.result() for task in done if task.exception() is None]:
+                for other in results[1:]:
                     discard(other)
-                return won[0]
+                return results[0]
         raise ExceptionGroup("no attempt succeeded", errors)
     finally:
-        await _call_off(running, discard)
+        await _cancel_all(running, discard)
 
 
-def _sort(task: asyncio.Task[T], won: list[T], errors: list[Exception]) -> None:
-    try:
-        won.append(task.result())
-    except Exception as exc:  # whatever it is, it is raised in the end
-        errors.append(exc)
-
-
-async def _call_off(tasks: set[asyncio.Task[T]], discard: Callable[[T], None]) -> None:
+async def _cancel_all(tasks: set[asyncio.Task[T]], discard: Callable[[T], None]) -> None:
     for task in tasks:
         task.cancel()
     for result in await asyncio.gather(*tasks, return_exceptions=True):

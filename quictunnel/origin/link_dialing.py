@@ -1,7 +1,4 @@
-"""From the remote's name to a link: names resolved, addresses tried side by side, TLS as asked for.
-
-What is said on the link is the session's business, when to try again the role's.
-"""
+"""Makes one link: resolves the remote's name, dials its addresses, and checks the certificate."""
 
 from __future__ import annotations
 
@@ -10,30 +7,27 @@ import socket
 from collections.abc import Callable
 from functools import partial
 from itertools import chain, zip_longest
-from typing import TypeVar
 
 from quictunnel.config.addresses import HostPort
 from quictunnel.config.settings import OriginSettings
 from quictunnel.errors import LinkError, LinkFailed, Refused
-from quictunnel.origin.diagnosis import Failure, no_lookup, why_unreachable
+from quictunnel.origin.diagnosis import Failure, explain_lookup_timeout, explain_unreachable
 from quictunnel.origin.happy_eyeballs import first_to_succeed
+from quictunnel.origin.session import OriginSession
 from quictunnel.protocol.address import literal
 from quictunnel.quic import ClientTls, LinkSettings, dial
 from quictunnel.session.resolver import look_up
-from quictunnel.session.session import Session
 
 ATTEMPT_TIMEOUT = 10.0
-"""Seconds for name lookup and handshake, over all addresses: several lost packets' worth."""
-
-SessionT = TypeVar("SessionT", bound=Session)
+"""Seconds for name lookup and handshake, over all addresses. Several packets may be lost."""
 
 
 def tls_for(settings: OriginSettings) -> ClientTls:
-    """Return by what the remote is known: pin, CA file, token or the system's store, in that order.
+    """Return how to check the remote's certificate: by pin, CA file, token or the system's store.
 
-    With a token any certificate will do: its proof is bound to this very TLS session.
+    With a token, any certificate will do: the remote's proof is bound to the TLS session.
     """
-    name = settings.remote.host.partition("%")[0]  # a scope is no part of what it is called
+    name = settings.remote.host.partition("%")[0]  # without a scope
     if settings.pin is not None:
         return ClientTls(server_name=name, verify="none", pin=settings.pin)
     if settings.ca is not None:
@@ -41,25 +35,25 @@ def tls_for(settings: OriginSettings) -> ClientTls:
     return ClientTls(server_name=name, verify="system" if settings.token is None else "none")
 
 
-async def connect(
+async def dial_remote(
     target: HostPort,
     *,
-    make_session: Callable[[], SessionT],
+    make_session: Callable[[], OriginSession],
     client_tls: ClientTls,
     settings: LinkSettings,
-    within: float = ATTEMPT_TIMEOUT,
-) -> SessionT:
-    """Return a session whose link stands, on the first of the remote's addresses that answers.
+    time_limit: float = ATTEMPT_TIMEOUT,
+) -> OriginSession:
+    """Return a session whose link is made, with the first of the remote's addresses that answers.
 
-    :param within: seconds for all of it.
-    :param make_session: makes the session of one attempt; those of the others see their links end.
-    :raises LinkFailed: nobody answers, or the name leads nowhere.
-    :raises Refused: what answers is not what `client_tls` asks for.
+    :param make_session: makes a session. It is called for each address that is dialled.
+    :param time_limit: seconds, for all of it.
+    :raises LinkFailed: no address answers, or the name does not resolve.
+    :raises Refused: the peer's certificate or protocol is not what `client_tls` requires.
     """
     hosts: list[str] = []
     failures: dict[str, Failure] = {}
 
-    async def attempt(host: str) -> SessionT:
+    async def attempt(host: str) -> OriginSession:
         session = make_session()
         try:
             await dial(
@@ -68,7 +62,7 @@ async def connect(
                 protocol=session,
                 client_tls=client_tls,
                 settings=settings,
-                within=within,
+                within=time_limit,
                 hosts=hosts,
                 resolve=partial(_resolve, target),
             )
@@ -78,7 +72,7 @@ async def connect(
         return session
 
     try:
-        async with asyncio.timeout(within):
+        async with asyncio.timeout(time_limit):
             hosts = await _resolve(target)
             return await first_to_succeed(
                 [partial(attempt, host) for host in hosts],
@@ -86,36 +80,34 @@ async def connect(
             )
     except TimeoutError as exc:
         if not hosts:
-            raise LinkFailed(no_lookup(target, within)) from exc
-        late = [failures.get(host) or Failure(host, exc) for host in hosts]
-        raise LinkFailed(why_unreachable(target, late)) from exc
+            raise LinkFailed(explain_lookup_timeout(target, time_limit)) from exc
+        timed_out = [failures.get(host) or Failure(host, exc) for host in hosts]
+        raise LinkFailed(explain_unreachable(target, timed_out)) from exc
     except socket.gaierror as exc:
         raise LinkFailed(f"{target.host} does not resolve: {exc.strerror}") from exc
     except ExceptionGroup as group:
-        raise _sum_up(group, LinkFailed(why_unreachable(target, [*failures.values()]))) from group
+        unreachable = LinkFailed(explain_unreachable(target, [*failures.values()]))
+        raise _select_error(group, unreachable) from group
 
 
 async def _resolve(target: HostPort) -> list[str]:
-    """Return a name's addresses in the system's order, the families taking turns (RFC 8305)."""
+    """Return a name's addresses in the system's order, with the families interleaved (RFC 8305)."""
     found = await look_up(target.host, target.port, kind=socket.SOCK_DGRAM)
     by_family: dict[int, list[str]] = {}
     for family, _, _, _, sockaddr in found:
         by_family.setdefault(family, []).append(literal(sockaddr))
-    in_turn = chain.from_iterable(zip_longest(*by_family.values()))
-    return list(dict.fromkeys(host for host in in_turn if host is not None))
+    interleaved = chain.from_iterable(zip_longest(*by_family.values()))
+    return list(dict.fromkeys(host for host in interleaved if host is not None))
 
 
-def _sum_up(group: ExceptionGroup[Exception], unreachable: LinkFailed) -> Exception:
-    """Return the one error to raise for those of all addresses.
+def _select_error(group: ExceptionGroup[Exception], unreachable: LinkFailed) -> Exception:
+    """Return the one error to raise for those of all addresses: a refusal, a bug, or the rest.
 
-    :param unreachable: what to raise where none of them could be reached.
+    :param unreachable: the error to raise if no address could be reached.
     """
-    for kind in (Refused, LinkError):
-        ours, other = group.split(kind)
-        if ours is None:
-            continue
-        if kind is Refused:
-            return ours.exceptions[0]
-        if other is None:
-            return unreachable
+    refusals, others = group.split(Refused)
+    if refusals is not None:
+        return refusals.exceptions[0]
+    if others is not None and others.split(LinkError)[1] is None:
+        return unreachable
     return group

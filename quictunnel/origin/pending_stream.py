@@ -1,6 +1,6 @@
-"""A stream from its opening by the remote until its preamble is read: who the client is.
+"""Reads the preamble of a stream that the remote has opened.
 
-Until the remote has proven itself nothing is read of it at all; it waits.
+Nothing is read before the remote has proven that it knows the token.
 """
 
 from __future__ import annotations
@@ -15,31 +15,31 @@ from quictunnel.quic import Stream
 from quictunnel.relay.timers import SharedTimer
 
 PREAMBLE_TIMEOUT = 10.0
-"""Seconds for the preamble, which comes with the stream's first bytes; its packet may be lost. They
-begin anew when a link that was silent is heard again."""
+"""Seconds for the preamble to arrive. It travels in the stream's first packet, which may be lost.
+When a silent link recovers, the time starts again."""
 
 
 class PendingStreamOwner(Protocol):
-    """What a stream tells the session that it came to."""
+    """Receives what happens to pending streams: a session."""
 
     @property
-    def preambles(self) -> SharedTimer[PendingStream]:
-        """The time that each has, `PREAMBLE_TIMEOUT`; who has waited so long is `late`."""
+    def preamble_timer(self) -> SharedTimer[PendingStream]:
+        """The timer of `PREAMBLE_TIMEOUT`, which calls `PendingStream.time_out`."""
 
-    def preamble_read(self, stream: Stream, preamble: Preamble, rest: bytes) -> None:
-        """Take a stream over, with what was read of it beyond the preamble."""
+    def preamble_received(self, stream: Stream, preamble: Preamble, rest: bytes) -> None:
+        """Take over a stream, and the bytes read after its preamble."""
 
-    def incoming_failed(self, reason: str) -> None:
-        """Learn that a stream was reset because of its preamble."""
+    def preamble_rejected(self, reason: str) -> None:
+        """Handle a stream that was reset because of its preamble."""
 
-    def incoming_over(self, incoming: PendingStream) -> None:
-        """Forget it: it was taken over, or has ended."""
+    def pending_stream_ended(self, pending: PendingStream) -> None:
+        """Handle the end of a pending stream: it was handed over, or is closed."""
 
 
 class PendingStream(asyncio.Protocol):
-    """A stream whose client is not known yet.
+    """The protocol of a stream until its preamble is complete.
 
-    :param may_read: whether the remote has proven itself.
+    :param may_read: whether the remote has proven that it knows the token.
     """
 
     __slots__ = ("_decoder", "_may_read", "_owner", "_stream")
@@ -50,57 +50,57 @@ class PendingStream(asyncio.Protocol):
         self._may_read = may_read
         self._decoder = PreambleDecoder()
 
-    def release(self) -> None:
-        """Begin to read: the remote is who it should be. May come before the stream itself."""
+    def start_reading(self) -> None:
+        """Read the preamble: the remote has proven itself. May precede `connection_made`."""
         self._may_read = True
         if self._stream is not None:
-            self._owner.preambles.start(self)
+            self._owner.preamble_timer.start(self)
             self._stream.resume_reading()
 
-    def late(self) -> None:
-        """Refuse a stream whose preamble has not come."""
-        self._fail("no preamble in time")
+    def time_out(self) -> None:
+        """Reset the stream because its preamble has not arrived."""
+        self._reject("no preamble in time")
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take the stream."""
         self._stream = cast(Stream, transport)
         if self._may_read:
-            self._owner.preambles.start(self)
+            self._owner.preamble_timer.start(self)
         else:
             self._stream.pause_reading()
 
     def data_received(self, data: bytes) -> None:
-        """Read the preamble, and hand the stream on when it is whole."""
+        """Decode the preamble, and hand over the stream once it is complete."""
         if self._stream is None:
             return
         try:
             found = self._decoder.feed(data)
         except ProtocolError as exc:
-            self._fail(str(exc))
+            self._reject(str(exc))
             return
         if found is not None:
             stream = self._stream
             self._end()
-            self._owner.preamble_read(stream, *found)
+            self._owner.preamble_received(stream, *found)
 
     def eof_received(self) -> bool:
-        """Refuse a stream that ends within its preamble."""
-        self._fail("ended within the preamble")
+        """Reset a stream that ends within its preamble."""
+        self._reject("ended within the preamble")
         return True
 
     def connection_lost(self, exc: Exception | None) -> None:
         """End with the stream."""
         self._end()
 
-    def _fail(self, reason: str) -> None:
+    def _reject(self, reason: str) -> None:
         if self._stream is not None:
             stream = self._stream
             self._end()
             stream.reset(Code.BAD_PREAMBLE)
-            self._owner.incoming_failed(reason)
+            self._owner.preamble_rejected(reason)
 
     def _end(self) -> None:
         if self._stream is not None:
             self._stream = None
-            self._owner.preambles.cancel(self)
-            self._owner.incoming_over(self)
+            self._owner.preamble_timer.cancel(self)
+            self._owner.pending_stream_ended(self)

@@ -1,7 +1,4 @@
-"""Waiting between two tries for a link, and for a try itself: another network ends either wait.
-
-What is tried is `reaching`'s business.
-"""
+"""Times attempts to connect, and the waits between them. A network change cuts both short."""
 
 from __future__ import annotations
 
@@ -13,84 +10,86 @@ from quictunnel.errors import LinkFailed
 from quictunnel.origin.backoff import FIRST_DELAY, Backoff
 from quictunnel.quic import MonitorFactory, NetworkMonitor
 
-LONG_TRY = 1.0
-"""Seconds after which a try is called off if the network has changed meanwhile: its datagrams may
-leave from an address that has gone. Each that is called off leaves twice as much to the next one,
-or on a machine whose networks never rest nothing far away would be reached."""
+ATTEMPT_AGE = 1.0
+"""Seconds after which an attempt is cancelled if the network has changed since it started.
 
-LONGEST_TRY = 8.0
+Its socket may be bound to an address that is gone. Each cancelled attempt doubles this for the next
+one. Otherwise an origin whose network changes all the time could not reach a distant remote."""
 
-AMNESTY = 10.0
-"""Seconds between two changes of the network after which the delays begin anew."""
+MAX_ATTEMPT_AGE = 8.0
+"""The upper limit in seconds of the doubled `ATTEMPT_AGE`."""
+
+RESET_INTERVAL = 10.0
+"""Seconds between two network changes that may both reset the back-off."""
 
 
-class Waits:
-    """The waits of one origin. To be entered for as long as there are any.
+class RetryTimer:
+    """Times the attempts of one origin. It watches the network while its context is entered.
 
-    :param watch: makes what tells of other networks.
+    :param watch: makes the monitor that reports network changes.
     """
 
     def __init__(self, watch: MonitorFactory = NetworkMonitor.of_this_machine) -> None:
-        self._make_watch = watch
-        self._watch: NetworkMonitor | None = None
+        self._make_monitor = watch
+        self._monitor: NetworkMonitor | None = None
         self._changes = 0
-        self._changed: asyncio.Future[None] | None = None
-        self._forgave_at: float | None = None
-        self._long = LONG_TRY
-        self._try: asyncio.Timeout | None = None
-        self._try_long_at = 0.0
+        self._woken = asyncio.Event()
+        self._reset_at: float | None = None
+        self._age = ATTEMPT_AGE
+        self._attempt: asyncio.Timeout | None = None
+        self._cancellable_at = 0.0
 
     def __enter__(self) -> None:
-        self._watch = self._make_watch(asyncio.get_running_loop(), self._on_change)
+        self._monitor = self._make_monitor(asyncio.get_running_loop(), self._network_changed)
 
     def __exit__(self, *_: object) -> None:
-        if self._watch is not None:
-            self._watch.close()
-            self._watch = None
+        if self._monitor is not None:
+            self._monitor.close()
+            self._monitor = None
 
-    async def pause(self, backoff: Backoff, delay: float) -> None:
-        """Wait before the next try: `delay` seconds, or until the network changes.
+    async def wait(self, backoff: Backoff, delay: float) -> None:
+        """Wait before the next attempt: `delay` seconds, or until the network changes.
 
-        :param backoff: begins anew then.
+        :param backoff: is reset by a network change.
         """
-        loop, changes = asyncio.get_running_loop(), self._changes
-        await asyncio.sleep(min(delay, FIRST_DELAY))  # noise does not let us hammer the remote
-        if changes == self._changes and delay > FIRST_DELAY:
-            await asyncio.wait([self._change()], timeout=delay - FIRST_DELAY)
-        now = loop.time()
+        changes, woken = self._changes, self._woken
+        # A burst of network changes must not cause a burst of attempts.
+        await asyncio.sleep(min(delay, FIRST_DELAY))
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(delay - FIRST_DELAY):
+                await woken.wait()
+        now = asyncio.get_running_loop().time()
         if changes != self._changes and (
-            self._forgave_at is None or now >= self._forgave_at + AMNESTY
+            self._reset_at is None or now >= self._reset_at + RESET_INTERVAL
         ):
-            self._forgave_at = now
+            self._reset_at = now
             backoff.reset()
 
-    @contextlib.asynccontextmanager
-    async def attempt(self) -> AsyncIterator[None]:
-        """Make a try within this; there is one at a time.
+    def wake(self) -> None:
+        """End a wait: there is reason to believe that the next attempt will succeed."""
+        woken, self._woken = self._woken, asyncio.Event()
+        woken.set()
 
-        :raises LinkFailed: the network has changed, and the try has taken long already.
+    @contextlib.asynccontextmanager
+    async def limit_attempt(self) -> AsyncIterator[None]:
+        """Run an attempt in this context, one at a time.
+
+        :raises LinkFailed: the network changed during an attempt that had taken a while.
         """
         try:
-            async with asyncio.timeout(None) as self._try:
-                self._try_long_at = asyncio.get_running_loop().time() + self._long
+            async with asyncio.timeout(None) as self._attempt:
+                self._cancellable_at = asyncio.get_running_loop().time() + self._age
                 yield
         except TimeoutError:
-            self._long = min(2 * self._long, LONGEST_TRY)
+            self._age = min(2 * self._age, MAX_ATTEMPT_AGE)
             raise LinkFailed("the network has changed") from None
         finally:
-            self._try = None
-        self._long = LONG_TRY
+            self._attempt = None
+        self._age = ATTEMPT_AGE
 
-    def _change(self) -> asyncio.Future[None]:
-        """Return what is done when the network changes next."""
-        if self._changed is None:
-            self._changed = asyncio.get_running_loop().create_future()
-        return self._changed
-
-    def _on_change(self, why: str) -> None:
+    def _network_changed(self, _reason: str) -> None:
         self._changes += 1
-        if self._try is not None and self._try.when() is None:
-            self._try.reschedule(max(asyncio.get_running_loop().time(), self._try_long_at))
-        if self._changed is not None:
-            self._changed.set_result(None)
-            self._changed = None
+        if self._attempt is not None and self._attempt.when() is None:
+            now = asyncio.get_running_loop().time()
+            self._attempt.reschedule(max(now, self._cancellable_at))
+        self.wake()

@@ -1,50 +1,40 @@
 """The origin's end of one link: hello, the remote's proof, then a connection for each client.
 
-Nothing of any client is read, and nothing dialled, before the remote has proven who it is. When
-to connect and what to do when a link is lost is the role's business.
+Until the remote has proven that it knows the token, the session reads no stream of a client and
+connects to no origin server.
 """
 
 from __future__ import annotations
 
 import asyncio
-import logging
-from collections.abc import Callable
 from functools import partial
-from typing import Any
 
-from quictunnel import __version__
+from quictunnel import __version__, events
 from quictunnel.errors import LinkFailed, LinkLost, ProtocolError, Refused
-from quictunnel.observe.logging_setup import fact
 from quictunnel.origin.pending_stream import PREAMBLE_TIMEOUT, PendingStream
+from quictunnel.origin.session_life import SessionLife
 from quictunnel.origin.session_settings import OriginSessionSettings
-from quictunnel.origin.upstream import Dial, DialError, Dialler
+from quictunnel.origin.upstream import ConnectAttempt, ConnectError, Upstream
 from quictunnel.protocol.codes import VERSION, Code
-from quictunnel.protocol.messages import (
-    Hello,
-    Message,
-    RefusedMessage,
-    Service,
-    Services,
-    Welcome,
-)
+from quictunnel.protocol.messages import Hello, Message, RefusedMessage, Service, Services, Welcome
 from quictunnel.protocol.preamble import Preamble, encode_v2
 from quictunnel.protocol.proof import check, prove
 from quictunnel.protocol.proxy_v1 import encode_v1
 from quictunnel.quic import Link, Stream
 from quictunnel.relay import LingerTimer, Relay
 from quictunnel.relay.timers import SharedTimer
-from quictunnel.session.clients import Client, log_client_in
-from quictunnel.session.control import ControlStream
-from quictunnel.session.link_reporter import LinkState
-from quictunnel.session.session import Session, State, why_ended
+from quictunnel.session.clients import Client
+from quictunnel.session.control_stream import ControlStream
+from quictunnel.session.session import Session
+from quictunnel.session.state import State
 
 WELCOME_TIMEOUT = 10.0
-"""Seconds from our hello to the remote's answer, which it delays by one when a proof has failed."""
+"""Seconds from the hello to the answer. The remote delays it by one if the proof is wrong."""
 
 STREAMS_BEFORE_PROOF = 64
-"""Streams that the remote may open before its proof is read: they may overtake its welcome."""
+"""Streams that the remote may open before its proof is read. They may overtake its welcome."""
 
-FOR_GOOD = frozenset(
+FINAL_CODES = frozenset(
     {
         Code.BAD_CERTIFICATE,
         Code.BAD_TOKEN,
@@ -56,44 +46,46 @@ FOR_GOOD = frozenset(
         Code.TAKEN_OVER,
     }
 )
-"""Codes of the remote after which trying again is of no use."""
+"""The remote's codes after which another attempt would end in the same way."""
 
-_log = logging.getLogger("quictunnel.origin")
+WRONG_PROOF = (
+    "the remote's proof is wrong: the token differs, or something in between terminates TLS"
+)
+"""The sentence for a remote that does not prove that it knows the token."""
+
+COMPARE_TOKENS = "compare it with what 'quictunnel token show' prints on the remote"
+"""The advice that follows when the remote does not accept the token."""
+
+HEADER_ENCODERS = {"off": lambda _: b"", "v1": encode_v1, "v2": encode_v2}
+"""The encoders of the header that tells an origin server the client's address."""
 
 
 class OriginSession(Session):
-    """The origin's end of one link.
-
-    :param offer: what it offers.
-    :param on_state: called when the link falls silent, is back, or is lost.
-    """
+    """The origin's end of one link."""
 
     def __init__(
-        self, offer: OriginSessionSettings, on_state: Callable[[LinkState], None] = lambda _: None
+        self, settings: OriginSessionSettings, emit: events.EventSink = events.discard_event
     ) -> None:
-        super().__init__(_log, "origin server", self._over, on_state)
-        self.ended: asyncio.Future[Exception | None] = self._loop.create_future()
-        """Done when the link is over, with what ended it."""
-        self.silent = asyncio.Event()
-        """Set while the remote is not heard."""
-        self.heard = asyncio.Event()
-        """Set while it is."""
-        self.heard.set()
-        self._offer = offer
-        self._linger_timer = LingerTimer(offer.linger)
-        self._welcomed: asyncio.Future[Welcome] = self._loop.create_future()
-        self._services: tuple[str, ...] = ()
-        self._incoming: set[PendingStream] = set()
-        self.preambles = SharedTimer(PREAMBLE_TIMEOUT, self._late, self._loop)
+        super().__init__("origin server", emit)
+        self.life = SessionLife()
+        """Whether the remote answers, and whether new clients come."""
+        self.is_replaced = False
+        """Whether another session has been established since this one began to leave."""
+        self._settings = settings
+        self._linger_timer = LingerTimer(settings.linger)
+        self._welcome: asyncio.Future[Welcome] = self._loop.create_future()
+        self._services: tuple[events.GrantedService, ...] = ()
+        self._pending_streams: set[PendingStream] = set()
+        self.preamble_timer = SharedTimer(PREAMBLE_TIMEOUT, self._preamble_timed_out, self._loop)
 
     async def greet(self) -> Welcome:
-        """Say hello and return the remote's welcome, once its proof is good.
+        """Send the hello, and return the remote's welcome once its proof is verified.
 
-        :raises Refused: by the remote, or by us because it cannot prove that it knows the token.
-        :raises LinkFailed: the remote did not answer, or not as it should.
+        :raises Refused: the remote refuses the origin, or cannot prove that it knows the token.
+        :raises LinkFailed: the remote does not answer, or breaks the protocol.
         """
-        offer, link = self._offer, self.link
-        proof = prove(offer.token.secret, "origin", link.exporter) if offer.token else ""
+        settings, link = self._settings, self.link
+        token = settings.token
         self._control = ControlStream(self)
         try:
             link.open_stream(self._control)
@@ -101,217 +93,213 @@ class OriginSession(Session):
                 Hello(
                     version=VERSION,
                     agent=f"quictunnel/{__version__}",
-                    name=offer.name,
-                    token_id=offer.token.id if offer.token else "",
-                    proof=proof,
-                    services=[Service(name=name) for name in offer.services],
-                    hold=offer.hold,
-                    instance=offer.instance,
+                    name=settings.name,
+                    token_id=token.id if token else "",
+                    proof=prove(token.secret, "origin", link.exporter) if token else "",
+                    services=[Service(name=name) for name in settings.services],
+                    hold=settings.hold,
+                    instance=settings.instance,
                 )
             )
-            self._set_deadline(
-                WELCOME_TIMEOUT, lambda: self._fail(LinkFailed("the remote does not answer"))
-            )
-            return await self._welcomed
+            timed_out = LinkFailed("the remote does not answer")
+            self._set_deadline(WELCOME_TIMEOUT, lambda: self._abandon_greeting(timed_out))
+            return await self._welcome
         except BaseException:
             self.close(Code.NO_ERROR)
             raise
 
-    def whose(self) -> dict[str, Any]:
-        """Return the remote's address: an origin has one remote."""
-        return {"remote": self.link.peer}
+    def services_granted(self, *, is_first: bool) -> events.ServicesGranted:
+        """Return the event that reports the services granted now.
 
-    def where(self) -> str:
-        """Return our own address; the port is another with each socket, and says nothing."""
+        :param is_first: whether they were granted by the welcome.
+        """
+        return events.ServicesGranted(str(self.link.peer), self._services, is_first)
+
+    def origin_address(self) -> str:
+        """Return this end's host. The port differs for each socket and has no meaning."""
         return self.link.local.host
+
+    def stopped_accepting(self) -> None:
+        """Enter the leaving phase, unless the link is closed and the session ends now."""
+        if self.state.is_leaving:
+            self.life.leave()
 
     # -- The link
 
     def link_made(self, link: Link) -> None:
-        """Take the link; the role decides whether to greet on it."""
+        """Take the link. The hello is sent by `greet`."""
         super().link_made(link)
         link.allow_streams(STREAMS_BEFORE_PROOF)
 
     def link_silent(self) -> None:
-        """Note that the remote is not heard any more."""
+        """Enter the silent phase."""
         super().link_silent()
-        self.silent.set()
-        self.heard.clear()
+        self.life.set_silent(is_silent=True)
 
     def link_back(self) -> None:
-        """Note that it is heard again."""
+        """Leave the silent phase."""
         super().link_back()
-        self.preambles.restart_all()
-        self.heard.set()
-        self.silent.clear()
+        self.preamble_timer.restart_all()
+        self.life.set_silent(is_silent=False)
+
+    def link_ended(self, exc: Exception | None, reason: str, *, is_wanted: bool) -> None:
+        """Report the loss of the link, unless this end wanted it or the remote left in order."""
+        by_goodbye = isinstance(exc, LinkLost) and exc.code == Code.GOODBYE
+        if not (is_wanted or (by_goodbye and self.is_replaced)) or self.silent_for is not None:
+            self.report_dropped(reason)
+        if isinstance(exc, LinkLost) and exc.code in FINAL_CODES:
+            self._fail_greeting(_refusal(exc.code, reason))
+        else:
+            self._fail_greeting(LinkFailed(reason))
+        self.life.end(exc)
 
     def stream_accepted(self, stream: Stream) -> asyncio.Protocol:
-        """Read who a stream's client is; not before the remote has proven itself."""
-        incoming = PendingStream(self, may_read=self.state is not State.NEW)
-        self._incoming.add(incoming)
-        return incoming
+        """Return the protocol that reads the preamble, once the remote has proven itself."""
+        pending = PendingStream(self, may_read=self.state is not State.GREETING)
+        self._pending_streams.add(pending)
+        return pending
 
     # -- Messages
 
-    def greeting_message(self, message: Message) -> None:
-        """Take the remote's answer to our hello.
+    def greeting_received(self, message: Message) -> None:
+        """Handle the remote's answer to the hello.
 
-        :raises ProtocolError: when it is none.
+        :raises ProtocolError: it is another message.
         """
         if isinstance(message, RefusedMessage):
-            self._fail(Refused(message.code, message.message))
+            self._abandon_greeting(_refusal(message.code, message.message))
         elif isinstance(message, Welcome):
             self._check_welcome(message)
         else:
-            raise ProtocolError(f"{type(message).__name__} in place of a welcome")
+            raise ProtocolError(f"{type(message).__name__} instead of a welcome")
 
-    def standing_message(self, message: Message) -> None:
-        """Take the list of services that the remote offers now.
+    def message_received(self, message: Message) -> None:
+        """Handle a new list of granted services.
 
-        :raises ProtocolError: for a message that only begins a session, or only origins send.
+        :raises ProtocolError: the message only starts a session, or only origins send it.
         """
         if not isinstance(message, Services):
-            raise ProtocolError(f"{type(message).__name__} in a session that stands")
-        names = tuple(service.name for service in message.services)
-        if names != self._services:
-            self._services = names
-            fact(_log, logging.INFO, "services changed", services=",".join(names))
+            raise ProtocolError(f"{type(message).__name__} in an established session")
+        services = _granted(message.services)
+        if services != self._services:
+            self._services = services
+            self._emit(self.services_granted(is_first=False))
 
-    def control_broken(self, error: ProtocolError) -> None:
-        """Close the link of a remote that breaks the rules."""
-        super().control_broken(error)
-        self._give_up(LinkFailed(f"the remote breaks the protocol: {error}"))
+    def control_violated(self, error: ProtocolError) -> None:
+        """Close the link of a remote that breaks the protocol."""
+        super().control_violated(error)
+        self._fail_greeting(LinkFailed(f"the remote breaks the protocol: {error}"))
 
     # -- Streams
 
-    def preamble_read(self, stream: Stream, preamble: Preamble, rest: bytes) -> None:
-        """Join a client's stream to a new connection to the origin server."""
+    def preamble_received(self, stream: Stream, preamble: Preamble, rest: bytes) -> None:
+        """Relay a client's stream to a new connection to the origin server."""
         client = Client(
             id=preamble.client_id,
             address=preamble.client,
             outside=preamble.outside,
             service=preamble.service or "",
         )
-        dialler = self._offer.services.get(client.service)
-        if dialler is None:
-            fact(
-                _log,
-                logging.WARNING,
-                Code.UNKNOWN_SERVICE.word,
-                service=client.service,
-                client=client.address,
-                id=client.id,
-            )
+        upstream = self._settings.services.get(client.service)
+        if upstream is None:
+            self._emit(events.UnknownServiceRequested(client.service, client.text, client.id))
             stream.reset(Code.UNKNOWN_SERVICE)
             return
-        log_client_in(_log, client)
-        relay = self._make_relay(client, dialler, self._header(preamble))
+        self._emit(client.accepted())
+        header = HEADER_ENCODERS[self._settings.proxy_protocol](preamble)
+        relay = self._start_relay(client, upstream, header)
         stream.set_protocol(relay.stream)
         relay.stream.connection_made(stream)
         if rest:
             relay.stream.data_received(rest)
 
-    def incoming_failed(self, reason: str) -> None:
-        """Note a stream whose preamble was none."""
-        fact(_log, logging.WARNING, Code.BAD_PREAMBLE.word, peer=self.link.peer, reason=reason)
+    def preamble_rejected(self, reason: str) -> None:
+        """Report a stream without a valid preamble."""
+        self._emit(events.PreambleRejected(peer=str(self.link.peer), reason=reason))
 
-    def incoming_over(self, incoming: PendingStream) -> None:
-        """Forget a stream that was taken over, or has ended."""
-        self._incoming.discard(incoming)
+    def pending_stream_ended(self, pending: PendingStream) -> None:
+        """Remove a stream that was handed over, or is closed."""
+        self._pending_streams.discard(pending)
 
     # -- Inside
 
     def _check_welcome(self, welcome: Welcome) -> None:
-        token = self._offer.token
+        token = self._settings.token
         if token and not check(token.secret, "remote", self.link.exporter, welcome.proof):
-            self._fail(
-                Refused(
-                    Code.NOT_PROVEN,
-                    "the remote does not prove that it knows the token: either the token is "
-                    "another remote's, or somebody between the two ends TLS",
-                )
-            )
+            self._abandon_greeting(Refused(Code.NOT_PROVEN, WRONG_PROOF))
             return
-        self.state = State.STANDING
-        self._services = tuple(service.name for service in welcome.services)
-        self._clear_deadline()
-        self.states.begin(self.link)
-        self.link.trust()
-        self.link.allow_streams(max(STREAMS_BEFORE_PROOF, self._offer.max_clients))
-        # The role hears of it first, then come the clients.
-        self._welcomed.set_result(welcome)
-        for incoming in tuple(self._incoming):
-            incoming.release()
+        self._services = _granted(welcome.services)
+        self._establish(origin=self._settings.name, token=token.id if token else None)
+        self.link.allow_streams(max(STREAMS_BEFORE_PROOF, self._settings.max_clients))
+        # The task in `greet` runs before a preamble is decoded, so the link is reported first.
+        self._welcome.set_result(welcome)
+        for pending in tuple(self._pending_streams):
+            pending.start_reading()
 
-    def _fail(self, error: Refused | LinkFailed) -> None:
-        """End before it has begun."""
-        self._give_up(error)
-        # Only what we refuse ourselves is news to the remote.
+    def _abandon_greeting(self, error: Refused | LinkFailed) -> None:
+        """Fail the greeting and close the link."""
+        self._fail_greeting(error)
+        # The remote knows why it has refused the origin. It does not know that its proof is wrong.
         not_proven = isinstance(error, Refused) and error.code == Code.NOT_PROVEN
         self.close(Code.NOT_PROVEN if not_proven else Code.NO_ERROR, str(error))
 
-    def _give_up(self, error: Exception) -> None:
-        if not self._welcomed.done():
-            self._welcomed.set_exception(error)
-            # Where nobody greets (any more), nobody is to hear of it.
-            self._welcomed.exception()
+    def _fail_greeting(self, error: Exception) -> None:
+        if not self._welcome.done():
+            self._welcome.set_exception(error)
+            # Mark it as retrieved: asyncio logs an exception that no task waits for.
+            self._welcome.exception()
 
-    def _late(self, incoming: PendingStream) -> None:
-        """Refuse a stream whose preamble has not come, unless nothing can come at present."""
+    def _preamble_timed_out(self, pending: PendingStream) -> None:
+        """Reset a stream without a preamble. A silent link delivers nothing: wait again."""
         if self.link.is_silent:
-            self.preambles.start(incoming)
+            self.preamble_timer.start(pending)
         else:
-            incoming.late()
+            pending.time_out()
 
-    def _make_relay(self, client: Client, dialler: Dialler, header: bytes) -> Relay:
-        """Return a client's relay, whose way to the origin server has been begun."""
-        dial: Dial | None = None
+    def _start_relay(self, client: Client, upstream: Upstream, header: bytes) -> Relay:
+        """Start to connect to the origin server, and return the client's relay.
 
-        def left() -> None:
-            if dial is not None:
-                dial.cancel()
+        :param header: the bytes that precede the client's.
+        """
+        attempt: ConnectAttempt | None = None
+
+        def cancel_attempt() -> None:
+            if attempt is not None:
+                attempt.cancel()
 
         relay = self.clients.add(
             client,
-            lambda ended: Relay(
+            lambda on_end: Relay(
                 linger_timer=self._linger_timer,
                 loop=self._loop,
-                on_end=ended,
+                on_end=on_end,
                 tcp_reset_code=Code.ORIGIN_RESET,
             ),
-            on_end=left,
+            on_end=cancel_attempt,
         )
         if header:
             relay.tcp.write(header)
-        dial = dialler.dial(relay.tcp, partial(self._dial_failed, relay, client, dialler))
+        on_failure = partial(self._connect_failed, relay, client, upstream)
+        attempt = upstream.connect(relay.tcp, on_failure)
         return relay
 
-    def _dial_failed(self, relay: Relay, client: Client, dialler: Dialler, exc: Exception) -> None:
-        """Reset a client's stream with the reason why the origin server cannot be had."""
-        if isinstance(exc, DialError):
-            fact(
-                _log,
-                logging.WARNING,
-                exc.code.word,
-                target=dialler.target,
-                reason=exc,
-                id=client.id,
-            )
+    def _connect_failed(
+        self, relay: Relay, client: Client, upstream: Upstream, exc: Exception
+    ) -> None:
+        """Reset the stream of a client whose origin server cannot be reached."""
+        if isinstance(exc, ConnectError):
+            target, error = str(upstream.target), exc.code.word
+            self._emit(events.ConnectFailed(target, error, str(exc), client.id))
             relay.abort(exc.code)
-        else:  # a fault of ours ends one client, and is shown
-            fact(_log, logging.ERROR, "fault in dialling", exc_info=exc, id=client.id)
+        else:
+            activity = "connecting to the origin server"
+            self._emit(events.InternalErrorOccurred(activity, exc, client.id))
             relay.abort(Code.INTERNAL)
 
-    def _header(self, preamble: Preamble) -> bytes:
-        if self._offer.proxy_protocol == "v1":
-            return encode_v1(preamble)
-        if self._offer.proxy_protocol == "v2":
-            return encode_v2(preamble)
-        return b""
 
-    def _over(self, exc: Exception | None) -> None:
-        if isinstance(exc, LinkLost) and exc.code in FOR_GOOD:
-            self._give_up(Refused(exc.code, why_ended(exc)))
-        else:
-            self._give_up(LinkFailed(why_ended(exc)))
-        self.ended.set_result(exc)
+def _refusal(code: int, sentence: str) -> Refused:
+    return Refused(code, f"{sentence}; {COMPARE_TOKENS}" if code == Code.BAD_TOKEN else sentence)
+
+
+def _granted(services: list[Service]) -> tuple[events.GrantedService, ...]:
+    return tuple(events.GrantedService(service.name, service.address) for service in services)

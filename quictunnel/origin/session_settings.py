@@ -1,4 +1,4 @@
-"""What an origin offers to a remote, and how it serves it. Facts only."""
+"""The settings of the origin's sessions."""
 
 from __future__ import annotations
 
@@ -7,33 +7,33 @@ from dataclasses import dataclass
 
 from quictunnel.config.settings import ProxyProtocol
 from quictunnel.config.tokens import Token
-from quictunnel.origin.upstream import Dialler
+from quictunnel.origin.upstream import Upstream
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OriginSessionSettings:
-    """The offer; the same for all sessions of an origin."""
+    """The settings that all sessions of an origin share."""
 
     name: str
-    """Which of the token's origins it is."""
+    """The origin's name, which distinguishes the origins of one token."""
 
     instance: str
-    """Names this run of the origin."""
+    """Identifies this run of the origin."""
 
     token: Token | None
-    """By which it and the remote know each other."""
+    """The token by which both ends authenticate each other; None if there is none."""
 
-    services: Mapping[str, Dialler]
-    """Its services, and the way to the origin server of each."""
+    services: Mapping[str, Upstream]
+    """The origin server of each service, by the service's name."""
 
     proxy_protocol: ProxyProtocol
-    """The header that tells an origin server who the client is."""
+    """The header that tells an origin server the client's address."""
 
     hold: float
-    """Seconds that a silent link is kept alive."""
+    """Seconds that a silent link is kept."""
 
     linger: float
-    """Seconds that the second half of a client's connection may be quiet."""
+    """Seconds that the second half of a client's connection may be idle."""
 
     max_clients: int
-    """How many clients may be there at once; more wait at the remote."""
+    """The limit on current clients. More clients wait at the remote."""

@@ -1,8 +1,7 @@
-"""The way to an origin server: TCP or a Unix socket, a connection for each client.
+"""Connects to an origin server over TCP or a Unix socket, once for each client.
 
-It gives a connection to a protocol and knows nothing of what goes over it. Mostly the place to
-connect to is known and answers at once; then a client costs neither a task nor a timer of its own.
-Where a name's addresses are to be found out and tried, a task does it.
+Most attempts use an IP address that is known to work. They need no task and no timer of their own.
+A task runs only if a name must be resolved, or if a known address has failed.
 """
 
 from __future__ import annotations
@@ -13,9 +12,8 @@ import ipaddress
 import os
 import socket
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from quictunnel.config.addresses import HostPort, UnixPath
 from quictunnel.origin.happy_eyeballs import first_to_succeed
@@ -25,163 +23,168 @@ from quictunnel.relay.readiness import WRITABLE
 from quictunnel.relay.timers import SharedTimer
 from quictunnel.session.resolver import look_up
 
-DIAL_TIMEOUT = 10.0
-"""Seconds for a connection to the origin server, which is near; as long as a new client waits."""
+CONNECT_TIMEOUT = 10.0
+"""Seconds to connect to the origin server, the same as a new client waits at the remote."""
 
-REMEMBERED = 30.0
-"""Seconds for which an address that answered is dialled again without asking for the name."""
+ADDRESS_LIFETIME = 30.0
+"""Seconds that an address which has worked is used again without resolving the name."""
 
-_FULL_QUEUE_PAUSE = 0.02
-"""Seconds between two attempts at a Unix socket whose queue is full, of which no event tells."""
+FULL_QUEUE_RETRY = 0.02
+"""Seconds between attempts on a Unix socket whose queue is full. No event says that it has room."""
+
+RESET_CODES = {
+    errno.ECONNREFUSED: Code.ORIGIN_REFUSED,
+    errno.EMFILE: Code.OVERLOADED,
+    errno.ENFILE: Code.OVERLOADED,
+}
+"""The codes to reset a client's stream with. Any other error means ORIGIN_UNREACHABLE."""
 
 
-class DialError(Exception):
-    """The origin server cannot be had; says with which code the client's stream is reset."""
+class ConnectError(Exception):
+    """The origin server cannot be reached.
+
+    :param code: the code to reset the client's stream with.
+    :param reason: the system's error.
+    """
 
     def __init__(self, code: Code, reason: str) -> None:
         super().__init__(reason)
         self.code = code
 
 
-@dataclass(frozen=True, slots=True)
-class _Place:
-    """An address as sockets take it."""
+class _SocketAddress(NamedTuple):
+    """An address in the form that sockets take."""
 
     family: int
     sockaddr: Any
 
 
-class _Way:
-    """What all dials of a dialler have in common."""
+class Upstream:
+    """One origin server.
 
-    def __init__(self) -> None:
-        self.loop = asyncio.get_running_loop()
-        self.readiness = readiness(self.loop)
-        self.deadlines = SharedTimer(DIAL_TIMEOUT, Dial.take_too_long, self.loop)
-
-
-class Dialler:
-    """Makes connections to one origin server.
-
-    :param target: where it is.
+    :param target: its address.
     """
 
     def __init__(self, target: HostPort | UnixPath) -> None:
         self.target = target
-        self._literal = _literal(target)
-        self._known: _Place | None = None
+        self._literal = _parse_literal(target)
+        self._known: _SocketAddress | None = None
         self._known_until = 0.0
-        self._way: _Way | None = None
+        self._deadlines: SharedTimer[ConnectAttempt] | None = None
 
-    def dial(self, protocol: asyncio.Protocol, failed: Callable[[Exception], None]) -> Dial:
-        """Begin to connect; the connection is handed to `protocol`.
+    def connect(
+        self, protocol: asyncio.Protocol, on_failure: Callable[[Exception], None]
+    ) -> ConnectAttempt:
+        """Start to connect. A successful attempt calls `protocol.connection_made`.
 
-        :param failed: called in place of that, perhaps at once: with a `DialError`, which has the
-            code for the client's stream and the reason for the log, or with a fault of ours.
+        :param on_failure: called if the attempt fails, perhaps before this method returns, with a
+            `ConnectError`, or with another exception if there is a bug.
         """
-        way = self._way
-        if way is None:
-            way = self._way = _Way()
-        dial = Dial(self, way, protocol, failed)
-        place = self._literal
-        if place is None and way.loop.time() < self._known_until:
-            place = self._known
-        dial.begin(place)
-        return dial
+        loop = asyncio.get_running_loop()
+        if self._deadlines is None:
+            self._deadlines = SharedTimer(CONNECT_TIMEOUT, ConnectAttempt.time_out, loop)
+        attempt = ConnectAttempt(self, self._deadlines, protocol, on_failure)
+        address = self._literal
+        if address is None and loop.time() < self._known_until:
+            address = self._known
+        attempt.start(address)
+        return attempt
 
-    def may_search(self, exc: OSError) -> bool:
-        """Return whether there may be another way, now that the known place has failed."""
+    def has_alternative(self, exc: OSError) -> bool:
+        """Return whether `connect_any` may succeed although the known address has failed."""
         if self._literal is not None:
-            # A Unix socket whose queue is full is waited for.
+            # A Unix socket whose queue is full soon has room.
             return isinstance(self.target, UnixPath) and isinstance(exc, BlockingIOError)
-        self._known = None  # it may have moved to another of its name's addresses
+        self._known = None  # the name may have another address by now
         return True
 
-    async def search(self) -> socket.socket:
-        """Return a socket that is connected, however long it takes.
+    async def connect_any(self) -> socket.socket:
+        """Return a socket that is connected to any of the target's addresses. It has no time limit.
 
-        :raises OSError: the reason that tells most.
+        :raises OSError: the most informative of the errors.
         """
         if isinstance(self.target, UnixPath):
-            return await _connect_unix(self.target.path)
+            sock, _ = await _connect(_SocketAddress(socket.AF_UNIX, self.target.path))
+            return sock
         found = await look_up(self.target.host, self.target.port, kind=socket.SOCK_STREAM)
-        places = [_Place(family, sockaddr) for family, _, _, _, sockaddr in found]
+        addresses = [_SocketAddress(family, sockaddr) for family, _, _, _, sockaddr in found]
         try:
             sock, self._known = await first_to_succeed(
-                [partial(_connect_tcp, place) for place in places],
+                [partial(_connect, address) for address in addresses],
                 discard=lambda result: result[0].close(),
             )
         except ExceptionGroup as group:
-            raise _most_telling(group.exceptions) from None
-        self._known_until = asyncio.get_running_loop().time() + REMEMBERED
+            raise _most_informative(group.exceptions) from None
+        self._known_until = asyncio.get_running_loop().time() + ADDRESS_LIFETIME
         return sock
 
 
-class Dial:
-    """A connection on its way, for one client. Made by `Dialler.dial`."""
+class ConnectAttempt:
+    """An attempt to connect to an origin server, for one client. `Upstream.connect` makes it."""
 
     __slots__ = (
-        "_dialler",
-        "_failed",
+        "_deadlines",
         "_is_over",
+        "_on_failure",
         "_protocol",
+        "_readiness",
         "_sock",
         "_task",
-        "_way",
+        "_upstream",
     )
 
     def __init__(
         self,
-        dialler: Dialler,
-        way: _Way,
+        upstream: Upstream,
+        deadlines: SharedTimer[ConnectAttempt],
         protocol: asyncio.Protocol,
-        failed: Callable[[Exception], None],
+        on_failure: Callable[[Exception], None],
     ) -> None:
-        self._dialler = dialler
-        self._way = way
+        self._upstream = upstream
+        self._deadlines = deadlines
+        self._readiness = readiness(asyncio.get_running_loop())
         self._protocol = protocol
-        self._failed = failed
-        self._sock: socket.socket | None = None  # which connects, and is watched
+        self._on_failure = on_failure
+        self._sock: socket.socket | None = None  # while it connects, watched by `readiness`
         self._task: asyncio.Task[None] | None = None
         self._is_over = False
 
-    def begin(self, place: _Place | None) -> None:
-        """Connect to a place that is known, or search for one."""
-        self._way.deadlines.start(self)
-        if place is None:
-            self._search()
+    def start(self, address: _SocketAddress | None) -> None:
+        """Connect to a known address, or to any address of the target."""
+        self._deadlines.start(self)
+        if address is None:
+            self._start_task()
             return
+        sock = None
         try:
-            sock = _socket(place)
-        except OSError as exc:
-            self._fail(exc)
-            return
-        try:
-            number = sock.connect_ex(place.sockaddr)
+            sock = _new_socket(address)
+            number = sock.connect_ex(address.sockaddr)
             if number == errno.EINPROGRESS:
-                self._way.readiness.add(sock.fileno(), self)
-                self._way.readiness.want_writing(sock.fileno(), wanted=True)
+                self._readiness.add(sock.fileno(), self)
+                self._readiness.want_writing(sock.fileno(), wanted=True)
                 self._sock = sock
             elif number:
                 raise OSError(number, os.strerror(number))
             else:
-                self._stand(sock)
+                self._hand_over(sock)
         except OSError as exc:
-            sock.close()
-            self._try_on(exc)
+            if sock is not None:
+                sock.close()
+            self._try_alternative(exc)
 
     def cancel(self) -> None:
-        """Call it off, if it is still on its way; nobody hears of it any more."""
+        """Cancel the attempt, which calls neither callback any more. It may be over already."""
         if not self._is_over:
-            self._end()
-            self._drop_socket()
+            self._finish()
+            self._close_socket()
             if self._task is not None:
                 self._task.cancel()
 
-    def take_too_long(self) -> None:
-        """Fail: all the time for it has passed."""
+    def time_out(self) -> None:
+        """Fail because the attempt takes too long."""
         self.cancel()
-        self._failed(DialError(Code.ORIGIN_UNREACHABLE, f"no answer within {DIAL_TIMEOUT:g} s"))
+        reason = f"no answer within {CONNECT_TIMEOUT:g} s"
+        self._on_failure(ConnectError(Code.ORIGIN_UNREACHABLE, reason))
 
     def on_ready(self, events: int) -> None:
         """See `readiness.Handler`."""
@@ -190,83 +193,89 @@ class Dial:
             return
         number = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         if number:
-            self._drop_socket()
-            self._try_on(OSError(number, os.strerror(number)))
+            self._close_socket()
+            self._try_alternative(OSError(number, os.strerror(number)))
         elif events & WRITABLE:
             self._sock = None
-            self._way.readiness.want_writing(sock.fileno(), wanted=False)
-            self._stand(sock, events)
+            self._readiness.want_writing(sock.fileno(), wanted=False)
+            self._hand_over(sock, events)
 
     def on_error(self, exc: Exception) -> None:
         """See `readiness.Handler`."""
         self.cancel()
-        self._failed(exc)
+        self._on_failure(exc)
 
     # -- Inside
 
-    def _stand(self, sock: socket.socket, events: int = 0) -> None:
-        """Hand the connection over, and what is known of it if it was watched."""
-        self._end()
-        transport = SocketTransport(sock, self._way.readiness, has_options=True)
+    def _hand_over(self, sock: socket.socket, events: int = 0) -> None:
+        """Give the connected socket to the protocol.
+
+        :param events: the events reported for the socket so far, if it is watched.
+        """
+        self._finish()
+        transport = SocketTransport(sock, self._readiness, has_options=True)
         transport.attach(self._protocol, events)
 
-    def _try_on(self, exc: OSError) -> None:
-        if self._dialler.may_search(exc):
-            self._search()
+    def _try_alternative(self, exc: OSError) -> None:
+        if self._upstream.has_alternative(exc):
+            self._start_task()
         else:
             self._fail(exc)
 
-    def _search(self) -> None:
-        self._task = self._way.loop.create_task(self._find(), name="dial")
+    def _start_task(self) -> None:
+        self._task = asyncio.create_task(self._connect_any(), name="connect")
 
-    async def _find(self) -> None:
+    async def _connect_any(self) -> None:
         try:
-            sock = await self._dialler.search()
+            sock = await self._upstream.connect_any()
             try:
-                self._stand(sock)
+                self._hand_over(sock)
             except OSError:
                 sock.close()
                 raise
-        except Exception as exc:  # a fault of ours is told as well
+        except Exception as exc:  # a bug must end this client, not go unnoticed in a task
             self._fail(exc)
 
     def _fail(self, exc: Exception) -> None:
-        self._end()
+        self._finish()
         if isinstance(exc, OSError):
-            exc = DialError(_code_for(exc), _words_for(exc))
-        self._failed(exc)
+            exc = ConnectError(
+                RESET_CODES.get(exc.errno or 0, Code.ORIGIN_UNREACHABLE), _describe(exc)
+            )
+        self._on_failure(exc)
 
-    def _end(self) -> None:
+    def _finish(self) -> None:
         self._is_over = True
-        self._way.deadlines.cancel(self)
+        self._deadlines.cancel(self)
 
-    def _drop_socket(self) -> None:
+    def _close_socket(self) -> None:
         if self._sock is not None:
-            self._way.readiness.remove(self._sock.fileno())
-            self._way.loop.call_soon(self._sock.close)
+            self._readiness.remove(self._sock.fileno())
+            asyncio.get_running_loop().call_soon(self._sock.close)
             self._sock = None
 
 
-def _literal(target: HostPort | UnixPath) -> _Place | None:
-    """Return the place that a target without a name is; None for a name."""
+def _parse_literal(target: HostPort | UnixPath) -> _SocketAddress | None:
+    """Return the address of a target that needs no lookup; None for a name."""
     if isinstance(target, UnixPath):
-        return _Place(socket.AF_UNIX, target.path)
+        return _SocketAddress(socket.AF_UNIX, target.path)
     try:
         version = ipaddress.ip_address(target.host).version
     except ValueError:
         return None
     if "%" in target.host:
-        return None  # a scope is for the resolver to read
-    return _Place(socket.AF_INET6 if version == 6 else socket.AF_INET, (target.host, target.port))
+        return None  # only the resolver can read a scope
+    family = socket.AF_INET6 if version == 6 else socket.AF_INET
+    return _SocketAddress(family, (target.host, target.port))
 
 
-def _socket(place: _Place) -> socket.socket:
-    """Return a socket that is ready to connect.
+def _new_socket(address: _SocketAddress) -> socket.socket:
+    """Return a non-blocking socket that has all options of a relayed connection.
 
-    A client may leave, or we be killed, when the server has accepted and we have not heard of it.
-    So even then it is to see a reset, and the socket has all options of a relayed one by then.
+    They are set before connecting. The origin server may accept, and then the client or this
+    program may end before the socket is handed over. Even then the server must see a reset.
     """
-    sock = socket.socket(place.family, socket.SOCK_STREAM)
+    sock = socket.socket(address.family, socket.SOCK_STREAM)
     try:
         sock.setblocking(False)
         set_options(sock)
@@ -276,49 +285,38 @@ def _socket(place: _Place) -> socket.socket:
     return sock
 
 
-async def _connect_tcp(place: _Place) -> tuple[socket.socket, _Place]:
-    sock = _socket(place)
+async def _connect(address: _SocketAddress) -> tuple[socket.socket, _SocketAddress]:
+    sock = _new_socket(address)
+    is_unix = address.family == socket.AF_UNIX
+    connect = _connect_unix if is_unix else asyncio.get_running_loop().sock_connect
     try:
-        await asyncio.get_running_loop().sock_connect(sock, place.sockaddr)
+        await connect(sock, address.sockaddr)
     except BaseException:
         sock.close()
         raise
-    return sock, place
+    return sock, address
 
 
-async def _connect_unix(path: str) -> socket.socket:
-    sock = _socket(_Place(socket.AF_UNIX, path))
-    try:
-        while True:
-            try:
-                # Not by the loop's sock_connect: it takes a full queue for a connection under way.
-                sock.connect(path)
-            except BlockingIOError:
-                await asyncio.sleep(_FULL_QUEUE_PAUSE)
-            else:
-                return sock
-    except BaseException:
-        sock.close()
-        raise
+async def _connect_unix(sock: socket.socket, path: str) -> None:
+    """Connect as `loop.sock_connect`, which takes a full queue for a connection in progress."""
+    while True:
+        try:
+            sock.connect(path)
+        except BlockingIOError:
+            await asyncio.sleep(FULL_QUEUE_RETRY)
+        else:
+            return
 
 
-def _most_telling(errors: Sequence[Exception]) -> Exception:
-    """Of what went wrong on the ways to several addresses, what tells most: that one refused."""
+def _most_informative(errors: Sequence[Exception]) -> Exception:
+    """Return the error to report of those at several addresses: a bug, then a refusal."""
     for error in errors:
         if not isinstance(error, OSError):
-            return error  # a fault of ours
+            return error
     return next((exc for exc in errors if isinstance(exc, ConnectionRefusedError)), errors[0])
 
 
-def _code_for(exc: OSError) -> Code:
-    if isinstance(exc, ConnectionRefusedError):
-        return Code.ORIGIN_REFUSED
-    if exc.errno in (errno.EMFILE, errno.ENFILE):
-        return Code.OVERLOADED
-    return Code.ORIGIN_UNREACHABLE
-
-
-def _words_for(exc: OSError) -> str:
+def _describe(exc: OSError) -> str:
     if isinstance(exc, socket.gaierror):
         return f"its name does not resolve: {exc.strerror}"
     return os.strerror(exc.errno) if exc.errno else str(exc)

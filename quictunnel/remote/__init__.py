@@ -1,1 +1,1 @@
-"""The remote: the public end, to whose addresses clients come from outside and origins by links."""
+"""The public end: accepts clients on outside addresses and forwards them over origins' links."""

@@ -1,109 +1,114 @@
-"""Takes connections from listening sockets, a few at a time. Who they are is not its business.
+"""Accepts connections from a listening socket, a few at a time.
 
-asyncio's own servers take as many at a wake-up as their backlog holds, before any of them can be
-turned away. A flood would use up the process's file descriptors, of which then every link and
-file is short; and each failure is a stack trace in the log. They also cost a task and three turns
-of the loop for each connection, where here it meets its protocol at once.
+asyncio's own servers accept as many connections per wake-up as the backlog holds, before any of
+them can be rejected. A flood would use up the process's file descriptors, which links and files
+then lack, and each failure would log a traceback. They also cost a task and three iterations of
+the event loop per connection. Here, a connection gets its protocol at once.
 """
 
 from __future__ import annotations
 
 import asyncio
 import errno
-import logging
 import os
 import socket
 from collections.abc import Callable
 
-from quictunnel.observe.logging_setup import fact
+from quictunnel.events import AcceptPaused, EventSink, InternalErrorOccurred
 from quictunnel.relay import SocketTransport, readiness
 from quictunnel.relay.tcp_options import OPTIONS_ARE_INHERITED
 
-AT_ONCE = 16
-"""Connections that are taken from the kernel before all else has its turn. With those that are
-being turned away meanwhile they fit well into the descriptors that are kept for such things."""
+ACCEPTS_PER_WAKEUP = 16
+"""Connections accepted before the event loop does anything else. Together with connections that are
+being rejected, they fit into the file descriptors that are reserved for such things."""
 
 PAUSE = 1.0
-"""Seconds until the kernel is asked again after it was short of something: none of it comes back
-sooner by asking."""
+"""Seconds without accepting after the kernel lacked a resource. Retrying would not free it."""
 
-_SHORT = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
-"""What accept(2) says when descriptors or memory are short; the connection stays in the queue."""
-
-_log = logging.getLogger("quictunnel.remote")
+_SHORTAGES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+"""Errors of accept(2) that mean a lack of descriptors or memory. The connection stays queued."""
 
 
 class Acceptor:
-    """Lets clients in by one listening socket, which it closes in the end.
+    """Accepts connections from one listening socket, which `close` closes.
 
-    :param sock: listens, does not block, and has the options of `relay.set_options`.
-    :param arrival: makes the protocol of a client that has come.
+    :param sock: listens, does not block, and has the options that `relay.set_options` sets.
+    :param make_protocol: makes the protocol of an accepted connection.
+    :param is_inherited: whether accepted sockets have the listening one's options.
     """
 
-    def __init__(self, sock: socket.socket, arrival: Callable[[], asyncio.Protocol]) -> None:
+    def __init__(
+        self,
+        sock: socket.socket,
+        make_protocol: Callable[[], asyncio.Protocol],
+        emit: EventSink,
+        *,
+        is_inherited: bool = OPTIONS_ARE_INHERITED,
+    ) -> None:
         self._sock = sock
-        self._arrival = arrival
+        self._make_protocol = make_protocol
+        self._emit = emit
+        self._is_inherited = is_inherited
         self._loop = asyncio.get_running_loop()
         self._readiness = readiness(self._loop)
         self._pause: asyncio.TimerHandle | None = None
         self._is_short = False
         self._is_watching = False
-        self._go_on()
+        self._watch()
 
     def close(self) -> None:
-        """Let nobody come any more; who has come stays."""
-        self._hold()
+        """Stop accepting. Accepted connections live on."""
+        self._unwatch()
         self._sock.close()
         if self._pause is not None:
             self._pause.cancel()
 
     def _accept(self) -> None:
-        for _ in range(AT_ONCE):
+        for _ in range(ACCEPTS_PER_WAKEUP):
             try:
                 sock, peer = self._sock.accept()
             except (BlockingIOError, InterruptedError):
                 return
             except OSError as exc:
-                if exc.errno in _SHORT:
-                    self._wait(exc)
-                return  # else it is word of one connection that has failed (accept(2))
+                if exc.errno in _SHORTAGES:
+                    self._pause_accepting(exc)
+                return  # any other error concerns one connection that has failed (accept(2))
             self._is_short = False
-            self._let_in(sock, peer)
+            self._start(sock, peer)
             if not self._is_watching:
-                return  # by now the door is closed
+                return  # paused or closed meanwhile
 
-    def _let_in(self, sock: socket.socket, peer: object) -> None:
+    def _start(self, sock: socket.socket, peer: object) -> None:
         try:
             sock.setblocking(False)
             transport = SocketTransport(
-                sock, self._readiness, peer=peer, has_options=OPTIONS_ARE_INHERITED
+                sock, self._readiness, peer=peer, has_options=self._is_inherited
             )
-            transport.attach(self._arrival())
-        except OSError as exc:  # the kernel cannot watch one more
+            transport.attach(self._make_protocol())
+        except OSError as exc:  # the kernel cannot watch another socket
             sock.close()
-            self._wait(exc)
+            self._pause_accepting(exc)
         except Exception as exc:
             sock.close()
-            fact(_log, logging.ERROR, "fault in letting a client in", exc_info=exc)
+            self._emit(InternalErrorOccurred("accepting a client", exc, None))
 
-    def _wait(self, exc: OSError) -> None:
+    def _pause_accepting(self, exc: OSError) -> None:
         if not self._is_short:
             self._is_short = True
-            reason = os.strerror(exc.errno or 0)
-            fact(_log, logging.WARNING, "no more clients can be let in for now", reason=reason)
-        self._hold()  # the next ones wait in the kernel
-        self._pause = self._loop.call_later(PAUSE, self._pause_over)
+            self._emit(AcceptPaused(reason=os.strerror(exc.errno or 0)))
+        self._unwatch()  # further connections wait in the kernel
+        self._pause = self._loop.call_later(PAUSE, self._resume)
 
-    def _pause_over(self) -> None:
+    def _resume(self) -> None:
         self._pause = None
-        self._go_on()
+        self._watch()
 
-    def _hold(self) -> None:
+    def _unwatch(self) -> None:
         if self._is_watching:
             self._is_watching = False
             self._loop.remove_reader(self._sock)
 
-    def _go_on(self) -> None:
+    def _watch(self) -> None:
         if not self._is_watching and self._pause is None and self._sock.fileno() >= 0:
             self._is_watching = True
             self._loop.add_reader(self._sock, self._accept)

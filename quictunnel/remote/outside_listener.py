@@ -1,31 +1,30 @@
-"""An outside address: the TCP sockets to which the clients of one service come. No bytes are read.
-
-Binding and serving are two steps, so that every address is known to be free before the first client
-is let in.
-"""
+"""An outside address: the listening TCP sockets of one service."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from quictunnel.config.addresses import EVERY_ADDRESS, HostPort
 from quictunnel.config.listen_errors import listen_error
+from quictunnel.errors import SettingsError
+from quictunnel.events import EventSink
 from quictunnel.protocol.address import Address, literal, sockaddr_of
 from quictunnel.relay import set_options
+from quictunnel.relay.tcp_options import OPTIONS_ARE_INHERITED
 from quictunnel.remote.acceptor import Acceptor
 from quictunnel.session.resolver import look_up
 
 BACKLOG = 1024
-"""Connections that the kernel may hold accepted until we take them; it may hold fewer itself."""
+"""Connections that may wait in the kernel to be accepted. The system may allow fewer."""
 
 
 class _Ipv4(socket.socket):
-    """A socket that knows its family and its type.
+    """A socket with a constant family and type.
 
-    Those of `socket` look both up at each question, and accept() asks for them at each client.
+    `socket.socket` looks both up at each access, and accept() accesses them for each client.
     """
 
     family = socket.AF_INET
@@ -39,65 +38,102 @@ class _Ipv6(_Ipv4):
 class OutsideListener:
     """The listening sockets of one service.
 
-    :param listen: where to listen; the host `::` means every address, IPv6 and IPv4.
-    :param arrival: makes the protocol of a client that has come.
+    Binding and accepting are two steps: all addresses are known to be free before the first client
+    is accepted.
+
+    :param listen: the address; the host `::` means every address, IPv6 and IPv4.
+    :param make_protocol: makes the protocol of an accepted client.
+    :param sockets: bound sockets to use in place of that address; closed with the listener.
     """
 
-    def __init__(self, listen: HostPort, arrival: Callable[[], asyncio.Protocol]) -> None:
+    def __init__(
+        self,
+        listen: HostPort,
+        make_protocol: Callable[[], asyncio.Protocol],
+        *,
+        emit: EventSink,
+        sockets: Sequence[socket.socket] = (),
+    ) -> None:
         self._listen = listen
-        self._arrival = arrival
+        self._make_protocol = make_protocol
+        self._emit = emit
         self._address: Address | None = None
-        self._sockets: list[socket.socket] = []
-        self._accepting: list[Acceptor] = []
+        self._sockets = list(sockets)
+        # Connections may wait in the queue of a socket that was passed in without its options.
+        self._is_inherited = OPTIONS_ARE_INHERITED and not sockets
+        self._acceptors: list[Acceptor] = []
 
     @property
     def address(self) -> Address:
-        """The address really bound, the first if there are more; from `bind` on."""
+        """The bound address, the first of several; from `bind` on."""
         if self._address is None:
             raise RuntimeError("the outside address is not bound")
         return self._address
 
     async def bind(self) -> None:
-        """Bind the sockets; from then on the kernel takes clients, who wait for `serve`.
+        """Bind the sockets. From then on the kernel queues clients. After an error, call `close`.
 
-        :raises SettingsError: when the address is taken, not ours, or not allowed.
+        :raises SettingsError: the address is taken, not this machine's, or not allowed; a socket
+            that was passed in is not a TCP socket.
         """
         try:
-            port = self._listen.port
-            for family, host in await _hosts(self._listen):
-                self._sockets.append(_bind(family, host, port))
-                # Where the system chose the port, all the host's addresses share it.
-                self._address = Address.of(self._sockets[0].getsockname())
-                port = self._address.port
+            if not self._sockets:
+                await self._open()
+            for sock in self._sockets:
+                _start_listening(sock)
+            self._address = Address.of(self._sockets[0].getsockname())
         except OSError as exc:
-            self.close()
             raise listen_error("tcp", self._listen, exc) from exc
 
     def serve(self) -> None:
-        """Let clients in."""
-        self._accepting = [Acceptor(sock, self._arrival) for sock in self._sockets]
+        """Accept clients."""
+        self._acceptors = [
+            Acceptor(sock, self._make_protocol, self._emit, is_inherited=self._is_inherited)
+            for sock in self._sockets
+        ]
 
     def close(self) -> None:
-        """Let nobody come any more; who has come stays."""
-        for accepting in self._accepting:
-            accepting.close()
+        """Stop accepting clients. Accepted clients stay connected."""
+        for acceptor in self._acceptors:
+            acceptor.close()
         for sock in self._sockets:
             sock.close()
 
+    async def _open(self) -> None:
+        port = self._listen.port
+        for family, host in await _resolve(self._listen):
+            sock = (_Ipv6 if family == socket.AF_INET6 else _Ipv4)(family, socket.SOCK_STREAM)
+            self._sockets.append(sock)
+            # Without it, a remote could not be restarted for a minute.
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if family == socket.AF_INET6:
+                sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, int(host != EVERY_ADDRESS))
+            sock.bind(sockaddr_of(host, port))
+            port = sock.getsockname()[1]  # all addresses share a port that the system chose
+
+
+def _start_listening(sock: socket.socket) -> None:
+    if sock.type != socket.SOCK_STREAM or sock.family not in (socket.AF_INET, socket.AF_INET6):
+        raise SettingsError("a socket passed in for clients is not a TCP socket")
+    # Accepted sockets inherit these options, so a crash at any moment sends RST instead of FIN.
+    set_options(sock)
+    sock.listen(BACKLOG)
+    sock.setblocking(False)
+
 
 async def resolve_listen(carrier: str, listen: HostPort) -> str:
-    """Return the literal address of a host to listen on, the first where it has more.
+    """Return the literal address to listen on, the first if the name has several.
 
-    :raises SettingsError: when the name leads nowhere.
+    :raises SettingsError: the name has no address.
     """
     try:
-        return (await _hosts(listen))[0][1]
+        return (await _resolve(listen))[0][1]
     except OSError as exc:
         raise listen_error(carrier, listen, exc) from exc
 
 
-async def _hosts(listen: HostPort) -> list[tuple[int, str]]:
-    """Return the families and addresses that a host stands for."""
+async def _resolve(listen: HostPort) -> list[tuple[int, str]]:
+    """Return the families and literal addresses of a host."""
     if listen.host == EVERY_ADDRESS:
         return [(socket.AF_INET6, "::") if _has_ipv6() else (socket.AF_INET, "0.0.0.0")]
     found = await look_up(
@@ -107,30 +143,10 @@ async def _hosts(listen: HostPort) -> list[tuple[int, str]]:
 
 
 def _has_ipv6() -> bool:
-    """Whether this machine's kernel has IPv6; containers often have not."""
+    """Return whether this machine's kernel has IPv6. In containers it is often missing."""
     if not socket.has_ipv6:
         return False
     with contextlib.suppress(OSError), socket.socket(socket.AF_INET6, socket.SOCK_STREAM) as sock:
         sock.bind(("::", 0))
         return True
     return False
-
-
-def _bind(family: int, host: str, port: int) -> socket.socket:
-    kind = _Ipv6 if family == socket.AF_INET6 else _Ipv4
-    sock = kind(family, socket.SOCK_STREAM)
-    try:
-        # Or a remote that was just stopped could not start again for a minute.
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if family == socket.AF_INET6:
-            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, int(host != EVERY_ADDRESS))
-        # Accepted sockets inherit it: not a moment in which a crash would send FIN.
-        set_options(sock)
-        sock.bind(sockaddr_of(host, port))
-        # Bound twice with SO_REUSEADDR is no error before one of the two listens.
-        sock.listen(BACKLOG)
-        sock.setblocking(False)
-    except BaseException:
-        sock.close()
-        raise
-    return sock

@@ -1,7 +1,7 @@
-"""One client from its coming until it is joined to a stream: who it is, and its wait.
+"""A client from accept until its connection is handed over to a relay.
 
-It reads a PROXY header from a trusted proxy and nothing else: a client's own bytes stay in the
-kernel, unread, until there is a stream for them.
+Only the PROXY header of a trusted proxy is read here. The client's own bytes stay in the kernel
+until there is a stream for them.
 """
 
 from __future__ import annotations
@@ -20,78 +20,73 @@ from quictunnel.session.clients import Client
 HEADER_TIMEOUT = 5.0
 """Seconds for a trusted proxy's header, which comes with the connection's first packet."""
 
+HEADER_READ_SIZE = 2048
+"""Bytes read at a time while a header is expected. Bytes behind the header in the same read are all
+that a waiting client can make this process hold."""
+
+DISCONNECTED = "the client disconnected before it was forwarded"
+
+HEADER_REQUIRED = "which --accept-proxy-protocol requires (Caddy: proxy_protocol v2)"
 
 _ids = random.Random()
-"""Whence clients' ids come, which tell them apart in logs and are no secrets."""
+"""Source of client ids. They identify clients in logs and are not secret."""
 
 
-class Host(Protocol):
-    """Who lets arrivals in."""
+class PendingClientOwner(Protocol):
+    """Decides what happens to a pending client: `Admission`."""
 
-    def came(self, arrival: PendingClient) -> bool:
-        """Count a client that has come; False: there is no room for it."""
+    def admit(self, pending: PendingClient) -> bool:
+        """Count a new connection; return False if there is no room for it."""
 
     def expects_header(self, peer: Address) -> bool:
-        """Return whether a PROXY header stands before the bytes of this peer."""
+        """Return whether this peer is a proxy that sends a PROXY header first."""
 
-    def known(self, arrival: PendingClient) -> None:
-        """Take a client whose address is known now, and of which no more is read for now."""
+    def client_identified(self, pending: PendingClient, client: Client) -> None:
+        """Forward a client, whose address is now known, or let it wait."""
 
-    def gone(self, arrival: PendingClient, reason: str) -> None:
-        """Forget a client that came and left without having been joined to a stream."""
-
-
-LEFT = "it left before it was served"
-
-PIECE = 2048
-"""Bytes read at a time while a header is awaited: what comes behind it in the same read is all
-that a waiting client can make us hold."""
+    def client_dropped(self, pending: PendingClient, reason: str) -> None:
+        """Remove a client that has left, or was rejected, before it was handed over."""
 
 
 class PendingClient(asyncio.Protocol):
-    """A client that has come to an outside address.
+    """A client that has connected to an outside address.
 
-    :param service: what the address stands for.
-    :param host: is told of each step.
+    :param service: the service at that address.
     """
 
-    __slots__ = (
-        "_deadline",
-        "_decoder",
-        "_host",
-        "_loop",
-        "_outside",
-        "_rest",
-        "_transport",
-        "came",
-        "client",
-        "peer",
-        "service",
-    )
-
-    def __init__(self, service: str, host: Host) -> None:
+    def __init__(self, service: str, owner: PendingClientOwner) -> None:
         self.service = service
         self.client: Client | None = None
         self.peer: Address | None = None
-        self._host = host
+        self._owner = owner
         self._loop = asyncio.get_running_loop()
-        self.came = self._loop.time()
+        self.accepted_at = self._loop.time()
         self._transport: SocketTransport | None = None
         self._decoder: ProxyDecoder | None = None
         self._outside: Address | None = None
         self._rest = b""
         self._deadline: asyncio.TimerHandle | None = None
 
-    def wait(self, limit: float, reason: str) -> None:
-        """Turn the client away, for this reason, unless it is joined within `limit` seconds."""
-        self._set_deadline(limit, reason)
+    def reject_after(self, delay: float, reason: str) -> None:
+        """Reject the client unless it is handed over within `delay` seconds."""
+        self._clear_deadline()
+        self._deadline = self._loop.call_later(delay, self.reject, reason)
 
-    def join(self, relay: Relay) -> None:
-        """Hand the connection over to a relay, with what has been read of it."""
+    def reject(self, reason: str) -> None:
+        """Reset the connection."""
+        transport = self._transport
+        if transport is not None:
+            self._transport = None
+            self._clear_deadline()
+            transport.abort()
+            self._owner.client_dropped(self, reason)
+
+    def hand_over(self, relay: Relay) -> None:
+        """Give the connection to a relay, with the bytes that were read behind the header."""
         transport = self._transport
         if transport is None:
-            raise RuntimeError("the client has gone")
-        self._set_deadline(None)
+            raise RuntimeError("the client has disconnected")
+        self._clear_deadline()
         self._transport = None
         transport.read_size = READ_SIZE
         transport.set_protocol(relay.tcp)
@@ -100,85 +95,70 @@ class PendingClient(asyncio.Protocol):
             relay.tcp.data_received(self._rest)
             self._rest = b""
 
-    def turn_away(self, reason: str) -> None:
-        """Reset the connection."""
-        transport = self._transport
-        if transport is not None:
-            self._transport = None
-            self._set_deadline(None)
-            transport.abort()
-            self._host.gone(self, reason)
-
     # -- The TCP connection
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Learn where the client comes from, or begin to read its proxy's header."""
+        """Take the client's address from the socket, or from the header that a proxy sends."""
         transport = cast(SocketTransport, transport)
-        if not self._host.came(self):
+        if not self._owner.admit(self):
             transport.abort()
             return
         self._transport = transport
         peer, outside = (transport.get_extra_info(name) for name in ("peername", "sockname"))
         if peer is None or outside is None:
-            self.turn_away("it had gone before it was accepted")
+            self.reject("the client disconnected before it was accepted")
             return
         self.peer, self._outside = Address.of(peer), Address.of(outside)
-        if self._host.expects_header(self.peer):
+        if self._owner.expects_header(self.peer):
             self._decoder = ProxyDecoder()
-            self._set_deadline(HEADER_TIMEOUT, "no PROXY header in time")
-            self._transport.read_size = PIECE
+            self.reject_after(HEADER_TIMEOUT, f"no PROXY header in time, {HEADER_REQUIRED}")
+            self._transport.read_size = HEADER_READ_SIZE
             self._transport.resume_reading()
         else:
-            self._known(self.peer, self._outside)
+            self._identify(self.peer, self._outside)
 
     def data_received(self, data: bytes) -> None:
-        """Read the header; keep what comes in spite of the pause, for the relay."""
+        """Decode the header. Bytes that come although reading is paused are kept for the relay."""
         if self._decoder is None or self.peer is None or self._outside is None:
             self._rest += data
             return
         try:
             found = self._decoder.feed(data)
         except ProtocolError as exc:
-            self.turn_away(f"PROXY header: {exc}")
+            self.reject(f"no valid PROXY header, {HEADER_REQUIRED}: {exc}")
             return
         if found is None:
             return
         preamble, self._rest = found
         self._decoder = None
-        self._set_deadline(None)
+        self._clear_deadline()
         if self._transport is not None:
             self._transport.pause_reading()
-        # A proxy that speaks for itself (a health check) is the client.
-        self._known(preamble.client or self.peer, preamble.outside or self._outside)
+        # Without addresses in the header (a proxy's health check), the proxy itself is the client.
+        self._identify(preamble.client or self.peer, preamble.outside or self._outside)
 
     def eof_received(self) -> bool:
-        """Let go of a client that ends within its proxy's header."""
-        self.turn_away(LEFT)
+        """Reject a connection that ends before the end of its header."""
+        self.reject(DISCONNECTED)
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Learn that the client, or its proxy, has left."""
+        """Report that the client, or its proxy, has disconnected."""
         if self._transport is not None:
             self._transport = None
-            self._set_deadline(None)
+            self._clear_deadline()
             reason = exc.strerror if isinstance(exc, OSError) else None
-            self._host.gone(self, reason or str(exc or LEFT))
+            self._owner.client_dropped(self, reason or str(exc or DISCONNECTED))
 
     # -- Inside
 
-    def _known(self, address: Address, outside: Address) -> None:
+    def _identify(self, address: Address, outside: Address) -> None:
         if self._transport is not None:
-            self.client = Client(
-                id=f"{_ids.getrandbits(64):016x}",
-                address=address,
-                outside=outside,
-                service=self.service,
-            )
-            self._host.known(self)
+            client_id = f"{_ids.getrandbits(64):016x}"
+            self.client = Client(client_id, address, outside, self.service)
+            self._owner.client_identified(self, self.client)
 
-    def _set_deadline(self, delay: float | None, reason: str = "") -> None:
+    def _clear_deadline(self) -> None:
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None
-        if delay is not None:
-            self._deadline = self._loop.call_later(delay, self.turn_away, reason)

@@ -1,4 +1,4 @@
-"""Failed proofs, counted by where they come from. Whether to refuse is decided elsewhere."""
+"""Counts failed proofs by source address."""
 
 from __future__ import annotations
 
@@ -7,37 +7,34 @@ from collections import OrderedDict
 
 from quictunnel.protocol.address import Address
 
-FAILURE_DELAY = 1.0
-"""Seconds before a failed proof is answered: guessing costs time, a typing error costs little."""
-
 MAX_SOURCES = 4096
-"""Sources that are counted at once: some hundred kB; the one longest quiet is forgotten first."""
+"""Sources counted at a time, which take some hundred kB. The one idle for longest is dropped."""
 
 
 class ProofFailures:
-    """How many proofs have failed, from where and altogether."""
+    """Counts failed proofs, by source and in total."""
 
     def __init__(self) -> None:
         self.total = 0
         self._by_source: OrderedDict[str, int] = OrderedDict()
 
-    def count(self, address: Address) -> int:
-        """Count one more failure and return how many came from there."""
+    def record(self, address: Address) -> int:
+        """Count one failure, and return the number of failures from its source."""
         source = _source(address)
         self.total += 1
-        failed = self._by_source.pop(source, 0) + 1
-        self._by_source[source] = failed
+        failures = self._by_source.pop(source, 0) + 1
+        self._by_source[source] = failures
         if len(self._by_source) > MAX_SOURCES:
             self._by_source.popitem(last=False)
-        return failed
+        return failures
 
-    def forgive(self, address: Address) -> None:
-        """Forget the failures of a source from where a good proof came."""
+    def clear(self, address: Address) -> None:
+        """Reset the count of a source after a good proof."""
         self._by_source.pop(_source(address), None)
 
 
 def _source(address: Address) -> str:
-    """A host, or for IPv6 its /64, of which one user has as many addresses as they like."""
+    """Return the host, or for IPv6 its /64: one user has as many addresses in it as they like."""
     if address.is_ipv6:
         return str(ipaddress.ip_network((address.host, 64), strict=False))
     return address.host

@@ -1,7 +1,4 @@
-"""Which origin serves which service. Decides at once, with no I/O, so no decision can be overtaken.
-
-It knows services and sessions by what `Holder` says; what they are made of is not its business.
-"""
+"""Decides which origin serves which service. It does no I/O, so decisions never interleave."""
 
 from __future__ import annotations
 
@@ -16,102 +13,102 @@ from quictunnel.remote.superseded import SupersededInstances
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Which origin a session is of: a second link of the same one takes over."""
+    """Identifies an origin. A second link of the same origin takes over."""
 
     token_id: str
     name: str
 
 
-class Holder(Protocol):
-    """A session, as far as the registry looks."""
+class ServingSession(Protocol):
+    """A session, as the registry sees it."""
 
     @property
     def is_usable(self) -> bool:
-        """Whether a new client may be brought over its link now."""
+        """Whether a new client can be forwarded over its link now."""
 
 
-HolderT = TypeVar("HolderT", bound=Holder)
+SessionT = TypeVar("SessionT", bound=ServingSession)
 
 
-class Registry(Generic[HolderT]):
-    """Services and who holds them.
+class Registry(Generic[SessionT]):
+    """The services and the sessions that serve them.
 
-    :param on_usable: called with a service that new clients can be brought to from now on.
+    :param on_usable: called with a service when new clients can be forwarded to it again.
     """
 
     def __init__(self, on_usable: Callable[[str], None]) -> None:
         self._on_usable = on_usable
-        self._by_service: dict[str, HolderT] = {}
-        self._by_identity: dict[Identity, HolderT] = {}
-        self._identities: dict[HolderT, Identity] = {}
-        self._succession = SupersededInstances()
+        self._by_service: dict[str, SessionT] = {}
+        self._by_identity: dict[Identity, SessionT] = {}
+        self._identities: dict[SessionT, Identity] = {}
+        self._superseded = SupersededInstances()
 
-    def find(self, service: str) -> HolderT | None:
-        """Return the session that a new client of this service can be brought to now, if any."""
-        holder = self._by_service.get(service)
-        return holder if holder is not None and holder.is_usable else None
+    def find(self, service: str) -> SessionT | None:
+        """Return the session that a new client of this service can be forwarded to now, if any."""
+        session = self._by_service.get(service)
+        return session if session is not None and session.is_usable else None
 
-    def services_of(self, holder: HolderT) -> tuple[str, ...]:
-        """Return the services that a session holds."""
-        return tuple(name for name, other in self._by_service.items() if other is holder)
+    def services_of(self, session: SessionT) -> tuple[str, ...]:
+        """Return the services of a session."""
+        return tuple(name for name, other in self._by_service.items() if other is session)
 
     def claim(
-        self, holder: HolderT, identity: Identity, services: Collection[str], *, run: str = ""
-    ) -> tuple[HolderT, ...]:
-        """Give a session these services and no others; return those that lost one by it.
+        self, session: SessionT, identity: Identity, services: Collection[str], *, instance: str
+    ) -> tuple[SessionT, ...]:
+        """Replace a session's services by these; return the sessions that lost one by it.
 
-        The session that the same origin had before loses all. Of another origin a service is
-        only taken when its link is silent; then it may be dead, and clients have waited enough.
+        An earlier session of the same origin loses all of its services. Another origin loses a
+        service only while its link is silent: the link may be dead, and clients are waiting.
 
-        :param run: names the run of the origin; one that has lost its place to a later run does not
-            take it back from that one, unless its link is silent.
+        :param instance: the origin's process. An instance that a later one has superseded cannot
+            take its place back, unless the later one's link is silent.
         :raises Refused: SERVICE_TAKEN or TAKEN_OVER; then nothing has changed.
         """
-        losers: dict[HolderT, None] = {}
-        predecessor = self._by_identity.get(identity)
-        if predecessor is not None and predecessor is not holder:
-            if predecessor.is_usable and self._succession.is_past(identity, run):
+        losers: dict[SessionT, None] = {}
+        predecessor = self._by_identity.get(identity, session)
+        if predecessor is not session:
+            if predecessor.is_usable and self._superseded.is_superseded(identity, instance):
                 raise Refused(
                     Code.TAKEN_OVER,
-                    "another origin with the same token and name has taken this one's place; "
-                    "a remote serves one at a time, so run a remote for each",
+                    "another origin with the same token and name has taken over; a remote serves "
+                    "one of them at a time, so run a remote for each",
                 )
             losers[predecessor] = None
         for name in services:
-            other = self._by_service.get(name)
-            if other is None or other is holder or other is predecessor:
+            other = self._by_service.get(name, session)
+            if other is session or other is predecessor:
                 continue
             if other.is_usable:
                 raise Refused(
                     Code.SERVICE_TAKEN,
-                    f"{self._other(other, identity)} serves {name!r} here already; a remote serves "
-                    "one at a time, so stop that one, or run a remote for each",
+                    f"{self._describe(other, identity)} already serves {name!r} here; a service "
+                    "has one origin at a time, so stop that one, or run a remote for each",
                 )
             losers[other] = None
-        if predecessor is not None and predecessor is not holder:
+        if predecessor is not session:
             self.release(predecessor)
-        for name in self.services_of(holder):
+        for name in self.services_of(session):
             del self._by_service[name]
-        self._by_identity[identity] = holder
-        self._identities[holder] = identity
-        self._by_service.update(dict.fromkeys(services, holder))
-        self._succession.came(identity, run)
+        self._by_identity[identity] = session
+        self._identities[session] = identity
+        self._by_service.update(dict.fromkeys(services, session))
+        self._superseded.record(identity, instance)
         return tuple(losers)
 
-    def release(self, holder: HolderT) -> None:
-        """Forget a session; without effect when it holds nothing."""
-        identity = self._identities.pop(holder, None)
-        if identity is not None and self._by_identity.get(identity) is holder:
+    def release(self, session: SessionT) -> None:
+        """Remove a session; without effect if it serves nothing."""
+        identity = self._identities.pop(session, None)
+        if identity is not None and self._by_identity.get(identity) is session:
             del self._by_identity[identity]
-        for name in self.services_of(holder):
+        for name in self.services_of(session):
             del self._by_service[name]
 
-    def _other(self, holder: HolderT, identity: Identity) -> str:
-        """Say which origin that is, to one with another token not even by name."""
-        other = self._identities[holder]
-        return f"origin {other.name!r}" if other.token_id == identity.token_id else "another origin"
-
-    def announce(self, holder: HolderT) -> None:
-        """Let waiting clients go to a session that has come, or come back."""
-        for name in self.services_of(holder):
+    def notify_usable(self, session: SessionT) -> None:
+        """Report all services of a session that has connected or recovered as usable."""
+        for name in self.services_of(session):
             self._on_usable(name)
+
+    def _describe(self, session: SessionT, identity: Identity) -> str:
+        """Name an origin to another one, but not to a holder of another token."""
+        other = self._identities[session]
+        return f"origin {other.name!r}" if other.token_id == identity.token_id else "another origin"

@@ -1,80 +1,72 @@
-"""One origin's link at the remote: hello, proof, welcome, then its clients.
+"""The remote's end of one link: hello, proof, welcome, then the clients that it forwards.
 
-It decides who may come in and brings clients over; which service belongs to whom is the
-registry's, and how a session ends is the base class's.
+The origin proves that it knows its token by an HMAC over the TLS exporter, and the remote answers
+with its own proof. Until then the origin may open one stream and gets small windows.
 """
 
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable
-from typing import Any
 
 from quictunnel.config.tokens import Token
 from quictunnel.errors import ProtocolError, Refused
-from quictunnel.observe.logging_setup import fact
-from quictunnel.protocol.codes import VERSION, Code
-from quictunnel.protocol.messages import (
-    Hello,
-    Message,
-    RefusedMessage,
-    Service,
-    Services,
-    Welcome,
+from quictunnel.events import (
+    EventSink,
+    HelloTimedOut,
+    OriginConnected,
+    OriginDisconnected,
+    OriginRejected,
+    ProofFailed,
+    ServicesRefused,
 )
+from quictunnel.protocol.codes import VERSION, Code
+from quictunnel.protocol.messages import Hello, Message, RefusedMessage, Service, Services, Welcome
 from quictunnel.protocol.preamble import Preamble, encode_v2
 from quictunnel.protocol.proof import check, prove
 from quictunnel.quic import Link, Stream
 from quictunnel.relay import LingerTimer, Relay
-from quictunnel.remote.proof_failures import FAILURE_DELAY
 from quictunnel.remote.registry import Identity, Registry
 from quictunnel.remote.session_settings import RemoteSessionSettings
 from quictunnel.session.clients import Client
-from quictunnel.session.control import ControlStream
-from quictunnel.session.link_reporter import LinkState
-from quictunnel.session.session import FAREWELL, Session, State, why_ended
+from quictunnel.session.control_stream import ControlStream
+from quictunnel.session.session import CLOSE_TIMEOUT, Session
+from quictunnel.session.state import Input, State
 
 HELLO_TIMEOUT = 5.0
-"""Seconds from the handshake to a whole hello, which needs half a round trip."""
+"""Seconds from the handshake to a complete hello, which needs half a round trip."""
 
-_log = logging.getLogger("quictunnel.remote")
+PROOF_FAILURE_DELAY = 1.0
+"""Seconds before a failed proof is answered. Guessing costs time, a typing error costs little."""
 
 
 class RemoteSession(Session):
     """The remote's end of one link.
 
-    :param on_made: called once, when the link stands.
-    :param on_end: called once after that, when it is over.
-    :param on_state: called with each state of a link that stands, and whose it is.
+    :param on_open: called once, when the link is made.
+    :param on_close: called once after that, when the link has ended.
     """
 
     def __init__(
         self,
-        terms: RemoteSessionSettings,
+        settings: RemoteSessionSettings,
         registry: Registry[RemoteSession],
         *,
-        on_made: Callable[[RemoteSession], None],
-        on_end: Callable[[RemoteSession], None],
-        on_state: Callable[[LinkState, str], None] = lambda *_: None,
+        emit: EventSink,
+        on_open: Callable[[RemoteSession], None],
+        on_close: Callable[[RemoteSession], None],
     ) -> None:
-        super().__init__(_log, "client", self._ended, lambda state: on_state(state, self.name))
-        self._terms = terms
-        self._linger_timer = LingerTimer(terms.linger)
+        super().__init__("client", emit)
+        self._settings = settings
+        self._linger_timer = LingerTimer(settings.linger)
         self._registry = registry
-        self._tell_made = on_made
-        self._tell_end = on_end
+        self._on_open = on_open
+        self._on_close = on_close
         self._hello: Hello | None = None
-        self._refusal: Refused | None = None
-        self._came_in: float | None = None
+        self._established_at: float | None = None
 
-    @property
-    def name(self) -> str:
-        """What the origin calls itself; nothing before its hello."""
-        return self._hello.name if self._hello else ""
-
-    def bring(self, client: Client, on_end: Callable[[], None]) -> Relay:
-        """Open a stream for a client and return its relay, whose TCP side is yet to be given.
+    def forward(self, client: Client, on_end: Callable[[], None]) -> Relay:
+        """Open a stream for a client and return its relay, which still needs its TCP side.
 
         :param on_end: called once the client has left.
         """
@@ -88,108 +80,112 @@ class RemoteSession(Session):
             ),
             on_end=on_end,
         )
-        relay.stream.write(
-            encode_v2(
-                Preamble(
-                    client=client.address,
-                    outside=client.outside,
-                    service=client.service,
-                    client_id=client.id,
-                )
-            )
-        )
+        preamble = Preamble(client.address, client.outside, client.service, client.id)
+        relay.stream.write(encode_v2(preamble))
         self.link.open_stream(relay.stream)
         return relay
 
     # -- The link
 
     def link_made(self, link: Link) -> None:
-        """Wait for a hello, though not for long."""
+        """Wait for the hello."""
         super().link_made(link)
-        # The control stream, and never another: data streams are ours to open.
-        link.allow_streams(1)
-        self._set_deadline(HELLO_TIMEOUT, self._no_hello)
-        self._tell_made(self)
+        link.allow_streams(1)  # the control stream; only the remote opens data streams
+        self._set_deadline(HELLO_TIMEOUT, self._hello_timed_out)
+        self._on_open(self)
 
     def stream_accepted(self, stream: Stream) -> asyncio.Protocol:
-        """Take the origin's first stream as the control stream; a second one breaks the rules."""
+        """Take the origin's first stream as the control stream; a second one is a violation."""
         if self._control is not None:
-            self._loop.call_soon(self.control_broken, ProtocolError("a second control stream"))
-            return asyncio.Protocol()  # nobody listens to it
+            self._loop.call_soon(self.control_violated, ProtocolError("a second control stream"))
+            return asyncio.Protocol()
         self._control = ControlStream(self)
         return self._control
 
     def link_back(self) -> None:
-        """Let waiting clients go to an origin that answers again."""
+        """Forward waiting clients to an origin that answers again."""
         super().link_back()
-        if self.state is State.STANDING:
-            self._registry.announce(self)
+        if self.state is State.ESTABLISHED:
+            self._registry.notify_usable(self)
 
-    def whose(self) -> dict[str, Any]:
-        """Return by what the log knows the origin, wherever it is."""
-        return {key: value for key, value in self._who().items() if key != "peer"}
+    def link_ended(self, exc: Exception | None, reason: str, *, is_wanted: bool) -> None:
+        """Report an origin that was welcomed as disconnected, and as dropped after a silence."""
+        if self._established_at is not None and self._hello is not None:
+            if self.silent_for is not None:
+                self.report_dropped(reason)
+            duration = self._loop.time() - self._established_at
+            self._emit(OriginDisconnected(*self._identity(self._hello), duration, reason))
+        self._on_close(self)
 
-    def where(self) -> str:
-        """Return the address that it is seen at."""
+    def origin_address(self) -> str:
+        """Return the link's peer."""
         return str(self.link.peer)
 
-    def leaving(self) -> None:
-        """OriginSessionSettings its services no more."""
+    def stopped_accepting(self) -> None:
+        """Free the origin's services."""
         self._registry.release(self)
 
     # -- Messages
 
-    def greeting_message(self, message: Message) -> None:
-        """Take the hello.
+    def greeting_received(self, message: Message) -> None:
+        """Answer the hello.
 
-        :raises ProtocolError: when it is something else, or a second one.
+        :raises ProtocolError: for another message, or a second hello.
         """
         if self._hello is not None or not isinstance(message, Hello):
             raise ProtocolError("a session begins with one hello")
         self._hello = message
         try:
             token = self._authenticate(message)
-            losers = self._claim(message)
+            losers = self._claim(message, message.services, is_first=True)
         except Refused as exc:
-            self._refuse(exc)
+            self._refuse(message, exc)
         else:
             self._welcome(message, token, losers)
 
-    def standing_message(self, message: Message) -> None:
-        """Take another list of services, and answer with those that are granted.
+    def message_received(self, message: Message) -> None:
+        """Replace the origin's services, and answer with the granted ones.
 
-        :raises ProtocolError: for a message that only begins a session, or only the remote sends.
+        :raises ProtocolError: for a message that only starts a session, or that only remotes send.
         """
         if not isinstance(message, Services):
-            raise ProtocolError(f"{type(message).__name__} in a session that stands")
-        if self.state is not State.STANDING or self._hello is None:
-            return  # it leaves: nothing new is offered
+            raise ProtocolError(f"{type(message).__name__} in an established session")
+        hello = self._hello
+        if self.state is not State.ESTABLISHED or hello is None:
+            return
+        losers: tuple[RemoteSession, ...] = ()
         try:
-            losers = self._claim(message)
+            losers = self._claim(hello, message.services)
         except Refused as exc:
-            # What it holds it keeps; the answer says what that is.
-            fact(_log, logging.WARNING, "services refused", reason=exc.message, **self._who())
-            losers = ()
-        self.tell_services()
-        self._retire(losers)
-        self._registry.announce(self)
+            # The origin keeps the services that it has, and the answer lists them.
+            self._emit(ServicesRefused(*self._identity(hello), exc.message))
+        self.send_services()
+        self._notify_losers(hello, losers)
+        self._registry.notify_usable(self)
 
-    def tell_services(self) -> None:
-        """Tell the origin which of its services are offered now."""
-        if self._control is not None:
-            self._control.send(Services(services=self._granted()))
+    def send_services(self) -> None:
+        """Send the origin its granted services."""
+        self._send(Services(services=self._granted()))
 
-    def control_ended(self) -> None:
-        """Learn that the origin says no more, which after a refusal is in order."""
-        if self._refusal is None:
-            super().control_ended()
+    def close_taken_over(self, by: Hello) -> None:
+        """Close the link because another one now serves all of its services.
+
+        :param by: the hello of the other link. A holder of another token must not learn its name.
+        """
+        own = self._hello
+        is_same_token = own is not None and own.token_id == by.token_id
+        is_same_origin = is_same_token and own is not None and own.name == by.name
+        origin = "a newer link of the same origin" if is_same_origin else f"origin {by.name}"
+        self.close_reason = f"{origin} has taken over"
+        public = self.close_reason if is_same_token else "another origin has taken over"
+        self.close(Code.TAKEN_OVER, public)
 
     # -- Inside
 
     def _authenticate(self, hello: Hello) -> Token:
         """Return the token that the origin has proven to know.
 
-        :raises Refused: with what is wrong. It does not tell an unknown token from a bad proof.
+        :raises Refused: with the same answer for an unknown token and for a bad proof.
         """
         if hello.version != VERSION:
             raise Refused(
@@ -197,111 +193,84 @@ class RemoteSession(Session):
                 f"the remote speaks version {VERSION} of the protocol, not {hello.version}",
             )
         if not hello.token_id:
-            raise Refused(Code.NO_TOKEN, "the remote wants a token, and none was given")
-        token = self._terms.tokens.get(hello.token_id)
+            raise Refused(Code.NO_TOKEN, "the remote requires a token, and the origin gave none")
+        token = self._settings.tokens.get(hello.token_id)
         if token is None or not check(token.secret, "origin", self.link.exporter, hello.proof):
             raise Refused(Code.BAD_TOKEN, "the remote does not accept this token")
         return token
 
-    def _claim(self, message: Hello | Services) -> tuple[RemoteSession, ...]:
-        """Register what is offered, and return the sessions that lost a service by it.
+    def _claim(
+        self, hello: Hello, services: list[Service], *, is_first: bool = False
+    ) -> tuple[RemoteSession, ...]:
+        """Register the origin's services; return the sessions that lost one by it.
 
-        :raises Refused: when none of it can be offered here, or another origin has it.
+        :raises Refused: another origin serves one of them, or, the first time, none has an address.
         """
-        hello = self._hello
-        if hello is None:
-            raise RuntimeError("a claim before the hello")
-        offered = dict.fromkeys(service.name for service in message.services)
-        names = [name for name in offered if name in self._terms.outside]
-        if not names and isinstance(message, Hello):
+        requested = dict.fromkeys(service.name for service in services)
+        names = [name for name in requested if name in self._settings.outside]
+        if is_first and not names:
             raise Refused(
-                Code.NOT_ALLOWED, "the remote has no outside address for what this origin offers"
+                Code.NOT_ALLOWED,
+                "the remote has no outside address for any of this origin's services",
             )
         identity = Identity(hello.token_id, hello.name)
-        return self._registry.claim(self, identity, names, run=hello.instance)
+        return self._registry.claim(self, identity, names, instance=hello.instance)
 
     def _welcome(self, hello: Hello, token: Token, losers: tuple[RemoteSession, ...]) -> None:
-        self.state = State.STANDING
-        self._clear_deadline()
-        self.states.begin(self.link)
-        self._came_in = self._loop.time()
-        self._terms.failures.forgive(self.link.peer)
-        self.link.trust()
+        self._establish(origin=hello.name, token=hello.token_id)
+        self._established_at = self._loop.time()
+        self._settings.failures.clear(self.link.peer)
         granted = self._granted()
-        if self._control is not None:
-            self._control.send(
-                Welcome(
-                    proof=prove(token.secret, "remote", self.link.exporter),
-                    instance=self._terms.instance,
-                    services=granted,
-                    hold=min(self._terms.hold, hello.hold or self._terms.hold),
-                )
+        self._send(
+            Welcome(
+                proof=prove(token.secret, "remote", self.link.exporter),
+                instance=self._settings.instance,
+                services=granted,
+                hold=min(self._settings.hold, hello.hold or self._settings.hold),
             )
-        names = ",".join(service.name for service in granted)
-        fact(_log, logging.INFO, "origin in", services=names, agent=hello.agent, **self._who())
-        self._retire(losers)
-        self._registry.announce(self)
+        )
+        services = tuple(service.name for service in granted)
+        self._emit(OriginConnected(*self._identity(hello), services, hello.agent))
+        self._notify_losers(hello, losers)
+        self._registry.notify_usable(self)
 
-    def _retire(self, losers: tuple[RemoteSession, ...]) -> None:
+    def _notify_losers(self, hello: Hello, losers: tuple[RemoteSession, ...]) -> None:
+        """Tell sessions which services they still have, and close those that have none."""
         for loser in losers:
             if self._registry.services_of(loser):
-                loser.tell_services()
+                loser.send_services()
             else:
-                loser.close(Code.TAKEN_OVER, "a newer link serves what this one did")
+                loser.close_taken_over(hello)
 
-    def _refuse(self, refusal: Refused) -> None:
-        """Say no: slowly and for the record where a proof was wanting."""
-        self._refusal = refusal
+    def _refuse(self, hello: Hello, refusal: Refused) -> None:
+        """Refuse the origin: after a delay if it failed to prove that it knows a token."""
+        self._apply(Input.REFUSAL)
+        self._farewell = (Code(refusal.code), refusal.message)
+        identity, failures = self._identity(hello), self._settings.failures
         if refusal.code not in (Code.BAD_TOKEN, Code.NO_TOKEN):
-            fact(_log, logging.WARNING, "origin refused", reason=refusal.message, **self._who())
-            self._say_no()
+            self._emit(OriginRejected(*identity, refusal.message))
+            self._send_refusal(refusal)
             return
-        fact(
-            _log,
-            logging.WARNING,
-            "proof failed",
-            reason=Code(refusal.code).word,
-            failed_from_there=self._terms.failures.count(self.link.peer),
-            failed=self._terms.failures.total,
-            **self._who(),
-        )
-        self._set_deadline(FAILURE_DELAY, self._say_no)
+        counts = (failures.record(self.link.peer), failures.total)
+        self._emit(ProofFailed(*identity, Code(refusal.code).word, *counts))
+        self._set_deadline(PROOF_FAILURE_DELAY, lambda: self._send_refusal(refusal))
 
-    def _say_no(self) -> None:
-        refusal = self._refusal
-        if refusal is None or self._control is None:
-            return
-        self._control.send(RefusedMessage(code=refusal.code, message=refusal.message))
-        self._control.finish()
-        # The origin closes when it has read this; the code tells one that does not.
-        self._set_deadline(FAREWELL, lambda: self.close(Code(refusal.code), refusal.message))
+    def _send_refusal(self, refusal: Refused) -> None:
+        if self._control is not None:
+            self._control.send(RefusedMessage(code=refusal.code, message=refusal.message))
+            self._control.finish()
+        # The origin closes the link when it has read this. The code is for one that does not.
+        self._set_deadline(CLOSE_TIMEOUT, self._close_in_order)
 
-    def _no_hello(self) -> None:
-        fact(_log, logging.WARNING, "no hello in time", peer=self.link.peer)
-        self.close(Code.HELLO_TIMEOUT, Code.HELLO_TIMEOUT.word)
+    def _hello_timed_out(self) -> None:
+        self._emit(HelloTimedOut(peer=str(self.link.peer)))
+        self.close(Code.HELLO_TIMEOUT)
+
+    def _identity(self, hello: Hello) -> tuple[str, str, str]:
+        """Return the name, the token's id and the address of the origin, as events begin."""
+        return hello.name, hello.token_id, str(self.link.peer)
 
     def _granted(self) -> list[Service]:
-        return [
-            Service(name=name, address=str(self._terms.outside[name]))
-            for name in self._registry.services_of(self)
-        ]
-
-    def _who(self) -> dict[str, Any]:
-        hello = self._hello
-        return {
-            "peer": self.link.peer,
-            "origin": hello.name if hello else None,
-            "token": hello.token_id if hello else None,
-        }
-
-    def _ended(self, exc: Exception | None) -> None:
-        if self._came_in is not None:
-            fact(
-                _log,
-                logging.INFO,
-                "origin out",
-                duration=self._loop.time() - self._came_in,
-                ending=self.why_closed if exc is None else why_ended(exc),
-                **self._who(),
-            )
-        self._tell_end(self)
+        outside = self._settings.outside
+        names = self._registry.services_of(self)
+        return [Service(name=name, address=str(outside[name])) for name in names]

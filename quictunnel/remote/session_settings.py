@@ -1,4 +1,4 @@
-"""On what terms a remote takes origins in. Facts only; they are held against hellos elsewhere."""
+"""The settings and counters that all sessions of a remote share."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from quictunnel.remote.proof_failures import ProofFailures
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RemoteSessionSettings:
-    """The terms; the same for all sessions of a remote."""
+    """Shared by all sessions of a remote."""
 
     instance: str
-    """Names this run of the remote: another one knows nothing of the links of this one."""
+    """Identifies this process: after a restart, the remote has lost its links."""
 
     tokens: Mapping[str, Token]
-    """The tokens that may come, by their id."""
+    """The accepted tokens, by id."""
 
     outside: Mapping[str, Address]
-    """The services that can be offered, and the outside address of each."""
+    """The services that origins can serve, with the outside address of each."""
 
     hold: float
-    """Seconds that a silent link is kept alive."""
+    """Seconds that a silent link is kept."""
 
     linger: float
-    """Seconds that the second half of a client's connection may be quiet."""
+    """Seconds that the second half of a client's connection may be idle."""
 
     failures: ProofFailures = field(default_factory=ProofFailures)
-    """The failed proofs of all of them."""
+    """Failed proofs of all origins."""

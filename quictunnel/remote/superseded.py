@@ -1,33 +1,33 @@
-"""Which run of an origin was the last to come: one whose place another has taken stays away.
+"""Remembers the instances of each origin that a later instance has superseded.
 
-The loser of a take-over is told, but word of it may get lost with the network; it would come back
-then, and take its place again. It is known here by the run that its hello names.
+A superseded instance is told so, but the message may be lost with the network. Without this memory
+the instance would reconnect and take over again.
 """
 
 from __future__ import annotations
 
 from collections.abc import Hashable
 
-RUNS_MAX = 16
-"""Runs that are remembered of one origin, the latest: more do not sleep somewhere at a time."""
+MAX_INSTANCES = 16
+"""Instances remembered of one origin: more copies of it are hardly asleep at a time."""
 
-ORIGINS_MAX = 1024
-"""Origins of which they are: as many as may have links."""
+MAX_ORIGINS = 1024
+"""Origins whose instances are remembered: as many as may have links at a time."""
 
 
 class SupersededInstances:
-    """The runs of each origin in the order in which they came."""
+    """The instances of each origin, in the order in which they connected."""
 
     def __init__(self) -> None:
-        self._runs: dict[Hashable, list[str]] = {}
+        self._instances: dict[Hashable, list[str]] = {}
 
-    def is_past(self, origin: Hashable, run: str) -> bool:
-        """Return whether another run has come after this one; one without a name is never known."""
-        return run != "" and run in self._runs.get(origin, [])[:-1]
+    def is_superseded(self, origin: Hashable, instance: str) -> bool:
+        """Return whether another instance has connected since; never for an unnamed instance."""
+        return instance != "" and instance in self._instances.get(origin, [])[:-1]
 
-    def came(self, origin: Hashable, run: str) -> None:
-        """Note that this run is the last to have come."""
-        runs = [other for other in self._runs.pop(origin, []) if other != run]
-        self._runs[origin] = [*runs, run][-RUNS_MAX:]
-        if len(self._runs) > ORIGINS_MAX:
-            del self._runs[next(iter(self._runs))]
+    def record(self, origin: Hashable, instance: str) -> None:
+        """Record that this instance is the last to have connected."""
+        others = [other for other in self._instances.pop(origin, []) if other != instance]
+        self._instances[origin] = [*others, instance][-MAX_INSTANCES:]
+        if len(self._instances) > MAX_ORIGINS:
+            del self._instances[next(iter(self._instances))]

@@ -1,56 +1,75 @@
-"""The clients that are present on one link: counted, logged when they leave, cut.
-
-It joins nothing and moves no bytes: that is what each client's relay does.
-"""
+"""The current clients of one link: counted, reported when they leave, aborted together."""
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
-from typing import Literal, NamedTuple
+from dataclasses import dataclass, field
+from typing import Literal
 
-from quictunnel.observe.logging_setup import fact
+from quictunnel.events import ClientAccepted, ClientClosed, EventSink
 from quictunnel.protocol.address import Address
 from quictunnel.protocol.codes import Code
 from quictunnel.relay import Relay, RelayEnd
 
+MAX_CLIENTS = 960
+"""The default limit on a role's clients. They and all else fit into 1024 open files, which most
+systems allow a process."""
 
-class Client(NamedTuple):
-    """Who a client is, as both ends log it."""
+TcpSide = Literal["client", "origin server"]
+"""The other end of a relay's TCP connection: a client at the remote, an origin server otherwise."""
+
+
+@dataclass(slots=True)
+class Client:
+    """A client's identity, the same in the events of both ends."""
 
     id: str | None
-    """The remote's name for this connection, the same in the logs of both ends."""
+    """The remote's id for this connection."""
 
     address: Address | None
-    """Where it comes from; None where nobody knows (a proxy's own check, a Unix socket)."""
+    """The client's address; None if unknown: a proxy's own health check, or a Unix socket."""
 
     outside: Address | None
-    """The outside address that it came to."""
+    """The outside address that the client connected to."""
 
     service: str
-    """The service that it asked for by coming to that address."""
+    """The service at that address."""
+
+    text: str | None = field(init=False)
+    """The client's address as text, made once for all events."""
+
+    def __post_init__(self) -> None:
+        """Make the text."""
+        self.text = None if self.address is None else str(self.address)
+
+    def accepted(self) -> ClientAccepted:
+        """Return the event that reports the client's arrival."""
+        return ClientAccepted(self.text, self.service, self.id)
+
+    def closed(self, *, up: int, down: int, duration: float, reason: str) -> ClientClosed:
+        """Return the event that reports the client's end.
+
+        :param up: bytes from the client to the origin server.
+        :param down: bytes from the origin server to the client.
+        :param duration: seconds since the client was accepted.
+        """
+        return ClientClosed(self.text, self.service, self.id, up, down, duration, reason)
 
 
 class Clients:
-    """The present clients of one link.
+    """The current clients of one link.
 
-    :param tcp_side: whom a relay's TCP connection leads to at this end of the link.
-    :param on_change: called after a client has left.
+    :param on_left: called after a client has left.
     """
 
-    def __init__(
-        self,
-        logger: logging.Logger,
-        tcp_side: Literal["client", "origin server"],
-        on_change: Callable[[], None],
-    ) -> None:
-        self._logger = logger
+    def __init__(self, tcp_side: TcpSide, emit: EventSink, on_left: Callable[[], None]) -> None:
         self._tcp_side = tcp_side
-        self._on_change = on_change
+        self._emit = emit
+        self._on_left = on_left
         self._relays: set[Relay] = set()
 
     def __len__(self) -> int:
-        """Return how many there are."""
+        """Return the number of clients."""
         return len(self._relays)
 
     def add(
@@ -60,69 +79,27 @@ class Clients:
         *,
         on_end: Callable[[], None] | None = None,
     ) -> Relay:
-        """Count a client in and return its relay.
+        """Add a client and return its relay.
 
-        :param make_relay: makes the relay, given what it calls at its end.
-        :param on_end: called once the client has left, before `on_change`.
+        :param make_relay: makes the relay, given its `on_end` callback.
+        :param on_end: called once the client has left.
         """
 
         def ended(end: RelayEnd) -> None:
             self._relays.discard(relay)
-            self._log_out(client, end)
+            up, down = end.bytes_from_tcp, end.bytes_to_tcp
+            if self._tcp_side == "origin server":
+                up, down = down, up  # the same two numbers in the events of both ends
+            self._emit(client.closed(up=up, down=down, duration=end.duration, reason=end.reason))
             if on_end is not None:
                 on_end()
-            self._on_change()
+            self._on_left()
 
         relay = make_relay(ended)
         self._relays.add(relay)
         return relay
 
-    def cut(self, code: Code) -> None:
-        """End all of them at once: streams are reset with the code, TCP connections too."""
+    def abort(self, code: Code) -> None:
+        """Reset all streams, with the code, and all TCP connections."""
         for relay in tuple(self._relays):
             relay.abort(code)
-
-    def _log_out(self, client: Client, end: RelayEnd) -> None:
-        # The same two numbers at both ends, so that their logs can be laid side by side.
-        up, down = end.bytes_from_tcp, end.bytes_to_tcp
-        if self._tcp_side == "origin server":
-            up, down = down, up
-        log_client_out(
-            self._logger, client, up=up, down=down, duration=end.duration, ending=end.reason
-        )
-
-
-def log_client_in(logger: logging.Logger, client: Client) -> None:
-    """Log that a client has come."""
-    fact(
-        logger,
-        logging.INFO,
-        "client in",
-        client=client.address,
-        service=client.service,
-        id=client.id,
-    )
-
-
-def log_client_out(
-    logger: logging.Logger, client: Client, *, up: int, down: int, duration: float, ending: object
-) -> None:
-    """Log that a client has left.
-
-    :param up: bytes from the client towards the origin server.
-    :param down: bytes the other way.
-    :param duration: seconds from its coming.
-    :param ending: how it ended, in words.
-    """
-    fact(
-        logger,
-        logging.INFO,
-        "client out",
-        client=client.address,
-        service=client.service,
-        id=client.id,
-        up=up,
-        down=down,
-        duration=duration,
-        ending=ending,
-    )

@@ -1,194 +1,117 @@
-"""What a person may see of a link's life: silent, back, moved, lost. Logged, and told to the role.
-
-Whether a link is silent is decided in `link`; what is done about it, by the roles.
-"""
+"""Reports what happens to an established link as events: silent, recovered, moved, dropped."""
 
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
 
-from quictunnel.observe.logging_setup import fact
+from quictunnel.events import EventSink, LinkDropped, LinkMoved, LinkRecovered, LinkSilent
+from quictunnel.quic import Link
 
-if TYPE_CHECKING:
-    from quictunnel.quic import Link
+REMINDERS = (60.0, 300.0)
+"""Seconds of silence after which the silence is reported again."""
 
-SAID_AGAIN = (60.0, 300.0)
-"""Seconds of silence after which it is said again how long it lasts and what is held until when."""
+REMINDER_INTERVAL = 900.0
+"""Seconds between later reminders. An outage of a night fills a page of the log at most."""
 
-SAID_EVERY = 900.0
-"""Seconds between such lines from then on: an outage of a night is a page of them, no more."""
-
-SETTLED = 1.0
-"""Seconds for which moves are joined into one line; a network that flaps must not fill the log."""
-
-
-@dataclass(frozen=True)
-class Silent:
-    """The other end does not answer; all is held."""
-
-    silent_for: float
-    """Seconds since it was last heard."""
-    streams: int
-    """How many clients' streams are held."""
-    hold_left: float
-    """Seconds for which they will be."""
-
-
-@dataclass(frozen=True)
-class Back:
-    """The other end has answered again."""
-
-    after: float
-    """Seconds of silence that lie behind."""
-    address: str
-    """Where the link's origin is now, as this end sees it."""
-    was: str | None
-    """Where it was before, if that was elsewhere."""
-    streams: int
-    """How many clients' streams were kept."""
-
-
-@dataclass(frozen=True)
-class Lost:
-    """The link is over, though this end had not asked for it; its streams were reset."""
-
-    reason: str
-    silent_for: float | None
-    """Seconds of silence that lie behind, if it was silent."""
-
-
-LinkState = Silent | Back | Lost
+MOVE_DELAY = 1.0
+"""Seconds over which moves are joined into one event. A flapping network must not fill the log."""
 
 
 class LinkReporter:
-    """One link's states, from the day that it stands.
+    """Reports the life of one link, from the establishment of its session on.
 
-    :param told: called with each of them but moves, which are for the log alone.
-    :param whose: what the lines of the log say of whose link it is.
-    :param where: where the link's origin is now, as far as this end sees it.
-    :param streams: how many clients' streams there are.
+    :param origin: the name of the link's origin.
+    :param token: the id of its token, if it has one.
+    :param locate: returns the origin's current address, as this end sees it.
+    :param count_clients: returns the number of the link's clients.
     """
 
     def __init__(
         self,
-        logger: logging.Logger,
-        told: Callable[[LinkState], None],
+        link: Link,
+        emit: EventSink,
         *,
-        whose: Callable[[], dict[str, Any]],
-        where: Callable[[], str],
-        streams: Callable[[], int],
+        origin: str,
+        token: str | None,
+        locate: Callable[[], str],
+        count_clients: Callable[[], int],
     ) -> None:
-        self._logger = logger
-        self._told = told
-        self._whose = whose
-        self._where = where
-        self._streams = streams
+        self._link = link
+        self._emit = emit
+        self._identity = (origin, token)
+        self._locate = locate
+        self._count_clients = count_clients
         self._loop = asyncio.get_running_loop()
-        self._link: Link | None = None
-        self._at = ""
-        self._since: float | None = None
+        self._address = locate()
+        self._silent_since: float | None = None
         self._timer: asyncio.TimerHandle | None = None
 
-    def begin(self, link: Link) -> None:
-        """Watch a link that stands from now on."""
-        self._link = link
-        self._at = self._where()
+    @property
+    def silent_for(self) -> float | None:
+        """Seconds since the peer was last heard; None while it is not silent."""
+        if self._silent_since is None:
+            return None
+        return round(self._loop.time() - self._silent_since, 1)
 
-    def silent(self) -> None:
-        """Say that the other end does not answer."""
-        if self._link is None:
-            return
+    def link_silent(self) -> None:
+        """Report that the peer does not answer, and remind of it from time to time."""
         since = self._link.silent_since
-        self._since = self._loop.time() if since is None else since
-        self._told(self._say_silent("link silent"))
-        self._say_again(self._silent_for(self._since))
+        self._silent_since = self._loop.time() if since is None else since
+        self._report_silence(is_reminder=False)
+        self._schedule_reminder(self._silent_since, self._loop.time() - self._silent_since)
 
-    def back(self) -> None:
-        """Say that it does."""
-        if self._link is None or self._since is None:
+    def link_back(self) -> None:
+        """Report that the peer has answered again, and its new address if it has one."""
+        silent_for = self.silent_for
+        if silent_for is None:
             return
-        after, self._since = self._silent_for(self._since), None
-        self._clear_timer()
-        before, self._at = self._at, self._where()
-        state = Back(after, self._at, before if before != self._at else None, self._streams())
-        self._fact(
-            logging.INFO,
-            "link back",
-            after=after,
-            address=state.address,
-            was=state.was,
-            streams=state.streams,
-        )
-        self._told(state)
+        self._silent_since = None
+        self.stop()
+        previous, self._address = self._address, self._locate()
+        was = previous if previous != self._address else None
+        clients = self._count_clients()
+        self._emit(LinkRecovered(*self._identity, self._address, was, silent_for, clients))
 
-    def moved(self) -> None:
-        """Say that the link goes another way now; of a silent one `back` will."""
-        if self._link is not None and self._since is None and self._timer is None:
-            self._timer = self._loop.call_later(SETTLED, self._say_moved)
+    def link_moved(self) -> None:
+        """Report another path soon, unless the link is silent: its recovery reports it then."""
+        if self._silent_since is None and self._timer is None:
+            self._timer = self._loop.call_later(MOVE_DELAY, self._report_move)
 
-    def over(self, reason: str | None) -> None:
-        """Say that the link is lost, once, and nothing more of it.
+    def link_dropped(self, reason: str) -> None:
+        """Report that the link is lost."""
+        self._emit(LinkDropped(*self._identity, self._address, reason, self.silent_for))
 
-        :param reason: in words; None if this end has closed it, which is news only when it was
-            silent.
-        """
-        link, self._link = self._link, None
-        self._clear_timer()
-        if link is None or (reason is None and self._since is None):
-            return
-        silent_for = None if self._since is None else self._silent_for(self._since)
-        self._told(Lost(reason or "closed by us", silent_for))
-
-    # -- Inside
-
-    def _say_silent(self, message: str) -> Silent:
-        assert self._link is not None
-        assert self._since is not None
-        silent_for = self._silent_for(self._since)
-        left = max(0.0, round(self._link.hold - silent_for, 1))
-        state = Silent(silent_for, self._streams(), left)
-        self._fact(
-            logging.WARNING,
-            message,
-            silent_for=silent_for,
-            streams=state.streams,
-            hold_left=left,
-            address=self._at,
-        )
-        return state
-
-    def _say_again(self, after: float) -> None:
-        """Have it said again when the silence is longer than it was `after` so many seconds."""
-        assert self._since is not None
-        every = SAID_EVERY * (after // SAID_EVERY + 1)
-        again = next((at for at in SAID_AGAIN if at > after), every)
-        self._clear_timer()
-        self._timer = self._loop.call_at(self._since + again, self._say_still_silent, again)
-
-    def _say_still_silent(self, after: float) -> None:
-        self._say_silent("link still silent")
-        self._say_again(after)
-
-    def _say_moved(self) -> None:
-        self._timer = None
-        before, self._at = self._at, self._where()
-        if before != self._at:
-            self._fact(
-                logging.INFO, "link moved", address=self._at, was=before, streams=self._streams()
-            )
-
-    def _silent_for(self, since: float) -> float:
-        return round(self._loop.time() - since, 1)
-
-    def _fact(self, level: int, message: str, **fields: object) -> None:
-        everything: dict[str, Any] = {**fields, **self._whose()}
-        fact(self._logger, level, message, **everything)
-
-    def _clear_timer(self) -> None:
+    def stop(self) -> None:
+        """Cancel pending reports."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+    # -- Inside
+
+    def _report_silence(self, *, is_reminder: bool) -> None:
+        silent_for = self.silent_for or 0.0
+        hold_left = max(0.0, round(self._link.hold - silent_for, 1))
+        clients = self._count_clients()
+        self._emit(
+            LinkSilent(*self._identity, self._address, silent_for, clients, hold_left, is_reminder)
+        )
+
+    def _schedule_reminder(self, since: float, elapsed: float) -> None:
+        """Report a silence again when it has lasted for the first time in the list after now."""
+        regular = REMINDER_INTERVAL * (elapsed // REMINDER_INTERVAL + 1)
+        due = next((reminder for reminder in REMINDERS if reminder > elapsed), regular)
+        self.stop()
+        self._timer = self._loop.call_at(since + due, self._remind, since, due)
+
+    def _remind(self, since: float, elapsed: float) -> None:
+        self._report_silence(is_reminder=True)
+        self._schedule_reminder(since, elapsed)
+
+    def _report_move(self) -> None:
+        self._timer = None
+        previous, self._address = self._address, self._locate()
+        if previous != self._address:
+            clients = self._count_clients()
+            self._emit(LinkMoved(*self._identity, self._address, previous, clients))

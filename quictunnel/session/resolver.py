@@ -1,8 +1,8 @@
-"""Names to addresses, by the system's own resolver. What is done with them is others' business.
+"""Looks up names with the system's resolver, without blocking the process's exit.
 
-The resolver blocks, for minutes where the network is gone, and cannot be broken off. asyncio
-asks it in threads of a pool that the process waits for at its end: Ctrl-C would seem to do nothing.
-So here it is asked in a thread that nobody waits for.
+The resolver blocks, for minutes if the network is gone, and cannot be interrupted. asyncio calls it
+in a thread pool that the process joins when it exits, so Ctrl-C would seem to have no effect. Here
+it runs in daemon threads, which are not joined.
 """
 
 from __future__ import annotations
@@ -11,91 +11,90 @@ import asyncio
 import contextlib
 import socket
 import threading
-import weakref
+from asyncio import AbstractEventLoop
 from collections import Counter
 from collections.abc import Sequence
 from functools import partial
 from typing import Any, TypeAlias
+from weakref import WeakKeyDictionary
 
-Places: TypeAlias = Sequence[tuple[int, int, int, str, Any]]
-"""As `socket.getaddrinfo` returns them."""
+AddressInfo: TypeAlias = Sequence[tuple[int, int, int, str, Any]]
+"""Addresses as `socket.getaddrinfo` returns them."""
 
-FRESH = 2.0
-"""Seconds in which a question that is asked already is not asked once more, however many want its
-answer. Later it is: the network may be back, and the resolver still wait for one that has gone."""
+SHARE_WINDOW = 2.0
+"""Seconds in which lookups of the same name share one query. After that a new query is made: the
+network may be back while the old query still waits for a name server that is gone."""
 
-ASKING_MAX = 16
-"""Threads that may wait for the same answer: where the resolver hangs for more than half a minute,
-more of them would be told nothing either."""
+MAX_THREADS = 16
+"""Threads that may wait for the same query. If the resolver hangs for more than half a minute,
+further threads would hang too."""
 
-_Question: TypeAlias = tuple[str, int, int, int]
+_Query: TypeAlias = tuple[str, int, int, int]
 
-_Asked: TypeAlias = dict[_Question, tuple[float, asyncio.Future[Places]]]
+_Pending: TypeAlias = dict[_Query, tuple[float, asyncio.Future[AddressInfo]]]
 
-_asked: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Asked] = weakref.WeakKeyDictionary()
-"""What is under way, and since when. So a name costs at most one thread in `FRESH` seconds, for as
-long as the resolver hangs."""
+_pending: WeakKeyDictionary[AbstractEventLoop, _Pending] = WeakKeyDictionary()
+"""The last query for each name, if it has no answer yet, and when it was made."""
 
-_threads: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Counter[_Question]]
-_threads = weakref.WeakKeyDictionary()
-"""How many threads have not come back yet."""
+_threads: WeakKeyDictionary[AbstractEventLoop, Counter[_Query]] = WeakKeyDictionary()
+"""The number of threads that are still in the resolver."""
 
 
-async def look_up(host: str, port: int, *, kind: int, flags: int = 0) -> Places:
+async def look_up(host: str, port: int, *, kind: int, flags: int = 0) -> AddressInfo:
     """Return the addresses of a host, in the system's order.
 
-    :param kind: of socket: SOCK_STREAM or SOCK_DGRAM.
-    :raises OSError: the name leads nowhere (`socket.gaierror`), or cannot be asked for now.
+    :param kind: SOCK_STREAM or SOCK_DGRAM.
+    :raises OSError: the name has no address (`socket.gaierror`), or cannot be looked up now.
     """
     loop = asyncio.get_running_loop()
-    asked = _asked.setdefault(loop, {})
-    question = (host, port, int(kind), flags)
-    began, answer = asked.get(question, (0.0, None))
-    is_hanging = _threads.setdefault(loop, Counter())[question] >= ASKING_MAX
+    pending = _pending.setdefault(loop, {})
+    query = (host, port, int(kind), flags)
+    started_at, answer = pending.get(query, (0.0, None))
+    is_hanging = _threads.setdefault(loop, Counter())[query] >= MAX_THREADS
     if answer is None and is_hanging:
         raise socket.gaierror(socket.EAI_AGAIN, "the resolver does not answer")
-    if answer is None or (loop.time() - began > FRESH and not is_hanging):
-        answer = _ask(loop, question)
-        asked[question] = (loop.time(), answer)
-        answer.add_done_callback(partial(_forget, asked, question))
-    return await asyncio.shield(answer)  # others may wait for it as well
+    if answer is None or (loop.time() - started_at > SHARE_WINDOW and not is_hanging):
+        answer = _start_query(loop, query)
+        pending[query] = (loop.time(), answer)
+        answer.add_done_callback(partial(_remove_query, pending, query))
+    return await asyncio.shield(answer)  # other lookups may share it
 
 
-def _ask(loop: asyncio.AbstractEventLoop, question: _Question) -> asyncio.Future[Places]:
-    answer: asyncio.Future[Places] = loop.create_future()
+def _start_query(loop: AbstractEventLoop, query: _Query) -> asyncio.Future[AddressInfo]:
+    answer: asyncio.Future[AddressInfo] = loop.create_future()
     threads = _threads[loop]
 
-    def tell(places: Places | None, error: Exception | None) -> None:
-        threads[question] -= 1
+    def set_answer(found: AddressInfo | None, error: Exception | None) -> None:
+        threads[query] -= 1
         if answer.cancelled():
             return
         if error is not None:
             answer.set_exception(error)
         else:
-            answer.set_result(places or [])
+            answer.set_result(found or [])
 
-    def ask() -> None:
-        host, port, kind, flags = question
-        places: Places | None = None
+    def resolve() -> None:
+        host, port, kind, flags = query
+        found: AddressInfo | None = None
         error: Exception | None = None
         try:
-            places = socket.getaddrinfo(host, port, type=kind, flags=flags)
-        except Exception as exc:  # it is raised where the answer is waited for
+            found = socket.getaddrinfo(host, port, type=kind, flags=flags)
+        except Exception as exc:  # raised by `look_up`
             error = exc
-        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
-            loop.call_soon_threadsafe(tell, places, error)
+        with contextlib.suppress(RuntimeError):  # the loop is closed, and nothing waits any more
+            loop.call_soon_threadsafe(set_answer, found, error)
 
     try:
-        threading.Thread(target=ask, name=f"look up {question[0]}", daemon=True).start()
-    except RuntimeError as exc:  # the system has no thread to spare
+        threading.Thread(target=resolve, name=f"look up {query[0]}", daemon=True).start()
+    except RuntimeError as exc:  # the system cannot start another thread
         answer.set_exception(OSError(str(exc)))
     else:
-        threads[question] += 1
+        threads[query] += 1
     return answer
 
 
-def _forget(asked: _Asked, question: _Question, answer: asyncio.Future[Places]) -> None:
-    if question in asked and asked[question][1] is answer:
-        del asked[question]
+def _remove_query(pending: _Pending, query: _Query, answer: asyncio.Future[AddressInfo]) -> None:
+    if query in pending and pending[query][1] is answer:
+        del pending[query]
     if not answer.cancelled():
-        answer.exception()  # whoever waited for it may have gone
+        answer.exception()  # retrieve it: no lookup may be left that waits for the answer

@@ -1,104 +1,75 @@
-"""What both roles' sessions share: the life of one link, from its handshake to its last word.
+"""One link and its clients, as both roles see them: acts on what `state` decides.
 
-    NEW ──greeting──▶ STANDING ──goodbye, of either end──▶ LEAVING ──▶ ENDED
-     └───── refused, or the peer is silent: closed ─────────────────────▲
-
-How an orderly farewell goes, so that no byte of a present client is lost: one end says goodbye.
-From then on the remote opens no new streams on the link. Each end ends its direction of the
-control stream when it has no client left; once both directions have ended and are acknowledged,
-whoever said goodbye closes the link. Clients that outstay the grace are cut. An end without
-clients does not wait for a silent peer.
-
-How two ends come to trust each other is written in `remote.session` and `origin.session`.
+`remote.session` and `origin.session` describe how the two ends authenticate each other.
 """
 
 from __future__ import annotations
 
 import asyncio
-import enum
-import logging
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Any, Literal
 
 from quictunnel.errors import LinkForgotten, LinkLost, ProtocolError
-from quictunnel.observe.logging_setup import fact
+from quictunnel.events import EventSink, GoodbyeReceived, ProtocolViolated
 from quictunnel.protocol.codes import Code, describe
 from quictunnel.protocol.messages import Goodbye, Message
-from quictunnel.quic import Link, LinkProtocol
-from quictunnel.session.clients import Clients
-from quictunnel.session.control import ControlStream
-from quictunnel.session.link_reporter import LinkReporter, LinkState
+from quictunnel.quic import Link, Stream
+from quictunnel.session.clients import Clients, TcpSide
+from quictunnel.session.control_stream import ControlStream
+from quictunnel.session.link_reporter import LinkReporter
+from quictunnel.session.state import Input, State, StateMachine
 
-FAREWELL = 2.0
-"""Seconds for the last acknowledgements of a link: several round trips, even over satellites."""
+CLOSE_TIMEOUT = 2.0
+"""Seconds for the last acknowledgements of a link: several round trips, even over satellite."""
 
 MAX_PEER_GRACE = 3600.0
-"""Seconds that a peer may keep a link after its goodbye, whatever it asks for."""
+"""Seconds that a peer may keep a link after its goodbye, however long a grace it asks for."""
 
-MAX_REASON = 256
-"""Bytes of the words with which a link is closed: they must fit into one packet (RFC 9000, 19.19),
-and may quote what the peer has said."""
+MAX_CLOSE_REASON = 256
+"""Bytes of the reason that a link is closed with. It must fit into one packet (RFC 9000, 19.19),
+and it may quote the peer."""
 
-FORGOTTEN = "the remote does not know the link any more, as after a restart"
-"""What a stateless reset says. Only remotes send them."""
+FORGOTTEN = "the remote has dropped this link: it was restarted, or another origin has taken over"
+"""The reason after a stateless reset, which only a remote sends."""
+
+CLOSED_HERE = "closed by this end"
+"""The reason when this end has closed a link and gave none."""
 
 
-def why_ended(exc: Exception | None) -> str:
-    """Return words for what ended a link, as `link_lost` told it."""
+def describe_link_end(exc: Exception | None) -> str:
+    """Return the reason why a link ended, from the argument of `link_lost`."""
     if isinstance(exc, LinkForgotten):
         return FORGOTTEN
     if isinstance(exc, LinkLost):
         return exc.reason or describe(exc.code)
-    return "closed by us" if exc is None else str(exc)
+    return CLOSED_HERE if exc is None else str(exc)
 
 
-class State(enum.Enum):
-    """Where a session is in its life; it only ever moves downwards."""
+class Session(ABC):
+    """One link and its clients: the base of each role's session, and the link's `LinkProtocol`.
 
-    NEW = "new"
-    STANDING = "standing"
-    LEAVING = "leaving"
-    CLOSING = "closing"
-    ENDED = "ended"
-
-
-class Session(LinkProtocol):
-    """One link and its clients; subclassed by each role.
-
-    :param tcp_side: whom the relays' TCP connections lead to at this end.
-    :param on_end: called exactly once, with what ended the link (None: we did).
-    :param on_state: called when the link falls silent, is back, or is lost.
+    :param tcp_side: where the relays' TCP connections lead to at this end.
     """
 
-    def __init__(
-        self,
-        logger: logging.Logger,
-        tcp_side: Literal["client", "origin server"],
-        on_end: Callable[[Exception | None], None],
-        on_state: Callable[[LinkState], None],
-    ) -> None:
-        self.state = State.NEW
-        self.clients = Clients(logger, tcp_side, self._settle)
-        self.states = LinkReporter(
-            logger,
-            on_state,
-            whose=self.whose,
-            where=self.where,
-            streams=lambda: len(self.clients),
-        )
-        self._logger = logger
-        self._on_end = on_end
+    def __init__(self, tcp_side: TcpSide, emit: EventSink) -> None:
+        self.clients = Clients(tcp_side, emit, self._advance)
+        self.close_reason = ""
+        """Why this end closes or has closed the link, for logs; empty until it does."""
+        self._emit = emit
         self._loop = asyncio.get_running_loop()
+        self._life = StateMachine()
         self._link: Link | None = None
         self._control: ControlStream | None = None
-        self._control_finished = False
-        self._said_goodbye = False
-        self._heard_goodbye = False
-        self._grace_ends = 0.0
-        self.why_closed = "closed by us"
-        """Words for what this end has closed the link for; these until it has, or if others do."""
+        self._reporter: LinkReporter | None = None
+        self._farewell = (Code.GOODBYE, "")
+        """The code and the reason for the peer when the session ends in order."""
         self._deadline: asyncio.TimerHandle | None = None
+        self._grace: asyncio.TimerHandle | None = None
+
+    @property
+    def state(self) -> State:
+        """How far the session is."""
+        return self._life.state
 
     @property
     def link(self) -> Link:
@@ -109,190 +80,192 @@ class Session(LinkProtocol):
 
     @property
     def is_usable(self) -> bool:
-        """Whether a new client may be brought over this link now."""
-        if self.state is not State.STANDING:
-            return False
-        return not (self.link.is_closed or self.link.is_silent)
+        """Whether a new client can be forwarded over this link now."""
+        is_established = self.state is State.ESTABLISHED
+        return is_established and not (self.link.is_closed or self.link.is_silent)
 
-    # -- What a role adds
+    @property
+    def silent_for(self) -> float | None:
+        """Seconds since the peer of an established session was last heard; None if not silent."""
+        return None if self._reporter is None else self._reporter.silent_for
+
+    # -- Implemented by each role
 
     @abstractmethod
-    def greeting_message(self, message: Message) -> None:
-        """Take a message before the session stands.
+    def greeting_received(self, message: Message) -> None:
+        """Handle a message that came before the session is established.
 
-        :raises ProtocolError: when it may not come now.
+        :raises ProtocolError: the message is not allowed now.
         """
 
     @abstractmethod
-    def standing_message(self, message: Message) -> None:
-        """Take a message other than goodbye once it stands, or is leaving.
+    def message_received(self, message: Message) -> None:
+        """Handle a message other than `goodbye` once the session is established.
 
-        :raises ProtocolError: when it may not come now.
+        :raises ProtocolError: the message is not allowed now.
         """
 
     @abstractmethod
-    def whose(self) -> dict[str, Any]:
-        """Return what the log says of whose link it is."""
+    def origin_address(self) -> str:
+        """Return the origin's current address, as this end sees it."""
 
     @abstractmethod
-    def where(self) -> str:
-        """Return where the origin is now, as far as this end sees it."""
+    def stopped_accepting(self) -> None:
+        """Stop using an established session for new clients. Called once, when it starts to end."""
 
-    def leaving(self) -> None:
-        """Learn that no new client may be brought over this link any more."""
+    @abstractmethod
+    def link_ended(self, exc: Exception | None, reason: str, *, is_wanted: bool) -> None:
+        """Handle the end of the link: called once, after all else.
 
-    # -- Orderly ways out
+        :param exc: as in `link_lost`.
+        :param reason: why, for logs.
+        :param is_wanted: whether this end had closed the link or said goodbye.
+        """
+
+    # -- Ways to end
 
     def say_goodbye(self, reason: str, grace: float) -> None:
-        """Begin to leave: no new clients, the present ones have `grace` seconds to finish."""
-        if self.state not in (State.STANDING, State.LEAVING) or self._control is None:
+        """Start to leave in order: no new clients, current ones have `grace` seconds to finish."""
+        if self.state in (State.GREETING, State.REFUSED):
             self.close(Code.GOODBYE, reason)
-            return
-        if self._said_goodbye:
-            return
-        self._said_goodbye = True
-        self._control.send(Goodbye(reason=reason, grace=grace))
-        self._leave(grace)
+        elif self._apply(Input.GOODBYE):
+            self._farewell = (Code.GOODBYE, reason)
+            self._send(Goodbye(reason=reason, grace=grace))
+            self._drain(grace)
 
     def abort(self, code: Code = Code.GOODBYE, reason: str = "") -> None:
-        """End link and clients at once: their TCP connections are reset."""
-        self.clients.cut(Code.CUT_SHORT if code is Code.GOODBYE else code)
+        """Close the link at once and reset all clients."""
+        self.clients.abort(Code.CUT_SHORT if code is Code.GOODBYE else code)
         self.close(code, reason)
 
     def close(self, code: Code, reason: str = "") -> None:
-        """Close the link at once; what its clients have not sent yet is lost."""
-        if self.state in (State.CLOSING, State.ENDED):
+        """Close the link at once. Its clients lose what they have not sent yet."""
+        if self.state.is_over:
             return
-        self.state = State.CLOSING
-        self._clear_deadline()
-        self.leaving()
-        self.why_closed = reason or code.word
+        self._apply(Input.CLOSE)
+        self._cancel_timers()
+        self.close_reason = self.close_reason or reason or code.word
         if self._link is not None:
-            words = self.why_closed.encode(errors="replace")[:MAX_REASON]
-            self._link.close(code, words.decode(errors="ignore"))
+            text = (reason or code.word).encode(errors="replace")[:MAX_CLOSE_REASON]
+            self._link.close(code, text.decode(errors="ignore"))
 
     # -- The link
 
     def link_made(self, link: Link) -> None:
-        """Begin with a link whose handshake is complete."""
+        """Take the link, whose handshake is complete."""
         self._link = link
 
+    @abstractmethod
+    def stream_accepted(self, stream: Stream) -> asyncio.Protocol:
+        """Return the protocol of a stream that the peer has opened."""
+
     def link_silent(self) -> None:
-        """Leave without the peer's agreement, if that is all that is waited for."""
-        self.states.silent()
-        self._settle()
+        """Report the silence. A session without clients that leaves does not wait for long."""
+        if self._reporter is not None:
+            self._reporter.link_silent()
+        self._advance()
 
     def link_back(self) -> None:
-        """Leave in order after all."""
-        self.states.back()
-        if self.state is State.LEAVING:
-            self._set_deadline(max(0.0, self._grace_ends - self._loop.time()), self._grace_over)
+        """Report the recovery. A session that leaves continues to leave in order."""
+        if self._reporter is not None:
+            self._reporter.link_back()
+        if self._grace is not None:
+            self._clear_deadline()
+            self._advance()
 
     def link_moved(self) -> None:
-        """Note that the link goes another way."""
-        self.states.moved()
+        """Report the new path."""
+        if self._reporter is not None:
+            self._reporter.link_moved()
 
     def link_lost(self, exc: Exception | None) -> None:
-        """End with the link; its streams have told their relays by themselves."""
-        self.state = State.ENDED
-        self._clear_deadline()
-        self.leaving()
-        self.states.over(None if exc is None else why_ended(exc))
-        self._on_end(exc)
+        """End with the link; its streams have already told their relays."""
+        is_wanted = exc is None or self.state.is_end_wanted
+        self._apply(Input.LINK_LOST)
+        self._cancel_timers()
+        reason = self.close_reason if exc is None else describe_link_end(exc)
+        self.link_ended(exc, reason or CLOSED_HERE, is_wanted=is_wanted)
+        if self._reporter is not None:
+            self._reporter.stop()
 
     # -- The control stream
 
     def control_message(self, message: Message) -> None:
-        """Take a message of the peer.
+        """Handle a message of the peer; ignore it after the link was closed.
 
-        :raises ProtocolError: when it may not come now.
+        :raises ProtocolError: the message is not allowed now.
         """
-        if self.state is State.NEW:
-            self.greeting_message(message)
-        elif self.state in (State.STANDING, State.LEAVING):
-            if isinstance(message, Goodbye):
-                self._take_goodbye(message)
-            else:
-                self.standing_message(message)
+        if self.state.is_over:
+            return
+        if isinstance(message, Goodbye):
+            self._goodbye_received(message)
+        elif self.state in (State.GREETING, State.REFUSED):
+            self.greeting_received(message)
+        else:
+            self.message_received(message)
 
-    def control_ended(self) -> None:
-        """Learn that the peer sends no more messages, which only one that leaves may do."""
-        if self.state in (State.NEW, State.STANDING):
-            self.control_broken(ProtocolError("control stream ended without a goodbye"))
+    def control_eof(self) -> None:
+        """Handle the end of the peer's messages.
+
+        :raises ProtocolError: the session was neither refused nor leaving.
+        """
+        self._apply(Input.PEER_EOF)
 
     def control_finished(self) -> None:
-        """Learn that both directions of the control stream are over and acknowledged."""
-        self._control_finished = True
-        if self.state is not State.LEAVING:
-            self.close(Code.NO_ERROR)
-            return
-        self._settle()
+        """Handle the end of the whole control stream.
 
-    def control_broken(self, error: ProtocolError) -> None:
-        """Close the link of a peer that breaks the rules."""
-        if self.state in (State.CLOSING, State.ENDED):
-            return
-        fact(
-            self._logger,
-            logging.WARNING,
-            "protocol violation",
-            peer=self.link.peer,
-            reason=str(error),
+        :raises ProtocolError: the session was neither refused nor leaving.
+        """
+        self._apply(Input.FINISHED)
+        self._advance()
+
+    def control_violated(self, error: ProtocolError) -> None:
+        """Close the link of a peer that breaks the protocol."""
+        if not self.state.is_over:
+            self._emit(ProtocolViolated(peer=str(self.link.peer), reason=str(error)))
+            self.close(Code.PROTOCOL_VIOLATION, str(error))
+
+    # -- For roles
+
+    def _establish(self, *, origin: str, token: str | None) -> None:
+        """Enter the established state: the peer has proven that it knows the token.
+
+        :param origin: the name of the link's origin.
+        :param token: the id of its token, if it has one.
+        """
+        self._apply(Input.WELCOME)
+        self._clear_deadline()
+        self._reporter = LinkReporter(
+            self.link,
+            self._emit,
+            origin=origin,
+            token=token,
+            locate=self.origin_address,
+            count_clients=lambda: len(self.clients),
         )
-        self.close(Code.PROTOCOL_VIOLATION, str(error))
+        self.link.trust()
 
-    # -- Inside
+    def _send(self, message: Message) -> None:
+        if self._control is not None:
+            self._control.send(message)
 
-    def _take_goodbye(self, message: Goodbye) -> None:
-        if self._heard_goodbye:
-            return  # nothing new, and no line in the log for each
-        self._heard_goodbye = True
-        fact(
-            self._logger,
-            logging.INFO,
-            "goodbye received",
-            peer=self.link.peer,
-            reason=message.reason,
-            grace=message.grace,
-        )
-        if self.state is State.STANDING:
-            # The peer cuts its clients when its grace is over; we only make sure of an end.
-            self._leave(min(message.grace, MAX_PEER_GRACE) + 2 * FAREWELL)
+    def report_dropped(self, reason: str) -> None:
+        """Report the link as dropped if the session was established, and nothing after that."""
+        if self._reporter is not None:
+            self._reporter.link_dropped(reason)
+            self._reporter.stop()
+            self._reporter = None
 
-    def _leave(self, grace: float) -> None:
-        self.state = State.LEAVING
-        self._grace_ends = self._loop.time() + grace
-        self._set_deadline(grace, self._grace_over)
-        self.leaving()
-        self._settle()
-
-    def _grace_over(self) -> None:
-        # Set first: cutting the last client settles what is left.
-        self._set_deadline(FAREWELL, self._farewell_over)
-        self.clients.cut(Code.CUT_SHORT)
-        self._settle()
-
-    def _farewell_over(self) -> None:
-        self.clients.cut(Code.CUT_SHORT)
-        self.close(Code.GOODBYE)
-
-    def _settle(self) -> None:
-        """Go the next step of the farewell, when the last client has left."""
-        if self.state is not State.LEAVING or self.clients or self._control is None:
-            return
-        self._control.finish()
-        if not self._control_finished:
-            if self.link.is_silent:
-                self._set_deadline(FAREWELL, self._farewell_over)
-            return
-        if self._said_goodbye:
-            self.close(Code.GOODBYE)
-        else:
-            # Who said goodbye closes; should it fail to, we do not wait for ever.
-            self._set_deadline(FAREWELL, self._farewell_over)
+    def _apply(self, happened: Input) -> bool:
+        """Go to the next state, and return whether it is another one."""
+        was_established = self.state is State.ESTABLISHED
+        has_changed = self._life.apply(happened)
+        if was_established and has_changed:
+            self.stopped_accepting()
+        return has_changed
 
     def _set_deadline(self, delay: float, callback: Callable[[], None]) -> None:
-        """Set the session's one deadline; what it was before is forgotten."""
+        """Set the time limit of the current step, instead of the limit before."""
         self._clear_deadline()
         self._deadline = self._loop.call_later(delay, callback)
 
@@ -300,3 +273,48 @@ class Session(LinkProtocol):
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None
+
+    def _close_in_order(self) -> None:
+        """Close the link with the goodbye's reason, or with the refusal's."""
+        self.clients.abort(Code.CUT_SHORT)
+        self.close(*self._farewell)
+
+    # -- Leaving
+
+    def _goodbye_received(self, message: Goodbye) -> None:
+        was_established = self.state is State.ESTABLISHED
+        if not self._apply(Input.PEER_GOODBYE):
+            return
+        self._emit(GoodbyeReceived(str(self.link.peer), message.reason, message.grace))
+        if was_established:
+            # The peer cuts its clients when its grace is over. This is for a peer that does not.
+            self._drain(min(message.grace, MAX_PEER_GRACE) + 2 * CLOSE_TIMEOUT)
+
+    def _drain(self, grace: float) -> None:
+        if self._grace is not None:
+            self._grace.cancel()
+        self._grace = self._loop.call_later(grace, self._grace_over)
+        self._advance()
+
+    def _grace_over(self) -> None:
+        self._grace = None
+        # Set before the clients are aborted: the last one's end may close the link.
+        self._set_deadline(CLOSE_TIMEOUT, self._close_in_order)
+        self.clients.abort(Code.CUT_SHORT)
+        self._advance()
+
+    def _advance(self) -> None:
+        """Take the next step of an orderly end, if no client is left."""
+        if not self.state.is_leaving or self.clients or self._control is None:
+            return
+        self._control.finish()
+        if self.state is State.CLOSE_WHEN_IDLE:
+            self._close_in_order()
+        elif self.state is State.AWAITING_CLOSE or self.link.is_silent:
+            self._set_deadline(CLOSE_TIMEOUT, self._close_in_order)
+
+    def _cancel_timers(self) -> None:
+        self._clear_deadline()
+        if self._grace is not None:
+            self._grace.cancel()
+            self._grace = None

@@ -5,30 +5,30 @@ from __future__ import annotations
 import pytest
 
 from quictunnel.cli.main import invoke
+from quictunnel.events import Event, LinkDropped, LinkRecovered, LinkSilent
 from quictunnel.protocol.address import Address
-from quictunnel.session.link_reporter import Back, LinkState, Lost, Silent
 
 
 @pytest.fixture
 def lines_printed(monkeypatch, capfd):
-    """Returns the lines that the command prints after `ready` when links change their state."""
+    """Returns the lines that the command prints after `ready` when its origins' links change."""
 
-    def print_states(*states: LinkState) -> list[str]:
+    def print_states(*events: Event) -> list[str]:
         class FakeRemote:
-            """A remote whose origin `box` goes through these states; then the remote ends."""
+            """A remote that emits these events, and then ends."""
 
             link_address = Address("127.0.0.1", 9001)
             outside_address = Address("127.0.0.1", 9000)
 
-            def __init__(self, *_, on_state, **__):
-                self._on_state = on_state
+            def __init__(self, *_, emit, **__):
+                self._emit = emit
 
             async def start(self):
                 pass
 
             async def wait_closed(self):
-                for state in states:
-                    self._on_state(state, "box")
+                for event in events:
+                    self._emit(event)
 
             def abort(self):
                 pass
@@ -43,15 +43,22 @@ def lines_printed(monkeypatch, capfd):
 
 
 def test_a_link_that_ends_without_silence_prints_nothing(lines_printed):
-    assert lines_printed(Lost("goodbye", None)) == []
+    assert lines_printed(LinkDropped("box", "t", "::1", "goodbye", None)) == []
 
 
 def test_a_link_lost_after_silence_prints_lost(lines_printed):
-    silent, lost = lines_printed(Silent(42.0, 1, 858.0), Lost("nothing heard", 900.0))
+    silent, lost = lines_printed(
+        LinkSilent("box", "t", "::1", 42.0, 1, 858.0, is_reminder=False),
+        LinkSilent("box", "t", "::1", 60.0, 1, 840.0, is_reminder=True),
+        LinkDropped("box", "t", "::1", "nothing heard", 900.0),
+    )
     assert silent.startswith("silent: link of origin box silent for 42 s")
     assert lost == "lost: link of origin box lost after 15m of silence: nothing heard"
 
 
 def test_a_link_that_returns_prints_back(lines_printed):
-    _, back = lines_printed(Silent(2.0, 1, 60.0), Back(3.0, "192.0.2.7", None, 1))
+    _, back = lines_printed(
+        LinkSilent("box", "t", "::1", 2.0, 1, 60.0, is_reminder=False),
+        LinkRecovered("box", "t", "192.0.2.7", None, 3.0, 1),
+    )
     assert back == "back: link of origin box back after 3 s on 192.0.2.7, 1 stream kept"

@@ -8,25 +8,37 @@ import pytest
 
 from quictunnel.cli.output import tell
 from quictunnel.cli.status_lines import state_line, tell_state
-from quictunnel.session.link_reporter import Back, Lost, Silent
+from quictunnel.events import LinkDropped, LinkRecovered, LinkSilent
+
+
+def silent(silent_for: float, clients: int, hold_left: float, origin: str = "box") -> LinkSilent:
+    return LinkSilent(origin, None, "::1", silent_for, clients, hold_left, is_reminder=False)
+
+
+def recovered(silent_for: float, address: str, previous: str | None, clients: int) -> LinkRecovered:
+    return LinkRecovered("box", None, address, previous, silent_for, clients)
+
+
+def dropped(reason: str, silent_for: float | None) -> LinkDropped:
+    return LinkDropped("box", None, "::1", reason, silent_for)
 
 
 @pytest.mark.parametrize(
     ("state", "line"),
     [
         (
-            Silent(42.0, 17, 858.04),
+            silent(42.0, 17, 858.04),
             "silent: link silent for 42 s, 17 streams held for up to 14m18s",
         ),
-        (Silent(2.1, 1, 0.0), "silent: link silent for 2 s, 1 stream held for up to 0s"),
+        (silent(2.1, 1, 0.0), "silent: link silent for 2 s, 1 stream held for up to 0s"),
         (
-            Back(61.2, "192.0.2.7", "198.51.100.3", 17),
+            recovered(61.2, "192.0.2.7", "198.51.100.3", 17),
             "back: link back after 61 s on 192.0.2.7 (was 198.51.100.3), 17 streams kept",
         ),
-        (Back(3661.4, "::1", None, 0), "back: link back after 1h1m1s on ::1, 0 streams kept"),
-        (Lost("taken over", None), "lost: link lost: taken over"),
+        (recovered(3661.4, "::1", None, 0), "back: link back after 1h1m1s on ::1, 0 streams kept"),
+        (dropped("taken over", None), "lost: link lost: taken over"),
         (
-            Lost("silent for longer than the hold", 900.0),
+            dropped("silent for longer than the hold", 900.0),
             "lost: link lost after 15m of silence: silent for longer than the hold",
         ),
     ],
@@ -39,7 +51,7 @@ def test_the_remote_says_whose_link_it_is(monkeypatch):
     reader, writer = os.pipe()
     with os.fdopen(writer, "w") as stream, os.fdopen(reader) as lines:
         monkeypatch.setattr("sys.stdout", stream)
-        tell_state(Silent(2.0, 3, 60.0), "box\x1b[2J")
+        tell_state(silent(2.0, 3, 60.0), "box\x1b[2J")
         assert lines.readline() == (
             "silent: link of origin box\\x1b[2J silent for 2 s, 3 streams held for up to 1m\n"
         )

@@ -95,8 +95,8 @@ def fast_liveness(monkeypatch):
     monkeypatch.setattr(link, "PING_AFTER", 0.3)
     monkeypatch.setattr(link, "ACCEPTOR_PATIENCE", 0.1)
     monkeypatch.setattr(liveness, "ANSWER_WITHIN", 0.3)
-    monkeypatch.setattr(failover, "BESIDE_AFTER", 0.3)
-    monkeypatch.setattr(failover, "CHANCE", 0.3)
+    monkeypatch.setattr(failover, "ATTEMPT_AFTER", 0.3)
+    monkeypatch.setattr(failover, "RECOVERY_TIME", 0.3)
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import socket
 import struct
 from dataclasses import replace
@@ -16,6 +17,8 @@ from quictunnel.config.settings import OriginSettings, RemoteSettings
 from quictunnel.config.state import load_or_make_certificate
 from quictunnel.config.tokens import Token
 from quictunnel.errors import Refused, SettingsError
+from quictunnel.events import Event, ServicesGranted
+from quictunnel.observe.event_log import EventLog
 from quictunnel.origin.client import Origin
 from quictunnel.remote.server import Remote
 from testkit.tunnel import LOOPBACK
@@ -68,7 +71,7 @@ class RolesInProcess:
             engine=engines[1],
         )
         self.served: asyncio.Queue[AsyncTcpPeer] = asyncio.Queue()
-        self.ready: asyncio.Queue[tuple] = asyncio.Queue()
+        self.ready: asyncio.Queue[ServicesGranted] = asyncio.Queue()
         self.server: asyncio.Server
         self.remote: Remote
         self._peers: list[AsyncTcpPeer] = []
@@ -85,7 +88,12 @@ class RolesInProcess:
         return self.remote.link_address.port
 
     async def start_remote(self, **settings) -> Remote:
-        remote = Remote(replace(self.remote_settings, **settings), (self.token,), self.certificates)
+        remote = Remote(
+            replace(self.remote_settings, **settings),
+            (self.token,),
+            self.certificates,
+            emit=EventLog(logging.getLogger("quictunnel.remote")),
+        )
         self._roles.append(remote)
         await remote.start()
         return remote
@@ -103,7 +111,7 @@ class RolesInProcess:
                     **settings,
                 }
             ),
-            on_ready=self.ready.put_nowait,
+            emit=self._origin_event,
         )
         self._roles.append(origin)
         await origin.start()
@@ -133,6 +141,10 @@ class RolesInProcess:
             role.abort()
             with contextlib.suppress(Refused, SettingsError):
                 await role.wait_closed()
+
+    def _origin_event(self, event: Event) -> None:
+        if isinstance(event, ServicesGranted):
+            self.ready.put_nowait(event)
 
     def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         peer = AsyncTcpPeer(reader, writer)

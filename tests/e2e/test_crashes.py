@@ -67,7 +67,7 @@ def test_the_death_of_the_origin_fails_the_download_after_the_hold(tunnel):
     for server in download.servers:
         assert server.is_reset()
     assert download.fails()
-    assert tunnel.remote.wait_for_log(logged(CLIENT_CLOSED, down=r"\d\d+"))
+    assert tunnel.remote.wait_for_log(logged(CLIENT_CLOSED, bytes_down=r"\d\d+"))
 
 
 def test_a_restarted_origin_fails_the_download_at_once(tunnel):

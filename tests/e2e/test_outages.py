@@ -82,9 +82,9 @@ def test_after_the_hold_both_ends_are_reset_and_the_reason_is_reported(tunnel):
         tunnel.origin.wait_for(LOST_ORIGIN)
         tunnel.remote.wait_for(LOST_REMOTE)
         tunnel.origin.wait_for_log(logged(LINK_LOST, reason=f'"{HOLD_OVER}"'))
-        tunnel.remote.wait_for_log(logged(ORIGIN_DISCONNECTED, ending=f'"{HOLD_OVER}"'))
+        tunnel.remote.wait_for_log(logged(ORIGIN_DISCONNECTED, reason=f'"{HOLD_OVER}"'))
         for program in (tunnel.origin, tunnel.remote):
-            program.wait_for_log(logged(CLIENT_CLOSED, ending=f'".*{HOLD_OVER}'))
+            program.wait_for_log(logged(CLIENT_CLOSED, reason=f'".*{HOLD_OVER}'))
         network.is_dark = False
         tunnel.origin.wait_for(READY_ORIGIN, times=2)
         again, served = tunnel.pair()
@@ -101,4 +101,4 @@ def test_a_client_that_connects_during_an_outage_waits_and_is_reset(tunnel):
         client = tunnel.connect()
         assert client.is_reset()
         assert time.monotonic() - connected_at >= 1.9
-        tunnel.remote.wait_for_log(logged(CLIENT_CLOSED, ending=f'"{NO_ORIGIN_IN_TIME}"'))
+        tunnel.remote.wait_for_log(logged(CLIENT_CLOSED, reason=f'"{NO_ORIGIN_IN_TIME}"'))

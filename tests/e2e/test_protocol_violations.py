@@ -180,8 +180,8 @@ async def test_no_hello(remote, monkeypatch):
 
 
 async def test_a_rejected_origin_that_stays_is_disconnected(remote, monkeypatch):
-    monkeypatch.setattr(remote_session, "FAILURE_DELAY", 0.05)
-    monkeypatch.setattr(remote_session, "FAREWELL", 0.05)
+    monkeypatch.setattr(remote_session, "PROOF_FAILURE_DELAY", 0.05)
+    monkeypatch.setattr(remote_session, "CLOSE_TIMEOUT", 0.05)
     origin = await remote.dialled()
     origin.send(origin.hello(proof=""))
     assert (await origin.answers.get()).code == Code.BAD_TOKEN

@@ -44,7 +44,7 @@ def assert_origin_comes_back(tunnel, *servers) -> None:
     exchange(tunnel)
     assert all(server.is_reset() for server in servers)
     assert tunnel.origin.wait_for_log(FORGOTTEN)
-    assert tunnel.origin.wait_for_log(logged(LINK_ESTABLISHED, restarted="True"))
+    assert tunnel.origin.wait_for_log(logged(LINK_ESTABLISHED, remote_restarted="True"))
 
 
 def test_a_restarted_remote_reports_it(tunnel):

@@ -22,7 +22,7 @@ async def test_an_address_in_use_is_an_error_in_words(roles):
 
 async def test_a_renewed_certificate_is_used_for_new_connections(roles, monkeypatch, tmp_path):
     renewed = CertificateFiles(*load_or_make_certificate(tmp_path / "renewed"))
-    monkeypatch.setattr("quictunnel.remote.server.CERTIFICATE_CHECK", 0.01)
+    monkeypatch.setattr("quictunnel.remote.server.CERTIFICATE_CHECK_INTERVAL", 0.01)
 
     def reload(use) -> bool:
         use(renewed.current)
@@ -38,7 +38,7 @@ async def test_a_renewed_certificate_is_used_for_new_connections(roles, monkeypa
 
 async def test_a_renewed_certificate_that_the_engine_rejects_is_not_used(roles, monkeypatch):
     """For example a certificate of X.509 version 1, which is the default of `openssl x509 -req`."""
-    monkeypatch.setattr("quictunnel.remote.server.CERTIFICATE_CHECK", 0.01)
+    monkeypatch.setattr("quictunnel.remote.server.CERTIFICATE_CHECK_INTERVAL", 0.01)
     roles.remote = await roles.start_remote()
     pin = roles.certificates.current.fingerprint
     tried = asyncio.Event()

@@ -18,7 +18,7 @@ from quictunnel.remote import session as remote_session
 
 @pytest.fixture
 def no_delay(monkeypatch):
-    monkeypatch.setattr(remote_session, "FAILURE_DELAY", 0)
+    monkeypatch.setattr(remote_session, "PROOF_FAILURE_DELAY", 0)
 
 
 @pytest.mark.usefixtures("no_delay")

@@ -20,8 +20,9 @@ from testkit.forwarder import Forwarder
 from testkit.programs import (
     BAD_TOKEN,
     MAN_IN_THE_MIDDLE,
+    NOT_A_REMOTE,
     PROOF_FAILED,
-    PROOF_MISSING,
+    PROOF_WRONG,
     TOKEN_NEEDED,
     Program,
     logged,
@@ -57,7 +58,7 @@ def is_rejected(program: Program, sentence: str) -> bool:
 REASONS = {
     "a wrong secret": BAD_TOKEN,
     "an unknown token": BAD_TOKEN,
-    "no token for a pinned remote": f"wants a token, .*; {TOKEN_NEEDED}",
+    "no token for a pinned remote": f"requires a token, .*; {TOKEN_NEEDED}",
     "no token and nothing verified": f"does not verify: .*; {TOKEN_NEEDED}",
     "a wrong pin": "not the pinned one",
     "a wrong CA": "does not verify",
@@ -118,8 +119,8 @@ def test_failed_proofs_are_counted_and_logged_with_the_address(start_rejected, s
     assert [origin.wait() for origin in origins] == [REJECTED, REJECTED]
     lines = [
         shared_tunnel.remote.wait_for_log(
-            logged(PROOF_FAILED, failed_from_there=r"(\d+) failed=(\d+) ")
-            + rf"peer={LOOPBACK}:\d+ origin={name} "
+            logged(PROOF_FAILED, origin=name, peer=rf"{LOOPBACK}:\d+ .*")
+            + r"failures_from_source=(\d+) failures_total=(\d+)"
         )
         for name in names
     ]
@@ -143,7 +144,7 @@ async def test_a_server_of_another_protocol_is_rejected(tunnel, tmp_path):
     server = await serve(LOOPBACK, tunnel.link_port, configuration=http)
     try:
         origin = tunnel.start_origin()
-        assert await in_thread(is_rejected, origin, "speaks QUIC, but is no quictunnel remote")
+        assert await in_thread(is_rejected, origin, NOT_A_REMOTE)
     finally:
         server.close()
 
@@ -163,7 +164,7 @@ async def test_a_remote_without_the_token_gets_no_connection(tunnel, tmp_path):
             assert isinstance(hello, Hello)
             # The only proof that it has is the origin's own.
             control.send(welcome(hello.proof))
-            assert await in_thread(is_rejected, origin, PROOF_MISSING)
+            assert await in_thread(is_rejected, origin, PROOF_WRONG)
             assert tunnel.has_no_client()
 
 

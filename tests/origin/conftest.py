@@ -1,4 +1,4 @@
-"""Fixtures of the origin's tests: a world to tell a story in."""
+"""Fixtures of the origin's tests."""
 
 from __future__ import annotations
 
@@ -7,23 +7,23 @@ import asyncio
 import pytest
 from world import OriginScenario
 
-from quictunnel.origin import connector as reaching
+from quictunnel.origin.upstream import Upstream
 from testkit.clock import virtual_time
 
 
 @pytest.fixture
 def world(monkeypatch):
-    """A story told in virtual time, with a world of its own that is tidied up behind it."""
+    """Run a test in virtual time, with a `OriginScenario` of its own that is cleaned up afterwards."""
 
-    def tell(story, **kwargs):
+    def run_test(story, **kwargs):
         @virtual_time
         async def run():
             world = OriginScenario(monkeypatch, **kwargs)
-            # No origin server is there in these stories: nobody ever answers.
-            monkeypatch.setattr(reaching.Dialler, "dial", lambda *_: asyncio.Future())
+            # The origin server never answers in these tests.
+            monkeypatch.setattr(Upstream, "connect", lambda *_: asyncio.Future())
             await story(world)
             await world.end()
 
         run()
 
-    return tell
+    return run_test

@@ -1,4 +1,4 @@
-"""Delays double from 200 ms to 20 s, with jitter, and begin again."""
+"""Delays double from 200 ms to 20 s, with jitter."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from quictunnel.origin.backoff import JITTER, SOON_TRIES, Backoff
+from quictunnel.origin.backoff import JITTER, MAX_SHORT_RETRIES, Backoff
 
 
 class Middle(random.Random):
@@ -20,7 +20,7 @@ def test_delays_double_up_to_the_longest():
     assert delays == pytest.approx([0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 12.8, 20, 20])
 
 
-def test_a_reset_begins_anew():
+def test_a_reset_starts_again():
     backoff = Backoff(Middle())
     for _ in range(5):
         backoff.next()
@@ -30,12 +30,12 @@ def test_a_reset_begins_anew():
     assert backoff.next(answered=False) == pytest.approx(0.2)
 
 
-def test_where_nobody_answers_delays_stay_short_for_minutes():
+def test_delays_stay_short_for_minutes_while_the_remote_does_not_answer():
     backoff = Backoff(Middle())
-    delays = [backoff.next(answered=False) for _ in range(SOON_TRIES + 9)]
+    delays = [backoff.next(answered=False) for _ in range(MAX_SHORT_RETRIES + 9)]
     assert delays[:4] == pytest.approx([0.2, 0.4, 0.6, 0.6])
-    assert 170 < sum(delays[:SOON_TRIES]) < 200
-    assert delays[SOON_TRIES:] == pytest.approx([0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 12.8, 20, 20])
+    assert 170 < sum(delays[:MAX_SHORT_RETRIES]) < 200
+    assert delays[MAX_SHORT_RETRIES:] == pytest.approx([0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 12.8, 20, 20])
 
 
 def test_jitter_keeps_origins_out_of_step():

@@ -1,27 +1,37 @@
-"""The origin reaches for its remote: the first link, back-off, what it says meanwhile."""
+"""The origin establishes its first link: back-off, and what it reports meanwhile."""
 
 from __future__ import annotations
 
 from itertools import pairwise
 
-from role_doubles import facts, listen_to_logs
+import pytest
+from role_doubles import of_type
 
-from quictunnel.errors import LinkFailed
-from quictunnel.origin import connector as reaching
+from quictunnel.errors import LinkFailed, Refused
+from quictunnel.events import (
+    GrantedService,
+    LinkAttemptFailed,
+    LinkEstablished,
+    ServicesGranted,
+)
+from quictunnel.origin import connector
 from quictunnel.origin.link_dialing import ATTEMPT_TIMEOUT
+from quictunnel.protocol.codes import Code
 from testkit.clock import seconds
 
 
-def test_it_says_when_it_is_ready(world):
+def test_the_link_and_the_granted_services_are_reported(world):
     async def story(world):
         await world.up()
-        ((service,),) = world.ready
-        assert (service.name, service.address) == ("default", "198.51.100.1:9000")
+        link, services = world.events[-2:]
+        assert link == LinkEstablished("192.0.2.1:1001", 0.02, 900.0, remote_restarted=False)
+        granted = GrantedService("default", "198.51.100.1:9000")
+        assert services == ServicesGranted("192.0.2.1:1001", (granted,), is_first=True)
 
     world(story)
 
 
-def test_it_tries_until_the_remote_is_there(world):
+def test_it_retries_until_the_remote_answers(world):
     async def story(world):
         world.reachable = False
         await world.origin.start()
@@ -31,12 +41,12 @@ def test_it_tries_until_the_remote_is_there(world):
         assert max(gaps) < 0.8
         world.reachable = True
         await seconds(1)
-        assert len(world.ready) == 1
+        assert len(world.established) == 1
 
     world(story)
 
 
-def test_where_nobody_has_answered_for_long_it_tries_seldom(world):
+def test_a_remote_that_has_not_answered_for_long_is_dialled_rarely(world):
     async def story(world):
         world.reachable = False
         await world.origin.start()
@@ -46,73 +56,77 @@ def test_where_nobody_has_answered_for_long_it_tries_seldom(world):
         assert max(gaps) < 25
         world.reachable = True
         await seconds(30)
-        assert len(world.ready) == 1
+        assert len(world.established) == 1
 
     world(story)
 
 
-def test_the_same_failure_is_one_line(world, caplog):
-    listen_to_logs(caplog)
-
+def test_the_same_failure_is_reported_once(world):
     async def story(world):
         world.reachable = False
         await world.origin.start()
         await seconds(60)
         assert len(world.attempts) > 4
+        (failed,) = of_type(world.events, LinkAttemptFailed)
+        assert failed == LinkAttemptFailed(
+            "remote.example:9001", "no answer within 10 s", beside_silent_link=False
+        )
 
     world(story)
-    (fact,) = facts(caplog, "no link, trying on")
-    assert str(fact["reason"]) == "no answer within 10 s"
 
 
-def test_a_failure_that_lasts_is_said_again_and_so_is_it_after_another_link(world, caplog):
-    listen_to_logs(caplog)
-
+def test_a_failure_is_reported_again_after_a_while_and_after_another_link(world):
     async def story(world):
         world.reachable = False
         await world.origin.start()
-        await seconds(2 * reaching.COMPLAIN_AGAIN)
-        assert len(facts(caplog, "no link, trying on")) == 2
+        await seconds(2 * connector.REPORT_INTERVAL)
+        assert len(world.failures) == 2
         world.reachable = True
         await seconds(30)
         world.reachable = False
         world.link.die()
         await seconds(60)
-        assert len(facts(caplog, "no link, trying on")) == 3
+        assert len(world.failures) == 3
 
     world(story)
 
 
-def test_reasons_that_take_turns_are_said_once_each(world, caplog):
-    listen_to_logs(caplog)
-
+def test_alternating_reasons_are_reported_once_each(world):
     async def story(world):
         for number in range(4):
             reason = LinkFailed(f"reason {number % 2}")
-            world.origin._reaching.complain(reason)
+            world.origin._connector.report_failure(reason)
+        assert world.failures == ["reason 0", "reason 1"]
 
     world(story)
-    assert [fact["reason"] for fact in facts(caplog, "no link, trying on")] == [
-        "reason 0",
-        "reason 1",
-    ]
 
 
-def test_ever_new_reasons_are_not_remembered_for_ever(world):
+def test_the_number_of_remembered_reasons_is_limited(world):
     async def story(world):
         for number in range(1000):
-            world.origin._reaching.complain(LinkFailed(f"reason {number}"))
-        assert len(world.origin._reaching._complaints) <= reaching.MOST_COMPLAINTS
+            world.origin._connector.report_failure(LinkFailed(f"reason {number}"))
+        assert len(world.origin._connector._reported) <= connector.MAX_REASONS
 
     world(story)
 
 
-def test_the_first_try_is_short_enough_to_say_within_5_s_that_nobody_answers(world):
+def test_the_first_attempt_fails_within_five_seconds(world):
     async def story(world):
         world.reachable = False
         await world.origin.start()
         await seconds(20)
-        assert world.within[0] < 4
-        assert set(world.within[1:]) == {ATTEMPT_TIMEOUT}
+        assert world.time_limits[0] < 4
+        assert set(world.time_limits[1:]) == {ATTEMPT_TIMEOUT}
 
     world(story)
+
+
+def test_a_refused_certificate_without_a_token_mentions_the_token(world):
+    async def story(world):
+        world.refusal = Refused(Code.BAD_CERTIFICATE, "the remote's certificate does not verify")
+        await world.origin.start()
+        with pytest.raises(Refused, match=r"^no --token was given, and the remote's certificate"):
+            await world.origin.wait_closed()
+        world.origin._failure = None
+
+    world(story, token=None)

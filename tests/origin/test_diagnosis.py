@@ -1,4 +1,4 @@
-"""What is said of a remote that cannot be reached: blocked, not running, no network, no name."""
+"""The sentences for a remote that cannot be reached."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from role_doubles import origin_session
 
 from quictunnel.config.addresses import HostPort
 from quictunnel.errors import LinkFailed
-from quictunnel.origin import link_dialing as connecting
-from quictunnel.origin.diagnosis import Failure, why_unreachable
-from quictunnel.origin.link_dialing import connect
+from quictunnel.origin import link_dialing
+from quictunnel.origin.diagnosis import Failure, explain_unreachable
+from quictunnel.origin.link_dialing import dial_remote
 from quictunnel.quic import ClientTls, LinkSettings
 from testkit.engines import ENGINES
 
@@ -49,10 +49,25 @@ def late(host: str) -> Failure:
         ),
         (
             [refused("2001:db8::7")],
-            "nobody listens at [2001:db8::7] on UDP port 9001: check that the remote runs, and "
-            "on this port",
+            "nobody listens at [2001:db8::7] on UDP port 9001, or a firewall refuses: check "
+            "that the remote runs, and on this port",
         ),
         ([unrouted("192.0.2.7")], "no network leads to 192.0.2.7: check that this machine is"),
+        (
+            [failure("192.0.2.7", OSError(errno.EHOSTUNREACH, "No route to host"))],
+            "a firewall on the way to 192.0.2.7 refuses: open UDP port 9001 on the VPS and at its "
+            "provider",
+        ),
+        (
+            [failure("::2", OSError(errno.EACCES, "denied"))],
+            "a firewall on the way to [::2]",
+        ),
+        (
+            [failure("192.0.2.7", OSError(errno.EPERM, "Operation not permitted"))],
+            "this machine's own firewall blocks outgoing UDP to 192.0.2.7, port 9001",
+        ),
+        ([late("10.0.0.5")], "no answer from 10.0.0.5 on UDP port 9001: this private address is"),
+        ([late("fd00::5")], "no answer from [fd00::5] on UDP port 9001: this private address is"),
         ([unrouted("2001:db8::7"), refused("192.0.2.7")], "nobody listens at 192.0.2.7 on UDP"),
         ([late("2001:db8::7"), late("192.0.2.7")], "no answer from [2001:db8::7] and 192.0.2.7 on"),
         (
@@ -62,24 +77,30 @@ def late(host: str) -> Failure:
     ],
 )
 def test_each_reason_has_its_sentence(failures, sentence):
-    assert why_unreachable(TARGET, failures).startswith(sentence)
+    assert explain_unreachable(TARGET, failures).startswith(sentence)
 
 
-def test_addresses_that_fail_for_different_reasons_are_told_apart():
-    text = why_unreachable(TARGET, [refused("2001:db8::7"), late("192.0.2.7")])
+def test_addresses_that_fail_for_different_reasons_have_a_sentence_each():
+    text = explain_unreachable(TARGET, [refused("2001:db8::7"), late("192.0.2.7")])
     first, second = text.split("; ", 1)
     assert first.startswith("nobody listens at [2001:db8::7]")
     assert second.startswith("no answer from 192.0.2.7")
 
 
+@pytest.mark.parametrize("cause", [ConnectionRefusedError(errno.ECONNREFUSED, ""), TimeoutError()])
+def test_the_clients_port_has_a_hint(cause):
+    text = explain_unreachable(HostPort("remote.example", 9000), [failure("192.0.2.7", cause)])
+    assert "9000 is usually the clients' port; origins connect to 9001" in text
+
+
 async def why_not(host: str, port: int, *, engine: str = "auto", within: float = 5.0) -> str:
     with pytest.raises(LinkFailed) as caught:
-        await connect(
+        await dial_remote(
             HostPort(host, port),
             make_session=lambda: origin_session()[0],
             client_tls=ClientTls(server_name=host, verify="none"),
             settings=LinkSettings(engine=engine),
-            within=within,
+            time_limit=within,
         )
     await asyncio.sleep(0)
     return str(caught.value)
@@ -87,7 +108,7 @@ async def why_not(host: str, port: int, *, engine: str = "auto", within: float =
 
 @pytest.fixture
 def mute():
-    """A UDP port that takes everything and never answers."""
+    """A UDP port that never answers."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         sock.bind(("127.0.0.1", 0))
         yield sock.getsockname()[1]
@@ -105,28 +126,30 @@ async def test_a_port_where_nobody_listens(engine):
         sock.bind(("127.0.0.1", 0))
         port = sock.getsockname()[1]
     reason = await why_not("127.0.0.1", port, engine=engine)
-    assert reason.startswith(f"nobody listens at 127.0.0.1 on UDP port {port}: check that")
+    assert reason.startswith(
+        f"nobody listens at 127.0.0.1 on UDP port {port}, or a firewall refuses"
+    )
 
 
 async def test_two_addresses_of_which_one_refuses_and_one_is_mute(monkeypatch, mute):
-    monkeypatch.setattr(connecting, "look_up", found("::1", "127.0.0.1"))
+    monkeypatch.setattr(link_dialing, "look_up", found("::1", "127.0.0.1"))
     reason = await why_not("remote.example", mute, within=1.0)
     first, second = reason.split("; ", 1)
     assert first.startswith("nobody listens at [::1] on")
     assert second.startswith("no answer from 127.0.0.1 on")
 
 
-async def test_a_link_local_remote_is_dialled_by_its_link(monkeypatch):
+async def test_a_link_local_remote_is_dialled_with_its_scope(monkeypatch):
     places = [(socket.AF_INET6, socket.SOCK_DGRAM, 17, "", ("fe80::1", 9001, 0, 3))]
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: places)
-    assert await connecting._resolve(HostPort("fe80::1%eth0", 9001)) == ["fe80::1%3"]
+    assert await link_dialing._resolve(HostPort("fe80::1%eth0", 9001)) == ["fe80::1%3"]
 
 
 async def test_a_name_that_does_not_resolve(monkeypatch):
     async def look_up(*_, **__):
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
-    monkeypatch.setattr(connecting, "look_up", look_up)
+    monkeypatch.setattr(link_dialing, "look_up", look_up)
     reason = await why_not("no.example", 9001)
     assert reason == "no.example does not resolve: Name or service not known"
 
@@ -135,7 +158,7 @@ async def test_a_name_server_that_does_not_answer(monkeypatch):
     async def look_up(*_, **__):
         await asyncio.Future()
 
-    monkeypatch.setattr(connecting, "look_up", look_up)
+    monkeypatch.setattr(link_dialing, "look_up", look_up)
     reason = await why_not("slow.example", 9001, within=0.05)
     assert reason == "slow.example does not resolve: no name server answers within 0.05 s"
 

@@ -1,29 +1,29 @@
-"""The origin makes a lost link anew, unless it is refused or taken over."""
+"""The origin replaces a lost link, unless it is refused or taken over."""
 
 from __future__ import annotations
 
 import pytest
-from role_doubles import OTHER_TOKEN, House, Tunnel, facts, listen_to_logs
+from role_doubles import OTHER_TOKEN, House, Tunnel, of_type
 
 from quictunnel.errors import Refused
+from quictunnel.events import LinkDropped
 from quictunnel.protocol.codes import Code
+from quictunnel.session.session import FORGOTTEN
 from testkit.clock import seconds, settle
 
 
-def test_a_lost_link_is_made_anew(world):
+def test_a_lost_link_is_replaced(world):
     async def story(world):
         await world.up()
         world.link.die()
         await seconds(1)
-        assert len(world.ready) == 2
+        assert len(world.established) == 2
         assert world.house.registry.find("default") is not None
 
     world(story)
 
 
-def test_a_link_that_the_remote_has_forgotten_is_made_anew_at_once(world, caplog):
-    listen_to_logs(caplog)
-
+def test_a_link_that_a_restarted_remote_has_dropped_is_replaced_at_once(world):
     async def story(world):
         await world.up()
         client = await world.client()
@@ -33,15 +33,14 @@ def test_a_link_that_the_remote_has_forgotten_is_made_anew_at_once(world, caplog
         world.link.other.be_forgotten()
         await seconds(0.06)  # a connection takes 0.05
         assert client.was_reset
-        assert len(world.ready) == 2
+        assert [event.remote_restarted for event in world.established] == [False, True]
+        (dropped,) = of_type(world.events, LinkDropped)
+        assert dropped.reason == FORGOTTEN
 
     world(story)
-    (lost,) = facts(caplog, "link lost")
-    assert lost["reason"] == "the remote does not know the link any more, as after a restart"
-    assert facts(caplog, "link stands")[1]["restarted"] is True
 
 
-def test_a_silent_link_that_the_remote_has_forgotten_is_made_anew_at_once(world):
+def test_a_silent_link_that_a_restarted_remote_has_dropped_is_replaced_at_once(world):
     async def story(world):
         await world.up()
         await seconds(60)
@@ -51,14 +50,14 @@ def test_a_silent_link_that_the_remote_has_forgotten_is_made_anew_at_once(world)
         world.house = House(instance="second")
         world.link.be_forgotten()
         await seconds(0.06)
-        assert len(world.ready) == 2
+        assert len(world.established) == 2
         await seconds(60)
-        assert len(world.ready) == 2
+        assert len(world.established) == 2
 
     world(story)
 
 
-def test_a_remote_that_forgets_every_link_is_not_hammered(world):
+def test_links_that_the_remote_drops_at_once_are_replaced_with_back_off(world):
     async def story(world):
         await world.origin.start()
         for _ in range(600):
@@ -71,7 +70,7 @@ def test_a_remote_that_forgets_every_link_is_not_hammered(world):
     world(story)
 
 
-def test_after_an_hour_without_the_remote_a_link_stands_soon(world):
+def test_after_an_outage_of_an_hour_the_origin_reconnects_soon(world):
     """The hold is over at both ends by then, and every client was reset."""
 
     async def story(world):
@@ -85,24 +84,24 @@ def test_after_an_hour_without_the_remote_a_link_stands_soon(world):
         await settle()
         assert client.was_reset
         await seconds(2700)
-        assert len(world.ready) == 1
+        assert len(world.established) == 1
         world.reachable = True
         await seconds(25)
-        assert len(world.ready) == 2
+        assert len(world.established) == 2
         assert not (await world.client()).is_over
 
     world(story)
 
 
-def test_a_link_that_stood_resets_the_back_off_and_one_that_did_not_does_not(world):
+def test_only_a_stable_link_resets_the_back_off(world):
     async def story(world):
         await world.up()
         for _ in range(6):
-            world.link.close()  # at once, again and again
+            world.link.close()  # soon after it was established
             await seconds(20)
             world.links[-1].close()
             await settle()
-        assert len(world.ready) >= 7
+        assert len(world.established) >= 7
 
         await seconds(30)
         world.link.die()
@@ -112,7 +111,7 @@ def test_a_link_that_stood_resets_the_back_off_and_one_that_did_not_does_not(wor
     world(story)
 
 
-def test_another_network_is_tried_at_once(world):
+def test_a_network_change_causes_an_attempt_at_once(world):
     async def story(world):
         world.reachable = False
         await world.origin.start()
@@ -120,18 +119,18 @@ def test_another_network_is_tried_at_once(world):
         before = len(world.attempts)
         while len(world.attempts) == before:
             await seconds(0.1)
-        await seconds(2)  # of the 16 and more until the next
+        await seconds(2)  # the next attempt is at least 14 s away
         world.reachable = True
         before = len(world.attempts)
         world.change("the network has changed")
         await seconds(0.1)
         assert len(world.attempts) == before + 1
-        assert len(world.ready) == 1
+        assert len(world.established) == 1
 
     world(story)
 
 
-def test_a_remote_that_drops_every_link_is_not_hammered(world):
+def test_links_that_the_remote_closes_at_once_are_replaced_with_back_off(world):
     async def story(world):
         await world.origin.start()
         for _ in range(600):
@@ -143,7 +142,7 @@ def test_a_remote_that_drops_every_link_is_not_hammered(world):
     world(story)
 
 
-def test_a_refusal_ends_it(world):
+def test_a_refusal_ends_the_origin(world):
     async def story(world):
         await world.origin.start()
         with pytest.raises(Refused) as caught:
@@ -154,7 +153,7 @@ def test_a_refusal_ends_it(world):
     world(story, token=OTHER_TOKEN)
 
 
-def test_a_certificate_that_is_not_accepted_ends_it(world):
+def test_a_wrong_certificate_ends_the_origin(world):
     async def story(world):
         world.refusal = Refused(Code.BAD_CERTIFICATE, "not the pinned one")
         await world.origin.start()
@@ -165,7 +164,7 @@ def test_a_certificate_that_is_not_accepted_ends_it(world):
     world(story)
 
 
-def test_who_is_taken_over_does_not_come_back(world):
+def test_an_origin_that_is_taken_over_does_not_reconnect(world):
     async def story(world):
         await world.up()
         await Tunnel(world.house).up()
@@ -179,7 +178,7 @@ def test_who_is_taken_over_does_not_come_back(world):
     world(story)
 
 
-def test_who_was_taken_over_while_it_heard_nothing_is_told_when_it_is_back(world):
+def test_an_origin_that_was_taken_over_during_an_outage_learns_it_afterwards(world):
     async def story(world):
         await world.up()
         world.go_dark()

@@ -1,16 +1,18 @@
-"""The origin ends: a drain, an abort, a fault of ours."""
+"""The origin ends: by a drain, an abort or a bug."""
 
 from __future__ import annotations
 
 import asyncio
 
 import pytest
+from role_doubles import of_type
 
+from quictunnel.events import DrainStarted
 from quictunnel.protocol.codes import Code
 from testkit.clock import seconds, settle
 
 
-def test_a_drain_without_clients_is_over_at_once(world):
+def test_a_drain_without_clients_ends_at_once(world):
     async def story(world):
         await world.up()
         world.origin.drain()
@@ -20,13 +22,14 @@ def test_a_drain_without_clients_is_over_at_once(world):
     world(story)
 
 
-def test_a_drain_waits_for_clients_for_the_grace(world):
+def test_a_drain_waits_for_clients_within_the_grace(world):
     async def story(world):
         await world.up()
         client = await world.client()
         began = asyncio.get_running_loop().time()
         world.origin.drain()
         world.origin.drain()
+        assert of_type(world.events, DrainStarted) == [DrainStarted(clients=1, grace=30.0)]
         await world.origin.wait_closed()
         assert asyncio.get_running_loop().time() - began == pytest.approx(30, abs=3)
         await settle()
@@ -35,7 +38,7 @@ def test_a_drain_waits_for_clients_for_the_grace(world):
     world(story)
 
 
-def test_a_drain_without_a_link_is_over_at_once(world):
+def test_a_drain_without_a_link_ends_at_once(world):
     async def story(world):
         world.reachable = False
         await world.origin.start()
@@ -46,7 +49,7 @@ def test_a_drain_without_a_link_is_over_at_once(world):
     world(story)
 
 
-def test_a_drain_during_the_hello_is_over_at_once(world):
+def test_a_drain_during_the_hello_ends_at_once(world):
     async def story(world):
         await world.origin.start()
         await asyncio.sleep(0.05)
@@ -57,7 +60,7 @@ def test_a_drain_during_the_hello_is_over_at_once(world):
     world(story)
 
 
-def test_a_drain_of_a_silent_link_is_over_with_the_grace(world):
+def test_a_drain_of_a_silent_link_ends_within_the_grace(world):
     async def story(world):
         await world.up()
         world.go_dark()
@@ -69,7 +72,7 @@ def test_a_drain_of_a_silent_link_is_over_with_the_grace(world):
     world(story)
 
 
-def test_an_abort_is_over_at_once(world):
+def test_an_abort_ends_at_once(world):
     async def story(world):
         await world.up()
         client = await world.client()
@@ -82,7 +85,7 @@ def test_an_abort_is_over_at_once(world):
     world(story)
 
 
-def test_a_fault_of_ours_surfaces(world):
+def test_a_bug_is_raised_by_wait_closed(world):
     async def story(world):
         world.house = None
         await world.origin.start()

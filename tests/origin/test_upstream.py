@@ -1,4 +1,4 @@
-"""The way to the origin server, on real sockets."""
+"""Connections to the origin server, on real sockets."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 from quictunnel.config.addresses import HostPort, UnixPath
 from quictunnel.origin import upstream as module
-from quictunnel.origin.upstream import DialError, Dialler
+from quictunnel.origin.upstream import ConnectError, Upstream
 from quictunnel.protocol.codes import Code
 from testkit.clock import virtual_time
 
@@ -36,26 +36,26 @@ async def greet(reader, writer):
     await writer.wait_closed()
 
 
-async def hear(target, dialler: Dialler | None = None) -> bytes:
-    """Return what a server says; raise why it cannot be had."""
+async def receive(target, upstream: Upstream | None = None) -> bytes:
+    """Return what a server sends, or raise why it cannot be reached."""
     connection = Connection()
-    (dialler or Dialler(target)).dial(connection, connection.got.set_exception)
+    (upstream or Upstream(target)).connect(connection, connection.got.set_exception)
     return await connection.got
 
 
 async def test_a_tcp_server():
     async with await asyncio.start_server(greet, "127.0.0.1", 0) as server:
         port = server.sockets[0].getsockname()[1]
-        assert await hear(HostPort("127.0.0.1", port)) == b"hello"
+        assert await receive(HostPort("127.0.0.1", port)) == b"hello"
 
 
 async def test_a_server_on_one_of_a_names_addresses():
     async with await asyncio.start_server(greet, "127.0.0.1", 0) as server:
         port = server.sockets[0].getsockname()[1]
-        assert await hear(HostPort("localhost", port)) == b"hello"
+        assert await receive(HostPort("localhost", port)) == b"hello"
 
 
-async def test_a_name_is_not_asked_for_again_at_each_client(monkeypatch):
+async def test_a_name_is_not_resolved_for_each_client(monkeypatch):
     asked = []
     real = socket.getaddrinfo
 
@@ -65,14 +65,14 @@ async def test_a_name_is_not_asked_for_again_at_each_client(monkeypatch):
 
     monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
     async with await asyncio.start_server(greet, "127.0.0.1", 0) as server:
-        dialler = Dialler(HostPort("localhost", server.sockets[0].getsockname()[1]))
+        upstream = Upstream(HostPort("localhost", server.sockets[0].getsockname()[1]))
         for _ in range(3):
-            assert await hear(None, dialler) == b"hello"
+            assert await receive(None, upstream) == b"hello"
     ours = [args for args in asked if args[0] == "localhost"]
     assert len(ours) == 1
 
 
-async def test_a_server_that_has_moved_is_found_again(monkeypatch):
+async def test_a_server_whose_address_has_changed_is_found_again(monkeypatch):
     places: list[tuple] = []
 
     real = socket.getaddrinfo
@@ -83,28 +83,28 @@ async def test_a_server_that_has_moved_is_found_again(monkeypatch):
         return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", place) for place in places]
 
     monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
-    dialler = Dialler(HostPort("web.example", 80))
+    upstream = Upstream(HostPort("web.example", 80))
     for host in ("127.0.0.1", "127.0.0.2"):
         async with await asyncio.start_server(greet, host, 0) as server:
             places.append(server.sockets[0].getsockname())
-            assert await hear(None, dialler) == b"hello"
+            assert await receive(None, upstream) == b"hello"
 
 
 async def test_a_unix_socket(tmp_path):
     path = str(tmp_path / "web")
     async with await asyncio.start_unix_server(greet, path):
-        assert await hear(UnixPath(path)) == b"hello"
+        assert await receive(UnixPath(path)) == b"hello"
 
 
-async def fails(target) -> DialError:
-    with pytest.raises(DialError) as caught:
-        await hear(target)
+async def fails(target) -> ConnectError:
+    with pytest.raises(ConnectError) as caught:
+        await receive(target)
     return caught.value
 
 
-async def test_nobody_there_is_refused():
+async def test_a_closed_port_is_refused():
     with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))  # and does not listen
+        taken.bind(("127.0.0.1", 0))  # but does not listen
         for host in ("127.0.0.1", "localhost"):
             error = await fails(HostPort(host, taken.getsockname()[1]))
             assert error.code == Code.ORIGIN_REFUSED
@@ -123,7 +123,7 @@ async def test_no_such_unix_socket_is_unreachable(tmp_path):
     assert str(error) == "No such file or directory"
 
 
-async def test_a_unix_socket_that_nobody_serves_is_refused(tmp_path):
+async def test_a_stale_unix_socket_is_refused(tmp_path):
     path = str(tmp_path / "left behind")
     with socket.socket(socket.AF_UNIX) as sock:
         sock.bind(path)
@@ -132,7 +132,7 @@ async def test_a_unix_socket_that_nobody_serves_is_refused(tmp_path):
 
 @pytest.fixture
 def full_unix_socket(tmp_path):
-    """A Unix socket that listens and takes nobody any more, and the calls that wait there."""
+    """A Unix socket that listens and has a full queue, and the number of waiting connections."""
     path = str(tmp_path / "busy")
     with socket.socket(socket.AF_UNIX) as server:
         server.bind(path)
@@ -146,14 +146,14 @@ def full_unix_socket(tmp_path):
             sock.close()
 
 
-async def test_a_full_unix_socket_is_waited_for(full_unix_socket):
+async def test_a_full_unix_socket_is_retried(full_unix_socket):
     path, server, before = full_unix_socket
-    dial = asyncio.create_task(hear(UnixPath(path)))
+    attempt = asyncio.create_task(receive(UnixPath(path)))
     for _ in range(before):
         server.accept()[0].close()
     accepted, _ = await asyncio.to_thread(server.accept)
     accepted.send(b"hello")
-    assert await dial == b"hello"
+    assert await attempt == b"hello"
     accepted.close()
 
 
@@ -175,7 +175,7 @@ async def test_literal_addresses_are_not_looked_up(monkeypatch):
     for host in ("127.0.0.1", "::1"):
         async with await asyncio.start_server(greet, host, 0) as server:
             port = server.sockets[0].getsockname()[1]
-            assert await hear(HostPort(host, port)) == b"hello"
+            assert await receive(HostPort(host, port)) == b"hello"
         assert (await fails(HostPort(host, port))).code == Code.ORIGIN_REFUSED
 
 
@@ -187,39 +187,39 @@ async def test_no_descriptor_left_is_too_many_clients(monkeypatch):
     assert (await fails(HostPort("127.0.0.1", 1))).code == Code.OVERLOADED
 
 
-async def test_what_came_with_the_connection_is_not_lost():
+async def test_bytes_that_arrive_with_the_connection_are_not_lost():
     """The server's bytes and its FIN are there when the connection is first looked at."""
     with socket.create_server(("127.0.0.1", 0)) as server:
-        dial = asyncio.create_task(hear(HostPort("127.0.0.1", server.getsockname()[1])))
+        attempt = asyncio.create_task(receive(HostPort("127.0.0.1", server.getsockname()[1])))
         await asyncio.sleep(0)
         accepted, _ = server.accept()
         accepted.send(b"hello")
         accepted.close()
-        assert await dial == b"hello"
+        assert await attempt == b"hello"
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
-async def test_a_dial_that_is_called_off_is_no_orderly_end(host):
-    """The kernel has made the connection, we have not heard of it yet, and the client leaves."""
+async def test_a_cancelled_attempt_resets_the_connection(host):
+    """The kernel has connected, but the event loop has not noticed it yet."""
     with socket.create_server(("127.0.0.1", 0)) as server:
-        dialler = Dialler(HostPort(host, server.getsockname()[1]))
-        greeting = asyncio.create_task(hear(None, dialler))
+        upstream = Upstream(HostPort(host, server.getsockname()[1]))
+        greeting = asyncio.create_task(receive(None, upstream))
         accepted, _ = await asyncio.to_thread(server.accept)
         accepted.send(b"hello")
-        assert await greeting == b"hello"  # where the name leads is known from here on
+        assert await greeting == b"hello"  # the name has been resolved
         accepted.close()
         connection = Connection()
-        dial = dialler.dial(connection, pytest.fail)
+        attempt = upstream.connect(connection, pytest.fail)
         accepted, _ = server.accept()
-        dial.cancel()
+        attempt.cancel()
         await asyncio.sleep(0)
         with accepted, pytest.raises(ConnectionResetError):
             accepted.recv(1)
-        dial.cancel()
+        attempt.cancel()
         assert connection.transport is None
 
 
-async def test_a_search_that_is_called_off_is_not_heard_of(monkeypatch):
+async def test_a_cancelled_lookup_calls_nothing(monkeypatch):
     asked = asyncio.Event()
 
     async def never(*_, **__):
@@ -227,29 +227,29 @@ async def test_a_search_that_is_called_off_is_not_heard_of(monkeypatch):
         await asyncio.Event().wait()
 
     monkeypatch.setattr(module, "look_up", never)
-    dial = Dialler(HostPort("web.example", 80)).dial(Connection(), pytest.fail)
+    attempt = Upstream(HostPort("web.example", 80)).connect(Connection(), pytest.fail)
     await asked.wait()
-    dial.cancel()
+    attempt.cancel()
     await asyncio.sleep(0)
-    assert dial._task.cancelled()
+    assert attempt._task.cancelled()
 
 
-async def test_a_connection_made_while_the_dial_is_cancelled_is_closed(monkeypatch):
+async def test_a_connection_made_while_the_attempt_is_cancelled_is_closed(monkeypatch):
     loop = asyncio.get_running_loop()
     connect, connected = loop.sock_connect, loop.create_future()
 
     async def connect_and_cancel(sock, address):
         await connect(sock, address)
-        dial.cancel()
+        attempt.cancel()
         connected.set_result(sock)
 
     monkeypatch.setattr(loop, "sock_connect", connect_and_cancel)
     with socket.create_server(("127.0.0.1", 0)) as server:
         address = server.getsockname()
         monkeypatch.setattr(module, "look_up", fixed_address(address))
-        dial = Dialler(HostPort("web.example", 80)).dial(Connection(), pytest.fail)
+        attempt = Upstream(HostPort("web.example", 80)).connect(Connection(), pytest.fail)
         sock = await connected
-        await asyncio.wait([dial._task])
+        await asyncio.wait([attempt._task])
         assert sock.fileno() == -1
 
 
@@ -262,10 +262,10 @@ def fixed_address(address):
     return look_up
 
 
-async def test_a_fault_of_ours_is_told_as_it_is(monkeypatch):
+async def test_a_bug_is_passed_on_as_it_is(monkeypatch):
     async def look_up(*_, **__):
-        raise KeyError("a fault")
+        raise KeyError("a bug")
 
     monkeypatch.setattr(module, "look_up", look_up)
     with pytest.raises(KeyError):
-        await hear(HostPort("web.example", 80))
+        await receive(HostPort("web.example", 80))

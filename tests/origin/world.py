@@ -1,4 +1,4 @@
-"""An origin in virtual time, and a remote that is reachable or not."""
+"""A network for tests of the origin as a whole: a remote that can be reached or not."""
 
 from __future__ import annotations
 
@@ -6,27 +6,28 @@ import asyncio
 import random
 
 from fake_link import FakeLink, join
-from role_doubles import TOKEN, House
+from role_doubles import TOKEN, House, of_type
 
 from quictunnel.config.addresses import HostPort
 from quictunnel.config.settings import OriginSettings
 from quictunnel.errors import LinkFailed, Refused
-from quictunnel.origin import connector as reaching
+from quictunnel.events import Event, LinkAttemptFailed, LinkEstablished
+from quictunnel.origin import connector
 from quictunnel.origin.client import Origin
 from testkit.clock import seconds, settle
 
 
 class OriginScenario:
-    """An origin, and a remote that is reachable or not."""
+    """A remote that can be reached or not, and an origin that connects to it."""
 
     def __init__(self, monkeypatch, *, token=TOKEN) -> None:
         self.house: House = House()
         self.reachable = True
         self.refusal: Refused | None = None
         self.attempts: list[float] = []
-        self.within: list[float] = []
+        self.time_limits: list[float] = []
         self.links: list[FakeLink] = []
-        self.ready: list[tuple] = []
+        self.events: list[Event] = []
         self.origin = Origin(
             OriginSettings(
                 remote=HostPort("remote.example", 9001),
@@ -35,22 +36,22 @@ class OriginScenario:
                 name="box",
                 grace=30.0,
             ),
-            on_ready=self.ready.append,
+            emit=self.events.append,
             rng=random.Random(7),
             watch=self.watch,
         )
-        monkeypatch.setattr(reaching, "connect", self.connect)
+        monkeypatch.setattr(connector, "dial_remote", self.dial_remote)
 
     def watch(self, loop, changed) -> OriginScenario:
-        """Take the place of the network monitor."""
+        """Be the origin's network monitor too."""
         self.change = changed
         return self
 
     def close(self) -> None:
-        """End as a network monitor."""
+        """Stop monitoring the network."""
 
-    async def connect(self, target, *, make_session, client_tls, settings, within):
-        self.within.append(within)
+    async def dial_remote(self, target, *, make_session, client_tls, settings, time_limit):
+        self.time_limits.append(time_limit)
         self.attempts.append(asyncio.get_running_loop().time())
         await asyncio.sleep(0.05)
         if self.refusal is not None:
@@ -65,13 +66,23 @@ class OriginScenario:
     async def up(self) -> OriginScenario:
         await self.origin.start()
         await seconds(0.1)
-        assert len(self.ready) == 1
+        assert len(self.established) == 1
         return self
 
     @property
     def link(self) -> FakeLink:
-        """The origin's end of the newest link."""
+        """The newest link, the origin's end."""
         return self.links[-1]
+
+    @property
+    def established(self) -> list[LinkEstablished]:
+        """One event for each link that was established."""
+        return of_type(self.events, LinkEstablished)
+
+    @property
+    def failures(self) -> list[str]:
+        """The reported reasons of failed attempts."""
+        return [event.reason for event in of_type(self.events, LinkAttemptFailed)]
 
     async def client(self):
         client = self.house.client()
@@ -79,14 +90,14 @@ class OriginScenario:
         return client
 
     def go_dark(self) -> None:
-        """Cut the network. Both ends detect silence, and the remote is unreachable."""
+        """Cut the network: nothing arrives, both ends notice, and new links fail."""
         self.reachable = False
         for end in (self.link, self.link.other):
             end.freeze()
             end.go_silent()
 
     def light_up(self) -> None:
-        """Repair the network, so that the link recovers."""
+        """Restore the network and the link."""
         self.reachable = True
         for end in (self.link, self.link.other):
             end.thaw()

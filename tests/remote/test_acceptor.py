@@ -8,8 +8,9 @@ import socket
 
 import pytest
 
-from quictunnel.remote import acceptor as accepting
-from quictunnel.remote.acceptor import AT_ONCE, Acceptor
+from quictunnel.events import AcceptPaused, Event, discard_event
+from quictunnel.remote import acceptor
+from quictunnel.remote.acceptor import ACCEPTS_PER_WAKEUP, Acceptor
 
 
 class Listening(socket.socket):
@@ -59,36 +60,35 @@ def callers(sock, count):
 
 
 async def test_a_crowd_is_let_in_a_few_at_a_time(listening):
-    crowd = callers(listening, 5 * AT_ONCE)
-    door = Acceptor(listening, Guest)
+    crowd = callers(listening, 5 * ACCEPTS_PER_WAKEUP)
+    door = Acceptor(listening, Guest, discard_event)
     await Guest.all_met.wait()
-    assert Guest.most_unmet <= AT_ONCE
+    assert Guest.most_unmet <= ACCEPTS_PER_WAKEUP
     door.close()
     for caller in crowd:
         caller.close()
 
 
-async def test_a_shortage_of_descriptors_is_one_line_and_a_pause(listening, monkeypatch, caplog):
-    monkeypatch.setattr(accepting, "PAUSE", 0)
+async def test_a_shortage_of_descriptors_is_one_line_and_a_pause(listening, monkeypatch):
+    events: list[Event] = []
+    monkeypatch.setattr(acceptor, "PAUSE", 0)
     (caller,) = callers(listening, 1)
     listening.is_short = True
-    door = Acceptor(listening, Guest)
+    door = Acceptor(listening, Guest, events.append)
     for _ in range(10):
         await asyncio.sleep(0)
     listening.is_short = False
     await Guest.all_met.wait()
-    assert [record.getMessage() for record in caplog.records] == [
-        "no more clients can be let in for now"
-    ]
+    assert events == [AcceptPaused(reason="Too many open files")]
     door.close()
     caller.close()
 
 
 async def test_nobody_is_let_in_after_the_end_not_even_after_a_pause(listening, monkeypatch):
-    monkeypatch.setattr(accepting, "PAUSE", 0)
+    monkeypatch.setattr(acceptor, "PAUSE", 0)
     (caller,) = callers(listening, 1)
     listening.is_short = True
-    door = Acceptor(listening, Guest)
+    door = Acceptor(listening, Guest, discard_event)
     for _ in range(10):
         await asyncio.sleep(0)
     door.close()

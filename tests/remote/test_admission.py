@@ -5,13 +5,12 @@ from __future__ import annotations
 from ipaddress import ip_network
 
 import pytest
-from role_doubles import FakeTcp, House, Tunnel, a_tunnel, facts, listen_to_logs
+from role_doubles import FakeTcp, House, Tunnel, a_tunnel, of_type
 
-from quictunnel.errors import ProtocolError
+from quictunnel.events import ClientAccepted, ClientClosed, ClientLimitReached, ClientRejected
 from quictunnel.protocol.address import Address
-from quictunnel.protocol.codes import Code
 from quictunnel.protocol.preamble import Preamble, encode_v2
-from quictunnel.remote import admission
+from quictunnel.remote import admission, pending_client
 from quictunnel.remote.admission import Admission
 from testkit.clock import seconds, settle, virtual_time
 
@@ -28,6 +27,7 @@ class Proxied:
             client_wait=10.0,
             proxies=[ip_network("127.0.0.0/8")],
             max_clients=1000,
+            emit=self.house.events.append,
         )
 
     async def up(self) -> Proxied:
@@ -35,11 +35,11 @@ class Proxied:
         return self
 
     def client(self, host: str = "127.0.0.1") -> FakeTcp:
-        return FakeTcp((host, 5555)).connect(self.house.admission.arrival("default"))
+        return FakeTcp((host, 5555)).connect(self.house.admission.new_client("default"))
 
     @property
     def server(self) -> FakeTcp:
-        return self.tunnel.dialler.connections[-1]
+        return self.tunnel.upstream.connections[-1]
 
 
 @virtual_time
@@ -49,7 +49,7 @@ async def test_a_client_talks_to_the_origin_server():
     await settle()
     client.send(b"question")
     await settle()
-    (server,) = tunnel.dialler.connections
+    (server,) = tunnel.upstream.connections
     assert server.written == b"question"
     server.send(b"answer")
     await settle()
@@ -73,7 +73,7 @@ async def test_what_was_read_all_the_same_is_not_lost():
     client.protocol.data_received(b"lo")
     await tunnel.up()
     await settle()
-    assert tunnel.dialler.connections[0].written == b"hello"
+    assert tunnel.upstream.connections[0].written == b"hello"
 
 
 @virtual_time
@@ -82,10 +82,10 @@ async def test_a_waiting_client_is_served_as_soon_as_an_origin_comes():
     clients = [house.client(port=port) for port in range(3)]
     await seconds(9)
     tunnel = await Tunnel(house).up()
-    assert len(tunnel.dialler.connections) == 3
+    assert len(tunnel.upstream.connections) == 3
     await seconds(10)
     assert not any(client.is_over for client in clients)
-    assert house.admission.waiting == 0
+    assert house.admission.pending == 0
 
 
 @virtual_time
@@ -96,7 +96,7 @@ async def test_a_client_that_nobody_serves_is_reset():
     assert not client.is_over
     await seconds(0.2)
     assert client.was_reset
-    assert house.admission.waiting == 0
+    assert house.admission.pending == 0
 
 
 @virtual_time
@@ -105,10 +105,10 @@ async def test_a_client_waits_while_the_link_is_silent():
     tunnel.far.go_silent()
     client = tunnel.house.client()
     await seconds(5)
-    assert tunnel.dialler.connections == []
+    assert tunnel.upstream.connections == []
     tunnel.far.come_back()
     await settle()
-    assert len(tunnel.dialler.connections) == 1
+    assert len(tunnel.upstream.connections) == 1
     assert not client.is_over
 
 
@@ -118,8 +118,8 @@ async def test_clients_wait_for_their_own_service_only():
     house.client("web")
     house.client("ssh")
     tunnel = await Tunnel(house, "ssh").up()
-    assert len(tunnel.dialler.connections) == 1
-    assert house.admission.waiting == 1
+    assert len(tunnel.upstream.connections) == 1
+    assert house.admission.pending == 1
 
 
 @virtual_time
@@ -127,10 +127,10 @@ async def test_a_client_that_leaves_while_it_waits_is_forgotten():
     house = House()
     client = house.client()
     client.fail(ConnectionResetError("gone"))
-    assert house.admission.waiting == 0
+    assert house.admission.pending == 0
     tunnel = await Tunnel(house).up()
     await seconds(20)
-    assert tunnel.dialler.connections == []
+    assert tunnel.upstream.connections == []
 
 
 @virtual_time
@@ -158,7 +158,7 @@ async def test_clients_are_bounded_and_room_comes_back():
     third = house.client()
     await settle()
     assert not third.is_over
-    assert len(tunnel.dialler.connections) == 2
+    assert len(tunnel.upstream.connections) == 2
 
 
 @virtual_time
@@ -170,16 +170,16 @@ async def test_when_it_closes_those_who_wait_are_turned_away():
     await settle()
     assert waiting.was_reset
     assert late.was_reset
-    assert house.admission.waiting == 0
+    assert house.admission.pending == 0
 
 
 @virtual_time
 async def test_a_client_gone_before_it_was_accepted_is_forgotten():
     house = House()
-    client = FakeTcp(None).connect(house.admission.arrival("default"))
+    client = FakeTcp(None).connect(house.admission.new_client("default"))
     await settle()
     assert client.was_reset
-    assert house.admission.waiting == 0
+    assert house.admission.pending == 0
 
 
 # Behind a proxy
@@ -264,91 +264,61 @@ async def test_a_proxy_that_ends_within_the_header_is_forgotten():
     assert not client.protocol.eof_received()  # which closes the connection
     client.close()
     await settle()
-    assert proxied.house.admission.waiting == 0
+    assert proxied.house.admission.pending == 0
 
 
-# The record
+# Events
 
 
-def test_a_life_is_one_line_in_and_one_out_at_both_ends(caplog):
-    listen_to_logs(caplog)
-
-    @virtual_time
-    async def story():
-        tunnel = await a_tunnel()
-        client = tunnel.house.client()
-        await settle()
-        client.send(b"12345")
-        client.send_eof()
-        await seconds(2)
-        (server,) = tunnel.dialler.connections
-        server.send(b"123")
-        server.send_eof()
-        await settle()
-
-    story()
-    came, left = facts(caplog, "client in"), facts(caplog, "client out")
-    assert len({fact["id"] for fact in came + left}) == 1
-    assert len(came) == len(left) == 2
-    for fact in left:
-        assert (fact["up"], fact["down"]) == (5, 3)
-        assert fact["ending"] == "ended in order"
-        assert fact["duration"] == pytest.approx(2, abs=0.01)
+@virtual_time
+async def test_a_client_is_reported_twice_at_both_ends():
+    tunnel = await a_tunnel()
+    client = tunnel.house.client()
+    await settle()
+    client.send(b"12345")
+    client.send_eof()
+    await seconds(2)
+    (server,) = tunnel.upstream.connections
+    server.send(b"123")
+    server.send_eof()
+    await settle()
+    ids = set()
+    for events in (tunnel.events, tunnel.house.events):
+        (accepted,) = of_type(events, ClientAccepted)
+        (closed,) = of_type(events, ClientClosed)
+        assert accepted.client == closed.client == "192.0.2.7:5555"
+        assert (closed.bytes_up, closed.bytes_down) == (5, 3)
+        assert closed.reason == "ended in order"
+        assert closed.duration == pytest.approx(2, abs=0.01)
+        ids |= {accepted.id, closed.id}
+    assert len(ids) == 1
 
 
-def test_a_client_that_was_never_served_has_its_line_too(caplog):
-    listen_to_logs(caplog)
-
-    @virtual_time
-    async def story():
-        House(client_wait=3).client()
-        await seconds(4)
-
-    story()
-    (left,) = facts(caplog, "client out")
-    assert left["ending"] == admission.NO_ORIGIN
-    assert left["duration"] == pytest.approx(3)
+@virtual_time
+async def test_a_client_that_finds_no_origin_is_reported_as_closed():
+    house = House(client_wait=3)
+    house.client()
+    await seconds(4)
+    (closed,) = of_type(house.events, ClientClosed)
+    assert closed.reason == admission.NO_ORIGIN
+    assert closed.duration == pytest.approx(3)
 
 
-def test_a_flood_is_one_line(caplog, monkeypatch):
-    listen_to_logs(caplog)
+@virtual_time
+async def test_each_flood_is_reported_once(monkeypatch):
     monkeypatch.setattr(admission, "MAX_WAITING", 1)
-
-    @virtual_time
-    async def story():
-        house = House()
-        for _ in range(10):
-            house.client()
+    house = House()
+    for _ in range(2):
+        waiting, *_ = [house.client() for _ in range(10)]
+        waiting.fail(ConnectionResetError("gone"))
         await settle()
-
-    story()
-    assert len(facts(caplog, Code.OVERLOADED.word)) == 1
+    assert of_type(house.events, ClientLimitReached) == [ClientLimitReached(1, 1)] * 2
 
 
-def test_each_flood_is_logged_once(caplog, monkeypatch):
-    listen_to_logs(caplog)
-    monkeypatch.setattr(admission, "MAX_WAITING", 1)
-
-    @virtual_time
-    async def story():
-        house = House()
-        for _ in range(2):
-            waiting, *_ = [house.client() for _ in range(10)]
-            waiting.fail(ConnectionResetError("gone"))
-            await settle()
-
-    story()
-    assert len(facts(caplog, Code.OVERLOADED.word)) == 2
-
-
-def test_a_bad_header_is_logged_with_its_sender(caplog):
-    listen_to_logs(caplog)
-
-    @virtual_time
-    async def story():
-        (await Proxied().up()).client().send(b"nonsense")
-
-    story()
-    (fact,) = facts(caplog, "client turned away")
-    assert str(fact["peer"]) == "127.0.0.1:5555"
-    assert ProtocolError.__name__ not in fact["reason"]
+@virtual_time
+async def test_a_bad_header_is_reported_with_its_sender():
+    proxied = await Proxied().up()
+    proxied.client().send(b"nonsense")
+    (rejected,) = of_type(proxied.house.events, ClientRejected)
+    assert rejected.peer == "127.0.0.1:5555"
+    assert rejected.reason.startswith(f"no valid PROXY header, {pending_client.HEADER_REQUIRED}: ")

@@ -6,9 +6,11 @@ import asyncio
 
 import pytest
 from fake_link import join
-from role_doubles import OTHER_TOKEN, TOKEN, House, Tunnel, a_tunnel, facts, listen_to_logs
+from role_doubles import OTHER_TOKEN, TOKEN, House, Tunnel, a_tunnel, of_type
 
+from quictunnel.config.tokens import Token
 from quictunnel.errors import LinkFailed, LinkLost, Refused
+from quictunnel.events import LinkDropped, OriginConnected, OriginDisconnected, ProofFailed
 from quictunnel.protocol.codes import VERSION, Code
 from quictunnel.protocol.messages import (
     Goodbye,
@@ -25,6 +27,7 @@ from quictunnel.quic import LinkProtocol
 from testkit.clock import seconds, settle, virtual_time
 
 EXPORTER = b"e" * 32
+THIRD_TOKEN = Token("desktop", "t" * 32)
 
 
 def hello(**fields) -> Hello:
@@ -134,12 +137,11 @@ async def test_a_hello_that_comes_in_drops_does_not_gain_time():
         ({"token_id": "", "proof": ""}, Code.NO_TOKEN),
     ],
 )
-def test_a_failed_proof_is_answered_slowly_and_logged(fields, code, caplog):
-    listen_to_logs(caplog)
-
+def test_a_failed_proof_is_answered_slowly_and_reported(fields, code):
     @virtual_time
     async def story():
-        stranger = Stranger(House())
+        house = House()
+        stranger = Stranger(house)
         stranger.say(hello(**fields))
         await seconds(0.9)
         assert stranger.answers == []
@@ -149,12 +151,12 @@ def test_a_failed_proof_is_answered_slowly_and_logged(fields, code, caplog):
         assert refused.code == code
         assert stranger.ended
         assert not stranger.far.is_trusted
+        (failed,) = of_type(house.events, ProofFailed)
+        assert failed.peer == "192.0.2.1:1002"
+        assert (failed.failures_from_source, failed.failures_total) == (1, 1)
+        assert TOKEN.secret not in str(house.events)
 
     story()
-    (fact,) = facts(caplog, "proof failed")
-    assert str(fact["peer"]) == "192.0.2.1:1002"
-    assert fact["failed_from_there"] == 1
-    assert TOKEN.secret not in caplog.text
 
 
 @virtual_time
@@ -162,6 +164,17 @@ async def test_who_is_refused_and_does_not_leave_is_closed():
     stranger = Stranger(House())
     stranger.say(hello(proof=""))
     await seconds(4)
+    assert stranger.code == Code.BAD_TOKEN
+
+
+@virtual_time
+async def test_a_refused_origin_may_end_its_control_stream_to_leave_at_once():
+    stranger = Stranger(House())
+    stranger.say(hello(proof=""))
+    await seconds(1.1)
+    assert stranger.lost is None
+    stranger.stream.write_eof()
+    await settle()
     assert stranger.code == Code.BAD_TOKEN
 
 
@@ -269,21 +282,20 @@ async def test_a_link_lost_before_the_late_refusal_leaves_nothing_behind():
 
 
 @virtual_time
-async def test_the_same_origin_takes_over_and_the_old_link_is_told(caplog):
-    caplog.set_level("INFO", "quictunnel")
+async def test_the_same_origin_takes_over_and_the_old_link_is_told():
     house = House()
     old = await Tunnel(house).up()
     client = house.client()
     await settle()
     new = await Tunnel(house).up()
     assert old.far.code == Code.TAKEN_OVER
-    lost = await old.origin.ended
+    lost = await old.origin.life.ended
     assert isinstance(lost, LinkLost)
     assert lost.code == Code.TAKEN_OVER
     assert client.was_reset
     assert house.registry.find("default") is new.remote
-    (left,) = facts(caplog, "origin out")
-    assert left["ending"] == "a newer link serves what this one did"
+    (left,) = of_type(house.events, OriginDisconnected)
+    assert left.reason == "a newer link of the same origin has taken over"
 
 
 @virtual_time
@@ -304,6 +316,25 @@ async def test_another_origin_takes_the_place_of_a_silent_one():
     new = await Tunnel(house, name="other").up()
     assert old.far.code == Code.TAKEN_OVER
     assert house.registry.find("default") is new.remote
+
+
+@pytest.mark.parametrize(
+    ("token", "told"),
+    [(TOKEN, "origin other has taken over"), (THIRD_TOKEN, "another origin has taken over")],
+)
+def test_a_taken_over_origin_learns_by_which_one_if_both_have_the_same_token(token, told):
+    @virtual_time
+    async def story():
+        house = House(tokens={TOKEN.id: TOKEN, THIRD_TOKEN.id: THIRD_TOKEN})
+        old = await Tunnel(house).up()
+        old.far.go_silent()
+        await Tunnel(house, name="other", token=token).up()
+        assert str(await old.origin.life.ended) == told
+        (dropped,) = of_type(house.events, LinkDropped)
+        (left,) = of_type(house.events, OriginDisconnected)
+        assert dropped.reason == left.reason == "origin other has taken over"
+
+    story()
 
 
 @virtual_time
@@ -330,11 +361,11 @@ async def test_an_origin_changes_its_services():
     await settle()
     client = house.client("ssh")
     await settle()
-    assert house.admission.waiting == 1
+    assert house.admission.pending == 1
     stranger.say(Services(services=[Service(name="ssh")]))
     await settle()
     assert [service.name for service in stranger.answers[-1].services] == ["ssh"]
-    assert house.admission.waiting == 0
+    assert house.admission.pending == 0
     assert not client.is_over
     assert house.registry.find("web") is None
 
@@ -351,23 +382,19 @@ async def test_what_another_origin_serves_is_not_granted_later_either():
     assert stranger.lost is None
 
 
-def test_each_life_of_an_origin_is_two_lines(caplog):
-    listen_to_logs(caplog)
-
-    @virtual_time
-    async def story():
-        tunnel = await a_tunnel()
-        await seconds(5)
-        tunnel.near.close(Code.NO_ERROR, "bye")
-        await settle()
-
-    story()
-    (came,) = facts(caplog, "origin in")
-    assert (came["origin"], came["token"], came["services"]) == ("box", TOKEN.id, "default")
-    (left,) = facts(caplog, "origin out")
-    assert left["duration"] == pytest.approx(5)
-    assert left["ending"] == "bye"
-    assert TOKEN.secret not in str([record.__dict__ for record in caplog.records])
+@virtual_time
+async def test_an_origin_is_reported_when_it_connects_and_disconnects():
+    tunnel = await a_tunnel()
+    await seconds(5)
+    tunnel.near.close(Code.NO_ERROR, "bye")
+    await settle()
+    (connected,) = of_type(tunnel.house.events, OriginConnected)
+    assert (connected.origin, connected.token) == ("box", TOKEN.id)
+    assert connected.services == ("default",)
+    (left,) = of_type(tunnel.house.events, OriginDisconnected)
+    assert left.duration == pytest.approx(5)
+    assert left.reason == "bye"
+    assert TOKEN.secret not in str(tunnel.house.events)
 
 
 @virtual_time

@@ -9,6 +9,7 @@ import pytest
 
 from quictunnel.config.addresses import HostPort
 from quictunnel.errors import SettingsError
+from quictunnel.events import discard_event
 from quictunnel.remote.outside_listener import OutsideListener, resolve_listen
 
 
@@ -30,7 +31,7 @@ async def outside(came):
     made = []
 
     async def make(host: str, port: int = 0) -> OutsideListener:
-        outside = OutsideListener(HostPort(host, port), lambda: Caller(came))
+        outside = OutsideListener(HostPort(host, port), lambda: Caller(came), emit=discard_event)
         made.append(outside)
         await outside.bind()
         outside.serve()

@@ -1,4 +1,4 @@
-"""An arrival on a real socket: what is read of it while it waits, and what goes to its relay."""
+"""A pending client on a real socket: what is read, and what its relay gets."""
 
 from __future__ import annotations
 
@@ -6,29 +6,30 @@ import asyncio
 from types import SimpleNamespace
 
 from quictunnel.config.addresses import HostPort
+from quictunnel.events import discard_event
 from quictunnel.remote.outside_listener import OutsideListener
-from quictunnel.remote.pending_client import PIECE, PendingClient
+from quictunnel.remote.pending_client import HEADER_READ_SIZE, PendingClient
 
 HEADER = b"PROXY TCP4 203.0.113.9 198.51.100.7 40000 443\r\n"
 BODY = bytes(range(256)) * 2048
 
 
-class Host:
-    """Lets everybody in, and hands over who is known."""
+class Owner:
+    """Admits every client."""
 
     def __init__(self) -> None:
-        self.who: asyncio.Future[PendingClient] = asyncio.get_running_loop().create_future()
+        self.identified: asyncio.Future[PendingClient] = asyncio.get_running_loop().create_future()
 
-    def came(self, _):
+    def admit(self, _):
         return True
 
     def expects_header(self, _):
         return True
 
-    def known(self, arrival):
-        self.who.set_result(arrival)
+    def client_identified(self, pending, _):
+        self.identified.set_result(pending)
 
-    def gone(self, arrival, reason):
+    def client_dropped(self, pending, reason):
         raise AssertionError(reason)
 
 
@@ -50,17 +51,19 @@ class Taker(asyncio.Protocol):
 
 
 async def test_little_is_held_of_what_comes_behind_a_header_and_nothing_is_lost():
-    host = Host()
-    outside = OutsideListener(HostPort("127.0.0.1", 0), lambda: PendingClient("default", host))
+    owner = Owner()
+    outside = OutsideListener(
+        HostPort("127.0.0.1", 0), lambda: PendingClient("default", owner), emit=discard_event
+    )
     await outside.bind()
     _, writer = await asyncio.open_connection("127.0.0.1", outside.address.port)
     writer.write(HEADER + BODY)  # in the kernel before anything is read of it
     outside.serve()
-    arrival = await host.who
-    assert str(arrival.client.address) == "203.0.113.9:40000"
-    assert len(arrival._rest) < PIECE
+    pending = await owner.identified
+    assert str(pending.client.address) == "203.0.113.9:40000"
+    assert len(pending._rest) < HEADER_READ_SIZE
     taker = Taker()
-    arrival.join(SimpleNamespace(tcp=taker))
+    pending.hand_over(SimpleNamespace(tcp=taker))
     await taker.has_all.wait()
     assert taker.taken == BODY
     taker.transport.abort()

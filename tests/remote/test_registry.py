@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 
 from quictunnel.errors import Refused
 from quictunnel.protocol.codes import Code
 from quictunnel.remote.registry import Identity, Registry
-from quictunnel.remote.superseded import ORIGINS_MAX, RUNS_MAX, SupersededInstances
+from quictunnel.remote.superseded import MAX_INSTANCES, MAX_ORIGINS, SupersededInstances
 
 LAPTOP, DESKTOP = Identity("t", "laptop"), Identity("t", "desktop")
 STRANGER = Identity("u", "desktop")
@@ -21,7 +23,7 @@ class Fixture:
     def __init__(self) -> None:
         self.usable: list[str] = []
         self.registry: Registry[Session] = Registry(self.usable.append)
-        self.claim = self.registry.claim
+        self.claim = partial(self.registry.claim, instance="")
         self.find = self.registry.find
 
 
@@ -60,43 +62,43 @@ def test_the_same_origin_takes_over_all_of_its_services(house):
 
 def test_a_run_whose_place_another_has_taken_does_not_take_it_back(house):
     old, new = Session(), Session()
-    house.claim(old, LAPTOP, ["web"], run="first")
-    house.claim(new, LAPTOP, ["web"], run="second")
+    house.claim(old, LAPTOP, ["web"], instance="first")
+    house.claim(new, LAPTOP, ["web"], instance="second")
     with pytest.raises(Refused, match="run a remote for each") as caught:
-        house.claim(Session(), LAPTOP, ["web"], run="first")
+        house.claim(Session(), LAPTOP, ["web"], instance="first")
     assert caught.value.code == Code.TAKEN_OVER
     assert house.find("web") is new
-    assert house.claim(Session(), LAPTOP, ["web"], run="second") == (new,)
+    assert house.claim(Session(), LAPTOP, ["web"], instance="second") == (new,)
     third = Session()
-    house.claim(third, LAPTOP, ["web"], run="third")
+    house.claim(third, LAPTOP, ["web"], instance="third")
     for past in ("first", "second"):
         with pytest.raises(Refused):
-            house.claim(Session(), LAPTOP, ["web"], run=past)
+            house.claim(Session(), LAPTOP, ["web"], instance=past)
     assert house.find("web") is third
 
 
 def test_nor_if_its_own_link_was_long_gone(house):
     old, new = Session(), Session()
-    house.claim(old, LAPTOP, ["web"], run="first")
+    house.claim(old, LAPTOP, ["web"], instance="first")
     house.registry.release(old)
-    house.claim(new, LAPTOP, ["web"], run="second")
+    house.claim(new, LAPTOP, ["web"], instance="second")
     with pytest.raises(Refused):
-        house.claim(Session(), LAPTOP, ["web"], run="first")
+        house.claim(Session(), LAPTOP, ["web"], instance="first")
 
 
 @pytest.mark.parametrize("way", ["silent", "gone"])
 def test_but_it_does_once_the_other_one_is_away(house, way):
     old, new, again = Session(), Session(), Session()
-    house.claim(old, LAPTOP, ["web"], run="first")
-    house.claim(new, LAPTOP, ["web"], run="second")
+    house.claim(old, LAPTOP, ["web"], instance="first")
+    house.claim(new, LAPTOP, ["web"], instance="second")
     if way == "gone":
         house.registry.release(new)
     else:
         new.is_usable = False
-    house.claim(again, LAPTOP, ["web"], run="first")
+    house.claim(again, LAPTOP, ["web"], instance="first")
     assert house.find("web") is again
     with pytest.raises(Refused):
-        house.claim(Session(), LAPTOP, ["web"], run="second")
+        house.claim(Session(), LAPTOP, ["web"], instance="second")
 
 
 def test_runs_that_have_no_name_take_over_in_turns(house):
@@ -107,21 +109,21 @@ def test_runs_that_have_no_name_take_over_in_turns(house):
 
 
 def test_few_runs_of_few_origins_are_remembered():
-    succession = SupersededInstances()
-    for number in range(ORIGINS_MAX + 100):
-        for run in range(RUNS_MAX + 10 if number % 100 == 0 else 2):
-            succession.came(number, str(run))
-    assert len(succession._runs) == ORIGINS_MAX
-    assert max(map(len, succession._runs.values())) == RUNS_MAX
+    superseded = SupersededInstances()
+    for number in range(MAX_ORIGINS + 100):
+        for run in range(MAX_INSTANCES + 10 if number % 100 == 0 else 2):
+            superseded.record(number, str(run))
+    assert len(superseded._instances) == MAX_ORIGINS
+    assert max(map(len, superseded._instances.values())) == MAX_INSTANCES
 
 
 def test_another_origin_does_not_take_a_service_that_is_served(house):
     holder, other = Session(), Session()
     house.claim(holder, LAPTOP, ["web"])
-    with pytest.raises(Refused, match=r"^origin 'laptop' serves 'web' here already; ") as caught:
+    with pytest.raises(Refused, match=r"^origin 'laptop' already serves 'web' here; ") as caught:
         house.claim(other, DESKTOP, ["ssh", "web"])
     assert caught.value.code == Code.SERVICE_TAKEN
-    with pytest.raises(Refused, match=r"^another origin serves 'web' here already; "):
+    with pytest.raises(Refused, match=r"^another origin already serves 'web' here; "):
         house.claim(other, STRANGER, ["web"])
     assert house.find("web") is holder
     assert house.find("ssh") is None
@@ -182,5 +184,5 @@ def test_a_loser_that_ends_late_takes_nothing_with_it(house):
 def test_waiting_clients_hear_of_each_service(house):
     session = Session()
     house.claim(session, LAPTOP, ["web", "ssh"])
-    house.registry.announce(session)
+    house.registry.notify_usable(session)
     assert sorted(house.usable) == ["ssh", "web"]

@@ -8,7 +8,7 @@ from quictunnel.errors import ProtocolError
 from quictunnel.protocol.codes import Code
 from quictunnel.protocol.messages import Goodbye, Service, Services, encode
 from quictunnel.quic import LinkProtocol
-from quictunnel.session.control import ControlStream
+from quictunnel.session.control_stream import ControlStream
 from testkit.clock import settle, virtual_time
 
 SERVICES = Services(services=[Service(name="web")])
@@ -23,13 +23,13 @@ class Owner:
             raise ProtocolError("not now")
         self.told.append(message)
 
-    def control_ended(self):
+    def control_eof(self):
         self.told.append("ended")
 
     def control_finished(self):
         self.told.append("finished")
 
-    def control_broken(self, error):
+    def control_violated(self, error):
         self.told.append(f"broken: {error}")
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from role_doubles import a_tunnel, facts, listen_to_logs
+from role_doubles import a_tunnel, of_type
 
+from quictunnel.events import ClientClosed, LinkDropped, OriginDisconnected
 from quictunnel.protocol.codes import Code
 from testkit.clock import seconds, settle, virtual_time
 
@@ -15,7 +16,7 @@ async def test_an_idle_link_is_closed_with_goodbye_as_soon_as_the_other_end_agre
     tunnel.remote.say_goodbye("drain", grace=30)
     await settle()
     assert tunnel.far.code == Code.GOODBYE
-    assert await tunnel.origin.ended is not None
+    assert await tunnel.origin.life.ended is not None
     assert tunnel.house.ended == [tunnel.remote]
 
 
@@ -44,7 +45,7 @@ async def test_a_present_client_finishes_before_the_link_is_closed():
         tunnel = await a_tunnel()
         client = tunnel.house.client()
         await settle()
-        (server,) = tunnel.dialler.connections
+        (server,) = tunnel.upstream.connections
         getattr(tunnel, leaves).say_goodbye("drain", grace=30)
         await seconds(10)
         assert not tunnel.near.is_closed
@@ -73,7 +74,7 @@ async def test_a_client_that_outstays_the_grace_is_cut():
         assert not client.is_over
         await seconds(2)
         assert client.was_reset
-        assert tunnel.dialler.connections[0].was_reset
+        assert tunnel.upstream.connections[0].was_reset
         assert tunnel.near.is_closed
 
 
@@ -98,7 +99,7 @@ async def test_a_client_under_way_when_the_origin_says_goodbye_is_served():
     assert not tunnel.near.is_closed
     tunnel.far.thaw()
     await settle()
-    (server,) = tunnel.dialler.connections
+    (server,) = tunnel.upstream.connections
     server.send(b"greeting")
     server.send_eof()
     await settle()
@@ -120,7 +121,7 @@ async def test_no_new_client_is_brought_over_a_link_that_ends():
     await settle()
     assert late.written == b""
     assert tunnel.house.registry.find("default") is None
-    assert tunnel.house.admission.waiting == 1
+    assert tunnel.house.admission.pending == 1
     assert not client.is_over
 
 
@@ -130,7 +131,7 @@ async def test_an_abort_resets_all_clients_at_once():
         tunnel = await a_tunnel()
         clients = [tunnel.house.client(port=port) for port in (5001, 5002, 5003)]
         await settle()
-        servers = tunnel.dialler.connections
+        servers = tunnel.upstream.connections
         assert len(servers) == 3
         ours, theirs = (clients, servers) if aborts == "remote" else (servers, clients)
         getattr(tunnel, aborts).abort()
@@ -146,9 +147,8 @@ async def test_an_abort_resets_all_clients_at_once():
     ("link_code", "stream_code"),
     [(Code.GOODBYE, Code.CUT_SHORT), (Code.TAKEN_OVER, Code.TAKEN_OVER)],
 )
-def test_an_abort_tells_each_client_why_it_is_cut(caplog, aborts, link_code, stream_code):
+def test_an_abort_tells_each_client_why_it_is_cut(aborts, link_code, stream_code):
     """GOODBYE is a link code, so streams are reset with CUT_SHORT instead."""
-    listen_to_logs(caplog)
 
     @virtual_time
     async def story():
@@ -162,10 +162,10 @@ def test_an_abort_tells_each_client_why_it_is_cut(caplog, aborts, link_code, str
         await settle()
         assert stream.code == stream_code
         assert link.code == link_code
+        closed = of_type(tunnel.events + tunnel.house.events, ClientClosed)
+        assert [event.reason for event in closed] == [stream_code.word] * 2, "at both ends"
 
     story()
-    endings = [fact["ending"] for fact in facts(caplog, "client out")]
-    assert endings == [stream_code.word] * 2, "at both ends"
 
 
 @virtual_time
@@ -186,7 +186,7 @@ async def test_a_link_ends_an_hour_after_the_peers_goodbye_at_the_latest():
         tunnel = await a_tunnel()
         client = tunnel.house.client()
         await settle()
-        (server,) = tunnel.dialler.connections
+        (server,) = tunnel.upstream.connections
         ours, kept = (tunnel.far, client) if leaves == "origin" else (tunnel.near, server)
         getattr(tunnel, leaves).say_goodbye("drain", grace=36_000)
         await seconds(3600)
@@ -237,7 +237,7 @@ async def test_a_peer_that_comes_back_is_given_its_grace_again():
     tunnel.house.client()
     await settle()
     tunnel.near.freeze()  # its client has left, of which the remote does not hear
-    tunnel.dialler.connections[0].fail(ConnectionResetError())
+    tunnel.upstream.connections[0].fail(ConnectionResetError())
     tunnel.origin.say_goodbye("drain", grace=30)
     tunnel.near.go_silent()
     await seconds(1)
@@ -247,3 +247,32 @@ async def test_a_peer_that_comes_back_is_given_its_grace_again():
     tunnel.near.thaw()
     await settle()
     assert tunnel.near.code == Code.GOODBYE
+
+
+@virtual_time
+async def test_the_reason_of_a_goodbye_is_the_reason_why_the_link_ends():
+    tunnel = await a_tunnel()
+    tunnel.remote.say_goodbye("the remote was stopped", grace=30)
+    await settle()
+    (dropped,) = of_type(tunnel.events, LinkDropped)
+    assert dropped.reason == "the remote was stopped"
+    tunnel = await a_tunnel()
+    tunnel.origin.say_goodbye("the origin was stopped", grace=30)
+    await settle()
+    (disconnected,) = of_type(tunnel.house.events, OriginDisconnected)
+    assert disconnected.reason == "the origin was stopped"
+
+
+@virtual_time
+async def test_an_end_without_clients_that_has_said_goodbye_last_closes_the_link_itself():
+    tunnel = await a_tunnel()
+    tunnel.far.freeze()  # the remote agrees, but the origin's control stream is not acknowledged
+    tunnel.remote.say_goodbye("drain", grace=30)
+    await seconds(1)
+    tunnel.origin.say_goodbye("drain", grace=30)
+    await settle()
+    assert not tunnel.near.is_closed
+    tunnel.far.thaw()
+    await settle()
+    assert tunnel.near.is_closed
+    assert tunnel.far.is_closed

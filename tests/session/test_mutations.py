@@ -107,7 +107,7 @@ def test_a_remote_bears_any_origin(seed):
             if rng.random() < 0.1:
                 await seconds(3)
         await seconds(100)
-        assert house.admission.waiting == 0
+        assert house.admission.pending == 0
         # All are gone but those that said nothing wrong, of whom one can serve at a time.
         assert len(house.ended) >= ROUNDS - 1
 
@@ -121,7 +121,7 @@ def test_an_origin_bears_any_remote(seed):
         rng = random.Random(seed)
         for _ in range(ROUNDS):
             peer = Mutator(rng)
-            session, dialler = origin_session()
+            session, upstream = origin_session()
             join(session, peer)
             greeting = asyncio.ensure_future(session.greet())
             await settle()
@@ -135,10 +135,10 @@ def test_an_origin_bears_any_remote(seed):
             await seconds(30)
             with_error = await asyncio.gather(greeting, return_exceptions=True)
             assert isinstance(with_error[0], Welcome | QuictunnelError)
-            assert not session._incoming
+            assert not session._pending_streams
             session.abort()
             await settle()
             assert len(session.clients) == 0
-            assert all(dial.done() for dial in dialler.dials)
+            assert all(task.done() for task in upstream.tasks)
 
     story()

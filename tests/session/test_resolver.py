@@ -54,7 +54,7 @@ async def test_many_who_want_the_same_ask_once(hanging):
 
 
 async def test_a_question_that_hangs_for_long_is_asked_anew(hanging, monkeypatch):
-    monkeypatch.setattr(lookup, "FRESH", -1)
+    monkeypatch.setattr(lookup, "SHARE_WINDOW", -1)
     questions = [ask(), ask()]
     await asyncio.sleep(0)
     hanging.let_go.set()
@@ -65,17 +65,17 @@ async def test_a_question_that_hangs_for_long_is_asked_anew(hanging, monkeypatch
 async def test_a_resolver_that_hangs_for_ever_costs_so_many_threads_and_no_more(
     hanging, monkeypatch
 ):
-    monkeypatch.setattr(lookup, "FRESH", -1)
+    monkeypatch.setattr(lookup, "SHARE_WINDOW", -1)
     questions = []
-    for _ in range(3 * lookup.ASKING_MAX):
+    for _ in range(3 * lookup.MAX_THREADS):
         questions.append(ask())
         await asyncio.sleep(0)
-    assert hanging.asked <= lookup.ASKING_MAX
+    assert hanging.asked <= lookup.MAX_THREADS
     hanging.let_go.set()
     await asyncio.gather(*questions)
-    assert hanging.asked == lookup.ASKING_MAX
+    assert hanging.asked == lookup.MAX_THREADS
     await ask()
-    assert hanging.asked == lookup.ASKING_MAX + 1
+    assert hanging.asked == lookup.MAX_THREADS + 1
 
 
 HANGS = """

@@ -26,7 +26,7 @@ from quictunnel.protocol.messages import (
 )
 from quictunnel.protocol.proof import prove
 from quictunnel.quic import LinkProtocol
-from quictunnel.session.session import State
+from quictunnel.session.state import State
 from testkit.clock import settle
 
 BATCHES, BATCH = 100, 50
@@ -121,9 +121,9 @@ async def test_5000_origins_leave_a_remote_as_it_was():
     assert await leaves_nothing(batch)
     assert house.registry.find("default") is None
     assert seen >= {
-        (State.STANDING, None),
-        (State.ENDED, Code.PROTOCOL_VIOLATION),
-        (State.ENDED, Code.TAKEN_OVER),
+        (State.ESTABLISHED, None),
+        (State.CLOSED, Code.PROTOCOL_VIOLATION),
+        (State.CLOSED, Code.TAKEN_OVER),
     }
 
 
@@ -150,8 +150,8 @@ async def test_5000_remotes_leave_an_origin_as_it_was():
 
     assert await leaves_nothing(batch)
     assert seen >= {
-        (State.STANDING, None),
-        (State.ENDED, Code.PROTOCOL_VIOLATION),
-        (State.ENDED, Code.NOT_PROVEN),
-        (State.ENDED, Code.NO_ERROR),
+        (State.ESTABLISHED, None),
+        (State.CLOSED, Code.PROTOCOL_VIOLATION),
+        (State.CLOSED, Code.NOT_PROVEN),
+        (State.CLOSED, Code.NO_ERROR),
     }

@@ -1,4 +1,4 @@
-"""A remote's end of a link, in the test's hands, and what it says."""
+"""A remote's end of a link, whose messages and streams the test chooses."""
 
 from __future__ import annotations
 
@@ -8,12 +8,9 @@ from fake_link import FakeStream, join
 from role_doubles import TOKEN, origin_session
 
 from quictunnel.errors import StreamReset
+from quictunnel.events import Event
 from quictunnel.protocol.address import Address
-from quictunnel.protocol.messages import (
-    Service,
-    Welcome,
-    encode,
-)
+from quictunnel.protocol.messages import Service, Welcome, encode
 from quictunnel.protocol.preamble import Preamble, encode_v2
 from quictunnel.protocol.proof import prove
 from quictunnel.quic import LinkProtocol
@@ -40,16 +37,16 @@ def welcome(**fields) -> Welcome:
     )
 
 
-class Ear(asyncio.Protocol):
-    """Hears what comes on a stream, and how it ends."""
+class Recorder(asyncio.Protocol):
+    """Records the bytes of a stream, and how it ends."""
 
     def __init__(self) -> None:
-        self.heard = b""
+        self.data = b""
         self.eof = False
         self.lost: Exception | str | None = "not yet"
 
     def data_received(self, data):
-        self.heard += data
+        self.data += data
 
     def eof_received(self):
         self.eof = True
@@ -63,14 +60,15 @@ class Ear(asyncio.Protocol):
         return self.lost.code if isinstance(self.lost, StreamReset) else None
 
 
-class Stranger(LinkProtocol):
-    """A remote's end of a link, in the test's hands."""
+class ScriptedRemote(LinkProtocol):
+    """A remote's end of a link, whose messages and streams the test chooses."""
 
-    def __init__(self, **offer) -> None:
-        self.origin, self.dialler = origin_session(**offer)
+    def __init__(self, **settings) -> None:
+        self.events: list[Event] = []
+        self.origin, self.upstream = origin_session(emit=self.events.append, **settings)
         self.near, self.link = join(self.origin, self)
         self.control: FakeStream
-        self.ear = Ear()
+        self.received = Recorder()
         self.lost: Exception | None = None
         self.greeting = asyncio.ensure_future(self.origin.greet())
 
@@ -82,20 +80,20 @@ class Stranger(LinkProtocol):
 
     def stream_accepted(self, stream):
         self.control = stream
-        return self.ear
+        return self.received
 
-    def say(self, *messages) -> None:
+    def send(self, *messages) -> None:
         for message in messages:
             self.control.write(encode(message))
 
-    def client(self, data: bytes = encode_v2(CLIENT)) -> tuple[FakeStream, Ear]:
-        ear = Ear()
-        stream = self.link.open_stream(ear)
+    def client(self, data: bytes = encode_v2(CLIENT)) -> tuple[FakeStream, Recorder]:
+        recorder = Recorder()
+        stream = self.link.open_stream(recorder)
         stream.write(data)
-        return stream, ear
+        return stream, recorder
 
-    async def standing(self) -> Stranger:
+    async def established(self) -> ScriptedRemote:
         await settle()
-        self.say(welcome())
+        self.send(welcome())
         await self.greeting
         return self

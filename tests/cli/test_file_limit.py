@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import resource
 
-from quictunnel.session.file_limit import MOST, RESERVED, make_room
+from quictunnel.cli.file_limit import MAX_FILES, RESERVED, raise_file_limit
 
 
 def limits(monkeypatch, soft, hard):
@@ -16,14 +16,14 @@ def limits(monkeypatch, soft, hard):
 
 def test_the_soft_limit_is_raised_to_the_hard_one(monkeypatch):
     asked = limits(monkeypatch, 1024, 8192)
-    assert make_room() == 8192 - RESERVED
+    assert raise_file_limit() == 8192 - RESERVED
     assert asked == [(8192, 8192)]
 
 
 def test_without_a_hard_limit_what_is_asked_for_is_bounded(monkeypatch):
     asked = limits(monkeypatch, 256, resource.RLIM_INFINITY)
-    assert make_room() == MOST - RESERVED
-    assert asked == [(MOST, resource.RLIM_INFINITY)]
+    assert raise_file_limit() == MAX_FILES - RESERVED
+    assert asked == [(MAX_FILES, resource.RLIM_INFINITY)]
 
 
 def test_a_system_that_grants_less_is_taken_at_what_it_has(monkeypatch):
@@ -32,9 +32,9 @@ def test_a_system_that_grants_less_is_taken_at_what_it_has(monkeypatch):
 
     limits(monkeypatch, 256, resource.RLIM_INFINITY)
     monkeypatch.setattr(resource, "setrlimit", refuse)
-    assert make_room() == 256 - RESERVED
+    assert raise_file_limit() == 256 - RESERVED
 
 
 def test_a_tiny_limit_still_lets_a_client_in(monkeypatch):
     limits(monkeypatch, 32, 32)
-    assert make_room() == 1
+    assert raise_file_limit() == 1
