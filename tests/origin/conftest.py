@@ -13,7 +13,7 @@ from testkit.clock import virtual_time
 
 @pytest.fixture
 def world(monkeypatch):
-    """Run a test in virtual time, with a `OriginScenario` of its own that is cleaned up afterwards."""
+    """Run a test in virtual time, with a scenario of its own."""
 
     def run_test(story, **kwargs):
         @virtual_time
