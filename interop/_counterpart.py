@@ -41,7 +41,7 @@ class CounterpartServer(socketserver.ThreadingTCPServer):
 
     @property
     def address(self) -> str:
-        """As `quictunnel origin --origin` takes it."""
+        """The address, as `quictunnel origin --origin` takes it."""
         return f"127.0.0.1:{self.server_address[1]}"
 
 

@@ -25,7 +25,7 @@ class SshServer:
 
     @property
     def address(self) -> str:
-        """As `quictunnel origin --origin` takes it."""
+        """The address, as `quictunnel origin --origin` takes it."""
         return f"127.0.0.1:{self.port}"
 
     @property

@@ -70,9 +70,9 @@ def _visit(facts: Facts, scratch: Path, front: Caddy, version: str, engine: str)
     with browser(folder, front.issuer, quic[version], size=WINDOW) as tab:
         tab.open(f"https://{site}/")
         done = tab.run(FINISHED)
-        facts.equal(f"{who}: pictures by the page's own account", done["images"], _page.COUNT)
+        facts.equal(f"{who}: pictures according to the page", done["images"], _page.COUNT)
         facts.equal(f"{who}: echoes of the WebSocket", len(done["echoes"]), 10)
-        facts.equal(f"{who}: what the page says of it", done["text"], "WebSocket: message 9")
+        facts.equal(f"{who}: the page's message", done["text"], "WebSocket: message 9")
         png = tab.picture()
         _network(facts, tab, who, version)
     rows = _page.pixels(png)
@@ -82,7 +82,7 @@ def _visit(facts: Facts, scratch: Path, front: Caddy, version: str, engine: str)
     green = below[0][:3] == below[-1][-3:] == bytes(_page.GREEN)
     facts.equal(f"{who}: the line below them is green", green, True)
     written = any(b"\xff\xff\xff" in row for row in below)
-    facts.equal(f"{who}: something is written on it, in white", written, True)
+    facts.equal(f"{who}: it has white text", written, True)
     return png
 
 

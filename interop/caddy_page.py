@@ -106,7 +106,7 @@ def _replace(block: str, changes: dict[str, str]) -> str:
     :raises ProgramError: the Caddyfile lacks one of them.
     """
     for pattern, here in changes.items():
-        literal = here.replace("\\", r"\\")  # nothing in it stands for a group
+        literal = here.replace("\\", r"\\")  # no group references
         block, count = re.subn(pattern, literal, block, flags=re.DOTALL)
         if not count:
             raise ProgramError(f"a Caddyfile in docs/caddy.md should say {pattern!r}")

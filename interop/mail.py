@@ -120,12 +120,14 @@ def _dialogue(facts: Facts, engine: str, person: str, lmtp: int, imap: int) -> N
         exists = int(reader.select()[1][0] or b"0")
         facts.equal(f"{engine}: IMAP: messages at first", exists, 0)
         reader.send(b"idle IDLE\r\n")
-        facts.equal(f"{engine}: IMAP: IDLE is taken", reader.readline()[:2], b"+ ")
+        facts.equal(f"{engine}: IMAP: IDLE is accepted", reader.readline()[:2], b"+ ")
         _deliver(lmtp, person, _message("a word", b""))
         told = b""
         while b"EXISTS" not in told:
             told = reader.readline()
-        facts.equal(f"{engine}: IMAP: who is idle is told of new mail", told, b"* 1 EXISTS\r\n")
+        facts.equal(
+            f"{engine}: IMAP: an idle client is notified of new mail", told, b"* 1 EXISTS\r\n"
+        )
         reader.send(b"DONE\r\n")
         while not told.startswith(b"idle "):
             told = reader.readline()
@@ -139,7 +141,7 @@ def _dialogue(facts: Facts, engine: str, person: str, lmtp: int, imap: int) -> N
     message = email.message_from_bytes(parts[1], policy=email.policy.default)
     found = [part.get_content() for part in message.iter_attachments()]
     rates = f"{watch.rate(SIZE)} in, {again.rate(SIZE)} out"
-    fact = f"{engine}: mail: an attachment of 5 MB, {rates}: comes out as it went in"
+    fact = f"{engine}: mail: an attachment of 5 MB, {rates}: is unchanged"
     facts.equal(fact, found == [attached], True)
 
 

@@ -72,7 +72,7 @@ def _one_client(facts: Facts, scratch: Path, outside: int, family: str, how: str
         connection.request("GET", path)
         body = connection.getresponse().read().decode().strip()
     who = f"{how}, a client over {family}"
-    facts.equal(f"{who}: what nginx answers it", body, f"hello {source}")
+    facts.equal(f"{who}: answer of nginx", body, f"hello {source}")
     line = wait(lambda: _logged(scratch / "access.log", path), "a line in its access log")
     facts.equal(f"{who}: its address in nginx's log", line["client"], source)
     facts.equal(f"{who}: its port in nginx's log", line["port"], str(port))

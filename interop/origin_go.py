@@ -121,8 +121,10 @@ def _bytes_and_endings(
     facts: Facts, name: str, server: counterpart.CounterpartServer, outside: int
 ) -> None:
     up, down = counterpart.exchange(outside)
-    facts.equal(f"{name}: 10 MB up, then FIN: its SHA-256 is right", up == counterpart.DIGEST, True)
-    facts.equal(f"{name}: 10 MB down behind it: as well", down == counterpart.DIGEST, True)
+    facts.equal(f"{name}: 10 MB up, then FIN: SHA-256 is right", up == counterpart.DIGEST, True)
+    facts.equal(
+        f"{name}: 10 MB down afterwards: SHA-256 is right", down == counterpart.DIGEST, True
+    )
     with counterpart.connect(outside, b"reset\n") as client:
         facts.equal(f"{name}: the origin server resets: the client sees", _ending(client), "reset")
     client = counterpart.connect(outside, b"await\n")
@@ -142,7 +144,7 @@ def _who_it_is(facts: Facts, name: str, origin: Program, outside: int) -> None:
         address = re.escape(f"{host}:{port}")
         line = origin.wait_for_log(logged(CLIENT_ACCEPTED, client=rf"{address}\b.*"))[0]
     seen = re.search(r"service=\"?default\"? id=\"?[0-9a-f]{16}", line) is not None
-    facts.equal(f"{name}: the origin knows the client's address, service and id", seen, True)
+    facts.equal(f"{name}: the origin logs the client's address, service and id", seen, True)
 
 
 def _take_over(
@@ -160,7 +162,7 @@ def _take_over(
             who = f"{ends.name}: a second origin of the name"
             facts.equal(f"{who}: the first one's client sees", _ending(client), "reset")
             code = old.wait(WITHIN)
-            facts.equal(f"{who}: the first one ends, for good, with", code, REFUSED)
+            facts.equal(f"{who}: the first one ends for good, exit code", code, REFUSED)
             up, _ = counterpart.exchange(outside)
             facts.equal(f"{who}: it serves", up == counterpart.DIGEST, True)
 
@@ -182,14 +184,14 @@ def _impostors(
             command = ends.origin_command(door, server.address, f"victim-{how}")
             caller = Program(f"victim-{how}", command, ends.scratch)
             words = refused if how == "pass" else not_proven
-            callers.append((f"somebody in the middle ({how})", stack.enter_context(caller), words))
+            callers.append((f"a man in the middle ({how})", stack.enter_context(caller), words))
         for who, called, words in callers:
             code = called.wait(WITHIN)
             said = words if words in called.last_words() else called.last_words()
-            fact = f"{ends.name}: {who}: the origin ends, for good, and says why"
+            fact = f"{ends.name}: {who}: the origin ends for good, with the reason"
             facts.equal(fact, (code, said), (REFUSED, words))
     facts.equal(
-        f"{ends.name}: clients whom the origin server met by all that",
+        f"{ends.name}: clients that reached the origin server meanwhile",
         server.accepted - accepted,
         0,
     )
@@ -205,7 +207,7 @@ def _origin_leaves(
 
 def _remote_leaves(facts: Facts, name: str, remote: Program, origin: Program, outside: int) -> None:
     _leaves(facts, f"{name}: SIGTERM to the remote", remote, outside)
-    facts.equal(f"{name}: the origin is still there", origin.process.poll(), None)
+    facts.equal(f"{name}: the origin is still running", origin.process.poll(), None)
 
 
 def _leaves(facts: Facts, name: str, program: Program, outside: int) -> None:
@@ -213,11 +215,11 @@ def _leaves(facts: Facts, name: str, program: Program, outside: int) -> None:
         client.recv(16)
         program.signal(signal.SIGTERM)
         time.sleep(0.5)  # time enough to end if it did not wait
-        facts.equal(f"{name}: it waits for its client", program.process.poll(), None)
+        facts.equal(f"{name}: it drains", program.process.poll(), None)
         client.sendall(b"last words\n")
         answer = client.makefile("rb").read()
-        facts.equal(f"{name}: who gets the answer and FIN", answer, b"LAST WORDS\n")
-    facts.equal(f"{name}: it ends with", program.wait(WITHIN), 0)
+        facts.equal(f"{name}: the client gets the answer and FIN", answer, b"LAST WORDS\n")
+    facts.equal(f"{name}: exit code", program.wait(WITHIN), 0)
 
 
 def _remote_dies(facts: Facts, ends: ProgramPair, server: counterpart.CounterpartServer) -> None:
@@ -240,9 +242,9 @@ def _remote_dies(facts: Facts, ends: ProgramPair, server: counterpart.Counterpar
         stack.enter_context(ends.running_remote(link, outside))
         with Stopwatch() as watch:
             served = wait(serves, "the origin to be back", BACK_WITHIN)
-        fact = f"{ends.name}: the remote is killed and started again, and {watch.seconds:.1f} s"
+        fact = f"{ends.name}: the remote is killed and restarted, {watch.seconds:.1f} s"
         alive = origin.process.poll() is None
-        facts.equal(f"{fact} later the same origin serves", served and alive, True)
+        facts.equal(f"{fact} later the same origin serves clients", served and alive, True)
 
 
 def _nobody_listens(facts: Facts, ends: ProgramPair) -> None:
@@ -250,7 +252,7 @@ def _nobody_listens(facts: Facts, ends: ProgramPair) -> None:
         command = ends.origin_command(link, "127.0.0.1:9", "closed")
         origin = running("closed", command, ends.scratch)
         with origin, counterpart.connect(outside, b"") as client:
-            fact = f"{ends.name}: no origin server: a client sees"
+            fact = f"{ends.name}: no origin server: the client sees"
             facts.equal(fact, _ending(client), "reset")
 
 

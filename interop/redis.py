@@ -51,14 +51,14 @@ def script(facts: Facts, scratch: Path) -> None:
         heard = output_of(
             [program("redis-cli"), "-p", str(port), "publish", "news", "a word"]
         ).strip()
-        facts.equal("redis-cli publish: how many hear it", heard, str(len(subscribers)))
+        facts.equal("redis-cli publish: receivers", heard, str(len(subscribers)))
         for engine, connection in subscribers.items():
             word = b"*3\r\n$7\r\nmessage\r\n$4\r\nnews\r\n$6\r\na word\r\n"
-            fact = f"{engine}: a subscriber after {IDLE:.0f} s of silence: hears the word"
+            fact = f"{engine}: a subscriber after {IDLE:.0f} s of silence gets the message"
             facts.equal(fact, _read(connection, len(word)) == word, True)
             connection.sendall(b"UNSUBSCRIBE news\r\n")
             answer = _read(connection, len("*3\r\n$11\r\nunsubscribe\r\n$4\r\nnews\r\n:0\r\n"))
-            fact = f"{engine}: the subscriber can speak as well"
+            fact = f"{engine}: the subscriber can send as well"
             facts.equal(fact, answer.endswith(b"news\r\n:0\r\n"), True)
 
 

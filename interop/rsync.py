@@ -41,7 +41,7 @@ def script(facts: Facts, scratch: Path) -> None:
     there = scratch / "there"
     port = free_port()
     config = scratch / "rsyncd.conf"
-    # Started by root, it would serve as the user nobody, who cannot write to our folder.
+    # Started by root, it would drop its privileges and could not write to our folder.
     user = "" if os.geteuid() else "uid = 0\ngid = 0"
     config.write_text(CONFIG.format(port=port, folder=there, user=user))
     daemon = [command, "--daemon", "--no-detach", f"--config={config}"]

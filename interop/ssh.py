@@ -55,7 +55,7 @@ def _terminal(facts: Facts, engine: str, server: SshServer, outside: int) -> Non
         right = "/DEV/PTS/" in shown and "24 80\r\n" in shown
         facts.equal(f"{engine}: ssh: a terminal of the window's size", right, True)
         _resize(ours, 50, 132)
-        client.send_signal(signal.SIGWINCH)  # the kernel tells it only where it leads a session
+        client.send_signal(signal.SIGWINCH)  # the kernel signals only the session of the terminal
         os.write(ours, b"until stty size | grep 132; do sleep 0.1; done\n")
         shown = _shown(ours, b"done ").decode()
         facts.equal(f"{engine}: ssh: its new size", "50 132\r\n" in shown, True)

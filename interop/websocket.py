@@ -52,7 +52,7 @@ def script(facts: Facts, scratch: Path) -> None:
                 _silent(facts, engine, client, forwarder)
                 _busy(facts, engine, client, forwarder)
             facts.equal(f"{engine}: WebSocket: the closing code", client.protocol.close_code, 1000)
-            facts.equal(f"{engine}: WebSocket: connections in all", len(met), 1)
+            facts.equal(f"{engine}: WebSocket: number of connections", len(met), 1)
 
 
 @contextlib.contextmanager
@@ -80,16 +80,16 @@ def _silent(
     facts: Facts, engine: str, client: ClientConnection, forwarder: ForwarderProgram
 ) -> None:
     client.send("before")
-    facts.equal(f"{engine}: WebSocket: a word comes back", client.recv(WITHIN), "before")
+    facts.equal(f"{engine}: WebSocket: an echo", client.recv(WITHIN), "before")
     for number in (1, 2):
         forwarder.change_address()
         with Stopwatch() as watch:
             client.send(f"after change {number}")
             answer = client.recv(WITHIN)
         fact = (
-            f"{engine}: WebSocket: another network while nothing is said, and {watch.seconds:.1f} s"
+            f"{engine}: WebSocket: echo after a change of network while idle, {watch.seconds:.1f} s"
         )
-        facts.equal(f"{fact} later", answer, f"after change {number}")
+        facts.equal(fact, answer, f"after change {number}")
 
 
 def _busy(facts: Facts, engine: str, client: ClientConnection, forwarder: ForwarderProgram) -> None:
@@ -103,8 +103,8 @@ def _busy(facts: Facts, engine: str, client: ClientConnection, forwarder: Forwar
                 came += client.recv(WITHIN) == (number - 4).to_bytes(4) + LARGE
         for number in range(MESSAGES - 4, MESSAGES):
             came += client.recv(WITHIN) == number.to_bytes(4) + LARGE
-    fact = f"{engine}: WebSocket: {MESSAGES} messages, another network in their midst,"
-    facts.equal(f"{fact} {watch.seconds:.1f} s: come back whole and in order", came, MESSAGES)
+    fact = f"{engine}: WebSocket: {MESSAGES} messages during a change of network,"
+    facts.equal(f"{fact} {watch.seconds:.1f} s: echoes in order", came, MESSAGES)
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ READ_INTERVAL = 0.002
 """Seconds between two reads of a download, instead of one read for each packet."""
 
 QUIET = 30.0
-"""Seconds without an answer after which a client gives up."""
+"""Seconds without an answer after which a client fails."""
 
 _QUIET = struct.pack("ll", int(QUIET), 0)
 _buffer = memoryview(bytearray(PIECE))

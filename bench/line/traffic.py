@@ -16,7 +16,7 @@ SIZE = 100
 
 
 class BulkStream:
-    """As much as goes, from one end to the other, on one stream.
+    """A stream that sends as much as possible from one end to the other.
 
     It writes as a relay does, in pieces of the high water at most: up to that, then not before what
     is unsent has fallen to the low one.

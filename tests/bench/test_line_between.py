@@ -49,9 +49,9 @@ def test_the_line_keeps_working_while_its_emulator_is_suspended():
     [
         (1.0, 0.5, 1.0001, 0.9),  # no look between 0.9 and 1.0
         (1.0, 0.0, 1.02, 0.9),  # nor up to 1.02
-        (1.0, 0.5, 1.02, 1.02),  # it waited for them
+        (1.0, 0.5, 1.02, 1.02),  # the wait ended with them
         (1.0, FOREVER, 7.0, 7.0),
-        (1.0, 0.5, 1.52, 1.5),  # it should have gone on at 1.5
+        (1.0, 0.5, 1.52, 1.5),  # the wait should have ended at 1.5
     ],
 )
 def test_packets_that_end_a_wait_have_come_now(asked_at, wait, now, since):
