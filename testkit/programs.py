@@ -52,7 +52,7 @@ ORIGIN_DISCONNECTED = "origin disconnected"
 PROOF_FAILED = "proof failed"
 PROTOCOL_VIOLATION = "protocol violation"
 RESET_KEY_NOT_SAVED = "no place for a key, restarts are noticed later"
-SERVER_REFUSED = "the origin server refused the connection"
+SERVER_REFUSED = "connect to origin server failed"
 
 # Sentences that users read when a program ends or waits.
 

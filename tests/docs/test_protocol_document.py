@@ -11,7 +11,7 @@ import pytest
 from cryptography.hazmat.primitives import hashes
 
 from quictunnel.config.settings import LINK_PORT
-from quictunnel.origin.session import FOR_GOOD
+from quictunnel.origin.session import FINAL_CODES
 from quictunnel.protocol.address import Address
 from quictunnel.protocol.codes import ALPN, Code
 from quictunnel.protocol.messages import (
@@ -146,7 +146,7 @@ def test_the_table_of_codes_has_the_words_of_our_logs():
 
 def test_the_codes_marked_final_are_those_after_which_an_origin_gives_up():
     final = {int(row[0], 16) for row in code_rows() if "*final*" in row[4]}
-    assert final == {int(code) for code in FOR_GOOD}
+    assert final == {int(code) for code in FINAL_CODES}
 
 
 def test_no_other_code_is_named_with_a_wrong_number():
