@@ -26,7 +26,6 @@ from testkit.programs import (
     READY_REMOTE,
     Program,
     free_port,
-    logged,
     running,
 )
 
@@ -42,6 +41,10 @@ BACK_WITHIN = 90.0
 
 REFUSED = 3
 """The exit code of an origin of either kind for which retrying is useless."""
+
+
+ACCEPTED = rf"({CLIENT_ACCEPTED}|client in)"
+"""The message of an origin, ours or the one in Go, about a new client."""
 
 
 @dataclass(frozen=True)
@@ -142,7 +145,7 @@ def _who_it_is(facts: Facts, name: str, origin: Program, outside: int) -> None:
         client.recv(16)
         host, port = client.getsockname()
         address = re.escape(f"{host}:{port}")
-        line = origin.wait_for_log(logged(CLIENT_ACCEPTED, client=rf"{address}\b.*"))[0]
+        line = origin.wait_for_log(rf"{ACCEPTED}\s+client={address}\b.*")[0]
     seen = re.search(r"service=\"?default\"? id=\"?[0-9a-f]{16}", line) is not None
     facts.equal(f"{name}: the origin logs the client's address, service and id", seen, True)
 
