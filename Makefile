@@ -21,7 +21,7 @@ BUILT_ENGINE   := $(wildcard $(ENGINE))
 RUST           := $(and $(BUILT_ENGINE),$(shell command -v cargo))
 
 # Two processes for two cores: tests wait more than they compute.
-TWICE          := --numprocesses 2 --dist loadfile
+TWICE          := --numprocesses 2 --dist worksteal -m "not nightly"
 
 # Laboratory tests wait even more. The long ones start first.
 SIXFOLD       := --numprocesses 6 --maxschedchunk 1

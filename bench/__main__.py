@@ -1,6 +1,6 @@
-"""`python -m bench`: options, the rounds, the table. The ways take turns within each round.
+"""`python -m bench`: options, the rounds, the table.
 
-Turns, because the machine's speed drifts: what is compared was measured within seconds.
+The ways take turns within each round, because the speed of the machine drifts.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ from rich.console import Console
 
 from bench.limits import raise_descriptors
 from bench.measures import MEASURES, Effort, Measure
-from bench.processes import ProgramError
 from bench.table import Outcome, for_a_page, save, short, table
-from bench.ways import WAYS, missing, prepare, standing
+from bench.ways import WAYS, missing, prepare, running_way
+from testkit.programs import ProgramError
 
 SPARE_DESCRIPTORS = 200
-"""Files that a program opens beside its clients' sockets."""
+"""Descriptors of a program other than its clients' sockets."""
 
 FULL = Effort(seconds=4, requests=2000, idle=(10, 1_000, 10_000))
 QUICK = Effort(seconds=1, requests=200, idle=(10, 1_000))
 
 WIDE = 500
-"""Columns for the table: rather wider than a terminal than without its words."""
+"""Columns of the table. A wide table is better than one with truncated words."""
 
 console = Console()
 
@@ -39,20 +39,24 @@ def main(
     ] = False,
     only: Annotated[
         list[str] | None,
-        typer.Option(help="Only measures whose name begins so; a list with commas, or again."),
+        typer.Option(help="Only measurements that begin with this. Repeat it, or use commas."),
     ] = None,
     ways: Annotated[
         list[str] | None,
-        typer.Option(help=f"Only ways whose name begins so, of {', '.join(WAYS)}."),
+        typer.Option(help=f"Only ways that begin with this, of {', '.join(WAYS)}."),
     ] = None,
     idle: Annotated[
         list[int] | None,
-        typer.Option(min=1, help="Idle clients, beside 10, instead of 1,000 and 10,000."),
+        typer.Option(min=1, help="Idle clients in addition to 10. Default: 1,000 and 10,000."),
     ] = None,
-    rounds: Annotated[int | None, typer.Option(min=1, help="Rounds; 3 if not --quick.")] = None,
-    markdown: Annotated[bool, typer.Option("--markdown", help="The table in Markdown.")] = False,
+    rounds: Annotated[
+        int | None, typer.Option(min=1, help="Rounds. Default: 3, or 1 with --quick.")
+    ] = None,
+    markdown: Annotated[
+        bool, typer.Option("--markdown", help="Print the table as Markdown.")
+    ] = False,
 ) -> None:
-    """Measure all ways that there are in turns, and print medians."""
+    """Measure all available ways in turns, and print medians."""
     names = begins(only, [measure.name for measure in MEASURES])
     effort = QUICK if quick else FULL
     if idle:
@@ -69,9 +73,9 @@ def main(
 
 
 def begins(asked: list[str] | None, names: list[str]) -> list[str]:
-    """Return the names that begin with something asked for, in their order; all, if nothing is.
+    """Return the names with one of the prefixes that were asked for, or all names.
 
-    :param asked: options as they were given, each with commas or without.
+    :param asked: the values of an option, each with or without commas.
     """
     if not asked:
         return names
@@ -84,7 +88,7 @@ def begins(asked: list[str] | None, names: list[str]) -> list[str]:
 
 
 def present(asked: list[str] | None) -> list[str]:
-    """Return the ways to take; say which are left out, and what they lack."""
+    """Return the ways to measure; print which are left out, and why."""
     lacking = missing()
     chosen = begins(asked, list(WAYS))
     for name in chosen:
@@ -92,12 +96,12 @@ def present(asked: list[str] | None) -> list[str]:
             console.print(f"left out: {name} ({lacking[name]})", markup=False, soft_wrap=True)
     ways = [name for name in chosen if name not in lacking]
     if not ways:
-        raise typer.BadParameter("none of these ways is there")
+        raise typer.BadParameter("none of these ways is available")
     return ways
 
 
 def within_limits(effort: Effort) -> Effort:
-    """Return the effort with no more idle clients than there are descriptors for."""
+    """Return the effort, with idle clients limited by the available descriptors."""
     limit = raise_descriptors()
     most = limit - SPARE_DESCRIPTORS
     for count in effort.idle:
@@ -107,7 +111,7 @@ def within_limits(effort: Effort) -> Effort:
 
 
 def run(chosen: list[Measure], ways: list[str], effort: Effort, rounds: int) -> list[Outcome]:
-    """Take each measure so many rounds; a way that fails is noted, and the rest goes on."""
+    """Repeat each measurement for so many rounds. The failure of a way is recorded."""
     outcomes = []
     with tempfile.TemporaryDirectory(prefix="quictunnel-bench-") as folder:
         scratch = Path(folder)
@@ -122,14 +126,14 @@ def run(chosen: list[Measure], ways: list[str], effort: Effort, rounds: int) -> 
 
 
 def take(measure: Measure, outcome: Outcome, effort: Effort, scratch: Path, turn: str) -> None:
-    """Take one measure on one way once."""
+    """Measure one way once."""
     start = time.monotonic()
     where = f"{turn} {measure.name:9} {outcome.way:18}"
     try:
-        with standing(outcome.way, scratch) as way:
+        with running_way(outcome.way, scratch) as way:
             figures = measure.take(way, effort)
     except (ProgramError, OSError) as exc:
-        # OSError: a connection was reset, or quiet for too long: a figure, too.
+        # OSError: a connection was reset, or idle for too long.
         outcome.failures.append(f"{type(exc).__name__}: {exc}")
         console.print(f"{where} failed: {exc}", markup=False, soft_wrap=True, style="red")
         return

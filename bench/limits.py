@@ -1,4 +1,4 @@
-"""The limit on open files: raised as far as it goes without rights. Nothing else."""
+"""The limit on open files, raised as far as an unprivileged process can."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import resource
 
 
 def raise_descriptors() -> int:
-    """Raise the soft limit to the hard one, for programs started later too; return it."""
+    """Raise the soft limit to the hard limit, also for child processes; return it."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     return hard

@@ -1,7 +1,7 @@
-"""The clients: bulk, requests, short connections, idle ones.
+"""The clients: bulk transfers, requests, short connections, idle connections.
 
-Plain sockets and as few system calls as can be: they share the processors with what is measured.
-Everything is bounded: a client that hears nothing for QUIET seconds raises TimeoutError.
+They use plain sockets and few system calls, because they share the processors with the tunnel.
+A client that receives nothing for QUIET seconds raises TimeoutError.
 """
 
 from __future__ import annotations
@@ -35,13 +35,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 QUIET = 30.0
-"""Seconds without a byte after which a client gives up."""
+"""Seconds without a byte after which a client fails."""
 
 STUCK = 5.0
-"""Seconds in which no further client of many gets through, after which the rest are given up."""
+"""Seconds without another connected client after which the missing ones count as refused."""
 
 OPENING = 64
-"""Clients that arrive at once when many idle ones come."""
+"""Idle clients that connect concurrently."""
 
 SHORT_ANSWER = 1024
 """Bytes that a short connection fetches."""
@@ -50,21 +50,21 @@ _QUIET = struct.pack("ll", int(QUIET), 0)
 """QUIET as the kernel's `struct timeval`."""
 
 
-# Source addresses in turn: one address has 28,000 ports towards one server, and each closed
-# connection occupies its own for a while.
+# Source addresses, used in turn: one address has 28,000 ports towards one server, and each closed
+# connection occupies a port for a while.
 _sources = itertools.cycle(f"127.0.0.{n}" for n in range(2, 10))
 
 Address = tuple[str, int]
 
 
 def _connected(address: Address, kind: bytes, size: int = 0) -> socket.socket:
-    """Connect and say what is wanted. The socket blocks, for QUIET seconds at most.
+    """Connect and send a header. The socket blocks for QUIET seconds at most.
 
-    The kernel watches the time, so a call is one system call, where a timeout of Python's makes
-    it two.
+    The kernel measures the timeout, so a call is one system call. A timeout of Python would need
+    two.
     """
     sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-    # The port is chosen at connect(), by both ends of the connection and not by ours alone.
+    # The kernel chooses the port at connect(), where it may reuse one of another destination.
     sock.setsockopt(socket.IPPROTO_IP, getattr(socket, "IP_BIND_ADDRESS_NO_PORT", 24), 1)
     sock.bind((next(_sources), 0))
     for limit in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
@@ -79,11 +79,11 @@ def _waiting() -> Iterator[None]:
     try:
         yield
     except BlockingIOError:
-        raise TimeoutError(f"nothing moved for {QUIET:.0f} s") from None
+        raise TimeoutError(f"no data for {QUIET:.0f} s") from None
 
 
 def download(address: Address, size: int) -> None:
-    """Fetch so many bytes, to the end."""
+    """Download so many bytes."""
     left = size
     with _waiting(), _connected(address, DOWNLOAD, size) as sock:
         while received := discard(sock, max(left, 1)):
@@ -93,7 +93,7 @@ def download(address: Address, size: int) -> None:
 
 
 def upload(address: Address, size: int) -> None:
-    """Send so many bytes, and wait until the origin server has them all."""
+    """Upload so many bytes, and wait until the origin server has received all."""
     left = size
     with _waiting(), _connected(address, UPLOAD, size) as sock:
         while left:
@@ -104,7 +104,7 @@ def upload(address: Address, size: int) -> None:
 
 
 def bulk(address: Address, size: int, streams: int, *, up: bool) -> float:
-    """Move so many bytes over so many connections at once; return the seconds it took."""
+    """Transfer so many bytes over concurrent connections; return the duration in seconds."""
     one = upload if up else download
     start = time.perf_counter()
     with ThreadPoolExecutor(streams) as pool:
@@ -114,9 +114,9 @@ def bulk(address: Address, size: int, streams: int, *, up: bool) -> float:
 
 
 def requests(address: Address, count: int, seconds: float) -> list[float]:
-    """Ask and await the answer on one connection, again and again; return the seconds of each.
+    """Send requests on one connection, each after the previous answer; return their durations.
 
-    Ends after so many requests or so many seconds, whichever comes first.
+    Stop after `count` requests or after `seconds`, whichever comes first.
     """
     question = bytes(REQUEST)
     times: list[float] = []
@@ -136,10 +136,9 @@ def requests(address: Address, count: int, seconds: float) -> list[float]:
 
 
 def short(address: Address, seconds: float, at_once: int) -> tuple[int, float]:
-    """Connect, fetch 1 kB, close; so many at once. Return the number done, and in what seconds.
+    """Open connections that fetch 1 kB each; return their number and the duration in seconds.
 
-    A client is woken once, by the end of its connection (EPOLLRDHUP), when all is there: on
-    loopback it need not wait for anything else.
+    A client wakes up once, at the end of its connection (EPOLLRDHUP), when all data has arrived.
     """
     clients: dict[int, socket.socket] = {}
     done = 0
@@ -169,7 +168,7 @@ def short(address: Address, seconds: float, at_once: int) -> tuple[int, float]:
 
 @dataclass
 class IdleClients:
-    """Clients that were served a byte and now do nothing, until closed."""
+    """Clients that have received one byte and are idle until they are closed."""
 
     address: Address
 
@@ -177,7 +176,7 @@ class IdleClients:
         self.sockets: list[socket.socket] = []
 
     def grow(self, count: int) -> bool:
-        """Have so many altogether; return False when the way lets no more in."""
+        """Grow to so many clients; return False if the way accepts no more."""
         coming: dict[int, socket.socket] = {}
         with select.epoll() as poll:
             while len(self.sockets) < count:
@@ -194,12 +193,12 @@ class IdleClients:
                     sock = coming.pop(descriptor)
                     poll.unregister(sock)
                     if sock.recv(1) != DONE:
-                        raise ConnectionError("an idle client was cut off")
+                        raise ConnectionError("an idle client was disconnected")
                     self.sockets.append(sock)
         return True
 
     def close(self) -> None:
-        """Close them all."""
+        """Close all clients."""
         for sock in self.sockets:
             sock.close()
         self.sockets.clear()

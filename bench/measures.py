@@ -1,8 +1,8 @@
-"""What is measured: one function a measure, from a way that stands to figures. Prints nothing.
+"""The measurements: functions that take a running way and return figures.
 
-A figure's name says its unit. CPU time and memory are those of both ends of the tunnel together;
-beside them stand each end's share, and what the load costs, which runs on the same processors:
-clients (this process) and origin server.
+The name of a figure has its unit. CPU time and memory are those of both ends of the tunnel. The CPU
+time of each end and of the load (clients and origin server) is listed as well, because all run on
+the same processors.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from bench import load
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from bench.ways import Way
+    from bench.ways import RunningWay
 
 Figures = dict[str, float]
 
@@ -26,13 +26,13 @@ MB = 1_000_000
 GB = 1_000_000_000
 
 FIRST_BULK = 8 * MB
-"""Bytes moved first, to learn the rate and to open the windows."""
+"""Bytes of the first transfer, which opens the windows and shows the rate."""
 
 MOST_BULK = 4 * GB
-"""Bytes moved at most, so that no way is measured for long."""
+"""The most bytes of a transfer, so that no measurement takes long."""
 
 AT_ONCE = 16
-"""Short connections at once: enough to keep two processors busy."""
+"""Concurrent short connections: enough to keep two processors busy."""
 
 
 BOTH = "both ends"
@@ -41,41 +41,41 @@ LOAD = "the load"
 
 @dataclass(frozen=True)
 class Effort:
-    """How long to measure."""
+    """The duration of measurements."""
 
     seconds: float
-    """For each figure of a rate or a time."""
+    """Seconds for each rate."""
     requests: int
-    """Requests at most, for a time."""
+    """The most requests."""
     idle: tuple[int, ...]
-    """Numbers of idle clients, rising."""
+    """Numbers of idle clients, in ascending order."""
 
 
 @dataclass(frozen=True)
 class Measure:
-    """One measure, by the name that `--only` takes."""
+    """A measurement with its name for `--only`."""
 
     name: str
     title: str
-    take: Callable[[Way, Effort], Figures]
+    take: Callable[[RunningWay, Effort], Figures]
 
 
-def cpu(way: Way) -> dict[str, float]:
-    """Return the CPU seconds used so far: by each end of the tunnel, and by those who load it."""
+def cpu(way: RunningWay) -> dict[str, float]:
+    """Return the CPU seconds used so far by each end of the tunnel and by the load."""
     ends = {name: p.cpu() for name, p in zip(("remote", "origin"), way.tunnel, strict=False)}
     return {**ends, LOAD: time.process_time() + way.server.cpu()}
 
 
-def spent(way: Way, before: dict[str, float], per: float, unit: str) -> Figures:
-    """Return the CPU time since `before`, divided by `per`: of both ends, each, and the load."""
+def spent(way: RunningWay, before: dict[str, float], per: float, unit: str) -> Figures:
+    """Return the CPU time since `before` divided by `per`: of both ends, each end, and the load."""
     used = {name: (seconds - before[name]) / per for name, seconds in cpu(way).items()}
     if way.tunnel:
         used = {BOTH: used["remote"] + used["origin"], **used}
     return {f"CPU {unit}, {name}": seconds for name, seconds in used.items()}
 
 
-def bulk(way: Way, effort: Effort, *, up: bool, streams: int) -> Figures:
-    """Move as much as takes about the effort's seconds."""
+def bulk(way: RunningWay, effort: Effort, *, up: bool, streams: int) -> Figures:
+    """Transfer as much as takes about the effort's seconds."""
     first = FIRST_BULK / load.bulk(way.address, FIRST_BULK, streams, up=up)
     size = int(min(max(first * effort.seconds, FIRST_BULK), MOST_BULK)) // streams * streams
     before = cpu(way)
@@ -83,16 +83,16 @@ def bulk(way: Way, effort: Effort, *, up: bool, streams: int) -> Figures:
     return {"Mbit/s": size * 8 / seconds / MB, **spent(way, before, size / GB, "s/GB")}
 
 
-def short(way: Way, effort: Effort) -> Figures:
-    """Open and close connections, each of which fetches 1 kB."""
+def short(way: RunningWay, effort: Effort) -> Figures:
+    """Open connections that fetch 1 kB each."""
     load.short(way.address, 0, AT_ONCE)
     before = cpu(way)
     count, seconds = load.short(way.address, effort.seconds, AT_ONCE)
     return {"connections/s": count / seconds, **spent(way, before, count / 1000, "ms each")}
 
 
-def requests(way: Way, effort: Effort) -> Figures:
-    """Send requests of 128 bytes with answers of 1 kB, one after the other on one connection."""
+def requests(way: RunningWay, effort: Effort) -> Figures:
+    """Send requests of 128 bytes with answers of 1 kB on one connection, one after the other."""
     load.requests(way.address, 20, effort.seconds)
     before = cpu(way)
     times = load.requests(way.address, effort.requests, effort.seconds)
@@ -104,10 +104,10 @@ def requests(way: Way, effort: Effort) -> Figures:
     }
 
 
-def idle(way: Way, effort: Effort) -> Figures:
-    """Measure requests beside more and more idle clients, and the memory that these take.
+def idle(way: RunningWay, effort: Effort) -> Figures:
+    """Measure requests beside a growing number of idle clients, and the memory per idle client.
 
-    A way that lets fewer in yields the number that it did let in, and nothing beyond it.
+    If a way accepts fewer clients, report their number and stop.
     """
     load.requests(way.address, 20, effort.seconds)
     empty = memory(way)
@@ -116,7 +116,7 @@ def idle(way: Way, effort: Effort) -> Figures:
     try:
         for count in effort.idle:
             if not clients.grow(count):
-                figures[f"{count:,} idle: let in"] = len(clients.sockets)
+                figures[f"{count:,} idle: accepted"] = len(clients.sockets)
                 break
             if way.tunnel:
                 grown = memory(way) - empty
@@ -131,8 +131,8 @@ def idle(way: Way, effort: Effort) -> Figures:
     return figures
 
 
-def memory(way: Way) -> int:
-    """Return the bytes of both ends of the tunnel together."""
+def memory(way: RunningWay) -> int:
+    """Return the memory of both ends of the tunnel, in bytes."""
     return sum(program.memory() for program in way.tunnel)
 
 

@@ -1,7 +1,7 @@
-"""The tunnel that one would write on aioquic.asyncio in fifty lines, to measure against.
+"""A minimal tunnel on aioquic.asyncio, as a baseline for measurements.
 
-It does tunnel: a stream a client, half-close passed on. It has no preamble, token, back-pressure,
-resets, hold or drain, and with aioquic as shipped it carries 128 clients at once.
+It has one stream per client and forwards half-closes. It has no preamble, token, back-pressure,
+resets, hold or drain. With aioquic's defaults it carries 128 clients at a time.
 
     python -m bench.naive remote CERT KEY
     python -m bench.naive origin CA LINK_PORT ORIGIN_PORT
@@ -42,16 +42,16 @@ async def remote(cert, key):
 
     async def client(reader, writer):
         stream = await links[-1].create_stream()
-        stream[1].write(b"\0")  # takes the stream's number, and lets the server speak first
+        stream[1].write(b"\0")  # opens the stream at the peer, so that the server can speak first
         await join((reader, writer), stream)
 
     configuration = QuicConfiguration(is_client=False, alpn_protocols=ALPN)
     configuration.load_cert_chain(cert, key)
     link = await serve("127.0.0.1", 0, configuration=configuration, create_protocol=Link)
-    port = link._transport.get_extra_info("sockname")[1]  # noqa: SLF001 - told nowhere else
+    port = link._transport.get_extra_info("sockname")[1]  # noqa: SLF001 - no public name
     outside = await asyncio.start_server(client, "127.0.0.1", 0)
     outside_port = outside.sockets[0].getsockname()[1]
-    print(f"ready: UDP 127.0.0.1:{port}, TCP 127.0.0.1:{outside_port}", flush=True)
+    print("ready:", port, outside_port, flush=True)
     await outside.serve_forever()
 
 

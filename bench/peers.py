@@ -1,7 +1,7 @@
-"""Other people's reverse tunnels, where they are installed: how each exposes one TCP port.
+"""Other reverse tunnels, where they are installed: how each exposes one TCP port.
 
-Each as it is shipped, with the encryption of its own switched on and a key or certificate that the
-client checks, where it has such a thing. None belongs to quictunnel, none is fetched by it.
+Each runs with its defaults, with its own encryption, and with a key or certificate that the client
+checks, if it has these. quictunnel neither contains nor downloads them.
 """
 
 from __future__ import annotations
@@ -22,69 +22,71 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from bench import ssh
-from bench.processes import READY_WITHIN, Program, ProgramError, started
+from bench.host_pair import HERE, HostPair
 from bench.server import DONE, HEADER, IDLE
-from bench.sites import HERE, LOOPBACK, Machine, Site
+from testkit.namespaces import ProgramHost
+from testkit.programs import PATIENCE, Program, ProgramError
+from testkit.tunnel import LOOPBACK
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
 Commands = tuple[list[str], list[str]]
-"""The server's and the client's; in our words the remote's and the origin's."""
+"""The commands of the server (our remote) and the client (our origin)."""
 
 LOOK_AGAIN = 0.05
 """Seconds between two probes."""
 
 PROBE = 1.0
-"""Seconds for one probe's answer."""
+"""Seconds to wait for the answer to a probe."""
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where a peer is to stand."""
+    """The ports, folder and hosts of a peer."""
 
     control: int
-    """The port by which its client reaches its server, TCP or UDP."""
+    """The port by which its client reaches its server, for TCP or UDP."""
     outside: int
     server: int
     scratch: Path
-    """A folder with `bench.pem` and `bench.key`, a certificate for localhost and its key."""
-    site: Site = HERE
+    """A folder with a certificate for localhost (`bench.pem`) and its key (`bench.key`)."""
+    site: HostPair = HERE
 
     @property
     def address(self) -> str:
-        """By which its client reaches its server, and clients the outside."""
+        """The address of its server, for its client and for clients of the tunnel."""
         return self.site.remote_address
 
     def write(self, name: str, text: str) -> str:
-        """Write a file of settings; return its path."""
+        """Write a configuration file; return its path."""
         path = self.scratch / name
         path.write_text(text)
         return str(path)
 
 
 @dataclass(frozen=True)
-class Peer:
-    """One of them."""
+class PeerTunnel:
+    """Another tunnel."""
 
     programs: tuple[str, ...]
-    """What must be on PATH."""
+    """The programs that must be on PATH."""
     carrier: str
-    """What it travels by, and how that is encrypted."""
+    """Its transport and encryption."""
     commands: Callable[[Place], Commands]
-    tell: str = "--version"
-    """By which option the first program tells its version."""
+    version_option: str = "--version"
+    """The option by which the first program prints its version."""
     is_single: bool = False
-    """Whether only one can stand on a machine."""
+    """Whether only one can run on a machine."""
 
     @property
     def is_installed(self) -> bool:
         return all(map(shutil.which, self.programs))
 
     def version(self) -> str:
-        """Return what the program says of its version, for the record."""
-        command = [self.programs[0], self.tell]
+        """Return the version that the program prints."""
+        command = [self.programs[0], self.version_option]
         done = subprocess.run(command, check=False, capture_output=True, text=True)
         return (done.stdout or done.stderr).strip()
 
@@ -193,7 +195,7 @@ def chisel(place: Place) -> Commands:
 
 
 def bore(place: Place) -> Commands:
-    # Its control port is 7835, always.
+    # Its control port is always 7835.
     secret = ["--secret", secrets.token_urlsafe()]
     ports = ["--min-port", str(place.outside), "--max-port", str(place.outside)]
     client = ["bore", "local", str(place.server), "--local-host", LOOPBACK, "--to", place.address]
@@ -223,48 +225,50 @@ def openssh(place: Place) -> Commands:
 
 
 PEERS = {
-    "ssh": Peer(("ssh", "sshd"), "one SSH connection", openssh, "-V"),
-    "rusnel": Peer(("rusnel",), "one QUIC connection", rusnel),
-    "frp": Peer(("frps", "frpc"), "one QUIC connection", frp),
-    "frp-tcp": Peer(("frps", "frpc"), "one TCP connection, TLS", partial(frp, protocol="tcp")),
-    "gost": Peer(("gost",), "one QUIC connection", gost, "-V"),
-    "rathole": Peer(("rathole",), "a TCP connection for each client, Noise", rathole),
-    "chisel": Peer(("chisel",), "one WebSocket with SSH inside", chisel),
-    "bore": Peer(
+    "ssh": PeerTunnel(("ssh", "sshd"), "one SSH connection", openssh, "-V"),
+    "rusnel": PeerTunnel(("rusnel",), "one QUIC connection", rusnel),
+    "frp": PeerTunnel(("frps", "frpc"), "one QUIC connection", frp),
+    "frp-tcp": PeerTunnel(
+        ("frps", "frpc"), "one TCP connection, TLS", partial(frp, protocol="tcp")
+    ),
+    "gost": PeerTunnel(("gost",), "one QUIC connection", gost, "-V"),
+    "rathole": PeerTunnel(("rathole",), "a TCP connection for each client, Noise", rathole),
+    "chisel": PeerTunnel(("chisel",), "one WebSocket with SSH inside", chisel),
+    "bore": PeerTunnel(
         ("bore",), "a TCP connection for each client, not encrypted", bore, is_single=True
     ),
 }
 
 
 @contextlib.contextmanager
-def standing_peer(name: str, place: Place) -> Iterator[tuple[Program, Program]]:
-    """Run both programs of a peer, from when a client is served through them.
+def running_peer(name: str, place: Place) -> Iterator[tuple[Program, Program]]:
+    """Run both programs of a peer; yield them once a connection is served through them.
 
-    A client that ends because its server did not stand yet is started again.
+    Its client is restarted if it ends because its server was not ready yet.
 
-    :raises ProgramError: nobody was served in time.
+    :raises ProgramError: no connection was served in time.
     """
     commands = PEERS[name].commands(place)
-    deadline = time.monotonic() + READY_WITHIN
-    server_command = place.site.remote.inside(*commands[0])
-    client_command = place.site.origin.inside(*commands[1])
-    with started(f"{name}-server", server_command, place.scratch) as server:
+    deadline = time.monotonic() + PATIENCE
+    server_command = place.site.remote.command(*commands[0])
+    client_command = place.site.origin.command(*commands[1])
+    with Program(f"{name}-server", server_command, place.scratch) as server:
         while time.monotonic() < deadline:
-            with started(f"{name}-client", client_command, place.scratch) as client:
+            with Program(f"{name}-client", client_command, place.scratch) as client:
                 while client.process.poll() is None and time.monotonic() < deadline:
                     if serves((place.address, place.outside), place.site.remote):
                         yield server, client
                         return
                     time.sleep(LOOK_AGAIN)
         raise ProgramError(
-            f"{name} let nobody through within {READY_WITHIN:.0f} s: "
+            f"{name} served no client within {PATIENCE:.0f} s: "
             f"{server.last_words()} {client.last_words()}"
         )
 
 
-def serves(address: tuple[str, int], machine: Machine = HERE.remote) -> bool:
-    """Return whether the origin server answers there, to somebody on a machine."""
-    with contextlib.suppress(OSError), machine.socket() as probe:
+def serves(address: tuple[str, int], host: ProgramHost = HERE.remote) -> bool:
+    """Return whether the origin server answers a client on a host at this address."""
+    with contextlib.suppress(OSError), host.socket() as probe:
         probe.settimeout(PROBE)
         probe.connect(address)
         probe.sendall(HEADER.pack(IDLE, 0))

@@ -1,9 +1,8 @@
-"""The origin server of the bench: `python -m bench.server [ADDRESS]`. Serves what headers ask for.
+"""The origin server of the bench: `python -m bench.server [ADDRESS]`.
 
-One port (on loopback if no address is given), for a tunnel has one service; so each client says in
-its first nine bytes what it wants. It leaves the processor to what is measured: plain sockets and
-one epoll, one call for what can be done in one, nothing copied that nobody looks at. Uploads are
-thrown away within the kernel, and downloads come out of the page cache.
+It has one port, on loopback by default. The first nine bytes of a client select the service.
+It uses little CPU time: plain sockets, one epoll, few system calls, no copies. The kernel discards
+uploads, and downloads come from the page cache.
 """
 
 from __future__ import annotations
@@ -20,56 +19,56 @@ import sys
 from bench.limits import raise_descriptors
 
 HEADER = struct.Struct(">cQ")
-"""The client's first bytes: the kind of service, and a number of bytes where the kind has one."""
+"""The client's first bytes: the kind of service, and a number of bytes for some kinds."""
 
 DOWNLOAD = b"D"
-"""So many bytes to the client, then the end."""
+"""Send so many bytes to the client, then FIN."""
 
 UPLOAD = b"U"
-"""So many bytes from the client, then the answer DONE and the end."""
+"""Receive so many bytes from the client, then answer DONE and FIN."""
 
 REQUESTS = b"R"
-"""For each REQUEST bytes, RESPONSE bytes; for ever."""
+"""Answer each REQUEST bytes with RESPONSE bytes."""
 
 ECHO = b"E"
-"""What comes from the client goes back at once; for ever."""
+"""Echo the client's bytes."""
 
 IDLE = b"I"
-"""The answer DONE at once, then nothing."""
+"""Answer DONE, then do nothing."""
 
 DONE = b"!"
 REQUEST = 128
 RESPONSE = 1024
 
 BACKLOG = 4096
-"""Connections that may wait to be accepted: more than the clients that arrive at once."""
+"""The accept queue: more than the clients that connect concurrently."""
 
-ACCEPTED_AT_ONCE = 64
-"""Connections accepted before the others are looked after again."""
+ACCEPT_BATCH = 64
+"""Connections to accept before others have their turn."""
 
 PIECE = 1 << 20
-"""Bytes moved in one call at most."""
+"""The most bytes per call."""
 
 ENOUGH = 256 * 1024
-"""Bytes of a bulk that must have come before its receiver is woken: fewer, larger calls."""
+"""Bytes of a bulk transfer that must have arrived before its receiver wakes up."""
 
 _NOTHING = bytes(PIECE)
 _buffer = memoryview(bytearray(PIECE))
-"""What is read into; nobody looks at it again."""
+"""The buffer for all reads. Its content is not used."""
 
 
 @functools.cache
 def zeros() -> int:
-    """Return a descriptor of PIECE zero bytes in memory, for `sendfile`: sent without a copy."""
+    """Return the descriptor of a memory file of PIECE zero bytes, for `sendfile`."""
     descriptor = os.memfd_create("zeros")
     os.write(descriptor, _NOTHING)
     return descriptor
 
 
 def discard(sock: socket.socket, left: int, flags: int = 0) -> int:
-    """Take bytes that wait, at most `left`, and copy them to nowhere (MSG_TRUNC, see tcp(7)).
+    """Discard at most `left` received bytes without a copy (MSG_TRUNC, see tcp(7)).
 
-    Wakes its reader seldom: the kernel holds back the news until ENOUGH has come, or the end.
+    The kernel wakes up the reader only when ENOUGH bytes have arrived, or at the end.
     """
     if left > 2 * ENOUGH:
         wake_at(sock, ENOUGH)
@@ -80,46 +79,46 @@ def discard(sock: socket.socket, left: int, flags: int = 0) -> int:
 
 
 def wake_at(sock: socket.socket, size: int) -> None:
-    """Let the socket be readable when so many bytes wait."""
+    """Let the socket become readable when so many bytes have arrived."""
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, size)
 
 
-class Server:
-    """The door, and the clients behind it. Every call on a socket is made at once or not at all."""
+class OriginServer:
+    """The listening socket and its connections. No call on a socket blocks."""
 
     def __init__(self, address: str = "127.0.0.1") -> None:
-        self.door = socket.create_server((address, 0), backlog=BACKLOG)
-        self.door.setblocking(False)
+        self.listener = socket.create_server((address, 0), backlog=BACKLOG)
+        self.listener.setblocking(False)
         self.poll = select.epoll()
-        self.poll.register(self.door, select.EPOLLIN)
-        self.clients: dict[int, Client] = {}
+        self.poll.register(self.listener, select.EPOLLIN)
+        self.clients: dict[int, ServedClient] = {}
 
     def serve(self) -> None:
-        """Serve for ever."""
-        door = self.door.fileno()
+        """Serve until the program is killed."""
+        listening = self.listener.fileno()
         while True:
             for descriptor, _ in self.poll.poll():
-                if descriptor == door:
+                if descriptor == listening:
                     self.accept()
                 else:
                     self.attend(self.clients[descriptor])
 
     def accept(self) -> None:
-        """Let in those who wait; most have sent their header by now."""
+        """Accept waiting clients. Most have sent their header already."""
         with contextlib.suppress(BlockingIOError):
-            for _ in range(ACCEPTED_AT_ONCE):
-                self.attend(Client(self.door.accept()[0]))
+            for _ in range(ACCEPT_BATCH):
+                self.attend(ServedClient(self.listener.accept()[0]))
 
-    def attend(self, client: Client) -> None:
-        """Do what can be done for a client; wait for more, or be rid of it."""
+    def attend(self, client: ServedClient) -> None:
+        """Serve a client as far as possible; then wait for an event, or close it."""
         sock = client.sock
         try:
             wanted = client.advance()
         except OSError:
-            wanted = 0  # reset: a client of a tunnel that was ended
+            wanted = 0  # reset, because a tunnel was stopped
         if not wanted:
             self.clients.pop(sock.fileno(), None)
-            sock.close()  # which ends its registration as well
+            sock.close()  # this ends its registration as well
         elif not client.wanted:
             self.clients[sock.fileno()] = client
             self.poll.register(sock, wanted)
@@ -128,8 +127,8 @@ class Server:
         client.wanted = wanted
 
 
-class Client:
-    """One client, and how far it has got."""
+class ServedClient:
+    """A client and its progress."""
 
     __slots__ = ("kind", "left", "sock", "wanted")
 
@@ -138,26 +137,26 @@ class Client:
         self.kind = b""
         self.left = 0
         self.wanted = 0
-        """The events that it waits for; 0 when it has never waited."""
+        """The events that it waits for. 0 if it has never waited."""
 
     def advance(self) -> int:
-        """Go on; return the event to wait for, or 0 when it is served."""
+        """Continue; return the event to wait for, or 0 at the end."""
         try:
-            if not self.kind and not self._begin():
+            if not self.kind and not self._read_header():
                 return 0
             if self.kind == DOWNLOAD:
-                return self._pour()
-            return select.EPOLLIN if self._hear() else 0
+                return self._send()
+            return select.EPOLLIN if self._receive() else 0
         except BlockingIOError:
             return select.EPOLLOUT if self.kind == DOWNLOAD else select.EPOLLIN
 
-    def _begin(self) -> bool:
+    def _read_header(self) -> bool:
         header = self.sock.recv(HEADER.size, socket.MSG_DONTWAIT)
         if len(header) < HEADER.size:
-            return False  # gone before it said anything; nobody sends half a header
+            return False  # closed before its header; no client sends half a header
         self.kind, self.left = HEADER.unpack(header)
         if self.kind == DOWNLOAD and self.left > RESPONSE:
-            self.sock.setblocking(False)  # sendfile has no flag for it
+            self.sock.setblocking(False)  # sendfile has no MSG_DONTWAIT
         elif self.kind == IDLE:
             self.sock.send(DONE)
         elif self.kind in (REQUESTS, ECHO):
@@ -165,15 +164,15 @@ class Client:
             self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return True
 
-    def _pour(self) -> int:
+    def _send(self) -> int:
         if self.left <= RESPONSE:
             self.left -= self.sock.send(_NOTHING[: self.left], socket.MSG_DONTWAIT)
         else:
             self.left -= os.sendfile(self.sock.fileno(), zeros(), 0, min(self.left, PIECE))
         return select.EPOLLOUT if self.left else 0
 
-    def _hear(self) -> bool:
-        """Take what has come, answer what is complete; return False at the end."""
+    def _receive(self) -> bool:
+        """Read data, and answer complete requests; return False at the end."""
         if self.kind == ECHO:
             echoed = self.sock.recv(PIECE, socket.MSG_DONTWAIT)
             self.sock.send(echoed)
@@ -193,8 +192,8 @@ class Client:
 
 if __name__ == "__main__":
     raise_descriptors()
-    gc.disable()  # ten thousand idle clients are walked at each full collection otherwise
-    server = Server(*sys.argv[1:])
-    host, port = server.door.getsockname()
+    gc.disable()  # a full collection would visit ten thousand idle clients
+    server = OriginServer(*sys.argv[1:])
+    host, port = server.listener.getsockname()
     print(f"ready: {host}:{port}", flush=True)
     server.serve()

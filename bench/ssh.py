@@ -1,6 +1,6 @@
-"""OpenSSH with keys and settings of its own: no file of the user or of the system is touched.
+"""OpenSSH with its own keys and settings, without files of the user or the system.
 
-For `ssh -R` as a way, and for the scripts of interop.
+For `ssh -R` as a way, and for the interop scripts.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 SEPARATION = Path("/run/sshd")
-"""An empty folder without which sshd does not start as root; Debian makes it with the service."""
+"""An empty folder that sshd needs to start as root. Debian creates it with the service."""
 
 CONFIG = """
 ListenAddress {address}
@@ -41,13 +41,13 @@ Subsystem sftp internal-sftp
 """
 
 ALIAS = "quictunnel"
-"""What the client takes the server for, wherever it is."""
+"""The name of the server in the client's known hosts, at any address."""
 
 
 def prepare(folder: Path, address: str, port: int) -> None:
-    """Lay what a server and a client need into an empty folder.
+    """Write the keys and settings of a server and a client into an empty folder.
 
-    :param address: on which the server is to listen.
+    :param address: the address on which the server listens.
     """
     for name in ("host", "user"):
         key = Ed25519PrivateKey.generate()
@@ -63,12 +63,12 @@ def prepare(folder: Path, address: str, port: int) -> None:
 
 
 def server(folder: Path) -> list[str]:
-    """Return the command of the server. It has to be called by its whole path."""
+    """Return the command of the server, which must be called by its full path."""
     return [shutil.which("sshd") or "sshd", "-D", "-e", "-f", f"{folder}/config"]
 
 
 def options(folder: Path) -> list[str]:
-    """Return what ssh, scp and git need to trust the server and to be let in."""
+    """Return the options of ssh and scp to trust the server and to log in."""
     settings = {
         "UserKnownHostsFile": f"{folder}/known",
         "HostKeyAlias": ALIAS,
@@ -85,5 +85,5 @@ def options(folder: Path) -> list[str]:
 
 
 def login(address: str) -> str:
-    """Return as whom to log in there: as who runs this."""
+    """Return the destination of a login as the present user."""
     return f"{getpass.getuser()}@{address}"

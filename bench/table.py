@@ -1,4 +1,4 @@
-"""From the rounds' figures to medians, the printed table and the JSON file."""
+"""Medians of the rounds, the printed table and the JSON file."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ RESULTS = Path(__file__).parent / "results"
 
 @dataclass
 class Outcome:
-    """What the rounds of one measure gave on one way."""
+    """The results of one measurement on one way."""
 
     measure: str
     way: str
@@ -34,7 +34,7 @@ class Outcome:
     failures: list[str] = field(default_factory=list)
 
     def medians(self) -> Figures:
-        """Return the median of each figure over the rounds that have it."""
+        """Return the median of each figure."""
         names = dict.fromkeys(name for figures in self.rounds for name in figures)
         return {
             name: statistics.median(figures[name] for figures in self.rounds if name in figures)
@@ -43,7 +43,7 @@ class Outcome:
 
 
 def table(measures: list[Measure], ways: list[str], outcomes: list[Outcome]) -> Table:
-    """Return the medians as a table: a row a figure, a column a way."""
+    """Return the medians as a table with a row for each figure and a column for each way."""
     result = Table(title="medians over the rounds; CPU and memory of remote and origin together")
     result.add_column("")
     for way in ways:
@@ -52,7 +52,7 @@ def table(measures: list[Measure], ways: list[str], outcomes: list[Outcome]) -> 
         columns = {o.way: o.medians() for o in outcomes if o.measure == measure.name}
         broken = {o.way for o in outcomes if o.measure == measure.name and not o.rounds}
         result.add_row(f"[bold]{measure.title}", *("failed" if w in broken else "" for w in ways))
-        # The way with the most figures orders the rows: it has those that others lack in between.
+        # The way with the most figures determines the order of rows. Others lack some of them.
         fullest = sorted(columns.values(), key=len, reverse=True)
         for name in dict.fromkeys(name for figures in fullest for name in figures):
             figures = [columns.get(way, {}).get(name) for way in ways]
@@ -62,7 +62,7 @@ def table(measures: list[Measure], ways: list[str], outcomes: list[Outcome]) -> 
 
 
 def for_a_page(result: Table) -> Table:
-    """Return the same table as Markdown, which knows neither titles nor lines between rows."""
+    """Return the table as Markdown, which has neither titles nor lines between rows."""
     result.title, result.box = None, box.MARKDOWN
     for row in result.rows:
         row.end_section = False
@@ -70,7 +70,7 @@ def for_a_page(result: Table) -> Table:
 
 
 def short(figure: float | None) -> str:
-    """Return three digits of a figure, and all those before the point.
+    """Return a figure with three significant digits, or with all digits before the point.
 
     >>> short(0.12345), short(12.345), short(123456.0), short(None)
     ('0.123', '12.3', '123,456', '')
@@ -82,7 +82,7 @@ def short(figure: float | None) -> str:
 
 
 def save(outcomes: list[Outcome], effort: Effort) -> Path:
-    """Write all rounds and what they were taken on as JSON; return the file."""
+    """Write all rounds and a description of the machine as JSON; return the file."""
     now = datetime.now(UTC)
     document = {
         "time": now.isoformat(timespec="seconds"),
@@ -98,7 +98,7 @@ def save(outcomes: list[Outcome], effort: Effort) -> Path:
 
 
 def machine() -> dict[str, Any]:
-    """Return what the figures depend on."""
+    """Describe the machine and the versions of the programs."""
     models = [
         line.partition(":")[2].strip()
         for line in Path("/proc/cpuinfo").read_text().splitlines()
@@ -120,5 +120,5 @@ def _commit() -> str:
     try:
         done = subprocess.run(command, cwd=here, check=True, capture_output=True, text=True)
     except (OSError, subprocess.CalledProcessError):
-        return "unknown"  # no git here, or no clone: the version is told besides
+        return "unknown"  # no git, or not a clone
     return done.stdout.strip()

@@ -1,28 +1,24 @@
 """The ways to the origin server: direct, quictunnel, naive, and the peers that are installed.
 
-Each is started afresh for each measure.
+Each way is started afresh for each measurement.
 """
 
 from __future__ import annotations
 
 import contextlib
 import importlib.util
-import random
-import re
-import secrets
-import socket
-import sys
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.peers import PEERS, Place, standing_peer
-from bench.processes import Program, ProgramError, running
-from bench.sites import HERE, LOOPBACK, Site
+from bench.host_pair import HERE, HostPair
+from bench.peers import PEERS, Place, running_peer
 from quictunnel.config.self_signed import certificate_pem, key_pem, make_key, make_self_signed
+from testkit.programs import PYTHON, Program, free_port, running
+from testkit.tunnel import LOOPBACK, Tunnel
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 DIRECT = "direct"
 AIOQUIC = "quictunnel/aioquic"
@@ -31,24 +27,20 @@ NAIVE = "naive"
 
 WAYS = (DIRECT, AIOQUIC, QUINN, NAIVE, *PEERS)
 
-PYTHON = Path(sys.executable)
-QUICTUNNEL = PYTHON.parent / "quictunnel"
-"""The program as installed beside this Python."""
-
 
 @dataclass(frozen=True)
-class Way:
-    """A way that stands: where a client connects, and the programs whose cost counts."""
+class RunningWay:
+    """A way that is up: where clients connect, and the programs whose cost counts."""
 
     name: str
     address: tuple[str, int]
     server: Program
     tunnel: tuple[Program, ...] = ()
-    """The remote and the origin, in this order; empty when direct."""
+    """The remote and the origin, in this order. Empty for the direct way."""
 
 
 def missing() -> dict[str, str]:
-    """Return the ways that cannot be gone here, and what each lacks."""
+    """Return the ways that are not available here, and what each needs."""
     lacking = {
         name: f"{' and '.join(peer.programs)} not on PATH"
         for name, peer in PEERS.items()
@@ -60,91 +52,60 @@ def missing() -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def standing(name: str, scratch: Path, site: Site = HERE) -> Iterator[Way]:
-    """Start the origin server and, in front of it, the way of this name; stop all at the end.
+def running_way(name: str, scratch: Path, site: HostPair = HERE) -> Iterator[RunningWay]:
+    """Start the origin server and the way of this name in front of it; stop both at the end.
 
-    :param scratch: a folder of the run, made ready by `prepare`.
-    :param site: where they are to stand; naive stands on loopback only.
-    :raises ProgramError: something did not start.
+    :param scratch: a folder that `prepare` has filled.
+    :param site: where they run. The naive tunnel runs on loopback only.
+    :raises ProgramError: a program did not start.
     """
     with contextlib.ExitStack() as stack:
-        serve = site.origin.inside(PYTHON, "-m", "bench.server", site.server_door)
+        serve = site.origin.command(PYTHON, "-m", "bench.server", site.server_listen)
         server = stack.enter_context(running("server", serve, scratch))
         port = int(server.ready.rpartition(":")[2])
         if name == DIRECT:
-            yield Way(name, (site.server_address, port), server)
+            yield RunningWay(name, (site.server_address, port), server)
+        elif name == NAIVE:
+            client_port, *naive = stack.enter_context(_running_naive(scratch, port))
+            yield RunningWay(name, (LOOPBACK, client_port), server, tuple(naive))
         elif name in PEERS:
             place = Place(free_port(), free_port(), port, scratch, site)
-            programs = stack.enter_context(standing_peer(name, place))
-            yield Way(name, (site.remote_address, place.outside), server, programs)
+            programs = stack.enter_context(running_peer(name, place))
+            yield RunningWay(name, (site.remote_address, place.outside), server, programs)
         else:
-            outside, *ours = stack.enter_context(_standing_ours(name, scratch, port, site))
-            yield Way(name, (site.remote_address, outside), server, tuple(ours))
+            engine = name.partition("/")[2]
+            tunnel = stack.enter_context(
+                Tunnel(
+                    scratch,
+                    (engine, engine),
+                    server=f"{LOOPBACK}:{port}",
+                    listen=f"{site.remote_address}:{free_port()}",
+                    outside=f"{site.remote_address}:0",
+                    remote_name=site.remote_address,
+                    remote_host=site.remote,
+                    origin_host=site.origin,
+                )
+            ).up()
+            address = (site.remote_address, tunnel.outside_port)
+            yield RunningWay(name, address, server, (tunnel.remote, tunnel.origin))
 
 
 @contextlib.contextmanager
-def _standing_ours(
-    name: str, scratch: Path, port: int, site: Site
-) -> Iterator[tuple[int, Program, Program]]:
-    """Start quictunnel, or the naive tunnel, which starts and speaks in the same way."""
-    family, _, engine = name.partition("/")
-    commands = _naive(scratch) if name == NAIVE else _quictunnel(scratch, site.remote_address)
-    environment = {"QUICTUNNEL_ENGINE": engine} if engine else {}
-    there = site.remote.inside(*commands[0])
-    with running(f"{family}-remote", there, scratch, **environment) as remote:
-        link, outside = ports(remote.ready)
-        words = [word.format(link=link, server=port) for word in commands[1]]
-        here = site.origin.inside(*words)
-        with running(f"{family}-origin", here, scratch, **environment) as origin:
-            yield outside, remote, origin
-
-
-def ports(ready: str) -> tuple[int, int]:
-    """Return the link's and the outside port that a remote's ready line names."""
-    found = re.findall(r"(?:udp|tcp) (?:port |\S+:)(\d+)", ready, re.IGNORECASE)
-    if len(found) != 2:
-        raise ProgramError(f"the remote's ready line names no ports: {ready}")
-    return int(found[0]), int(found[1])
-
-
-def free_port() -> int:
-    """Return a port that nobody has, neither TCP nor UDP, and that the kernel gives to nobody."""
-    while True:
-        port = random.randrange(20_000, 32_000)
-        with (
-            contextlib.suppress(OSError),
-            socket.socket(type=socket.SOCK_DGRAM) as udp,
-            socket.socket() as tcp,
-        ):
-            udp.bind((LOOPBACK, port))
-            tcp.bind((LOOPBACK, port))
-            return port
+def _running_naive(scratch: Path, server: int) -> Iterator[tuple[int, Program, Program]]:
+    """Start the naive tunnel; yield the port for clients, the remote and the origin."""
+    naive = [PYTHON, "-m", "bench.naive"]
+    certificate = scratch / "bench.pem"
+    with running(
+        "naive-remote", [*naive, "remote", certificate, scratch / "bench.key"], scratch
+    ) as remote:
+        link_port, client_port = remote.ready.split()[1:]
+        command = [*naive, "origin", certificate, link_port, server]
+        with running("naive-origin", command, scratch) as origin:
+            yield int(client_port), remote, origin
 
 
 def prepare(scratch: Path) -> None:
-    """Lay a token for quictunnel and a certificate for the others into the run's folder."""
-    token = scratch / "token"
-    token.touch(mode=0o600)
-    token.write_text(f"bench.{secrets.token_urlsafe(32)}\n")
+    """Write a certificate for localhost and its key into a folder."""
     key = make_key()
     (scratch / "bench.key").write_bytes(key_pem(key))
     (scratch / "bench.pem").write_bytes(certificate_pem(make_self_signed(["localhost"], key)))
-
-
-def _quictunnel(scratch: Path, address: str) -> tuple[list[str], list[str]]:
-    common = ["--token-file", str(scratch / "token")]
-    remote = ["remote", "--listen", f"{address}:0", "--outside", f"{address}:0"]
-    origin = ["origin", "--remote", address + ":{link}", "--origin", LOOPBACK + ":{server}"]
-    return (
-        [str(QUICTUNNEL), *remote, "--state-dir", str(scratch / "state"), *common],
-        [str(QUICTUNNEL), *origin, *common],
-    )
-
-
-def _naive(scratch: Path) -> tuple[list[str], list[str]]:
-    program = [str(PYTHON), "-m", "bench.naive"]
-    certificate = str(scratch / "bench.pem")
-    return (
-        [*program, "remote", certificate, str(scratch / "bench.key")],
-        [*program, "origin", certificate, "{link}", "{server}"],
-    )

@@ -1,7 +1,8 @@
-"""quictunnel beside other people's programs: `make interop`, or one: `make interop ARGS=nginx`.
+"""quictunnel together with other programs: `make interop`.
 
-Once that has installed what they import, `.venv/bin/python -m interop.caddy --help` tells options.
+`make interop ARGS=nginx` runs one script. `make interop` installs what the scripts import.
+`.venv/bin/python -m interop.caddy --help` then lists options.
 
-Each module whose name does not begin with an underscore is a script that prints a line for each
-fact, and ends with 0 when all hold, 1 when one does not, 2 when the other program is missing.
+Each module without an underscore is a script that prints a line for each fact. Its exit code is 0
+if all facts hold, 1 if one does not, and 2 if the other program is missing.
 """

@@ -1,4 +1,4 @@
-"""`python -m interop [NAME…]`: runs all scripts of this folder, or those named, and sums up."""
+"""`python -m interop [NAME…]`: run all scripts of this folder or those named, and print a table."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ from interop._facts import FAILED, HELD, MISSING, OK
 WORDS = {HELD: "all hold", FAILED: "[red]failed[/]", MISSING: "[red]something is missing[/]"}
 
 BESIDE = (("redis",), ("origin_go", "websocket"))
-"""Scripts that wait more than they work: each group runs beside all others, in this order."""
+"""Scripts that mostly wait. Each group runs beside all others, in this order."""
 
 WIDTH = 11
-"""Characters of a line for the script's name."""
+"""Columns for the script's name."""
 
 
 @dataclass(frozen=True)
-class End:
+class ScriptResult:
     """How a script ended."""
 
     code: int
     held: int
-    """How many facts held."""
+    """Facts that hold."""
     seconds: float
 
 
 def main(names: list[str]) -> int:
-    """Run the scripts, those that wait beside the others; return the worst of their ends."""
+    """Run the scripts, those that mostly wait beside the others; return the worst exit code."""
     folder = Path(__file__).parent
     scripts = sorted(path.stem for path in folder.glob("[!_]*.py"))
     if unknown := set(names) - set(scripts):
@@ -43,7 +43,7 @@ def main(names: list[str]) -> int:
     chosen = names or scripts
     lanes = [[name for name in group if name in chosen] for group in BESIDE]
     lanes.append([name for name in chosen if not any(name in group for group in BESIDE)])
-    ends: dict[str, End] = {}
+    ends: dict[str, ScriptResult] = {}
     with ThreadPoolExecutor(len(lanes)) as pool:
         for done in [pool.submit(_run_all, lane, ends) for lane in lanes]:
             done.result()
@@ -59,13 +59,13 @@ def main(names: list[str]) -> int:
     return MISSING if codes <= {HELD, MISSING} else FAILED
 
 
-def _run_all(names: list[str], ends: dict[str, End]) -> None:
+def _run_all(names: list[str], ends: dict[str, ScriptResult]) -> None:
     for name in names:
         ends[name] = run(name)
 
 
-def run(name: str) -> End:
-    """Run one script, showing what it prints, with its name before each line."""
+def run(name: str) -> ScriptResult:
+    """Run one script, and print its output with its name in front of each line."""
     start = time.monotonic()
     held = 0
     command = [sys.executable, "-m", f"interop.{name}"]
@@ -73,7 +73,7 @@ def run(name: str) -> End:
         for line in process.stdout or ():
             print(f"{name:{WIDTH}}{line}", end="", flush=True)
             held += line.startswith(OK)
-    return End(process.returncode, held, time.monotonic() - start)
+    return ScriptResult(process.returncode, held, time.monotonic() - start)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""Headless Chromium, driven over a pipe by the DevTools protocol. Knows no page.
+"""One tab of a headless Chromium, controlled over a pipe by the DevTools protocol.
 
-One tab. Commands wait for their answers; events that come meanwhile are kept.
+Commands wait for their answers. Events that arrive meanwhile are kept.
 """
 
 from __future__ import annotations
@@ -20,21 +20,21 @@ from typing import TYPE_CHECKING, Any
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from bench.processes import ProgramError, clean_environment
 from interop._facts import MissingError
+from testkit.programs import ProgramError, clean_environment
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
-"""What it is called by distributions."""
+"""The names of the program in distributions."""
 
 ANSWER_WITHIN = 120.0
-"""Seconds for an answer: a browser that starts on a busy machine."""
+"""Seconds for an answer, enough to start a browser on a busy machine."""
 
 STOP_WITHIN = 10.0
-"""Seconds for it to end once its pipe is closed; then it is killed."""
+"""Seconds between the end of its pipe and SIGKILL."""
 
 READ = 1024 * 1024
 
@@ -56,35 +56,35 @@ OPTIONS = (
 
 
 class Tab:
-    """One tab of a browser that runs.
+    """One tab of a running browser.
 
-    :param commands: a descriptor for what we say.
-    :param answers: a descriptor for what it says.
-    :param size: of its window's inside, in pixels: width and height.
+    :param commands: the descriptor for commands.
+    :param answers: the descriptor for answers and events.
+    :param size: the width and height of the viewport, in pixels.
     """
 
     def __init__(self, commands: int, answers: int, log: Path, size: tuple[int, int]) -> None:
         self.events: list[dict[str, Any]] = []
-        """All that has come so far."""
+        """All events so far."""
         self._commands = commands
         self._answers = answers
         self._log = log
         self._buffer = b""
         self._numbers = itertools.count(1)
         self._session: str | None = None
-        page = self.say("Target.createTarget", url="about:blank")["targetId"]
-        attached = self.say("Target.attachToTarget", targetId=page, flatten=True)
+        page = self.command("Target.createTarget", url="about:blank")["targetId"]
+        attached = self.command("Target.attachToTarget", targetId=page, flatten=True)
         self._session = attached["sessionId"]
-        self.say("Page.enable")
-        self.say("Network.enable")
+        self.command("Page.enable")
+        self.command("ForwarderProgram.enable")
         self._size = {"width": size[0], "height": size[1]}
         metrics = self._size | {"deviceScaleFactor": 1, "mobile": False}
-        self.say("Emulation.setDeviceMetricsOverride", **metrics)
+        self.command("Emulation.setDeviceMetricsOverride", **metrics)
 
-    def say(self, method: str, **params: object) -> dict[str, Any]:
-        """Give a command; return what it answers.
+    def command(self, method: str, **params: object) -> dict[str, Any]:
+        """Send a command; return its result.
 
-        :raises ProgramError: it refuses, ends, or does not answer in time.
+        :raises ProgramError: the browser reports an error, ends, or does not answer in time.
         """
         number = next(self._numbers)
         message: dict[str, object] = {"id": number, "method": method, "params": params}
@@ -105,27 +105,31 @@ class Tab:
                 return result
 
     def open(self, url: str) -> None:
-        """Go to a page.
+        """Open a page.
 
-        :raises ProgramError: it cannot be reached.
+        :raises ProgramError: the page cannot be loaded.
         """
-        if trouble := self.say("Page.navigate", url=url).get("errorText"):
+        if trouble := self.command("Page.navigate", url=url).get("errorText"):
             raise ProgramError(f"{url}: {trouble}")
 
     def run(self, script: str) -> Any:
-        """Run JavaScript in the page; wait for what it promises, and return that.
+        """Run JavaScript in the page; return its result, or that of its promise.
 
-        :raises ProgramError: it fails.
+        :raises ProgramError: the script fails.
         """
-        got = self.say("Runtime.evaluate", expression=script, awaitPromise=True, returnByValue=True)
+        got = self.command(
+            "Runtime.evaluate", expression=script, awaitPromise=True, returnByValue=True
+        )
         if trouble := got.get("exceptionDetails"):
             raise ProgramError(f"the page: {trouble['exception'].get('description', trouble)}")
         return got["result"].get("value")
 
     def picture(self) -> bytes:
-        """Return a screenshot of the window's inside, as PNG."""
+        """Return a screenshot of the viewport, as PNG."""
         clip = self._size | {"x": 0, "y": 0, "scale": 1}
-        return base64.b64decode(self.say("Page.captureScreenshot", format="png", clip=clip)["data"])
+        return base64.b64decode(
+            self.command("Page.captureScreenshot", format="png", clip=clip)["data"]
+        )
 
     def _next(self, deadline: float, method: str) -> dict[str, Any]:
         while b"\0" not in self._buffer:
@@ -157,23 +161,23 @@ def find() -> str:
 
 @contextlib.contextmanager
 def browser(scratch: Path, issuer: Path, *options: str, size: tuple[int, int]) -> Iterator[Tab]:
-    """Run a browser with a profile of its own, and give its tab.
+    """Run a browser with a profile of its own; yield its tab.
 
-    :param issuer: the certificate in PEM whose key may sign those of sites, beside the usual ones.
-    :param options: more of its options.
-    :param size: of its window's inside, in pixels: width and height.
+    :param issuer: the certificate in PEM of an additional CA to trust.
+    :param options: more options of the browser.
+    :param size: the width and height of the viewport, in pixels.
     """
     log = scratch / "browser.log"
     home = scratch / "browser"
     command = [find(), *OPTIONS, f"--user-data-dir={home}", *options]
     command.append(f"--ignore-certificate-errors-spki-list={_key_hash(issuer)}")
     if os.geteuid() == 0:
-        command.append("--no-sandbox")  # it refuses to run as root otherwise, as CI does
+        command.append("--no-sandbox")  # it does not run as root otherwise
     with contextlib.ExitStack() as stack:
         theirs_in, ours_out = os.pipe()
         ours_in, theirs_out = os.pipe()
         errors = stack.enter_context(log.open("wb"))
-        # It wants to be spoken to on descriptor 3, and answers on 4.
+        # It reads commands from descriptor 3 and writes to descriptor 4.
         process = subprocess.Popen(
             ["/bin/sh", "-c", f'exec "$@" 3<&{theirs_in} 4>&{theirs_out}', "sh", *command],
             stdin=subprocess.DEVNULL,
@@ -199,7 +203,7 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
 
 
 def _key_hash(certificate: Path) -> str:
-    """Return the hash by which Chromium names a certificate's key (RFC 7469, section 2.4)."""
+    """Return the hash of a certificate's key (RFC 7469, section 2.4)."""
     key = x509.load_pem_x509_certificate(certificate.read_bytes()).public_key()
     digest = hashlib.sha256(key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo))
     return base64.b64encode(digest.digest()).decode()

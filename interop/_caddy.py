@@ -1,7 +1,7 @@
-"""Caddy before a remote: finds it or builds it, and runs a Caddyfile of docs/ with its own CA.
+"""Caddy in front of a remote: find or build it, and run a Caddyfile of docs/ with its own CA.
 
-Debian 12 has Caddy 2.6, which speaks no PROXY protocol towards a server; so where there is none
-that is new enough, Go builds one, once, into the user's cache.
+Debian 12 has Caddy 2.6, which does not send the PROXY protocol. If no newer one is installed, Go
+builds one into the user's cache.
 """
 
 from __future__ import annotations
@@ -19,24 +19,23 @@ from typing import TYPE_CHECKING
 
 from platformdirs import user_cache_path
 
-from bench.processes import ProgramError
-from bench.ways import free_port
 from interop._facts import MissingError
 from interop._go import go
 from interop._waiting import listening, wait
+from testkit.programs import ProgramError, free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from bench.processes import Program
+    from testkit.programs import Program
 
 DOCS = Path(__file__).parents[1] / "docs" / "how-to"
 
 VERSION = "v2.11.9"
-"""The one that is built where there is none."""
+"""The version to build."""
 
 BUILD_WITHIN = 1200
-"""Seconds to build it: two to three minutes are usual."""
+"""Seconds to build it. Two to three minutes are usual."""
 
 GLOBAL = """{{
 	admin off
@@ -50,30 +49,30 @@ GLOBAL = """{{
 }}
 
 """
-"""What stands before a reader's Caddyfile here: other ports, and certificates of its own CA."""
+"""Global options in front of a Caddyfile of docs/: other ports, and certificates of its own CA."""
 
 
 @dataclass(frozen=True)
 class Caddy:
-    """A Caddy that runs."""
+    """A running Caddy."""
 
     port: int
-    """Where it listens for TLS, with TCP and UDP, on 127.0.0.1 and ::1."""
+    """The port for TLS over TCP and QUIC, on 127.0.0.1 and ::1."""
     folder: Path
     program: Program
 
     @property
     def authority(self) -> Path:
-        """The certificate of its CA, in PEM."""
+        """The root certificate of its CA, in PEM."""
         return self.folder / "pki/authorities/local/root.crt"
 
     @property
     def issuer(self) -> Path:
-        """The certificate that signs those of sites, in PEM."""
+        """The intermediate certificate that signs those of sites, in PEM."""
         return self.folder / "pki/authorities/local/intermediate.crt"
 
     def trust(self) -> ssl.SSLContext:
-        """Return what a client of Python's ssl needs."""
+        """Return a client's SSL context that trusts its CA."""
         return ssl.create_default_context(cafile=str(self.authority))
 
 
@@ -82,10 +81,10 @@ def caddy(sites: str, scratch: Path, *names: str, options: str = "") -> Iterator
     """Run Caddy with its own CA, on loopback.
 
     :param sites: the sites of a Caddyfile.
-    :param names: names for which there must be certificates before it counts as ready.
-    :param options: more lines for its global options.
-    :raises MissingError: there is none, and no Go to build it.
-    :raises ProgramError: it does not take the Caddyfile.
+    :param names: the names whose certificates to wait for.
+    :param options: more lines of global options.
+    :raises MissingError: it is not installed, and there is no Go to build it.
+    :raises ProgramError: it rejects the Caddyfile.
     """
     command = find()
     port = free_port()
@@ -106,7 +105,7 @@ def caddy(sites: str, scratch: Path, *names: str, options: str = "") -> Iterator
 def example(name: str, outside: int) -> str:
     """Return the Caddyfile of docs/, for another name and another port of the remote.
 
-    :raises ProgramError: it does not say what is replaced here.
+    :raises ProgramError: the Caddyfile lacks the lines to replace.
     """
     text = (DOCS / "Caddyfile").read_text()
     for there, here in (
@@ -120,9 +119,9 @@ def example(name: str, outside: int) -> str:
 
 
 def find() -> str:
-    """Return the path of a Caddy that is new enough, which is built if there is none.
+    """Return the path of a Caddy that is new enough; build it if necessary.
 
-    :raises MissingError: there is none, and no Go to build it.
+    :raises MissingError: it is not installed, and there is no Go to build it.
     """
     built = user_cache_path("quictunnel-interop") / f"caddy-{VERSION}" / "caddy"
     for found in (shutil.which("caddy"), str(built)):
@@ -155,7 +154,7 @@ def _takes_ours(command: str) -> bool:
 
 
 def _greets(here: Caddy, name: str) -> bool:
-    """Return whether it has a certificate for a name by now."""
+    """Return whether it has a certificate for a name."""
     with (
         contextlib.suppress(OSError),
         socket.create_connection(("127.0.0.1", here.port)) as plain,

@@ -1,6 +1,6 @@
-"""Clients of a web site behind Caddy: curl, and such as do what curl does not.
+"""Clients of a web site behind Caddy: curl, and clients for what curl cannot do.
 
-Each checks the site's certificate, and takes no proxy from its environment.
+They verify the site's certificate, and ignore proxies of the environment.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ import subprocess
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from bench.processes import ProgramError
 from interop._facts import program
+from testkit.programs import ProgramError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,39 +23,39 @@ if TYPE_CHECKING:
     from interop._caddy import Caddy
 
 WITHIN = 900
-"""Seconds for any one run of curl: a gigabyte on a busy machine."""
+"""Seconds for a run of curl, enough for a gigabyte on a busy machine."""
 
 
 @dataclass(frozen=True)
-class Curl:
-    """What came of one run of curl."""
+class CurlResult:
+    """The result of a run of curl."""
 
     status: str
     """The HTTP status."""
     version: str
-    """The HTTP version: 1.1, 2."""
+    """The HTTP version, such as 1.1 or 2."""
     seconds: float
     body: str
-    talk: str
-    """What --verbose says."""
+    trace: str
+    """The output of --verbose."""
 
     def json(self) -> dict[str, Any]:
-        """Return the body, read as JSON.
+        """Parse the body as JSON.
 
-        :raises ProgramError: it is none.
+        :raises ProgramError: it is not JSON.
         """
         return read_json(self.body)
 
 
 def read_json(body: str | bytes | bytearray) -> dict[str, Any]:
-    """Read an answer of the site.
+    """Parse an answer of the site.
 
-    :raises ProgramError: it is another one's answer, or none.
+    :raises ProgramError: it is not an answer of the site.
     """
     try:
         found = json.loads(body)
     except ValueError:
-        raise ProgramError(f"no answer of the site: {body[:200]!r}") from None
+        raise ProgramError(f"not an answer of the site: {body[:200]!r}") from None
     return dict(found)
 
 
@@ -66,12 +66,12 @@ def curl(
     name: str = "localhost",
     to: str = "127.0.0.1",
     port: int | None = None,
-) -> Curl:
-    """Run curl for a path of a site behind Caddy.
+) -> CurlResult:
+    """Request a path of a site behind Caddy with curl.
 
     :param name: the site's name.
-    :param to: the address to connect to; in brackets if it is of IPv6.
-    :param port: another port to connect to than Caddy's own.
+    :param to: the address to connect to, in brackets for IPv6.
+    :param port: the port to connect to, by default Caddy's.
 
     :raises ProgramError: it failed.
     """
@@ -83,20 +83,20 @@ def curl(
         raise ProgramError(f"curl: {done.stderr.decode(errors='replace')[-600:].strip()}")
     body, _, words = done.stdout.decode(errors="replace").rpartition("\n")
     status, version, seconds = words.split()
-    return Curl(status, version, float(seconds), body, done.stderr.decode(errors="replace"))
+    return CurlResult(status, version, float(seconds), body, done.stderr.decode(errors="replace"))
 
 
 def curl_fails(caddy: Caddy, path: str, *options: str, name: str) -> int:
-    """Run curl for what it should not get; return its exit code."""
+    """Run curl for a request that should fail; return its exit code."""
     return _run([*_basis(caddy), *options, f"https://{name}:{caddy.port}{path}"]).returncode
 
 
 def curl_many(caddy: Caddy, path: str, count: int, *options: str) -> tuple[list[str], set[str]]:
-    """Run one curl that asks for a path many times at once.
+    """Run one curl with many concurrent requests.
 
-    :param path: `[i]` in it stands for 0, 1, 2…
-    :return: the bodies, in the order of their ends, and the HTTP versions spoken.
-    :raises ProgramError: one failed.
+    :param path: `[i]` in it is replaced by 0, 1, 2…
+    :return: the bodies in the order of completion, and the HTTP versions.
+    :raises ProgramError: a request failed.
     """
     numbered = path.replace("[i]", f"[0-{count - 1}]")
     command = [*_basis(caddy), "--parallel", "--parallel-immediate", "--parallel-max", str(count)]
@@ -131,9 +131,9 @@ def _run(command: list[str | Path]) -> subprocess.CompletedProcess[bytes]:
 def connection(
     caddy: Caddy, name: str = "localhost", receive_buffer: int | None = None
 ) -> Iterator[http.client.HTTPConnection]:
-    """Open a connection for HTTP/1.1 over TLS that stays open between requests.
+    """Open a persistent connection for HTTP/1.1 over TLS.
 
-    :param receive_buffer: bytes, for one that shall take little at a time.
+    :param receive_buffer: the size of the socket's receive buffer, for a slow client.
     """
     plain = socket.socket()
     if receive_buffer:
@@ -147,9 +147,9 @@ def connection(
 
 
 def pipelined(caddy: Caddy, path: str, count: int) -> list[dict[str, Any]]:
-    """Send many requests in one go, before any answer; return the answers as they came.
+    """Send many requests before reading any answer; return the answers in their order.
 
-    :param path: `[i]` in it stands for 0, 1, 2…
+    :param path: `[i]` in it is replaced by 0, 1, 2…
     """
     with connection(caddy) as over:
         requests = (
@@ -162,7 +162,7 @@ def pipelined(caddy: Caddy, path: str, count: int) -> list[dict[str, Any]]:
 
 
 def _next_answer(answers: Any) -> dict[str, Any]:
-    """Read one answer, by its length; http.client reads none ahead."""
+    """Read one answer by its length. http.client does not support pipelining."""
     length = 0
     while line := answers.readline().strip():
         name, _, value = line.decode().partition(":")

@@ -1,4 +1,4 @@
-"""Commands that a script runs to their end, with whose rights, and how fast bytes went."""
+"""Commands that a script runs to completion, users to run as, and a stopwatch."""
 
 from __future__ import annotations
 
@@ -8,23 +8,25 @@ import subprocess
 import time
 from typing import TYPE_CHECKING
 
-from bench.processes import ProgramError, clean_environment
 from interop._facts import MissingError, program
+from testkit.programs import ProgramError, clean_environment
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
 WITHIN = 180.0
-"""Seconds for one command: hundreds of megabytes on a busy machine."""
+"""Seconds for a command, enough for hundreds of megabytes on a busy machine."""
 
 
-def said(command: Sequence[str | Path], *, given: str | None = None, **environment: str) -> str:
-    """Run a command; return what it said, which is to be text.
+def output_of(
+    command: Sequence[str | Path], *, given: str | None = None, **environment: str
+) -> str:
+    """Run a command; return its standard output as text.
 
-    :param given: for its standard input.
-    :param environment: what it is to find beside our own environment.
-    :raises ProgramError: it failed; the message carries its last words.
+    :param given: its standard input.
+    :param environment: variables to set beside our own environment.
+    :raises ProgramError: it failed; the message carries its output.
     """
     words = [str(word) for word in command]
     try:
@@ -40,15 +42,15 @@ def said(command: Sequence[str | Path], *, given: str | None = None, **environme
     except subprocess.TimeoutExpired as exc:
         raise ProgramError(f"{words[0]} did not end within {WITHIN:.0f} s") from exc
     if ended.returncode:
-        said = f"{ended.stdout[-500:]}{ended.stderr[-1000:]}".strip()
-        raise ProgramError(f"{words[0]} ended with {ended.returncode}: {said}")
+        output = f"{ended.stdout[-500:]}{ended.stderr[-1000:]}".strip()
+        raise ProgramError(f"{words[0]} ended with {ended.returncode}: {output}")
     return ended.stdout
 
 
 def as_user(name: str, *folders: Path) -> list[str]:
-    """Return what to put before a command that is not to run as root: nothing where we are not.
+    """Return a command prefix that runs a command as a user, or nothing if we are not root.
 
-    :param folders: given to that user.
+    :param folders: folders whose owner to change to that user.
     :raises MissingError: there is no such user.
     """
     if os.geteuid():
@@ -63,10 +65,10 @@ def as_user(name: str, *folders: Path) -> list[str]:
     return [program("setpriv"), *rights, "--"]
 
 
-class Watch:
-    """Takes the time of what is done within it."""
+class Stopwatch:
+    """Measures the duration of a `with` block."""
 
-    def __enter__(self) -> Watch:
+    def __enter__(self) -> Stopwatch:
         self._start = time.monotonic()
         self.seconds = 0.0
         return self
@@ -75,5 +77,5 @@ class Watch:
         self.seconds = time.monotonic() - self._start
 
     def rate(self, size: int) -> str:
-        """Return how fast so many bytes went, for people."""
+        """Return the rate of a transfer of `size` bytes, for people."""
         return f"{size / 1e6 / self.seconds:.0f} MB/s"

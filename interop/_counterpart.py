@@ -1,6 +1,6 @@
-"""An origin server of the script's own, which does what a client's first line says, and the client.
+"""An origin server whose behaviour a client selects with its first line, and the client.
 
-It is for facts about how bytes arrive and how connections end, where no real program is wanted.
+For facts about bytes and endings that need no real program.
 """
 
 from __future__ import annotations
@@ -19,44 +19,44 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 PAYLOAD = random.Random(9001).randbytes(10_000_000)
-"""What goes each way."""
+"""The payload in each direction."""
 
 DIGEST = hashlib.sha256(PAYLOAD).hexdigest()
 
 WITHIN = 60.0
-"""Seconds for anything to happen at a socket."""
+"""The timeout of all sockets, in seconds."""
 
 
-class Server(socketserver.ThreadingTCPServer):
-    """The origin server, on a port of the kernel's choice."""
+class CounterpartServer(socketserver.ThreadingTCPServer):
+    """The origin server, on an ephemeral port."""
 
     daemon_threads = True
 
     def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Client)
-        self.met = 0
-        """How many clients have come."""
+        super().__init__(("127.0.0.1", 0), _ClientHandler)
+        self.accepted = 0
+        """The number of clients so far."""
         self.endings: queue.Queue[str] = queue.Queue()
-        """How those ended that said `await`: `end`, or `reset`."""
+        """How each client with `await` ended: `end` or `reset`."""
 
     @property
     def address(self) -> str:
-        """As `quictunnel origin --origin` takes it."""
+        """The address, as `quictunnel origin --origin` takes it."""
         return f"127.0.0.1:{self.server_address[1]}"
 
 
-class _Client(socketserver.StreamRequestHandler):
+class _ClientHandler(socketserver.StreamRequestHandler):
     def handle(self) -> None:
-        server = cast("Server", self.server)
-        server.met += 1
+        server = cast("CounterpartServer", self.server)
+        server.accepted += 1
         self.connection.settimeout(WITHIN)
         try:
             match self.rfile.readline():
-                case b"exchange\n":  # answers only when the client has finished
+                case b"exchange\n":  # answers after the client's FIN
                     self.wfile.write(hashlib.sha256(self.rfile.read()).hexdigest().encode())
                     self.wfile.write(PAYLOAD)
                 case b"reset\n":
-                    cut(self.connection)
+                    reset(self.connection)
                 case b"await\n":
                     self.wfile.write(b"here")
                     server.endings.put("end" if not self.rfile.read() else "bytes")
@@ -67,14 +67,14 @@ class _Client(socketserver.StreamRequestHandler):
             server.endings.put("reset")
 
     def finish(self) -> None:
-        with contextlib.suppress(OSError):  # of a connection that was cut
+        with contextlib.suppress(OSError):  # the connection was reset
             super().finish()
 
 
 @contextlib.contextmanager
-def serving() -> Iterator[Server]:
-    """Run the server on a thread of its own."""
-    with Server() as server:
+def serving() -> Iterator[CounterpartServer]:
+    """Run the server in a thread."""
+    with CounterpartServer() as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
         thread.start()
         try:
@@ -85,14 +85,14 @@ def serving() -> Iterator[Server]:
 
 
 def connect(port: int, first: bytes) -> socket.socket:
-    """Come as a client with a first line."""
+    """Connect as a client, and send a first line."""
     client = socket.create_connection(("127.0.0.1", port), WITHIN)
     client.sendall(first)
     return client
 
 
 def exchange(port: int) -> tuple[str, str]:
-    """Send the payload, finish, and get one back; return both digests as they were taken."""
+    """Send the payload and FIN, and receive the payload; return the digests of both receivers."""
     with connect(port, b"exchange\n") as client:
         client.sendall(PAYLOAD)
         client.shutdown(socket.SHUT_WR)
@@ -102,7 +102,7 @@ def exchange(port: int) -> tuple[str, str]:
 
 
 def ending(client: socket.socket) -> str:
-    """Read to the end; return how it came: `end`, `bytes` before it, or `reset`."""
+    """Read to the end; return `reset`, `bytes` if there were any, or `end`."""
     try:
         found = b"".join(iter(lambda: client.recv(65536), b""))
     except ConnectionResetError:
@@ -110,7 +110,7 @@ def ending(client: socket.socket) -> str:
     return "bytes" if found else "end"
 
 
-def cut(connection: socket.socket) -> None:
-    """Close a connection by a reset."""
+def reset(connection: socket.socket) -> None:
+    """Close a connection with RST."""
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     connection.close()

@@ -1,4 +1,4 @@
-"""What every script needs to tell its facts: one line each, and an exit code."""
+"""The facts that a script checks: one line each, and an exit code."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from http.client import HTTPException
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.processes import ProgramError
+from testkit.programs import ProgramError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,11 +19,11 @@ HELD, FAILED, MISSING = 0, 1, 2
 """Exit codes."""
 
 OK = "ok    "
-"""How the line of a fact that holds begins."""
+"""The beginning of the line of a fact that holds."""
 
 
 class MissingError(Exception):
-    """What the script meets is not on this machine; the message names it."""
+    """A program that the script needs is not installed; the message names it."""
 
 
 class Facts:
@@ -34,7 +34,7 @@ class Facts:
         self.broken = 0
 
     def equal(self, fact: str, seen: object, expected: object) -> None:
-        """Tell a fact, which holds when what was seen is what was expected."""
+        """Check that an observed value is the expected one."""
         self.count += 1
         if seen == expected:
             print(f"{OK}{fact}: {seen}", flush=True)
@@ -43,7 +43,7 @@ class Facts:
         print(f"BROKEN {fact}: {seen!r}, expected {expected!r}", flush=True)
 
     def holds(self, fact: str, seen: object, *, when: bool) -> None:
-        """Tell a fact, which holds when the condition does; what was seen is told beside it."""
+        """Check a condition; print the observed value as well."""
         self.count += 1
         self.broken += not when
         print(f"{OK if when else 'BROKEN '}{fact}: {seen}", flush=True)
@@ -54,17 +54,17 @@ def program(name: str) -> str:
 
     :raises MissingError: it is not installed.
     """
-    # Debian keeps servers in /usr/sbin, which is not in everybody's PATH.
+    # Debian has servers in /usr/sbin, which may be missing in PATH.
     path = shutil.which(name) or shutil.which(name, path="/usr/sbin:/usr/local/sbin")
     if path is None:
         raise MissingError(f"{name} is not installed")
     return path
 
 
-def tell(script: Callable[[Facts, Path], None]) -> None:
-    """Run a script with a folder for its files, and end this process with its exit code."""
+def run_script(script: Callable[[Facts, Path], None]) -> None:
+    """Run a script with a temporary folder, and exit with its exit code."""
     facts = Facts()
-    # So that the programs that it has started end with it, whoever ends it.
+    # SystemExit unwinds the script, so that the programs that it has started end as well.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(FAILED))
     try:
         with tempfile.TemporaryDirectory(prefix="quictunnel-interop-") as scratch:

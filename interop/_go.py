@@ -1,4 +1,4 @@
-"""The Go programs of interop/origin-go, built; and the Go that builds them."""
+"""Builds the Go programs of interop/origin-go."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from bench.processes import ProgramError
 from interop._facts import MissingError
+from testkit.programs import ProgramError
 
 SOURCES = Path(__file__).parent / "origin-go"
 
 USUAL = "/usr/local/go/bin"
-"""Where Go's own packages put it, which is not in everybody's PATH."""
+"""The folder of Go's own packages, which may be missing in PATH."""
 
 
 def go() -> str:
     """Return the path of a Go that is new enough.
 
-    :raises MissingError: there is none.
+    :raises MissingError: Go is missing or too old.
     """
     found = re.search(r"^go (\d+)\.(\d+)", (SOURCES / "go.mod").read_text(), re.MULTILINE)
     assert found
@@ -28,7 +28,7 @@ def go() -> str:
     path = shutil.which("go") or shutil.which("go", path=USUAL)
     if path is None:
         raise MissingError("go is not installed")
-    # Asked in the module's folder, one that can fetch a newer Go says that one's version.
+    # In the module's folder, a Go that can download a newer one reports the newer version.
     said = subprocess.run(
         [path, "env", "GOVERSION"], cwd=SOURCES, capture_output=True, text=True, check=False
     )
@@ -41,10 +41,10 @@ def go() -> str:
 
 
 def build(folder: Path) -> dict[str, Path]:
-    """Check and build the programs into a folder; return where each is.
+    """Check and build the programs into a folder; return their paths.
 
-    :raises MissingError: Go is.
-    :raises ProgramError: its compiler, gofmt, vet or a test has found something.
+    :raises MissingError: Go is missing or too old.
+    :raises ProgramError: gofmt, vet, a test or the compiler reports an error.
     """
     compiler = go()
     folder.mkdir(exist_ok=True)

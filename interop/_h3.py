@@ -1,6 +1,6 @@
-"""A client for HTTP/3: aioquic's own asyncio client and its H3, with nothing of quictunnel's link.
+"""A client for HTTP/3 on aioquic's own asyncio client, without quictunnel's link.
 
-Many requests over one connection, each a whole answer. Bodies are kept in memory.
+It makes many requests over one connection. Bodies are kept in memory.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ ANSWER_WITHIN = 120.0
 """Seconds for a whole answer."""
 
 WINDOW = 8 * 1024 * 1024
-"""Bytes of credit: what a browser gives, more or less."""
+"""Bytes of credit, about as much as a browser gives."""
 
 
 @dataclass
 class Answer:
-    """One answer, as far as it is there."""
+    """An answer, which may be incomplete."""
 
     headers: dict[str, str] = field(default_factory=dict)
     body: bytearray = field(default_factory=bytearray)
@@ -42,7 +42,7 @@ class Answer:
         return int(self.headers[":status"])
 
 
-class Client(QuicConnectionProtocol):
+class Http3Client(QuicConnectionProtocol):
     """One connection."""
 
     def __init__(self, quic: QuicConnection, authority: str) -> None:
@@ -52,7 +52,7 @@ class Client(QuicConnectionProtocol):
         self._answers: dict[int, tuple[Answer, asyncio.Future[Answer]]] = {}
 
     async def ask(self, path: str, *, method: str = "GET", body: bytes = b"") -> Answer:
-        """Send a request; return the answer once it is whole.
+        """Send a request; return the complete answer.
 
         :raises ConnectionError: the stream was reset, or the connection ended.
         """
@@ -76,7 +76,7 @@ class Client(QuicConnectionProtocol):
             return await future
 
     def quic_event_received(self, event: QuicEvent) -> None:
-        """Learn of what came."""
+        """Handle an event of the connection."""
         if isinstance(event, ConnectionTerminated):
             for _, future in self._answers.values():
                 future.set_exception(ConnectionError(f"HTTP/3: {event.reason_phrase}"))
@@ -86,9 +86,9 @@ class Client(QuicConnectionProtocol):
             future.set_exception(ConnectionResetError("HTTP/3: the stream was reset"))
         else:
             for part in self._http.handle_event(event):
-                self._heard(part)
+                self._handle_part(part)
 
-    def _heard(self, part: H3Event) -> None:
+    def _handle_part(self, part: H3Event) -> None:
         if not isinstance(part, HeadersReceived | DataReceived):
             return
         if part.stream_id not in self._answers:
@@ -106,8 +106,8 @@ class Client(QuicConnectionProtocol):
 @contextlib.asynccontextmanager
 async def connected(
     port: int, authority: Path, *, to: str = "127.0.0.1", source: str = "127.0.0.1"
-) -> AsyncIterator[Client]:
-    """Connect to a server on this machine that has a certificate for `localhost`.
+) -> AsyncIterator[Http3Client]:
+    """Connect to a server on this host with a certificate for `localhost`.
 
     :param authority: the certificate of its CA, in PEM.
     :param to: the address to connect to.
@@ -124,10 +124,10 @@ async def connected(
     settings.load_verify_locations(cafile=str(authority))
     quic = QuicConnection(configuration=settings)
     transport, client = await asyncio.get_running_loop().create_datagram_endpoint(
-        lambda: Client(quic, f"localhost:{port}"), local_addr=(source, 0)
+        lambda: Http3Client(quic, f"localhost:{port}"), local_addr=(source, 0)
     )
     try:
-        # aioquic knows a peer by the address as the socket gives it, which has four parts for IPv6.
+        # aioquic expects a peer's address as the socket returns it, with four parts for IPv6.
         client.connect((to, port, 0, 0) if ":" in to else (to, port))
         await client.wait_connected()
         yield client

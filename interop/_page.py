@@ -1,7 +1,7 @@
-"""The page that the browser opens: a hundred pictures, each of its own colour, and a WebSocket.
+"""The page that the browser opens: a hundred pictures of different colours, and a WebSocket.
 
-Pure: bytes of HTML and PNG, and PNG read back. The page is laid out in pixels, so that whoever
-looks at a screenshot knows where each picture is.
+It makes HTML and PNG, and parses PNG. The layout is in pixels, so that a script can find each
+picture in a screenshot. No I/O.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ ACROSS = 10
 """Pictures in a row."""
 
 CELL = 48
-"""Pixels, the side of a picture."""
+"""The side of a picture in pixels."""
 
 SIDE = ACROSS * CELL
-"""Pixels, the side of the square that all of them fill, in the page's upper left corner."""
+"""The side in pixels of the square of all pictures, in the upper left corner."""
 
 LINE = 40
-"""Pixels, the height of the line below it: green once the WebSocket has echoed."""
+"""The height in pixels of the line below it, which turns green after the WebSocket's echoes."""
 
 GREEN = (0, 128, 0)
 
@@ -67,7 +67,7 @@ def page() -> bytes:
 
 
 def colour(number: int) -> tuple[int, int, int]:
-    """Return the red, green and blue of a picture: no two are the same."""
+    """Return the red, green and blue of a picture. No two pictures have the same."""
     return 25 * (number % 10), 25 * (number // 10), 255 - 2 * number
 
 
@@ -84,16 +84,16 @@ def _chunk(kind: bytes, data: bytes = b"") -> bytes:
 
 
 def centres() -> list[tuple[int, int, tuple[int, int, int]]]:
-    """Return where the middle of each picture is in the window, and its colour."""
+    """Return the centre and the colour of each picture."""
     half = CELL // 2
     places = itertools.product(range(ACROSS), range(ACROSS))
     return [(x * CELL + half, y * CELL + half, colour(y * ACROSS + x)) for y, x in places]
 
 
 def pixels(png: bytes) -> list[bytes]:
-    """Return the rows of a PNG of eight bits a channel, as red, green and blue.
+    """Return the rows of a PNG with eight bits per channel, as red, green and blue.
 
-    :raises ValueError: it is another kind of picture.
+    :raises ValueError: it is another kind of PNG.
     """
     at, compressed, width, channels = 8, b"", 0, 0
     while at < len(png):

@@ -1,7 +1,6 @@
-"""Bytes that both the site and its clients know, without a file: the same run, over and over.
+"""A periodic payload that the site and its clients can both compute.
 
-The run's length is a prime number, so that a piece that is missing, doubled or out of its place
-does not fit.
+The period is a prime number, so that a missing, duplicate or misplaced piece is detected.
 """
 
 from __future__ import annotations
@@ -16,14 +15,14 @@ if TYPE_CHECKING:
 
 PERIOD = 1_000_003
 PIECE = 256 * 1024
-"""Bytes in each piece but the last."""
+"""Bytes in each piece, except the last."""
 
 _RUN = random.Random(1).randbytes(PERIOD)
 _TWICE = memoryview(_RUN + _RUN)
 
 
 def pieces(start: int, end: int) -> Iterator[memoryview]:
-    """Give the bytes of a file of this pattern from one offset up to another one."""
+    """Yield the payload from one offset to another."""
     while start < end:
         size = min(PIECE, end - start)
         at = start % PERIOD
@@ -33,7 +32,7 @@ def pieces(start: int, end: int) -> Iterator[memoryview]:
 
 @functools.cache
 def digest(size: int) -> str:
-    """Return the SHA-256 of a file of this pattern, in hex."""
+    """Return the SHA-256 of the first `size` bytes, in hex."""
     total = hashlib.sha256()
     for piece in pieces(0, size):
         total.update(piece)

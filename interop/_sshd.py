@@ -1,4 +1,4 @@
-"""OpenSSH's server as the origin server, with keys of its own, and how its client is called."""
+"""OpenSSH's server as the origin server, with its own keys, and the commands of its client."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from bench import ssh
-from bench.ways import free_port
 from interop._facts import program
 from interop._waiting import listening
+from testkit.programs import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,29 +18,29 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class SshServer:
-    """An sshd that runs."""
+    """A running sshd."""
 
     port: int
     folder: Path
 
     @property
     def address(self) -> str:
-        """As `quictunnel origin --origin` takes it."""
+        """The address, as `quictunnel origin --origin` takes it."""
         return f"127.0.0.1:{self.port}"
 
     @property
     def options(self) -> list[str]:
-        """Return what ssh, scp and git need to trust it and to be let in."""
+        """The options of ssh and scp to trust it and to log in."""
         return ssh.options(self.folder)
 
     def ssh(self, port: int, *words: str) -> list[str]:
-        """Return the command of a client that comes by some port."""
+        """Return the command of a client that connects to a port."""
         return [program("ssh"), *self.options, "-p", str(port), *words, ssh.login("127.0.0.1")]
 
 
 @contextlib.contextmanager
 def sshd(scratch: Path) -> Iterator[SshServer]:
-    """Run OpenSSH's server, into which the user who runs this may log in with a key made for it.
+    """Run OpenSSH's server, with a key for the present user to log in.
 
     :raises MissingError: it is not installed.
     """

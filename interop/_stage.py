@@ -1,4 +1,4 @@
-"""All that `caddy.py` needs to stand before it can tell anything: site, tunnels and Caddy."""
+"""The programs that `caddy.py` needs: the site, tunnels and Caddy."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from bench.processes import running
 from interop._caddy import caddy, example
-from interop._network import network
-from interop._tunnel import origin, remote
+from interop._tunnel import remote, tunnel
+from testkit.forwarder import ForwarderProgram
+from testkit.programs import running
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,15 +18,18 @@ if TYPE_CHECKING:
 
     from interop._caddy import Caddy
     from interop._facts import Facts
-    from interop._network import Network
+    from testkit.tunnel import Tunnel
 
-PASSED_ON = ("--proxy-protocol", "v2")
-"""What the origin is told: the client's address is for the site too."""
+REMOTE = ("--accept-proxy-protocol",)
+"""Options of the remotes: Caddy sends the client's address."""
+
+ORIGIN = ("--proxy-protocol", "v2")
+"""Options of the origins: the site gets the client's address."""
 
 
 @dataclass(frozen=True)
 class Stage:
-    """What the facts of one engine are told with."""
+    """The objects that the checks of one engine use."""
 
     facts: Facts
     engine: str
@@ -34,35 +37,39 @@ class Stage:
     scratch: Path
     size: int
     """Bytes in a large body."""
+    roaming: Tunnel
+    """The tunnel behind `roaming.localhost`."""
+    forwarder: ForwarderProgram
+    """Stands between the ends of that tunnel."""
 
     def equal(self, fact: str, seen: object, expected: object) -> None:
-        """Tell a fact of this engine."""
+        """Check a fact of this engine."""
         self.facts.equal(f"{self.engine}, {fact}", seen, expected)
 
 
 @contextlib.contextmanager
-def standing(
-    facts: Facts, scratch: Path, engine: str, size: int
-) -> Iterator[tuple[Stage, Network]]:
-    """Start all: the site, a tunnel to it, Caddy before it; and a second way over a network."""
+def running_stage(facts: Facts, scratch: Path, engine: str, size: int) -> Iterator[Stage]:
+    """Run the site, Caddy, a tunnel between them, and another tunnel over a forwarder."""
     with contextlib.ExitStack() as stack:
         server = stack.enter_context(site(scratch))
-        ways = []
-        for name in ("plain", "moving"):
-            folder = scratch / f"{engine}-{name}"
-            folder.mkdir()
-            here = stack.enter_context(remote(folder, engine, "--accept-proxy-protocol"))
-            by = stack.enter_context(network(here.link, folder)) if name == "moving" else None
-            stack.enter_context(origin(here, server, *PASSED_ON, by=by))
-            ways.append((here.outside, by))
-        (plain, _), (moved, moving) = ways
-        sites = example("localhost", plain) + example("moving.localhost", moved)
-        front = stack.enter_context(caddy(sites, scratch, "localhost", "moving.localhost"))
-        assert moving is not None
-        yield Stage(facts, engine, front, scratch, size), moving
+        plain = stack.enter_context(
+            tunnel(server, scratch / f"{engine}-plain", engine, *ORIGIN, at_remote=REMOTE)
+        )
+        roaming = stack.enter_context(
+            remote(server, scratch / f"{engine}-roaming", engine, *REMOTE)
+        )
+        folder = scratch / f"{engine}-roaming"
+        forwarder = stack.enter_context(ForwarderProgram(roaming.link_port, folder))
+        roaming.start_origin("--remote", forwarder.address, *ORIGIN)
+        roaming.wait_for_origin()
+        sites = example("localhost", plain.outside_port)
+        sites += example("roaming.localhost", roaming.outside_port)
+        front = stack.enter_context(caddy(sites, scratch, "localhost", "roaming.localhost"))
+        yield Stage(facts, engine, front, scratch, size, roaming, forwarder)
 
 
 @contextlib.contextmanager
 def site(scratch: Path) -> Iterator[str]:
+    """Run the site; yield its address."""
     with running("site", [sys.executable, "-m", "interop._site"], scratch) as program:
         yield f"127.0.0.1:{program.ready.split()[1]}"

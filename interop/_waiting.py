@@ -1,4 +1,4 @@
-"""Waiting for programs that do not say when they are ready, and ports for those that take no 0."""
+"""Waits for programs that do not report when they are ready."""
 
 from __future__ import annotations
 
@@ -7,35 +7,36 @@ import socket
 import time
 from typing import TYPE_CHECKING, TypeVar
 
-from bench.processes import ProgramError, started
 from interop._facts import MissingError
+from testkit.programs import Program, ProgramError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
-    from bench.processes import Program
+    from testkit.programs import Program
 
 T = TypeVar("T")
 
 WITHIN = 20.0
-"""Seconds for a program to listen, or to write a line into its log."""
+"""Seconds for a program to listen, or to write a line to its log."""
 
-LOOK_AGAIN = 0.02
-"""Seconds between two looks: such programs tell neither by themselves."""
+POLL_INTERVAL = 0.02
+"""Seconds between two polls."""
 
 
 def wait(look: Callable[[], T | None], what: str, within: float = WITHIN) -> T:
-    """Look until something true is seen, and return it.
+    """Poll until `look` returns something true, and return that.
 
+    :param what: what is waited for, for the error message.
     :param within: seconds.
-    :raises ProgramError: it was not seen in time.
+    :raises ProgramError: it did not happen in time.
     """
     deadline = time.monotonic() + within
     while not (found := look()):
         if time.monotonic() > deadline:
             raise ProgramError(f"waited {within:.0f} s for {what}")
-        time.sleep(LOOK_AGAIN)
+        time.sleep(POLL_INTERVAL)
     return found
 
 
@@ -43,13 +44,13 @@ def wait(look: Callable[[], T | None], what: str, within: float = WITHIN) -> T:
 def listening(
     name: str, command: Sequence[str | Path], scratch: Path, port: int, **environment: str
 ) -> Iterator[Program]:
-    """Run a program until it listens on a TCP port of 127.0.0.1; stop it at the end.
+    """Run a program, wait until it listens on a TCP port of 127.0.0.1, and stop it at the end.
 
-    :param scratch: a folder for what it prints, in NAME.log.
-    :param environment: what it is to find beside our own environment.
-    :raises ProgramError: it ended, or does not listen in time.
+    :param scratch: a folder for its output.
+    :param environment: variables to set beside our own environment.
+    :raises ProgramError: it ended, or did not listen in time.
     """
-    with started(name, command, scratch, **environment) as program:
+    with Program(name, command, scratch, **environment) as program:
 
         def listens() -> bool:
             if program.process.poll() is not None:
@@ -62,9 +63,9 @@ def listening(
 
 
 def need_ipv6() -> None:
-    """Ask whether this machine has IPv6, on loopback at least.
+    """Check that this machine has IPv6 on loopback.
 
-    :raises MissingError: it is off.
+    :raises MissingError: it has none.
     """
     try:
         with socket.socket(socket.AF_INET6) as probe:

@@ -1,10 +1,9 @@
-"""Headless Chromium before Caddy and the tunnel: a page of 100 pictures and a WebSocket.
+"""Headless Chromium in front of Caddy and the tunnel: a page of 100 pictures and a WebSocket.
 
-Over HTTP/2 and over HTTP/3, with each engine that is installed: every picture is there, by the
-page's own account, by what the network brought, and by the colours in a screenshot; the WebSocket
-has echoed.
+Over HTTP/2 and HTTP/3, with each installed engine. All pictures are present according to the page,
+to the network events and to the colours in a screenshot. The WebSocket echoes.
 
-    python -m interop.browser [--keep FOLDER]    (leaves the screenshots there)
+    python -m interop.browser [--keep FOLDER]    (keeps the screenshots there)
 """
 
 from __future__ import annotations
@@ -15,30 +14,30 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.processes import running
 from interop import _page
 from interop._browser import browser, find
 from interop._caddy import caddy, example
-from interop._facts import Facts, tell
+from interop._facts import Facts, run_script
 from interop._tunnel import engines, tunnel
+from testkit.programs import running
 
 if TYPE_CHECKING:
     from interop._browser import Tab
     from interop._caddy import Caddy
 
 WINDOW = (_page.SIDE, _page.SIDE + _page.LINE)
-"""Pixels: all that the page shows."""
+"""The size of the page in pixels."""
 
 FINISHED = """
 new Promise(loaded =>
     document.readyState === "complete" ? loaded() : addEventListener("load", loaded))
   .then(() => window.finished)
 """
-"""What waits for the page's own account."""
+"""A script that waits for the page's report."""
 
 
 def script(facts: Facts, scratch: Path) -> None:
-    """Tell the facts."""
+    """Check the facts."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--keep", type=Path, help="a folder for the screenshots")
     keep = parser.parse_args().keep
@@ -52,7 +51,7 @@ def script(facts: Facts, scratch: Path) -> None:
             taken = ("--accept-proxy-protocol",)
             with (
                 tunnel(server, folder, engine, *passed_on, at_remote=taken) as standing,
-                caddy(example("localhost", standing.outside), folder, "localhost") as front,
+                caddy(example("localhost", standing.outside_port), folder, "localhost") as front,
             ):
                 for version in ("h2", "h3"):
                     picture = _visit(facts, folder, front, version, engine)
@@ -61,19 +60,19 @@ def script(facts: Facts, scratch: Path) -> None:
 
 
 def _visit(facts: Facts, scratch: Path, front: Caddy, version: str, engine: str) -> bytes:
-    """Open the page, tell what is there, and return the screenshot."""
+    """Open the page, check it, and return a screenshot."""
     folder = scratch / version
     folder.mkdir()
     site = f"localhost:{front.port}"
-    # A browser comes by HTTP/2 first and by HTTP/3 when it has seen that it is offered: choose.
+    # By default a browser uses HTTP/2 first, and HTTP/3 once a response has advertised it.
     quic = {"h2": "--disable-quic", "h3": f"--origin-to-force-quic-on={site}"}
     who = f"{engine}, {version}"
     with browser(folder, front.issuer, quic[version], size=WINDOW) as tab:
         tab.open(f"https://{site}/")
         done = tab.run(FINISHED)
-        facts.equal(f"{who}: pictures by the page's own account", done["images"], _page.COUNT)
+        facts.equal(f"{who}: pictures according to the page", done["images"], _page.COUNT)
         facts.equal(f"{who}: echoes of the WebSocket", len(done["echoes"]), 10)
-        facts.equal(f"{who}: what the page says of it", done["text"], "WebSocket: message 9")
+        facts.equal(f"{who}: the page's message", done["text"], "WebSocket: message 9")
         png = tab.picture()
         _network(facts, tab, who, version)
     rows = _page.pixels(png)
@@ -83,22 +82,22 @@ def _visit(facts: Facts, scratch: Path, front: Caddy, version: str, engine: str)
     green = below[0][:3] == below[-1][-3:] == bytes(_page.GREEN)
     facts.equal(f"{who}: the line below them is green", green, True)
     written = any(b"\xff\xff\xff" in row for row in below)
-    facts.equal(f"{who}: something is written on it, in white", written, True)
+    facts.equal(f"{who}: it has white text", written, True)
     return png
 
 
 def _network(facts: Facts, tab: Tab, who: str, version: str) -> None:
-    """Tell what the browser's network has brought."""
+    """Check the browser's network events."""
     answers = [
         event["params"]["response"]
         for event in tab.events
-        if event.get("method") == "Network.responseReceived"
+        if event.get("method") == "ForwarderProgram.responseReceived"
     ]
     kinds = Counter((a["status"], a["protocol"]) for a in answers if a["url"].endswith(".png"))
     facts.equal(f"{who}: pictures by status and protocol", kinds, {(200, version): _page.COUNT})
-    failed = [e for e in tab.events if e.get("method") == "Network.loadingFailed"]
+    failed = [e for e in tab.events if e.get("method") == "ForwarderProgram.loadingFailed"]
     facts.equal(f"{who}: requests that failed", len(failed), 0)
 
 
 if __name__ == "__main__":
-    tell(script)
+    run_script(script)

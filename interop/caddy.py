@@ -1,12 +1,12 @@
-"""Caddy before the remote, as docs/how-to/caddy.md has it: https on the outside, a site at home.
+"""Caddy in front of the remote, as in docs/how-to/caddy.md: HTTPS outside, a site at home.
 
-The Caddyfile is that of docs/, with Caddy's own CA; clients are curl, aioquic's HTTP/3, websockets
-and Python's http.client. With each engine that is installed: the site learns each client's true
-address; HTTP/1.1, 2 and 3, WebSocket and Server-Sent Events come through; large bodies come whole;
-many clients and slow ones do no harm; an origin that is gone is a 502 until it is back; and a
-download outlives a change of the origin's network.
+The Caddyfile is that of docs/, with Caddy's own CA. The clients are curl, aioquic's HTTP/3,
+websockets and Python's http.client. With each installed engine: the site gets each client's
+address; HTTP/1.1, 2 and 3, WebSocket and Server-Sent Events work; large bodies arrive complete;
+many clients and slow ones do not affect others; without an origin the status is 502; a download
+survives changes of the origin's network.
 
-    python -m interop.caddy [--megabytes N]    (1000 by default; a tenth with engines but the first)
+    python -m interop.caddy [--megabytes N]    (default: 1000; a tenth after the first engine)
 """
 
 from __future__ import annotations
@@ -15,48 +15,47 @@ import argparse
 import asyncio
 import hashlib
 import json
+import re
 from typing import TYPE_CHECKING
 
 from websockets.exceptions import WebSocketException
 from websockets.sync.client import connect as open_websocket
 
-from bench.processes import ProgramError
-from bench.ways import free_port
 from interop import _clients as clients
 from interop import _h3
 from interop._caddy import caddy, example
-from interop._facts import Facts, tell
+from interop._facts import Facts, run_script
 from interop._pattern import digest, pieces
-from interop._stage import PASSED_ON, Stage, site, standing
-from interop._tunnel import engines, origin, remote
+from interop._stage import ORIGIN, REMOTE, Stage, running_stage, site
+from interop._tunnel import engines, remote
 from interop._waiting import need_ipv6, wait
+from testkit.programs import LINK_ESTABLISHED, ProgramError, free_port, logged
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from interop._caddy import Caddy
-    from interop._network import Network
 
 MEGABYTE = 1_000_000
 
 MANY = 200
-"""Requests at once."""
+"""Concurrent requests."""
 
 FAMILIES = {"IPv4": ("127.0.0.1", "127.0.0.77"), "IPv6": ("::1", "::1")}
-"""Where the client connects to, and from: on loopback only IPv4 has many addresses."""
+"""The addresses that the client connects to and from. On loopback only IPv4 has several."""
 
 FORGED = ("--header", "X-Forwarded-For: 192.0.2.1")
-"""What a client says of itself, and nobody is to believe."""
+"""A forged header, which must not be trusted."""
 
 
 def script(facts: Facts, scratch: Path) -> None:
-    """Tell the facts."""
+    """Check the facts."""
     need_ipv6()
     parser = argparse.ArgumentParser()
     parser.add_argument("--megabytes", type=int, default=1000)
     size = parser.parse_args().megabytes * MEGABYTE
     for number, engine in enumerate(engines()):
-        with standing(facts, scratch, engine, size // 10 if number else size) as (stage, moving):
+        with running_stage(facts, scratch, engine, size // 10 if number else size) as stage:
             _who_came(stage)
             _http1(stage)
             asyncio.run(_http3(stage))
@@ -66,7 +65,7 @@ def script(facts: Facts, scratch: Path) -> None:
             _download(stage)
             _many(stage)
             _slow_client(stage)
-            _network_changes(stage, moving)
+            _network_changes(stage)
         _origin_gone(facts, scratch, engine)
 
 
@@ -142,7 +141,7 @@ def _echoes(stage: Stage) -> None:
 
 
 def _events(stage: Stage) -> None:
-    # The site sends an event once the one before it has been read here: nothing may be kept back.
+    # The site sends each event only after the previous one was read here, so no hop may buffer.
     ids = []
     with clients.connection(stage.caddy) as events, clients.connection(stage.caddy) as ticks:
         events.request("GET", "/events?n=5")
@@ -167,7 +166,7 @@ def _upload(stage: Stage) -> None:
     file.unlink()
     seen = got.json()
     what = f"upload of {_mb(stage.size)}"
-    stage.equal(f"{what}: the client was told to go on", "100 Continue" in got.talk, True)
+    stage.equal(f"{what}: the client was told to go on", "100 Continue" in got.trace, True)
     stage.equal(f"{what}: the site was asked before", seen["expect"], True)
     stage.equal(f"{what}: bytes at the site", seen["bytes"], stage.size)
     stage.equal(f"{what}: their SHA-256 is right", seen["sha256"] == digest(stage.size), True)
@@ -221,9 +220,9 @@ def _slow_client(stage: Stage) -> None:
     stage.equal("a client that did not read for long: its bytes are right", right, True)
 
 
-def _network_changes(stage: Stage, moving: Network) -> None:
+def _network_changes(stage: Stage) -> None:
     size = max(stage.size // 5, 100 * MEGABYTE)
-    with clients.connection(stage.caddy, "moving.localhost") as over:
+    with clients.connection(stage.caddy, "roaming.localhost") as over:
         over.request("GET", f"/bytes?size={size}")
         answer = over.getresponse()
         whole, count = hashlib.sha256(), 0
@@ -232,37 +231,40 @@ def _network_changes(stage: Stage, moving: Network) -> None:
                 whole.update(piece)
                 count += len(piece)
             if count < size:
-                moving.change()
+                stage.forwarder.change_address()
     what = f"a download of {_mb(size)} whose origin changes its network twice"
     stage.equal(f"{what}: bytes", count, size)
     stage.equal(f"{what}: SHA-256 is right", whole.hexdigest() == digest(size), True)
-    addresses = ["127.0.1.1", "127.0.1.2", "127.0.1.3"]
-    stage.equal(f"{what}: where it has been", moving.addresses(), addresses)
-    log = (stage.scratch / f"{stage.engine}-moving" / "origin.log").read_text()
-    stage.equal(f"{what}: links made", log.count("  link established  "), 1)
+    addresses = ["127.0.0.1", "127.0.1.1", "127.0.1.2"]
+    stage.equal(f"{what}: where it has been", stage.forwarder.addresses(), addresses)
+    stage.equal(
+        f"{what}: links made",
+        len(re.findall(logged(LINK_ESTABLISHED), stage.roaming.origin.stderr)),
+        1,
+    )
 
 
 def _origin_gone(facts: Facts, scratch: Path, engine: str) -> None:
     folder = scratch / f"{engine}-gone"
     folder.mkdir()
-    options = ("--accept-proxy-protocol", "--client-wait", "1s")
     with (
         site(folder) as server,
-        remote(folder, engine, *options) as here,
-        caddy(example("localhost", here.outside), folder, "localhost") as front,
+        remote(server, folder, engine, *REMOTE, "--client-wait", "1s") as tunnel,
+        caddy(example("localhost", tunnel.outside_port), folder, "localhost") as front,
     ):
-        stage = Stage(facts, engine, front, folder, 0)
-        before = clients.curl(front, "/who")
-        stage.equal("before an origin has come: status", before.status, "502")
-        with origin(here, f"127.0.0.1:{free_port()}", *PASSED_ON):
-            without = clients.curl(front, "/who")
-            stage.equal("an origin without its site: status", without.status, "502")
+        status = clients.curl(front, "/who").status
+        facts.equal(f"{engine}, before an origin has connected: status", status, "502")
+        with tunnel.start_origin("--origin", f"127.0.0.1:{free_port()}", *ORIGIN):
+            tunnel.wait_for_origin()
+            status = clients.curl(front, "/who").status
+            facts.equal(f"{engine}, an origin without its site: status", status, "502")
         for which in ("first", "second"):
-            with origin(here, server, *PASSED_ON):
-                there = clients.curl(front, "/who")
-                stage.equal(f"an origin is there, the {which} time: status", there.status, "200")
-            gone = wait(lambda: _not_200(front), "Caddy to say that the origin is gone")
-            stage.equal(f"it is gone, the {which} time: status", gone, "502")
+            with tunnel.start_origin(*ORIGIN):
+                tunnel.wait_for_origin()
+                status = clients.curl(front, "/who").status
+                facts.equal(f"{engine}, the {which} origin is connected: status", status, "200")
+            status = wait(lambda: _not_200(front), "Caddy's answer without an origin")
+            facts.equal(f"{engine}, the {which} origin has ended: status", status, "502")
 
 
 def _not_200(front: Caddy) -> str | None:
@@ -284,4 +286,4 @@ def _numbers(count: int) -> list[str]:
 
 
 if __name__ == "__main__":
-    tell(script)
+    run_script(script)

@@ -1,8 +1,7 @@
 """The other Caddyfiles of docs/how-to/caddy.md: wildcard names, names on demand, and Caddy at home.
 
-Each is read out of the page and run with Caddy's own CA: which names get a certificate, whether
-the site is told the name, and who the client is. What `caddy.py` tells is not told again; the
-engine is the fastest that is installed.
+For each: a client is served, and the site gets the name and the client's address. The first
+Caddyfile on the page is the one that `caddy.py` uses.
 """
 
 from __future__ import annotations
@@ -11,13 +10,12 @@ import re
 import sys
 from typing import TYPE_CHECKING
 
-from bench.processes import ProgramError, running
-from bench.ways import free_port
 from interop import _clients as clients
 from interop._caddy import DOCS, caddy
-from interop._facts import Facts, tell
+from interop._facts import Facts, run_script
 from interop._site import KNOWN
-from interop._tunnel import engines, origin, remote, tunnel
+from interop._tunnel import engines, tunnel
+from testkit.programs import ProgramError, free_port, running
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,16 +25,16 @@ if TYPE_CHECKING:
 BLOCK = re.compile(r"<!-- caddyfile: (.+?) -->\n```\n(.*?)```", re.DOTALL)
 
 HERE = "example.localhost"
-"""What stands for example.com on this machine."""
+"""The replacement for example.com on this machine."""
 
 CLIENT = "127.0.0.77"
 
 NO_TLS = 35
-"""curl's exit code for a handshake that fails."""
+"""curl's exit code for a failed handshake."""
 
 
 def script(facts: Facts, scratch: Path) -> None:
-    """Tell the facts."""
+    """Check the facts."""
     blocks = dict(BLOCK.findall((DOCS / "caddy.md").read_text()))
     same = blocks["one name"] in (DOCS / "Caddyfile").read_text()
     facts.equal("the first Caddyfile on the page is the one to copy", same, True)
@@ -45,13 +43,13 @@ def script(facts: Facts, scratch: Path) -> None:
         passed_on = ("--proxy-protocol", "v2")
         taken = ("--accept-proxy-protocol",)
         with tunnel(server, scratch, engines()[0], *passed_on, at_remote=taken) as standing:
-            _wildcard(facts, scratch, blocks["wildcard"], standing.outside)
-            _on_demand(facts, scratch, blocks["on demand"], standing.outside)
+            _wildcard(facts, scratch, blocks["wildcard"], standing.outside_port)
+            _on_demand(facts, scratch, blocks["on demand"], standing.outside_port)
     _at_home(facts, scratch, blocks["at home"])
 
 
 def _wildcard(facts: Facts, scratch: Path, block: str, outside: int) -> None:
-    # Its own CA asks no DNS, so that the module for it can be done without.
+    # Its own CA needs no DNS challenge, so the DNS module is not needed.
     sites = _replace(
         block, {r"\ttls \{\n.*?\n\t\}\n": "", "127.0.0.1:9000": f"127.0.0.1:{outside}"}
     )
@@ -73,22 +71,21 @@ def _on_demand(facts: Facts, scratch: Path, block: str, outside: int) -> None:
 
 
 def _at_home(facts: Facts, scratch: Path, block: str) -> None:
-    """Let Caddy itself be the origin server, and tell whom it takes the client for."""
+    """Use Caddy as the origin server, and check the client's address there."""
     answer = {r"reverse_proxy localhost:8000": 'respond "{remote_host}"'}
     options, sites = _split(_replace(block, answer))
     name = f"www.{HERE}"
     with (
         caddy(sites, _folder(scratch, "home"), name, options=options) as behind,
-        remote(scratch, engines()[0]) as here,
-        origin(here, f"127.0.0.1:{behind.port}", "--proxy-protocol", "v2"),
+        tunnel(f"127.0.0.1:{behind.port}", scratch, engines()[0], "--proxy-protocol", "v2") as up,
     ):
-        got = clients.curl(behind, "/", "--interface", CLIENT, name=name, port=here.outside)
+        got = clients.curl(behind, "/", "--interface", CLIENT, name=name, port=up.outside_port)
         facts.equal("Caddy at home: status and HTTP", (got.status, got.version), ("200", "2"))
         facts.equal("Caddy at home: the client", got.body, CLIENT)
 
 
 def _folder(scratch: Path, name: str) -> Path:
-    """Make a folder: certificates that another Caddyfile has got shall not serve here."""
+    """Make a folder, so that the certificates of another Caddyfile are not used."""
     folder = scratch / name
     folder.mkdir()
     return folder
@@ -103,13 +100,13 @@ def _is_served(facts: Facts, front: Caddy, what: str, name: str) -> None:
 
 
 def _replace(block: str, changes: dict[str, str]) -> str:
-    """Put names and ports of this machine into a Caddyfile.
+    """Replace names and ports of a Caddyfile by those of this machine.
 
     :param changes: what stands for each pattern.
-    :raises ProgramError: it does not have what is to be replaced.
+    :raises ProgramError: the Caddyfile lacks one of them.
     """
     for pattern, here in changes.items():
-        literal = here.replace("\\", r"\\")  # nothing in it stands for a group
+        literal = here.replace("\\", r"\\")  # no group references
         block, count = re.subn(pattern, literal, block, flags=re.DOTALL)
         if not count:
             raise ProgramError(f"a Caddyfile in docs/how-to/caddy.md should say {pattern!r}")
@@ -117,10 +114,10 @@ def _replace(block: str, changes: dict[str, str]) -> str:
 
 
 def _split(block: str) -> tuple[str, str]:
-    """Split a Caddyfile into the lines of its global options and its sites."""
+    """Split a Caddyfile into its global options and its sites."""
     options, _, sites = block.partition("\n}\n")
     return options.removeprefix("{\n"), sites
 
 
 if __name__ == "__main__":
-    tell(script)
+    run_script(script)

@@ -1,6 +1,6 @@
-"""git over ssh: a clone, and a push of what was committed in it; then another clone of that.
+"""git over ssh: a clone, a push of a commit made in it, and another clone.
 
-A history of many small files and a large one, with each engine that is installed.
+The history has many small files and a large one. With each installed engine.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ import random
 import shlex
 from typing import TYPE_CHECKING
 
-from interop._commands import Watch, said
-from interop._facts import Facts, program, tell
+from interop._commands import Stopwatch, output_of
+from interop._facts import Facts, program, run_script
 from interop._sshd import SshServer, sshd
 from interop._tunnel import engines, tunnel
 
@@ -26,7 +26,7 @@ WHO = ("-c", "user.name=Interop", "-c", "user.email=interop@example.com")
 
 
 def script(facts: Facts, scratch: Path) -> None:
-    """Tell the facts."""
+    """Check the facts."""
     program("git")
     with sshd(scratch) as server:
         for engine in engines():
@@ -34,25 +34,25 @@ def script(facts: Facts, scratch: Path) -> None:
             folder.mkdir()
             bare = _repository(folder)
             with tunnel(server.address, scratch, engine) as there:
-                _clone_and_push(facts, engine, folder, bare, _Client(server, there.outside))
+                _clone_and_push(facts, engine, folder, bare, _GitClient(server, there.outside_port))
 
 
-class _Client:
-    """How git is called by somebody who has nothing but the tunnel."""
+class _GitClient:
+    """The git commands of a client that reaches the server only through the tunnel."""
 
     def __init__(self, server: SshServer, outside: int) -> None:
         options = [*server.options, "-p", str(outside)]
         self._ssh = shlex.join([program("ssh"), *options])
 
     def git(self, *words: str | Path) -> str:
-        return said([program("git"), *WHO, *words], GIT_SSH_COMMAND=self._ssh, **NO_SETTINGS)
+        return output_of([program("git"), *WHO, *words], GIT_SSH_COMMAND=self._ssh, **NO_SETTINGS)
 
 
 NO_SETTINGS = {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1"}
 
 
 def _git(*words: str | Path) -> str:
-    return said([program("git"), *WHO, *words], **NO_SETTINGS).strip()
+    return output_of([program("git"), *WHO, *words], **NO_SETTINGS).strip()
 
 
 def _repository(folder: Path) -> Path:
@@ -76,17 +76,19 @@ def _commit(work: Path, message: str) -> None:
     _git("-C", work, "commit", "-q", "-m", message)
 
 
-def _clone_and_push(facts: Facts, engine: str, folder: Path, bare: Path, client: _Client) -> None:
+def _clone_and_push(
+    facts: Facts, engine: str, folder: Path, bare: Path, client: _GitClient
+) -> None:
     address = f"ssh://{getpass.getuser()}@127.0.0.1{bare}"
     first, second = folder / "first", folder / "second"
-    with Watch() as watch:
+    with Stopwatch() as watch:
         client.git("clone", "-q", address, first)
     head = _git("-C", bare, "rev-parse", "main")
     fact = f"{engine}: git clone, {FILES} files and 8 MB at {watch.rate(LARGE)}: the head is right"
     facts.equal(fact, _git("-C", first, "rev-parse", "HEAD") == head, True)
     (first / "large").write_bytes(random.Random(7).randbytes(LARGE))
     _commit(first, "Another large file")
-    with Watch() as watch:
+    with Stopwatch() as watch:
         client.git("-C", first, "push", "-q", "origin", "main")
     head = _git("-C", first, "rev-parse", "HEAD")
     fact = f"{engine}: git push, 8 MB at {watch.rate(LARGE)}: the head is right"
@@ -100,4 +102,4 @@ def _clone_and_push(facts: Facts, engine: str, folder: Path, bare: Path, client:
 
 
 if __name__ == "__main__":
-    tell(script)
+    run_script(script)

@@ -1,9 +1,8 @@
-"""HAProxy as the origin server, and before the remote: does each end learn who the client is?
+"""HAProxy as the origin server, and in front of the remote: each end gets the client's address.
 
-As the origin server (`bind … accept-proxy`) with PROXY protocol v2 and v1; in front of the remote
-(`server … send-proxy-v2`, and `send-proxy`, which is v1) with health checks, and with a checksum
-and an id of its own in the header; each for clients over IPv4 and IPv6 and with each engine that is
-installed. The addresses and ports that HAProxy has at the far end are those of the client's socket.
+As the origin server (`bind … accept-proxy`) with PROXY protocol v1 and v2. In front of the remote
+with `send-proxy` (v1) and `send-proxy-v2`, with health checks, and with a checksum and an id of its
+own in the header. Each for clients over IPv4 and IPv6, and with each installed engine.
 """
 
 from __future__ import annotations
@@ -14,16 +13,16 @@ import itertools
 import re
 from typing import TYPE_CHECKING
 
-from bench.ways import free_port
-from interop._facts import Facts, program, tell
+from interop._facts import Facts, program, run_script
 from interop._tunnel import engines, tunnel
 from interop._waiting import WITHIN, listening, need_ipv6, wait
+from testkit.programs import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from bench.processes import Program
+    from testkit.programs import Program
 
 DEFAULTS = """
 global
@@ -43,7 +42,7 @@ frontend web
 """
 
 ANSWER = "%[src] %[src_port] %[dst] %[dst_port]"
-"""What HAProxy at the far end answers: client and outside address, as it knows them."""
+"""The answer of HAProxy as the origin server: the client's address and the outside address."""
 
 BEFORE = """
 listen front
@@ -62,17 +61,17 @@ SENDS = {
     "v2 with checksum and id": "send-proxy-v2 proxy-v2-options crc32c,unique-id",
     "v1": "send-proxy",
 }
-"""What HAProxy before the remote says, and how it is told to."""
+"""The PROXY protocol of HAProxy in front of the remote, and the option for it."""
 
 CHECKED = re.compile(r"Health check for server \S+ (succeeded|failed).*")
-"""What HAProxy logs of a check whose outcome is news."""
+"""The log line of HAProxy about a health check."""
 
 FAMILIES = {"IPv4": ("127.0.0.1", "127.0.0.77"), "IPv6": ("::1", "::1")}
-"""Where the client connects to, and from: on loopback only IPv4 has many addresses."""
+"""The addresses that the client connects to and from. On loopback only IPv4 has several."""
 
 
 def script(facts: Facts, scratch: Path) -> None:
-    """Tell the facts."""
+    """Check the facts."""
     program("haproxy")
     need_ipv6()
     port = free_port()
@@ -86,7 +85,7 @@ def _as_origin_server(facts: Facts, scratch: Path, address: str) -> None:
         with tunnel(address, scratch, engine, "--proxy-protocol", version) as standing:
             for family in FAMILIES:
                 how = f"as origin server, {version}, with {engine}, a client over {family}"
-                _one_client(facts, standing.outside, family, how)
+                _one_client(facts, standing.outside_port, family, how)
 
 
 def _in_front(facts: Facts, scratch: Path, address: str) -> None:
@@ -95,7 +94,7 @@ def _in_front(facts: Facts, scratch: Path, address: str) -> None:
         options = ("--proxy-protocol", "v2")
         with tunnel(address, scratch, engine, *options, at_remote=trusting) as standing:
             front = free_port()
-            config = BEFORE.format(front=front, outside=standing.outside, sends=sends)
+            config = BEFORE.format(front=front, outside=standing.outside_port, sends=sends)
             with _haproxy("front", config, scratch, front) as before:
                 for family in FAMILIES:
                     how = f"in front, {version}, with {engine}, a client over {family}"
@@ -104,7 +103,7 @@ def _in_front(facts: Facts, scratch: Path, address: str) -> None:
 
 
 def _one_client(facts: Facts, outside: int, family: str, how: str) -> None:
-    """Tell whom HAProxy at the far end takes the client for, and whom it came to."""
+    """Check both addresses that HAProxy as the origin server gets."""
     to, source = FAMILIES[family]
     connection = http.client.HTTPConnection(to, outside, timeout=WITHIN, source_address=(source, 0))
     with contextlib.closing(connection):
@@ -116,7 +115,7 @@ def _one_client(facts: Facts, outside: int, family: str, how: str) -> None:
 
 
 def _its_checks(facts: Facts, before: Program, how: str) -> None:
-    """Tell what HAProxy's health checks, which are no clients, say of the remote."""
+    """Check that HAProxy's health checks of the remote succeed."""
 
     def outcomes() -> list[str]:
         return [found[1] for found in CHECKED.finditer(before.log.read_text(errors="replace"))]
@@ -133,4 +132,4 @@ def _haproxy(name: str, config: str, scratch: Path, port: int) -> Iterator[Progr
 
 
 if __name__ == "__main__":
-    tell(script)
+    run_script(script)

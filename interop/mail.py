@@ -1,6 +1,6 @@
-"""Dovecot, whose server speaks first: mail goes in by LMTP, SMTP's sister, and is read by IMAP.
+"""Dovecot, whose server speaks first: mail is delivered by LMTP and read by IMAP.
 
-With each engine that is installed; a client that is idle is told of new mail unasked.
+With each installed engine. An idle IMAP client is notified of new mail.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from email.message import EmailMessage
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.ways import free_port
-from interop._commands import WITHIN, Watch
-from interop._facts import Facts, MissingError, program, tell
+from interop._commands import WITHIN, Stopwatch
+from interop._facts import Facts, MissingError, program, run_script
 from interop._tunnel import engines, tunnel
 from interop._waiting import listening
+from testkit.programs import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,7 +33,7 @@ SIZE = 5_000_000
 PERSON = "person@example.com"
 
 LMTP = Path("/usr/lib/dovecot/lmtp")
-"""A package of its own in Debian: dovecot-lmtpd."""
+"""In Debian's package dovecot-lmtpd."""
 
 CONFIG = """
 base_dir = {folder}/run
@@ -71,7 +71,7 @@ service lmtp {{
 
 
 def script(facts: Facts, scratch: Path) -> None:
-    """Tell the facts."""
+    """Check the facts."""
     with _dovecot(scratch) as (lmtp, imap):
         for engine in engines():
             person = f"{engine}-{PERSON}"
@@ -82,9 +82,9 @@ def script(facts: Facts, scratch: Path) -> None:
                 tunnel(f"127.0.0.1:{lmtp}", inwards, engine) as entrance,
                 tunnel(f"127.0.0.1:{imap}", outwards, engine) as exit_,
             ):
-                _who_speaks_first(facts, f"{engine}: LMTP", entrance.outside, b"220 ")
-                _who_speaks_first(facts, f"{engine}: IMAP", exit_.outside, b"* OK ")
-                _dialogue(facts, engine, person, entrance.outside, exit_.outside)
+                _who_speaks_first(facts, f"{engine}: LMTP", entrance.outside_port, b"220 ")
+                _who_speaks_first(facts, f"{engine}: IMAP", exit_.outside_port, b"* OK ")
+                _dialogue(facts, engine, person, entrance.outside_port, exit_.outside_port)
 
 
 @contextlib.contextmanager
@@ -99,7 +99,7 @@ def _dovecot(scratch: Path) -> Iterator[tuple[int, int]]:
     mail = folder / "mail"
     mail.mkdir(parents=True)
     scratch.chmod(0o755)
-    user = pwd.getpwnam("nobody")  # it gives nobody's mail to root
+    user = pwd.getpwnam("nobody")  # it delivers no mail to root
     os.chown(mail, user.pw_uid, user.pw_gid)
     lmtp, imap = free_port(), free_port()
     config = folder / "dovecot.conf"
@@ -120,26 +120,28 @@ def _dialogue(facts: Facts, engine: str, person: str, lmtp: int, imap: int) -> N
         exists = int(reader.select()[1][0] or b"0")
         facts.equal(f"{engine}: IMAP: messages at first", exists, 0)
         reader.send(b"idle IDLE\r\n")
-        facts.equal(f"{engine}: IMAP: IDLE is taken", reader.readline()[:2], b"+ ")
+        facts.equal(f"{engine}: IMAP: IDLE is accepted", reader.readline()[:2], b"+ ")
         _deliver(lmtp, person, _message("a word", b""))
         told = b""
         while b"EXISTS" not in told:
             told = reader.readline()
-        facts.equal(f"{engine}: IMAP: who is idle is told of new mail", told, b"* 1 EXISTS\r\n")
+        facts.equal(
+            f"{engine}: IMAP: an idle client is notified of new mail", told, b"* 1 EXISTS\r\n"
+        )
         reader.send(b"DONE\r\n")
         while not told.startswith(b"idle "):
             told = reader.readline()
     attached = random.Random(engine).randbytes(SIZE)
-    with Watch() as watch:
+    with Stopwatch() as watch:
         _deliver(lmtp, person, _message("a large one", attached))
-    with _imap(imap, person) as reader, Watch() as again:
+    with _imap(imap, person) as reader, Stopwatch() as again:
         reader.select(readonly=True)
         parts = reader.fetch("2", "(BODY.PEEK[])")[1][0]
     assert isinstance(parts, tuple)
     message = email.message_from_bytes(parts[1], policy=email.policy.default)
     found = [part.get_content() for part in message.iter_attachments()]
     rates = f"{watch.rate(SIZE)} in, {again.rate(SIZE)} out"
-    fact = f"{engine}: mail: an attachment of 5 MB, {rates}: comes out as it went in"
+    fact = f"{engine}: mail: an attachment of 5 MB, {rates}: is unchanged"
     facts.equal(fact, found == [attached], True)
 
 
@@ -167,4 +169,4 @@ def _imap(port: int, person: str) -> Iterator[imaplib.IMAP4]:
 
 
 if __name__ == "__main__":
-    tell(script)
+    run_script(script)

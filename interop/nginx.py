@@ -1,8 +1,7 @@
-"""nginx as the origin server, with `listen … proxy_protocol`: does it learn who the client is?
+"""nginx as the origin server, with `listen … proxy_protocol`: it gets the client's address.
 
-For PROXY protocol v2 and v1, over TCP and a Unix socket, for clients over IPv4 and IPv6, with each
-engine that is installed: the client's address and port as nginx has them in its access log are
-those of the client's socket.
+With PROXY protocol v1 and v2, over TCP and a Unix socket, for clients over IPv4 and IPv6, and with
+each installed engine. The address and port in nginx's access log are those of the client's socket.
 """
 
 from __future__ import annotations
@@ -13,10 +12,10 @@ import itertools
 import json
 from typing import TYPE_CHECKING
 
-from bench.ways import free_port
-from interop._facts import Facts, program, tell
+from interop._facts import Facts, program, run_script
 from interop._tunnel import engines, tunnel
 from interop._waiting import WITHIN, listening, need_ipv6, wait
+from testkit.programs import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -45,11 +44,11 @@ http {{
 """
 
 FAMILIES = {"IPv4": ("127.0.0.1", "127.0.0.77"), "IPv6": ("::1", "::1")}
-"""Where the client connects to, and from: on loopback only IPv4 has many addresses."""
+"""The addresses that the client connects to and from. On loopback only IPv4 has several."""
 
 
 def script(facts: Facts, scratch: Path) -> None:
-    """Tell the facts."""
+    """Check the facts."""
     nginx = program("nginx")
     need_ipv6()
     port = free_port()
@@ -60,7 +59,7 @@ def script(facts: Facts, scratch: Path) -> None:
             how = f"{version} over {place}, with {engine}"
             with tunnel(address, scratch, engine, "--proxy-protocol", version) as standing:
                 for family in FAMILIES:
-                    _one_client(facts, scratch, standing.outside, family, how)
+                    _one_client(facts, scratch, standing.outside_port, family, how)
 
 
 def _one_client(facts: Facts, scratch: Path, outside: int, family: str, how: str) -> None:
@@ -73,7 +72,7 @@ def _one_client(facts: Facts, scratch: Path, outside: int, family: str, how: str
         connection.request("GET", path)
         body = connection.getresponse().read().decode().strip()
     who = f"{how}, a client over {family}"
-    facts.equal(f"{who}: what nginx answers it", body, f"hello {source}")
+    facts.equal(f"{who}: answer of nginx", body, f"hello {source}")
     line = wait(lambda: _logged(scratch / "access.log", path), "a line in its access log")
     facts.equal(f"{who}: its address in nginx's log", line["client"], source)
     facts.equal(f"{who}: its port in nginx's log", line["port"], str(port))
@@ -96,4 +95,4 @@ def _logged(log: Path, path: str) -> dict[str, str] | None:
 
 
 if __name__ == "__main__":
-    tell(script)
+    run_script(script)

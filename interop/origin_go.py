@@ -1,7 +1,7 @@
-"""Another origin and another remote, written in Go from docs/reference/protocol.md, with ours.
+"""An origin and a remote in Go, written from docs/reference/protocol.md alone, together with ours.
 
-The Go origin with our remote and our origin with the Go remote, with each engine that is installed:
-the same facts about bytes, endings, tokens and proofs, take-over and drain.
+The Go origin with our remote and our origin with the Go remote, with each installed engine: bytes,
+endings, tokens and proofs, take-over and drain.
 """
 
 from __future__ import annotations
@@ -14,14 +14,20 @@ import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from bench.processes import Program, running, started
-from bench.ways import QUICTUNNEL, free_port, ports
 from interop import _counterpart as counterpart
-from interop._commands import Watch
-from interop._facts import Facts, tell
+from interop._commands import Stopwatch
+from interop._facts import Facts, run_script
 from interop._go import build
 from interop._tunnel import engines
 from interop._waiting import wait
+from testkit.programs import (
+    CLIENT_ACCEPTED,
+    QUICTUNNEL,
+    READY_REMOTE,
+    Program,
+    free_port,
+    running,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,15 +37,19 @@ WITHIN = 60.0
 """Seconds for a program to end."""
 
 BACK_WITHIN = 90.0
-"""Seconds for an origin to notice that its remote was killed, and to be served by the new one."""
+"""Seconds for an origin to detect the death of its remote, and to reconnect to the new one."""
 
 REFUSED = 3
-"""The exit code of an origin, of either kind, for which another try is of no use."""
+"""The exit code of an origin of either kind for which retrying is useless."""
+
+
+ACCEPTED = rf"({CLIENT_ACCEPTED}|client in)"
+"""The message of an origin, ours or the one in Go, about a new client."""
 
 
 @dataclass(frozen=True)
-class Ends:
-    """Which programs stand at the two ends of a link, and where their files are."""
+class ProgramPair:
+    """The programs at the two ends of a link, and the folder of their files."""
 
     name: str
     remote: tuple[str, ...]
@@ -47,22 +57,24 @@ class Ends:
     scratch: Path
 
     @contextlib.contextmanager
-    def standing_remote(
-        self, link: int = 0, outside: int = 0
-    ) -> Iterator[tuple[Program, int, int]]:
-        """Start the remote; yield it, its link's port and its outside port."""
+    def running_remote(self, link: int = 0, outside: int = 0) -> Iterator[tuple[Program, int, int]]:
+        """Run the remote; yield it, its port for origins and its port for clients."""
         command = [*self.remote, "--listen", f"127.0.0.1:{link}"]
         command += ["--outside", f"127.0.0.1:{outside}"]
         with running("remote", [*command, "--token-file", self.token()], self.scratch) as program:
-            yield program, *ports(program.ready)
+            ports = re.fullmatch(READY_REMOTE, program.ready)
+            assert ports is not None
+            yield program, int(ports[1]), int(ports[2])
 
-    def calling(self, link: int, server: str, label: str, token: str | None = None) -> list[str]:
+    def origin_command(
+        self, link: int, server: str, label: str, token: str | None = None
+    ) -> list[str]:
         """Return an origin's command line."""
         command = [*self.origin, "--remote", f"127.0.0.1:{link}", "--origin", server]
         return [*command, "--token-file", token or self.token(), "--name", label]
 
     def token(self, secret: str = "") -> str:
-        """Return the file of the token that both ends share, or of one with another secret."""
+        """Return the file of the shared token, or of a token with another secret."""
         path = self.scratch / f"token-{secret[:8]}"
         if not path.exists():
             path.touch(mode=0o600)
@@ -71,7 +83,7 @@ class Ends:
 
 
 def script(facts: Facts, scratch: Path) -> None:
-    """Tell the facts."""
+    """Check the facts."""
     go = build(scratch / "programs")
     middle = str(go["middle"])
     for engine in engines():
@@ -80,8 +92,12 @@ def script(facts: Facts, scratch: Path) -> None:
         remote = (*ours, "remote", *state, "--engine", engine)
         origin = (*ours, "origin", "--engine", engine)
         pairs = (
-            Ends(f"origin in Go, our remote ({engine})", remote, (str(go["origin"]),), scratch),
-            Ends(f"remote in Go, our origin ({engine})", (str(go["remote"]),), origin, scratch),
+            ProgramPair(
+                f"origin in Go, our remote ({engine})", remote, (str(go["origin"]),), scratch
+            ),
+            ProgramPair(
+                f"remote in Go, our origin ({engine})", (str(go["remote"]),), origin, scratch
+            ),
         )
         for number, ends in enumerate(pairs):
             folder = scratch / f"{engine}-{number}"
@@ -89,9 +105,9 @@ def script(facts: Facts, scratch: Path) -> None:
             _facts(facts, replace(ends, scratch=folder), middle)
 
 
-def _facts(facts: Facts, ends: Ends, middle: str) -> None:
-    with counterpart.serving() as server, ends.standing_remote() as (remote, link, outside):
-        first = ends.calling(link, server.address, "laptop")
+def _facts(facts: Facts, ends: ProgramPair, middle: str) -> None:
+    with counterpart.serving() as server, ends.running_remote() as (remote, link, outside):
+        first = ends.origin_command(link, server.address, "laptop")
         with running("origin", first, ends.scratch) as origin:
             _bytes_and_endings(facts, ends.name, server, outside)
             _who_it_is(facts, ends.name, origin, outside)
@@ -104,15 +120,19 @@ def _facts(facts: Facts, ends: Ends, middle: str) -> None:
     _nobody_listens(facts, ends)
 
 
-def _bytes_and_endings(facts: Facts, name: str, server: counterpart.Server, outside: int) -> None:
+def _bytes_and_endings(
+    facts: Facts, name: str, server: counterpart.CounterpartServer, outside: int
+) -> None:
     up, down = counterpart.exchange(outside)
-    facts.equal(f"{name}: 10 MB up, then FIN: its SHA-256 is right", up == counterpart.DIGEST, True)
-    facts.equal(f"{name}: 10 MB down behind it: as well", down == counterpart.DIGEST, True)
+    facts.equal(f"{name}: 10 MB up, then FIN: SHA-256 is right", up == counterpart.DIGEST, True)
+    facts.equal(
+        f"{name}: 10 MB down afterwards: SHA-256 is right", down == counterpart.DIGEST, True
+    )
     with counterpart.connect(outside, b"reset\n") as client:
         facts.equal(f"{name}: the origin server resets: the client sees", _ending(client), "reset")
     client = counterpart.connect(outside, b"await\n")
-    client.recv(16)  # the origin server has met it
-    counterpart.cut(client)
+    client.recv(16)  # the origin server has accepted it
+    counterpart.reset(client)
     seen = server.endings.get(timeout=WITHIN)
     facts.equal(f"{name}: the client resets: the origin server sees", seen, "reset")
 
@@ -124,117 +144,120 @@ def _who_it_is(facts: Facts, name: str, origin: Program, outside: int) -> None:
     with counterpart.connect(outside, b"hold\n") as client:
         client.recv(16)
         host, port = client.getsockname()
-        client_address = re.escape(f"{host}:{port}")
-        line = _logged(origin, rf"client (?:in|accepted)\s+client={client_address}\b.*")
+        address = re.escape(f"{host}:{port}")
+        line = origin.wait_for_log(rf"{ACCEPTED}\s+client={address}\b.*")[0]
     seen = re.search(r"service=\"?default\"? id=\"?[0-9a-f]{16}", line) is not None
-    facts.equal(f"{name}: the origin knows the client's address, service and id", seen, True)
+    facts.equal(f"{name}: the origin logs the client's address, service and id", seen, True)
 
 
 def _take_over(
-    facts: Facts, ends: Ends, server: counterpart.Server, at: tuple[int, int], old: Program
+    facts: Facts,
+    ends: ProgramPair,
+    server: counterpart.CounterpartServer,
+    at: tuple[int, int],
+    old: Program,
 ) -> None:
     link, outside = at
     with counterpart.connect(outside, b"hold\n") as client:
         client.recv(16)
-        command = ends.calling(link, server.address, "laptop")
+        command = ends.origin_command(link, server.address, "laptop")
         with running("second", command, ends.scratch):
             who = f"{ends.name}: a second origin of the name"
             facts.equal(f"{who}: the first one's client sees", _ending(client), "reset")
-            code = old.process.wait(WITHIN)
-            facts.equal(f"{who}: the first one ends, for good, with", code, REFUSED)
+            code = old.wait(WITHIN)
+            facts.equal(f"{who}: the first one ends for good, exit code", code, REFUSED)
             up, _ = counterpart.exchange(outside)
             facts.equal(f"{who}: it serves", up == counterpart.DIGEST, True)
 
 
 def _impostors(
-    facts: Facts, ends: Ends, server: counterpart.Server, link: int, middle: str
+    facts: Facts, ends: ProgramPair, server: counterpart.CounterpartServer, link: int, middle: str
 ) -> None:
-    met = server.met
+    accepted = server.accepted
     other = ends.token(secrets.token_urlsafe(32))
     with contextlib.ExitStack() as stack:
-        command = ends.calling(link, server.address, "wrong", other)
+        command = ends.origin_command(link, server.address, "wrong", other)
         refused, not_proven = "does not accept this token", "the token"
-        caller = started("wrong", command, ends.scratch)
+        caller = Program("wrong", command, ends.scratch)
         callers = [("a wrong secret", stack.enter_context(caller), refused)]
         for how in ("pass", "reflect", "guess"):
             command = [middle, "--remote", f"127.0.0.1:{link}", "--try", how]
             program = stack.enter_context(running(f"middle-{how}", command, ends.scratch))
             door = int(program.ready.rpartition(":")[2])
-            command = ends.calling(door, server.address, f"victim-{how}")
-            caller = started(f"victim-{how}", command, ends.scratch)
+            command = ends.origin_command(door, server.address, f"victim-{how}")
+            caller = Program(f"victim-{how}", command, ends.scratch)
             words = refused if how == "pass" else not_proven
-            callers.append((f"somebody in the middle ({how})", stack.enter_context(caller), words))
+            callers.append((f"a man in the middle ({how})", stack.enter_context(caller), words))
         for who, called, words in callers:
-            code = called.process.wait(WITHIN)
+            code = called.wait(WITHIN)
             said = words if words in called.last_words() else called.last_words()
-            fact = f"{ends.name}: {who}: the origin ends, for good, and says why"
+            fact = f"{ends.name}: {who}: the origin ends for good, with the reason"
             facts.equal(fact, (code, said), (REFUSED, words))
-    facts.equal(f"{ends.name}: clients whom the origin server met by all that", server.met - met, 0)
+    facts.equal(
+        f"{ends.name}: clients that reached the origin server meanwhile",
+        server.accepted - accepted,
+        0,
+    )
 
 
 def _origin_leaves(
-    facts: Facts, ends: Ends, server: counterpart.Server, link: int, outside: int
+    facts: Facts, ends: ProgramPair, server: counterpart.CounterpartServer, link: int, outside: int
 ) -> None:
-    command = ends.calling(link, server.address, "leaves")
+    command = ends.origin_command(link, server.address, "leaves")
     with running("leaves", command, ends.scratch) as origin:
         _leaves(facts, f"{ends.name}: SIGTERM to the origin", origin, outside)
 
 
 def _remote_leaves(facts: Facts, name: str, remote: Program, origin: Program, outside: int) -> None:
     _leaves(facts, f"{name}: SIGTERM to the remote", remote, outside)
-    facts.equal(f"{name}: the origin is still there", origin.process.poll(), None)
+    facts.equal(f"{name}: the origin is still running", origin.process.poll(), None)
 
 
 def _leaves(facts: Facts, name: str, program: Program, outside: int) -> None:
     with counterpart.connect(outside, b"hold\n") as client:
         client.recv(16)
-        program.process.send_signal(signal.SIGTERM)
-        time.sleep(0.5)  # so that it would be gone by now if it did not wait
-        facts.equal(f"{name}: it waits for its client", program.process.poll(), None)
+        program.signal(signal.SIGTERM)
+        time.sleep(0.5)  # time enough to end if it did not wait
+        facts.equal(f"{name}: it drains", program.process.poll(), None)
         client.sendall(b"last words\n")
         answer = client.makefile("rb").read()
-        facts.equal(f"{name}: who gets the answer and FIN", answer, b"LAST WORDS\n")
-    facts.equal(f"{name}: it ends with", program.process.wait(WITHIN), 0)
+        facts.equal(f"{name}: the client gets the answer and FIN", answer, b"LAST WORDS\n")
+    facts.equal(f"{name}: exit code", program.wait(WITHIN), 0)
 
 
-def _remote_dies(facts: Facts, ends: Ends, server: counterpart.Server) -> None:
-    """Kill the remote, which ours tells its origins by stateless resets once it is back."""
+def _remote_dies(facts: Facts, ends: ProgramPair, server: counterpart.CounterpartServer) -> None:
+    """Kill and restart the remote. Ours then resets its origins' links by stateless resets."""
     with contextlib.ExitStack() as stack:
-        # The ports are told from the start: the key for resets is kept for a port.
+        # The ports are fixed, because the reset key belongs to a port.
         link, outside = free_port(), free_port()
-        with ends.standing_remote(link, outside) as (remote, _, _):
-            command = ends.calling(link, server.address, "stays")
+        with ends.running_remote(link, outside) as (remote, _, _):
+            command = ends.origin_command(link, server.address, "stays")
             origin = stack.enter_context(running("stays", command, ends.scratch))
-            remote.process.kill()
+            remote.kill()
 
         def serves() -> bool:
-            with contextlib.suppress(OSError):  # the Go remote lets no client wait for an origin
+            with contextlib.suppress(
+                OSError
+            ):  # the Go remote does not let clients wait for an origin
                 return counterpart.exchange(outside)[0] == counterpart.DIGEST
             return False
 
-        stack.enter_context(ends.standing_remote(link, outside))
-        with Watch() as watch:
+        stack.enter_context(ends.running_remote(link, outside))
+        with Stopwatch() as watch:
             served = wait(serves, "the origin to be back", BACK_WITHIN)
-        fact = f"{ends.name}: the remote is killed and started again, and {watch.seconds:.1f} s"
+        fact = f"{ends.name}: the remote is killed and restarted, {watch.seconds:.1f} s"
         alive = origin.process.poll() is None
-        facts.equal(f"{fact} later the same origin serves", served and alive, True)
+        facts.equal(f"{fact} later the same origin serves clients", served and alive, True)
 
 
-def _nobody_listens(facts: Facts, ends: Ends) -> None:
-    with ends.standing_remote() as (_, link, outside):
-        command = ends.calling(link, "127.0.0.1:9", "closed")
+def _nobody_listens(facts: Facts, ends: ProgramPair) -> None:
+    with ends.running_remote() as (_, link, outside):
+        command = ends.origin_command(link, "127.0.0.1:9", "closed")
         origin = running("closed", command, ends.scratch)
         with origin, counterpart.connect(outside, b"") as client:
-            fact = f"{ends.name}: no origin server: a client sees"
+            fact = f"{ends.name}: no origin server: the client sees"
             facts.equal(fact, _ending(client), "reset")
 
 
-def _logged(program: Program, pattern: str) -> str:
-    def look() -> re.Match[str] | None:
-        return re.search(pattern, program.log.read_text(errors="replace"))
-
-    return wait(look, f"{pattern} in the log of {program.name}")[0]
-
-
 if __name__ == "__main__":
-    tell(script)
+    run_script(script)

@@ -1,6 +1,6 @@
-"""PostgreSQL: psql and its Ctrl-C, pgbench, a COPY of 100 MB each way, a notification.
+"""PostgreSQL: psql and its Ctrl-C, pgbench, a COPY of 100 MB in each direction, a notification.
 
-With each engine that is installed; the COPY with the fastest one.
+The COPY runs with the fastest installed engine, the rest with each.
 """
 
 from __future__ import annotations
@@ -15,50 +15,51 @@ import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.processes import ProgramError
-from bench.ways import free_port
-from interop._commands import WITHIN, Watch, as_user, said
-from interop._facts import Facts, MissingError, program, tell
+from interop._commands import WITHIN, Stopwatch, as_user, output_of
+from interop._facts import Facts, MissingError, program, run_script
 from interop._tunnel import engines, tunnel
 from interop._waiting import listening, wait
+from testkit.programs import ProgramError, free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 DEBIAN = "/usr/lib/postgresql"
-"""Where Debian keeps the server's programs, by version and outside everybody's PATH."""
+"""The folder of the server's programs in Debian, which is not in PATH."""
 
 ROWS = 1_000_000
-"""Of 101 bytes each, as COPY writes them."""
+"""Rows of 101 bytes each, as COPY writes them."""
 
 QUERY = f"SELECT lpad(n::text, 100, 'x') FROM generate_series(1, {ROWS}) AS n"
 
 
 def script(facts: Facts, scratch: Path) -> None:
-    """Tell the facts."""
+    """Check the facts."""
     for name in ("psql", "pgbench"):
         program(name)
     with _server(scratch) as port:
         _psql(port, "CREATE TABLE words (word text)")
         for number, engine in enumerate(engines()):
             with tunnel(f"127.0.0.1:{port}", scratch, engine) as there:
-                _questions(facts, engine, there.outside)
-                _cancel(facts, engine, there.outside)
-                _pgbench(facts, engine, there.outside)
+                _questions(facts, engine, there.outside_port)
+                _cancel(facts, engine, there.outside_port)
+                _pgbench(facts, engine, there.outside_port)
                 if number == 0:
-                    _copy(facts, engine, there.outside, scratch)
+                    _copy(facts, engine, there.outside_port, scratch)
 
 
 @contextlib.contextmanager
 def _server(scratch: Path) -> Iterator[int]:
-    """Run a server with a database of its own, as a user that is not root; yield its port."""
+    """Run a server with its own database, as an unprivileged user; yield its port."""
     initdb, postgres = _servers_program("initdb"), _servers_program("postgres")
     folder = scratch / "postgres"
     folder.mkdir()
     scratch.chmod(0o755)
     rights = as_user("postgres", folder)
     data = folder / "data"
-    said([*rights, initdb, "-D", data, "-U", "interop", "--auth=trust", "--no-sync", "-E", "UTF8"])
+    output_of(
+        [*rights, initdb, "-D", data, "-U", "interop", "--auth=trust", "--no-sync", "-E", "UTF8"]
+    )
     port = free_port()
     settings = ["listen_addresses=127.0.0.1", "unix_socket_directories=", "fsync=off"]
     command = [*rights, postgres, "-D", str(data), "-p", str(port)]
@@ -92,7 +93,7 @@ def _command(name: str, port: int, *words: str) -> list[str]:
 def _psql(port: int, *orders: str) -> str:
     words = [word for order in orders for word in ("-c", order)]
     settings = ["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1"]
-    return said(_command("psql", port, *settings, *words)).strip()
+    return output_of(_command("psql", port, *settings, *words)).strip()
 
 
 def _questions(facts: Facts, engine: str, port: int) -> None:
@@ -103,7 +104,7 @@ def _questions(facts: Facts, engine: str, port: int) -> None:
 
 
 def _cancel(facts: Facts, engine: str, port: int) -> None:
-    """Interrupt a query: psql asks for that by a second connection."""
+    """Interrupt a query. psql sends the request over a second connection."""
     command = _command("psql", port, "-X", "-c", "SELECT pg_sleep(600)")
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as client:
         asleep = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'"
@@ -115,8 +116,8 @@ def _cancel(facts: Facts, engine: str, port: int) -> None:
 
 
 def _pgbench(facts: Facts, engine: str, port: int) -> None:
-    said(_command("pgbench", port, "-i", "-q", "-s", "2"))
-    done = said(_command("pgbench", port, "-n", "-c", "8", "-j", "2", "-T", "4"))
+    output_of(_command("pgbench", port, "-i", "-q", "-s", "2"))
+    done = output_of(_command("pgbench", port, "-n", "-c", "8", "-j", "2", "-T", "4"))
     rate = re.search(r"tps = (\d+)", done)
     failed = re.search(r"failed transactions: (\d+)", done)
     name = f"{engine}: pgbench, 8 clients, {rate[1] if rate else 0} transactions a second: failed"
@@ -130,7 +131,7 @@ def _pgbench(facts: Facts, engine: str, port: int) -> None:
 
 def _copy(facts: Facts, engine: str, port: int, scratch: Path) -> None:
     first, second = scratch / "first", scratch / "second"
-    with Watch() as watch:
+    with Stopwatch() as watch:
         _psql(port, f"\\copy ({QUERY}) TO '{first}'")
     size = first.stat().st_size
     lines = "".join(f"{n}\n".rjust(101, "x") for n in range(1, ROWS + 1))
@@ -138,7 +139,7 @@ def _copy(facts: Facts, engine: str, port: int, scratch: Path) -> None:
     digest = hashlib.sha256(first.read_bytes()).hexdigest()
     fact = f"{engine}: COPY down, {size // 10**6} MB at {watch.rate(size)}, SHA-256 right"
     facts.equal(fact, digest == expected, True)
-    with Watch() as watch:
+    with Stopwatch() as watch:
         _psql(port, f"\\copy words FROM '{first}'")
     _psql(port, f"\\copy words TO '{second}'")
     fact = f"{engine}: COPY up, {size // 10**6} MB at {watch.rate(size)}, and down again the same"
@@ -148,4 +149,4 @@ def _copy(facts: Facts, engine: str, port: int, scratch: Path) -> None:
 
 
 if __name__ == "__main__":
-    tell(script)
+    run_script(script)

@@ -1,6 +1,6 @@
-"""rsync's daemon: a tree up and down, and then no more than what has changed in a large file.
+"""rsync's daemon: a tree up and down, then only the changes of a large file.
 
-With each engine that is installed.
+With each installed engine.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ import re
 import shutil
 from typing import TYPE_CHECKING
 
-from bench.ways import free_port
-from interop._commands import Watch, said
-from interop._facts import Facts, program, tell
+from interop._commands import Stopwatch, output_of
+from interop._facts import Facts, program, run_script
 from interop._tunnel import engines, tunnel
 from interop._waiting import listening
+from testkit.programs import free_port
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -35,13 +35,13 @@ use chroot = no
 
 
 def script(facts: Facts, scratch: Path) -> None:
-    """Tell the facts."""
+    """Check the facts."""
     command = program("rsync")
     here = _tree(scratch / "here")
     there = scratch / "there"
     port = free_port()
     config = scratch / "rsyncd.conf"
-    # As root it would serve as nobody, who may not write into our folder.
+    # Started by root, it would drop its privileges and could not write to our folder.
     user = "" if os.geteuid() else "uid = 0\ngid = 0"
     config.write_text(CONFIG.format(port=port, folder=there, user=user))
     daemon = [command, "--daemon", "--no-detach", f"--config={config}"]
@@ -49,7 +49,7 @@ def script(facts: Facts, scratch: Path) -> None:
         for engine in engines():
             there.mkdir()
             with tunnel(f"127.0.0.1:{port}", scratch, engine) as up:
-                _both_ways(facts, engine, here, f"rsync://127.0.0.1:{up.outside}/there/")
+                _both_ways(facts, engine, here, f"rsync://127.0.0.1:{up.outside_port}/there/")
             shutil.rmtree(there)
 
 
@@ -64,12 +64,12 @@ def _tree(folder: Path) -> Path:
 
 def _both_ways(facts: Facts, engine: str, here: Path, module: str) -> None:
     back = here.with_name(f"back-{engine}")
-    with Watch() as watch:
+    with Stopwatch() as watch:
         _rsync("--archive", f"{here}/", module)
-    with Watch() as again:
+    with Stopwatch() as again:
         _rsync("--archive", module, f"{back}/")
     told = f"at {watch.rate(LARGE)} and {again.rate(LARGE)}"
-    differs = said(["diff", "--recursive", "--brief", here, back])
+    differs = output_of(["diff", "--recursive", "--brief", here, back])
     facts.equal(
         f"{engine}: rsync, {FILES} files and 20 MB up and down {told}: differences", differs, ""
     )
@@ -89,8 +89,8 @@ def _both_ways(facts: Facts, engine: str, here: Path, module: str) -> None:
 
 
 def _rsync(*words: str | Path) -> str:
-    return said([program("rsync"), *words])
+    return output_of([program("rsync"), *words])
 
 
 if __name__ == "__main__":
-    tell(script)
+    run_script(script)

@@ -1,6 +1,6 @@
-"""OpenSSH: a shell on a terminal, 200 MB each way with scp, and a port forwarded within.
+"""OpenSSH: a shell on a terminal, scp of 200 MB in each direction, and a forwarded port.
 
-The large files go with the fastest engine that is installed, the rest with each.
+scp runs with the fastest installed engine, the rest with each.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ import subprocess
 import termios
 from typing import TYPE_CHECKING
 
-from bench.ways import free_port
 from interop import _counterpart as counterpart
-from interop._commands import WITHIN, Watch, said
-from interop._facts import Facts, program, tell
+from interop._commands import WITHIN, Stopwatch, output_of
+from interop._facts import Facts, program, run_script
 from interop._sshd import SshServer, sshd
 from interop._tunnel import engines, tunnel
 from interop._waiting import listening, wait
+from testkit.programs import free_port
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -31,18 +31,18 @@ SIZE = 200_000_000
 
 
 def script(facts: Facts, scratch: Path) -> None:
-    """Tell the facts."""
+    """Check the facts."""
     with sshd(scratch) as server:
         for number, engine in enumerate(engines()):
             with tunnel(server.address, scratch, engine) as there:
-                _terminal(facts, engine, server, there.outside)
-                _forwarded(facts, engine, server, there.outside, scratch)
+                _terminal(facts, engine, server, there.outside_port)
+                _forwarded(facts, engine, server, there.outside_port, scratch)
                 if number == 0:
-                    _copies(facts, engine, server, there.outside, scratch)
+                    _copies(facts, engine, server, there.outside_port, scratch)
 
 
 def _terminal(facts: Facts, engine: str, server: SshServer, outside: int) -> None:
-    """Use a shell as a person does, whose window changes its size."""
+    """Use a shell interactively, and resize its window."""
     ours, its = pty.openpty()
     _resize(its, 24, 80)
     client = subprocess.Popen(
@@ -55,7 +55,7 @@ def _terminal(facts: Facts, engine: str, server: SshServer, outside: int) -> Non
         right = "/DEV/PTS/" in shown and "24 80\r\n" in shown
         facts.equal(f"{engine}: ssh: a terminal of the window's size", right, True)
         _resize(ours, 50, 132)
-        client.send_signal(signal.SIGWINCH)  # the kernel tells it only where it leads a session
+        client.send_signal(signal.SIGWINCH)  # the kernel signals only the session of the terminal
         os.write(ours, b"until stty size | grep 132; do sleep 0.1; done\n")
         shown = _shown(ours, b"done ").decode()
         facts.equal(f"{engine}: ssh: its new size", "50 132\r\n" in shown, True)
@@ -78,7 +78,7 @@ def _resize(terminal: int, rows: int, columns: int) -> None:
 
 
 def _shown(terminal: int, until: bytes) -> bytes:
-    """Read a terminal until it shows some bytes."""
+    """Read a terminal until it shows these bytes."""
     shown = bytearray()
     os.set_blocking(terminal, False)
 
@@ -109,8 +109,8 @@ def _copies(facts: Facts, engine: str, server: SshServer, outside: int, scratch:
         names = [str(source), f"127.0.0.1:{target}"]
         if way == "down":
             names = [f"127.0.0.1:{source}", str(target)]
-        with Watch() as watch:
-            said([*scp, *names])
+        with Stopwatch() as watch:
+            output_of([*scp, *names])
         fact = f"{engine}: scp, 200 MB {way} at {watch.rate(SIZE)}, SHA-256 right"
         facts.equal(fact, _digest(target) == _digest(here), True)
     for path in (here, there, back):
@@ -123,4 +123,4 @@ def _digest(path: Path) -> str:
 
 
 if __name__ == "__main__":
-    tell(script)
+    run_script(script)

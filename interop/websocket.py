@@ -1,7 +1,7 @@
-"""A WebSocket echo whose one connection is held while the network changes under the tunnel.
+"""A WebSocket connection that survives changes of the network under the tunnel.
 
-Client and server are the websockets package's. With each engine that is installed: the origin's
-address is taken away while nothing is said, and while messages are on their way.
+Client and server are those of the websockets package. With each installed engine: the origin's
+address changes while the connection is idle, and while messages are in flight.
 """
 
 from __future__ import annotations
@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING
 from websockets.sync.client import connect
 from websockets.sync.server import serve
 
-from interop._commands import Watch
-from interop._facts import Facts, tell
-from interop._tunnel import engines, tunnel
+from interop._commands import Stopwatch
+from interop._facts import Facts, run_script
+from interop._tunnel import engines, remote
+from testkit.forwarder import ForwarderProgram
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,37 +26,38 @@ if TYPE_CHECKING:
     from websockets.sync.client import ClientConnection
     from websockets.sync.server import Server, ServerConnection
 
-    from interop._network import Network
 
 WITHIN = 60.0
-"""Seconds for a message to come back, over a network that has just changed, on a busy machine."""
+"""Seconds for an echo after a change of the network, on a busy machine."""
 
 MESSAGES = 200
 LARGE = random.Random(4).randbytes(100_000)
-"""As many such messages are on their way, a few at a time, when the network changes."""
+"""A large message. A few of them are in flight when the network changes."""
 
 
 def script(facts: Facts, scratch: Path) -> None:
-    """Tell the facts."""
+    """Check the facts."""
     for engine in engines():
         with (
             _echo() as (port, met),
-            tunnel(f"127.0.0.1:{port}", scratch, engine, changing=True) as up,
+            remote(f"127.0.0.1:{port}", scratch, engine) as up,
+            ForwarderProgram(up.link_port, scratch) as forwarder,
         ):
-            assert up.network
-            # Its own questions whether the other end is there would hide what is to be seen.
-            url = f"ws://127.0.0.1:{up.outside}/"
+            up.start_origin("--remote", forwarder.address)
+            up.wait_for_origin()
+            # Its keepalive pings would hide an idle connection.
+            url = f"ws://127.0.0.1:{up.outside_port}/"
             settings = {"ping_interval": None, "proxy": None, "max_size": None, "compression": None}
             with connect(url, **settings) as client:
-                _silent(facts, engine, client, up.network)
-                _busy(facts, engine, client, up.network)
+                _silent(facts, engine, client, forwarder)
+                _busy(facts, engine, client, forwarder)
             facts.equal(f"{engine}: WebSocket: the closing code", client.protocol.close_code, 1000)
-            facts.equal(f"{engine}: WebSocket: connections in all", len(met), 1)
+            facts.equal(f"{engine}: WebSocket: number of connections", len(met), 1)
 
 
 @contextlib.contextmanager
 def _echo() -> Iterator[tuple[int, list[object]]]:
-    """Run a server that sends back what it gets; yield its port, and who has come."""
+    """Run an echo server; yield its port, and a list of its clients."""
     met: list[object] = []
 
     def echo(connection: ServerConnection) -> None:
@@ -74,34 +76,36 @@ def _echo() -> Iterator[tuple[int, list[object]]]:
             thread.join()
 
 
-def _silent(facts: Facts, engine: str, client: ClientConnection, network: Network) -> None:
+def _silent(
+    facts: Facts, engine: str, client: ClientConnection, forwarder: ForwarderProgram
+) -> None:
     client.send("before")
-    facts.equal(f"{engine}: WebSocket: a word comes back", client.recv(WITHIN), "before")
+    facts.equal(f"{engine}: WebSocket: an echo", client.recv(WITHIN), "before")
     for number in (1, 2):
-        network.change()
-        with Watch() as watch:
+        forwarder.change_address()
+        with Stopwatch() as watch:
             client.send(f"after change {number}")
             answer = client.recv(WITHIN)
         fact = (
-            f"{engine}: WebSocket: another network while nothing is said, and {watch.seconds:.1f} s"
+            f"{engine}: WebSocket: echo after a change of network while idle, {watch.seconds:.1f} s"
         )
-        facts.equal(f"{fact} later", answer, f"after change {number}")
+        facts.equal(fact, answer, f"after change {number}")
 
 
-def _busy(facts: Facts, engine: str, client: ClientConnection, network: Network) -> None:
+def _busy(facts: Facts, engine: str, client: ClientConnection, forwarder: ForwarderProgram) -> None:
     came = 0
-    with Watch() as watch:
+    with Stopwatch() as watch:
         for number in range(MESSAGES):
             client.send(number.to_bytes(4) + LARGE)
             if number == MESSAGES // 2:
-                network.change()
+                forwarder.change_address()
             if number >= 4:  # so many are on their way
                 came += client.recv(WITHIN) == (number - 4).to_bytes(4) + LARGE
         for number in range(MESSAGES - 4, MESSAGES):
             came += client.recv(WITHIN) == number.to_bytes(4) + LARGE
-    fact = f"{engine}: WebSocket: {MESSAGES} messages, another network in their midst,"
-    facts.equal(f"{fact} {watch.seconds:.1f} s: come back whole and in order", came, MESSAGES)
+    fact = f"{engine}: WebSocket: {MESSAGES} messages during a change of network,"
+    facts.equal(f"{fact} {watch.seconds:.1f} s: echoes in order", came, MESSAGES)
 
 
 if __name__ == "__main__":
-    tell(script)
+    run_script(script)

@@ -1,6 +1,6 @@
-"""What holds for every test: in CI nothing is skipped, and signals mean what they usually do.
+"""Rules for all tests: nothing is skipped in CI, and signals have their default actions.
 
-Fixtures live beside their tests.
+Fixtures are next to their tests.
 """
 
 from __future__ import annotations
@@ -21,16 +21,17 @@ IN_CI = os.environ.get("CI") == "true"
 
 
 def refuse_skip(report: pytest.TestReport | pytest.CollectReport) -> None:
-    """Make a skip a failure in CI: there, what a test needs is to be installed."""
+    """Turn a skip into a failure in CI, where everything that tests need must be installed."""
     if IN_CI and report.skipped and not hasattr(report, "wasxfail"):
         report.outcome = "failed"
         reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr
-        report.longrepr = f"in CI nothing is skipped, but: {reason}"
+        report.longrepr = f"skipped in CI: {reason}"
 
 
-def pytest_configure() -> None:
-    """Let SIGHUP end programs though these tests run under nohup, which has them ignore it."""
+def pytest_configure(config: pytest.Config) -> None:
+    """Let SIGHUP end programs even if the tests run under nohup, which makes them ignore it."""
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    config.addinivalue_line("markers", "nightly: takes long, and is not part of `make test`")
 
 
 @pytest.hookimpl(wrapper=True)
@@ -48,7 +49,7 @@ def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """Leave out the laboratory unless it is asked for: it takes minutes, and wants root."""
+    """Ignore the laboratory unless its path is given: it takes minutes, and needs root."""
     if collection_path == LABORATORY and not any("lab" in Path(a).parts for a in config.args):
         return True
     return None

@@ -1,7 +1,7 @@
-"""Two ends of a link in memory: what roles see of one, without QUIC, sockets or loss.
+"""A link in memory, as roles see it: both ends, without QUIC, sockets or loss.
 
-What one end writes reaches the other in a later turn of the loop, in order; endings are told as
-the real link tells them. `freeze` holds everything back, as a dead network would.
+Data that one end writes reaches the other in a later iteration of the loop, in order. Endings are
+reported as a real link reports them. `freeze` delays everything, as a dead network would.
 """
 
 from __future__ import annotations
@@ -105,7 +105,7 @@ class FakeStream(asyncio.Transport):
             self.other._end()
 
     def _end(self) -> None:
-        """End in order when both directions are over and all was taken."""
+        """End in order once both directions have ended and all data was read."""
         assert self.other is not None
         if self._eof_sent and self._eof_read and self.other._eof_read:
             self.lose(None)
@@ -139,7 +139,7 @@ class FakeLink:
         self._loop.call_soon(callback)
 
     def carry(self, callback: Callable[[], Any]) -> None:
-        """Have something happen at the other end."""
+        """Call back at the other end, or when the network is thawed."""
         if self._held is not None:
             self._held.append(callback)
         else:
@@ -154,7 +154,7 @@ class FakeLink:
             self.soon(callback)
 
     def go_silent(self, since: float = 0.0) -> None:
-        """Notice that nothing has been heard for so many seconds."""
+        """Become silent, with the last packet received so many seconds ago."""
         self.is_silent = True
         self.silent_since = self._loop.time() - since
         assert self.protocol is not None
@@ -204,12 +204,12 @@ class FakeLink:
             self.carry(lambda: other.over(lost, told=lost))
 
     def die(self) -> None:
-        """End as a link does whose hold is over."""
+        """End as a link does at the end of its hold."""
         lost = LinkLost(None, "nothing heard for the whole hold")
         self.over(lost, told=lost)
 
     def be_forgotten(self) -> None:
-        """End as a link does whose peer was started anew: by a stateless reset."""
+        """End by a stateless reset, as a link does whose peer has restarted."""
         lost = LinkForgotten(None, "the peer no longer knows the connection")
         self.over(lost, told=lost)
 
@@ -230,7 +230,7 @@ class FakeLink:
 def join(
     origin: LinkProtocol, remote: LinkProtocol, *, exporters: tuple[bytes, bytes] | None = None
 ) -> tuple[FakeLink, FakeLink]:
-    """Make a link between two sessions; exporters differ where a man in the middle has two."""
+    """Make a link between two sessions. With a man in the middle the exporters differ."""
     mine, yours = exporters or (b"e" * 32, b"e" * 32)
     near, far = FakeLink(1001, mine), FakeLink(1002, yours)
     near.other, far.other = far, near

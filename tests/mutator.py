@@ -1,4 +1,4 @@
-"""Turns what a peer should say into what it should not. Seeded, so that a failure comes again."""
+"""Mutates valid messages of a peer. The caller seeds the random numbers, so failures repeat."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import random
 
 
 def mutated(data: bytes, rng: random.Random) -> bytes:
-    """The bytes, of which some were changed, dropped, doubled or put in: one to four times."""
+    """Return the bytes after one to four random changes, deletions, insertions or repetitions."""
     changed = bytearray(data)
     for _ in range(rng.randint(1, 4)):
         at = rng.randrange(len(changed) + 1)

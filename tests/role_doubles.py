@@ -1,4 +1,4 @@
-"""What the roles' tests need: TCP connections in memory, an origin server, sessions, a fake link.
+"""Doubles for tests of roles: TCP connections in memory, an origin server, sessions, links.
 
 Not a test itself.
 """
@@ -11,7 +11,6 @@ from dataclasses import replace
 from typing import Any, TypeVar, cast
 
 from fake_link import FakeLink, join
-from virtual_time import settle
 
 from quictunnel.config.addresses import HostPort
 from quictunnel.config.tokens import Token
@@ -25,6 +24,7 @@ from quictunnel.remote.admission import Admission
 from quictunnel.remote.registry import Registry
 from quictunnel.remote.session import RemoteSession
 from quictunnel.remote.session_settings import RemoteSessionSettings
+from testkit.clock import settle
 
 EventT = TypeVar("EventT", bound=Event)
 
@@ -58,7 +58,7 @@ class FakeTcp(asyncio.Transport):
     def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
         self.protocol = cast(asyncio.Protocol, protocol)
 
-    # What the other end does
+    # The other end
 
     def send(self, data: bytes) -> None:
         assert self._reading
@@ -220,7 +220,7 @@ def log_origin_events() -> EventSink:
 
 
 class Tunnel:
-    """A house and one origin on a fake link."""
+    """A remote and one origin on a fake link."""
 
     def __init__(self, house: House, *services: str, **offer: Any) -> None:
         self.house = house

@@ -1,24 +1,23 @@
-"""What becomes of a line by those who send: near its rate, with loss, and a keystroke beside.
+"""Throughput and delay of tunnels on lossy, long and shared lines.
 
-    __main__     options; one row after another; the table
-    runs         a row: runs with other dice, their medians, and which of them are in doubt
-    measures     what is measured under each name, on either kind of line
-    line         a line's facts (rate, delay, loss, queue), and what becomes of each packet on it
-    lines        the lines that are measured, by name
+    __main__     options, rows and the table
+    runs         a row: runs with different seeds, their medians, and failed runs
+    measures     the measurements of each name, on either kind of line
+    line         the properties of a line: rate, delay, loss, queue
+    lines        the measured lines, by name
 
-Engines at both ends, in virtual time: no sockets, no waiting. It is exact and repeatable on any
-machine: what an engine decides is measured, not how fast it computes.
+Engines at both ends in virtual time, without sockets and waiting. The result is exact and
+repeatable on any machine: it depends on an engine's decisions, not on its speed.
 
     virtual      engines at both ends of a line
-    traffic      who sends: a bulk stream, and requests with answers
-    figures      what is measured: one function a figure
+    stops        suspensions of processes, as on a busy machine
+    traffic      a bulk stream, and requests with answers
+    figures      one function for each figure
 
 Programs, sockets and kernels, between two hosts made of network namespaces, in real time:
 
     emulator     the line between the hosts' devices, a program of its own
-    between      the hosts and the emulator, and what can be done to them
-    clients      who downloads, and who types
-    real         what is measured: one function a figure
-
-The same objects stand under tests/quic.
+    between      the hosts and the emulator
+    clients      a download, and a client that types
+    real         one function for each figure
 """

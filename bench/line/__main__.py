@@ -1,4 +1,4 @@
-"""`python -m bench.line`: options, one run after another, the table. Exit code 2 on bad options."""
+"""`python -m bench.line`: options, runs, the table. Exit code 2 on bad options."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.__main__ import begins
-from bench.hosts import what_is_missing
 from bench.line import real
 from bench.line.figures import Sender
 from bench.line.measures import NAMES, on_real_kernels, simulated
@@ -23,6 +22,7 @@ from bench.ways import missing
 from quictunnel.config.settings import Congestion
 from quictunnel.errors import SettingsError
 from quictunnel.quic.engines.selection import select
+from testkit.namespaces import what_is_missing
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -40,44 +40,46 @@ complain = Console(stderr=True)
 def main(
     in_virtual_time: Annotated[
         bool,
-        typer.Option("--simulated", help="Engines alone, in virtual time: no processor is slow."),
+        typer.Option("--simulated", help="Engines alone, in virtual time."),
     ] = False,
     engines: Annotated[
         list[str] | None,
-        typer.Option(
-            help="With --simulated: engines, each with /bbr, /cubic or /reno if you like."
-        ),
+        typer.Option(help="With --simulated: engines, optionally with /bbr, /cubic or /reno."),
     ] = None,
     stops: Annotated[
         float,
         typer.Option(
             min=0,
-            help="With --simulated: how many times a second each process stands still, for "
+            help="With --simulated: suspensions of each process per second, of "
             f"{SHORTEST * 1000:.0f} to {LONGEST * 1000:.0f} ms, as on a busy machine.",
         ),
     ] = 0.0,
     ways: Annotated[
         list[str] | None,
-        typer.Option(help=f"Only ways whose name begins so, of {', '.join(real.WAYS)}."),
+        typer.Option(help=f"Only ways that begin with this, of {', '.join(real.WAYS)}."),
     ] = None,
     lines: Annotated[
-        list[str] | None, typer.Option(help=f"Only what begins so, of {', '.join(NAMES)}.")
+        list[str] | None,
+        typer.Option(help=f"Only lines that begin with this, of {', '.join(NAMES)}."),
     ] = None,
     seconds: Annotated[float, typer.Option(min=1, help="Counted seconds of each run.")] = 10.0,
     runs: Annotated[
         int | None,
         typer.Option(
-            "--runs", "--seeds", min=1, help="Runs, each with other dice: 5; 1 with --simulated."
+            "--runs",
+            "--seeds",
+            min=1,
+            help="Runs, each with another seed. Default: 5, or 1 with --simulated.",
         ),
     ] = None,
     at_once: Annotated[
         int,
-        typer.Option(min=1, help="Runs at a time: for lines and ways that leave processors idle."),
+        typer.Option(min=1, help="Concurrent runs, for lines and ways that leave processors idle."),
     ] = 1,
     again: Annotated[
         int,
         typer.Option(
-            min=0, help="Runs at most in place of one in which the emulator was overloaded."
+            min=0, help="Repetitions at most of a run in which the emulator was overloaded."
         ),
     ] = 0,
     markdown: Annotated[bool, typer.Option("--markdown", help="The table in Markdown.")] = False,
@@ -85,8 +87,8 @@ def main(
         str, typer.Option(metavar="NAME", help="Write the medians to bench/results/NAME.json.")
     ] = "",
 ) -> None:
-    """Measure what becomes of lines: by kernels, sockets and programs, between two hosts made of
-    network namespaces; or by engines in virtual time."""
+    """Measure tunnels on lines: with kernels and programs, between two hosts made of network
+    namespaces; or with engines alone, in virtual time."""
     names = begins(lines, list(NAMES))
     runs = runs or (1 if in_virtual_time else REAL_RUNS)
     columns: Sequence[Any]
@@ -96,14 +98,14 @@ def main(
         if at_once > 1:
             raise typer.BadParameter("--at-once is for real lines")
         if again:
-            raise typer.BadParameter("--again is for real lines: the simulated ones are never late")
+            raise typer.BadParameter("--again is for real lines: simulated ones are never late")
         chosen = words(engines) or ["quinn", "aioquic"]
         columns = [replace(sender(word), stops=stops) for word in chosen]
     else:
         if engines:
             raise typer.BadParameter("--engines is for --simulated; ways are chosen by --ways")
         if stops:
-            raise typer.BadParameter("--stops is for --simulated; real ones stop anyway")
+            raise typer.BadParameter("--stops is for --simulated")
         columns = standable(ways)
     result = Table(title=TITLE)
     for column in ("", "", *map(str, columns)):
@@ -128,17 +130,17 @@ def main(
 
 
 def say(name: str, figure: str, told: str) -> None:
-    """Tell of a run."""
+    """Report a run."""
     console.print(f"{name} {figure} {told}", markup=False, soft_wrap=True, highlight=False)
 
 
 def words(given: list[str] | None) -> list[str]:
-    """Return the words of options that are given with commas or again."""
+    """Return the words of an option that takes commas or is repeated."""
     return [word.strip() for option in given or () for word in option.split(",")]
 
 
 def sender(word: str) -> Sender:
-    """Return what `engine` or `engine/congestion` means."""
+    """Parse `engine` or `engine/congestion`."""
     engine, _, congestion = word.partition("/")
     if congestion not in ("", *get_args(Congestion)):
         raise typer.BadParameter(f"{congestion!r} is not bbr, cubic or reno")
@@ -151,7 +153,7 @@ def sender(word: str) -> Sender:
 
 
 def standable(asked: list[str] | None) -> list[str]:
-    """Return the ways to measure; say which are left out, and what they lack."""
+    """Return the ways to measure; print which are left out, and why."""
     chosen = begins(asked, list(real.WAYS))
     if lacking := what_is_missing():
         complain.print(f"bench.line: {lacking} (--simulated needs nothing)", soft_wrap=True)

@@ -1,4 +1,4 @@
-"""Clients over a line, in real time: downloads, and somebody who types. One loop for them all."""
+"""Clients over a real line: downloads, and a client that types. One loop serves them all."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from bench.line.traffic import SIZE
 from bench.server import DOWNLOAD, ECHO, HEADER, PIECE
 
 ENDLESS = 1 << 40
-"""Bytes: more than comes in any run."""
+"""Bytes: more than arrive in any run."""
 
-LOOK_AGAIN = 0.002
-"""Seconds between two looks at what a download has brought, instead of one for each packet."""
+READ_INTERVAL = 0.002
+"""Seconds between two reads of a download, instead of one read for each packet."""
 
 QUIET = 30.0
-"""Seconds without an answer after which a client gives up."""
+"""Seconds without an answer after which a client fails."""
 
 _QUIET = struct.pack("ll", int(QUIET), 0)
 _buffer = memoryview(bytearray(PIECE))
-"""What is read into; nobody looks at it again."""
+"""The buffer for all reads. Its content is not used."""
 
 
-class Client:
-    """One that has connected and said what it wants.
+class LineClient:
+    """A client that has connected and sent its request.
 
-    :param sock: where it is to connect.
+    :param sock: the socket to connect.
     """
 
     def __init__(self, sock: socket.socket, address: tuple[str, int], kind: bytes) -> None:
@@ -40,28 +40,28 @@ class Client:
         sock.send(HEADER.pack(kind, ENDLESS))
 
     def close(self) -> None:
-        """Go, without waiting for what is under way."""
+        """Reset the connection."""
         self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.sock.close()
 
-    def __enter__(self) -> Client:
+    def __enter__(self) -> LineClient:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
 
 
-class Download(Client):
-    """One that takes all that comes."""
+class LineDownload(LineClient):
+    """A client that reads everything."""
 
     def __init__(self, sock: socket.socket, address: tuple[str, int]) -> None:
         super().__init__(sock, address, DOWNLOAD)
         self.came_at: list[tuple[float, int]] = []
-        """When what came, in bytes."""
+        """The time and size of each read."""
 
     def look(self) -> None:
-        """Take what is there."""
-        flags = socket.MSG_TRUNC | socket.MSG_DONTWAIT  # copied to nowhere, see tcp(7)
+        """Read what has arrived."""
+        flags = socket.MSG_TRUNC | socket.MSG_DONTWAIT  # discards the data, see tcp(7)
         try:
             received = self.sock.recv_into(_buffer, PIECE, flags)
         except BlockingIOError:
@@ -71,14 +71,14 @@ class Download(Client):
         self.came_at.append((time.monotonic(), received))
 
     def bytes_between(self, start: float, stop: float) -> int:
-        """Return how many bytes came in that time."""
+        """Return how many bytes arrived in that time."""
         return sum(size for at, size in self.came_at if start <= at < stop)
 
 
-class Typist(Client):
-    """One that asks, awaits the answer, pauses, and asks again.
+class Typist(LineClient):
+    """A client that sends a request, waits for the answer, pauses, and starts again.
 
-    :param pause: seconds at most between an answer and the next request.
+    :param pause: the longest time between an answer and the next request, in seconds.
     """
 
     def __init__(
@@ -93,7 +93,7 @@ class Typist(Client):
         self._at = time.monotonic()
 
     def due(self) -> float | None:
-        """Return when the next request is, unless an answer is awaited."""
+        """Return when the next request is due, or None while an answer is outstanding."""
         return None if self._missing else self._at
 
     def ask(self) -> None:
@@ -103,7 +103,7 @@ class Typist(Client):
         self.sock.send(bytes(SIZE))
 
     def take(self) -> None:
-        """Take what has come of the answer."""
+        """Read the answer, or a part of it."""
         received = len(self.sock.recv(SIZE))
         if not received:
             raise ConnectionError("the connection of the requests ended")
@@ -114,11 +114,11 @@ class Typist(Client):
             self._at = now + self._pause * self._random.random()
 
 
-def attend(downloads: list[Download], seconds: float, typist: Typist | None = None) -> None:
-    """Let clients do what they do, for so long."""
+def attend(downloads: list[LineDownload], seconds: float, typist: Typist | None = None) -> None:
+    """Run the clients for so many seconds."""
     stop = time.monotonic() + seconds
     while (now := time.monotonic()) < stop:
-        wait = LOOK_AGAIN
+        wait = READ_INTERVAL
         if typist is None:
             time.sleep(wait)
         else:

@@ -1,7 +1,7 @@
-"""What is measured of an engine on a line, in virtual time. Each function is one run.
+"""The figures of an engine on a simulated line. Each function makes one run.
 
-A share is of the line's rate, by the bytes that the receiver's application got: all headers, and
-all that is sent twice, count against us.
+A share is the receiver application's bytes in relation to the line's rate. Headers and
+retransmissions count as overhead.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import statistics
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from bench.line.traffic import Bulk, Requests
+from bench.line.traffic import BulkStream, RequestStream
 from bench.line.virtual import Simulation
 
 if TYPE_CHECKING:
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from quictunnel.config.settings import Congestion
 
 WARM_UP = 3.0
-"""Seconds for a bulk stream to find the rate, before anything is counted."""
+"""Seconds for a bulk stream to find the rate, before counting starts."""
 
 BETWEEN_PROBES = 3.0
-"""Seconds between two tries for more, about: what else happens comes at any moment of them."""
+"""About the time between two bandwidth probes in seconds. Events come at a random time of it."""
 
 PAUSE = 0.02
 """Seconds at most between an answer and the next request."""
@@ -30,12 +30,12 @@ PAUSE = 0.02
 
 @dataclass(frozen=True, slots=True)
 class Sender:
-    """Whose sending is measured."""
+    """The engine whose sending is measured."""
 
     engine: str
     congestion: Congestion | None = None
     stops: float = 0.0
-    """How many times a second its processes stand still."""
+    """Suspensions of each process per second."""
 
     def __str__(self) -> str:
         return self.engine if self.congestion is None else f"{self.engine}/{self.congestion}"
@@ -43,42 +43,42 @@ class Sender:
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """What a run has given."""
+    """The result of a run."""
 
     figures: list[float]
     overload: str = ""
-    """Why they are those of a real line's emulator, not of who was measured; in words."""
+    """Why the figures are distorted by the emulator of a real line, in words. Empty if not."""
 
 
 @dataclass(frozen=True, slots=True)
 class BulkFigures:
-    """One bulk stream."""
+    """The figures of one bulk stream."""
 
     share: float
-    """Of the line's rate."""
+    """The share of the line's rate."""
     queueing: float
-    """The median wait in the line's queue, as a share of the round-trip time."""
+    """The median wait in the line's queue, in round-trip times."""
     dropped: int
-    """Datagrams that found the queue full, from the beginning on."""
+    """Datagrams that found the queue full, since the start."""
 
 
 def bulk(
     sender: Sender, line: Line, *, seconds: float, seed: int = 7, warm_up: float = WARM_UP
 ) -> BulkFigures:
-    """Measure a bulk stream alone, once it has found the rate."""
+    """Measure a bulk stream alone, after it has found the rate."""
     simulation = Simulation(line, seed=seed, stops=sender.stops)
     link = simulation.link(sender.engine, sender.congestion)
-    stream = Bulk(link.client)
+    stream = BulkStream(link.client)
     link.add(stream)
     simulation.run_for(warm_up)
     start = simulation.now
     simulation.run_for(seconds)
-    way = simulation.lanes.way("up")
-    waits = way.waits.since(start)
+    direction = simulation.network.direction("up")
+    waits = direction.waits_since(start)
     return BulkFigures(
         share=stream.bytes_between(start, simulation.now) / seconds / line.rate,
         queueing=statistics.median(waits) / line.rtt if waits else 0.0,
-        dropped=way.dropped,
+        dropped=direction.overflowed,
     )
 
 
@@ -87,14 +87,14 @@ def request_times(
 ) -> list[float]:
     """Return how long each request took beside a bulk stream, in round-trip times of the line.
 
-    A request takes the way against the bulk stream, and its answer goes beside it: somebody types
-    while somebody else downloads.
+    A request travels against the bulk stream and its answer beside it, as keystrokes do beside a
+    download.
     """
     simulation = Simulation(line, seed=seed, stops=sender.stops)
     link = simulation.link(sender.engine, sender.congestion)
-    link.add(Bulk(link.client))
+    link.add(BulkStream(link.client))
     simulation.run_for(warm_up)
-    requests = Requests(link.server, pause=PAUSE, now=simulation.now, seed=seed)
+    requests = RequestStream(link.server, pause=PAUSE, now=simulation.now, seed=seed)
     link.add(requests)
     simulation.run_for(seconds)
     return [time / line.rtt for time in requests.times]
@@ -105,16 +105,16 @@ def after_a_change(
 ) -> float:
     """Return the share of the new rate in the second that ends `within` s after a change of line.
 
-    It changes when the first rate has been found for as long as the seed says.
+    The change comes after a warm-up and a time that depends on the seed.
 
-    :param moved: the client's address changes with it; else nobody is told.
+    :param moved: whether the client's address changes as well, so that the engine is notified.
     """
     simulation = Simulation(before, seed=seed, stops=sender.stops)
     link = simulation.link(sender.engine, sender.congestion)
-    stream = Bulk(link.client)
+    stream = BulkStream(link.client)
     link.add(stream)
     simulation.run_for(WARM_UP + BETWEEN_PROBES * random.Random(seed).random())
-    simulation.lanes.change(after)
+    after.apply(simulation.network)
     if moved:
         simulation.move(link)
     simulation.run_for(within)
@@ -125,17 +125,16 @@ def after_a_change(
 def sharing(
     senders: tuple[Sender, Sender], line: Line, *, seconds: float, seed: int = 7
 ) -> tuple[float, float]:
-    """Return what share of the rate each of two links gets that send over one line.
+    """Return the shares of the rate of two links that share a line.
 
-    The second begins when the first has found the rate, within a second that the seed says: what
-    the first tries just then is a matter of luck.
+    The second begins after the first has found the rate, at a time that depends on the seed.
     """
     stops = max(sender.stops for sender in senders)
     simulation = Simulation(line, seed=seed, stops=stops)
     streams = []
     for sender, wait in zip(senders, (random.Random(seed).random(), 0.0), strict=True):
         link = simulation.link(sender.engine, sender.congestion)
-        streams.append(Bulk(link.client))
+        streams.append(BulkStream(link.client))
         link.add(streams[-1])
         simulation.run_for(WARM_UP + wait)
     start = simulation.now
@@ -147,6 +146,6 @@ def sharing(
 
 
 def percentile(times: list[float], share: float) -> float:
-    """Return the time that a share of all is not longer than."""
+    """Return the percentile `share` of the times."""
     ordered = sorted(times)
     return ordered[min(len(ordered) - 1, int(share * len(ordered)))]

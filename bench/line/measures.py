@@ -1,4 +1,4 @@
-"""What is measured under each name, in virtual time or on a real line: figures of one run."""
+"""The measurements of each name, in virtual time or on a real line."""
 
 from __future__ import annotations
 
@@ -14,28 +14,28 @@ if TYPE_CHECKING:
     from bench.line.line import Line
 
 BESIDE = "requests", "changes", "sharing"
-"""What is measured beside the lines' rows."""
+"""Measurements other than those of a line's bulk throughput."""
 
 NAMES = (*BY_NAME, *BESIDE)
 
 LOSSY = replace(HOME, loss=0.01)
 CHANGES = {"faster": replace(HOME, rate=2 * HOME.rate), "slower": replace(HOME, rate=HOME.rate / 5)}
-"""What becomes of a home's line."""
+"""The lines that a home line changes to."""
 
 BULK = "share, queue, dropped"
 
 Who_contra = TypeVar("Who_contra", contravariant=True)
 
 
-class Measure(Protocol[Who_contra]):
-    """One run."""
+class LineMeasure(Protocol[Who_contra]):
+    """A measurement: a call makes one run."""
 
     def __call__(self, who: Who_contra, *, seed: int) -> Measured | None:
-        """Measure; None: there is no such thing with these."""
+        """Return the figures, or None if these do not exist for `who`."""
 
 
-def simulated(name: str, seconds: float) -> dict[str, Measure[Sender]]:
-    """Return what is measured under a name in virtual time, by words for its figures."""
+def simulated(name: str, seconds: float) -> dict[str, LineMeasure[Sender]]:
+    """Return the measurements of a name in virtual time, by the names of their figures."""
     if name in BY_NAME:
         return {BULK: partial(_bulk, BY_NAME[name].line, seconds)}
     if name == "requests":
@@ -71,8 +71,8 @@ def _sharing(first: Sender | None, seconds: float, who: Sender, *, seed: int) ->
     return Measured(list(figures.sharing(both, HOME, seconds=seconds, seed=seed)))
 
 
-def on_real_kernels(name: str, seconds: float) -> dict[str, Measure[str]]:
-    """Return the same of ways over a real line."""
+def on_real_kernels(name: str, seconds: float) -> dict[str, LineMeasure[str]]:
+    """Return the measurements of a name on a real line, by the names of their figures."""
     if name in BY_NAME:
         return {BULK: partial(real.bulk, line=BY_NAME[name].line, seconds=seconds)}
     if name == "requests":

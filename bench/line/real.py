@@ -1,7 +1,7 @@
-"""What is measured of a way to an origin server over a line between real kernels.
+"""The figures of a way to an origin server over a line between real kernels.
 
-The same figures as in `figures`, each function one run on a line that is laid for it: hosts,
-emulator and programs begin afresh. The clients are in the remote's network, and in this process.
+They are those of `figures`. Each function makes one run with new hosts, a new emulator and new
+programs. The clients are in the remote's network, and in this process.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from bench.line.between import CUBIC, LineBetween
-from bench.line.clients import Client, Download, Typist, attend
+from bench.line.between import CUBIC, HostsWithLine
+from bench.line.clients import LineClient, LineDownload, Typist, attend
 from bench.line.figures import PAUSE, WARM_UP, Measured, percentile
 from bench.peers import PEERS
-from bench.processes import ProgramError
-from bench.ways import AIOQUIC, DIRECT, QUINN, Way, prepare, standing
+from bench.ways import AIOQUIC, DIRECT, QUINN, RunningWay, prepare, running_way
+from testkit.programs import ProgramError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,53 +26,53 @@ if TYPE_CHECKING:
 
     from bench.line.line import Line
 
-    C = TypeVar("C", bound=Client)
+    C = TypeVar("C", bound=LineClient)
 
 DIRECT_CUBIC = f"{DIRECT}/{CUBIC}"
-OUTLIVES = (QUINN, AIOQUIC)
-"""Ways whose connections are to outlive a change of address."""
+SURVIVE_MOVES = (QUINN, AIOQUIC)
+"""Ways whose connections should survive a change of address."""
 
-WAYS = (DIRECT_CUBIC, f"{DIRECT}/bbr", *OUTLIVES, *PEERS)
+WAYS = (DIRECT_CUBIC, f"{DIRECT}/bbr", *SURVIVE_MOVES, *PEERS)
 
 
 @dataclass(frozen=True)
-class Stood:
-    """A way that stands."""
+class MeasuredWay:
+    """A way that is up."""
 
-    way: Way
+    way: RunningWay
     congestion: str
-    """How TCP connections are to keep the network's pace that are part of it."""
+    """The congestion control of its TCP connections."""
 
 
-class Run:
-    """A line, with what stands on it.
+class LineRun:
+    """A line with ways and clients.
 
-    :param stack: of what is to end with the run.
+    :param stack: ends everything that the run starts.
     """
 
-    def __init__(self, between: LineBetween, scratch: Path, stack: contextlib.ExitStack) -> None:
+    def __init__(self, between: HostsWithLine, scratch: Path, stack: contextlib.ExitStack) -> None:
         self.between = between
         self._scratch = scratch
         self._stack = stack
 
-    def stand(self, name: str) -> Stood:
-        """Have a way stand, with an origin server of its own."""
+    def start(self, name: str) -> MeasuredWay:
+        """Start a way with an origin server of its own."""
         scratch = Path(tempfile.mkdtemp(dir=self._scratch))
         prepare(scratch)
         family, _, congestion = name.partition("/")
         if family != DIRECT:
             family, congestion = name, CUBIC
         self.between.send_with(congestion)
-        way = self._stack.enter_context(standing(family, scratch, self.between.site))
-        return Stood(way, congestion)
+        way = self._stack.enter_context(running_way(family, scratch, self.between.site))
+        return MeasuredWay(way, congestion)
 
-    def download(self, to: Stood) -> Download:
-        """Let a download begin."""
+    def download(self, to: MeasuredWay) -> LineDownload:
+        """Start a download."""
         self.between.send_with(to.congestion)
-        return self._client(Download(self.between.remote.socket(), to.way.address))
+        return self._client(LineDownload(self.between.remote.socket(), to.way.address))
 
-    def typist(self, to: Stood, seed: int) -> Typist:
-        """Let somebody begin to type."""
+    def typist(self, to: MeasuredWay, seed: int) -> Typist:
+        """Start a client that types."""
         self.between.send_with(to.congestion)
         sock = self.between.remote.socket()
         return self._client(Typist(sock, to.way.address, pause=PAUSE, seed=seed))
@@ -82,23 +82,23 @@ class Run:
 
 
 @contextlib.contextmanager
-def laid(line: Line, seed: int) -> Iterator[Run]:
-    """Lay a line; take it away with all that stands on it."""
+def line_run(line: Line, seed: int) -> Iterator[LineRun]:
+    """Set up a line; at the end, take down everything on it."""
     with (
         tempfile.TemporaryDirectory(prefix="quictunnel-line-") as folder,
-        LineBetween(line, Path(folder), seed) as between,
+        HostsWithLine(line, Path(folder), seed) as between,
         contextlib.ExitStack() as stack,
     ):
-        yield Run(between, Path(folder), stack)
+        yield LineRun(between, Path(folder), stack)
 
 
 def bulk(way: str, line: Line, *, seconds: float, seed: int, warm_up: float = WARM_UP) -> Measured:
-    """Measure a download alone once it has found the rate: its share, the queue, what was dropped.
+    """Measure a download alone after it has found the rate: its share, the queue, the drops.
 
-    The queue is the median wait in it, as a share of the round-trip time.
+    The queue is the median wait in it, in round-trip times.
     """
-    with laid(line, seed) as run:
-        download = run.download(run.stand(way))
+    with line_run(line, seed) as run:
+        download = run.download(run.start(way))
         attend([download], warm_up)
         run.between.mark()
         start = monotonic()
@@ -110,8 +110,8 @@ def bulk(way: str, line: Line, *, seconds: float, seed: int, warm_up: float = WA
 
 def requests(way: str, line: Line, *, seconds: float, seed: int) -> Measured:
     """Measure requests beside a download: p50 and p99, in round-trip times, then in ms."""
-    with laid(line, seed) as run:
-        to = run.stand(way)
+    with line_run(line, seed) as run:
+        to = run.start(way)
         download = run.download(to)
         attend([download], WARM_UP)
         run.between.mark()
@@ -130,13 +130,13 @@ def after_a_change(
 ) -> Measured | None:
     """Measure the share of the new rate in the second that ends `within` s after a change of line.
 
-    :param moved: the origin's address changes with it, which is for tunnels that outlive such a
-        change: None is returned for others. Else nobody is told.
+    :param moved: whether the origin's address changes as well. Returns None for ways whose
+        connections do not survive that.
     """
-    if moved and way not in OUTLIVES:
+    if moved and way not in SURVIVE_MOVES:
         return None
-    with laid(before, seed) as run:
-        download = run.download(run.stand(way))
+    with line_run(before, seed) as run:
+        download = run.download(run.start(way))
         attend([download], WARM_UP)
         run.between.mark()
         run.between.change(after)
@@ -151,19 +151,19 @@ def after_a_change(
 def sharing(
     way: str, line: Line, *, beside: str | None, seconds: float, seed: int
 ) -> Measured | None:
-    """Measure what share of the rate each of two downloads gets over one line.
+    """Measure the shares of the rate of two downloads on one line.
 
-    The second, which is measured, begins when the first has found the rate.
+    The second, of the measured way, begins after the first has found the rate.
 
-    :param beside: the first one's way, which is of the same kind if it is None. (None is returned
-        where only one of that kind can stand.)
+    :param beside: the way of the first download, by default the same. Returns None if only one
+        such way can run.
     """
     if beside is None and way in PEERS and PEERS[way].is_single:
         return None
-    with laid(line, seed) as run:
-        stood = [run.stand(name) for name in (beside or way, way)]
-        downloads: list[Download] = []
-        for to in stood:
+    with line_run(line, seed) as run:
+        ways = [run.start(name) for name in (beside or way, way)]
+        downloads: list[LineDownload] = []
+        for to in ways:
             downloads.append(run.download(to))
             attend(downloads, WARM_UP)
         run.between.mark()

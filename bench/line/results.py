@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from bench.line.runs import Cell
+    from bench.line.runs import ResultCell
 
 
 @dataclass
@@ -32,7 +32,7 @@ class Results:
     """How many times a second each simulated process stood still."""
     rows: list[dict[str, Any]] = field(default_factory=list)
 
-    def add(self, name: str, figure: str, cells: Sequence[Cell]) -> None:
+    def add(self, name: str, figure: str, cells: Sequence[ResultCell]) -> None:
         """Add a row of the table.
 
         :param name: the line, or what is measured beside the lines.

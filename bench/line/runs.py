@@ -1,4 +1,4 @@
-"""A row of the table: one measure, again and again on each column, and what comes of it."""
+"""A row of the table: runs of one measurement for each column, and their medians."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from bench.processes import ProgramError
+from testkit.programs import ProgramError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from bench.line.figures import Measured
-    from bench.line.measures import Measure
+    from bench.line.measures import LineMeasure
 
 FIRST_SEED = 7
 
 
 @dataclass
-class Cell:
-    """What the runs of one column have given."""
+class ResultCell:
+    """The results of one column's runs."""
 
     done: list[Measured] = field(default_factory=list)
     failed: int = 0
@@ -52,38 +52,37 @@ class Cell:
 
 
 def short(figure: float) -> str:
-    """Return a share or a multiple with three digits behind the point; what is large, without."""
+    """Return a small figure with three decimals, a large one without."""
     return f"{figure:.0f}" if figure > 10 or isinstance(figure, int) else f"{figure:.3f}"
 
 
 def row(
-    measure: Measure[Any],
+    measure: LineMeasure[Any],
     columns: Sequence[Any],
     *,
     runs: int,
     at_once: int,
     again: int = 0,
     say: Callable[[str], None],
-) -> list[Cell]:
-    """Take a measure so many times on each column, with other dice each time.
+) -> list[ResultCell]:
+    """Repeat a measurement for each column, each time with another seed.
 
-    The columns take turns: the machine's speed drifts, and what is compared was measured within
-    seconds.
+    The columns take turns, because the speed of the machine drifts.
 
-    :param at_once: how many runs go on at a time.
-    :param again: how many more are made at most in place of one that the emulator was too slow for:
-        what was measured is not the line that was asked for. The last of them counts.
-    :param say: what is called with words for each run.
+    :param at_once: the number of concurrent runs.
+    :param again: the most repetitions of a run in which the emulator was overloaded. The last
+        repetition counts.
+    :param say: called with a report of each run.
     """
-    cells = [Cell() for _ in columns]
+    cells = [ResultCell() for _ in columns]
 
-    def take(turn: int, who: Any, cell: Cell) -> None:
+    def take(turn: int, who: Any, cell: ResultCell) -> None:
         for more in range(again, -1, -1):
             began = time.monotonic()
             told = f"{turn + 1}/{runs} {who}: "
             try:
                 measured = measure(who, seed=FIRST_SEED + turn)
-            except (ProgramError, OSError) as exc:  # OSError: a connection was cut
+            except (ProgramError, OSError) as exc:  # OSError: a connection was reset
                 cell.failed += 1
                 say(f"{told}failed: {exc} ({time.monotonic() - began:.0f} s)")
                 return

@@ -1,6 +1,6 @@
-"""Processes that stand still now and then: a machine is busy, or its host is.
+"""Suspensions of a process, as on a busy machine or a busy host.
 
-What comes meanwhile waits for them, and so do their timers. Times are numbers in seconds.
+Datagrams and timers wait until a suspension ends. Times are in seconds.
 """
 
 from __future__ import annotations
@@ -9,21 +9,20 @@ import random
 from bisect import bisect_right
 
 SHORTEST, LONGEST = 0.002, 0.012
-"""Seconds. Virtual machines on shared hosts lose their processor for so long, and event loops that
-collect garbage or serve others."""
+"""The duration of a suspension. Virtual machines on shared hosts lose their processor for so long.
+So do event loops during a garbage collection."""
 
 AT_ONCE = 4
-"""Datagrams that a process takes in a turn: who has slept meets many of them, ..."""
+"""Datagrams that a process takes in one turn. After a suspension many of them wait."""
 
 TURN = 0.0002
-"""... and answers the first ones before it has seen the last, so many seconds a turn."""
+"""The duration of a turn. A process answers the first datagrams before it reads the last ones."""
 
 
 class Stops:
-    """When one process stands still.
+    """The suspensions of one process.
 
-    :param often: how many times a second, on average; 0: never.
-    :param seed: the same dice each run.
+    :param often: suspensions per second, on average. 0: none.
     """
 
     def __init__(self, often: float, seed: int) -> None:
@@ -32,7 +31,7 @@ class Stops:
         self._begin, self._end = [0.0], [0.0]
 
     def awake(self, at: float) -> float:
-        """Return when the process does what it is to do at `at`: then, or when it goes on."""
+        """Return when the process runs something due at `at`: then, or after the suspension."""
         if not self._often:
             return at
         while self._end[-1] <= at:
@@ -42,5 +41,5 @@ class Stops:
         return max(at, self._end[bisect_right(self._begin, at) - 1])
 
     def portion(self, waiting: int) -> int:
-        """Return how many of the datagrams that wait the process takes in this turn."""
+        """Return how many of the waiting datagrams the process takes in this turn."""
         return min(waiting, AT_ONCE) if self._often else waiting

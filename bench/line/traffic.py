@@ -1,4 +1,4 @@
-"""Who sends over a link in virtual time: a bulk stream, and requests with answers."""
+"""Traffic on a simulated link: a bulk stream, and requests with answers."""
 
 from __future__ import annotations
 
@@ -8,33 +8,33 @@ from typing import TYPE_CHECKING
 from quictunnel.quic.stream import HIGH_WATER
 
 if TYPE_CHECKING:
-    from bench.line.virtual import End
+    from bench.line.virtual import SimulatedEnd
 
 PIECE = bytes(HIGH_WATER)
 SIZE = 100
 """Bytes of a request, and of its answer."""
 
 
-class Bulk:
-    """As much as goes, from one end to the other, on one stream.
+class BulkStream:
+    """A stream that sends as much as possible from one end to the other.
 
     It writes as a relay does, in pieces of the high water at most: up to that, then not before what
     is unsent has fallen to the low one.
     """
 
-    def __init__(self, sender: End) -> None:
+    def __init__(self, sender: SimulatedEnd) -> None:
         self.sender = sender
         self.stream = sender.engine.open_stream()
         self.came_at: list[tuple[float, int]] = []
-        """When what came, in bytes, at the receiver's application."""
+        """The time and size of each read of the receiving application."""
 
-    def came(self, end: End, stream_id: int, data: bytes, now: float) -> None:
-        """Count it."""
+    def came(self, end: SimulatedEnd, stream_id: int, data: bytes, now: float) -> None:
+        """Record the data."""
         if end is not self.sender and stream_id == self.stream:
             self.came_at.append((now, len(data)))
 
-    def turn(self, end: End, now: float) -> None:
-        """Fill up what is to be sent."""
+    def turn(self, end: SimulatedEnd, now: float) -> None:
+        """Keep the send buffer filled."""
         if end is not self.sender:
             return
         engine = end.engine
@@ -43,18 +43,18 @@ class Bulk:
             while engine.unsent(self.stream) <= high:
                 engine.write(self.stream, PIECE[:high])
 
-    def due(self, end: End) -> float | None:
-        """Nothing is due by the clock."""
+    def due(self, end: SimulatedEnd) -> float | None:
+        """Return None: the stream is not driven by time."""
 
     def bytes_between(self, start: float, stop: float) -> int:
-        """Return how many bytes came in that time."""
+        """Return how many bytes arrived in that time."""
         return sum(size for at, size in self.came_at if start <= at < stop)
 
 
-class Requests:
-    """Somebody types: a request, its answer, a pause, the next one."""
+class RequestStream:
+    """Keystrokes: a request, its answer, a pause, the next request."""
 
-    def __init__(self, asker: End, *, pause: float, now: float, seed: int = 5) -> None:
+    def __init__(self, asker: SimulatedEnd, *, pause: float, now: float, seed: int = 5) -> None:
         self.asker = asker
         self.stream = asker.engine.open_stream()
         self.times: list[float] = []
@@ -65,8 +65,8 @@ class Requests:
         self._next_at = now
         self._missing = 0  # bytes
 
-    def came(self, end: End, stream_id: int, data: bytes, now: float) -> None:
-        """Answer, or note that the answer is there."""
+    def came(self, end: SimulatedEnd, stream_id: int, data: bytes, now: float) -> None:
+        """Send the answer, or record that it has arrived."""
         if stream_id != self.stream:
             return
         if end is not self.asker:
@@ -78,13 +78,13 @@ class Requests:
             self._asked_at = None
             self._next_at = now + self._pause * self._random.random()
 
-    def turn(self, end: End, now: float) -> None:
-        """Ask, if it is time."""
+    def turn(self, end: SimulatedEnd, now: float) -> None:
+        """Send the next request if it is due."""
         if end is self.asker and self._asked_at is None and now >= self._next_at:
             self._asked_at = now
             self._missing = SIZE
             end.engine.write(self.stream, bytes(SIZE))
 
-    def due(self, end: End) -> float | None:
-        """Return when the next request is."""
+    def due(self, end: SimulatedEnd) -> float | None:
+        """Return when the next request is due."""
         return self._next_at if end is self.asker and self._asked_at is None else None

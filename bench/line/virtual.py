@@ -1,7 +1,7 @@
-"""Engines at both ends of a line, in virtual time. No sockets, no event loop, no waiting.
+"""A simulation of engines at both ends of a line, in virtual time, without sockets and event loops.
 
-Time is a number that jumps from one event to the next. Any number of links share the line. What is
-sent and read is for `traffic`.
+Time jumps from one event to the next. Any number of links share the line. `traffic` decides what
+the ends send and read.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import itertools
 from collections import deque
 from typing import TYPE_CHECKING, Protocol
 
-from bench.line.line import Lanes, Line
+from bench.line.line import HEADERS, Line
 from bench.line.stops import TURN, Stops
 from quictunnel.config.self_signed import make_key, make_self_signed
 from quictunnel.quic import LinkSettings, ServerTls
@@ -29,29 +29,29 @@ STREAMS = 64
 HANDSHAKE_SECONDS = 20.0
 
 LATE = 1e-6
-"""Seconds by which timers fire late, as everywhere: at the very instant, rounding may leave what
-they wait for a hair short of due."""
+"""Seconds by which timers fire late, as real ones do. At the exact time, a rounding error may leave
+the event just short of due."""
 
 SERVER_PATH = Path("192.0.2.2", 9001)
 
 
-class Traffic(Protocol):
-    """Who sends on a link, and takes what comes."""
+class SimulatedTraffic(Protocol):
+    """Sends and reads on a link."""
 
-    def came(self, end: End, stream_id: int, data: bytes, now: float) -> None:
-        """Take what has come at an end, on one of its streams."""
+    def came(self, end: SimulatedEnd, stream_id: int, data: bytes, now: float) -> None:
+        """Handle data that an end has received on a stream."""
 
-    def turn(self, end: End, now: float) -> None:
-        """Write what is due at this end."""
+    def turn(self, end: SimulatedEnd, now: float) -> None:
+        """Write what this end has to send."""
 
-    def due(self, end: End) -> float | None:
-        """Return when `turn` is to be called though nothing comes."""
+    def due(self, end: SimulatedEnd) -> float | None:
+        """Return when to call `turn` next even if nothing arrives."""
 
 
-class End:
-    """One end of one link: an endpoint with one connection. Reads all that comes.
+class SimulatedEnd:
+    """One end of a link: an endpoint with one connection. It reads everything.
 
-    :param stops: when it stands still.
+    :param stops: the suspensions of its process.
     """
 
     def __init__(self, endpoint: Endpoint, path: Path, stops: Stops, *, name: str) -> None:
@@ -59,19 +59,19 @@ class End:
         self.stops = stops
         self.path = path
         self.name = name
-        """The direction in which it sends."""
-        self.other: End = self
+        """The name of the direction in which it sends."""
+        self.other: SimulatedEnd = self
         self.engine: Engine | None = None
-        self.traffic: list[Traffic] = []
+        self.traffic: list[SimulatedTraffic] = []
         self.shaken = False
         self.inbox: deque[bytes] = deque()
-        """Datagrams that have come, and were not taken yet."""
+        """Datagrams that have arrived and were not read yet."""
         self.deadline: float | None = None
-        """When it has something to do next."""
+        """When its next event is due."""
         self._readable: list[int] = []
 
     def take(self, data: bytes, now: float) -> None:
-        """Take a datagram, and accept the first who comes."""
+        """Handle a datagram, and accept the first connection."""
         arrivals = self.endpoint.receive([(data, self.other.path)], now)
         for newcomer in arrivals.incoming:
             if self.engine is None:
@@ -80,7 +80,7 @@ class End:
                 self.endpoint.ignore(newcomer)
 
     def read(self, now: float) -> None:
-        """Hand what has come to whom it is for."""
+        """Read all readable streams, and hand the data to the traffic."""
         readable, self._readable = self._readable, []
         for stream_id in dict.fromkeys(readable):
             while True:
@@ -90,7 +90,7 @@ class End:
                 if fin or len(data) < READ_SIZE:
                     break
 
-    # What the engine tells
+    # Upcalls of the engine
 
     def on_handshake(self) -> None:
         self.shaken = True
@@ -114,35 +114,35 @@ class End:
         raise AssertionError(f"the connection was closed: {reason}")
 
 
-class Link:
-    """Two ends that trust each other. The client has dialled."""
+class SimulatedLink:
+    """A link: a dialling client and a server, which trust each other."""
 
-    def __init__(self, client: End, server: End) -> None:
+    def __init__(self, client: SimulatedEnd, server: SimulatedEnd) -> None:
         self.client, self.server = client, server
         client.other, server.other = server, client
 
-    def add(self, traffic: Traffic) -> None:
-        """Let there be traffic, from the next turn on."""
+    def add(self, traffic: SimulatedTraffic) -> None:
+        """Add traffic, from the next turn on."""
         for end in (self.client, self.server):
             end.traffic.append(traffic)
 
 
 class Simulation:
-    """A line, the links over it, and the time.
+    """A line, its links, and the clock.
 
-    :param stops: how many times a second each end stands still.
+    :param stops: suspensions of each end per second.
     """
 
     def __init__(self, line: Line, *, seed: int = 7, stops: float = 0.0) -> None:
-        self.lanes = Lanes(line, seed=seed)
+        self.network = line.network(seed, overhead=HEADERS)
         self.now = 0.0
         self._stops = stops
-        self._ends: list[End] = []
-        self._wire: list[tuple[float, int, End, bytes]] = []
+        self._ends: list[SimulatedEnd] = []
+        self._wire: list[tuple[float, int, SimulatedEnd, bytes]] = []
         self._numbers = itertools.count()
 
-    def link(self, engine: str, congestion: Congestion | None = None) -> Link:
-        """Return a link over this line, once its ends have shaken hands.
+    def link(self, engine: str, congestion: Congestion | None = None) -> SimulatedLink:
+        """Return a new link over this line, after the handshake.
 
         :param engine: the name of the engine at both ends.
         """
@@ -153,9 +153,11 @@ class Simulation:
             for tls in (None, server_tls())
         ]
         number = len(self._ends)
-        client = End(ends[0], Path("192.0.2.1", 5000 + number), self._stops_of(number), name="up")
-        server = End(ends[1], SERVER_PATH, self._stops_of(number + 1), name="down")
-        link = Link(client, server)
+        client = SimulatedEnd(
+            ends[0], Path("192.0.2.1", 5000 + number), self._stops_of(number), name="up"
+        )
+        server = SimulatedEnd(ends[1], SERVER_PATH, self._stops_of(number + 1), name="down")
+        link = SimulatedLink(client, server)
         client.engine = client.endpoint.connect(SERVER_PATH[:2], "localhost", self.now)
         self._ends += [client, server]
         self.run(lambda: client.shaken and server.shaken, limit=HANDSHAKE_SECONDS)
@@ -165,16 +167,16 @@ class Simulation:
         return link
 
     def _stops_of(self, number: int) -> Stops:
-        return Stops(self._stops, self.lanes.seed * 31 + number)
+        return Stops(self._stops, self.network.seed * 31 + number)
 
-    def move(self, link: Link) -> None:
-        """Let the client go on from another address, as a laptop does that changes networks."""
+    def move(self, link: SimulatedLink) -> None:
+        """Move the client to another address, as a laptop does that changes networks."""
         link.client.path = Path(link.client.path.host, link.client.path.port + 1000)
         link.client.engine.move(self.now)
         self._turn(link.client)
 
     def run(self, until: Callable[[], bool], *, limit: float) -> None:
-        """Let events happen until `until()`; fail after `limit` seconds of theirs."""
+        """Simulate until `until()` is true; fail after `limit` seconds."""
         stop = self.now + limit
         for end in self._ends:
             self._turn(end)
@@ -183,7 +185,7 @@ class Simulation:
                 raise AssertionError(f"not within {limit:g} s")
 
     def run_for(self, seconds: float) -> None:
-        """Let so much time go by."""
+        """Simulate for so many seconds."""
         stop = self.now + seconds
         for end in self._ends:
             self._turn(end)
@@ -192,7 +194,7 @@ class Simulation:
         self.now = stop
 
     def _step(self, stop: float) -> bool:
-        """Do what is due next; return False if that is after `stop`."""
+        """Run the next event; return False if that is due after `stop`."""
         now = min((end.deadline for end in self._ends if end.deadline is not None), default=stop)
         if self._wire:
             now = min(now, self._wire[0][0])
@@ -214,13 +216,13 @@ class Simulation:
                 self._turn(end)
         return True
 
-    def _wake(self, end: End, at: float) -> None:
-        """Let an end do something at that moment, if it does not stand still then."""
+    def _wake(self, end: SimulatedEnd, at: float) -> None:
+        """Schedule an end at that time, or after its suspension."""
         at = end.stops.awake(at)
         end.deadline = at if end.deadline is None else min(end.deadline, at)
 
-    def _turn(self, end: End) -> None:
-        """Do what an event loop does of one link in a turn."""
+    def _turn(self, end: SimulatedEnd) -> None:
+        """Do for one link what an event loop does in a turn."""
         engine = end.engine
         if engine is None:
             return
@@ -229,7 +231,7 @@ class Simulation:
         for traffic in end.traffic:
             traffic.turn(end, self.now)
         self._send(end)
-        for traffic in end.traffic:  # what has left makes room for more
+        for traffic in end.traffic:  # sent data leaves room for more
             traffic.turn(end, self.now)
         self._send(end)
         engine.dispatch(end)
@@ -240,14 +242,14 @@ class Simulation:
         for at in times:
             self._wake(end, at)
 
-    def _send(self, end: End) -> None:
+    def _send(self, end: SimulatedEnd) -> None:
         for data, _ in (*end.engine.transmit(self.now), *end.endpoint.transmit()):
-            for at in self.lanes.arrivals(data, end.name, self.now):
+            for at in self.network.arrivals(len(data), end.name, self.now):
                 heapq.heappush(self._wire, (at, next(self._numbers), end.other, data))
 
 
 @functools.cache
 def server_tls() -> ServerTls:
-    """Return a self-signed certificate, made once a run."""
+    """Return a self-signed certificate, the same during the whole run."""
     key = make_key()
     return ServerTls((make_self_signed(["localhost"], key),), key)

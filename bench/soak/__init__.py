@@ -1,15 +1,13 @@
-"""Does the tunnel stay right, and stay small, under load on a bad network? `python -m bench.soak`.
+"""A long test of correctness and memory under load, over a bad network: `python -m bench.soak`.
 
-    __main__     options, what is printed, the exit code
-    run          the programs, tide after tide of clients, the findings
-    traffic      clients and their server; each visit is judged
-    plans        what both ends of a visit do, drawn by dice; the bytes that they send
+    __main__     options, progress, the exit code
+    run          the programs, tides of clients, the report
+    traffic      clients and their server
+    plans        random plans of both ends of a visit, and their payload
     sides        one end of a visit on its socket
-    judge        what the ends saw, held against what they did
-    network      what a bad network does, drawn by dice
-    forwarder    that network as a program
-    watch        what a program holds: memory, descriptors, threads; what it logged
-    verdict      is memory growing? what is wrong, in words
+    judge        compares what the ends have seen with what they have done
+    watch        the resources of a program: memory, descriptors, threads; its log
+    verdict      whether memory grows
 
-Linux only, like the bench.
+The bad network is `testkit.weather`. Linux only, like the bench.
 """

@@ -1,4 +1,4 @@
-"""`python -m bench.soak`: options, what is printed as it goes, the verdict, the exit code."""
+"""`python -m bench.soak`: options, progress, the verdict, the exit code."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.limits import raise_descriptors
-from bench.processes import ProgramError
-from bench.soak.network import Conditions
-from bench.soak.plans import Measure
-from bench.soak.run import Run, Settings
+from bench.soak.plans import PlanLimits
+from bench.soak.run import SoakRun, SoakSettings
 from bench.soak.verdict import trends
+from testkit.programs import ProgramError
+from testkit.weather import Conditions
 
 if TYPE_CHECKING:
     from bench.soak.run import Report
 
 TIDES = 30
-"""Floods of clients, if no ebb took time; as it does, there are half as many or more."""
+"""The number of tides if ebbs took no time. In practice there are at least half as many."""
 
 SHORTEST_TIDE, LONGEST_TIDE = 3.0, 45.0
 """Seconds of a flood."""
@@ -35,25 +35,29 @@ console = Console(soft_wrap=True, highlight=False)
 
 
 def main(
-    minutes: Annotated[float, typer.Option(min=0.1, help="How long, for each pair.")] = 20,
+    minutes: Annotated[float, typer.Option(min=0.1, help="Minutes for each pair of engines.")] = 20,
     engines: Annotated[
         list[str] | None,
-        typer.Option(help="REMOTE:ORIGIN, such as quinn:aioquic; a list with commas, or again."),
+        typer.Option(help="REMOTE:ORIGIN, such as quinn:aioquic. Repeat it, or use commas."),
     ] = None,
-    clients: Annotated[int, typer.Option(min=1, help="Clients at a time.")] = 100,
-    megabytes: Annotated[float, typer.Option(help="Most of a client, one way.")] = 1,
-    stall: Annotated[float, typer.Option(help="Seconds that an end pauses, at most.")] = 6,
-    loss: Annotated[float, typer.Option(help="Per cent of datagrams, in foul weather.")] = 2,
-    delay: Annotated[float, typer.Option(help="Milliseconds, one way.")] = 10,
-    jitter: Annotated[float, typer.Option(help="Milliseconds more, at most.")] = 5,
-    rate: Annotated[float, typer.Option(help="Mbit/s each way; 0: no limit.")] = 100,
-    outages: Annotated[float, typer.Option(help="Seconds from one to the next; 0: none.")] = 20,
-    outage: Annotated[float, typer.Option(help="Seconds of an outage, at most.")] = 4,
-    rebindings: Annotated[float, typer.Option(help="Seconds between new ports; 0: none.")] = 15,
-    seed: Annotated[int, typer.Option(help="Of all dice.")] = 1,
-    keep: Annotated[Path | None, typer.Option(help="A folder in which logs are left.")] = None,
+    clients: Annotated[int, typer.Option(min=1, help="Concurrent clients.")] = 100,
+    megabytes: Annotated[
+        float, typer.Option(help="The most megabytes of a client in one direction.")
+    ] = 1,
+    stall: Annotated[float, typer.Option(help="The longest pause of an end, in seconds.")] = 6,
+    loss: Annotated[float, typer.Option(help="Per cent of datagrams lost in foul weather.")] = 2,
+    delay: Annotated[float, typer.Option(help="Milliseconds in one direction.")] = 10,
+    jitter: Annotated[float, typer.Option(help="The most additional milliseconds.")] = 5,
+    rate: Annotated[float, typer.Option(help="Mbit/s in each direction. 0: no limit.")] = 100,
+    outages: Annotated[float, typer.Option(help="Seconds between outages. 0: none.")] = 20,
+    outage: Annotated[float, typer.Option(help="The longest outage, in seconds.")] = 4,
+    rebindings: Annotated[
+        float, typer.Option(help="Seconds between NAT rebindings. 0: none.")
+    ] = 15,
+    seed: Annotated[int, typer.Option(help="The random seed.")] = 1,
+    keep: Annotated[Path | None, typer.Option(help="A folder for the logs.")] = None,
 ) -> None:
-    """Carry clients who do everything that clients do over a bad network, and judge each byte."""
+    """Run clients of all kinds through a tunnel over a bad network, and verify each byte."""
     conditions = Conditions(
         loss=loss / 100,
         delay=delay / 1000,
@@ -64,9 +68,9 @@ def main(
         rebindings=rebindings,
         seed=seed,
     )
-    settings = Settings(
+    settings = SoakSettings(
         conditions=conditions,
-        measure=Measure(most=round(megabytes * MB), longest=stall),
+        limits=PlanLimits(most=round(megabytes * MB), longest=stall),
         crowd=clients,
         lasts=minutes * 60,
         seconds=min(max(minutes * 60 / TIDES, SHORTEST_TIDE), LONGEST_TIDE),
@@ -80,24 +84,24 @@ def main(
         raise typer.Exit(1)
 
 
-def take(settings: Settings, keep: Path | None) -> Report:
-    """Make one run, and print what it gives."""
+def take(settings: SoakSettings, keep: Path | None) -> Report:
+    """Make one run, and print its result."""
     remote, origin = settings.engines
     console.print(f"[bold]remote with {remote}, origin with {origin}")
     with tempfile.TemporaryDirectory(prefix="quictunnel-soak-") as folder:
         scratch = keep / f"{remote}-{origin}" if keep else Path(folder)
         scratch.mkdir(parents=True, exist_ok=True)
-        run = Run(settings, scratch, lambda tide: console.print(ebb(run.report, tide)))
+        run = SoakRun(settings, scratch, lambda tide: console.print(ebb(run.report, tide)))
         report = run.run()
     console.print(table(report))
     for fault in report.faults:
         console.print(fault, style="red", markup=False)
-    console.print("[bold red]failed" if report.faults else "[bold green]all is well")
+    console.print("[bold red]failed" if report.faults else "[bold green]no faults")
     return report
 
 
 def ebb(report: Report, tide: int) -> str:
-    """Return a line about what both ends hold now that a tide is over."""
+    """Return a line about the resources of both ends after a tide."""
     words = [f"tide {tide:2}"]
     for end, rests in report.rests.items():
         held = rests[-1].held
@@ -110,7 +114,7 @@ def ebb(report: Report, tide: int) -> str:
 
 
 def table(report: Report) -> Table:
-    """Return what happened as a table."""
+    """Return the result as a table."""
     result = Table("", "", show_header=False, title=f"in {report.seconds:,.0f} s")
     result.columns[1].justify = "right"
     for name, count in sorted(report.done.items()):
@@ -125,10 +129,10 @@ def table(report: Report) -> Table:
         result.add_row(f"{end}: warnings", f"{log.levels['warning']:,}")
         result.add_row(f"{end}: most memory (RSS), MB", f"{report.peaks[end] / MB:.1f}")
         for kind, found in trends(rests).items():
-            told = "too few to tell"
+            verdict = "too few points"
             if found:
-                told = f"{found.per_client:+,.0f} bytes a client, {found.rise / MB:+.2f} MB"
-            result.add_row(f"{end}: {kind}, second half", told)
+                verdict = f"{found.per_client:+,.0f} bytes a client, {found.rise / MB:+.2f} MB"
+            result.add_row(f"{end}: {kind}, second half", verdict)
     return result
 
 

@@ -1,7 +1,7 @@
-"""What a client and its server do with one connection, drawn by dice; and the bytes they send.
+"""Random plans of a client and its server for one connection, and their payload.
 
-Both are drawn from the visit's number, so both ends know them, and what arrives can be checked
-byte by byte without being sent along.
+Plan and payload are derived from the number of the visit, so both ends know them, and the receiver
+can verify every byte.
 """
 
 from __future__ import annotations
@@ -12,39 +12,39 @@ import struct
 from dataclasses import dataclass, field, replace
 
 HEADER = struct.Struct(">8sQ")
-"""The first bytes of a client: GREETING and the number of its visit."""
+"""The first bytes of a client: GREETING and the number of the visit."""
 
 GREETING = b"soaking\n"
 
 PIECE = 64 * 1024
-"""Bytes in one call at most."""
+"""The most bytes per call."""
 
 _PERIOD = 1 << 20
 _BYTES = memoryview(random.Random(1).randbytes(_PERIOD) * 2)
 
 
 @dataclass(frozen=True)
-class Content:
-    """What one end sends in one visit: a head of its own, then bytes like no other visit's."""
+class Payload:
+    """The bytes that one end sends: a header, then bytes unlike those of other visits."""
 
     head: bytes
     start: int
 
     @classmethod
-    def of(cls, number: int, end: str) -> Content:
-        """Return what `client` or `server` sends in the visit of this number."""
+    def of(cls, number: int, end: str) -> Payload:
+        """Return the payload of `client` or `server` in the visit of this number."""
         head = HEADER.pack(GREETING, number) if end == "client" else b""
         return cls(head, random.Random(f"{end} {number}").randrange(_PERIOD))
 
     def piece(self, offset: int, size: int) -> memoryview:
-        """Return bytes from `offset` on: so many, or fewer, but some."""
+        """Return at least one and at most `size` bytes from `offset`."""
         if offset < len(self.head):
             return memoryview(self.head)[offset : offset + size]
         start = (self.start + offset - len(self.head)) % _PERIOD
         return _BYTES[start : start + min(size, PIECE)]
 
     def first_wrong(self, data: memoryview, offset: int) -> int | None:
-        """Return where the bytes that came at `offset` are not those sent; None: nowhere."""
+        """Return where the bytes received at `offset` differ from the payload, or None."""
         at = 0
         while at < len(data):
             right = self.piece(offset + at, len(data) - at)
@@ -56,53 +56,53 @@ class Content:
 
 
 @dataclass(frozen=True)
-class Half:
-    """What one end does. Offsets are into what it sends, or for `stalls`, into what it hears."""
+class HalfPlan:
+    """The plan of one end. Offsets count sent bytes, or received bytes for `stalls`."""
 
     size: int = 0
-    """Bytes that it sends, then FIN."""
+    """Bytes to send, then FIN."""
     piece: int = PIECE
-    """Bytes in one call."""
+    """Bytes per call."""
     gates: tuple[tuple[int, int], ...] = ()
-    """(offset, n): waits there until it has heard n bytes."""
+    """(offset, n): wait at the offset until n bytes have been received."""
     pauses: tuple[tuple[int, float], ...] = ()
-    """(offset, seconds): waits there before it sends more, or FIN."""
+    """(offset, seconds): pause sending at the offset."""
     stalls: tuple[tuple[int, float], ...] = ()
-    """(offset, seconds): stops hearing there for a while."""
+    """(offset, seconds): pause reading at the offset."""
     ends_last: bool = False
-    """Sends FIN only when it has heard the other's."""
+    """Send FIN only after the other end's FIN."""
     resets: tuple[str, float] | None = None
-    """Resets once it has `sent` or `heard` so many bytes, or `after` so many seconds."""
+    """Reset after so many bytes `sent` or `heard`, or `after` so many seconds."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What both ends do."""
+    """The plan of both ends."""
 
     kind: str
-    client: Half
-    server: Half = field(default_factory=Half)
+    client: HalfPlan
+    server: HalfPlan = field(default_factory=HalfPlan)
 
 
 @dataclass(frozen=True)
-class Measure:
-    """How much of everything."""
+class PlanLimits:
+    """Limits of random plans."""
 
     most: int = 4_000_000
-    """Bytes one way."""
+    """The most bytes in one direction."""
     longest: float = 6.0
-    """Seconds of a stall or pause."""
+    """The longest pause or stall, in seconds."""
 
 
-def draw(number: int, seed: int, measure: Measure) -> Plan:
+def draw(number: int, seed: int, limits: PlanLimits) -> Plan:
     """Return the plan of the visit of this number."""
-    return _Drawing(random.Random(f"{seed} {number}"), measure).plan()
+    return _RandomPlan(random.Random(f"{seed} {number}"), limits).plan()
 
 
-class _Drawing:
-    def __init__(self, dice: random.Random, measure: Measure) -> None:
+class _RandomPlan:
+    def __init__(self, dice: random.Random, limits: PlanLimits) -> None:
         self.dice = dice
-        self.measure = measure
+        self.limits = limits
 
     def plan(self) -> Plan:
         kinds = {
@@ -119,23 +119,23 @@ class _Drawing:
         return plan
 
     def size(self, least: int = 1) -> int:
-        """Return a size; as many are between 1 and 10 as between 10,000 and 100,000."""
-        return int(math.exp(self.dice.uniform(math.log(least), math.log(self.measure.most))))
+        """Return a size, distributed logarithmically."""
+        return int(math.exp(self.dice.uniform(math.log(least), math.log(self.limits.most))))
 
     def piece(self) -> int:
         return self.dice.choice([PIECE, PIECE, 1400, 10_000])
 
     def seconds(self) -> float:
-        return self.dice.uniform(0, self.measure.longest)
+        return self.dice.uniform(0, self.limits.longest)
 
     def knock(self) -> Plan:
-        """Say nothing, or not enough to be known; and go."""
+        """Send no complete header, and close."""
         size = self.dice.choice([0, 0, 1, HEADER.size - 1])
         resets = ("sent", size) if self.dice.random() < 0.5 else None
-        return Plan("knock", Half(size, resets=resets))
+        return Plan("knock", HalfPlan(size, resets=resets))
 
     def talk(self) -> Plan:
-        """Question and answer in turns."""
+        """Exchange questions and answers."""
         asked = answered = 0
         questions, answers = [], []
         for _ in range(self.dice.randint(1, 20)):
@@ -143,29 +143,29 @@ class _Drawing:
             asked += HEADER.size + self.dice.randrange(500)
             answers.append((answered, asked))
             answered += self.dice.randint(1, 20_000)
-        client = Half(asked, gates=tuple(questions), ends_last=self.dice.random() < 0.3)
-        return Plan("talk", client, Half(answered, gates=tuple(answers)))
+        client = HalfPlan(asked, gates=tuple(questions), ends_last=self.dice.random() < 0.3)
+        return Plan("talk", client, HalfPlan(answered, gates=tuple(answers)))
 
     def download(self) -> Plan:
-        client = Half(HEADER.size, ends_last=self.dice.random() < 0.5)
-        return Plan("download", client, Half(self.size(), self.piece()))
+        client = HalfPlan(HEADER.size, ends_last=self.dice.random() < 0.5)
+        return Plan("download", client, HalfPlan(self.size(), self.piece()))
 
     def upload(self) -> Plan:
         size = HEADER.size + self.size()
-        return Plan("upload", Half(size, self.piece()), Half(1, gates=((0, size),)))
+        return Plan("upload", HalfPlan(size, self.piece()), HalfPlan(1, gates=((0, size),)))
 
     def both(self) -> Plan:
-        client = Half(HEADER.size + self.size(), self.piece())
-        server = Half(self.size(), self.piece(), ends_last=self.dice.random() < 0.3)
+        client = HalfPlan(HEADER.size + self.size(), self.piece())
+        server = HalfPlan(self.size(), self.piece(), ends_last=self.dice.random() < 0.3)
         return Plan("both", client, server)
 
     def sit(self) -> Plan:
-        """Be there for a while, in silence."""
-        client = Half(HEADER.size, pauses=((HEADER.size, self.seconds()),))
-        return Plan("sit", client, Half(1))
+        """Be idle for a while."""
+        client = HalfPlan(HEADER.size, pauses=((HEADER.size, self.seconds()),))
+        return Plan("sit", client, HalfPlan(1))
 
     def slow(self, plan: Plan) -> Plan:
-        """Let an end stop sending or hearing for a while now and then."""
+        """Let some ends pause sending or reading."""
         ends = {"client": plan.client, "server": plan.server}
         for end, other in (("client", "server"), ("server", "client")):
             if self.dice.random() < 0.1:
@@ -178,7 +178,7 @@ class _Drawing:
         return replace(plan, client=ends["client"], server=ends["server"])
 
     def impatient(self, plan: Plan) -> Plan:
-        """Let an end reset now and then."""
+        """Let some ends reset."""
         draw = self.dice.random()
         if draw < 0.12:
             return replace(plan, client=self.resetting(plan.client, plan.server))
@@ -186,7 +186,7 @@ class _Drawing:
             return replace(plan, server=self.resetting(plan.server, plan.client))
         return plan
 
-    def resetting(self, half: Half, other: Half) -> Half:
+    def resetting(self, half: HalfPlan, other: HalfPlan) -> HalfPlan:
         return replace(
             half,
             resets=self.dice.choice(

@@ -1,135 +1,134 @@
-"""A run: the programs, tide after tide of clients, and at each ebb a look at what is still held."""
+"""A run of the soak: the programs, tides of clients, and a check of resources after each tide."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import itertools
-import json
 import time
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from bench.processes import Program, running
-from bench.soak.network import Conditions
-from bench.soak.plans import Measure
-from bench.soak.traffic import HOST, Traffic
+from bench.soak.plans import PlanLimits
+from bench.soak.traffic import HOST, SoakTraffic
 from bench.soak.verdict import Rest, memory_faults
-from bench.soak.watch import Log, holdings, open_files
-from bench.ways import PYTHON, QUICTUNNEL, ports, prepare
+from bench.soak.watch import JsonLog, open_files, resources
+from testkit.forwarder import ForwarderProgram
+from testkit.tunnel import Tunnel
+from testkit.weather import Conditions
 
 if TYPE_CHECKING:
     from collections import Counter
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-LOOK_AGAIN = 0.2
-"""Seconds between two looks at a program."""
+    from testkit.programs import Program
 
-FIRST = 5
-"""Clients before it begins."""
+CHECK_INTERVAL = 0.2
+"""Seconds between two checks of a program."""
+
+WARM_UP = 5
+"""Clients before the first tide."""
 
 LOG_SHOWN = 5
-"""Bad lines of a log that are told."""
+"""Bad lines of a log to report."""
 
 
 @dataclass(frozen=True)
-class Settings:
-    """What a run is to be like."""
+class SoakSettings:
+    """The settings of a run."""
 
     engines: tuple[str, str] = ("auto", "auto")
-    """The remote's and the origin's."""
+    """The engines of the remote and the origin."""
     conditions: Conditions = field(default_factory=Conditions)
-    measure: Measure = field(default_factory=Measure)
+    limits: PlanLimits = field(default_factory=PlanLimits)
     crowd: int = 60
-    """Clients at a time, at most."""
+    """The most concurrent clients."""
     tides: int = 10
-    """At least; the verdict on memory asks for so many."""
+    """The least number of tides. The verdict on memory needs several."""
     lasts: float = 0
-    """Seconds, within which another tide begins even if there were enough."""
+    """Seconds during which further tides start."""
     visits: int = 0
-    """How many clients come in a tide; or:"""
+    """Clients per tide, if `seconds` is 0."""
     seconds: float = 0
-    """For how long they come."""
+    """Seconds per tide in which clients come."""
     patience: float = 120
-    """Seconds in which nothing moves, or something is not let go, before it is a fault."""
+    """Seconds without progress, or before resources are released, that count as a fault."""
 
 
 @dataclass
 class Report:
-    """What a run gave."""
+    """The result of a run."""
 
-    settings: Settings
+    settings: SoakSettings
     seconds: float = 0
     done: Counter[str] | dict[str, int] = field(default_factory=dict)
-    """What clients and servers did and saw."""
+    """Counts of what clients and servers did and saw."""
     network: dict[str, int] = field(default_factory=dict)
     rests: dict[str, list[Rest]] = field(default_factory=lambda: {"remote": [], "origin": []})
     peaks: dict[str, int] = field(default_factory=lambda: {"remote": 0, "origin": 0})
-    """The most memory (RSS) that was seen."""
-    logs: dict[str, Log] = field(default_factory=dict)
+    """The largest resident memory."""
+    logs: dict[str, JsonLog] = field(default_factory=dict)
     faults: list[str] = field(default_factory=list)
 
 
-class Run:
-    """One run; `report` is filled as it goes.
+class SoakRun:
+    """A run. It fills `report`.
 
-    :param scratch: a folder of its own, where the logs are left.
-    :param told: called with the number of each tide that is over.
+    :param scratch: a folder of its own, in which it leaves the logs.
+    :param told: called with the number of each finished tide.
     """
 
     def __init__(
-        self, settings: Settings, scratch: Path, told: Callable[[int], None] = lambda _: None
+        self, settings: SoakSettings, scratch: Path, told: Callable[[int], None] = lambda _: None
     ) -> None:
         self.report = Report(settings)
         self.settings = settings
         self.scratch = scratch
-        self.traffic = Traffic(
-            settings.conditions.seed, settings.measure, settings.crowd, settings.patience
+        self.traffic = SoakTraffic(
+            settings.conditions.seed, settings.limits, settings.crowd, settings.patience
         )
         self.programs: dict[str, Program] = {}
         self._told = told
 
     def run(self) -> Report:
-        """Do it all; return what it gave, faults among it."""
+        """Run; return the report."""
         start = time.monotonic()
-        with contextlib.closing(self.traffic.door):
-            with self._standing():
+        with contextlib.closing(self.traffic.listener):
+            with self._running():
                 asyncio.run(self._tides())
-            self._look_back()
+            self._judge()
         self.report.seconds = time.monotonic() - start
         return self.report
 
     @contextlib.contextmanager
-    def _standing(self) -> Iterator[None]:
-        """Start the remote, the network and the origin."""
-        prepare(self.scratch)
-        common: list[object] = ["--token-file", self.scratch / "token", "--log-format", "json"]
-        remote: list[object] = ["remote", "--listen", f"{HOST}:0", "--outside", f"{HOST}:0"]
-        remote += ["--state-dir", self.scratch / "state", "--client-wait", "15m"]
-        forwarder = [PYTHON, "-m", "bench.soak.forwarder"]
-        conditions = json.dumps(asdict(self.settings.conditions))
-        with contextlib.ExitStack() as stack:
-
-            def start(name: str, *command: object, engine: str = "auto") -> Program:
-                words = [str(word) for word in command]
-                program = running(name, words, self.scratch, QUICTUNNEL_ENGINE=engine)
-                self.programs[name] = stack.enter_context(program)
-                return self.programs[name]
-
-            engines = self.settings.engines
-            ready = start("remote", QUICTUNNEL, *remote, *common, engine=engines[0]).ready
-            link, outside = ports(ready)
-            ready = start("network", *forwarder, link, conditions).ready
-            there = ["--remote", f"{HOST}:{ready.rpartition(' ')[2]}"]
-            there += ["--origin", f"{HOST}:{self.traffic.server_port}"]
-            start("origin", QUICTUNNEL, "origin", *there, *common, engine=engines[1])
-            self.report.logs = {end: Log(self.programs[end].log) for end in self.report.rests}
-            self.traffic.address = (HOST, outside)
+    def _running(self) -> Iterator[None]:
+        """Run the remote, the network and the origin."""
+        remote_engine, origin_engine = self.settings.engines
+        json_log = ("--log-format", "json")
+        tunnel = Tunnel(
+            self.scratch,
+            (origin_engine, remote_engine),
+            server=f"{HOST}:{self.traffic.server_port}",
+        )
+        forwarder = ForwarderProgram(tunnel.link_port, self.scratch, self.settings.conditions)
+        with tunnel, forwarder:
+            via = forwarder.address
+            tunnel.up(
+                remote=("--client-wait", "15m", *json_log), origin=("--remote", via, *json_log)
+            )
+            self.programs = {
+                "remote": tunnel.remote,
+                "network": forwarder.program,
+                "origin": tunnel.origin,
+            }
+            self.report.logs = {end: JsonLog(self.programs[end].log) for end in self.report.rests}
+            self.traffic.address = (HOST, tunnel.outside_port)
             yield
+        self.report.network = forwarder.done()
 
     async def _tides(self) -> None:
-        """Go through all tides, unless a program ends."""
+        """Run all tides, unless a program ends."""
         serving = asyncio.create_task(self.traffic.serve())
         tides = asyncio.create_task(self._come_and_go())
         ended = asyncio.create_task(self._until_one_ends())
@@ -141,10 +140,10 @@ class Run:
         await asyncio.gather(tides, ended, serving, return_exceptions=True)
 
     async def _come_and_go(self) -> None:
-        # What a program makes for its first client and keeps is none of a client's.
-        await self.traffic.flood(visits=FIRST)
+        # One-time allocations for the first client are not a leak.
+        await self.traffic.flood(visits=WARM_UP)
         await self.traffic.ebb()
-        before = {end: holdings(self.programs[end].process.pid) for end in self.report.rests}
+        before = {end: resources(self.programs[end].process.pid) for end in self.report.rests}
         descriptors = {end: held.descriptors for end, held in before.items()}
         ends = time.monotonic() + self.settings.lasts
         for tide in itertools.count(1):
@@ -153,26 +152,26 @@ class Run:
             await self._settle(descriptors)
             served = self.traffic.done["visits"]
             for end, rests in self.report.rests.items():
-                rests.append(Rest(served, holdings(self.programs[end].process.pid)))
+                rests.append(Rest(served, resources(self.programs[end].process.pid)))
             self._told(tide)
             if tide >= self.settings.tides and time.monotonic() >= ends:
                 break
             if self.traffic.fault_count or self.report.faults:
-                break  # what hung once hangs again, for as long each time
+                break  # a hang would repeat, and take as long each time
         await self.traffic.ebb()
 
     async def _settle(self, descriptors: dict[str, int]) -> None:
-        """Wait until both ends hold no client and no descriptor more than in the beginning."""
+        """Wait until both ends have no client and no more descriptors than before."""
         deadline = time.monotonic() + self.settings.patience
         for end, log in self.report.logs.items():
             pid = self.programs[end].process.pid
             while not self._is_at_rest(end, descriptors[end]):
                 if time.monotonic() < deadline:
-                    await asyncio.sleep(LOOK_AGAIN)
+                    await asyncio.sleep(CHECK_INTERVAL)
                     continue
                 held = ", ".join(f"{count} {kind}" for kind, count in open_files(pid).items())
                 self.report.faults.append(
-                    f"{end}: not back to rest: {len(log.present)} clients are in by its log; "
+                    f"{end}: did not release everything: {len(log.present)} clients by its log; "
                     f"it had {descriptors[end]} descriptors and has {held}"
                 )
                 break
@@ -180,30 +179,28 @@ class Run:
     def _is_at_rest(self, end: str, descriptors: int) -> bool:
         log = self.report.logs[end]
         log.read()
-        held = holdings(self.programs[end].process.pid)
+        held = resources(self.programs[end].process.pid)
         return not log.present and held.descriptors <= descriptors
 
     async def _until_one_ends(self) -> None:
-        """Watch the memory until a program ends by itself, which none should."""
+        """Record the peak memory until a program ends by itself, which is a fault."""
         while True:
             for name, program in self.programs.items():
                 if program.process.poll() is not None:
                     self.report.faults.append(f"{name} has ended: {program.last_words()}")
                     return
                 if name in self.report.peaks:
-                    resident = holdings(program.process.pid).resident
+                    resident = resources(program.process.pid).resident
                     self.report.peaks[name] = max(self.report.peaks[name], resident)
-            await asyncio.sleep(LOOK_AGAIN)
+            await asyncio.sleep(CHECK_INTERVAL)
 
-    def _look_back(self) -> None:
-        """Judge what can be judged at the end alone."""
+    def _judge(self) -> None:
+        """Complete the report after the end of the programs."""
         report, traffic = self.report, self.traffic
         report.done = traffic.done
         report.faults += traffic.faults
         if traffic.fault_count > len(traffic.faults):
             report.faults.append(f"{traffic.fault_count - len(traffic.faults)} more visits")
-        last_words = self.programs["network"].log.read_text().splitlines()
-        report.network = json.loads(last_words[-1]) if last_words else {}
         for end, rests in report.rests.items():
             report.faults += self._end_faults(end)
             report.faults += memory_faults(end, rests)
@@ -218,6 +215,6 @@ class Run:
             lines = "\n".join(log.bad[:LOG_SHOWN])
             yield f"{end}: {len(log.bad)} bad lines in its log:\n{lines}"
         if log.present:
-            yield f"{end}: {len(log.present)} clients never went out, by its log"
+            yield f"{end}: {len(log.present)} clients never closed, by its log"
         if code := self.programs[end].process.returncode:
             yield f"{end}: it ended with {code} when it was stopped"

@@ -1,6 +1,6 @@
-"""One end of a visit: follows its half of the plan on a socket, and keeps what it did and saw.
+"""One end of a visit: it executes its half of the plan on a socket and records what it sees.
 
-It judges nothing. It waits for ever: who watches it sees that nothing moves any more.
+`judge` decides whether that is right. There are no timeouts here. `traffic` detects a hang.
 """
 
 from __future__ import annotations
@@ -15,59 +15,59 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from bench.soak.plans import Content, Half
+    from bench.soak.plans import HalfPlan, Payload
 
-HEARD_AT_ONCE = 128 * 1024
+READ_SIZE = 128 * 1024
 
 _RESETS_AT_CLOSE = struct.pack("ii", 1, 0)
 
 
-class Ending(enum.Enum):
-    """How the other end ended, as seen from this one."""
+class SoakEnding(enum.Enum):
+    """How the connection ended, as this end has seen it."""
 
     END = "in order"
     RESET = "with a reset"
 
 
-class Side:
-    """One end.
+class SoakSide:
+    """One end of a visit.
 
-    :param half: what it is to do.
-    :param says: what it sends.
-    :param hears: what is to come.
-    :param moved: called whenever something has moved.
-    :param heard: what was heard before, and found right.
+    :param half: its plan.
+    :param says: the payload to send.
+    :param hears: the payload to expect.
+    :param moved: called on any progress.
+    :param heard: bytes that were received and verified before.
     """
 
     def __init__(
         self,
-        half: Half,
-        says: Content,
-        hears: Content,
+        half: HalfPlan,
+        says: Payload,
+        hears: Payload,
         moved: Callable[[], None],
         heard: int = 0,
     ) -> None:
         self.half = half
         self.sent = 0
-        """Bytes that the kernel has taken, perhaps to throw them away at a reset."""
+        """Bytes that the kernel has accepted. A reset may discard some."""
         self.has_ended = False
-        """It has sent all, and FIN."""
+        """Whether it has sent everything and FIN."""
         self.has_reset = False
         self.heard = heard
         self.wrong: int | None = None
-        """Where the first wrong byte came."""
-        self.ending: Ending | None = None
-        """None while nothing was seen of the other's end, or ever, if this one reset."""
+        """The offset of the first wrong byte."""
+        self.ending: SoakEnding | None = None
+        """How the other end ended. None before that, or if this end has reset."""
         self.is_over = False
         self._says = says
         self._hears = hears
         self._moved = moved
         self._news = asyncio.Event()
         self._is_cut = False
-        """A call of `send` has met the reset, and taken the news of it from the socket."""
+        """Whether `send` has met a reset, and has cleared the error of the socket."""
 
     async def run(self, sock: socket.socket) -> None:
-        """Do it all, and close the socket."""
+        """Execute the plan, and close the socket."""
         try:
             await self._talk(sock)
         except* _ResetNow:
@@ -92,18 +92,18 @@ class Side:
             raise _ResetNow
 
     def _count(self, what: str, much: int) -> None:
-        """Reset, if it is to at this count."""
+        """Reset if the plan says so at this count."""
         self._moved()
         if self.half.resets and self.half.resets[0] == what and much >= self.half.resets[1]:
             raise _ResetNow
 
     async def _say(self, sock: socket.socket) -> None:
-        # What broke is told by what was heard, and by `has_ended`, which stays False.
+        # `ending` and `has_ended` record the failure.
         try:
             await self._say_all(sock)
         except OSError as exc:
-            # The first call after a reset is told of it, and no other one: a `recv` after this
-            # would see an end in order (tcp_reset() and sock_error() in Linux).
+            # Only the first call after a reset gets the error. A later `recv` would see FIN
+            # (tcp_reset() and sock_error() in Linux).
             self._is_cut = exc.errno == errno.ECONNRESET
 
     async def _say_all(self, sock: socket.socket) -> None:
@@ -129,7 +129,7 @@ class Side:
         self.has_ended = True
 
     async def _wait_for(self, heard: int | None) -> None:
-        """Wait until so many bytes were heard, or the end."""
+        """Wait until so many bytes were received, or until the end."""
         while self.ending is None and (heard is None or self.heard < heard):
             self._news.clear()
             await self._news.wait()
@@ -142,30 +142,30 @@ class Side:
                 await asyncio.sleep(stalls.pop(0)[1])
                 continue
             try:
-                data = await receive(sock, HEARD_AT_ONCE)
+                data = await receive(sock, READ_SIZE)
             except ConnectionResetError:
-                self.ending = Ending.RESET
+                self.ending = SoakEnding.RESET
                 data = b""
             if data:
                 if self.wrong is None:
                     self.wrong = self._hears.first_wrong(memoryview(data), self.heard)
                 self.heard += len(data)
             elif self.ending is None:
-                self.ending = Ending.RESET if self._is_cut else Ending.END
+                self.ending = SoakEnding.RESET if self._is_cut else SoakEnding.END
             self._news.set()
         self._moved()
 
 
 class _ResetNow(Exception):
-    """The plan says so."""
+    """Raised to reset the connection as planned."""
 
 
-# asyncio has these as loop.sock_recv and loop.sock_sendall. But an operation that fails at the
-# moment in which it is cancelled, as resets make happen, leaves there an error that nobody takes.
+# These replace loop.sock_recv and loop.sock_sendall, which leave an exception unretrieved if an
+# operation fails at the moment of its cancellation. Resets make that happen.
 
 
 async def receive(sock: socket.socket, size: int) -> bytes:
-    """Return what has come, once something has; nothing at the end."""
+    """Return the next received bytes, or none at FIN."""
     loop = asyncio.get_running_loop()
     while True:
         try:
@@ -175,7 +175,7 @@ async def receive(sock: socket.socket, size: int) -> bytes:
 
 
 async def send(sock: socket.socket, data: memoryview) -> int:
-    """Send some of it, once that can be done; return how much."""
+    """Send a part of the data as soon as possible; return its size."""
     loop = asyncio.get_running_loop()
     while True:
         try:

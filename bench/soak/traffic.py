@@ -1,7 +1,7 @@
-"""Clients by the dozen that come through the tunnel, and their server; each visit is judged.
+"""Many clients that use the tunnel, and their server. Each visit is judged.
 
-Clients come in tides: a flood of them, then an ebb in which the last ones go. At the ebb there is
-nobody, and whatever the programs still hold they hold for nothing.
+Clients come in tides: a flood of new ones, then an ebb until the last one has ended. At the end of
+an ebb there is no client, so whatever the programs still hold is leaked.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from bench.soak.judge import faults
-from bench.soak.plans import GREETING, HEADER, Content, Measure, draw
-from bench.soak.sides import Side, receive
+from bench.soak.plans import GREETING, HEADER, Payload, PlanLimits, draw
+from bench.soak.sides import SoakSide, receive
 
 if TYPE_CHECKING:
     from bench.soak.plans import Plan
@@ -26,46 +26,46 @@ HOST = "127.0.0.1"
 BACKLOG = 1024
 
 FAULTS_SHOWN = 20
-"""Faults that are kept in words; the others are counted."""
+"""Faults to keep in words. Further ones are only counted."""
 
-LOOK_AGAIN = 0.1
-"""Seconds between two looks at whether anything still moves."""
+CHECK_INTERVAL = 0.1
+"""Seconds between two checks for progress."""
 
 
 class Visit:
-    """One client and what became of it."""
+    """A client's connection and the server's end of it."""
 
-    def __init__(self, number: int, plan: Plan, client: Side) -> None:
+    def __init__(self, number: int, plan: Plan, client: SoakSide) -> None:
         self.number = number
         self.plan = plan
         self.client = client
-        self.server: Side | None = None
+        self.server: SoakSide | None = None
         self.is_kept = False
-        """Nobody was served, for the client reset; its connection may reach the server late."""
+        """Whether it is judged at the next ebb: a reset connection may reach the server late."""
 
 
-class Traffic:
+class SoakTraffic:
     """All visits of a run.
 
-    :param seed: of what they do.
-    :param crowd: how many there are at a time, at most.
-    :param patience: seconds in which nothing at all moves, after which those there hang.
+    :param seed: the seed of their plans.
+    :param crowd: the most concurrent visits.
+    :param patience: seconds without any progress after which the present visits count as hung.
     """
 
-    def __init__(self, seed: int, measure: Measure, crowd: int, patience: float) -> None:
+    def __init__(self, seed: int, limits: PlanLimits, crowd: int, patience: float) -> None:
         self.done: Counter[str] = Counter()
         """Visits, bytes and endings so far, by name."""
         self.faults: list[str] = []
         self.fault_count = 0
         self.address: tuple[str, int]
-        """The outside port; to be set before the first tide."""
-        self.door = socket.create_server((HOST, 0), backlog=BACKLOG)
-        self.door.setblocking(False)
+        """The remote's address for clients. Set it before the first tide."""
+        self.listener = socket.create_server((HOST, 0), backlog=BACKLOG)
+        self.listener.setblocking(False)
         self._seed = seed
-        self._measure = measure
+        self._limits = limits
         self._crowd = crowd
         self._patience = patience
-        self._dice = random.Random(f"arrivals {seed}")
+        self._random = random.Random(f"arrivals {seed}")
         self._visits: dict[int, Visit] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._moved_at = time.monotonic()
@@ -73,33 +73,33 @@ class Traffic:
 
     @property
     def server_port(self) -> int:
-        return self.door.getsockname()[1]
+        return self.listener.getsockname()[1]
 
     async def serve(self) -> None:
-        """Accept for ever."""
+        """Accept connections until cancelled."""
         loop = asyncio.get_running_loop()
         while True:
-            sock, _ = await loop.sock_accept(self.door)
+            sock, _ = await loop.sock_accept(self.listener)
             self._spawn(self._attend(sock))
 
     async def flood(self, *, seconds: float = 0, visits: int = 0) -> None:
-        """Let clients come for so long, or so many."""
+        """Start visits for so many seconds, or so many visits."""
         ends = time.monotonic() + seconds
         last = self.done["visits"] + visits
         self._move()
         while time.monotonic() < ends or self.done["visits"] < last:
             if self._here < self._crowd:
                 self._come()
-                await asyncio.sleep(self._dice.expovariate(self._crowd))
+                await asyncio.sleep(self._random.expovariate(self._crowd))
             elif self._is_stuck():
                 return
             else:
-                await asyncio.sleep(LOOK_AGAIN)
+                await asyncio.sleep(CHECK_INTERVAL)
 
     async def ebb(self) -> None:
-        """Wait until all are gone, or nothing moves any more; judge each visit."""
+        """Wait until all visits have ended or hang; judge each."""
         while self._tasks and not self._is_stuck():
-            await asyncio.wait(self._tasks, timeout=LOOK_AGAIN)
+            await asyncio.wait(self._tasks, timeout=CHECK_INTERVAL)
         visits, self._visits = self._visits, {}
         for visit in visits.values():
             if visit.server is None and visit.client.has_reset and not visit.is_kept:
@@ -130,9 +130,9 @@ class Traffic:
     def _come(self) -> None:
         self.done["visits"] += 1
         number = self.done["visits"]
-        plan = draw(number, self._seed, self._measure)
-        says, hears = Content.of(number, "client"), Content.of(number, "server")
-        visit = Visit(number, plan, Side(plan.client, says, hears, self._move))
+        plan = draw(number, self._seed, self._limits)
+        says, hears = Payload.of(number, "client"), Payload.of(number, "server")
+        visit = Visit(number, plan, SoakSide(plan.client, says, hears, self._move))
         self._visits[number] = visit
         self._spawn(self._visit(visit))
 
@@ -156,14 +156,14 @@ class Traffic:
         visit = self._visits.get(number)
         if visit is None or visit.server is not None:
             if number:
-                self._fault(f"the header of visit {number} came once too often, or from nobody")
+                self._fault(f"an unexpected or repeated header of visit {number}")
             return
-        says, hears = Content.of(number, "server"), Content.of(number, "client")
-        visit.server = Side(visit.plan.server, says, hears, self._move, heard=HEADER.size)
+        says, hears = Payload.of(number, "server"), Payload.of(number, "client")
+        visit.server = SoakSide(visit.plan.server, says, hears, self._move, heard=HEADER.size)
         await visit.server.run(sock)
 
     async def _header(self, sock: socket.socket) -> int:
-        """Return the number of the visit; 0 if it ended before it said one."""
+        """Return the number of the visit, or 0 if the connection ended before the header."""
         header = b""
         with contextlib.suppress(ConnectionResetError):
             while piece := await receive(sock, HEADER.size - len(header)):
@@ -176,7 +176,7 @@ class Traffic:
             return 0
         greeting, number = HEADER.unpack(header)
         if greeting != GREETING:
-            self._fault(f"a header that nobody sent: {header!r}")
+            self._fault(f"a header that was not sent: {header!r}")
             return 0
         return number
 

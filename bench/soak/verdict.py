@@ -1,9 +1,8 @@
-"""Is what a program holds growing? And what else is wrong, in words. Pure.
+"""Decides whether the memory of a program grows. No I/O.
 
-Memory is looked at when nobody is there, after each tide, and only over the second half of them:
-the first half warms up. A line is laid through those points (least squares), bytes over clients
-served. What it rises by over the half must be less than a small share of all, plus what an
-allocator's moods make.
+Memory is measured after each tide, when there is no client. The first half of the tides is a
+warm-up. A line is fitted through the points of the second half (least squares of bytes over served
+clients). Its rise must be less than a small share of the memory plus the variation of an allocator.
 """
 
 from __future__ import annotations
@@ -15,38 +14,38 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from bench.soak.watch import Holdings
+    from bench.soak.watch import Resources
 
 SHARE = 0.03
-"""Of a program's memory, by which it may rise over the second half."""
+"""The share of a program's memory by which it may grow in the second half."""
 
-MOODS = 4 * 1024 * 1024
-"""Bytes by which it may rise besides: an outage leaves a heap larger and full of holes."""
+VARIATION = 4 * 1024 * 1024
+"""Bytes by which it may grow in addition: an outage leaves the heap larger and fragmented."""
 
 LEAST = 5
-"""Points that make a line; with fewer there is no verdict."""
+"""The fewest points of the second half for a verdict."""
 
 LEAST_SERVED = 1000
-"""Clients in the second half; with fewer the moods hide what each leaves behind."""
+"""The fewest clients of the second half for a verdict. With fewer, noise hides a leak."""
 
 
 @dataclass(frozen=True)
 class Rest:
-    """What a program held at one ebb."""
+    """The resources of a program after a tide."""
 
     served: int
-    """Clients served until then."""
-    held: Holdings
+    """Clients served so far."""
+    held: Resources
 
 
 @dataclass(frozen=True)
 class Trend:
-    """How a program's memory went over the second half."""
+    """The trend of a program's memory in the second half."""
 
     per_client: float
-    """Bytes."""
+    """Bytes per client."""
     rise: float
-    """Bytes, over the half."""
+    """Bytes in the whole half."""
     allowed: float
 
     @property
@@ -55,17 +54,17 @@ class Trend:
 
 
 def trend(points: Sequence[tuple[int, int]]) -> Trend | None:
-    """Return how the memory went, from (clients served, bytes) at each ebb; None: too few."""
+    """Return the trend of (clients served, bytes) after each tide, or None if there are too few."""
     half = points[len(points) // 2 :]
     if len(half) < LEAST or half[-1][0] - half[0][0] < LEAST_SERVED:
         return None
     served, held = zip(*half, strict=True)
     slope = linear_regression(served, held).slope
-    return Trend(slope, slope * (served[-1] - served[0]), SHARE * fmean(held) + MOODS)
+    return Trend(slope, slope * (served[-1] - served[0]), SHARE * fmean(held) + VARIATION)
 
 
 def trends(rests: Sequence[Rest]) -> dict[str, Trend | None]:
-    """Return how both kinds of memory went."""
+    """Return the trends of both kinds of memory."""
     return {
         "RSS": trend([(rest.served, rest.held.resident) for rest in rests]),
         "USS": trend([(rest.served, rest.held.unique) for rest in rests]),
@@ -73,7 +72,7 @@ def trends(rests: Sequence[Rest]) -> dict[str, Trend | None]:
 
 
 def memory_faults(name: str, rests: Sequence[Rest]) -> Iterator[str]:
-    """Yield what is wrong with a program's memory, in words."""
+    """Yield the faults of a program's memory, in words."""
     for kind, found in trends(rests).items():
         if found and found.is_growth:
             yield (

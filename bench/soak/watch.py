@@ -1,4 +1,4 @@
-"""What a program holds, as the kernel tells it, and what its log says. Linux only."""
+"""The resources of a program by the kernel, and its clients by its log. Linux only."""
 
 from __future__ import annotations
 
@@ -9,27 +9,34 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from testkit.programs import (
+    CLIENT_ACCEPTED,
+    CLIENT_CLOSED,
+    LINK_ESTABLISHED,
+    ORIGIN_CONNECTED,
+)
+
 
 @dataclass(frozen=True)
-class Holdings:
-    """What a program holds at one time."""
+class Resources:
+    """The resources of a program at one time."""
 
     resident: int
-    """Bytes of memory that are in use, shared ones too (RSS)."""
+    """Resident memory in bytes, including shared pages (RSS)."""
     unique: int
-    """Bytes that nobody shares (USS)."""
+    """Memory in bytes without shared pages (USS)."""
     threads: int
     descriptors: int
 
 
-def holdings(pid: int) -> Holdings:
-    """Return what a running program holds."""
+def resources(pid: int) -> Resources:
+    """Return the resources of a running program."""
     proc = Path(f"/proc/{pid}")
     memory = (proc / "smaps_rollup").read_text()
     lines = re.findall(r"^(\w+): +(\d+) kB", memory, re.MULTILINE)
     kilobytes = {name: int(size) for name, size in lines}
     threads = re.search(r"^Threads:\s+(\d+)", (proc / "status").read_text(), re.MULTILINE)
-    return Holdings(
+    return Resources(
         resident=kilobytes["Rss"] * 1024,
         unique=(kilobytes["Private_Clean"] + kilobytes["Private_Dirty"]) * 1024,
         threads=int(threads[1]) if threads else 0,
@@ -38,37 +45,37 @@ def holdings(pid: int) -> Holdings:
 
 
 def open_files(pid: int) -> Counter[str]:
-    """Return what kinds of files a program has open, and how many of each."""
+    """Return the kinds of open files of a program, and the number of each."""
     kinds: Counter[str] = Counter()
     for link in Path(f"/proc/{pid}/fd").iterdir():
         try:
             kinds[re.sub(r":\[\d+\]", "", str(link.readlink()))] += 1
         except FileNotFoundError:
-            continue  # closed meanwhile
+            continue  # closed since
     return kinds
 
 
 @dataclass
-class Log:
-    """What a quictunnel has logged in JSON, read on and on."""
+class JsonLog:
+    """A growing log of quictunnel in JSON."""
 
     path: Path
     present: set[str] = field(default_factory=set)
-    """The ids of clients that came in and did not go out."""
+    """The ids of clients that were accepted and have not closed."""
     levels: Counter[str] = field(default_factory=Counter)
     bad: list[str] = field(default_factory=list)
-    """Lines that must not be: errors, and what is no log line (a traceback)."""
+    """Bad lines: errors, and lines that are no log lines (tracebacks)."""
     links: int = 0
-    """Links that have stood."""
+    """Links that were established."""
     _read: int = 0
 
     def read(self) -> None:
-        """Take what has been written since."""
+        """Read the lines that were written since the last call."""
         with self.path.open("rb") as file:
             file.seek(self._read)
             for line in file:
                 if not line.endswith(b"\n"):
-                    break  # half a line; the rest comes
+                    break  # an incomplete line
                 self._read += len(line)
                 self._take(line.decode(errors="replace"))
 
@@ -81,9 +88,9 @@ class Log:
         self.levels[facts["level"]] += 1
         if facts["level"] in ("error", "critical"):
             self.bad.append(line.rstrip())
-        elif facts["message"] == "client accepted":
+        elif facts["message"] == CLIENT_ACCEPTED:
             self.present.add(facts["id"])
-        elif facts["message"] == "client closed":
+        elif facts["message"] == CLIENT_CLOSED:
             self.present.discard(facts["id"])
-        elif facts["message"] in ("link established", "origin connected"):
+        elif facts["message"] in (LINK_ESTABLISHED, ORIGIN_CONNECTED):
             self.links += 1

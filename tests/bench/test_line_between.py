@@ -1,7 +1,7 @@
-"""The line between real kernels: its packets' order and counts in virtual time, and one real run.
+"""The line between real kernels: order and counts of packets in virtual time, and one real run.
 
-What is bounded there is what no machine can miss, however slow: a line is never faster than it is
-said to be, and never shorter.
+The bounds of the real run hold on any machine, however slow: a line is never faster than its rate
+and never shorter than its round-trip time.
 """
 
 from __future__ import annotations
@@ -11,19 +11,19 @@ from time import monotonic
 
 import pytest
 
-from bench.hosts import what_is_missing
 from bench.line import real
 from bench.line.clients import attend
-from bench.line.emulator import FOREVER, LATE, Direction, Emulator, unseen_since
-from bench.line.line import MBIT, Line, Way
+from bench.line.emulator import FOREVER, LATE, EmulatedDirection, Emulator, unseen_since
+from bench.line.line import MBIT, Line
+from testkit.namespaces import what_is_missing
 
 LINE = Line(rate=10 * MBIT, rtt=0.040)
 PACKET = bytes(1250)
-"""It takes 1 ms of the line."""
+"""A packet that takes 1 ms of the line."""
 
 
-def test_packets_leave_in_order_when_they_arrive():
-    direction = Direction(Way(LINE, seed=1))
+def test_packets_leave_in_order_at_their_time_of_arrival():
+    direction = EmulatedDirection(LINE.network(seed=1), "up")
     assert direction.next_at() == FOREVER
     for first in b"abc":
         direction.enter([bytes([first]) + PACKET[1:]], since=1.0, now=1.0)
@@ -35,10 +35,10 @@ def test_packets_leave_in_order_when_they_arrive():
     assert direction.late == 0
 
 
-def test_the_line_goes_on_while_its_emulator_stands_still():
-    direction = Direction(Way(LINE, seed=1))
+def test_the_line_keeps_working_while_its_emulator_is_suspended():
+    direction = EmulatedDirection(LINE.network(seed=1), "up")
     direction.enter([PACKET] * 4, since=1.0, now=1.010)
-    assert direction.way.waits.since(0) == [0.0] * 4, "they came 2.5 ms after one another"
+    assert direction.state.waits_since(0) == [0.0] * 4, "they came 2.5 ms after one another"
     assert direction.next_at() == pytest.approx(1.030), "no sooner than if they had come now"
     assert len(direction.leaving(1.0305)) == 3
     assert direction.next_at() == pytest.approx(1.031)
@@ -47,42 +47,42 @@ def test_the_line_goes_on_while_its_emulator_stands_still():
 @pytest.mark.parametrize(
     ("asked_at", "wait", "now", "since"),
     [
-        (1.0, 0.5, 1.0001, 0.9),  # nobody looked between 0.9 and 1.0
+        (1.0, 0.5, 1.0001, 0.9),  # no look between 0.9 and 1.0
         (1.0, 0.0, 1.02, 0.9),  # nor up to 1.02
-        (1.0, 0.5, 1.02, 1.02),  # it waited for them
+        (1.0, 0.5, 1.02, 1.02),  # the wait ended with them
         (1.0, FOREVER, 7.0, 7.0),
-        (1.0, 0.5, 1.52, 1.5),  # it should have gone on at 1.5
+        (1.0, 0.5, 1.52, 1.5),  # the wait should have ended at 1.5
     ],
 )
-def test_what_was_waited_for_has_come_now(asked_at, wait, now, since):
+def test_packets_that_end_a_wait_have_come_now(asked_at, wait, now, since):
     assert unseen_since(0.9, asked_at, wait, now) == since
 
 
-def test_what_is_handed_over_late_is_counted():
-    direction = Direction(Way(LINE, seed=1))
+def test_late_packets_are_counted():
+    direction = EmulatedDirection(LINE.network(seed=1), "up")
     direction.enter([PACKET, PACKET], since=1.0, now=1.0)
     direction.leaving(1.0215 + LATE)
     assert direction.late == 1
 
 
-def test_the_emulator_counts_from_each_mark_on_and_changes_its_line():
+def test_the_emulator_counts_from_each_mark_and_changes_its_line():
     emulator = Emulator((10, 11), LINE, seed=1)
     emulator.up.enter([PACKET] * 3, since=0.0, now=0.0)
     emulator.up.leaving(1.0)
-    found = emulator.obey(mark=True)
+    found = emulator.execute(mark=True)
     assert found["passed"] == 3
     assert found["queueing"] == pytest.approx(0.001)
     slower = asdict(Line(rate=MBIT, rtt=0.040))
-    assert emulator.obey(line=slower)["passed"] == 0
+    assert emulator.execute(line=slower)["passed"] == 0
     emulator.up.enter([PACKET], since=1.0, now=2.0)
     assert emulator.up.next_at() == pytest.approx(2.030)
 
 
-def test_a_real_line_is_as_fast_and_as_long_as_it_is_said_to_be():
+def test_a_real_line_has_its_rate_and_its_round_trip_time():
     if missing := what_is_missing():
         pytest.skip(missing)
-    with real.laid(LINE, seed=1) as run:
-        to = run.stand(real.DIRECT_CUBIC)
+    with real.line_run(LINE, seed=1) as run:
+        to = run.start(real.DIRECT_CUBIC)
         typist = run.typist(to, seed=1)
         began = monotonic()
         download = run.download(to)

@@ -1,5 +1,7 @@
-"""What engines make of emulated lines, in virtual time: for seconds, and on lines that cost little
-to compute. The margins are wide; the figures themselves are in docs/how-to/congestion.md."""
+"""Engines on simulated lines: a few seconds each, on lines that cost little to simulate.
+
+The margins are wide. The exact figures are in docs/how-to/congestion.md.
+"""
 
 from __future__ import annotations
 
@@ -7,43 +9,45 @@ import statistics
 from dataclasses import replace
 
 import pytest
-from installed_engines import ENGINES
 
 from bench.line import figures
 from bench.line.figures import Sender
 from bench.line.line import MBIT, Line
 from bench.line.lines import BY_NAME, HOME
+from testkit.engines import ENGINES
+
+pytestmark = pytest.mark.nightly
 
 LOSSY = replace(HOME, rate=10 * MBIT, loss=0.01, queue=50_000)
-"""A home's line, but slower: fewer packets to compute."""
+"""A home line, but slower: fewer packets to simulate."""
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-def test_a_lossy_line_is_filled_and_its_queue_is_not(engine: str) -> None:
+def test_a_lossy_line_is_full_and_its_queue_is_short(engine: str) -> None:
     found = figures.bulk(Sender(engine), LOSSY, seconds=2.0, warm_up=2.0)
     assert found.share > 0.85
     assert found.queueing < 0.25
 
 
-def test_a_queue_stays_short_between_processes_that_stand_still_now_and_then() -> None:
+def test_the_queue_stays_short_if_processes_are_suspended() -> None:
     found = figures.bulk(Sender("aioquic", stops=20), LOSSY, seconds=3.0, warm_up=2.0)
     assert found.share > 0.8
     assert found.queueing < 0.3
 
 
 @pytest.mark.parametrize("line", ["mobile", "mobile-overtaking"])
-def test_jitter_and_overtaking_are_no_loss(line: str) -> None:
+def test_jitter_and_reordering_are_not_taken_for_loss(line: str) -> None:
     found = figures.bulk(Sender("aioquic"), BY_NAME[line].line, seconds=6.0, warm_up=5.0)
     assert found.share > 0.75
 
 
-def test_losses_in_bursts_are_borne() -> None:
+def test_losses_in_bursts() -> None:
     line = replace(LOSSY, loss=0.03, burst=3)
     assert figures.bulk(Sender("aioquic"), line, seconds=3.0, warm_up=2.0).share > 0.8
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-def test_a_request_beside_a_download_takes_little_more_than_a_round_trip(engine: str) -> None:
+def test_a_request_beside_a_download_takes_about_a_round_trip(engine: str) -> None:
     times = figures.request_times(Sender(engine), LOSSY, seconds=4.0, warm_up=1.0)
     assert len(times) > 40
     assert statistics.median(times) < 1.25
@@ -58,7 +62,7 @@ def test_after_a_change_the_new_rate_is_found(rate: float, then: float, moved: b
     assert figures.after_a_change(Sender("aioquic"), line, other, moved=moved) > 0.8
 
 
-def test_who_comes_second_gets_a_share() -> None:
+def test_a_second_link_gets_a_share() -> None:
     line = Line(rate=5 * MBIT, rtt=0.050, queue=32_000)
     shares = figures.sharing((Sender("aioquic"), Sender("aioquic")), line, seconds=8.0)
     assert sum(shares) > 0.8

@@ -1,4 +1,4 @@
-"""A row of lines' figures: medians over the runs, and what is told of those that are in doubt."""
+"""A row of figures: medians over the runs, and reports of failed and overloaded runs."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import typer
 from bench.line.__main__ import main
 from bench.line.figures import Measured
 from bench.line.runs import FIRST_SEED, row
-from bench.processes import ProgramError
+from testkit.programs import ProgramError
 
 
 def taken(measure, *columns, runs=3, at_once=1, again=0):
@@ -17,7 +17,7 @@ def taken(measure, *columns, runs=3, at_once=1, again=0):
     return list(map(str, cells)), told
 
 
-def test_medians_are_taken_of_runs_with_other_dice_and_in_turns():
+def test_a_cell_has_medians_of_runs_with_different_seeds():
     calls = []
 
     def measure(who, *, seed):
@@ -30,7 +30,7 @@ def test_medians_are_taken_of_runs_with_other_dice_and_in_turns():
     assert told[0].startswith("1/3 one: 0.070 67 0 (")
 
 
-def test_what_failed_or_was_the_emulators_doing_is_told():
+def test_failed_and_overloaded_runs_are_reported():
     def measure(who, *, seed):
         if seed == FIRST_SEED:
             raise ProgramError("it broke")
@@ -42,11 +42,11 @@ def test_what_failed_or_was_the_emulators_doing_is_told():
     assert any("overloaded: 2 packets dropped before it" in line for line in told)
 
 
-def test_what_there_is_not_is_left_empty():
+def test_a_measurement_that_does_not_exist_is_empty():
     assert taken(lambda who, *, seed: None, "one") == ([""], [])
 
 
-def test_a_run_that_the_emulator_was_too_slow_for_is_made_again():
+def test_an_overloaded_run_is_repeated():
     late = iter(["late", "late", "", ""])
 
     def measure(who, *, seed):
@@ -58,7 +58,7 @@ def test_a_run_that_the_emulator_was_too_slow_for_is_made_again():
     assert [", and again (" in line for line in told] == [True, True, False, False]
 
 
-def test_it_is_made_again_so_many_times_at_most_and_the_last_one_counts():
+def test_the_last_repetition_counts():
     figures = iter([0.1, 0.2, 0.3])
     cells, told = taken(
         lambda who, *, seed: Measured([next(figures)], "late"), "one", runs=1, again=2
@@ -67,7 +67,7 @@ def test_it_is_made_again_so_many_times_at_most_and_the_last_one_counts():
     assert len(told) == 3
 
 
-def test_a_run_that_fails_is_not_made_again():
+def test_a_failed_run_is_not_repeated():
     def measure(who, *, seed):
         raise ProgramError("it broke")
 
@@ -75,6 +75,6 @@ def test_a_run_that_fails_is_not_made_again():
 
 
 @pytest.mark.parametrize("options", [{"again": 1}, {"at_once": 2}, {"ways": ["direct"]}])
-def test_what_is_for_real_lines_is_refused_in_virtual_time(options):
+def test_options_for_real_lines_are_refused_in_virtual_time(options):
     with pytest.raises(typer.BadParameter, match=r"--(again|at-once|ways) is for real lines"):
         main(in_virtual_time=True, **options)

@@ -1,17 +1,17 @@
-"""Processes that stand still in virtual time: when they go on, and what they take then."""
+"""Suspensions of processes in virtual time: when they end, and how many datagrams follow."""
 
 from __future__ import annotations
 
 from bench.line.stops import AT_ONCE, LONGEST, SHORTEST, Stops
 
 
-def test_who_never_stops_is_always_awake_and_takes_all():
+def test_a_process_without_suspensions_is_always_awake():
     stops = Stops(0, seed=1)
     assert [stops.awake(at) for at in (0.0, 7.5, 3.0)] == [0.0, 7.5, 3.0]
     assert stops.portion(100) == 100
 
 
-def test_who_stops_goes_on_at_the_end_of_the_stop():
+def test_a_suspended_process_continues_at_the_end_of_the_suspension():
     stops = Stops(20, seed=1)
     ticks = [tick / 10_000 for tick in range(100_000)]
     waits = [stops.awake(at) - at for at in ticks]

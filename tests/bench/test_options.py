@@ -1,4 +1,4 @@
-"""What is measured when only some of it is asked for, and what the table shows of it."""
+"""Options that select measurements and ways, and the table of the results."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from bench.measures import MEASURES, Effort
 from bench.table import Outcome, for_a_page, table
 
 
-def test_names_are_chosen_by_how_they_begin():
+def test_names_are_selected_by_prefix():
     names = ["down-1", "down-8", "up-1", "short"]
     assert begins(None, names) == names
     assert begins(["short,down"], names) == ["down-1", "down-8", "short"]
@@ -23,15 +23,15 @@ def test_names_are_chosen_by_how_they_begin():
         begins(["down,sideways"], names)
 
 
-def test_a_way_that_is_not_there_is_left_out(monkeypatch, capsys):
+def test_a_missing_way_is_left_out(monkeypatch, capsys):
     monkeypatch.setattr(program, "missing", lambda: {"quictunnel/quinn": "not built"})
     assert present(["direct,quictunnel"]) == ["direct", "quictunnel/aioquic"]
     assert "left out: quictunnel/quinn (not built)" in capsys.readouterr().out
-    with pytest.raises(typer.BadParameter, match="none of these ways is there"):
+    with pytest.raises(typer.BadParameter, match="none of these ways is available"):
         present(["quictunnel/quinn"])
 
 
-def test_there_are_no_more_idle_clients_than_descriptors(monkeypatch):
+def test_idle_clients_are_limited_by_descriptors(monkeypatch):
     monkeypatch.setattr(program, "raise_descriptors", lambda: 4200)
     assert within_limits(FULL).idle == (10, 1_000, 4_000)
     assert within_limits(Effort(1, 1, (10, 20_000))).idle == (10, 4_000)
@@ -53,7 +53,7 @@ def test_the_table_has_a_column_for_each_way_and_a_row_for_each_figure():
     assert ["", "CPU s/GB, both ends", "", "4.25", "", ""] in lines
 
 
-def test_the_table_can_be_taken_into_a_page():
+def test_the_table_can_be_printed_as_markdown():
     measures = MEASURES[:2]
     outcomes = [Outcome(measure.name, "direct", [{"Mbit/s": 900.0}]) for measure in measures]
     text = io.StringIO()

@@ -1,4 +1,4 @@
-"""How the bench starts other people's tunnels: here, two short scripts that stand for one."""
+"""How the bench starts other tunnels. Two short scripts take the place of one."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 from bench import peers
-from bench.peers import PEERS, Peer, Place, serves, standing_peer
-from bench.processes import ProgramError, running
-from bench.ways import LOOPBACK, PYTHON, free_port, missing, prepare
+from bench.peers import PEERS, PeerTunnel, Place, running_peer, serves
+from bench.ways import missing, prepare
+from testkit.programs import PYTHON, ProgramError, free_port, running
+from testkit.tunnel import LOOPBACK
 
 RELAYS_THE_SECOND_TIME = """
 import pathlib, socket, sys, threading
@@ -51,26 +52,26 @@ def relay(place: Place) -> peers.Commands:
     return [*python, WAITS], [*python, RELAYS_THE_SECOND_TIME, been, *ports]
 
 
-def test_a_peer_stands_when_somebody_is_served_through_it(place, monkeypatch):
-    monkeypatch.setitem(PEERS, "relay", Peer((), "TCP", relay))
-    with standing_peer("relay", place) as (server, client):
+def test_a_peer_is_up_when_a_client_is_served_through_it(place, monkeypatch):
+    monkeypatch.setitem(PEERS, "relay", PeerTunnel((), "TCP", relay))
+    with running_peer("relay", place) as (server, client):
         assert serves((LOOPBACK, place.outside))
         assert server.process.poll() is client.process.poll() is None
     assert not serves((LOOPBACK, place.outside))
 
 
-def test_a_peer_that_serves_nobody_is_told_with_its_last_words(place, monkeypatch):
+def test_a_peer_that_serves_no_client_is_an_error(place, monkeypatch):
     silent = [str(PYTHON), "-c", WAITS]
-    monkeypatch.setitem(PEERS, "silent", Peer((), "TCP", lambda _: (silent, silent)))
-    monkeypatch.setattr(peers, "READY_WITHIN", 0.5)
+    monkeypatch.setitem(PEERS, "silent", PeerTunnel((), "TCP", lambda _: (silent, silent)))
+    monkeypatch.setattr(peers, "PATIENCE", 0.5)
     with (
-        pytest.raises(ProgramError, match=r"silent let nobody through"),
-        standing_peer("silent", place),
+        pytest.raises(ProgramError, match=r"silent served no client"),
+        running_peer("silent", place),
     ):
         pass
 
 
-def test_a_peer_is_there_when_all_its_programs_are(tmp_path, monkeypatch):
+def test_a_peer_is_available_if_all_its_programs_are(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
     assert missing().keys() >= PEERS.keys()
     for program in ("frps", "bore"):
@@ -83,7 +84,7 @@ def test_a_peer_is_there_when_all_its_programs_are(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("name", PEERS)
-def test_what_a_peer_is_started_with_names_its_ports(name, tmp_path):
+def test_the_commands_and_settings_of_a_peer_have_its_ports(name, tmp_path):
     prepare(tmp_path)
     server, client = PEERS[name].commands(Place(20_001, 20_002, 20_003, tmp_path))
     settings = [path.read_text() for path in tmp_path.glob("*.toml")]

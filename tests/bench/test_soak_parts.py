@@ -1,4 +1,4 @@
-"""The parts of the soak that need no socket: dice, bytes, what memory does, what logs say."""
+"""The parts of the soak without sockets: weather, plans, payload, memory, logs."""
 
 from __future__ import annotations
 
@@ -9,20 +9,21 @@ from itertools import pairwise
 
 import pytest
 
-from bench.soak.network import Conditions, Network
-from bench.soak.plans import PIECE, Content, Measure, draw
-from bench.soak.verdict import MOODS, Rest, memory_faults, trend
-from bench.soak.watch import Holdings, Log, holdings, open_files
+from bench.soak.plans import PIECE, Payload, PlanLimits, draw
+from bench.soak.verdict import VARIATION, Rest, memory_faults, trend
+from bench.soak.watch import JsonLog, Resources, open_files, resources
+from testkit.programs import CLIENT_ACCEPTED, CLIENT_CLOSED, LINK_ESTABLISHED
+from testkit.weather import Conditions, Weather
 
 CALM = Conditions(loss=0, runs=0, overtaken=0, twice=0, spell=0, outages=0, rebindings=0, rate=0)
 
 
 def arrivals(conditions: Conditions, datagrams: int = 5000, every: float = 0.001) -> list:
-    network = Network(conditions, now=100.0)
+    network = Weather(conditions, now=100.0)
     return [network.arrivals(1200, "up", 100 + number * every) for number in range(datagrams)]
 
 
-# The network
+# The weather
 
 
 def test_a_calm_network_only_delays_and_keeps_the_order():
@@ -34,7 +35,7 @@ def test_a_calm_network_only_delays_and_keeps_the_order():
     assert max(late) <= 0.015 + 1e-9
 
 
-def test_foul_weather_loses_repeats_and_lets_overtake_as_told():
+def test_foul_weather_loses_duplicates_and_reorders():
     came = arrivals(replace(CALM, loss=0.1, twice=0.1, overtaken=0.2, jitter=0))
     lost = sum(not times for times in came)
     twice = sum(len(times) == 2 for times in came)
@@ -44,28 +45,28 @@ def test_foul_weather_loses_repeats_and_lets_overtake_as_told():
     assert sum(one > other for one, other in pairwise(alone)) > 500
 
 
-def test_whole_runs_are_lost():
+def test_runs_of_datagrams_are_lost():
     came = arrivals(replace(CALM, runs=0.01, run=10))
     kept = "".join("x" if times else "-" for times in came)
     assert max(map(len, kept.split("x"))) >= 8
     assert 0.02 < kept.count("-") / len(kept) < 0.1
 
 
-def test_weather_turns():
+def test_fair_and_foul_weather_alternate():
     came = arrivals(replace(CALM, loss=1, spell=0.2))
     lost = [not times for times in came]
     assert 0.2 < sum(lost) / len(lost) < 0.8
     assert 8 < sum(one != other for one, other in pairwise(lost)) < 60
 
 
-def test_a_rate_queues_and_then_loses():
+def test_a_rate_queues_datagrams_and_then_drops_them():
     came = arrivals(replace(CALM, rate=600_000, queue=0.05, jitter=0))
     kept = [times[0] for times in came if times]
     assert 0.45 < len(kept) / len(came) < 0.55
     assert min(other - one for one, other in pairwise(kept)) == pytest.approx(0.002)
 
 
-def test_outages_are_dark_and_end():
+def test_nothing_arrives_during_an_outage():
     came = arrivals(replace(CALM, outages=1, outage=0.5))
     kept = "".join("x" if times else "-" for times in came)
     dark = [len(run) for run in kept.split("x") if run]
@@ -73,26 +74,26 @@ def test_outages_are_dark_and_end():
     assert 100 <= max(dark) <= 501
 
 
-def test_senders_are_forgotten_once_each_time():
-    network = Network(replace(CALM, rebindings=1), now=0)
-    forgotten = [network.forgets_senders(now / 100) for now in range(1000)]
+def test_each_rebinding_is_reported_once():
+    network = Weather(replace(CALM, rebindings=1), now=0)
+    forgotten = [network.rebinds(now / 100) for now in range(1000)]
     assert 4 < sum(forgotten) < 25
     assert network.done["rebindings"] == sum(forgotten)
 
 
-def test_the_same_seed_is_the_same_network():
+def test_the_same_seed_gives_the_same_weather():
     assert arrivals(Conditions(seed=4)) == arrivals(Conditions(seed=4))
     assert arrivals(Conditions(seed=4)) != arrivals(Conditions(seed=5))
 
 
-# Plans and bytes
+# Plans and payload
 
 
 def test_plans_are_the_same_at_both_ends_and_stay_within_the_measure():
-    measure = Measure(most=10_000, longest=0.5)
+    limits = PlanLimits(most=10_000, longest=0.5)
     for number in range(500):
-        plan = draw(number, 7, measure)
-        assert plan == draw(number, 7, measure)
+        plan = draw(number, 7, limits)
+        assert plan == draw(number, 7, limits)
         assert plan.server.size <= 20 * 20_000
         for half in (plan.client, plan.server):
             assert all(0 <= at <= half.size for at, _ in (*half.gates, *half.pauses))
@@ -100,8 +101,8 @@ def test_plans_are_the_same_at_both_ends_and_stay_within_the_measure():
         assert not (plan.client.ends_last and plan.server.ends_last)
 
 
-def test_what_is_sent_is_right_in_any_pieces_and_wrong_when_anything_differs():
-    says = Content.of(5, "client")
+def test_payload_is_verified_in_pieces_of_any_size():
+    says = Payload.of(5, "client")
     sent = bytearray()
     while len(sent) < 3_000_000:
         sent += says.piece(len(sent), PIECE)
@@ -111,7 +112,7 @@ def test_what_is_sent_is_right_in_any_pieces_and_wrong_when_anything_differs():
     assert says.first_wrong(memoryview(sent), 0) == 2_000_000
     sent[2_000_000] ^= 1
     assert says.first_wrong(memoryview(sent)[1:], 0) is not None
-    assert Content.of(6, "client").first_wrong(memoryview(sent)[16:], 16) is not None
+    assert Payload.of(6, "client").first_wrong(memoryview(sent)[16:], 16) is not None
 
 
 # Memory
@@ -120,7 +121,7 @@ def test_what_is_sent_is_right_in_any_pieces_and_wrong_when_anything_differs():
 def points(per_client: float, bumps: tuple = ()) -> list:
     base = 50_000_000
     return [
-        (120 * tide, round(base + per_client * 120 * tide + bumps[tide % len(bumps)] * MOODS))
+        (120 * tide, round(base + per_client * 120 * tide + bumps[tide % len(bumps)] * VARIATION))
         for tide in range(20)
     ]
 
@@ -135,48 +136,48 @@ def points(per_client: float, bumps: tuple = ()) -> list:
         (20_000, (0, 2, 1), True),
     ],
 )
-def test_memory_that_grows_with_the_clients_is_told(per_client, bumps, grows):
+def test_memory_that_grows_with_the_clients_is_a_fault(per_client, bumps, grows):
     found = trend(points(per_client, bumps))
     assert found.is_growth is grows
     if bumps == (0,):
         assert found.per_client == pytest.approx(per_client, abs=1)
-    rests = [Rest(n, Holdings(held, held, 1, 7)) for n, held in points(per_client, bumps)]
+    rests = [Rest(n, Resources(held, held, 1, 7)) for n, held in points(per_client, bumps)]
     assert len(list(memory_faults("remote", rests))) == (2 if grows else 0)
 
 
-def test_memory_that_only_warms_up_does_not_grow():
+def test_memory_that_only_warms_up_is_no_growth():
     warm = [(120 * tide, 50_000_000 + min(tide, 8) * 2_000_000) for tide in range(20)]
     assert not trend(warm).is_growth
 
 
-def test_few_points_make_no_verdict():
+def test_too_few_points_give_no_verdict():
     assert trend(points(1_000_000, (0,))[:8]) is None
     few = [(served // 2, held) for served, held in points(1_000_000, (0,))]
     assert trend(few) is None
 
 
-# What a program holds, and says
+# Resources and logs of a program
 
 
-def test_what_this_program_holds_is_told(tmp_path):
-    before = holdings(os.getpid())
+def test_the_resources_of_this_process(tmp_path):
+    before = resources(os.getpid())
     assert before.resident >= before.unique > 1_000_000
     with (tmp_path / "one more").open("w"):
-        assert holdings(os.getpid()).descriptors == before.descriptors + 1
+        assert resources(os.getpid()).descriptors == before.descriptors + 1
         assert open_files(os.getpid())[str(tmp_path / "one more")] == 1
 
 
-def test_a_log_tells_who_is_there_and_what_must_not_be(tmp_path):
+def test_a_log_gives_open_clients_and_bad_lines(tmp_path):
     path = tmp_path / "log"
-    log = Log(path)
+    log = JsonLog(path)
     lines = [
         json.dumps({"level": level, "message": message, "id": who})
         for level, message, who in (
-            ("info", "link established", None),
-            ("info", "client accepted", "a"),
-            ("info", "client accepted", "b"),
+            ("info", LINK_ESTABLISHED, None),
+            ("info", CLIENT_ACCEPTED, "a"),
+            ("info", CLIENT_ACCEPTED, "b"),
             ("warning", "client turned away", None),
-            ("info", "client closed", "a"),
+            ("info", CLIENT_CLOSED, "a"),
             ("error", "a bug", None),
         )
     ]

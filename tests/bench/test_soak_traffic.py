@@ -1,6 +1,6 @@
-"""The soak sees what a tunnel does wrong, and nothing where nothing is: here without a tunnel.
+"""The soak's judgement, without a tunnel: it finds faults where they are, and only there.
 
-Clients reach their server directly, or through a short relay that does one thing wrong.
+Clients reach their server directly, or through a short relay with one fault.
 """
 
 from __future__ import annotations
@@ -12,17 +12,17 @@ import struct
 
 import pytest
 
-from bench.soak.plans import Measure
-from bench.soak.traffic import HOST, Traffic
+from bench.soak.plans import PlanLimits
+from bench.soak.traffic import HOST, SoakTraffic
 
 VISITS = 80
-SMALL = Measure(most=60_000, longest=0.02)
+SMALL = PlanLimits(most=60_000, longest=0.02)
 
 
-async def soak(address=None, *, visits: int = VISITS, patience: float = 60) -> Traffic:
-    traffic = Traffic(seed=3, measure=SMALL, crowd=300, patience=patience)
+async def soak(address=None, *, visits: int = VISITS, patience: float = 60) -> SoakTraffic:
+    traffic = SoakTraffic(seed=3, limits=SMALL, crowd=300, patience=patience)
     serving = asyncio.create_task(traffic.serve())
-    with contextlib.closing(traffic.door):
+    with contextlib.closing(traffic.listener):
         own = (HOST, traffic.server_port)
         traffic.address = await address(own) if address else own
         await traffic.flood(visits=visits)
@@ -33,7 +33,7 @@ async def soak(address=None, *, visits: int = VISITS, patience: float = 60) -> T
     return traffic
 
 
-async def test_nothing_is_wrong_without_a_tunnel():
+async def test_no_fault_is_found_without_a_tunnel():
     traffic = await soak()
     assert traffic.faults == []
     assert traffic.done["visits"] == VISITS
@@ -46,8 +46,8 @@ async def test_nothing_is_wrong_without_a_tunnel():
         assert traffic.done[f"ended with a reset, as a {end} saw it"] > 0
 
 
-class Relay:
-    """A relay that is right in all but one thing."""
+class FaultyRelay:
+    """A relay with one fault."""
 
     def __init__(self, wrong: str) -> None:
         self.wrong = wrong
@@ -116,16 +116,16 @@ class Relay:
     ("wrong", "said"),
     [
         ("nothing", None),
-        ("turns resets into ends", "an end that nobody made"),
-        ("resets", "a reset that nobody sent"),
-        ("ends early", "an end that nobody made"),
+        ("turns resets into ends", "a FIN that was not sent"),
+        ("resets", "a reset that was not sent"),
+        ("ends early", "a FIN that was not sent"),
         ("changes a byte", "wrong bytes from"),
         ("repeats", "wrong bytes from"),
         ("hangs", "hangs with"),
     ],
 )
-async def test_what_a_relay_does_wrong_is_seen(wrong, said):
-    relay = Relay(wrong)
+async def test_the_fault_of_a_relay_is_found(wrong, said):
+    relay = FaultyRelay(wrong)
     try:
         traffic = await soak(relay, patience=0.5 if wrong == "hangs" else 60)
     finally:

@@ -1,8 +1,8 @@
-"""Fixtures: installed programs, a tunnel for a test, one for all, and a town in one process.
+"""Fixtures: programs, tunnels of programs, and a remote and an origin in one process.
 
-Tunnels run over each engine that is installed, the same at both ends. The tests that a module names
-in MIXED_ENGINES (True: all) run over each with each other as well, and those in ONE_ENGINE, whose
-subject no engine has a part in, over one.
+A test with the `engines` fixture runs with each installed engine, the same at both ends. Tests
+named in MIXED_ENGINES of their module (True: all) also run with different engines at the two ends.
+Tests named in ONE_ENGINE (True: all) run with one engine, because no engine affects what they test.
 """
 
 from __future__ import annotations
@@ -12,29 +12,32 @@ import itertools
 import logging
 
 import pytest
-from installed_engines import ENGINES
-from patience import patience
-from programs import Programs
-from town import Town
-from tunnels import Tunnel
-from udp_forwarder import Forwarder
+from roles_in_process import RolesInProcess
+from time_limit import time_limit
 
 from quictunnel.origin import failover
 from quictunnel.quic import link
 from quictunnel.quic.path import liveness
+from testkit.engines import ENGINES
+from testkit.forwarder import Forwarder
+from testkit.programs import Programs
+from testkit.tunnel import Tunnel
 
 
 def pytest_generate_tests(metafunc):
     if "engines" in metafunc.fixturenames:
-        name = metafunc.function.__name__
-        alike = [(engine, engine) for engine in ENGINES]
-        if name in getattr(metafunc.module, "ONE_ENGINE", ()):
-            alike = alike[-1:]
-        mixed = list(itertools.permutations(ENGINES, 2))
-        wanted = getattr(metafunc.module, "MIXED_ENGINES", ())
-        is_mixed = wanted is True or name in wanted
-        pairs = alike + (mixed if is_mixed else [])
+        pairs = [(engine, engine) for engine in ENGINES]
+        if _names(metafunc, "ONE_ENGINE"):
+            pairs = pairs[-1:]
+        if _names(metafunc, "MIXED_ENGINES"):
+            pairs += itertools.permutations(ENGINES, 2)
         metafunc.parametrize("engines", pairs, ids=" to ".join, indirect=True, scope="session")
+
+
+def _names(metafunc, list_name):
+    """Return whether a list of the test's module names the test."""
+    names = getattr(metafunc.module, list_name, ())
+    return names is True or metafunc.function.__name__ in names
 
 
 @pytest.fixture(scope="session")
@@ -44,50 +47,51 @@ def engines(request):
 
 
 @pytest.fixture
-def programs():
+def programs(tmp_path):
     """Starts programs, and ends them after the test."""
-    programs = Programs()
+    programs = Programs(tmp_path)
     yield programs
     programs.end()
 
 
 @pytest.fixture
 def tunnel(tmp_path, engines):
-    """A tunnel for this test alone; nothing of it has been started."""
-    tunnel = Tunnel(tmp_path / "state", engines)
+    """A tunnel for this test. Its programs have not been started."""
+    tunnel = Tunnel(tmp_path / "tunnel", engines)
     yield tunnel
     tunnel.end()
 
 
 @pytest.fixture(scope="session")
-def _standing(tmp_path_factory, engines):
-    # Any address of this machine, so that clients can come over IPv6 as well.
-    tunnel = Tunnel(tmp_path_factory.mktemp("standing"), engines)
+def _shared_tunnel(tmp_path_factory, engines):
+    # The remote listens for clients on any address, so that they can use IPv6 as well.
+    tunnel = Tunnel(tmp_path_factory.mktemp("shared"), engines, outside="[::]:0")
     try:
-        yield tunnel.up(remote=("--outside", "[::]:0"))
+        yield tunnel.up()
     finally:
         tunnel.end()
 
 
 @pytest.fixture
-def standing(_standing):
-    """A tunnel that stands and is shared: for tests that leave both its ends alone."""
-    yield _standing
-    _standing.part()
+def shared_tunnel(_shared_tunnel):
+    """A tunnel that runs already, for tests that change nothing at its ends."""
+    yield _shared_tunnel
+    _shared_tunnel.reset_connections()
 
 
 @pytest.fixture
-async def town(tmp_path, engines):
-    town = await Town(tmp_path, engines).start()
-    with patience():
-        yield town
-    with patience():
-        await town.end()
+async def roles(tmp_path, engines):
+    """A remote that runs in this process, and origins for it to start."""
+    roles = await RolesInProcess(tmp_path, engines).start()
+    with time_limit():
+        yield roles
+    with time_limit():
+        await roles.end()
 
 
 @pytest.fixture
-def quick_to_notice(monkeypatch):
-    """Silence is noticed within a second and not within ten."""
+def fast_liveness(monkeypatch):
+    """Detects silence within one second, where ten are the default."""
     monkeypatch.setattr(link, "PING_AFTER", 0.3)
     monkeypatch.setattr(link, "ACCEPTOR_PATIENCE", 0.1)
     monkeypatch.setattr(liveness, "ANSWER_WITHIN", 0.3)
@@ -96,24 +100,23 @@ def quick_to_notice(monkeypatch):
 
 
 @pytest.fixture
-async def network(town):
-    """What lies between an origin and the remote."""
-    network = await Forwarder.start(town.remote.link_address.port)
-    yield network
-    network.close()
+def forwarder(roles):
+    """A forwarder between an origin and the remote in this process."""
+    with Forwarder(roles.port) as forwarder:
+        yield forwarder
 
 
 @pytest.fixture
-def remote_says_that():
-    """Waits until the remote has logged a fact."""
+def wait_for_remote_log():
+    """Waits until the remote in this process has logged a message."""
     logger = logging.getLogger("quictunnel.remote")
-    said: asyncio.Queue[str] = asyncio.Queue()
+    messages: asyncio.Queue[str] = asyncio.Queue()
     handler = logging.Handler()
-    handler.emit = lambda record: said.put_nowait(record.msg)
+    handler.emit = lambda record: messages.put_nowait(record.msg)
     logger.addHandler(handler)
 
     async def wait(message: str) -> None:
-        while await said.get() != message:
+        while await messages.get() != message:
             pass
 
     yield wait

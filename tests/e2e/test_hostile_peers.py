@@ -1,4 +1,4 @@
-"""Peers on real links that mean harm: the installed programs turn them out and serve the others."""
+"""Hostile peers on real links: the installed programs close those links and serve the others."""
 
 from __future__ import annotations
 
@@ -8,10 +8,9 @@ import random
 import threading
 
 import pytest
-from impostors import a_remote, an_origin, in_thread
 from mutator import mutated
-from patience import patience
-from tunnels import LOOPBACK, READY_ORIGIN, Pouring
+from scripted_peers import in_thread, scripted_origin, scripted_remote
+from time_limit import time_limit
 
 from quictunnel.errors import LinkLost
 from quictunnel.protocol.address import Address
@@ -19,9 +18,12 @@ from quictunnel.protocol.codes import Code
 from quictunnel.protocol.messages import Service, Welcome, encode
 from quictunnel.protocol.preamble import Preamble, encode_v2
 from quictunnel.protocol.proof import prove
+from testkit.connections import UnreadSender
+from testkit.programs import PROTOCOL_VIOLATION, logged
+from testkit.tunnel import LOOPBACK
 
-PREAMBLES, AT_ONCE = 4000, 200
-HELLOS, STRANGERS = 150, 50
+PREAMBLES, BATCH = 4000, 200
+HELLOS, CONCURRENT = 150, 50
 MIB = 1024**2
 
 PREAMBLE = encode_v2(
@@ -34,92 +36,92 @@ PREAMBLE = encode_v2(
 )
 
 
-def clients_are_well(tunnel) -> bool:
+def clients_are_served(tunnel) -> bool:
     client, server = tunnel.pair()
-    client.say(b"question")
-    assert server.hear(8) == b"question"
-    server.say(b"answer")
-    assert client.hear(6) == b"answer"
-    tunnel.part()
+    client.send(b"question")
+    assert server.receive(8) == b"question"
+    server.send(b"answer")
+    assert client.receive(6) == b"answer"
+    tunnel.reset_connections()
     return True
 
 
 # Origins
 
 
-async def test_mutated_hellos_are_the_end_of_their_own_link_only(standing):
+async def test_a_mutated_hello_ends_only_its_own_link(shared_tunnel):
     rng = random.Random(20)
 
-    async def stranger() -> None:
-        async with an_origin(standing.link_port) as actor:
-            control, hello = actor.open(), actor.hello(standing.token, name="thief")
+    async def send_hello() -> None:
+        async with scripted_origin(shared_tunnel.link_port) as peer:
+            control, hello = peer.open(), peer.hello(shared_tunnel.token, name="thief")
             control.stream.write(mutated(encode(hello), rng))
             control.stream.write_eof()
             with contextlib.suppress(ConnectionError):
-                await control.reader.read(1)  # refused, if it was not closed at once
+                await control.reader.read(1)  # until the remote rejects or closes it
 
-    before = standing.remote.memory
-    with patience():
-        for _ in range(HELLOS // STRANGERS):
-            await asyncio.gather(*(stranger() for _ in range(STRANGERS)))
-            assert await in_thread(clients_are_well, standing)
-    assert standing.remote.memory - before < 16 * MIB
-    standing.remote.logged("protocol violation", times=HELLOS // 3)
+    before = shared_tunnel.remote.resident_memory()
+    with time_limit():
+        for _ in range(HELLOS // CONCURRENT):
+            await asyncio.gather(*(send_hello() for _ in range(CONCURRENT)))
+            assert await in_thread(clients_are_served, shared_tunnel)
+    assert shared_tunnel.remote.resident_memory() - before < 16 * MIB
+    shared_tunnel.remote.wait_for_log(logged(PROTOCOL_VIOLATION), times=HELLOS // 3)
 
 
-async def test_an_origin_that_opens_streams_before_its_hello(standing):
-    with patience():
-        async with an_origin(standing.link_port) as actor:
+async def test_an_origin_that_opens_streams_before_its_hello_is_disconnected(shared_tunnel):
+    with time_limit():
+        async with scripted_origin(shared_tunnel.link_port) as peer:
             for _ in range(10):
-                actor.open().stream.write(b"x")
-            lost = await actor.ended
+                peer.open().stream.write(b"x")
+            lost = await peer.ended
     assert isinstance(lost, LinkLost)
     assert lost.code == Code.PROTOCOL_VIOLATION
-    assert clients_are_well(standing)
+    assert clients_are_served(shared_tunnel)
 
 
-async def test_an_origin_that_opens_more_streams_than_it_may(standing):
-    with patience():
-        async with an_origin(standing.link_port) as actor:
-            actor.link.engine._remote_max_streams_bidi = 1 << 20  # whatever the remote says
+async def test_an_origin_that_exceeds_its_stream_limit_is_disconnected(shared_tunnel):
+    with time_limit():
+        async with scripted_origin(shared_tunnel.link_port) as peer:
+            peer.link.engine._remote_max_streams_bidi = 1 << 20  # ignore the remote's limit
             for _ in range(1000):
-                actor.open().stream.write(b"x")
-            assert isinstance(await actor.ended, LinkLost)
-    assert clients_are_well(standing)
+                peer.open().stream.write(b"x")
+            assert isinstance(await peer.ended, LinkLost)
+    assert clients_are_served(shared_tunnel)
 
 
-async def test_an_origin_that_reads_nothing_of_a_client_costs_little(tunnel):
+async def test_an_origin_that_does_not_read_a_stream_costs_little(tunnel):
     tunnel.start_remote()
-    tunnel.remote_is_ready()
-    with patience():
-        async with an_origin(tunnel.link_port) as actor:
-            control = actor.open()
-            control.say(actor.hello(tunnel.token))
-            assert isinstance(await control.hear(), Welcome)
-            actor.link.trust()
-            before = tunnel.remote.memory
-            pouring = Pouring(tunnel.client())
-            pouring.start()
-            await actor.came.get()  # its reader stops by itself, and nobody reads of it
-            beside = tunnel.client()
-            other = await actor.came.get()
-            saying = asyncio.create_task(in_thread(beside.say, bytes(5 * MIB)))
+    tunnel.wait_for_remote()
+    with time_limit():
+        async with scripted_origin(tunnel.link_port) as peer:
+            control = peer.open()
+            control.send(peer.hello(tunnel.token))
+            assert isinstance(await control.receive(), Welcome)
+            peer.link.trust()
+            before = tunnel.remote.resident_memory()
+            sender = UnreadSender(tunnel.connect())
+            sender.start()
+            await peer.accepted.get()  # its StreamReader pauses, because nothing reads from it
+            beside = tunnel.connect()
+            other = await peer.accepted.get()
+            sending = asyncio.create_task(in_thread(beside.send, bytes(5 * MIB)))
             await other.reader.readexactly(5 * MIB)
-            await saying
-            assert tunnel.remote.memory - before < 24 * MIB
+            await sending
+            assert tunnel.remote.resident_memory() - before < 24 * MIB
         assert await in_thread(beside.is_reset)
-        pouring.end()
+        sender.end()
 
 
 # Remotes
 
 
 @pytest.fixture
-def quick_server(tunnel):
-    """An origin server that ends every conversation as soon as it is asked anything."""
+def closing_server(tunnel):
+    """An origin server that closes each connection after the first bytes."""
 
     def serve() -> None:
-        with contextlib.suppress(OSError):  # its socket is closed at the end
+        with contextlib.suppress(OSError):  # the listening socket is shut down at the end
             while True:
                 with tunnel.server.accept()[0] as client:
                     client.recv(1 << 16)
@@ -132,39 +134,37 @@ def quick_server(tunnel):
     serving.join()
 
 
-async def test_mutated_preambles_are_the_end_of_their_own_stream_only(
-    tunnel, tmp_path, quick_server
-):
+async def test_a_mutated_preamble_ends_only_its_own_stream(tunnel, tmp_path, closing_server):
     rng = random.Random(30)
 
     async def client(remote, preamble: bytes) -> bytes:
-        conversation = remote.open()
-        conversation.stream.write(preamble + b"hello")
-        conversation.stream.write_eof()
+        scripted = remote.open()
+        scripted.stream.write(preamble + b"hello")
+        scripted.stream.write_eof()
         with contextlib.suppress(ConnectionError):
-            return await conversation.reader.read()
+            return await scripted.reader.read()
         return b"reset"
 
-    with patience():
-        async with a_remote(tmp_path) as (port, actors):
+    with time_limit():
+        async with scripted_remote(tmp_path) as (port, peers):
             origin = tunnel.start_origin("--remote", f"{LOOPBACK}:{port}", "--log-level", "error")
-            remote = await actors.get()
-            control = await remote.came.get()
-            await control.hear()
+            remote = await peers.get()
+            control = await remote.accepted.get()
+            await control.receive()
             remote.link.trust()
             proof = prove(tunnel.token.secret, "remote", remote.link.exporter)
             service = Service(name="default", address="192.0.2.1:9000")
-            control.say(Welcome(proof=proof, instance="x", services=[service], hold=900.0))
-            await in_thread(origin.wait_for, READY_ORIGIN)
+            control.send(Welcome(proof=proof, instance="x", services=[service], hold=900.0))
+            await in_thread(tunnel.wait_for_origin)
             endings = set()
-            for number in range(PREAMBLES // AT_ONCE):
-                if number == 2:  # what is allocated once for all is there by now
-                    before = origin.memory
-                some = (client(remote, mutated(PREAMBLE, rng)) for _ in range(AT_ONCE))
-                endings |= set(await asyncio.gather(*some))
+            for number in range(PREAMBLES // BATCH):
+                if number == 2:  # one-time allocations are over
+                    before = origin.resident_memory()
+                clients = (client(remote, mutated(PREAMBLE, rng)) for _ in range(BATCH))
+                endings |= set(await asyncio.gather(*clients))
                 assert not remote.ended.done()
             assert endings == {b"", b"reset"}
-            assert origin.memory - before < 16 * MIB
+            assert origin.resident_memory() - before < 16 * MIB
             assert await client(remote, PREAMBLE) == b""
-            await remote.leave()
+            await remote.close()
     origin.end()

@@ -1,11 +1,27 @@
-"""The network between two programs goes and comes back: what is held, said, and what it costs."""
+"""Outages of the network between two programs: what is held, what is printed, what it costs."""
 
 from __future__ import annotations
 
 import time
 from contextlib import contextmanager
 
-from darkness import Bulk, DarkNetwork
+from testkit.connections import VerifiedTransfer
+from testkit.forwarder import Forwarder
+from testkit.programs import (
+    BACK_ORIGIN,
+    BACK_REMOTE,
+    CLIENT_CLOSED,
+    HOLD_OVER,
+    LINK_LOST,
+    LOST_ORIGIN,
+    LOST_REMOTE,
+    NO_ORIGIN_IN_TIME,
+    ORIGIN_DISCONNECTED,
+    READY_ORIGIN,
+    SILENT_ORIGIN,
+    SILENT_REMOTE,
+    logged,
+)
 
 MIB = 1 << 20
 
@@ -13,82 +29,76 @@ GROWTH = 24 * MIB
 """Bytes by which both programs together may grow."""
 
 DARK = 4.0
-"""Seconds of an outage: enough for it to be noticed and asked about, and to fill every buffer."""
+"""Seconds of an outage: enough to detect it, and to fill every buffer."""
 
 
 @contextmanager
-def a_network(tunnel, *options: str):
-    """Let a tunnel stand over a network that can go dark."""
-    with DarkNetwork(tunnel.link_port) as network:
+def dark_network(tunnel, *options: str):
+    """Start a tunnel over a forwarder that can go dark."""
+    with Forwarder(tunnel.link_port) as network:
         tunnel.up(remote=options, origin=("--remote", network.address, *options))
         yield network
 
 
-def test_an_outage_under_full_load_loses_nothing_and_leaves_nothing_behind(tunnel):
-    with a_network(tunnel) as network:
+def test_an_outage_under_full_load_loses_no_byte_and_leaks_no_memory(tunnel):
+    with dark_network(tunnel) as network:
         up, down, quiet = (tunnel.pair() for _ in range(3))
-        bulks = [Bulk(*up), Bulk(*reversed(down))]
-        assert all(bulk.has_moved_on(8 * MIB) for bulk in bulks)
-        before = tunnel.memory
+        transfers = [VerifiedTransfer(*up), VerifiedTransfer(*reversed(down))]
+        assert all(transfer.has_advanced(8 * MIB) for transfer in transfers)
+        before = tunnel.resident_memory()
 
-        network.darken()
-        tunnel.origin.wait_for(
-            r"^silent: link silent for \d+ s, 3 connections held for up to 14m\d+s$"
-        )
-        tunnel.remote.wait_for(
-            r"^silent: link of origin box silent for \d+ s, 3 connections held for"
-        )
+        network.is_dark = True
+        tunnel.origin.wait_for(SILENT_ORIGIN)
+        tunnel.remote.wait_for(SILENT_REMOTE)
         time.sleep(DARK)
-        held = [bulk.received for bulk in bulks]
+        held = [transfer.received for transfer in transfers]
         time.sleep(DARK / 2)
-        assert [bulk.received for bulk in bulks] == held
-        assert tunnel.memory - before < GROWTH
-        waiting = tunnel.client()
-        waiting.say(b"come in the dark")
+        assert [transfer.received for transfer in transfers] == held
+        assert tunnel.resident_memory() - before < GROWTH
+        waiting = tunnel.connect()
+        waiting.send(b"during outage...")
 
-        network.light()
-        tunnel.origin.wait_for(r"^back: link back after \d+ s on 127\.0\.0\.1, 3 connections kept$")
-        tunnel.remote.wait_for(
-            r"^back: link of origin box back after \d+ s on 127\.0\.0\.1:\d+( \(was \S+\))?, "
-        )
-        assert all(bulk.has_moved_on(4 * MIB) for bulk in bulks)
-        assert tunnel.memory - before < GROWTH
-        assert tunnel.served().hear(16) == b"come in the dark"
-        assert all(bulk.end() for bulk in bulks)
-        quiet[0].say(b"still here")
-        assert quiet[1].hear(10) == b"still here"
+        network.is_dark = False
+        tunnel.origin.wait_for(BACK_ORIGIN)
+        tunnel.remote.wait_for(BACK_REMOTE)
+        assert all(transfer.has_advanced(4 * MIB) for transfer in transfers)
+        assert tunnel.resident_memory() - before < GROWTH
+        assert tunnel.accept().receive(16) == b"during outage..."
+        assert all(transfer.finish() for transfer in transfers)
+        quiet[0].send(b"still here")
+        assert quiet[1].receive(10) == b"still here"
         for program in (tunnel.origin, tunnel.remote):
             assert program.stderr.count("\n") < 40, program.stderr
 
 
-def test_when_the_hold_is_over_both_ends_are_reset_and_told_why(tunnel):
-    with a_network(tunnel, "--hold", "4s") as network:
+def test_after_the_hold_both_ends_are_reset_and_the_reason_is_reported(tunnel):
+    with dark_network(tunnel, "--hold", "4s") as network:
         client, server = tunnel.pair()
-        client.say(b"!")
-        assert server.hear(1) == b"!"
-        network.darken()
+        client.send(b"!")
+        assert server.receive(1) == b"!"
+        network.is_dark = True
         assert client.is_reset()
         assert server.is_reset()
-        tunnel.origin.wait_for(r"^lost: silent for longer than the hold \(after \d+ s of silence\)")
-        tunnel.remote.wait_for(r"^lost: origin box after \d+ s of silence: silent for longer than")
-        tunnel.origin.logged(r'link lost .*reason="silent for longer than the hold"')
-        tunnel.remote.logged(r'origin disconnected .*reason="silent for longer than the hold"')
+        tunnel.origin.wait_for(LOST_ORIGIN)
+        tunnel.remote.wait_for(LOST_REMOTE)
+        tunnel.origin.wait_for_log(logged(LINK_LOST, reason=f'"{HOLD_OVER}"'))
+        tunnel.remote.wait_for_log(logged(ORIGIN_DISCONNECTED, reason=f'"{HOLD_OVER}"'))
         for program in (tunnel.origin, tunnel.remote):
-            program.logged(r'client closed .*reason=".*silent for longer than the hold')
-        network.light()
-        tunnel.origin.wait_for(r"^ready: ", times=2)
+            program.wait_for_log(logged(CLIENT_CLOSED, reason=f'".*{HOLD_OVER}'))
+        network.is_dark = False
+        tunnel.origin.wait_for(READY_ORIGIN, times=2)
         again, served = tunnel.pair()
-        again.say(b"?")
-        assert served.hear(1) == b"?"
+        again.send(b"?")
+        assert served.receive(1) == b"?"
 
 
-def test_who_comes_in_the_dark_waits_and_is_reset_then(tunnel):
-    with DarkNetwork(tunnel.link_port) as network:
+def test_a_client_that_connects_during_an_outage_waits_and_is_reset(tunnel):
+    with Forwarder(tunnel.link_port) as network:
         tunnel.up(remote=("--client-wait", "2s"), origin=("--remote", network.address))
-        network.darken()
+        network.is_dark = True
         tunnel.remote.wait_for(r"^silent: ")
-        came = time.monotonic()
-        client = tunnel.client()
+        connected_at = time.monotonic()
+        client = tunnel.connect()
         assert client.is_reset()
-        assert time.monotonic() - came >= 1.9
-        tunnel.remote.logged(r'client closed .*reason="no origin connected in time"')
+        assert time.monotonic() - connected_at >= 1.9
+        tunnel.remote.wait_for_log(logged(CLIENT_CLOSED, reason=f'"{NO_ORIGIN_IN_TIME}"'))

@@ -1,26 +1,26 @@
-"""How a remote and an origin in one process start, and end."""
+"""How a remote and an origin in one process start, drain and end."""
 
 from __future__ import annotations
 
 import asyncio
 
 import pytest
-from town import LOOPBACK
 
 from quictunnel.config.addresses import HostPort
 from quictunnel.config.certificates import CertificateFiles
 from quictunnel.config.state import load_or_make_certificate
 from quictunnel.errors import SettingsError
+from testkit.tunnel import LOOPBACK
 
 
-async def test_addresses_that_are_taken_are_sentences(town):
+async def test_an_address_in_use_is_an_error_in_words(roles):
     with pytest.raises(SettingsError, match=r"cannot listen on tcp .*another program"):
-        await town.a_remote(outside=HostPort(LOOPBACK, town.remote.outside_address.port))
+        await roles.start_remote(outside=HostPort(LOOPBACK, roles.remote.outside_address.port))
     with pytest.raises(SettingsError, match="cannot listen on udp"):
-        await town.a_remote(listen=HostPort(LOOPBACK, town.port))
+        await roles.start_remote(listen=HostPort(LOOPBACK, roles.port))
 
 
-async def test_a_renewed_certificate_is_shown_to_those_who_come(town, monkeypatch, tmp_path):
+async def test_a_renewed_certificate_is_used_for_new_connections(roles, monkeypatch, tmp_path):
     renewed = CertificateFiles(*load_or_make_certificate(tmp_path / "renewed"))
     monkeypatch.setattr("quictunnel.remote.server.CERTIFICATE_CHECK_INTERVAL", 0.01)
 
@@ -30,17 +30,17 @@ async def test_a_renewed_certificate_is_shown_to_those_who_come(town, monkeypatc
         return True
 
     reloaded = asyncio.Event()
-    town.remote = await town.a_remote()
-    monkeypatch.setattr(town.certificates, "reload_if_changed", reload)
+    roles.remote = await roles.start_remote()
+    monkeypatch.setattr(roles.certificates, "reload_if_changed", reload)
     await reloaded.wait()
-    await town.up(pin=renewed.current.fingerprint)
+    await roles.up(pin=renewed.current.fingerprint)
 
 
-async def test_a_renewed_certificate_that_the_engine_cannot_use_harms_nobody(town, monkeypatch):
-    """One of the first version of X.509, say, as `openssl x509 -req` makes it by itself."""
+async def test_a_renewed_certificate_that_the_engine_rejects_is_not_used(roles, monkeypatch):
+    """For example a certificate of X.509 version 1, which is the default of `openssl x509 -req`."""
     monkeypatch.setattr("quictunnel.remote.server.CERTIFICATE_CHECK_INTERVAL", 0.01)
-    town.remote = await town.a_remote()
-    pin = town.certificates.current.fingerprint
+    roles.remote = await roles.start_remote()
+    pin = roles.certificates.current.fingerprint
     tried = asyncio.Event()
 
     def refuse(_: object, __: object) -> None:
@@ -48,75 +48,75 @@ async def test_a_renewed_certificate_that_the_engine_cannot_use_harms_nobody(tow
         raise SettingsError("the engine cannot use this certificate")
 
     monkeypatch.setattr("quictunnel.quic.Listener.set_certificate", refuse)
-    town.certificates.key.unlink()
-    town.certificates.cert.unlink()
-    load_or_make_certificate(town.certificates.cert.parent)
-    ended = asyncio.ensure_future(town.remote.wait_closed())
+    roles.certificates.key.unlink()
+    roles.certificates.cert.unlink()
+    load_or_make_certificate(roles.certificates.cert.parent)
+    ended = asyncio.ensure_future(roles.remote.wait_closed())
     await tried.wait()
-    await town.up(pin=pin)
+    await roles.up(pin=pin)
     assert not ended.done()
     ended.cancel()
 
 
 @pytest.mark.parametrize("which", ["remote", "origin"])
-async def test_a_drain_lets_present_clients_finish(town, which):
-    roles = {"origin": await town.up(), "remote": town.remote}
-    client, server = await town.a_pair()
-    roles[which].drain()
-    await client.say(b"last question")
-    client.end()
-    assert await server.hear_all() == b"last question"
-    await server.say(b"last answer")
-    server.end()
-    assert await client.hear_all() == b"last answer"
-    await roles[which].wait_closed()
+async def test_a_drain_lets_clients_finish(roles, which):
+    ends = {"origin": await roles.up(), "remote": roles.remote}
+    client, server = await roles.pair()
+    ends[which].drain()
+    await client.send(b"last question")
+    client.send_eof()
+    assert await server.receive_all() == b"last question"
+    await server.send(b"last answer")
+    server.send_eof()
+    assert await client.receive_all() == b"last answer"
+    await ends[which].wait_closed()
 
 
 @pytest.mark.parametrize("which", ["remote", "origin"])
-async def test_a_drain_loses_nothing_of_a_slow_client(town, which):
-    roles = {"origin": await town.up(), "remote": town.remote}
-    client, server = await town.a_pair()
+async def test_a_drain_loses_nothing_of_a_slow_client(roles, which):
+    ends = {"origin": await roles.up(), "remote": roles.remote}
+    client, server = await roles.pair()
     answer = bytes(3_000_000)
-    saying = asyncio.create_task(server.say(answer))
-    await client.hear(1)
-    roles[which].drain()
-    await saying
-    server.end()
-    client.end()
-    assert len(await client.hear_all()) == len(answer) - 1
-    await roles[which].wait_closed()
+    sending = asyncio.create_task(server.send(answer))
+    await client.receive(1)
+    ends[which].drain()
+    await sending
+    server.send_eof()
+    client.send_eof()
+    assert len(await client.receive_all()) == len(answer) - 1
+    await ends[which].wait_closed()
 
 
-async def test_a_drain_cuts_those_who_stay(town):
-    town.remote = await town.a_remote(grace=0.2)
-    await town.up()
-    client, server = await town.a_pair()
-    town.remote.drain()
+async def test_a_drain_resets_clients_after_the_grace(roles):
+    roles.remote = await roles.start_remote(grace=0.2)
+    await roles.up()
+    client, server = await roles.pair()
+    roles.remote.drain()
     assert await client.is_reset()
     assert await server.is_reset()
-    await town.remote.wait_closed()
+    await roles.remote.wait_closed()
 
 
-async def test_nobody_new_comes_in_while_the_remote_drains(town):
-    await town.up()
-    _, _ = await town.a_pair()
-    town.remote.drain()
+async def test_a_draining_remote_accepts_no_client(roles):
+    await roles.up()
+    _, _ = await roles.pair()
+    roles.remote.drain()
     with pytest.raises(ConnectionRefusedError):
-        await town.a_client()
+        await roles.connect()
 
 
 @pytest.mark.parametrize("which", ["remote", "origin"])
-async def test_an_abort_resets_clients_at_once(town, which):
-    roles = {"origin": await town.up(), "remote": town.remote}
-    client, server = await town.a_pair()
-    roles[which].abort()
+async def test_an_abort_resets_clients(roles, which):
+    ends = {"origin": await roles.up(), "remote": roles.remote}
+    client, server = await roles.pair()
+    ends[which].abort()
     assert await client.is_reset()
     assert await server.is_reset()
-    await roles[which].wait_closed()
+    await ends[which].wait_closed()
 
 
-async def test_an_origin_that_left_makes_room_for_another(town):
-    first = await town.up()
+async def test_another_origin_can_replace_one_that_has_drained(roles):
+    first = await roles.up()
     first.drain()
     await first.wait_closed()
-    await town.up(name="other")
+    await roles.up(name="other")

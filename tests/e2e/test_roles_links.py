@@ -1,72 +1,74 @@
-"""Links between a remote and origins in one process come and go."""
+"""Links between a remote and origins in one process: take-over, restarts, outages."""
 
 from __future__ import annotations
 
 import pytest
-from town import LOOPBACK, refused
+from roles_in_process import refused
 
 from quictunnel.config.addresses import HostPort
 from quictunnel.protocol.codes import Code
+from testkit.programs import LINK_SILENT
+from testkit.tunnel import LOOPBACK
 
 
-async def test_a_second_origin_of_the_same_name_takes_over(town):
-    first = await town.up()
-    client, _ = await town.a_pair()
-    await town.up()
+async def test_a_second_origin_of_the_same_name_takes_over(roles):
+    first = await roles.up()
+    client, _ = await roles.pair()
+    await roles.up()
     refusal = await refused(first)
     assert refusal.code == Code.TAKEN_OVER
     assert await client.is_reset()
-    client, server = await town.a_pair()
-    await client.say(b"x")
-    assert await server.hear(1) == b"x"
+    client, server = await roles.pair()
+    await client.send(b"x")
+    assert await server.receive(1) == b"x"
 
 
-async def test_an_origin_of_another_name_does_not(town):
-    await town.up()
-    other = await town.an_origin(name="other")
+async def test_an_origin_of_another_name_does_not_take_over(roles):
+    await roles.up()
+    other = await roles.start_origin(name="other")
     assert (await refused(other)).code == Code.SERVICE_TAKEN
 
 
-async def test_a_remote_that_says_goodbye_and_comes_back_is_found_again(town):
-    await town.up()
-    client, _ = await town.a_pair()
-    port = town.port
-    town.remote.abort()
-    await town.remote.wait_closed()
+async def test_the_origin_reconnects_after_a_goodbye(roles):
+    await roles.up()
+    client, _ = await roles.pair()
+    port = roles.port
+    roles.remote.abort()
+    await roles.remote.wait_closed()
     assert await client.is_reset()
-    town.remote = await town.a_remote(listen=HostPort(LOOPBACK, port))
-    await town.ready.get()
-    client, server = await town.a_pair()
-    await client.say(b"x")
-    assert await server.hear(1) == b"x"
+    roles.remote = await roles.start_remote(listen=HostPort(LOOPBACK, port))
+    await roles.ready.get()
+    client, server = await roles.pair()
+    await client.send(b"x")
+    assert await server.receive(1) == b"x"
 
 
-@pytest.mark.usefixtures("quick_to_notice")
-async def test_a_remote_that_died_without_a_word_is_found_again(town, network):
-    await town.up(port=network.port)
-    client, server = await town.a_pair()
-    await client.say(b"x")
-    await server.hear(1)
-    town.remote = await town.a_remote()
-    network.lead_to(town.port)
-    await town.ready.get()
+@pytest.mark.usefixtures("fast_liveness")
+async def test_the_origin_reconnects_after_the_death_of_the_remote(roles, forwarder):
+    await roles.up(port=forwarder.port)
+    client, server = await roles.pair()
+    await client.send(b"x")
+    await server.receive(1)
+    roles.remote = await roles.start_remote()
+    forwarder.retarget(roles.port)
+    await roles.ready.get()
     assert await server.is_reset()
-    client, server = await town.a_pair()
-    await client.say(b"y")
-    assert await server.hear(1) == b"y"
+    client, server = await roles.pair()
+    await client.send(b"y")
+    assert await server.receive(1) == b"y"
 
 
-@pytest.mark.usefixtures("quick_to_notice")
-async def test_clients_live_through_a_dark_network(town, network, remote_says_that):
-    await town.up(port=network.port)
-    client, server = await town.a_pair()
-    network.is_dark = True
-    await server.say(b"said in the dark")
-    await remote_says_that("link silent")
-    waiting = await town.a_client()
-    await waiting.say(b"come in the dark")
-    network.is_dark = False
-    assert await client.hear(16) == b"said in the dark"
-    late = await town.served.get()
-    assert await late.hear(16) == b"come in the dark"
-    assert town.ready.empty()
+@pytest.mark.usefixtures("fast_liveness")
+async def test_clients_survive_an_outage(roles, forwarder, wait_for_remote_log):
+    await roles.up(port=forwarder.port)
+    client, server = await roles.pair()
+    forwarder.is_dark = True
+    await server.send(b"during outage...")
+    await wait_for_remote_log(LINK_SILENT)
+    waiting = await roles.connect()
+    await waiting.send(b"connected late..")
+    forwarder.is_dark = False
+    assert await client.receive(16) == b"during outage..."
+    late = await roles.served.get()
+    assert await late.receive(16) == b"connected late.."
+    assert roles.ready.empty()

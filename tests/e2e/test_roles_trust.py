@@ -1,4 +1,4 @@
-"""Whom a remote and an origin in one process let in."""
+"""Which tokens and certificates a remote and an origin in one process accept."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
-from town import refused
+from roles_in_process import refused
 
 from quictunnel.config.addresses import HostPort
 from quictunnel.config.certificates import CertificateFiles
@@ -22,53 +22,53 @@ def no_delay(monkeypatch):
 
 
 @pytest.mark.usefixtures("no_delay")
-async def test_a_wrong_secret_is_refused(town):
-    origin = await town.an_origin(token=Token(town.token.id, "w" * 32))
+async def test_a_wrong_secret_is_rejected(roles):
+    origin = await roles.start_origin(token=Token(roles.token.id, "w" * 32))
     assert (await refused(origin)).code == Code.BAD_TOKEN
 
 
 @pytest.mark.usefixtures("no_delay")
-async def test_an_unknown_token_is_refused_with_the_same_words(town):
-    wrong = await refused(await town.an_origin(token=Token(town.token.id, "w" * 32)))
-    unknown = await refused(await town.an_origin(token=Token("nobody", "w" * 32)))
+async def test_an_unknown_token_is_rejected_with_the_same_words(roles):
+    wrong = await refused(await roles.start_origin(token=Token(roles.token.id, "w" * 32)))
+    unknown = await refused(await roles.start_origin(token=Token("nobody", "w" * 32)))
     assert (unknown.code, unknown.message) == (wrong.code, wrong.message)
 
 
 @pytest.mark.usefixtures("no_delay")
-async def test_without_a_token_even_a_pinned_remote_refuses(town):
-    pin = town.certificates.current.fingerprint
-    origin = await town.an_origin(token=None, pin=pin)
+async def test_a_pinned_remote_rejects_an_origin_without_a_token(roles):
+    pin = roles.certificates.current.fingerprint
+    origin = await roles.start_origin(token=None, pin=pin)
     assert (await refused(origin)).code == Code.NO_TOKEN
 
 
-async def test_nothing_verified_and_no_token_is_refused_by_the_origin(town):
-    origin = await town.an_origin(token=None)
+async def test_an_origin_without_token_and_verification_rejects_the_remote(roles):
+    origin = await roles.start_origin(token=None)
     assert (await refused(origin)).code == Code.BAD_CERTIFICATE
 
 
-async def test_another_certificate_than_the_pinned_one_is_refused(town):
-    origin = await town.an_origin(pin=bytes(32))
+async def test_a_certificate_other_than_the_pinned_one_is_rejected(roles):
+    origin = await roles.start_origin(pin=bytes(32))
     assert (await refused(origin)).code == Code.BAD_CERTIFICATE
 
 
-async def test_the_pinned_certificate_is_accepted(town):
-    await town.up(pin=town.certificates.current.fingerprint)
+async def test_the_pinned_certificate_is_accepted(roles):
+    await roles.up(pin=roles.certificates.current.fingerprint)
 
 
-async def test_a_remote_vouched_for_by_the_ca_file_is_accepted(town):
-    await town.up(ca=town.certificates.cert, remote=HostPort("localhost", town.port))
+async def test_a_certificate_in_the_ca_file_is_accepted(roles):
+    await roles.up(ca=roles.certificates.cert, remote=HostPort("localhost", roles.port))
 
 
-async def test_the_ca_file_does_not_vouch_for_another_name(town, tmp_path):
-    town.certificates = a_certificate_for("elsewhere.example", tmp_path)
-    town.remote = await town.a_remote()
-    origin = await town.an_origin(ca=town.certificates.cert)
+async def test_a_certificate_in_the_ca_file_for_another_name_is_rejected(roles, tmp_path):
+    roles.certificates = a_certificate_for("elsewhere.example", tmp_path)
+    roles.remote = await roles.start_remote()
+    origin = await roles.start_origin(ca=roles.certificates.cert)
     assert (await refused(origin)).code == Code.BAD_CERTIFICATE
 
 
-async def test_another_ca_file_does_not_vouch_at_all(town, tmp_path):
+async def test_a_certificate_that_is_not_in_the_ca_file_is_rejected(roles, tmp_path):
     other = a_certificate_for("localhost", tmp_path)
-    origin = await town.an_origin(ca=other.cert)
+    origin = await roles.start_origin(ca=other.cert)
     assert (await refused(origin)).code == Code.BAD_CERTIFICATE
 
 

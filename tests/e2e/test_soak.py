@@ -1,27 +1,30 @@
-"""A short soak: clients who do everything that clients do, over a bad network, with each engine.
+"""A short soak with each engine: clients of all kinds over a bad network.
 
-`python -m bench.soak` is the long one. This one counts clients, not seconds, so it asks nothing of
-a machine's speed; and it is too short to tell anything about memory.
+`python -m bench.soak` is the long one. This one counts clients, not seconds, so it does not depend
+on the speed of the machine. It is too short to judge memory.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
 
-from bench.soak.network import Conditions
-from bench.soak.plans import Measure
-from bench.soak.run import Run, Settings
+import pytest
 
-SHORT = Settings(
+from bench.soak.plans import PlanLimits
+from bench.soak.run import SoakRun, SoakSettings
+from testkit.weather import Conditions
+
+SHORT = SoakSettings(
     conditions=Conditions(spell=0.5, outages=2, outage=0.5, rebindings=2),
-    measure=Measure(most=300_000, longest=0.3),
+    limits=PlanLimits(most=300_000, longest=0.3),
     tides=1,
     visits=100,
 )
 
 
-def test_nothing_is_lost_and_nothing_left(engines, tmp_path):
-    report = Run(replace(SHORT, engines=engines), tmp_path).run()
+@pytest.mark.nightly
+def test_a_soak_finds_no_fault(engines, tmp_path):
+    report = SoakRun(replace(SHORT, engines=engines), tmp_path).run()
     assert report.faults == []
     assert report.done["visits"] >= SHORT.visits
     assert report.network["lost in foul weather"] > 0

@@ -1,4 +1,4 @@
-"""Who may not come in, and who is not believed: the installed program refuses, in one line."""
+"""Origins and remotes that are rejected: the installed program says why, in one line."""
 
 from __future__ import annotations
 
@@ -8,30 +8,46 @@ from pathlib import Path
 import pytest
 from aioquic.asyncio import serve
 from aioquic.quic.configuration import QuicConfiguration
-from impostors import LOOPBACK, Middle, a_remote, an_origin, in_thread
-from patience import patience
-from programs import Program
-from tunnels import READY_ORIGIN, Tunnel
-from udp_forwarder import Recorder
+from scripted_peers import ManInTheMiddle, in_thread, scripted_origin, scripted_remote
+from time_limit import time_limit
 
 from quictunnel.config.certificates import CertificateFiles, format_pin
 from quictunnel.config.state import load_or_make_certificate
 from quictunnel.config.tokens import Token
 from quictunnel.protocol.messages import Hello, Service, Welcome
 from quictunnel.protocol.preamble import Preamble, encode_v2
+from testkit.forwarder import Forwarder
+from testkit.programs import (
+    BAD_TOKEN,
+    MAN_IN_THE_MIDDLE,
+    NOT_A_REMOTE,
+    PROOF_FAILED,
+    PROOF_WRONG,
+    TOKEN_NEEDED,
+    Program,
+    logged,
+)
+from testkit.tunnel import LOOPBACK, Tunnel
 
-MIXED_ENGINES = ("test_an_origin_is_refused_for", "test_the_right_ca_is_enough")
-"""The rest meets impostors, who have aioquic in any case, or looks at what each end sends."""
+ONE_ENGINE = (
+    "test_an_origin_is_rejected_for",
+    "test_failed_proofs_are_counted_and_logged_with_the_address",
+    "test_a_server_of_another_protocol_is_rejected",
+    "test_a_remote_without_the_token_gets_no_connection",
+    "test_a_man_in_the_middle_gets_nowhere",
+    "test_a_man_in_the_middle_cannot_guess_the_proof",
+)
 
-REFUSED = 3
+REJECTED = 3
+"""The exit code of an origin for which retrying is useless."""
 
 WRONG = Token.new()
 """A token that no remote knows."""
 
 
-def is_one_line(program, sentence: str) -> bool:
-    """Whether the program was refused with this sentence at its end, and nothing worse."""
-    assert program.ends() == REFUSED, str(program)
+def is_rejected(program: Program, sentence: str) -> bool:
+    """Wait for the end of the program; return whether its last line is this sentence."""
+    assert program.wait() == REJECTED, str(program)
     assert program.stdout == ""
     *_, last = program.stderr.splitlines()
     return re.match(rf"quictunnel: .*{sentence}", last) is not None
@@ -39,25 +55,25 @@ def is_one_line(program, sentence: str) -> bool:
 
 # Tokens and certificates
 
-UNWANTED = {
-    "a wrong secret": "does not accept this token",
-    "an unknown token": "does not accept this token",
-    "no token for a pinned remote": "requires a token, .*; give the remote's token with --token",
-    "no token and nothing verified": "does not verify: .*; give the remote's token with --token",
+REASONS = {
+    "a wrong secret": BAD_TOKEN,
+    "an unknown token": BAD_TOKEN,
+    "no token for a pinned remote": f"requires a token, .*; {TOKEN_NEEDED}",
+    "no token and nothing verified": f"does not verify: .*; {TOKEN_NEEDED}",
     "a wrong pin": "not the pinned one",
     "a wrong CA": "does not verify",
 }
 
 
 @pytest.fixture
-def start_unwanted(standing, engines, programs, tmp_path):
-    """Starts an origin that the remote refuses, for one of the reasons in UNWANTED."""
+def start_rejected(shared_tunnel, engines, programs, tmp_path):
+    """Starts an origin that the remote rejects, for one of REASONS."""
 
-    def start(what: str, name: str = "thief") -> Program:
-        options, token = unwanted_origin(what, standing, tmp_path / "other")
-        return programs.start(
+    def start(reason: str, name: str = "thief") -> Program:
+        options, token = rejected_origin(reason, shared_tunnel, tmp_path / "other")
+        return programs.quictunnel(
             "origin",
-            *("--remote", f"{LOOPBACK}:{standing.link_port}", "--origin", "9", "--name", name),
+            *("--remote", f"{LOOPBACK}:{shared_tunnel.link_port}", "--origin", "9", "--name", name),
             *options,
             QUICTUNNEL_TOKEN=token,
             QUICTUNNEL_ENGINE=engines[0],
@@ -66,11 +82,11 @@ def start_unwanted(standing, engines, programs, tmp_path):
     return start
 
 
-def unwanted_origin(what: str, remote: Tunnel, other: Path) -> tuple[tuple[object, ...], str]:
-    """Return the options and the token of an origin that this remote refuses."""
+def rejected_origin(reason: str, remote: Tunnel, other: Path) -> tuple[tuple[object, ...], str]:
+    """Return the options and the token of an origin that this remote rejects."""
     own = remote.state / "server.pem"
     good = remote.token
-    match what:
+    match reason:
         case "a wrong secret":
             return (), f"{good.id}.{WRONG.secret}"
         case "an unknown token":
@@ -85,26 +101,26 @@ def unwanted_origin(what: str, remote: Tunnel, other: Path) -> tuple[tuple[objec
         case "a wrong CA":
             ca, _ = load_or_make_certificate(other)
             return ("--remote", f"localhost:{remote.link_port}", "--ca", ca), good.reveal()
-    raise ValueError(what)
+    raise ValueError(reason)
 
 
-@pytest.mark.parametrize(("what", "sentence"), UNWANTED.items())
-def test_an_origin_is_refused_for(start_unwanted, what, sentence, standing):
-    program = start_unwanted(what)
-    assert is_one_line(program, sentence)
-    for secret in [standing.token.secret, WRONG.secret]:
+@pytest.mark.parametrize(("reason", "sentence"), REASONS.items())
+def test_an_origin_is_rejected_for(start_rejected, reason, sentence, shared_tunnel):
+    program = start_rejected(reason)
+    assert is_rejected(program, sentence)
+    for secret in [shared_tunnel.token.secret, WRONG.secret]:
         assert secret not in program.stderr
 
 
-def test_failed_proofs_are_counted_and_logged_with_the_address(start_unwanted, standing):
-    # Names of their own: the remote is shared, and its log has the failures of other tests.
+def test_failed_proofs_are_counted_and_logged_with_the_address(start_rejected, shared_tunnel):
+    # Unique names, because the remote is shared, and its log has the failures of other tests.
     names = ["first-guess", "second-guess"]
-    origins = [start_unwanted("a wrong secret", name) for name in names]
-    assert [origin.ends() for origin in origins] == [REFUSED, REFUSED]
+    origins = [start_rejected("a wrong secret", name) for name in names]
+    assert [origin.wait() for origin in origins] == [REJECTED, REJECTED]
     lines = [
-        standing.remote.logged(
-            rf"proof failed  origin={name} .*peer={LOOPBACK}:\d+ .*"
-            r"failures_from_source=(\d+) failures_total=(\d+)"
+        shared_tunnel.remote.wait_for_log(
+            logged(PROOF_FAILED, origin=name, peer=rf"{LOOPBACK}:\d+ .*")
+            + r"failures_from_source=(\d+) failures_total=(\d+)"
         )
         for name in names
     ]
@@ -118,95 +134,99 @@ def test_the_right_ca_is_enough(tunnel):
     tunnel.up(origin=("--ca", cert, "--remote", f"localhost:{tunnel.link_port}"))
 
 
-# Others than a remote
+# Impostors
 
 
-async def test_a_server_of_another_protocol_is_refused(tunnel, tmp_path):
+async def test_a_server_of_another_protocol_is_rejected(tunnel, tmp_path):
     cert, key = load_or_make_certificate(tmp_path)
     http = QuicConfiguration(is_client=False, alpn_protocols=["h3"])
     http.load_cert_chain(cert, key)
     server = await serve(LOOPBACK, tunnel.link_port, configuration=http)
     try:
         origin = tunnel.start_origin()
-        assert await in_thread(is_one_line, origin, "it is not a quictunnel remote")
+        assert await in_thread(is_rejected, origin, NOT_A_REMOTE)
     finally:
         server.close()
 
 
-async def test_an_impostor_without_the_token_gets_no_connection(tunnel, tmp_path):
-    with patience():
-        async with a_remote(tmp_path) as (port, actors):
+async def test_a_remote_without_the_token_gets_no_connection(tunnel, tmp_path):
+    with time_limit():
+        async with scripted_remote(tmp_path) as (port, peers):
             origin = tunnel.start_origin("--remote", f"{LOOPBACK}:{port}")
-            impostor = await actors.get()
+            impostor = await peers.get()
             await impostor.made.wait()
-            # Streams before any proof: a client each, that would be dialled for.
+            # Streams before any proof. Each would make the origin connect to its server.
             for _ in range(10):
                 client = Preamble(client=None, outside=None, service="default", client_id="0")
                 impostor.open().stream.write(encode_v2(client) + b"let me in")
-            control = await impostor.came.get()
-            hello = await control.hear()
+            control = await impostor.accepted.get()
+            hello = await control.receive()
             assert isinstance(hello, Hello)
-            # The one proof that it has is the origin's own.
-            control.say(a_welcome(hello.proof))
-            assert await in_thread(is_one_line, origin, "the remote's proof is wrong")
-            assert tunnel.nobody_came()
+            # The only proof that it has is the origin's own.
+            control.send(welcome(hello.proof))
+            assert await in_thread(is_rejected, origin, PROOF_WRONG)
+            assert tunnel.has_no_client()
 
 
 async def test_a_man_in_the_middle_gets_nowhere(tunnel, tmp_path):
     tunnel.start_remote()
-    tunnel.remote_is_ready()
-    client = tunnel.client()
-    client.say(b"a client's own words")
-    middle = Middle()
-    with patience():
-        async with a_remote(tmp_path) as (port, actors), an_origin(tunnel.link_port) as pretender:
+    tunnel.wait_for_remote()
+    client = tunnel.connect()
+    client.send(b"a client's own words")
+    middle = ManInTheMiddle()
+    with time_limit():
+        async with (
+            scripted_remote(tmp_path) as (port, peers),
+            scripted_origin(tunnel.link_port) as pretender,
+        ):
             origin = tunnel.start_origin("--remote", f"{LOOPBACK}:{port}")
-            victim = await actors.get()
+            victim = await peers.get()
             await victim.made.wait()
-            middle.stand_between(victim, pretender)
-            assert await in_thread(is_one_line, origin, "does not accept this token")
-            middle.go()
-    tunnel.remote.logged("proof failed")
-    assert b'"hello"' in middle.overheard  # he was there
+            middle.connect(victim, pretender)
+            assert await in_thread(is_rejected, origin, BAD_TOKEN)
+            middle.stop()
+    tunnel.remote.wait_for_log(logged(PROOF_FAILED))
+    assert b'"hello"' in middle.overheard  # it did see the control stream
     assert tunnel.token.secret.encode() not in middle.overheard
     assert b"own words" not in middle.overheard
-    assert tunnel.nobody_came()
+    assert tunnel.has_no_client()
 
 
-async def test_a_man_in_the_middle_who_answers_for_the_remote_gets_nowhere_either(tunnel, tmp_path):
-    with patience():
-        async with a_remote(tmp_path) as (port, actors):
+async def test_a_man_in_the_middle_cannot_guess_the_proof(tunnel, tmp_path):
+    with time_limit():
+        async with scripted_remote(tmp_path) as (port, peers):
             origin = tunnel.start_origin("--remote", f"{LOOPBACK}:{port}")
-            middle = await actors.get()
-            control = await middle.came.get()
-            await control.hear()
-            control.say(a_welcome("00" * 32))
-            assert await in_thread(is_one_line, origin, "something in between terminates TLS")
-            assert tunnel.nobody_came()
+            middle = await peers.get()
+            control = await middle.accepted.get()
+            await control.receive()
+            control.send(welcome("00" * 32))
+            assert await in_thread(is_rejected, origin, MAN_IN_THE_MIDDLE)
+            assert tunnel.has_no_client()
 
 
-def a_welcome(proof: str) -> Welcome:
+def welcome(proof: str) -> Welcome:
     service = Service(name="default", address="192.0.2.1:9000")
     return Welcome(proof=proof, instance="x", services=[service], hold=900.0)
 
 
-# Listeners
+# Eavesdropping
 
 
-async def test_nothing_can_be_read_on_the_wire(tunnel):
+def test_nothing_can_be_read_on_the_wire(tunnel):
+    recorded: list[bytes] = []
     tunnel.start_remote()
-    with patience():
-        wire = await Recorder.start(tunnel.link_port)
-        await in_thread(tunnel.remote_is_ready)
-        tunnel.start_origin("--remote", f"{LOOPBACK}:{wire.port}")
-        await in_thread(tunnel.origin.wait_for, READY_ORIGIN)
-        client, server = await in_thread(tunnel.pair)
-        client.say(b"a client's own words" * 1000)
-        assert len(await in_thread(server.hear, 20_000)) == 20_000
-        tunnel.part()
-        await in_thread(tunnel.origin.end)
-        wire.close()
-    everything = b"".join(wire.to_target + wire.from_target)
+    with Forwarder(
+        tunnel.link_port, on_datagram=lambda _, data: recorded.append(data)
+    ) as forwarder:
+        tunnel.start_origin("--remote", forwarder.address)
+        tunnel.wait_for_remote()
+        tunnel.wait_for_origin()
+        client, server = tunnel.pair()
+        client.send(b"a client's own words" * 1000)
+        assert len(server.receive(20_000)) == 20_000
+        tunnel.reset_connections()
+        tunnel.origin.end()
+    everything = b"".join(recorded)
     assert len(everything) > 20_000
     for secret in (tunnel.token.secret.encode(), tunnel.token.id.encode(), b"own words", b"hello"):
         assert secret not in everything

@@ -1,16 +1,16 @@
-"""Fixtures of the laboratory, and the table of what was measured at the end of the report."""
+"""Fixtures of the laboratory, and a table of the measurements at the end of the report."""
 
 from __future__ import annotations
 
 import pytest
-from installed_engines import ENGINES
 from laboratory import Laboratory
-from rows import Row
+from scenario import Scenario
 
-from bench.hosts import what_is_missing
+from testkit.engines import ENGINES
+from testkit.namespaces import what_is_missing
 
 SHOWN = "laboratory"
-"""The property of a test's report that holds its row."""
+"""The property of a test's report that has its figures."""
 
 
 def pytest_generate_tests(metafunc):
@@ -22,12 +22,11 @@ def pytest_generate_tests(metafunc):
 
 
 def pytest_configure(config):
-    config.addinivalue_line("markers", "mixed: also with another engine at either end")
-    config.addinivalue_line("markers", "nightly: takes minutes, and is left out by CI")
+    config.addinivalue_line("markers", "mixed: also run with different engines at the two ends")
 
 
 def pytest_collection_modifyitems(items):
-    """Begin with the long ones: the others are done beside them."""
+    """Start the long tests first. The others run beside them."""
     items.sort(key=lambda item: item.get_closest_marker("nightly") is None)
 
 
@@ -44,11 +43,11 @@ def lab(_possible, tmp_path, engines):
 
 
 @pytest.fixture
-def row(lab, request, record_property):
+def scenario(lab, request, record_property):
     event = request.function.__name__.removeprefix("test_").replace("_", " ")
-    row = Row(lab, event)
-    record_property(SHOWN, row.figures)
-    return row
+    scenario = Scenario(lab, event)
+    record_property(SHOWN, scenario.figures)
+    return scenario
 
 
 def pytest_terminal_summary(terminalreporter):

@@ -1,17 +1,16 @@
-"""The laboratory: an origin's host with two uplinks, a remote's host, the network between. No test.
+"""The laboratory: an origin's host with two uplinks, a remote's host, a network between. No test.
 
     origin's host ── wifi ──── router (NAT) ──┐
         │                                     ├── net ── remote's host
         └────────── mobile ─── router (NAT) ──┘
 
-The programs are those installed. All that is done to the network is done here, and says when.
+The programs are the installed ones. Methods that repair the network return the time of the repair.
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
-import re
 import signal
 import socket
 import subprocess
@@ -21,72 +20,48 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from places import LINK_PORT, OUTSIDE_PORT, REMOTE, REMOTE_NAME, SERVER_PORT, WIFI, Uplink
-from traffic import Traffic
+from traffic import LabTraffic
+from uplinks import LINK_PORT, OUTSIDE_PORT, REMOTE, REMOTE_NAME, SERVER_PORT, WIFI, Uplink
 
-from bench.hosts import Host
-from bench.processes import Program, running, started
-from bench.soak.network import Conditions
-from quictunnel.config.tokens import Token
+from testkit.namespaces import NamespaceHost
+from testkit.network import Network
+from testkit.tunnel import LOOPBACK, Tunnel
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Iterator
+
+    from testkit.programs import Program
 
 HERE = Path(__file__).parent
-QUICTUNNEL = Path(sys.executable).with_name("quictunnel")
 
-LOOPBACK = "127.0.0.1"
-
-ORDINARY = Conditions(
-    delay=0.015,
-    jitter=0,
-    loss=0,
-    runs=0,
-    overtaken=0,
-    twice=0,
-    rate=500_000,
-    queue=0.1,
-    spell=0,
-    outages=0,
-    rebindings=0,
-)
-"""Of either way: a round trip of 30 ms, and half a megabyte a second each way."""
+HOME = Network(delay=0.015, overtaking=False, rate=500_000)
+"""A round trip of 30 ms, and half a megabyte per second in each direction."""
 
 PATIENCE = 60
-"""Seconds after which a wait that has no bound of its own has failed."""
-
-LOOK_AGAIN = 0.02
+"""Seconds after which a wait without a bound of its own has failed."""
 
 SOCKET_BUFFER = 128 * 1024
-"""Bytes: little, so that what waits there has soon passed at the end."""
+"""Bytes of each socket buffer: small, so that what is buffered at the end has soon passed."""
 
 
 class Laboratory:
-    """Hosts, network, programs, traffic. Use `with`.
+    """Hosts, network, programs and traffic. Use `with`.
 
-    :param engines: the origin's and the remote's.
-    :param conditions: of the network, both uplinks.
+    :param engines: those of the origin and of the remote.
     """
 
-    def __init__(
-        self, scratch: Path, engines: tuple[str, str], conditions: Conditions = ORDINARY
-    ) -> None:
+    def __init__(self, scratch: Path, engines: tuple[str, str]) -> None:
         self.scratch = scratch
         self.engines = engines
-        self.token = Token.new()
-        self.remote: Program
-        self.origin: Program
-        self._stack = contextlib.ExitStack()
-        self._starts = 0
         with contextlib.ExitStack() as stack:
             remote_name = {REMOTE_NAME: [REMOTE.address4, REMOTE.address6]}
-            self.origin_host = Host("origin", remote_name, scratch)
+            self.origin_host = NamespaceHost("origin", remote_name, scratch)
             stack.callback(self.origin_host.end)
-            self.remote_host = Host("remote", {}, scratch)
+            self.remote_host = NamespaceHost("remote", {}, scratch)
             stack.callback(self.remote_host.end)
             ends = str(self.origin_host.pid), str(self.remote_host.pid)
             self._router = subprocess.Popen(
-                [sys.executable, HERE / "router.py", *ends, json.dumps(asdict(conditions))],
+                [sys.executable, HERE / "router.py", *ends, json.dumps(asdict(HOME))],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 text=True,
@@ -95,11 +70,23 @@ class Laboratory:
             assert self._router.stdout.readline() == "ready\n"
             self.remote_host.ip(*REMOTE.rise(), *REMOTE.join(4), *REMOTE.join(6))
             self.join(WIFI)
-            server = small(self.origin_host.socket())
+            server = with_small_buffers(self.origin_host.socket())
             server.bind((LOOPBACK, SERVER_PORT))
             server.listen(64)
-            self.traffic = Traffic(server, self._client, (LOOPBACK, OUTSIDE_PORT))
+            self.traffic = LabTraffic(server, self._client_socket, (LOOPBACK, OUTSIDE_PORT))
             stack.callback(self.traffic.close)
+            self.tunnel = stack.enter_context(
+                Tunnel(
+                    scratch,
+                    engines,
+                    server=f"{LOOPBACK}:{SERVER_PORT}",
+                    listen=f"[::]:{LINK_PORT}",
+                    outside=f"[::]:{OUTSIDE_PORT}",
+                    remote_name=REMOTE_NAME,
+                    remote_host=self.remote_host,
+                    origin_host=self.origin_host,
+                )
+            )
             self._stack = stack.pop_all()
 
     def __enter__(self) -> Laboratory:
@@ -108,39 +95,39 @@ class Laboratory:
     def __exit__(self, *_: object) -> None:
         self._stack.close()
 
-    def _client(self) -> socket.socket:
-        return small(self.remote_host.socket())
+    def _client_socket(self) -> socket.socket:
+        return with_small_buffers(self.remote_host.socket())
 
-    # The network. What makes it good again returns when that was.
+    # The network
 
     def join(self, uplink: Uplink, *families: int) -> float:
-        """Give the origin's host an address there and a route (IPv4 if nothing is said)."""
+        """Give the origin's host an address and a route on an uplink, for IPv4 by default."""
         lines = [line for family in families or (4,) for line in uplink.join(family)]
         self.origin_host.ip(*uplink.rise(), *lines)
         return time.monotonic()
 
     def leave(self, uplink: Uplink) -> None:
-        """Take an uplink away, with its address, its routes, and all that is under way there."""
+        """Take an uplink down, with its address, its routes and all packets in flight."""
         self.origin_host.ip(*uplink.leave())
         self._command(lose=uplink.name)
 
     def darken(self) -> None:
-        """Let nothing through from now on; no host is told."""
+        """Drop all packets from now on. No host is notified."""
         self._command(dark=True)
 
     def lighten(self) -> float:
-        """Let everything through again."""
+        """Forward packets again."""
         self._command(dark=False)
         return time.monotonic()
 
-    def forget_senders(self, uplink: Uplink = WIFI) -> float:
-        """Have a router give all senders other ports."""
-        self._command(forget=uplink.name)
+    def rebind_senders(self, uplink: Uplink = WIFI) -> float:
+        """Let a NAT router forget its mappings, so that all senders get other ports."""
+        self._command(rebind=uplink.name)
         return time.monotonic()
 
-    def change(self, **conditions: float) -> None:
-        """Change the conditions on every way."""
-        self._command(conditions=conditions)
+    def change(self, **properties: float) -> None:
+        """Change properties of the network on every uplink."""
+        self._command(network=properties)
 
     def _command(self, **command: object) -> None:
         print(json.dumps(command), file=self._router.stdin, flush=True)
@@ -148,67 +135,49 @@ class Laboratory:
 
     # The programs
 
+    @property
+    def remote(self) -> Program:
+        """The remote that was started last."""
+        return self.tunnel.remote
+
+    @property
+    def origin(self) -> Program:
+        """The origin that was started last."""
+        return self.tunnel.origin
+
     def start_remote(self, *options: object) -> Program:
         """Start a remote, and wait until it is ready."""
-        words = ["remote", "--listen", f"[::]:{LINK_PORT}", "--outside", f"[::]:{OUTSIDE_PORT}"]
-        words += ["--state-dir", self.scratch / "state", *options]
-        self.remote = self._start("remote", self.remote_host, words, self.engines[1], running)
-        return self.remote
+        self.tunnel.start_remote(*options)
+        return self.tunnel.wait_for_remote()
 
-    def start_origin(self, *options: object, waits: bool = True, **environment: str) -> Program:
-        """Start an origin, and wait until it is ready unless told otherwise."""
-        words = ["origin", "--remote", f"{REMOTE_NAME}:{LINK_PORT}"]
-        words += ["--origin", f"{LOOPBACK}:{SERVER_PORT}", "--name", "box", *options]
-        way = running if waits else started
-        self.origin = self._start(
-            "origin", self.origin_host, words, self.engines[0], way, **environment
-        )
-        return self.origin
-
-    def _start(
-        self, name: str, host: Host, words: list, engine: str, way: Callable, **environment: str
-    ) -> Program:
-        self._starts += 1
-        environment |= {"QUICTUNNEL_ENGINE": engine, "QUICTUNNEL_TOKEN": self.token.reveal()}
-        command = host.inside(QUICTUNNEL, *words)
-        program = way(f"{name}-{self._starts}", command, self.scratch, **environment)
-        return self._stack.enter_context(program)
+    def start_origin(self, *options: object, **environment: str) -> Program:
+        """Start an origin, and wait until it is ready."""
+        self.tunnel.start_origin(*options, **environment)
+        return self.tunnel.wait_for_origin()
 
     def kill(self, program: Program) -> float:
-        """End a program without a word."""
-        program.process.kill()
-        program.process.wait()
+        """Kill a program; return when it was dead."""
+        program.kill()
         return time.monotonic()
 
     @contextlib.contextmanager
-    def stopped(self, program: Program):
-        """Stop a program for a while."""
-        program.process.send_signal(signal.SIGSTOP)
+    def stopped(self, program: Program) -> Iterator[None]:
+        """Stop a program with SIGSTOP, and continue it at the end."""
+        program.signal(signal.SIGSTOP)
         try:
             yield
         finally:
-            program.process.send_signal(signal.SIGCONT)
-
-    def says(self, program: Program, pattern: str, within: float) -> float:
-        """Wait for a line of a program's log; return when it was there."""
-        wanted = re.compile(pattern, re.MULTILINE)
-        deadline = time.monotonic() + within
-        while True:
-            text = program.log.read_text(errors="replace")
-            if wanted.search(text):
-                return time.monotonic()
-            assert time.monotonic() < deadline, f"no {pattern!r} within {within} s in:\n{text}"
-            time.sleep(LOOK_AGAIN)
+            program.signal(signal.SIGCONT)
 
     def logs(self) -> str:
-        """Return what all programs have logged, for the message of a failure."""
+        """Return the logs of all programs, for the message of a failure."""
         return "\n".join(
             f"--- {log.name}\n{log.read_text()}" for log in sorted(self.scratch.glob("*.log"))
         )
 
 
-def small(sock: socket.socket) -> socket.socket:
-    """Return a socket in which little waits."""
+def with_small_buffers(sock: socket.socket) -> socket.socket:
+    """Make a socket's buffers small, and return it."""
     for buffer in (socket.SO_RCVBUF, socket.SO_SNDBUF):
         sock.setsockopt(socket.SOL_SOCKET, buffer, SOCKET_BUFFER)
     return sock

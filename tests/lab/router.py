@@ -1,11 +1,11 @@
-"""The routers of the laboratory and what lies between them, as a program of its own. Not a test.
+"""The laboratory's routers and the network between them, as a program of its own. Not a test.
 
-    python tests/lab/router.py PID-OF-THE-ORIGIN'S-HOST PID-OF-THE-REMOTE'S-HOST CONDITIONS-AS-JSON
+    python tests/lab/router.py PID-OF-THE-ORIGIN'S-HOST PID-OF-THE-REMOTE'S-HOST NETWORK-AS-JSON
 
-It holds the far end of each host's uplinks (TUN devices). Between each of the origin's and the
-remote's there is a way with a delay, a rate, and loss (`bench.soak.network`); IPv4 is translated
-by a router of each uplink, IPv6 is not. Each line of standard input is a command, answered with
-a line; it ends with its standard input.
+It holds the far ends of the hosts' devices (TUN). Each of the origin's uplinks has its own network
+towards the remote. A NAT router of each uplink translates IPv4. IPv6 is not translated. Each line
+of standard input is a command, which is answered with a line. The program ends with its standard
+input.
 """
 
 from __future__ import annotations
@@ -17,52 +17,51 @@ import json
 import select
 import sys
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-from places import REMOTE, UPLINKS, Uplink
-from translation import Translator
+from nat import NatTable
+from uplinks import REMOTE, UPLINKS, Uplink
 
-from bench.hosts import open_tun, packets, write
-from bench.soak.network import Conditions, Network
+from testkit.namespaces import open_tun, packets, write
+from testkit.network import Network
 
 
 @dataclass
-class Way:
-    """The way between an uplink of the origin's and the remote."""
+class UplinkPath:
+    """The path between one of the origin's uplinks and the remote."""
 
     uplink: Uplink
     tun: int
     network: Network
-    nat: Translator
+    nat: NatTable
     generation: int = 0
-    """Grows when all that is under way is lost."""
+    """Increases when all packets in flight are lost."""
 
 
 class Router:
-    """Passes packets on, when and if the networks have them arrive."""
+    """Forwards packets, if and when they arrive by their network."""
 
-    def __init__(self, origin: int, remote: int, conditions: Conditions) -> None:
-        now = time.monotonic()
+    def __init__(self, origin: int, remote: int, properties: dict) -> None:
         self.is_dark = False
         self.remote = open_tun(REMOTE.name, remote)
-        self.ways = {
-            uplink.name: Way(
+        self.paths = {
+            uplink.name: UplinkPath(
                 uplink,
                 open_tun(uplink.name, origin),
-                Network(conditions, now),
-                Translator(ipaddress.ip_address(uplink.outside).packed),
+                Network(**properties),
+                NatTable(ipaddress.ip_address(uplink.outside).packed),
             )
             for uplink in UPLINKS
         }
         self.poll = select.epoll()
-        self.sources = {way.tun: way for way in self.ways.values()}
+        self.sources = {path.tun: path for path in self.paths.values()}
         for descriptor in (0, self.remote, *self.sources):
             self.poll.register(descriptor, select.EPOLLIN)
-        self._due: list[tuple[float, int, Way, int, int, bytes]] = []
+        self._due: list[tuple[float, int, UplinkPath, int, int, bytes]] = []
         self._numbers = itertools.count()
 
     def run(self) -> None:
-        """Pass on until there are no more commands."""
+        """Forward until standard input ends."""
         while True:
             wait = max(self._due[0][0] - time.monotonic(), 0) if self._due else None
             for descriptor, _ in self.poll.poll(wait):
@@ -73,69 +72,69 @@ class Router:
                 elif (line := sys.stdin.readline()) == "":
                     return
                 else:
-                    self._obey(**json.loads(line))
+                    self._execute(**json.loads(line))
                     print("done", flush=True)
             now = time.monotonic()
             while self._due and self._due[0][0] <= now:
-                *_, way, generation, tun, packet = heapq.heappop(self._due)
-                if generation == way.generation:
+                *_, path, generation, tun, packet = heapq.heappop(self._due)
+                if generation == path.generation:
                     write(tun, packet)
 
-    def _obey(
+    def _execute(
         self,
         *,
         dark: bool | None = None,
         lose: str | None = None,
-        forget: str | None = None,
-        conditions: dict | None = None,
+        rebind: str | None = None,
+        network: dict | None = None,
     ) -> None:
-        """Do what a line says.
+        """Execute a command.
 
-        :param dark: whether nothing comes through from now on, whatever the uplink.
-        :param lose: the uplink of which all that is under way is lost.
-        :param forget: the uplink whose router forgets all senders, and what is under way.
-        :param conditions: what else is to change of every way.
+        :param dark: whether all packets are dropped from now on.
+        :param lose: the uplink whose packets in flight are lost.
+        :param rebind: the uplink whose NAT router loses its mappings and the packets in flight.
+        :param network: properties to change of every path's network.
         """
         if dark is not None:
             self.is_dark = dark
-            for way in self.ways.values():
-                way.generation += 1
+            for path in self.paths.values():
+                path.generation += 1
         if lose is not None:
-            self.ways[lose].generation += 1
-        if forget is not None:
-            self.ways[forget].generation += 1
-            self.ways[forget].nat.forget()
-        if conditions is not None:
-            for way in self.ways.values():
-                way.network.conditions = replace(way.network.conditions, **conditions)
+            self.paths[lose].generation += 1
+        if rebind is not None:
+            self.paths[rebind].generation += 1
+            self.paths[rebind].nat.clear()
+        for name, value in (network or {}).items():
+            for path in self.paths.values():
+                setattr(path.network, name, value)
 
-    def _from_origin(self, way: Way) -> None:
-        for packet in packets(way.tun):
-            leaving = way.nat.outwards(packet) if packet[0] >> 4 == 4 else packet
+    def _from_origin(self, path: UplinkPath) -> None:
+        for packet in packets(path.tun):
+            leaving = path.nat.outwards(packet) if packet[0] >> 4 == 4 else packet
             if leaving is not None:
-                self._carry(way, self.remote, "up", leaving)
+                self._forward(path, self.remote, "up", leaving)
 
     def _from_remote(self) -> None:
         for packet in packets(self.remote):
-            for way in self.ways.values():
+            for path in self.paths.values():
                 if packet[0] >> 4 == 4:
-                    coming = way.nat.inwards(packet)
+                    coming = path.nat.inwards(packet)
                 else:
-                    coming = packet if packet[24:40] == way.uplink.packed6 else None
+                    coming = packet if packet[24:40] == path.uplink.packed6 else None
                 if coming is not None:
-                    self._carry(way, way.tun, "down", coming)
+                    self._forward(path, path.tun, "down", coming)
 
-    def _carry(self, way: Way, tun: int, direction: str, packet: bytes) -> None:
+    def _forward(self, path: UplinkPath, tun: int, direction: str, packet: bytes) -> None:
         if self.is_dark:
             return
-        for due in way.network.arrivals(len(packet), direction, time.monotonic()):
-            entry = (due, next(self._numbers), way, way.generation, tun, packet)
+        for due in path.network.arrivals(len(packet), direction, time.monotonic()):
+            entry = (due, next(self._numbers), path, path.generation, tun, packet)
             heapq.heappush(self._due, entry)
 
 
-def main(origin: str, remote: str, conditions: str) -> None:
-    """Pass on until standard input ends."""
-    router = Router(int(origin), int(remote), Conditions(**json.loads(conditions)))
+def main(origin: str, remote: str, network: str) -> None:
+    """Forward until standard input ends."""
+    router = Router(int(origin), int(remote), json.loads(network))
     print("ready", flush=True)
     router.run()
 

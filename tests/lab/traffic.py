@@ -1,8 +1,8 @@
-"""Connections through the tunnel: who talks, what is heard when, and how each ends. Not a test.
+"""Connections through the tunnel: when data arrives on each, and how each ends. Not a test.
 
-Echoes (a question, its answer, a pause, the next question) and bulk transfers, led by either side.
-Every byte is compared or hashed. It runs in a thread of its own, and keeps time there; what it
-saw is judged by others.
+A connection carries echoes (a question, its answer, a pause, the next question) or a bulk transfer.
+Either side can lead. Every byte is hashed. The traffic runs in a thread of its own and records
+times. `scenario` judges them.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ SIDES: tuple[Side, Side] = ("client", "server")
 KINDS: tuple[Kind, Kind] = ("echo", "bulk")
 
 QUESTION = 100
-"""Bytes of an echo."""
+"""Bytes of a question."""
 
 PAUSE = 0.05
 """Seconds between an answer and the next question."""
@@ -38,47 +38,49 @@ PAUSE = 0.05
 PIECE = 16 * 1024
 """Bytes that a bulk transfer sends at a time."""
 
-LOOK_AGAIN = 0.02
-"""Seconds between two looks at what was heard."""
+POLL_INTERVAL = 0.02
+"""Seconds between two checks of what was received."""
 
 _NUMBER = 4
-"""Bytes of a connection's number, which the client says first."""
+"""Bytes of a connection's number, which the client sends first."""
 
 
 @dataclass
-class End:
+class ConnectionEnd:
     """One end of a connection."""
 
-    heard_at: list[float] = field(default_factory=list)
-    """When something was heard, by the monotonic clock."""
+    received_at: list[float] = field(default_factory=list)
+    """When data was received, by the monotonic clock."""
     sent: int = 0
-    heard: int = 0
+    received: int = 0
     sent_hash: object = field(default_factory=hashlib.sha256)
-    heard_hash: object = field(default_factory=hashlib.sha256)
+    received_hash: object = field(default_factory=hashlib.sha256)
     ending: str = ""
-    """Empty while it lives; `in order`, `reset`, or `end` if that came too soon."""
+    """How it ended: `in order`, `reset`, or `end` if FIN came too early. Empty while it is open."""
     ended_at: float = 0
 
-    def says(self, data: bytes) -> bytes:
+    def record_sent(self, data: bytes) -> bytes:
         self.sent += len(data)
         self.sent_hash.update(data)
         return data
 
-    def hears(self, data: bytes) -> bytes:
-        self.heard_at.append(time.monotonic())
-        self.heard += len(data)
-        self.heard_hash.update(data)
+    def record_received(self, data: bytes) -> bytes:
+        self.received_at.append(time.monotonic())
+        self.received += len(data)
+        self.received_hash.update(data)
         return data
 
 
 @dataclass
-class Talk:
-    """A connection: a client's end and the origin server's."""
+class LabConnection:
+    """A connection: the client's end and the origin server's end."""
 
     number: int
     kind: Kind
     leader: Side
-    ends: dict[Side, End] = field(default_factory=lambda: {"client": End(), "server": End()})
+    ends: dict[Side, ConnectionEnd] = field(
+        default_factory=lambda: {"client": ConnectionEnd(), "server": ConnectionEnd()}
+    )
 
     def __str__(self) -> str:
         return f"{self.kind} {self.number} led by the {self.leader}"
@@ -87,12 +89,12 @@ class Talk:
     def follower(self) -> Side:
         return "server" if self.leader == "client" else "client"
 
-    def first_heard(self, since: float) -> float | None:
-        """Return when data came again: an echo's answer, or a piece of a bulk transfer."""
+    def first_received(self, since: float) -> float | None:
+        """Return when data first arrived after a time: an answer, or a piece of a bulk transfer."""
         listener = self.leader if self.kind == "echo" else self.follower
-        heard_at = self.ends[listener].heard_at
-        at = bisect.bisect_right(heard_at, since)
-        return heard_at[at] if at < len(heard_at) else None
+        received_at = self.ends[listener].received_at
+        at = bisect.bisect_right(received_at, since)
+        return received_at[at] if at < len(received_at) else None
 
     @property
     def is_over(self) -> bool:
@@ -100,7 +102,7 @@ class Talk:
 
     @property
     def faults(self) -> list[str]:
-        """What is wrong now that it is over, if it should have ended in order."""
+        """The faults of a connection that should have ended in order, in words."""
         client, server = self.ends["client"], self.ends["server"]
         found = [
             f"{self}: {side} saw {end.ending or 'no end'}"
@@ -108,27 +110,27 @@ class Talk:
             if end.ending != "in order"
         ]
         for one, other in ((client, server), (server, client)):
-            if (one.sent, one.sent_hash.digest()) != (other.heard, other.heard_hash.digest()):
-                found.append(f"{self}: of {one.sent} bytes came {other.heard}, or wrong ones")
+            if (one.sent, one.sent_hash.digest()) != (other.received, other.received_hash.digest()):
+                found.append(f"{self}: {other.received} of {one.sent} bytes arrived, or wrong ones")
         return found
 
 
-class Traffic:
-    """All connections of a test.
+class LabTraffic:
+    """All connections of a test. Its methods are for the test's thread.
 
-    :param server: listens where the origin server is to be.
-    :param client: gives a new socket where the clients are.
-    :param door: where the remote takes clients.
+    :param server: the origin server's listening socket.
+    :param client: returns a new socket on the clients' host.
+    :param address: the remote's address for clients.
     """
 
     def __init__(
-        self, server: socket.socket, client: Callable[[], socket.socket], door: tuple[str, int]
+        self, server: socket.socket, client: Callable[[], socket.socket], address: tuple[str, int]
     ) -> None:
-        self.talks: list[Talk] = []
-        """Those that are of interest."""
-        self._all: list[Talk] = []
+        self.connections: list[LabConnection] = []
+        """The connections that are judged."""
+        self._all: list[LabConnection] = []
         self._client = client
-        self._door = door
+        self._address = address
         self._server = server
         self._rng = random.Random(7)
         self._block = os.urandom(PIECE * 2)
@@ -145,61 +147,76 @@ class Traffic:
 
     # For the test's thread
 
-    def open(self, kind: Kind, leader: Side, count: int = 1) -> list[Talk]:
-        """Have clients connect; they talk once they are let."""
-        new = [Talk(len(self._all) + number, kind, leader) for number in range(count)]
-        self.talks += new
+    def open(self, kind: Kind, leader: Side, count: int = 1) -> list[LabConnection]:
+        """Connect clients. They send once `let` allows it."""
+        new = [LabConnection(len(self._all) + number, kind, leader) for number in range(count)]
+        self.connections += new
         self._all += new
-        for talk in new:
-            self._call(self._begin, self._come(talk))
+        for connection in new:
+            self._call(self._start, self._connect(connection))
         return new
 
     def let(self, *kinds: Kind, by: tuple[Side, ...] = SIDES) -> None:
-        """Let these lead, and no others: who is in the middle of something finishes it."""
+        """Let only these lead. A question or piece that has begun is finished."""
         for (kind, side), gate in self._gates.items():
             self._call(gate.set if kind in kinds and side in by else gate.clear)
 
-    def led(self, *kinds: Kind, by: tuple[Side, ...] = SIDES) -> list[Talk]:
+    def led(self, *kinds: Kind, by: tuple[Side, ...] = SIDES) -> list[LabConnection]:
         """Return the connections of these kinds that these lead."""
-        return [talk for talk in self.talks if talk.kind in kinds and talk.leader in by]
+        return [
+            connection
+            for connection in self.connections
+            if connection.kind in kinds and connection.leader in by
+        ]
 
-    def seconds_until_data(self, since: float, of: list[Talk], within: float) -> dict[str, float]:
-        """Wait until data came on these connections after a time; return after how many seconds."""
-        self.wait_until(lambda: all(talk.first_heard(since) for talk in of), within)
-        return {str(talk): (talk.first_heard(since) or float("inf")) - since for talk in of}
+    def seconds_until_data(
+        self, since: float, of: list[LabConnection], within: float
+    ) -> dict[str, float]:
+        """Wait for data on these connections after a time; return how long each took."""
+        self.wait_until(lambda: all(connection.first_received(since) for connection in of), within)
+        return {
+            str(connection): (connection.first_received(since) or float("inf")) - since
+            for connection in of
+        }
 
     def lost(self) -> list[str]:
-        """Return the connections that have ended though nobody wanted it."""
-        ends = [(talk, side, end) for talk in self.talks for side, end in talk.ends.items()]
-        return [f"{talk}: {side} saw {end.ending}" for talk, side, end in ends if end.ending]
+        """Return the connections that have ended unexpectedly."""
+        ends = [
+            (connection, side, end)
+            for connection in self.connections
+            for side, end in connection.ends.items()
+        ]
+        return [
+            f"{connection}: {side} saw {end.ending}" for connection, side, end in ends if end.ending
+        ]
 
-    def wait_until(self, is_so: Callable[[], bool], within: float) -> bool:
-        """Look again and again; return whether it was so within that many seconds."""
+    def wait_until(self, condition: Callable[[], bool], within: float) -> bool:
+        """Poll a condition; return whether it was true within so many seconds."""
         deadline = time.monotonic() + within
-        while not is_so():
+        while not condition():
             if time.monotonic() > deadline:
                 return False
-            time.sleep(LOOK_AGAIN)
+            time.sleep(POLL_INTERVAL)
         return True
 
-    def retire(self) -> list[Talk]:
-        """Take no more notice of the connections there are; return them."""
-        retired, self.talks = self.talks, []
+    def retire(self) -> list[LabConnection]:
+        """Stop judging the present connections; return them."""
+        retired, self.connections = self.connections, []
         return retired
 
     def finish(self, within: float) -> list[str]:
-        """Have all leaders end in order; return what was lost or wrong."""
+        """Let all leaders end in order; return what was lost or wrong."""
         self._call(self._finish)
-        self.wait_until(lambda: all(talk.is_over for talk in self.talks), within)
-        return [fault for talk in self.talks for fault in talk.faults]
+        self.wait_until(lambda: all(connection.is_over for connection in self.connections), within)
+        return [fault for connection in self.connections for fault in connection.faults]
 
     def close(self) -> None:
-        """Cut everything."""
+        """Abort all connections."""
         self._call(self._loop.stop)
         self._thread.join()
         self._server.close()
 
-    # In its own
+    # In the thread of the traffic
 
     def _call(self, function: Callable, *arguments: object) -> None:
         self._loop.call_soon_threadsafe(function, *arguments)
@@ -214,7 +231,7 @@ class Traffic:
         self._loop.run_until_complete(self._loop.shutdown_asyncgens())
         self._loop.close()
 
-    def _begin(self, work) -> None:
+    def _start(self, work) -> None:
         task = self._loop.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -224,43 +241,47 @@ class Traffic:
         for gate in self._gates.values():
             gate.set()
 
-    async def _come(self, talk: Talk) -> None:
+    async def _connect(self, connection: LabConnection) -> None:
         sock = self._client()
         sock.setblocking(False)
         try:
-            await self._loop.sock_connect(sock, self._door)
+            await self._loop.sock_connect(sock, self._address)
             reader, writer = await asyncio.open_connection(sock=sock)
         except OSError:
             sock.close()
-            self._ended(talk.ends["client"], "reset")
+            self._ended(connection.ends["client"], "reset")
             return
-        writer.write(talk.number.to_bytes(_NUMBER))
-        await self._talk(talk, "client", reader, writer)
+        writer.write(connection.number.to_bytes(_NUMBER))
+        await self._run_side(connection, "client", reader, writer)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError, asyncio.IncompleteReadError):
             number = int.from_bytes(await reader.readexactly(_NUMBER))
-            talk = self._all[number]
-            await self._talk(talk, "server", reader, writer)
+            connection = self._all[number]
+            await self._run_side(connection, "server", reader, writer)
         writer.close()
 
-    async def _talk(
-        self, talk: Talk, side: Side, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    async def _run_side(
+        self,
+        connection: LabConnection,
+        side: Side,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
     ) -> None:
-        """Play one side to its end."""
+        """Run one side to its end."""
         parts = {
-            ("echo", True): self._ask,
-            ("echo", False): self._answer,
-            ("bulk", True): self._pour,
-            ("bulk", False): self._drain,
+            ("echo", True): self._echo_lead,
+            ("echo", False): self._echo_follow,
+            ("bulk", True): self._bulk_lead,
+            ("bulk", False): self._bulk_follow,
         }
-        end = talk.ends[side]
-        gate = self._gates[talk.kind, talk.leader]
+        end = connection.ends[side]
+        gate = self._gates[connection.kind, connection.leader]
         try:
-            await parts[talk.kind, side == talk.leader](end, gate, reader, writer)
+            await parts[connection.kind, side == connection.leader](end, gate, reader, writer)
             writer.write_eof()
-            while data := await reader.read(PIECE):  # the leader waits for the other's end
-                end.hears(data)
+            while data := await reader.read(PIECE):  # the leader waits for the other side's FIN
+                end.record_received(data)
             self._ended(end, "in order" if self._finishing else "end")
         except asyncio.IncompleteReadError:
             self._ended(end, "end")
@@ -269,40 +290,40 @@ class Traffic:
         finally:
             writer.close()
 
-    def _ended(self, end: End, how: str) -> None:
+    def _ended(self, end: ConnectionEnd, how: str) -> None:
         end.ending, end.ended_at = how, time.monotonic()
 
-    async def _ask(self, end: End, gate: asyncio.Event, reader, writer) -> None:
+    async def _echo_lead(self, end: ConnectionEnd, gate: asyncio.Event, reader, writer) -> None:
         while not self._finishing:
-            await self._or_lost(gate, reader)
-            writer.write(end.says(self._rng.randbytes(QUESTION)))
-            end.hears(await reader.readexactly(QUESTION))
+            await self._wait_for_gate(gate, reader)
+            writer.write(end.record_sent(self._rng.randbytes(QUESTION)))
+            end.record_received(await reader.readexactly(QUESTION))
             await asyncio.sleep(PAUSE)
 
-    async def _answer(self, end: End, _: asyncio.Event, reader, writer) -> None:
+    async def _echo_follow(self, end: ConnectionEnd, _: asyncio.Event, reader, writer) -> None:
         while data := await reader.read(PIECE):
-            writer.write(end.says(end.hears(data)))
+            writer.write(end.record_sent(end.record_received(data)))
             await writer.drain()
 
-    async def _pour(self, end: End, gate: asyncio.Event, reader, writer) -> None:
+    async def _bulk_lead(self, end: ConnectionEnd, gate: asyncio.Event, reader, writer) -> None:
         for offset in itertools.count():
-            await self._or_lost(gate, reader)
+            await self._wait_for_gate(gate, reader)
             if self._finishing:
                 return
             begin = offset % PIECE
-            writer.write(end.says(self._block[begin : begin + PIECE]))
+            writer.write(end.record_sent(self._block[begin : begin + PIECE]))
             await writer.drain()
 
-    async def _drain(self, end: End, _: asyncio.Event, reader, writer) -> None:
+    async def _bulk_follow(self, end: ConnectionEnd, _: asyncio.Event, reader, writer) -> None:
         while data := await reader.read(4 * PIECE):
-            end.hears(data)
+            end.record_received(data)
 
-    async def _or_lost(self, gate: asyncio.Event, reader: asyncio.StreamReader) -> None:
-        """Wait until one may lead; see it if the connection is lost meanwhile."""
+    async def _wait_for_gate(self, gate: asyncio.Event, reader: asyncio.StreamReader) -> None:
+        """Wait until this side may lead, or until the connection is lost."""
         while not gate.is_set():
             if reader.at_eof():
                 raise ConnectionResetError
             if (exc := reader.exception()) is not None:
                 raise exc
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(gate.wait(), LOOK_AGAIN * 5)
+                await asyncio.wait_for(gate.wait(), POLL_INTERVAL * 5)

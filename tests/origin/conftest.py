@@ -5,20 +5,20 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from virtual_time import virtual_time
-from world import World
+from world import OriginScenario
 
 from quictunnel.origin.upstream import Upstream
+from testkit.clock import virtual_time
 
 
 @pytest.fixture
 def world(monkeypatch):
-    """Run a test in virtual time, with a `World` of its own that is cleaned up afterwards."""
+    """Run a test in virtual time, with a scenario of its own."""
 
     def run_test(story, **kwargs):
         @virtual_time
         async def run():
-            world = World(monkeypatch, **kwargs)
+            world = OriginScenario(monkeypatch, **kwargs)
             # The origin server never answers in these tests.
             monkeypatch.setattr(Upstream, "connect", lambda *_: asyncio.Future())
             await story(world)

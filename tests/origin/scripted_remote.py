@@ -6,7 +6,6 @@ import asyncio
 
 from fake_link import FakeStream, join
 from role_doubles import TOKEN, origin_session
-from virtual_time import settle
 
 from quictunnel.errors import StreamReset
 from quictunnel.events import Event
@@ -15,6 +14,7 @@ from quictunnel.protocol.messages import Service, Welcome, encode
 from quictunnel.protocol.preamble import Preamble, encode_v2
 from quictunnel.protocol.proof import prove
 from quictunnel.quic import LinkProtocol
+from testkit.clock import settle
 
 EXPORTER = b"e" * 32
 CLIENT = Preamble(

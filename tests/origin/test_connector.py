@@ -6,7 +6,6 @@ from itertools import pairwise
 
 import pytest
 from role_doubles import of_type
-from virtual_time import seconds
 
 from quictunnel.errors import LinkFailed, Refused
 from quictunnel.events import (
@@ -18,6 +17,7 @@ from quictunnel.events import (
 from quictunnel.origin import connector
 from quictunnel.origin.link_dialing import ATTEMPT_TIMEOUT
 from quictunnel.protocol.codes import Code
+from testkit.clock import seconds
 
 
 def test_the_link_and_the_granted_services_are_reported(world):

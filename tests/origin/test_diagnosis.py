@@ -7,7 +7,6 @@ import errno
 import socket
 
 import pytest
-from installed_engines import ENGINES
 from role_doubles import origin_session
 
 from quictunnel.config.addresses import HostPort
@@ -16,6 +15,7 @@ from quictunnel.origin import link_dialing
 from quictunnel.origin.diagnosis import Failure, explain_unreachable
 from quictunnel.origin.link_dialing import dial_remote
 from quictunnel.quic import ClientTls, LinkSettings
+from testkit.engines import ENGINES
 
 TARGET = HostPort("remote.example", 9001)
 

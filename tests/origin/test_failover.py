@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 from role_doubles import House
-from virtual_time import seconds, settle
 
 from quictunnel.errors import Refused
 from quictunnel.protocol.codes import Code
+from testkit.clock import seconds, settle
 
 
 def test_clients_survive_an_outage(world):

@@ -7,7 +7,6 @@ import asyncio
 import pytest
 from fake_link import FakeLink
 from role_doubles import FakeUpstream, House, Tunnel, of_type
-from virtual_time import seconds, settle
 
 from quictunnel.errors import Refused
 from quictunnel.events import DrainStarted, LinkDropped
@@ -15,6 +14,7 @@ from quictunnel.origin.client import MAX_LEAVING
 from quictunnel.origin.upstream import Upstream
 from quictunnel.protocol.codes import Code
 from quictunnel.remote.server import STOPPED
+from testkit.clock import seconds, settle
 
 
 class DrainingHouse(House):

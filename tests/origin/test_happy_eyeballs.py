@@ -7,9 +7,9 @@ from collections.abc import Callable, Coroutine
 from functools import partial
 
 import pytest
-from virtual_time import virtual_time
 
 from quictunnel.origin.happy_eyeballs import first_to_succeed
+from testkit.clock import virtual_time
 
 
 class Ways:

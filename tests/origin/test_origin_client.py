@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 from role_doubles import OTHER_TOKEN, House, Tunnel, of_type
-from virtual_time import seconds, settle
 
 from quictunnel.errors import Refused
 from quictunnel.events import LinkDropped
 from quictunnel.protocol.codes import Code
 from quictunnel.session.session import FORGOTTEN
+from testkit.clock import seconds, settle
 
 
 def test_a_lost_link_is_replaced(world):

@@ -6,10 +6,10 @@ import asyncio
 
 import pytest
 from role_doubles import of_type
-from virtual_time import seconds, settle
 
 from quictunnel.events import DrainStarted
 from quictunnel.protocol.codes import Code
+from testkit.clock import seconds, settle
 
 
 def test_a_drain_without_clients_ends_at_once(world):

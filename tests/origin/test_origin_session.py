@@ -6,7 +6,6 @@ import pytest
 from fake_link import join
 from role_doubles import TOKEN, House, of_type, origin_session
 from scripted_remote import CLIENT, EXPORTER, ScriptedRemote, welcome
-from virtual_time import seconds, settle, virtual_time
 
 from quictunnel.errors import LinkError, LinkFailed, LinkLost, Refused
 from quictunnel.events import GoodbyeReceived, GrantedService, ServicesGranted
@@ -23,6 +22,7 @@ from quictunnel.protocol.messages import (
 from quictunnel.protocol.preamble import encode_v2
 from quictunnel.protocol.proof import prove
 from quictunnel.session.session import MAX_CLOSE_REASON
+from testkit.clock import seconds, settle, virtual_time
 
 
 @virtual_time

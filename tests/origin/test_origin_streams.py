@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 from role_doubles import House, Tunnel, a_tunnel, of_type, origin_session
 from scripted_remote import CLIENT, ScriptedRemote, welcome
-from virtual_time import seconds, settle, virtual_time
 
 from quictunnel.errors import LinkLost
 from quictunnel.events import (
@@ -18,6 +17,7 @@ from quictunnel.events import (
 from quictunnel.origin.upstream import ConnectError
 from quictunnel.protocol.codes import Code
 from quictunnel.protocol.preamble import Preamble, encode_v2
+from testkit.clock import seconds, settle, virtual_time
 
 
 @virtual_time

@@ -6,11 +6,11 @@ import asyncio
 import random
 
 import pytest
-from virtual_time import seconds, virtual_time
 
 from quictunnel.errors import LinkFailed
 from quictunnel.origin.backoff import FIRST_DELAY, MAX_DELAY, Backoff
 from quictunnel.origin.retry import ATTEMPT_AGE, MAX_ATTEMPT_AGE, RESET_INTERVAL, RetryTimer
+from testkit.clock import seconds, virtual_time
 
 
 class FakeMonitor:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import asyncio
 
-from virtual_time import settle, virtual_time
-
 from quictunnel.errors import LinkLost
 from quictunnel.origin.session_life import Phase, SessionLife
+from testkit.clock import settle, virtual_time
 
 
 @virtual_time

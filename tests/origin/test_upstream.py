@@ -7,12 +7,12 @@ import errno
 import socket
 
 import pytest
-from virtual_time import virtual_time
 
 from quictunnel.config.addresses import HostPort, UnixPath
 from quictunnel.origin import upstream as module
 from quictunnel.origin.upstream import ConnectError, Upstream
 from quictunnel.protocol.codes import Code
+from testkit.clock import virtual_time
 
 
 class Connection(asyncio.Protocol):

@@ -7,7 +7,6 @@ import random
 
 from fake_link import FakeLink, join
 from role_doubles import TOKEN, House, of_type
-from virtual_time import seconds, settle
 
 from quictunnel.config.addresses import HostPort
 from quictunnel.config.settings import OriginSettings
@@ -15,9 +14,10 @@ from quictunnel.errors import LinkFailed, Refused
 from quictunnel.events import Event, LinkAttemptFailed, LinkEstablished
 from quictunnel.origin import connector
 from quictunnel.origin.client import Origin
+from testkit.clock import seconds, settle
 
 
-class World:
+class OriginScenario:
     """A remote that can be reached or not, and an origin that connects to it."""
 
     def __init__(self, monkeypatch, *, token=TOKEN) -> None:
@@ -42,7 +42,7 @@ class World:
         )
         monkeypatch.setattr(connector, "dial_remote", self.dial_remote)
 
-    def watch(self, loop, changed) -> World:
+    def watch(self, loop, changed) -> OriginScenario:
         """Be the origin's network monitor too."""
         self.change = changed
         return self
@@ -63,7 +63,7 @@ class World:
         self.links.append(near)
         return session
 
-    async def up(self) -> World:
+    async def up(self) -> OriginScenario:
         await self.origin.start()
         await seconds(0.1)
         assert len(self.established) == 1

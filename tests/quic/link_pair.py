@@ -18,29 +18,15 @@ from pair import (
     endpoint,
 )
 from probes import PROBES
-from virtual_time import VirtualTimeLoop, seconds, settle
 
 from quictunnel.protocol.address import Address
 from quictunnel.quic import Link, LinkProtocol, LinkSettings, Stream
+from testkit.clock import seconds, settle, virtual_time
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from quictunnel.quic.engine import Datagram, Endpoint, Engine, IncomingConnection, Path
-
-
-class LateLoop(VirtualTimeLoop):
-    """Time jumps a hair beyond each timer, as a real loop wakes a little late."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        jump = self._jumping.select
-
-        def select(timeout: float | None = None):
-            late = timeout + TIMER_LATENESS if timeout else timeout
-            return jump(late)
-
-        self._jumping.select = select
 
 
 class Spied:
@@ -97,7 +83,7 @@ class MemorySocket:
     def _send(self, datagrams: Sequence[Datagram], now: float) -> None:
         loop = asyncio.get_running_loop()
         for data, _ in datagrams:
-            for at in self.network.arrivals(data, self, now):
+            for at in self.network.arrivals(len(data), self, now):
                 # A loop takes timers of one time in any order; a network does not.
                 loop.call_at(at + next(self._number) * 1e-12, self.peer._arrive, data)
 
@@ -312,18 +298,8 @@ async def until(done: Callable[[], bool], *, limit: float = 60.0) -> None:
         await asyncio.sleep(0.001)
 
 
-def over_links(test):
-    """Run an async test on a loop of virtual time; what goes wrong in a callback fails it."""
-
-    @functools.wraps(test)
-    def run(**fixtures: object) -> None:
-        errors: list[dict[str, object]] = []
-        with asyncio.Runner(loop_factory=LateLoop) as runner:
-            runner.get_loop().set_exception_handler(lambda _, context: errors.append(context))
-            runner.run(test(**fixtures))
-        assert not errors, errors
-
-    return run
+over_links = functools.partial(virtual_time, lateness=TIMER_LATENESS)
+"""Turn an async function into a test that runs on a virtual clock whose timers fire late."""
 
 
 __all__ = ["LinkPair", "Network", "Recorder", "Session", "over_links", "seconds", "settle", "until"]

@@ -11,8 +11,7 @@ import datetime
 import functools
 import heapq
 import itertools
-import random
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from cryptography import x509
@@ -24,6 +23,7 @@ from probes import PROBES, Probe
 from quictunnel.quic import ClientTls, LinkSettings, ServerTls
 from quictunnel.quic.engine import Endpoint, Engine, Path
 from quictunnel.quic.engines.selection import select
+from testkit.network import Network
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -69,48 +69,6 @@ def _made(name: str) -> ServerTls:
         .sign(key, hashes.SHA256())
     )
     return ServerTls((certificate,), key)
-
-
-@dataclass
-class Network:
-    """What happens to datagrams on their way, the same each run. Times in seconds."""
-
-    delay: float = 0.01
-    """One way."""
-    jitter: float = 0.0
-    """Up to so much more, each for itself: datagrams overtake one another."""
-    loss: float = 0.0
-    duplication: float = 0.0
-    mtu: int = 65_535
-    """UDP payloads that are larger do not arrive."""
-    rate: float | None = None
-    """Bytes a second each way; datagrams queue up."""
-    queue: float = 0.1
-    """Seconds of queue before the tail is dropped, with a `rate`."""
-    cut: bool = False
-    """Nothing arrives while it is set."""
-    seed: int = 7
-    dropped: int = 0
-    _free_at: dict[object, float] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        self.random = random.Random(self.seed)
-
-    def arrivals(self, data: bytes, way: object, now: float) -> list[float]:
-        """Return when a datagram that leaves now arrives: never, once, or twice."""
-        lost = self.random.random() < self.loss
-        if lost or self.cut or len(data) > self.mtu:
-            self.dropped += 1
-            return []
-        leaves = now
-        if self.rate is not None:
-            free_at = max(now, self._free_at.get(way, now))
-            if free_at - now > self.queue:
-                self.dropped += 1
-                return []
-            leaves = self._free_at[way] = free_at + len(data) / self.rate
-        copies = 2 if self.random.random() < self.duplication else 1
-        return [leaves + self.delay + self.random.random() * self.jitter for _ in range(copies)]
 
 
 ROUGH = {"delay": 0.02, "jitter": 0.01, "loss": 0.05, "duplication": 0.05}
@@ -368,7 +326,7 @@ class Pair:
     def _send(self, end: End, datagrams: Sequence[Datagram]) -> None:
         for data, _ in datagrams:
             end.sent += 1
-            for at in self.network.arrivals(data, end, self.now):
+            for at in self.network.arrivals(len(data), end, self.now):
                 heapq.heappush(self._wire, (at, next(self._number), self.other(end), data))
 
 

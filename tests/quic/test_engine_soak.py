@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 import pytest
 from pair import ROUGH, End, Engines, Network, Pair, assert_nothing_left
 
+pytestmark = pytest.mark.nightly
+
 STREAMS = 60
 CODE = 0x17
 

@@ -19,11 +19,11 @@ from aioquic.tls import Epoch
 from endpoints import closed, dialled, echo, listening
 from pair import Engines, Pair
 from probes import PROBES
-from udp_forwarder import Recorder
 
 from quictunnel.quic import LinkSettings
 from quictunnel.quic.engine import Path
 from quictunnel.quic.path import udp
+from testkit.forwarder import Forwarder
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -32,9 +32,9 @@ if TYPE_CHECKING:
     from quictunnel.quic.dialer import LinkDialer
     from quictunnel.quic.engine import Datagram
 
-COUNT = 100_000
+COUNT = 10_000
 BATCH = 50
-ECHO_EVERY = 5_000
+ECHO_EVERY = 500
 VERSION = 1
 ON_LINUX = sys.platform == "linux"
 
@@ -67,14 +67,19 @@ def mutated(data: bytes, script: random.Random) -> bytes:
 @contextlib.asynccontextmanager
 async def captured(listener: Listener, engine: str) -> AsyncIterator[tuple[Link, tuple, tuple]]:
     """A live link, and real datagrams of its life: to the listener and to the dialler."""
-    wire = await Recorder.start(listener.address.port)
-    link = await dialled(wire.port, engine=engine)
-    await echo(link, bytes(50_000))
-    try:
-        yield link, tuple(wire.to_target), tuple(wire.from_target)
-    finally:
-        await closed(link)
-        wire.close()
+    to_listener: list[bytes] = []
+    to_dialler: list[bytes] = []
+
+    def record(way: str, data: bytes) -> None:
+        (to_listener if way == "up" else to_dialler).append(data)
+
+    with Forwarder(listener.address.port, on_datagram=record) as forwarder:
+        link = await dialled(forwarder.port, engine=engine)
+        await echo(link, bytes(50_000))
+        try:
+            yield link, tuple(to_listener), tuple(to_dialler)
+        finally:
+            await closed(link)
 
 
 def take(end: Listener | LinkDialer, datagrams: list[Datagram]) -> None:

@@ -8,11 +8,11 @@ import pytest
 from endpoints import TIMEOUT, Trusting, closed, dialled, listening
 from link_pair import LinkPair, over_links, until
 from pair import Engines, Network, Pair
-from virtual_time import seconds
 
 from quictunnel.protocol.address import Address
 from quictunnel.quic.engine import Path
 from quictunnel.quic.path.liveness import PING_AFTER
+from testkit.clock import seconds
 
 ELSEWHERE = Path("198.51.100.9", 7777)
 MIB = 1024 * 1024

@@ -11,7 +11,6 @@ import os
 import random
 
 import pytest
-from installed_engines import ENGINES
 from link_pair import LinkPair, over_links, seconds, settle, until
 from pair import SERVER_PATH, Engines, Network, Pair, endpoint
 
@@ -19,6 +18,7 @@ from quictunnel.errors import LinkForgotten
 from quictunnel.quic import LinkSettings
 from quictunnel.quic.engine import Path
 from quictunnel.quic.path import liveness
+from testkit.engines import ENGINES
 
 KEY = bytes(range(32))
 KEPT = LinkSettings(reset_key=KEY)

@@ -6,11 +6,11 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from installed_engines import ENGINES
 from link_pair import LinkPair, Network, Recorder, over_links, seconds
 
 from quictunnel.quic.flow_control import AHEAD_MIN, AHEAD_SECONDS, SHARE_MIN, share
 from quictunnel.quic.stream import HIGH_WATER
+from testkit.engines import ENGINES
 
 RATE = 500_000
 """Bytes a second."""

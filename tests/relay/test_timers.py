@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from virtual_time import seconds, virtual_time
 
 from quictunnel.relay.timers import SharedTimer
+from testkit.clock import seconds, virtual_time
 
 
 class Case:

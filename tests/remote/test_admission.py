@@ -6,13 +6,13 @@ from ipaddress import ip_network
 
 import pytest
 from role_doubles import FakeTcp, House, Tunnel, a_tunnel, of_type
-from virtual_time import seconds, settle, virtual_time
 
 from quictunnel.events import ClientAccepted, ClientClosed, ClientLimitReached, ClientRejected
 from quictunnel.protocol.address import Address
 from quictunnel.protocol.preamble import Preamble, encode_v2
 from quictunnel.remote import admission, pending_client
 from quictunnel.remote.admission import Admission
+from testkit.clock import seconds, settle, virtual_time
 
 V1 = b"PROXY TCP4 203.0.113.9 198.51.100.7 40000 443\r\n"
 

@@ -7,7 +7,6 @@ import asyncio
 import pytest
 from fake_link import join
 from role_doubles import OTHER_TOKEN, TOKEN, House, Tunnel, a_tunnel, of_type
-from virtual_time import seconds, settle, virtual_time
 
 from quictunnel.config.tokens import Token
 from quictunnel.errors import LinkFailed, LinkLost, Refused
@@ -25,6 +24,7 @@ from quictunnel.protocol.messages import (
 )
 from quictunnel.protocol.proof import check, prove
 from quictunnel.quic import LinkProtocol
+from testkit.clock import seconds, settle, virtual_time
 
 EXPORTER = b"e" * 32
 THIRD_TOKEN = Token("desktop", "t" * 32)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from fake_link import FakeLink, FakeStream, join
-from virtual_time import settle, virtual_time
 
 from quictunnel.errors import ProtocolError
 from quictunnel.protocol.codes import Code
 from quictunnel.protocol.messages import Goodbye, Service, Services, encode
 from quictunnel.quic import LinkProtocol
 from quictunnel.session.control_stream import ControlStream
+from testkit.clock import settle, virtual_time
 
 SERVICES = Services(services=[Service(name="web")])
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 from role_doubles import a_tunnel, of_type
-from virtual_time import seconds, settle, virtual_time
 
 from quictunnel.events import ClientClosed, LinkDropped, OriginDisconnected
 from quictunnel.protocol.codes import Code
+from testkit.clock import seconds, settle, virtual_time
 
 
 @virtual_time

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from fake_link import FakeLink
 from role_doubles import TOKEN, House, Tunnel, of_type
-from virtual_time import seconds, settle, virtual_time
 
 from quictunnel.events import (
     ClientClosed,
@@ -19,6 +18,7 @@ from quictunnel.protocol.address import Address
 from quictunnel.protocol.codes import Code
 from quictunnel.session.link_reporter import MOVE_DELAY
 from quictunnel.session.session import CLOSED_HERE
+from testkit.clock import seconds, settle, virtual_time
 
 ELSEWHERE = Address("203.0.113.9", 1234)
 BOX = {"origin": "box", "token": TOKEN.id}

@@ -8,7 +8,6 @@ import random
 import pytest
 from fake_link import FakeLink, FakeStream, join
 from role_doubles import TOKEN, House, origin_session
-from virtual_time import seconds, settle, virtual_time
 
 from quictunnel.errors import QuictunnelError
 from quictunnel.protocol.address import Address
@@ -17,6 +16,7 @@ from quictunnel.protocol.messages import Goodbye, Hello, Service, Services, Welc
 from quictunnel.protocol.preamble import Preamble, encode_v2
 from quictunnel.protocol.proof import prove
 from quictunnel.quic import LinkProtocol
+from testkit.clock import seconds, settle, virtual_time
 
 EXPORTER = b"e" * 32
 ROUNDS = 300

@@ -12,7 +12,6 @@ import pytest
 from fake_link import FakeLink, join
 from mutator import mutated
 from role_doubles import TOKEN, House, origin_session
-from virtual_time import settle
 
 from quictunnel.errors import QuictunnelError
 from quictunnel.protocol.codes import VERSION, Code
@@ -28,6 +27,7 @@ from quictunnel.protocol.messages import (
 from quictunnel.protocol.proof import prove
 from quictunnel.quic import LinkProtocol
 from quictunnel.session.state import State
+from testkit.clock import settle
 
 BATCHES, BATCH = 100, 50
 LEFT = 5000

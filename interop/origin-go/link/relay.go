@@ -88,6 +88,6 @@ func codeOf(err error, own quic.StreamErrorCode) quic.StreamErrorCode {
 	return own
 }
 
-// io.Copy is not to find ways around a buffer of ours.
+// These types hide ReadFrom and WriteTo, so that io.Copy uses our buffer.
 type onlyReader struct{ io.Reader }
 type onlyWriter struct{ io.Writer }

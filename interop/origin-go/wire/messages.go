@@ -114,7 +114,7 @@ func receiveBody(from io.Reader) ([]byte, error) {
 	return body, nil
 }
 
-// ended makes one of all ends: what there is of a message that was cut off is dropped.
+// ended turns an unexpected EOF into an EOF. A truncated message is dropped.
 func ended(err error) error {
 	if err == io.ErrUnexpectedEOF {
 		return io.EOF
@@ -122,7 +122,7 @@ func ended(err error) error {
 	return err
 }
 
-// What each known type must have.
+// checks has the required members of each known type.
 var checks = map[string]func(Message) bool{
 	"hello": func(m Message) bool {
 		return isNumber(m.Version) && isText(m.Agent, 255) && isText(m.Name, 255) && isText(m.TokenID, 255) &&

@@ -28,7 +28,7 @@ const (
 // ErrMalformed is wrapped by every error about a preamble.
 var ErrMalformed = errors.New("malformed preamble")
 
-// Preamble says who a client is. The addresses are not valid where nobody knows them.
+// Preamble describes a client. Unknown addresses are not valid.
 type Preamble struct {
 	Client, Outside netip.AddrPort
 	Service         string

@@ -6,7 +6,6 @@ import itertools
 
 import pytest
 from machine import FOUR, SIX, UNREACHABLE, Machine
-from virtual_time import seconds, virtual_time
 
 from quictunnel.quic.path.migration import (
     ANSWER_TIMEOUT,
@@ -16,6 +15,7 @@ from quictunnel.quic.path.migration import (
     QUICK_TIMEOUT,
 )
 from quictunnel.quic.path.network_monitor import COALESCE_DELAY
+from testkit.clock import seconds, virtual_time
 
 
 @virtual_time

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 
 from machine import FOUR, SIX, Machine
-from virtual_time import seconds, virtual_time
 
 from quictunnel.quic.path.candidates import LOOKUP_INTERVAL, LOOKUP_TIMEOUT
+from testkit.clock import seconds, virtual_time
 
 
 @virtual_time

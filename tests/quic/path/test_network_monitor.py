@@ -9,7 +9,6 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
-from virtual_time import seconds, virtual_time
 
 from quictunnel.quic.path import network_monitor as network
 from quictunnel.quic.path.network_monitor import (
@@ -20,6 +19,7 @@ from quictunnel.quic.path.network_monitor import (
     Rtnetlink,
     local_addresses,
 )
+from testkit.clock import seconds, virtual_time
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from installed_engines import HAS_QUINN
+from testkit.engines import HAS_QUINN
 
 if not HAS_QUINN:
     collect_ignore_glob = ["test_*.py"]

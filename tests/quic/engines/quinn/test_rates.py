@@ -15,6 +15,8 @@ from bench.line.figures import Sender
 from bench.line.line import MBIT, Line
 from bench.line.lines import BY_NAME, HOME
 
+pytestmark = pytest.mark.nightly
+
 QUINN = Sender("quinn")
 SECONDS = 3.0
 """Measured time of each bulk stream."""

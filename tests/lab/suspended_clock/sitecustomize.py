@@ -1,8 +1,8 @@
-"""A machine that sleeps, as a program sees it: its clock of boot time runs on, as a file says.
+"""Makes a program believe that its machine was suspended: CLOCK_BOOTTIME is ahead.
 
-The interpreter imports this by itself in a program that is started with this folder in PYTHONPATH.
-The file, named by LABORATORY_SLEPT, has the seconds slept so far; the monotonic clock stands still
-in sleep, so it is left alone. Not a test.
+The interpreter imports this module in a program that starts with this folder in PYTHONPATH.
+LABORATORY_SLEPT names the file, which has the seconds slept so far. The monotonic clock stops
+during a suspend, so it is unchanged. Not a test.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""What a NAT router does to UDP over IPv4: addresses, ports, checksums. No I/O; not a test."""
+"""NAT for UDP over IPv4: addresses, ports and checksums. No I/O; not a test."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import NamedTuple
 UDP = 17
 
 FIRST_PORT, LAST_PORT = 20_000, 60_000
-"""From which the router takes the ports, one after the other; there are never so many senders."""
+"""The range of public ports, taken in turn. There are never so many senders."""
 
 
 class Flow(NamedTuple):
@@ -22,10 +22,10 @@ class Flow(NamedTuple):
 
 
 def flow_of(packet: bytes) -> Flow | None:
-    """Return whose a packet is; None if it is no UDP over IPv4, or a fragment."""
+    """Return the flow of a packet, or None if it is not UDP over IPv4, or a fragment."""
     if len(packet) < 28 or packet[0] >> 4 != 4 or packet[9] != UDP:
         return None
-    # RFC 791 3.1: more fragments, and where this one belongs.
+    # RFC 791, section 3.1: the flag for more fragments, and the fragment offset.
     if (packet[6] << 8 | packet[7]) & 0x3FFF:
         return None
     at = (packet[0] & 15) * 4
@@ -36,7 +36,7 @@ def flow_of(packet: bytes) -> Flow | None:
 
 
 def rewritten(packet: bytes, flow: Flow) -> bytes:
-    """Return the packet with other addresses and ports, and the checksums that they need."""
+    """Return the packet with other addresses and ports, and with correct checksums."""
     at = (packet[0] & 15) * 4
     new = bytearray(packet)
     new[12:20] = flow.source + flow.target
@@ -44,20 +44,20 @@ def rewritten(packet: bytes, flow: Flow) -> bytes:
     new[10:12] = bytes(2)
     new[10:12] = _folded(_sum(new[:at])).to_bytes(2)
     checksum = packet[at + 6 : at + 8]
-    if checksum != bytes(2):  # RFC 768: the sender made none
-        # RFC 1624, equation 3: what goes is taken out of the sum, what comes is added.
-        goes = packet[12:20] + packet[at : at + 4] + checksum
-        comes = new[12:20] + new[at : at + 4]
-        total = 0xFFFF * len(goes) // 2 - _sum(goes) + _sum(comes)
+    if checksum != bytes(2):  # RFC 768: the sender computed no checksum
+        # RFC 1624, equation 3: subtract the old words from the sum, and add the new ones.
+        removed = packet[12:20] + packet[at : at + 4] + checksum
+        added = new[12:20] + new[at : at + 4]
+        total = 0xFFFF * len(removed) // 2 - _sum(removed) + _sum(added)
         new[at + 6 : at + 8] = (_folded(total) or 0xFFFF).to_bytes(2)
     return bytes(new)
 
 
-class Translator:
-    """A router's memory: which sender inside has which port outside.
+class NatTable:
+    """A router's mappings of private senders to public ports.
 
-    A sender has a port for each address that it sends to, and only that address may answer: the
-    strictest kind (RFC 4787, address and port-dependent, both mapping and filtering).
+    Mapping and filtering depend on address and port, the strictest kind in RFC 4787: a sender has
+    another port for each target, and only that target may answer.
     """
 
     def __init__(self, outside: bytes) -> None:
@@ -65,15 +65,15 @@ class Translator:
         self._free = itertools.cycle(range(FIRST_PORT, LAST_PORT))
         self._ports: dict[Flow, bytes] = {}
         self._inside: dict[Flow, Flow] = {}
-        """By the flow of an answer, as it comes: the same as it goes on."""
+        """The flow of an answer on the private side, by its flow on the public side."""
 
-    def forget(self) -> None:
-        """Give all senders other ports from now on; what comes for the old ones is lost."""
+    def clear(self) -> None:
+        """Forget all mappings. Senders get other ports, and packets for the old ports are lost."""
         self._ports.clear()
         self._inside.clear()
 
     def outwards(self, packet: bytes) -> bytes | None:
-        """Return the packet as it leaves; None if it is nothing that leaves."""
+        """Return the translated packet from a sender, or None if it is dropped."""
         flow = flow_of(packet)
         if flow is None:
             return None
@@ -87,7 +87,7 @@ class Translator:
         return rewritten(packet, Flow(self._outside, port, flow.target, flow.target_port))
 
     def inwards(self, packet: bytes) -> bytes | None:
-        """Return the packet as it goes on to who is inside; None if nobody asked for it."""
+        """Return the translated packet for a sender, or None if there is no mapping."""
         flow = flow_of(packet)
         inside = self._inside.get(flow) if flow else None
         return rewritten(packet, inside) if inside else None

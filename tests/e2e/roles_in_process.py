@@ -21,27 +21,26 @@ from quictunnel.events import Event, ServicesGranted
 from quictunnel.observe.event_log import EventLog
 from quictunnel.origin.client import Origin
 from quictunnel.remote.server import Remote
+from testkit.tunnel import LOOPBACK
 
-LOOPBACK = "127.0.0.1"
 
-
-class Peer:
-    """One end of a TCP connection, in the test's hands."""
+class AsyncTcpPeer:
+    """One end of a TCP connection that a test controls."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.reader, self.writer = reader, writer
 
-    async def say(self, data: bytes) -> None:
+    async def send(self, data: bytes) -> None:
         self.writer.write(data)
         await self.writer.drain()
 
-    async def hear(self, count: int) -> bytes:
+    async def receive(self, count: int) -> bytes:
         return await self.reader.readexactly(count)
 
-    async def hear_all(self) -> bytes:
+    async def receive_all(self) -> bytes:
         return await self.reader.read()
 
-    def end(self) -> None:
+    def send_eof(self) -> None:
         self.writer.write_eof()
 
     def reset(self) -> None:
@@ -57,8 +56,8 @@ class Peer:
         return False
 
 
-class Town:
-    """An origin server, and what is started between it and its clients."""
+class RolesInProcess:
+    """An origin server, a remote, origins for it, and clients, all in one process."""
 
     def __init__(self, tmp_path, engines) -> None:
         self.engines = engines
@@ -71,24 +70,24 @@ class Town:
             grace=5.0,
             engine=engines[1],
         )
-        self.served: asyncio.Queue[Peer] = asyncio.Queue()
+        self.served: asyncio.Queue[AsyncTcpPeer] = asyncio.Queue()
         self.ready: asyncio.Queue[ServicesGranted] = asyncio.Queue()
         self.server: asyncio.Server
         self.remote: Remote
-        self._peers: list[Peer] = []
+        self._peers: list[AsyncTcpPeer] = []
         self._roles: list[Remote | Origin] = []
 
-    async def start(self) -> Town:
+    async def start(self) -> RolesInProcess:
         self.server = await asyncio.start_server(self._serve, LOOPBACK, 0)
-        self.remote = await self.a_remote()
+        self.remote = await self.start_remote()
         return self
 
     @property
     def port(self) -> int:
-        """Where the remote listens for origins."""
+        """The remote's port for origins."""
         return self.remote.link_address.port
 
-    async def a_remote(self, **settings) -> Remote:
+    async def start_remote(self, **settings) -> Remote:
         remote = Remote(
             replace(self.remote_settings, **settings),
             (self.token,),
@@ -99,7 +98,7 @@ class Town:
         await remote.start()
         return remote
 
-    async def an_origin(self, *, port: int | None = None, **settings) -> Origin:
+    async def start_origin(self, *, port: int | None = None, **settings) -> Origin:
         origin = Origin(
             OriginSettings(
                 **{
@@ -119,18 +118,20 @@ class Town:
         return origin
 
     async def up(self, **settings) -> Origin:
-        origin = await self.an_origin(**settings)
+        origin = await self.start_origin(**settings)
         await self.ready.get()
         return origin
 
-    async def a_client(self) -> Peer:
-        client = Peer(*await asyncio.open_connection(LOOPBACK, self.remote.outside_address.port))
+    async def connect(self) -> AsyncTcpPeer:
+        client = AsyncTcpPeer(
+            *await asyncio.open_connection(LOOPBACK, self.remote.outside_address.port)
+        )
         self._peers.append(client)
         return client
 
-    async def a_pair(self) -> tuple[Peer, Peer]:
-        """A client, and its connection as the origin server has it."""
-        return await self.a_client(), await self.served.get()
+    async def pair(self) -> tuple[AsyncTcpPeer, AsyncTcpPeer]:
+        """Return a new client and its connection at the origin server."""
+        return await self.connect(), await self.served.get()
 
     async def end(self) -> None:
         for peer in self._peers:
@@ -146,7 +147,7 @@ class Town:
             self.ready.put_nowait(event)
 
     def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        peer = Peer(reader, writer)
+        peer = AsyncTcpPeer(reader, writer)
         self._peers.append(peer)
         self.served.put_nowait(peer)
 

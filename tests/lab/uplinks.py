@@ -1,6 +1,6 @@
 """Addresses in the laboratory: of the remote, and of the origin at each of its uplinks.
 
-All of them are meant for documentation (RFC 5737, RFC 3849) or private.
+All of them are documentation addresses (RFC 5737, RFC 3849) or private ones.
 """
 
 from __future__ import annotations
@@ -9,34 +9,34 @@ import ipaddress
 from dataclasses import dataclass
 
 REMOTE_NAME = "remote.example.com"
-"""What the origin calls the remote: it has an address of either family."""
+"""The remote's host name. It has an address of either family."""
 
 OUTSIDE_PORT, LINK_PORT, SERVER_PORT = 9000, 9001, 8000
 
 
 @dataclass(frozen=True)
 class Uplink:
-    """A network device of a host, and what is to be said to ip(8) about it."""
+    """A network device of a host, and the lines for `ip -batch` that configure it."""
 
     name: str
     address4: str
     address6: str
     outside: str = ""
-    """The address of its NAT router; empty where there is none."""
+    """The public address of its NAT router. Empty without NAT."""
 
     @property
     def packed6(self) -> bytes:
         return ipaddress.ip_address(self.address6).packed
 
     def rise(self) -> list[str]:
-        """Bring the device up, without any address."""
+        """Bring the device up, without an address."""
         return [
             f"link set dev {self.name} addrgenmode none",
             f"link set dev {self.name} up",
         ]
 
     def join(self, family: int) -> list[str]:
-        """Give it an address of a family, and a route to everywhere."""
+        """Give the device an address of a family, and a default route."""
         if family == 4:
             address, everywhere = f"{self.address4}/24", "0.0.0.0/0"
         else:
@@ -47,7 +47,7 @@ class Uplink:
         ]
 
     def leave(self) -> list[str]:
-        """Take down the device, with its addresses and routes."""
+        """Take the device down, and remove its addresses and routes."""
         return [f"link set dev {self.name} down", f"address flush dev {self.name}"]
 
 

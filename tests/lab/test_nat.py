@@ -1,4 +1,4 @@
-"""The laboratory's NAT: what leaves, what comes back, and checksums, by hand-made packets."""
+"""The laboratory's NAT with hand-made packets: translation both ways, and checksums."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import ipaddress
 import random
 import struct
 
-from translation import Flow, Translator, flow_of
+from nat import Flow, NatTable, flow_of
 
-INSIDE, OUTSIDE, REMOTE, STRANGER = (
+INSIDE, OUTSIDE, REMOTE, OTHER = (
     ipaddress.ip_address(text).packed
     for text in ("192.168.1.10", "198.51.100.1", "203.0.113.7", "203.0.113.8")
 )
@@ -19,7 +19,7 @@ def port(number: int) -> bytes:
 
 
 def ones_complement(data: bytes) -> int:
-    """Of RFC 1071, word by word; 0xFFFF over what holds a right checksum."""
+    """Return the checksum of RFC 1071; 0xFFFF over data with a correct checksum."""
     total = sum(struct.unpack(f">{len(data) // 2}H", data + bytes(len(data) % 2)))
     while total >> 16:
         total = (total & 0xFFFF) + (total >> 16)
@@ -46,36 +46,36 @@ def answer_to(packet: bytes, payload: bytes) -> bytes:
     return datagram(Flow(target, target_port, source, source_port), payload)
 
 
-def test_leaves_from_the_router_and_the_answer_comes_back():
-    nat = Translator(OUTSIDE)
+def test_a_datagram_and_its_answer_are_translated():
+    nat = NatTable(OUTSIDE)
     left = nat.outwards(datagram(LEAVING, b"hello"))
     assert flow_of(left)._replace(source_port=b"") == Flow(OUTSIDE, b"", REMOTE, port(9001))
     back = nat.inwards(answer_to(left, b"answer"))
     assert back == datagram(Flow(REMOTE, port(9001), INSIDE, port(5000)), b"answer")
 
 
-def test_a_sender_keeps_its_port_until_the_router_forgets():
-    nat = Translator(OUTSIDE)
+def test_a_sender_keeps_its_port_until_the_table_is_cleared():
+    nat = NatTable(OUTSIDE)
     first, second = (nat.outwards(datagram(LEAVING, b"hello")) for _ in range(2))
     assert first == second
-    nat.forget()
+    nat.clear()
     assert nat.inwards(answer_to(first, b"late")) is None
     assert flow_of(nat.outwards(datagram(LEAVING, b"hello"))) != flow_of(first)
 
 
-def test_nobody_else_gets_in():
-    nat = Translator(OUTSIDE)
+def test_unsolicited_datagrams_are_dropped():
+    nat = NatTable(OUTSIDE)
     left = flow_of(nat.outwards(datagram(LEAVING, b"hello")))
-    for stranger in (
-        Flow(STRANGER, port(9001), OUTSIDE, left.source_port),
+    for flow in (
+        Flow(OTHER, port(9001), OUTSIDE, left.source_port),
         Flow(REMOTE, port(9002), OUTSIDE, left.source_port),
         Flow(REMOTE, port(9001), OUTSIDE, port(1)),
     ):
-        assert nat.inwards(datagram(stranger, b"hello")) is None
+        assert nat.inwards(datagram(flow, b"hello")) is None
 
 
-def test_checksums_are_right_whatever_there_is():
-    nat = Translator(OUTSIDE)
+def test_checksums_of_any_payload_are_correct():
+    nat = NatTable(OUTSIDE)
     dice = random.Random(5)
     for size in range(200):
         flow = Flow(dice.randbytes(4), dice.randbytes(2), dice.randbytes(4), dice.randbytes(2))
@@ -85,7 +85,7 @@ def test_checksums_are_right_whatever_there_is():
 
 
 def test_only_whole_udp_over_ipv4_passes():
-    nat = Translator(OUTSIDE)
+    nat = NatTable(OUTSIDE)
     whole = bytearray(datagram(LEAVING, b"hello"))
     fragment, tcp = whole.copy(), whole.copy()
     fragment[6] = 0x20
