@@ -4,7 +4,8 @@
 //! share the room by bytes, with start-time fair queueing: each stream has a virtual time that
 //! advances by the bytes it passes to quinn, and the stream with the lowest one is next. A stream
 //! that was idle starts one turn before the others, so that a keystroke does not wait for
-//! downloads. For that turn quinn accepts its data beyond the send window, and sends it first.
+//! downloads. For that turn quinn accepts its data beyond the send window. quinn sends the streams
+//! that have data in turns.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
@@ -18,10 +19,6 @@ use super::stream_id;
 /// turns of one packet, because it chooses a stream for each packet.
 const TURN: usize = 16 * 1024;
 
-/// Bytes by which virtual times may differ and still count as equal: about a packet. quinn then sends
-/// in the order of the writes. Otherwise a byte could arrive before an earlier byte of another stream.
-const EQUAL_WITHIN: u64 = 1200;
-
 /// Shortest time for which bytes are buffered ahead of sending. The buffer covers a round trip, or
 /// this time on shorter paths, because a busy event loop refills it no sooner.
 const AHEAD_TIME: Duration = Duration::from_millis(25);
@@ -31,12 +28,6 @@ const AHEAD_MIN: u64 = 64 * 1024;
 
 /// Smallest share of one stream in bytes, however many streams there are.
 const SHARE_MIN: u64 = 16 * 1024;
-
-/// quinn's priority of a stream that is not ahead in virtual time.
-const PRIORITY_FIRST: i32 = 1;
-
-/// quinn's priority of all other streams.
-const PRIORITY_NORMAL: i32 = 0;
 
 /// The condition under which a stream's pending data may be passed on.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -106,7 +97,6 @@ pub(super) struct Sending {
     waits_for: WaitsFor,
     /// Bytes passed to quinn, plus what was skipped while idle.
     virtual_time: u64,
-    has_priority: bool,
     /// FIN follows the pending data.
     pub(super) is_fin_queued: bool,
     /// Everything was acknowledged, or the stream was reset.
@@ -168,7 +158,6 @@ impl Sending {
     }
 
     fn pass_turn(&mut self, quinn: &mut Connection, id: u64, scheduler: &mut SendScheduler) {
-        self.update_priority(quinn, id, scheduler);
         let mut room = TURN;
         while let Some(first) = self.pending.front_mut() {
             if room == 0 {
@@ -207,15 +196,6 @@ impl Sending {
         }
         self.waits_for = WaitsFor::Nothing;
         self.finish_if_drained(quinn, id);
-    }
-
-    /// Streams that are not ahead in virtual time are sent before the others.
-    fn update_priority(&mut self, quinn: &mut Connection, id: u64, scheduler: &SendScheduler) {
-        let is_first = self.virtual_time < scheduler.virtual_time + EQUAL_WITHIN;
-        if is_first != std::mem::replace(&mut self.has_priority, is_first) {
-            let priority = if is_first { PRIORITY_FIRST } else { PRIORITY_NORMAL };
-            let _ = quinn.send_stream(stream_id(id)).set_priority(priority); // fails if it has ended
-        }
     }
 
     /// Pass FIN to quinn once no data is pending.
