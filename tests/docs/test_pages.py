@@ -20,7 +20,6 @@ DOCS = ROOT / "docs"
 BELOW = [ROOT / folder / "README.md" for folder in ("certs", "engine")]
 WRITTEN = [path for path in DOCS.rglob("*.md") if str(path.relative_to(DOCS)) not in generate.PAGES]
 PAGES = [*ROOT.glob("*.md"), *WRITTEN, *BELOW]
-ROLES = ("remote", "origin")
 
 OTHERS = {
     "--config",
@@ -85,24 +84,6 @@ def test_options_exist(text, folder):
 def test_environment_variables_exist(text, folder):
     known = {option.envvar for option in options(PROGRAM).values()}
     assert set(re.findall(r"QUICTUNNEL_[A-Z_]+", text)) <= known
-
-
-@pytest.mark.parametrize("role", ROLES)
-def test_the_readme_has_every_option_of_the_roles(role):
-    readme = (ROOT / "README.md").read_text("utf-8")
-    table = readme.partition("## Options")[2].partition("\n## ")[0]
-    for name in options(PROGRAM.commands[role]).keys() - {"--help", "-h"}:
-        assert f"`{name}" in table
-
-
-def test_the_readmes_defaults_are_the_programs():
-    readme = (ROOT / "README.md").read_text("utf-8")
-    known = options(PROGRAM.commands["remote"]) | options(PROGRAM.commands["origin"])
-    rows = re.findall(r"^\| `(--[a-z-]+)[^|]*\| `([^`|]+)` \|", readme, re.MULTILINE)
-    assert len(rows) > 6
-    for name, default in rows:
-        if name != "--state-dir":  # told in words by --help, and another one on each system
-            assert known[name].default == default
 
 
 @pytest.mark.parametrize(("text", "folder"), EACH_PAGE)
