@@ -147,6 +147,10 @@ class Engine(Protocol):
     def unacknowledged(self) -> bool:
         """Whether ack-eliciting packets are in flight."""
 
+    @property
+    def statistics(self) -> Statistics:
+        """Estimates of the path, and counters."""
+
     def open_stream(self) -> int:
         """Open a bidirectional stream. Beyond the peer's limit it waits."""
 

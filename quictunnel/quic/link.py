@@ -177,6 +177,11 @@ class Link:
         return self.engine.rtt
 
     @property
+    def statistics(self) -> LinkStatistics:
+        """The path and the engine's figures."""
+        return LinkStatistics(self.local, self.peer, self.engine.statistics)
+
+    @property
     def is_silent(self) -> bool:
         """Whether the peer does not answer. Streams wait meanwhile."""
         return self._liveness.silent_since is not None

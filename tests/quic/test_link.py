@@ -198,3 +198,22 @@ async def test_a_full_carrier_makes_no_timer_spin(engines: Engines) -> None:
     pair.server.socket_writable()
     theirs.stream.write(b"well")
     await until(lambda: ours.data == b"well", limit=1)
+
+
+@over_links
+async def test_statistics_name_the_path_and_count_both_ways(alike: Engines) -> None:
+    pair = await LinkPair.made(engines=alike)
+    ours, _ = await pair.streams()
+    ours.stream.write(bytes(100_000))
+    await seconds(5)
+    client, server = pair.client.statistics, pair.server.statistics
+    assert (client.local, client.peer) == (pair.client.local, pair.client.peer)
+    assert (server.local, server.peer) == (pair.server.local, pair.server.peer)
+    assert client.engine.bytes_sent > 100_000
+    # An MTU probe may have been too large for the path.
+    assert client.engine.bytes_sent - 1500 < server.engine.bytes_received
+    assert server.engine.bytes_received <= client.engine.bytes_sent
+    assert client.engine.packets_sent > 100_000 / client.engine.mtu
+    assert client.engine.packets_lost == client.engine.bytes_lost == 0
+    assert client.engine.congestion_window > 0
+    assert client.engine.rtt is not None
