@@ -59,7 +59,7 @@ def test_nothing_grows_while_a_link_is_silent(pair: Pair, ask: str) -> None:
         pair.client.engine.ping() if ask == "ping" else pair.client.engine.revive(pair.now)
         pair.run_for(0.5)
     assert pair.client.sent_of(stream) == sent
-    assert _remembered(pair) <= remembered + 100  # far fewer than the 1,200 questions
+    assert _remembered(pair) <= remembered + 400  # of 1,200 questions
     pair.network.cut = False
     pair.client.engine.revive(pair.now)
     pair.run(lambda: len(pair.server.inbox.get(stream, b"")) == 2_000_000)
