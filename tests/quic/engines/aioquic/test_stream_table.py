@@ -16,7 +16,7 @@ class World:
     """A table of streams, and how much of what they received is unread."""
 
     def __init__(self) -> None:
-        self.budget = Budget()
+        self.budget = Budget(256 * 1024 * 1024)
         self.credit = ReceiveCredit(self.budget)
         self.table = StreamTable(self.credit)
         self.received = 0
