@@ -12,7 +12,7 @@ from bench.line import results
 from bench.line.figures import Measured
 from bench.line.measures import NAMES
 from bench.line.results import Results
-from bench.line.runs import Cell
+from bench.line.runs import ResultCell
 from bench.table import Outcome
 from docs import figures
 
@@ -37,9 +37,11 @@ def test_every_line_has_a_title():
 def test_saved_results_become_a_table(tmp_path, monkeypatch):
     monkeypatch.setattr(results, "RESULTS", tmp_path / "results")
     found = Results(["quinn", "direct"], simulated=False, seconds=1.0, runs=3, stops=0.0)
-    late = Cell([Measured([0.9, 0.1, 3], "late"), Measured([0.95, 0.03, 5])])
-    found.add("home", "share, queue, dropped", [late, Cell(failed=2)])
-    found.add("requests", "p50, p99, in ms", [Cell([Measured([1, 2, 50, 100])]), Cell()])
+    late = ResultCell([Measured([0.9, 0.1, 3], "late"), Measured([0.95, 0.03, 5])])
+    found.add("home", "share, queue, dropped", [late, ResultCell(failed=2)])
+    found.add(
+        "requests", "p50, p99, in ms", [ResultCell([Measured([1, 2, 50, 100])]), ResultCell()]
+    )
     saved = json.loads(found.save("trial").read_text())
     assert saved["rows"][0]["cells"]["quinn"] == {
         "medians": [0.925, 0.065, 4],

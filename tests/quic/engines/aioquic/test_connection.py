@@ -207,11 +207,11 @@ def test_statistics_of_losses() -> None:
     lost: list[int] = []
     arrivals = pair.network.arrivals
 
-    def drop_some(data: bytes, way: object, now: float) -> list[float]:
-        if way is pair.client and len(data) > 1000 and len(lost) < 5:
-            lost.append(len(data))
+    def drop_some(size: int, way: object, now: float) -> list[float]:
+        if way is pair.client and size > 1000 and len(lost) < 5:
+            lost.append(size)
             return []
-        return arrivals(data, way, now)
+        return arrivals(size, way, now)
 
     pair.network.arrivals = drop_some
     stream = pair.client.open(bytes(300_000), fin=True)
