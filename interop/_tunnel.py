@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from interop._facts import MissingError
 from quictunnel.errors import SettingsError
-from quictunnel.quic import installed
+from quictunnel.quic.engines.selection import installed
 from testkit.engines import ARE_ALL_NEEDED
 from testkit.tunnel import Tunnel
 

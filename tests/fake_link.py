@@ -14,7 +14,7 @@ from typing import Any
 from quictunnel.errors import LinkForgotten, LinkLost, StreamReset
 from quictunnel.protocol.address import Address
 from quictunnel.protocol.codes import Code
-from quictunnel.quic import LinkProtocol
+from quictunnel.quic.link import LinkProtocol
 
 
 class FakeStream(asyncio.Transport):

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Protocol
 from bench.line.line import HEADERS, Line
 from bench.line.stops import TURN, Stops
 from quictunnel.config.self_signed import make_key, make_self_signed
-from quictunnel.quic import LinkSettings, ServerTls
 from quictunnel.quic.engine import Endpoint, Engine, Path
 from quictunnel.quic.engines.selection import select
+from quictunnel.quic.settings import LinkSettings, ServerTls
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -28,7 +28,7 @@ from quictunnel.events import Event, LinkDropped, ServicesGranted, discard_event
 from quictunnel.observe.event_log import EventLog
 from quictunnel.origin.client import Origin
 from quictunnel.protocol.address import Address
-from quictunnel.quic import select
+from quictunnel.quic.engines.selection import select
 from quictunnel.remote.server import Remote
 
 READY_TIMEOUT = 20.0

@@ -26,7 +26,7 @@ from quictunnel.cli.role_runner import SIGNALS
 from quictunnel.config.files import why
 from quictunnel.errors import QuictunnelError, Refused, SettingsError
 from quictunnel.observe.log_format import escape
-from quictunnel.quic import EngineKind, installed
+from quictunnel.quic.engines.selection import EngineKind, installed
 
 _log = logging.getLogger("quictunnel.cli")
 

@@ -20,7 +20,9 @@ from quictunnel.origin.session import FINAL_CODES, OriginSession
 from quictunnel.origin.session_life import Phase
 from quictunnel.protocol.codes import Code
 from quictunnel.protocol.messages import Welcome
-from quictunnel.quic import MonitorFactory, NetworkMonitor, report_selected
+from quictunnel.quic.dialer import MonitorFactory
+from quictunnel.quic.engines.selection import report_selected
+from quictunnel.quic.path.network_monitor import NetworkMonitor
 from quictunnel.relay.readiness import readiness
 from quictunnel.session.clients import MAX_CLIENTS
 from quictunnel.session.session import describe_link_end

@@ -18,7 +18,7 @@ from quictunnel.origin.session_settings import OriginSessionSettings
 from quictunnel.origin.upstream import Upstream
 from quictunnel.protocol.codes import Code
 from quictunnel.protocol.messages import Welcome
-from quictunnel.quic import LinkSettings
+from quictunnel.quic.settings import LinkSettings
 
 FIRST_ATTEMPT_TIMEOUT = 3.5
 """Seconds for the first attempt. A waiting user learns within five that the remote does not answer.

@@ -15,7 +15,8 @@ from quictunnel.origin.diagnosis import Failure, explain_lookup_timeout, explain
 from quictunnel.origin.happy_eyeballs import first_to_succeed
 from quictunnel.origin.session import OriginSession
 from quictunnel.protocol.address import literal
-from quictunnel.quic import ClientTls, LinkSettings, dial
+from quictunnel.quic.dialer import dial
+from quictunnel.quic.settings import ClientTls, LinkSettings
 from quictunnel.session.resolver import look_up
 
 ATTEMPT_TIMEOUT = 10.0

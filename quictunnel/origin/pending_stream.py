@@ -11,7 +11,7 @@ from typing import Protocol, cast
 from quictunnel.errors import ProtocolError
 from quictunnel.protocol.codes import Code
 from quictunnel.protocol.preamble import Preamble, PreambleDecoder
-from quictunnel.quic import Stream
+from quictunnel.quic.stream import Stream
 from quictunnel.relay.timers import SharedTimer
 
 PREAMBLE_TIMEOUT = 10.0

@@ -8,7 +8,8 @@ from collections.abc import AsyncIterator
 
 from quictunnel.errors import LinkFailed
 from quictunnel.origin.backoff import FIRST_DELAY, Backoff
-from quictunnel.quic import MonitorFactory, NetworkMonitor
+from quictunnel.quic.dialer import MonitorFactory
+from quictunnel.quic.path.network_monitor import NetworkMonitor
 
 ATTEMPT_AGE = 1.0
 """Seconds after which an attempt is cancelled if the network has changed since it started.

@@ -20,8 +20,10 @@ from quictunnel.protocol.messages import Hello, Message, RefusedMessage, Service
 from quictunnel.protocol.preamble import Preamble, encode_v2
 from quictunnel.protocol.proof import check, prove
 from quictunnel.protocol.proxy_v1 import encode_v1
-from quictunnel.quic import Link, Stream
-from quictunnel.relay import LingerTimer, Relay
+from quictunnel.quic.link import Link
+from quictunnel.quic.stream import Stream
+from quictunnel.relay.half_close import LingerTimer
+from quictunnel.relay.relay import Relay
 from quictunnel.relay.timers import SharedTimer
 from quictunnel.session.clients import Client
 from quictunnel.session.control_stream import ControlStream

@@ -18,8 +18,9 @@ from typing import Any, NamedTuple
 from quictunnel.config.addresses import HostPort, UnixPath
 from quictunnel.origin.happy_eyeballs import first_to_succeed
 from quictunnel.protocol.codes import Code
-from quictunnel.relay import SocketTransport, readiness, set_options
-from quictunnel.relay.readiness import WRITABLE
+from quictunnel.relay.readiness import WRITABLE, readiness
+from quictunnel.relay.tcp_options import set_options
+from quictunnel.relay.tcp_transport import SocketTransport
 from quictunnel.relay.timers import SharedTimer
 from quictunnel.session.resolver import look_up
 

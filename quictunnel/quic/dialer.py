@@ -80,17 +80,16 @@ class LinkDialer:
             local=local,
             is_client=True,
             loop=loop,
-            on_unanswered=self._on_unanswered,
         )
         candidates = Candidates(
             *peer,
             hosts=hosts,
             resolve=resolve,
-            changed=self._on_addresses_changed,
             loop=loop,
             connect=connect,
         )
         self._migration = PathMigration(self.link, candidates, self._switch, loop, emit)
+        self.link.on_unanswered = self._migration.peer_unanswered
         self._monitor_factory = monitor
         self._monitor: NetworkMonitor | None = None
         self.link.start()
@@ -171,12 +170,6 @@ class LinkDialer:
         return None if reason is None else f"the remote's certificate does not verify: {reason}"
 
     # Migration
-
-    def _on_unanswered(self) -> None:
-        self._migration.peer_unanswered()
-
-    def _on_addresses_changed(self) -> None:
-        self._migration.addresses_changed()
 
     def _switch(self, candidate: Candidate, local: Address) -> None:
         """Continue the link on another socket. The previous one is closed afterwards.

@@ -88,8 +88,6 @@ class Link:
 
     :param socket: carries the engine's datagrams.
     :param is_client: whether this end dialed the link.
-    :param on_unanswered: called while the peer does not answer; None at the accepting end, because
-        only the client migrates (RFC 9000, section 9).
     """
 
     def __init__(
@@ -102,7 +100,6 @@ class Link:
         local: Address,
         is_client: bool,
         loop: asyncio.AbstractEventLoop,
-        on_unanswered: Callable[[], None] | None = None,
     ) -> None:
         self.engine = engine
         """For streams and the link's owner. Roles use the methods of `Link`."""
@@ -116,13 +113,15 @@ class Link:
         """Whether the handshake is complete and accepted."""
         self.is_trusted = False
         """Whether `trust` was called."""
+        self.on_unanswered: Callable[[], None] | None = None
+        """Called while the peer does not answer. None at the accepting end, because only the client
+        migrates (RFC 9000, section 9)."""
         self.paused_writers: set[Stream] = set()
         """Streams whose protocol waits for `resume_writing`."""
         self._socket = socket
         self._owner = owner
         self._protocol = protocol
         self._is_client = is_client
-        self._on_unanswered = on_unanswered
         self._peer: tuple[tuple[str, int], Address] | None = None
         self._moved_to: Address | None = None
         self._streams: dict[int, Stream] = {}
@@ -392,18 +391,13 @@ class Link:
     def _act(self, step: Step) -> None:
         if step is Step.PING:
             self.engine.ping()
-            if self.is_silent:
-                self._report_unanswered()
         elif step is Step.SILENT:
             call_protocol(self._fail, self._protocol.link_silent)
-            self._report_unanswered()
         elif step is Step.BACK:
             self.engine.revive(self.loop.time())
             call_protocol(self._fail, self._protocol.link_back)
-
-    def _report_unanswered(self) -> None:
-        if self._on_unanswered is not None:
-            self._on_unanswered()
+        if self.is_silent and step is not Step.NOTHING and self.on_unanswered is not None:
+            self.on_unanswered()
 
     # Called by the engine (`Observer`)
 

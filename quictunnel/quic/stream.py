@@ -68,10 +68,8 @@ class Stream(asyncio.Transport):
         "_discards_writes",
         "_eof_received",
         "_eof_written",
-        "_high",
         "_link",
         "_lost",
-        "_low",
         "_protocol",
         "_reading",
         "_writing_paused",
@@ -83,7 +81,6 @@ class Stream(asyncio.Transport):
         self.id = stream_id
         """The stream ID (RFC 9000, section 2.1)."""
         self._protocol: asyncio.Protocol | None = None
-        self._high, self._low = HIGH_WATER, LOW_WATER
         self._reading = True
         self._writing_paused = False
         self._eof_written = False
@@ -149,7 +146,7 @@ class Stream(asyncio.Transport):
         engine = self._link.engine
         engine.write(self.id, data)
         self._link.send_soon()
-        if not self._writing_paused and engine.unsent(self.id) > min(self._high, engine.share):
+        if not self._writing_paused and engine.unsent(self.id) > min(HIGH_WATER, engine.share):
             self._writing_paused = True
             self._link.paused_writers.add(self)
             if self._protocol is not None:
@@ -173,21 +170,11 @@ class Stream(asyncio.Transport):
     def get_write_buffer_limits(self) -> tuple[int, int]:
         """Return the current low and high water marks in bytes."""
         share = self._link.engine.share
-        return min(self._low, share // 4), min(self._high, share)
-
-    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
-        """Set upper limits for the water marks in bytes; see `asyncio.WriteTransport`."""
-        if high is None:
-            high = HIGH_WATER if low is None else 4 * low
-        if low is None:
-            low = high // 4
-        if not high >= low >= 0:
-            raise ValueError(f"high ({high!r}) must be >= low ({low!r}) must be >= 0")
-        self._high, self._low = high, low
+        return min(LOW_WATER, share // 4), min(HIGH_WATER, share)
 
     def on_sent(self, share: int) -> None:
         """Resume the protocol if it is paused and few enough bytes are unsent."""
-        if self._link.engine.unsent(self.id) <= min(self._low, share // 4):
+        if self._link.engine.unsent(self.id) <= min(LOW_WATER, share // 4):
             self._resume_writing()
 
     def _resume_writing(self) -> None:

@@ -15,8 +15,9 @@ import socket
 from collections.abc import Callable
 
 from quictunnel.events import AcceptPaused, EventSink, InternalErrorOccurred
-from quictunnel.relay import SocketTransport, readiness
+from quictunnel.relay.readiness import readiness
 from quictunnel.relay.tcp_options import OPTIONS_ARE_INHERITED
+from quictunnel.relay.tcp_transport import SocketTransport
 
 ACCEPTS_PER_WAKEUP = 16
 """Connections accepted before the event loop does anything else. Together with connections that are

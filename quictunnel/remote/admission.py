@@ -13,7 +13,7 @@ from typing import Protocol
 from quictunnel.config.addresses import Network
 from quictunnel.events import ClientLimitReached, ClientRejected, EventSink
 from quictunnel.protocol.address import Address
-from quictunnel.relay import Relay
+from quictunnel.relay.relay import Relay
 from quictunnel.remote.pending_client import PendingClient
 from quictunnel.session.clients import Client
 

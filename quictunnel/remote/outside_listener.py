@@ -12,8 +12,7 @@ from quictunnel.config.listen_errors import listen_error
 from quictunnel.errors import SettingsError
 from quictunnel.events import EventSink
 from quictunnel.protocol.address import Address, literal, sockaddr_of
-from quictunnel.relay import set_options
-from quictunnel.relay.tcp_options import OPTIONS_ARE_INHERITED
+from quictunnel.relay.tcp_options import OPTIONS_ARE_INHERITED, set_options
 from quictunnel.remote.acceptor import Acceptor
 from quictunnel.session.resolver import look_up
 

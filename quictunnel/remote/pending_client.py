@@ -13,8 +13,8 @@ from typing import Protocol, cast
 from quictunnel.errors import ProtocolError
 from quictunnel.protocol.address import Address
 from quictunnel.protocol.proxy_decoder import ProxyDecoder
-from quictunnel.relay import Relay, SocketTransport
-from quictunnel.relay.tcp_transport import READ_SIZE
+from quictunnel.relay.relay import Relay
+from quictunnel.relay.tcp_transport import READ_SIZE, SocketTransport
 from quictunnel.session.clients import Client
 
 HEADER_TIMEOUT = 5.0

@@ -14,7 +14,10 @@ from quictunnel.config.tokens import Token
 from quictunnel.events import DrainStarted, EventSink, RemoteStarted, discard_event
 from quictunnel.protocol.address import Address
 from quictunnel.protocol.codes import Code
-from quictunnel.quic import LinkProtocol, LinkSettings, Listener, ServerTls, listen, report_selected
+from quictunnel.quic.engines.selection import report_selected
+from quictunnel.quic.link import LinkProtocol
+from quictunnel.quic.listener import Listener, listen
+from quictunnel.quic.settings import LinkSettings, ServerTls
 from quictunnel.relay.readiness import readiness
 from quictunnel.remote.admission import Admission
 from quictunnel.remote.outside_listener import OutsideListener, resolve_listen

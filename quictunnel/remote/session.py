@@ -24,8 +24,10 @@ from quictunnel.protocol.codes import VERSION, Code
 from quictunnel.protocol.messages import Hello, Message, RefusedMessage, Service, Services, Welcome
 from quictunnel.protocol.preamble import Preamble, encode_v2
 from quictunnel.protocol.proof import check, prove
-from quictunnel.quic import Link, Stream
-from quictunnel.relay import LingerTimer, Relay
+from quictunnel.quic.link import Link
+from quictunnel.quic.stream import Stream
+from quictunnel.relay.half_close import LingerTimer
+from quictunnel.relay.relay import Relay
 from quictunnel.remote.registry import Identity, Registry
 from quictunnel.remote.session_settings import RemoteSessionSettings
 from quictunnel.session.clients import Client

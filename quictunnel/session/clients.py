@@ -9,7 +9,7 @@ from typing import Literal
 from quictunnel.events import ClientAccepted, ClientClosed, EventSink
 from quictunnel.protocol.address import Address
 from quictunnel.protocol.codes import Code
-from quictunnel.relay import Relay, RelayEnd
+from quictunnel.relay.relay import Relay, RelayEnd
 
 MAX_CLIENTS = 960
 """The default limit on a role's clients. They and all else fit into 1024 open files, which most

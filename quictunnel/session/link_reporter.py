@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 
 from quictunnel.events import EventSink, LinkDropped, LinkMoved, LinkRecovered, LinkSilent
-from quictunnel.quic import Link
+from quictunnel.quic.link import Link
 
 REMINDERS = (60.0, 300.0)
 """Seconds of silence after which the silence is reported again."""

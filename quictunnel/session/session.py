@@ -13,7 +13,8 @@ from quictunnel.errors import LinkForgotten, LinkLost, ProtocolError
 from quictunnel.events import EventSink, GoodbyeReceived, ProtocolViolated
 from quictunnel.protocol.codes import Code, describe
 from quictunnel.protocol.messages import Goodbye, Message
-from quictunnel.quic import Link, Stream
+from quictunnel.quic.link import Link
+from quictunnel.quic.stream import Stream
 from quictunnel.session.clients import Clients, TcpSide
 from quictunnel.session.control_stream import ControlStream
 from quictunnel.session.link_reporter import LinkReporter

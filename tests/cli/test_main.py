@@ -16,8 +16,8 @@ from quictunnel.cli.main import invoke
 from quictunnel.cli.role_runner import SIGNALS
 from quictunnel.errors import LinkFailed, QuictunnelError, Refused, SettingsError
 from quictunnel.protocol.codes import Code
-from quictunnel.quic import EngineKind
 from quictunnel.quic.engines import selection
+from quictunnel.quic.engines.selection import EngineKind
 
 TOKEN = "laptop." + "SECRET" * 5
 

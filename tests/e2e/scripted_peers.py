@@ -16,7 +16,10 @@ from quictunnel.config.state import load_or_make_certificate
 from quictunnel.protocol.codes import VERSION
 from quictunnel.protocol.messages import Hello, MessageDecoder, Service, encode
 from quictunnel.protocol.proof import prove
-from quictunnel.quic import ClientTls, LinkProtocol, LinkSettings, ServerTls, dial, listen
+from quictunnel.quic.dialer import dial
+from quictunnel.quic.link import LinkProtocol
+from quictunnel.quic.listener import listen
+from quictunnel.quic.settings import ClientTls, LinkSettings, ServerTls
 from testkit.tunnel import LOOPBACK
 
 if TYPE_CHECKING:

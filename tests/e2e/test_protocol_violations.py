@@ -25,7 +25,9 @@ from quictunnel.protocol.messages import (
     encode,
 )
 from quictunnel.protocol.proof import prove
-from quictunnel.quic import ClientTls, Link, LinkProtocol, LinkSettings, dial
+from quictunnel.quic.dialer import dial
+from quictunnel.quic.link import Link, LinkProtocol
+from quictunnel.quic.settings import ClientTls, LinkSettings
 from quictunnel.remote import session as remote_session
 from quictunnel.remote.server import Remote
 from testkit.tunnel import LOOPBACK

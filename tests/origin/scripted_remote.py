@@ -13,7 +13,7 @@ from quictunnel.protocol.address import Address
 from quictunnel.protocol.messages import Service, Welcome, encode
 from quictunnel.protocol.preamble import Preamble, encode_v2
 from quictunnel.protocol.proof import prove
-from quictunnel.quic import LinkProtocol
+from quictunnel.quic.link import LinkProtocol
 from testkit.clock import settle
 
 EXPORTER = b"e" * 32

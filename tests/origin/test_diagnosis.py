@@ -14,7 +14,7 @@ from quictunnel.errors import LinkFailed
 from quictunnel.origin import link_dialing
 from quictunnel.origin.diagnosis import Failure, explain_unreachable
 from quictunnel.origin.link_dialing import dial_remote
-from quictunnel.quic import ClientTls, LinkSettings
+from quictunnel.quic.settings import ClientTls, LinkSettings
 from testkit.engines import ENGINES
 
 TARGET = HostPort("remote.example", 9001)

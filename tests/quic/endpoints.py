@@ -9,17 +9,11 @@ from typing import TYPE_CHECKING
 
 from pair import CLIENT_TLS, server_tls
 
-from quictunnel.quic import (
-    ClientTls,
-    Link,
-    LinkProtocol,
-    LinkSettings,
-    Listener,
-    ServerTls,
-    Stream,
-    dial,
-    listen,
-)
+from quictunnel.quic.dialer import dial
+from quictunnel.quic.link import Link, LinkProtocol
+from quictunnel.quic.listener import Listener, listen
+from quictunnel.quic.settings import ClientTls, LinkSettings, ServerTls
+from quictunnel.quic.stream import Stream
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

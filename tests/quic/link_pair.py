@@ -20,7 +20,9 @@ from pair import (
 from probes import PROBES
 
 from quictunnel.protocol.address import Address
-from quictunnel.quic import Link, LinkProtocol, LinkSettings, Stream
+from quictunnel.quic.link import Link, LinkProtocol
+from quictunnel.quic.settings import LinkSettings
+from quictunnel.quic.stream import Stream
 from testkit.clock import seconds, settle, virtual_time
 
 if TYPE_CHECKING:
@@ -231,8 +233,8 @@ class LinkPair:
             local=Address(*CLIENT_PATH[:2]),
             is_client=True,
             loop=loop,
-            on_unanswered=self.client_socket.on_unanswered,
         )
+        self.client.on_unanswered = self.client_socket.on_unanswered
         self.stream_window = PROBES[engines[1]].stream_window
         """Bytes that a stream may be sent which the server does not read."""
         self.server: Link | None = None

@@ -64,7 +64,6 @@ class Machine:
             9001,
             hosts=hosts,
             resolve=self._resolve,
-            changed=self._found,
             loop=self.loop,
             connect=self._connect,
         )
@@ -78,9 +77,6 @@ class Machine:
         if family not in self.routes:
             raise UNREACHABLE
         return FakeSocket(self, self.routes[family], host)
-
-    def _found(self) -> None:
-        self.mover.addresses_changed()
 
     async def _resolve(self) -> list[str]:
         self.resolved.append(self.loop.time())

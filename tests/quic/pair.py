@@ -20,9 +20,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from probes import PROBES, Probe
 
-from quictunnel.quic import ClientTls, LinkSettings, ServerTls
 from quictunnel.quic.engine import Endpoint, Engine, Path
 from quictunnel.quic.engines.selection import select
+from quictunnel.quic.settings import ClientTls, LinkSettings, ServerTls
 from testkit.network import Network
 
 if TYPE_CHECKING:

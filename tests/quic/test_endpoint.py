@@ -17,9 +17,10 @@ from probes import PROBES
 from quictunnel.errors import LinkFailed, LinkLost, Refused, SettingsError
 from quictunnel.protocol.address import Address
 from quictunnel.protocol.codes import Code
-from quictunnel.quic import ClientTls, LinkSettings, ServerTls, listen
 from quictunnel.quic.certificate_verification import fingerprint
+from quictunnel.quic.listener import listen
 from quictunnel.quic.path import udp
+from quictunnel.quic.settings import ClientTls, LinkSettings, ServerTls
 
 RESERVED = 0x0A0A0A0A
 """What versions that mean nothing have in common (RFC 9000, 15)."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pair import CLIENT_PATH, CLIENT_TLS, SERVER_PATH, End, Engines, Pair, endpoint
 from probes import PROBES
 
-from quictunnel.quic import LinkSettings
+from quictunnel.quic.settings import LinkSettings
 
 
 def dialled_again(pair: Pair, engine: str) -> None:

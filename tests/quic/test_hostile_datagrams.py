@@ -20,17 +20,18 @@ from endpoints import closed, dialled, echo, listening
 from pair import Engines, Pair
 from probes import PROBES
 
-from quictunnel.quic import LinkSettings
 from quictunnel.quic.engine import Path
 from quictunnel.quic.path import udp
+from quictunnel.quic.settings import LinkSettings
 from testkit.forwarder import Forwarder
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
-    from quictunnel.quic import Link, Listener
     from quictunnel.quic.dialer import LinkDialer
     from quictunnel.quic.engine import Datagram
+    from quictunnel.quic.link import Link
+    from quictunnel.quic.listener import Listener
 
 COUNT = 10_000
 BATCH = 50

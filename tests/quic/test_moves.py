@@ -122,7 +122,7 @@ async def test_a_suspect_path_is_left_for_a_new_socket_and_streams_live_on(
             stream.write(b"before")
             assert await reader.readexactly(6) == b"before"
             old = link.local
-            link._on_unanswered()
+            link.on_unanswered()
             stream.write(b"after")
             assert await reader.readexactly(5) == b"after"
             assert link.local != old

@@ -15,9 +15,9 @@ from link_pair import LinkPair, over_links, seconds, settle, until
 from pair import SERVER_PATH, Engines, Network, Pair, endpoint
 
 from quictunnel.errors import LinkForgotten
-from quictunnel.quic import LinkSettings
 from quictunnel.quic.engine import Path
 from quictunnel.quic.path import liveness
+from quictunnel.quic.settings import LinkSettings
 from testkit.engines import ENGINES
 
 KEY = bytes(range(32))

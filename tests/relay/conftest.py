@@ -9,8 +9,8 @@ from relay_doubles import Half, Tunnel, Wire, tcp_pair, until
 from transport_owner import Owner, turns
 
 from quictunnel.protocol.codes import Code
-from quictunnel.relay import SocketTransport, readiness
-from quictunnel.relay.readiness import LoopReadiness
+from quictunnel.relay.readiness import LoopReadiness, readiness
+from quictunnel.relay.tcp_transport import SocketTransport
 
 
 @pytest.fixture(autouse=True)

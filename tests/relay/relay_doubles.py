@@ -14,7 +14,10 @@ from collections import deque
 
 from quictunnel.errors import LinkLost, StreamReset
 from quictunnel.protocol.codes import Code
-from quictunnel.relay import LingerTimer, Relay, RelayEnd, SocketTransport, readiness
+from quictunnel.relay.half_close import LingerTimer
+from quictunnel.relay.readiness import readiness
+from quictunnel.relay.relay import Relay, RelayEnd
+from quictunnel.relay.tcp_transport import SocketTransport
 
 HIGH, LOW = 64 * 1024, 16 * 1024
 PATIENCE = 20

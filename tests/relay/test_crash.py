@@ -16,7 +16,10 @@ import asyncio, socket, sys
 sys.path.insert(0, {folder!r})
 from relay_doubles import MemoryLink
 from quictunnel.protocol.codes import Code
-from quictunnel.relay import LingerTimer, Relay, SocketTransport, readiness
+from quictunnel.relay.half_close import LingerTimer
+from quictunnel.relay.relay import Relay
+from quictunnel.relay.tcp_transport import SocketTransport
+from quictunnel.relay.readiness import readiness
 
 async def main():
     loop = asyncio.get_running_loop()

@@ -9,7 +9,7 @@ import pytest
 from relay_doubles import PATIENCE, Tunnel, until
 
 from quictunnel.protocol.codes import Code
-from quictunnel.relay import Ending, Relay
+from quictunnel.relay.relay import Ending, Relay
 
 BULK = bytes(range(256)) * 8192  # 2 MiB: more than all buffers of a narrow tunnel
 

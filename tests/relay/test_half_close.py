@@ -11,8 +11,8 @@ from relay_doubles import Half, MemoryLink, Tunnel, until
 from transport_owner import turns
 
 from quictunnel.protocol.codes import Code
-from quictunnel.relay import Ending
 from quictunnel.relay.half_close import TICKS, LingerTimer
+from quictunnel.relay.relay import Ending
 
 LIMIT = 300.0
 STEP = LIMIT / TICKS

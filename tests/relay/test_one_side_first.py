@@ -9,7 +9,7 @@ from relay_doubles import HIGH, MemoryLink, until
 from transport_owner import turns
 
 from quictunnel.protocol.codes import Code
-from quictunnel.relay import Ending
+from quictunnel.relay.relay import Ending
 
 PIECE = 256 * 1024
 """Bytes in a piece that is larger than a small TCP connection can hold."""

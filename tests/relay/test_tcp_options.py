@@ -10,8 +10,11 @@ import pytest
 from relay_doubles import PATIENCE, until
 
 from quictunnel.protocol.codes import Code
-from quictunnel.relay import Ending, SocketTransport, readiness, send_rst_at_close
 from quictunnel.relay import tcp_options as tcp
+from quictunnel.relay.readiness import readiness
+from quictunnel.relay.relay import Ending
+from quictunnel.relay.tcp_options import send_rst_at_close
+from quictunnel.relay.tcp_transport import SocketTransport
 
 RESET, FIN = (1, 0), (0, 0)
 

@@ -9,9 +9,8 @@ import pytest
 from relay_doubles import Wire, tcp_pair, until
 from transport_owner import Owner, turns
 
-from quictunnel.relay import SocketTransport, readiness
-from quictunnel.relay.readiness import READABLE, WRITABLE
-from quictunnel.relay.tcp_transport import HIGH_WATER, READ_SIZE, READ_SIZE_BULK
+from quictunnel.relay.readiness import READABLE, WRITABLE, readiness
+from quictunnel.relay.tcp_transport import HIGH_WATER, READ_SIZE, READ_SIZE_BULK, SocketTransport
 
 # Reading
 

@@ -8,8 +8,8 @@ import errno
 from relay_doubles import Wire, tcp_pair, until
 from transport_owner import Owner, turns
 
-from quictunnel.relay import SocketTransport, readiness
-from quictunnel.relay.readiness import FAILED, READABLE, WRITABLE
+from quictunnel.relay.readiness import FAILED, READABLE, WRITABLE, readiness
+from quictunnel.relay.tcp_transport import SocketTransport
 
 
 async def test_a_close_writes_out_what_waits_and_ends_in_order(joined):

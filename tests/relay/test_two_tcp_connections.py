@@ -8,7 +8,7 @@ import pytest
 from relay_doubles import Half, Wire, tcp_pair, until
 
 from quictunnel.protocol.codes import Code
-from quictunnel.relay import Ending
+from quictunnel.relay.relay import Ending
 
 
 class TcpAsStream:

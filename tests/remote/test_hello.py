@@ -23,7 +23,7 @@ from quictunnel.protocol.messages import (
     encode,
 )
 from quictunnel.protocol.proof import check, prove
-from quictunnel.quic import LinkProtocol
+from quictunnel.quic.link import LinkProtocol
 from testkit.clock import seconds, settle, virtual_time
 
 EXPORTER = b"e" * 32

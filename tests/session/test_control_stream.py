@@ -7,7 +7,7 @@ from fake_link import FakeLink, FakeStream, join
 from quictunnel.errors import ProtocolError
 from quictunnel.protocol.codes import Code
 from quictunnel.protocol.messages import Goodbye, Service, Services, encode
-from quictunnel.quic import LinkProtocol
+from quictunnel.quic.link import LinkProtocol
 from quictunnel.session.control_stream import ControlStream
 from testkit.clock import settle, virtual_time
 

@@ -15,7 +15,7 @@ from quictunnel.protocol.codes import VERSION
 from quictunnel.protocol.messages import Goodbye, Hello, Service, Services, Welcome, encode
 from quictunnel.protocol.preamble import Preamble, encode_v2
 from quictunnel.protocol.proof import prove
-from quictunnel.quic import LinkProtocol
+from quictunnel.quic.link import LinkProtocol
 from testkit.clock import seconds, settle, virtual_time
 
 EXPORTER = b"e" * 32

@@ -25,7 +25,7 @@ from quictunnel.protocol.messages import (
     encode,
 )
 from quictunnel.protocol.proof import prove
-from quictunnel.quic import LinkProtocol
+from quictunnel.quic.link import LinkProtocol
 from quictunnel.session.state import State
 from testkit.clock import settle
 

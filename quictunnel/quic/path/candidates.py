@@ -50,7 +50,6 @@ class Candidates:
     :param host: the address that was dialed.
     :param hosts: all known addresses, best first.
     :param resolve: looks them up; None for a peer without a name.
-    :param changed: called when a lookup returns other addresses.
     """
 
     def __init__(
@@ -60,17 +59,17 @@ class Candidates:
         *,
         hosts: Sequence[str],
         resolve: Resolve | None,
-        changed: Callable[[], None],
         loop: asyncio.AbstractEventLoop,
         connect: Callable[[str, int], socket.socket] = udp.open_connected,
     ) -> None:
         self.host = host
         """The address in use."""
+        self.on_change: Callable[[], None] | None = None
+        """Called when a lookup returns other addresses."""
         self._port = port
         self._confirmed: list[str] = [host]
         self._hosts = self._merge(hosts)
         self._resolve = resolve
-        self._changed = changed
         self._loop = loop
         self._connect = connect
         self._lookups: list[asyncio.Task[None]] = []  # oldest first
@@ -122,7 +121,8 @@ class Candidates:
         hosts = self._merge(hosts)
         if hosts != self._hosts:
             self._hosts = hosts
-            self._changed()
+            if self.on_change is not None:
+                self.on_change()
 
     def _merge(self, hosts: Sequence[str]) -> list[str]:
         """Return the hosts, the current one and the confirmed ones, without duplicates."""

@@ -75,6 +75,7 @@ class PathMigration:
     ) -> None:
         self._link = link
         self._candidates = candidates
+        candidates.on_change = self.addresses_changed
         self._switch = switch
         self._loop = loop
         self._emit = emit

@@ -12,10 +12,10 @@ import pytest
 from endpoints import TIMEOUT, Trusting, closed, echo, listening
 from pair import CLIENT_TLS, Engines
 
-from quictunnel.quic import LinkSettings
 from quictunnel.quic.dialer import LinkDialer
 from quictunnel.quic.engines.selection import select
 from quictunnel.quic.path import udp
+from quictunnel.quic.settings import LinkSettings
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -12,10 +12,10 @@ from endpoints import TIMEOUT, Trusting, closed, listening
 from pair import CLIENT_TLS, Engines
 
 from quictunnel.protocol.address import Address
-from quictunnel.quic import LinkSettings
 from quictunnel.quic.dialer import LinkDialer
 from quictunnel.quic.engines.selection import select
 from quictunnel.quic.path import udp
+from quictunnel.quic.settings import LinkSettings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
