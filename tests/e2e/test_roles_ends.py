@@ -47,7 +47,7 @@ async def test_a_renewed_certificate_that_the_engine_rejects_is_not_used(roles, 
         tried.set()
         raise SettingsError("the engine cannot use this certificate")
 
-    monkeypatch.setattr("quictunnel.quic.Listener.set_certificate", refuse)
+    monkeypatch.setattr("quictunnel.quic.listener.Listener.set_certificate", refuse)
     roles.certificates.key.unlink()
     roles.certificates.cert.unlink()
     load_or_make_certificate(roles.certificates.cert.parent)
