@@ -1,5 +1,5 @@
 // Package link is what the two ends of a link share: a client's stream joined to its TCP connection,
-// the clients that are present, and how an end takes its leave (docs/protocol.md, sections 7 and 8).
+// the clients that are present, and how an end takes its leave (docs/reference/protocol.md, sections 7 and 8).
 package link
 
 import (

@@ -1,5 +1,5 @@
 // Somebody between an origin and a remote, who ends TLS on both sides and knows no token. What it
-// tries must come to nothing (docs/protocol.md, section 4):
+// tries must come to nothing (docs/reference/protocol.md, section 4):
 //
 //	pass     hands every message on as it is, to the remote that it dials
 //	reflect  answers the hello itself, and shows the origin's own proof to it

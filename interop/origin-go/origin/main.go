@@ -1,4 +1,4 @@
-// An origin for quictunnel, written from docs/protocol.md alone: it keeps a link to a remote, and
+// An origin for quictunnel, written from docs/reference/protocol.md alone: it keeps a link to a remote, and
 // connects each of the remote's streams to the origin server.
 //
 // It is here to show that the document suffices. It does not look after its network: a link that is

@@ -1,4 +1,4 @@
-// A small remote for quictunnel, written from docs/protocol.md alone: it lets one origin in at a
+// A small remote for quictunnel, written from docs/reference/protocol.md alone: it lets one origin in at a
 // time, and opens a stream for each client that comes to its outside port.
 //
 // It is here to show that the document suffices. It has one service, sends no Retry, keeps no client
@@ -42,9 +42,10 @@ type remote struct {
 	instance string
 	outside  *net.TCPListener
 
-	mutex   sync.Mutex
-	current *link.Link // of the origin that serves, or nil
-	who     string     // that origin's token and name
+	mutex      sync.Mutex
+	current    *link.Link // of the origin that serves, or nil
+	who        string     // that origin's token and name
+	isDraining bool       // new links are closed
 }
 
 func main() {
@@ -84,7 +85,7 @@ func run(listen, out, tokenFile string, grace time.Duration) error {
 		return err
 	}
 	r := &remote{token: token, instance: randomHex(), outside: clients.(*net.TCPListener)}
-	fmt.Printf("ready: link udp %v, outside tcp %v\n", links.Addr(), clients.Addr())
+	fmt.Printf("ready: origins connect to UDP %v, clients to TCP %v\n", links.Addr(), clients.Addr())
 	go r.acceptClients()
 	go r.acceptLinks(links)
 	leave, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
@@ -93,6 +94,7 @@ func run(listen, out, tokenFile string, grace time.Duration) error {
 	clients.Close()
 	r.mutex.Lock()
 	last := r.current
+	r.isDraining = true
 	r.mutex.Unlock()
 	if last != nil {
 		last.SayGoodbye("the remote is shutting down", grace)
@@ -140,6 +142,13 @@ func (r *remote) serve(conn *quic.Conn) {
 		return
 	}
 	control.SetReadDeadline(time.Time{})
+	r.mutex.Lock()
+	isDraining := r.isDraining
+	r.mutex.Unlock()
+	if isDraining {
+		conn.CloseWithError(wire.Goodbye, "the remote is shutting down")
+		return
+	}
 	l, who := link.New(conn, control), *hello.TokenID+" "+*hello.Name
 	if err := r.welcome(l, who, hello); err != nil {
 		log.Printf("refused %q: %v", who, err)

@@ -1,5 +1,5 @@
 // Package wire holds what travels between an origin and a remote: codes, control messages, proofs
-// and the preamble, as docs/protocol.md has them. It does no I/O beyond the reader it is given, and
+// and the preamble, as docs/reference/protocol.md has them. It does no I/O beyond the reader it is given, and
 // shares nothing with the Python program.
 package wire
 
@@ -8,7 +8,7 @@ import "github.com/quic-go/quic-go"
 // ALPN is what both ends must offer.
 const ALPN = "quictunnel/1"
 
-// Codes of streams (docs/protocol.md, section 10). A receiver treats all alike.
+// Codes of streams (docs/reference/protocol.md, section 10). A receiver treats all alike.
 const (
 	ClientReset       quic.StreamErrorCode = 0x10
 	OriginReset       quic.StreamErrorCode = 0x11

@@ -11,7 +11,7 @@ import (
 	"testing/iotest"
 )
 
-// The vectors of docs/protocol.md.
+// The vectors of docs/reference/protocol.md.
 const (
 	tcp4 = "0d0a0d0a000d0a515549540a21110029c000022ccb007107c8862328e0000764656661756c74" +
 		"05001063633634326235393639623261373965"
