@@ -218,10 +218,7 @@ class AioquicEngine(QuicConnection):
     def open_stream(self) -> int:
         """Open a bidirectional stream and return its ID."""
         stream_id: int = self._local_next_stream_id_bidi
-        stream = self._table.add(
-            stream_id,
-            max_stream_data_remote=self._remote_max_stream_data_bidi_remote,
-        )
+        stream = self._table.add(stream_id, peer_limit=self._remote_max_stream_data_bidi_remote)
         self._local_next_stream_id_bidi = stream_id + 4
         if stream_id // 4 >= self._remote_max_streams_bidi:
             stream.is_blocked = True
@@ -328,9 +325,8 @@ class AioquicEngine(QuicConnection):
         try:
             self.receive_datagram(data, path, now)
         except Exception as exc:  # datagrams of other connections wait behind this one
-            reason = f"the engine has failed: {type(exc).__name__}: {exc}"
-            cut = reason[: REASON_MAX // 4]
-            self.close(QuicErrorCode.INTERNAL_ERROR, QuicFrameType.PADDING, cut)
+            reason = f"the engine has failed: {type(exc).__name__}: {exc}"[: REASON_MAX // 4]
+            self.close(QuicErrorCode.INTERNAL_ERROR, QuicFrameType.PADDING, reason)
         if before is not None and self._network_paths[0] is not before:
             self._start_path(now)  # the peer has moved, and aioquic has followed
 
@@ -411,8 +407,7 @@ class AioquicEngine(QuicConnection):
             self._streams_queue.clear()
             for number in range(first, self._local_max_streams_bidi.used):
                 stream = self._table.add(
-                    number * 4 + stream_id % 4,
-                    max_stream_data_remote=self._remote_max_stream_data_bidi_local,
+                    number * 4 + stream_id % 4, peer_limit=self._remote_max_stream_data_bidi_local
                 )
                 self._events.append(StreamOpened(stream.id))
             stream = self._table.open[stream_id]
@@ -657,12 +652,9 @@ def _why_closed(event: events.ConnectionTerminated) -> str:
     """Return the reason for logs."""
     if event.reason_phrase == "Idle timeout":  # aioquic calls it an internal error
         return "silent for longer than the hold"
-    words = []
-    if event.frame_type is not None and event.error_code != QuicErrorCode.NO_ERROR:
-        words.append(_error_name(event.error_code))
-    if event.reason_phrase:
-        words.append(event.reason_phrase)
-    return ": ".join(words)
+    is_error = event.frame_type is not None and event.error_code != QuicErrorCode.NO_ERROR
+    words = (_error_name(event.error_code) if is_error else "", event.reason_phrase)
+    return ": ".join(filter(None, words))
 
 
 def _error_name(code: int) -> str:

@@ -130,10 +130,8 @@ class AioquicEndpoint:
 
         Only dialed connections are looked at: a client whose server is gone connects again.
         """
-        for engine in self._dialed:
-            if resets.is_reset(data, engine.reset_tokens):
-                return engine
-        return None
+        matches = (engine for engine in self._dialed if resets.is_reset(data, engine.reset_tokens))
+        return next(matches, None)
 
     def transmit(self) -> list[Datagram]:
         """Return the answers to datagrams without a connection."""

@@ -29,11 +29,9 @@ class StreamTable:
         self._readable: dict[int, Stream] = {}
         self._changed: dict[int, Stream] = {}
 
-    def add(self, stream_id: int, *, max_stream_data_remote: int) -> Stream:
+    def add(self, stream_id: int, *, peer_limit: int) -> Stream:
         """Add a new stream that may send so many bytes."""
-        stream = Stream(
-            stream_id, on_change=self.on_change, max_stream_data_remote=max_stream_data_remote
-        )
+        stream = Stream(stream_id, on_change=self.on_change, peer_limit=peer_limit)
         self.open[stream_id] = stream
         return stream
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections import deque
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from aioquic.quic.connection import QuicConnectionError
 from aioquic.quic.packet import QuicErrorCode, QuicFrameType
 from aioquic.quic.packet_builder import QuicDeliveryState
+from aioquic.quic.rangeset import RangeSet
 from aioquic.quic.stream import QuicStream, QuicStreamReceiver, QuicStreamSender
 
 from quictunnel.quic.flow_control import STREAM_WINDOW, Window
@@ -22,16 +25,32 @@ PIECE_MIN = 1024
 """Bytes below which neighbours in an inbox are joined. A piece costs 50 bytes beside its data, and
 only data counts against the budget."""
 
-GAPS_MAX = 512
-"""Gaps in what has arrived of a stream: as many as 14 MB in flight have where 5 % are lost. aioquic
-walks the ranges between them for each frame, and the peer may not have proven anything yet."""
+GAPS_MAX = 8192
+"""Largest number of gaps in what has arrived of a stream. A full window of 16 MiB has fewer even if
+every second packet is lost. The peer chooses the number, so it must be bounded."""
+
+_START, _STOP = attrgetter("start"), attrgetter("stop")
+
+
+class Ranges(RangeSet):
+    """Ranges of bytes, found by bisection. aioquic walks all of them for each frame."""
+
+    def add(self, start: int, stop: int | None = None) -> None:
+        """Add the bytes from `start` up to `stop`."""
+        assert stop is not None  # streams always name it
+        ranges: list[range] = self._RangeSet__ranges  # type: ignore[attr-defined]
+        first = bisect_left(ranges, start, key=_STOP)
+        after = bisect_right(ranges, stop, first, key=_START)
+        if first < after:
+            start, stop = min(start, ranges[first].start), max(stop, ranges[after - 1].stop)
+        ranges[first:after] = [range(start, stop)]
 
 
 class Stream(QuicStream):
     """A bidirectional stream.
 
     :param on_change: called with the stream when it may have something to send or may have ended.
-    :param max_stream_data_remote: bytes that the peer allows us to send.
+    :param peer_limit: bytes that the peer allows us to send.
     """
 
     def __init__(
@@ -39,11 +58,9 @@ class Stream(QuicStream):
         stream_id: int,
         *,
         on_change: Callable[[Stream], None],
-        max_stream_data_remote: int,
+        peer_limit: int,
     ) -> None:
-        super().__init__(
-            max_stream_data_local=STREAM_WINDOW, max_stream_data_remote=max_stream_data_remote
-        )
+        super().__init__(max_stream_data_local=STREAM_WINDOW, max_stream_data_remote=peer_limit)
         self.id = self.stream_id = stream_id
         self.sender: Sender = Sender(stream_id, lambda: on_change(self))
         self.receiver: Receiver = Receiver(stream_id, lambda: on_change(self))
@@ -111,6 +128,7 @@ class Sender(QuicStreamSender):
 
     def __init__(self, stream_id: int, on_change: Callable[[], None]) -> None:
         super().__init__(stream_id, writable=True)
+        self._acked = Ranges()
         self._on_change = on_change
 
     @property
@@ -157,6 +175,7 @@ class Receiver(QuicStreamReceiver):
 
     def __init__(self, stream_id: int | None, on_change: Callable[[], None]) -> None:
         super().__init__(stream_id, readable=True)
+        self._ranges = Ranges()
         self._on_change = on_change
 
     def handle_frame(self, frame: QuicStreamFrame) -> StreamDataReceived | None:
@@ -166,10 +185,9 @@ class Receiver(QuicStreamReceiver):
         """
         event = super().handle_frame(frame)
         if len(self._ranges) > GAPS_MAX:
+            # PADDING stands for any frame type (RFC 9000, 19.19).
             raise QuicConnectionError(
-                error_code=QuicErrorCode.INTERNAL_ERROR,
-                frame_type=QuicFrameType.PADDING,  # stands for any (RFC 9000, 19.19)
-                reason_phrase="too many gaps in what was sent",
+                QuicErrorCode.INTERNAL_ERROR, QuicFrameType.PADDING, "too many gaps in a stream"
             )
         return event
 

@@ -82,6 +82,7 @@ ATTRIBUTES: dict[str, dict[str, type | tuple[type, ...]]] = {
         "stream_id": int,
     },
     "sender": {
+        "_acked": RangeSet,
         "_buffer": bytearray,
         "_buffer_stop": int,
         "_pending": RangeSet,

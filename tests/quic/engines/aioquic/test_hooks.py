@@ -19,6 +19,7 @@ from aioquic.quic import connection, packet, packet_builder, recovery, stream
 from aioquic.quic.configuration import QuicConfiguration
 from aioquic.quic.connection import QuicConnection
 from aioquic.quic.packet_builder import QuicPacketBuilder, QuicSentPacket
+from aioquic.quic.rangeset import RangeSet
 from aioquic.quic.recovery import QuicPacketSpace
 from aioquic.quic.stream import QuicStream
 from aioquic_attributes import ATTRIBUTES
@@ -230,3 +231,7 @@ def test_the_only_subclass_of_the_connection() -> None:
 
 def ours_of(base: type) -> list[type]:
     return [cls for cls in base.__subclasses__() if cls.__module__.startswith("quictunnel")]
+
+
+def test_ranges_are_a_list() -> None:
+    assert RangeSet([range(3)])._RangeSet__ranges == [range(3)]

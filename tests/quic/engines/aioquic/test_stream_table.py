@@ -22,7 +22,7 @@ class World:
         self.received = 0
 
     def open(self, stream_id: int) -> Stream:
-        return self.table.add(stream_id, max_stream_data_remote=1000)
+        return self.table.add(stream_id, peer_limit=1000)
 
     def receive(self, stream_id: int, data: bytes, *, fin: bool = False) -> None:
         receiver = self.table.open[stream_id].receiver
