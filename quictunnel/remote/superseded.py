@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Hashable
 
 MAX_INSTANCES = 16
-"""Instances remembered of one origin: more copies of it are hardly asleep at a time."""
+"""Instances remembered per origin. More suspended copies of one origin at a time are unlikely."""
 
 MAX_ORIGINS = 1024
 """Origins whose instances are remembered: as many as may have links at a time."""

@@ -359,8 +359,8 @@ class CongestionSignals:
 # The state machine (5.1)
 
 
-class State(Enum):
-    """State of `Bbr` (5.1)."""
+class BbrState(Enum):
+    """A state of `Bbr` (5.1)."""
 
     STARTUP = "startup"
     DRAIN = "drain"
@@ -371,24 +371,24 @@ class State(Enum):
     PROBE_RTT = "probe_rtt"
 
 
-PROBE_BW_STATES = frozenset(State) - {State.STARTUP, State.DRAIN, State.PROBE_RTT}
+PROBE_BW_STATES = frozenset(BbrState) - {BbrState.STARTUP, BbrState.DRAIN, BbrState.PROBE_RTT}
 """The states of ProbeBW."""
 
-ACCELERATING_STATES = frozenset({State.STARTUP, State.PROBE_BW_REFILL, State.PROBE_BW_UP})
+ACCELERATING_STATES = frozenset({BbrState.STARTUP, BbrState.PROBE_BW_REFILL, BbrState.PROBE_BW_UP})
 """The states that look for more bandwidth."""
 
 WAITING_STATES = PROBE_BW_STATES - ACCELERATING_STATES
 """The states that a bandwidth probe interrupts."""
 
 PACING_GAINS = {
-    State.STARTUP: STARTUP_PACING_GAIN,
-    State.DRAIN: DRAIN_PACING_GAIN,
-    State.PROBE_BW_DOWN: PROBE_BW_DOWN_PACING_GAIN,
-    State.PROBE_BW_UP: PROBE_BW_UP_PACING_GAIN,
+    BbrState.STARTUP: STARTUP_PACING_GAIN,
+    BbrState.DRAIN: DRAIN_PACING_GAIN,
+    BbrState.PROBE_BW_DOWN: PROBE_BW_DOWN_PACING_GAIN,
+    BbrState.PROBE_BW_UP: PROBE_BW_UP_PACING_GAIN,
 }
 """Pacing gain of each state; 1 in the others (5.6.1)."""
 
-CWND_GAINS = {State.PROBE_BW_UP: PROBE_BW_UP_CWND_GAIN, State.PROBE_RTT: PROBE_RTT_CWND_GAIN}
+CWND_GAINS = {BbrState.PROBE_BW_UP: PROBE_BW_UP_CWND_GAIN, BbrState.PROBE_RTT: PROBE_RTT_CWND_GAIN}
 """Window gain of each state; `DEFAULT_CWND_GAIN` in the others (5.6.1)."""
 
 
@@ -401,7 +401,7 @@ class Bbr(QuicCongestionControl):
 
     def __init__(self, *, max_datagram_size: int) -> None:
         super().__init__(max_datagram_size=max_datagram_size)
-        self.state = State.STARTUP
+        self.state = BbrState.STARTUP
         self.pacing_rate: float | None = None
         """Bytes per second; None before the first round-trip time."""
         self._max_datagram_size = max_datagram_size  # aioquic's cubic and reno have it too
@@ -478,9 +478,9 @@ class Bbr(QuicCongestionControl):
         if self._rounds.started and self.state not in ACCELERATING_STATES:
             self._signals.adapt(self._max_bw.value, self.congestion_window)
         self._full_bw.update(sample, round_started=self._rounds.started)
-        if self.state is State.STARTUP:
+        if self.state is BbrState.STARTUP:
             self._check_startup_done(sample)
-        if self.state is State.DRAIN and self.bytes_in_flight <= self._inflight(self._bw):
+        if self.state is BbrState.DRAIN and self.bytes_in_flight <= self._inflight(self._bw):
             self._enter_down(now)
         if self._full_bw.reached:
             self._update_probe_bw(sample, now)
@@ -526,7 +526,7 @@ class Bbr(QuicCongestionControl):
         too_many = max(LOSS_THRESH * sample.newest.in_flight, floor)
         self._full_bw.reached |= self._rounds.started and sample.lost > too_many
         if self._full_bw.reached:
-            self.state = State.DRAIN
+            self.state = BbrState.DRAIN
 
     # ProbeBW (5.3.3)
 
@@ -536,21 +536,21 @@ class Bbr(QuicCongestionControl):
             if self.state in PROBE_BW_STATES and not sample.newest.app_limited:
                 self._max_bw.advance()
         self._check_probe_loss(sample.newest, sample.lost, now)
-        if self.state is State.PROBE_BW_REFILL and self._rounds.started:
+        if self.state is BbrState.PROBE_BW_REFILL and self._rounds.started:
             self._bw_probe_samples = True
             self._inflight_longterm = math.inf
             self._full_bw.reset(sample.delivery_rate)
-            self._enter(State.PROBE_BW_UP)
-        elif self.state is State.PROBE_BW_UP and self._full_bw.now:
+            self._enter(BbrState.PROBE_BW_UP)
+        elif self.state is BbrState.PROBE_BW_UP and self._full_bw.now:
             self._enter_down(now)
         elif self.state in WAITING_STATES and self._is_time_to_probe(now):
             self._bw_probe_stopping = False
             self._signals.reset_bounds()
-            self._enter(State.PROBE_BW_REFILL)
-        elif self.state is State.PROBE_BW_DOWN and self.bytes_in_flight <= min(
+            self._enter(BbrState.PROBE_BW_REFILL)
+        elif self.state is BbrState.PROBE_BW_DOWN and self.bytes_in_flight <= min(
             self._inflight_with_headroom(), self._inflight(self._max_bw.value)
         ):
-            self.state = State.PROBE_BW_CRUISE
+            self.state = BbrState.PROBE_BW_CRUISE
 
     def _check_probe_loss(self, packet: PacketState, lost: int, now: float) -> None:
         """End a bandwidth probe if too much was lost since `packet` was sent (5.5.10.2)."""
@@ -559,7 +559,7 @@ class Bbr(QuicCongestionControl):
         self._bw_probe_samples = False
         if not packet.app_limited:
             self._inflight_longterm = max(packet.in_flight, BETA * self._target_inflight())
-        if self.state is State.PROBE_BW_UP:
+        if self.state is BbrState.PROBE_BW_UP:
             self._enter_down(now)
 
     def _is_time_to_probe(self, now: float) -> bool:
@@ -574,9 +574,9 @@ class Bbr(QuicCongestionControl):
         self._bw_probe_at = now + rng.uniform(*BW_PROBE_WAIT)
         self._bw_probe_stopping = True
         self._signals.reset()
-        self._enter(State.PROBE_BW_DOWN)
+        self._enter(BbrState.PROBE_BW_DOWN)
 
-    def _enter(self, state: State) -> None:
+    def _enter(self, state: BbrState) -> None:
         """Enter a state, and start a round with it."""
         self.state = state
         self._rounds.start(self._sampler.delivered)
@@ -584,13 +584,14 @@ class Bbr(QuicCongestionControl):
     # ProbeRTT (5.3.4)
 
     def _check_probe_rtt(self, now: float) -> None:
-        if self.state is not State.PROBE_RTT and self._min_rtt.probe_due and not self._idle_restart:
+        is_due = self._min_rtt.probe_due and not self._idle_restart
+        if self.state is not BbrState.PROBE_RTT and is_due:
             self._prior_cwnd = self.congestion_window
             self._probe_rtt_done_stamp = None
             self._bw_probe_stopping = True
-            self._enter(State.PROBE_RTT)
+            self._enter(BbrState.PROBE_RTT)
         self._idle_restart = False
-        if self.state is not State.PROBE_RTT:
+        if self.state is not BbrState.PROBE_RTT:
             return
         self._sampler.mark_app_limited(self.bytes_in_flight)
         if self._probe_rtt_done_stamp is None:
@@ -601,10 +602,10 @@ class Bbr(QuicCongestionControl):
             self._min_rtt.on_probed(now)
             self.congestion_window = max(self.congestion_window, self._prior_cwnd)
             self._signals.reset_bounds()
-            self.state = State.STARTUP
+            self.state = BbrState.STARTUP
             if self._full_bw.reached:
                 self._enter_down(now)
-                self.state = State.PROBE_BW_CRUISE
+                self.state = BbrState.PROBE_BW_CRUISE
 
     # Pacing rate and window (5.6)
 
@@ -617,12 +618,12 @@ class Bbr(QuicCongestionControl):
     def _set_cwnd(self, sample: RateSample) -> None:
         max_inflight = self._inflight(self._bw, CWND_GAINS.get(self.state, DEFAULT_CWND_GAIN))
         cwnd: float = self.congestion_window
-        if self._full_bw.reached or self.state is State.PROBE_RTT:
+        if self._full_bw.reached or self.state is BbrState.PROBE_RTT:
             cwnd = min(cwnd + sample.newly_acked, max_inflight)
         elif cwnd < max_inflight or self._sampler.delivered < self._initial_cwnd:
             cwnd += sample.newly_acked
         cap = self._signals.inflight_shortterm
-        if self.state in {State.PROBE_RTT, State.PROBE_BW_CRUISE}:
+        if self.state in {BbrState.PROBE_RTT, BbrState.PROBE_BW_CRUISE}:
             cap = min(cap, self._inflight_with_headroom())
         elif self.state in PROBE_BW_STATES:
             cap = min(cap, self._inflight_longterm)

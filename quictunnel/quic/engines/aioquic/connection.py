@@ -34,7 +34,7 @@ from quictunnel.quic.engines.aioquic.packets import is_short
 from quictunnel.quic.engines.aioquic.receive_credit import ReceiveCredit
 from quictunnel.quic.engines.aioquic.recovery import Recovery
 from quictunnel.quic.engines.aioquic.stream_table import StreamTable
-from quictunnel.quic.engines.aioquic.streams import Receiver, Stream
+from quictunnel.quic.engines.aioquic.streams import AioquicStream, Receiver
 from quictunnel.quic.engines.aioquic.tls import ALPN_MISMATCH, derive_exporter
 from quictunnel.quic.flow_control import LINK_WINDOW_UNPROVEN, STREAM_WINDOW, Budget, share
 
@@ -398,7 +398,7 @@ class AioquicEngine(QuicConnection):
 
     # Hooks of aioquic: streams. Its own tables stay empty, as it walks them for each packet.
 
-    def _get_or_create_stream(self, frame_type: int, stream_id: int) -> Stream:
+    def _get_or_create_stream(self, frame_type: int, stream_id: int) -> AioquicStream:
         stream = self._table.open.get(stream_id)
         if stream is None:
             first = self._local_max_streams_bidi.used
@@ -570,7 +570,7 @@ class AioquicEngine(QuicConnection):
             buf.push_uint_var(stream.max_stream_data_local)
             del moved[stream_id]
 
-    def _on_window_delivery(self, delivery: QuicDeliveryState, stream: Stream) -> None:
+    def _on_window_delivery(self, delivery: QuicDeliveryState, stream: AioquicStream) -> None:
         """Send the present limit if a MAX_STREAM_DATA frame was lost."""
         if delivery is not QuicDeliveryState.ACKED and stream.id in self._table.open:
             self._table.windows_moved[stream.id] = stream

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from quictunnel.quic.engines.aioquic.streams import Stream
+    from quictunnel.quic.engines.aioquic.streams import AioquicStream
 
 
 class SendQueue:
@@ -17,31 +17,31 @@ class SendQueue:
     """
 
     def __init__(self) -> None:
-        self._first: dict[int, Stream] = {}
-        self._others: dict[int, Stream] = {}
-        self._blocked: dict[int, Stream] = {}
+        self._first: dict[int, AioquicStream] = {}
+        self._others: dict[int, AioquicStream] = {}
+        self._blocked: dict[int, AioquicStream] = {}
 
     def __len__(self) -> int:
         return len(self._first) + len(self._others)
 
-    def add(self, stream: Stream) -> None:
+    def add(self, stream: AioquicStream) -> None:
         """Queue a stream that has something to send."""
         self._blocked.pop(stream.id, None)
         if stream.id not in self._others:
             self._first[stream.id] = stream
 
-    def head(self) -> Stream:
+    def head(self) -> AioquicStream:
         """Return the stream whose turn it is; the queue must not be empty."""
         return next(iter(self._first.values() if self._first else self._others.values()))
 
-    def end_turn(self, stream: Stream) -> None:
+    def end_turn(self, stream: AioquicStream) -> None:
         """Move a stream to the end, or remove it if it has nothing more to send."""
         self._first.pop(stream.id, None)
         self._others.pop(stream.id, None)
         if stream.wants_to_send:
             self._others[stream.id] = stream
 
-    def block(self, stream: Stream) -> None:
+    def block(self, stream: AioquicStream) -> None:
         """Set a stream aside: the peer must raise a limit before it may send more."""
         self.remove(stream)
         self._blocked[stream.id] = stream
@@ -57,7 +57,7 @@ class SendQueue:
         self._others.update(self._blocked)
         self._blocked.clear()
 
-    def remove(self, stream: Stream) -> None:
+    def remove(self, stream: AioquicStream) -> None:
         """Remove a stream."""
         for table in (self._first, self._others, self._blocked):
             table.pop(stream.id, None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from quictunnel.quic.engines.aioquic.send_queue import SendQueue
-from quictunnel.quic.engines.aioquic.streams import Stream
+from quictunnel.quic.engines.aioquic.streams import AioquicStream
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,22 +20,22 @@ class StreamTable:
     """
 
     def __init__(self, credit: ReceiveCredit) -> None:
-        self.open: dict[int, Stream] = {}
+        self.open: dict[int, AioquicStream] = {}
         """All streams that have not ended, by ID. To be read."""
         self.send_queue = SendQueue()
-        self.windows_moved: dict[int, Stream] = {}
+        self.windows_moved: dict[int, AioquicStream] = {}
         """Streams of which the peer must hear a new limit, by ID."""
         self._credit = credit
-        self._readable: dict[int, Stream] = {}
-        self._changed: dict[int, Stream] = {}
+        self._readable: dict[int, AioquicStream] = {}
+        self._changed: dict[int, AioquicStream] = {}
 
-    def add(self, stream_id: int, *, peer_limit: int) -> Stream:
+    def add(self, stream_id: int, *, peer_limit: int) -> AioquicStream:
         """Add a new stream that may send so many bytes."""
-        stream = Stream(stream_id, on_change=self.on_change, peer_limit=peer_limit)
+        stream = AioquicStream(stream_id, on_change=self.on_change, peer_limit=peer_limit)
         self.open[stream_id] = stream
         return stream
 
-    def on_change(self, stream: Stream) -> None:
+    def on_change(self, stream: AioquicStream) -> None:
         """Look at a stream again: it may have something to send, or may have ended."""
         self._changed[stream.id] = stream
         if stream.wants_to_send and stream.id in self.open:
@@ -98,7 +98,7 @@ class StreamTable:
             if not stream.reading_stopped:
                 yield stream_id
 
-    def pop_ended(self) -> Iterator[Stream]:
+    def pop_ended(self) -> Iterator[AioquicStream]:
         """Remove the streams that have ended, and iterate over them."""
         while self._changed:
             stream_id = next(iter(self._changed))

@@ -46,7 +46,7 @@ class Ranges(RangeSet):
         ranges[first:after] = [range(start, stop)]
 
 
-class Stream(QuicStream):
+class AioquicStream(QuicStream):
     """A bidirectional stream.
 
     :param on_change: called with the stream when it may have something to send or may have ended.
@@ -57,7 +57,7 @@ class Stream(QuicStream):
         self,
         stream_id: int,
         *,
-        on_change: Callable[[Stream], None],
+        on_change: Callable[[AioquicStream], None],
         peer_limit: int,
     ) -> None:
         super().__init__(max_stream_data_local=STREAM_WINDOW, max_stream_data_remote=peer_limit)

@@ -15,7 +15,7 @@ from aioquic.quic.stream import QuicStream, QuicStreamReceiver, QuicStreamSender
 from quictunnel.quic.engines.aioquic.congestion import Pacer
 from quictunnel.quic.engines.aioquic.connection import AioquicEngine
 from quictunnel.quic.engines.aioquic.recovery import Recovery
-from quictunnel.quic.engines.aioquic.streams import Receiver, Sender, Stream
+from quictunnel.quic.engines.aioquic.streams import AioquicStream, Receiver, Sender
 
 METHODS: dict[type, dict[str, str]] = {
     QuicConnection: {
@@ -110,7 +110,7 @@ OVERRIDES: dict[type, set[str]] = {
         "_write_application",
         "_write_connection_limits",
     },
-    Stream: set(),
+    AioquicStream: set(),
     Sender: {"on_data_delivery", "on_reset_delivery", "reset"},
     Receiver: {"handle_frame", "on_stop_sending_delivery", "stop"},
     Recovery: {"on_ack_received", "on_packet_sent", "_detect_loss", "_on_packets_lost"},

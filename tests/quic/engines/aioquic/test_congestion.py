@@ -24,6 +24,7 @@ from quictunnel.quic.engines.aioquic.congestion import (
     PROBE_RTT_INTERVAL,
     WINDOW_PACING_GAIN,
     Bbr,
+    BbrState,
     CongestionSignals,
     DeliveryRateSampler,
     FullBandwidth,
@@ -33,7 +34,6 @@ from quictunnel.quic.engines.aioquic.congestion import (
     PacketState,
     RateSample,
     Rounds,
-    State,
 )
 
 SIZE = 1200
@@ -108,7 +108,7 @@ class Path:
         while self.now < stop:
             self.step(lose_every=lose_every, demand=demand)
 
-    def run_until(self, state: State) -> None:
+    def run_until(self, state: BbrState) -> None:
         """Send until BBR is in a state."""
         stop = self.now + 20.0
         while self.bbr.state is not state:
@@ -310,19 +310,19 @@ def test_the_states_follow_each_other() -> None:
     path = Path()
     path.run(6.0)
     assert path.states[:7] == [
-        State.STARTUP,
-        State.DRAIN,
-        State.PROBE_BW_CRUISE,  # Drain has emptied the queue, so there is nothing left for DOWN
-        State.PROBE_BW_REFILL,
-        State.PROBE_BW_UP,
-        State.PROBE_BW_DOWN,
-        State.PROBE_BW_CRUISE,
+        BbrState.STARTUP,
+        BbrState.DRAIN,
+        BbrState.PROBE_BW_CRUISE,  # Drain has emptied the queue, so there is nothing left for DOWN
+        BbrState.PROBE_BW_REFILL,
+        BbrState.PROBE_BW_UP,
+        BbrState.PROBE_BW_DOWN,
+        BbrState.PROBE_BW_CRUISE,
     ]
 
 
 def test_the_rate_and_the_rtt_of_a_path_are_found() -> None:
     path = Path()
-    path.run_until(State.PROBE_BW_CRUISE)
+    path.run_until(BbrState.PROBE_BW_CRUISE)
     path.run(1.0)
     assert path.bbr._max_bw.value == pytest.approx(RATE, rel=0.05)
     assert path.bbr._min_rtt.value == pytest.approx(RTT, rel=0.05)
@@ -338,7 +338,7 @@ def test_startup_almost_doubles_the_window_each_round_trip() -> None:
     for _ in range(8):
         path.run(RTT)
         windows.append(path.bbr.congestion_window)
-    assert path.bbr.state is State.STARTUP
+    assert path.bbr.state is BbrState.STARTUP
     assert all(later > 1.7 * sooner for sooner, later in itertools.pairwise(windows[3:]))
 
 
@@ -346,7 +346,7 @@ def test_losses_below_the_threshold_do_not_end_startup() -> None:
     path = Path()
     path.rate = 100 * RATE
     path.run(8 * RTT, lose_every=100)
-    assert path.bbr.state is State.STARTUP
+    assert path.bbr.state is BbrState.STARTUP
     assert path.bbr._signals.bw_shortterm == math.inf
 
 
@@ -354,42 +354,42 @@ def test_a_few_lost_packets_of_a_small_flight_do_not_end_startup() -> None:
     path = Path()
     path.rate = 100 * RATE
     path.run(4 * RTT, lose_every=12)
-    assert path.bbr.state is State.STARTUP
+    assert path.bbr.state is BbrState.STARTUP
 
 
 def test_many_losses_end_startup_without_a_long_term_bound() -> None:
     path = Path()
     path.rate = 100 * RATE
     path.run(8 * RTT, lose_every=10)
-    assert path.bbr.state is not State.STARTUP
+    assert path.bbr.state is not BbrState.STARTUP
     assert not path.bbr._full_bw.now, "the rate was still growing"
     assert path.bbr._inflight_longterm == math.inf
 
 
 def test_drain_empties_the_queue_of_startup() -> None:
     path = Path()
-    path.run_until(State.DRAIN)
+    path.run_until(BbrState.DRAIN)
     assert path.bbr.bytes_in_flight > 1.3 * BDP
-    path.run_until(State.PROBE_BW_CRUISE)
+    path.run_until(BbrState.PROBE_BW_CRUISE)
     assert path.bbr.bytes_in_flight <= 1.05 * BDP
 
 
 def test_one_probe_finds_a_rate_that_has_doubled() -> None:
     path = Path()
-    path.run_until(State.PROBE_BW_CRUISE)
+    path.run_until(BbrState.PROBE_BW_CRUISE)
     path.rate = 2 * RATE
-    path.run_until(State.PROBE_BW_UP)
-    path.run_until(State.PROBE_BW_DOWN)
+    path.run_until(BbrState.PROBE_BW_UP)
+    path.run_until(BbrState.PROBE_BW_DOWN)
     assert path.bbr._max_bw.value == pytest.approx(2 * RATE, rel=0.1)
 
 
 def test_a_rate_that_has_halved_is_forgotten_after_two_cycles() -> None:
     path = Path()
-    path.run_until(State.PROBE_BW_CRUISE)
+    path.run_until(BbrState.PROBE_BW_CRUISE)
     path.rate = RATE // 2
     for _ in range(3):
-        path.run_until(State.PROBE_BW_UP)
-        path.run_until(State.PROBE_BW_DOWN)
+        path.run_until(BbrState.PROBE_BW_UP)
+        path.run_until(BbrState.PROBE_BW_DOWN)
     path.run(1.0)
     assert path.bbr._max_bw.value == pytest.approx(RATE / 2, rel=0.1)
 
@@ -397,21 +397,21 @@ def test_a_rate_that_has_halved_is_forgotten_after_two_cycles() -> None:
 def test_a_probe_that_loses_too_much_ends_and_sets_the_long_term_bound() -> None:
     path = Path()
     path.queue = 0.02
-    path.run_until(State.PROBE_BW_UP)
+    path.run_until(BbrState.PROBE_BW_UP)
     assert path.bbr._inflight_longterm == math.inf
-    path.run_until(State.PROBE_BW_DOWN)
+    path.run_until(BbrState.PROBE_BW_DOWN)
     bound = path.bbr._inflight_longterm
     assert BDP < bound < 1.5 * BDP
-    path.run_until(State.PROBE_BW_CRUISE)
+    path.run_until(BbrState.PROBE_BW_CRUISE)
     path.run(2 * RTT)
-    assert path.bbr.state is State.PROBE_BW_CRUISE
+    assert path.bbr.state is BbrState.PROBE_BW_CRUISE
     assert path.bbr.congestion_window <= (1 - HEADROOM) * bound
 
 
 def test_a_probe_bears_losses_below_the_threshold() -> None:
     path = Path()
-    path.run_until(State.PROBE_BW_UP)
-    while path.bbr.state is State.PROBE_BW_UP:
+    path.run_until(BbrState.PROBE_BW_UP)
+    while path.bbr.state is BbrState.PROBE_BW_UP:
         path.step(lose_every=200)
     assert path.bbr._full_bw.now
     assert path.bbr._inflight_longterm == math.inf
@@ -419,12 +419,12 @@ def test_a_probe_bears_losses_below_the_threshold() -> None:
 
 def test_losses_while_cruising_lower_the_rate_until_the_next_probe() -> None:
     path = Path()
-    path.run_until(State.PROBE_BW_CRUISE)
+    path.run_until(BbrState.PROBE_BW_CRUISE)
     path.run(3 * RTT, lose_every=5)
-    assert path.bbr.state is State.PROBE_BW_CRUISE
+    assert path.bbr.state is BbrState.PROBE_BW_CRUISE
     assert path.bbr._signals.bw_shortterm < 0.95 * RATE
     assert path.bbr._max_bw.value == pytest.approx(RATE, rel=0.05)
-    path.run_until(State.PROBE_BW_REFILL)
+    path.run_until(BbrState.PROBE_BW_REFILL)
     assert path.bbr._signals.bw_shortterm == math.inf
 
 
@@ -444,34 +444,34 @@ def test_a_sender_with_little_to_send_does_not_lower_the_rate() -> None:
 
 def test_without_a_new_minimum_rtt_the_window_is_halved_for_a_while() -> None:
     path = Path()
-    path.run_until(State.PROBE_RTT)
+    path.run_until(BbrState.PROBE_RTT)
     entered_at, window = path.now, path.bbr.congestion_window
     assert entered_at >= PROBE_RTT_INTERVAL
     path.run(2 * RTT)
-    assert path.bbr.state is State.PROBE_RTT
+    assert path.bbr.state is BbrState.PROBE_RTT
     assert path.bbr.bytes_in_flight <= PROBE_RTT_CWND_GAIN * BDP * 1.05
-    path.run_until(State.PROBE_BW_CRUISE)
+    path.run_until(BbrState.PROBE_BW_CRUISE)
     assert path.now < entered_at + 1.0
     assert path.bbr.congestion_window >= 0.9 * window
     path.run(1.0)
-    assert State.PROBE_RTT not in path.states[path.states.index(State.PROBE_RTT) + 1 :]
+    assert BbrState.PROBE_RTT not in path.states[path.states.index(BbrState.PROBE_RTT) + 1 :]
 
 
 def test_a_path_that_was_idle_needs_no_probe_of_its_rtt() -> None:
     path = Path()
-    path.run_until(State.PROBE_BW_CRUISE)
+    path.run_until(BbrState.PROBE_BW_CRUISE)
     path.run(2 * RTT, demand=0)
     assert not path.bbr.bytes_in_flight
     path.now += 2 * PROBE_RTT_INTERVAL
     path.run(2 * RTT)
-    assert State.PROBE_RTT not in path.states
+    assert BbrState.PROBE_RTT not in path.states
 
 
 def test_the_time_between_probes_differs_between_links_and_is_repeatable() -> None:
     waits = []
     for start in (0.0, 0.0, 0.01):
         path = Path(start=start)
-        path.run_until(State.PROBE_BW_CRUISE)
+        path.run_until(BbrState.PROBE_BW_CRUISE)
         waits.append(path.bbr._bw_probe_at - path.now)
     assert waits[0] == waits[1] != waits[2]
     assert all(BW_PROBE_WAIT[0] - TICK <= wait <= BW_PROBE_WAIT[1] for wait in waits)
@@ -480,16 +480,16 @@ def test_the_time_between_probes_differs_between_links_and_is_repeatable() -> No
 def test_on_a_short_path_probes_come_after_as_many_rounds_as_renos() -> None:
     path = Path()
     path.rate = 20 * SIZE * 10  # 20 packets per round trip
-    path.run_until(State.PROBE_BW_CRUISE)
+    path.run_until(BbrState.PROBE_BW_CRUISE)
     entered_at = path.now
     path.bbr._bw_probe_at = math.inf
-    path.run_until(State.PROBE_BW_REFILL)
+    path.run_until(BbrState.PROBE_BW_REFILL)
     assert path.now < entered_at + 25 * RTT
 
 
 def test_a_measured_rate_of_almost_nothing_does_not_stop_the_sender() -> None:
     path = Path()
-    path.run_until(State.PROBE_BW_CRUISE)
+    path.run_until(BbrState.PROBE_BW_CRUISE)
     path.bbr._signals.bw_shortterm = 1.0  # the next packet would be 20 minutes away
     path.bbr._set_pacing_rate()
     assert path.bbr.pacing_rate is not None
@@ -498,7 +498,7 @@ def test_a_measured_rate_of_almost_nothing_does_not_stop_the_sender() -> None:
 
 def test_persistent_congestion_leaves_the_smallest_window() -> None:
     path = Path()
-    path.run_until(State.PROBE_BW_CRUISE)
+    path.run_until(BbrState.PROBE_BW_CRUISE)
     path.bbr.on_persistent_congestion()
     assert path.bbr.congestion_window == MIN_PIPE_CWND_PACKETS * SIZE
     path.run(1.0)

@@ -8,7 +8,7 @@ from aioquic.quic.stream import QuicStreamFrame
 
 from quictunnel.quic.engines.aioquic.receive_credit import ReceiveCredit
 from quictunnel.quic.engines.aioquic.stream_table import StreamTable
-from quictunnel.quic.engines.aioquic.streams import Stream
+from quictunnel.quic.engines.aioquic.streams import AioquicStream
 from quictunnel.quic.flow_control import STREAM_WINDOW, Budget
 
 
@@ -21,7 +21,7 @@ class World:
         self.table = StreamTable(self.credit)
         self.received = 0
 
-    def open(self, stream_id: int) -> Stream:
+    def open(self, stream_id: int) -> AioquicStream:
         return self.table.add(stream_id, peer_limit=1000)
 
     def receive(self, stream_id: int, data: bytes, *, fin: bool = False) -> None:
@@ -45,7 +45,7 @@ class World:
         return [stream.id for stream in self.table.pop_ended()]
 
 
-def acknowledge_all(stream: Stream) -> None:
+def acknowledge_all(stream: AioquicStream) -> None:
     """Let the peer acknowledge all that a stream has written."""
     while (frame := stream.sender.get_frame(1000)) is not None:
         stop = frame.offset + len(frame.data)

@@ -16,10 +16,10 @@ from pair import Pair
 from quictunnel.quic.engines.aioquic.streams import (
     GAPS_MAX,
     PIECE_MIN,
+    AioquicStream,
     Ranges,
     Receiver,
     Sender,
-    Stream,
 )
 
 ACKED, LOST = QuicDeliveryState
@@ -30,9 +30,9 @@ class Owner:
 
     def __init__(self) -> None:
         self.changes = 0
-        self.stream = Stream(0, on_change=self.on_change, peer_limit=1000)
+        self.stream = AioquicStream(0, on_change=self.on_change, peer_limit=1000)
 
-    def on_change(self, stream: Stream) -> None:
+    def on_change(self, stream: AioquicStream) -> None:
         assert stream.id == 0
         self.changes += 1
 
