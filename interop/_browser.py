@@ -76,7 +76,7 @@ class Tab:
         attached = self.command("Target.attachToTarget", targetId=page, flatten=True)
         self._session = attached["sessionId"]
         self.command("Page.enable")
-        self.command("ForwarderProgram.enable")
+        self.command("Network.enable")
         self._size = {"width": size[0], "height": size[1]}
         metrics = self._size | {"deviceScaleFactor": 1, "mobile": False}
         self.command("Emulation.setDeviceMetricsOverride", **metrics)

@@ -91,11 +91,11 @@ def _network(facts: Facts, tab: Tab, who: str, version: str) -> None:
     answers = [
         event["params"]["response"]
         for event in tab.events
-        if event.get("method") == "ForwarderProgram.responseReceived"
+        if event.get("method") == "Network.responseReceived"
     ]
     kinds = Counter((a["status"], a["protocol"]) for a in answers if a["url"].endswith(".png"))
     facts.equal(f"{who}: pictures by status and protocol", kinds, {(200, version): _page.COUNT})
-    failed = [e for e in tab.events if e.get("method") == "ForwarderProgram.loadingFailed"]
+    failed = [e for e in tab.events if e.get("method") == "Network.loadingFailed"]
     facts.equal(f"{who}: requests that failed", len(failed), 0)
 
 
