@@ -48,7 +48,7 @@ def _server(command: str, port: int, scratch: Path) -> Iterator[None]:
     """
     words = [command, "--server", "--one-off", "--forceflush", "--bind", "127.0.0.1"]
     with Program("iperf3", [*words, "--port", str(port)], scratch) as server:
-        wait(lambda: "Server listening" in server.log.read_text(), "iperf3's server to listen")
+        wait(lambda: "Server listening" in server.stdout, "iperf3's server to listen")
         yield
 
 
