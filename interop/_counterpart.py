@@ -85,10 +85,9 @@ def serving() -> Iterator[CounterpartServer]:
 
 
 def connect(port: int, first: bytes) -> socket.socket:
-    """Connect as a client, and send a first line if there is one."""
+    """Connect as a client, and send a first line."""
     client = socket.create_connection(("127.0.0.1", port), WITHIN)
-    if first:  # sendall(b"") would raise if the connection was reset at once
-        client.sendall(first)
+    client.sendall(first)
     return client
 
 
