@@ -192,23 +192,6 @@ fn a_stream_gets_the_large_window_once_an_eighth_of_it_was_read() {
 }
 
 #[test]
-fn the_loss_of_the_last_packet_is_detected_in_a_round_trip_with_one_ping() {
-    let mut net = Network::connected();
-    net.run_for(Duration::from_secs(10)); // until path MTU discovery ends
-    let stream = net.client.connection().open_stream();
-    let pings = net.client.connection().stats().frame_tx.ping;
-    net.is_cut = true;
-    net.client.connection().write(stream, Bytes::from_static(b"!"));
-    net.run_for(Duration::from_millis(1));
-    net.is_cut = false;
-    net.run_for(5 * net.delay);
-    assert_eq!(net.server.received, b"!", "after 2.5 round trips");
-    net.run_for(Duration::from_secs(60));
-    // One after the lost packet, and one after its retransmission.
-    assert_eq!(net.client.connection().stats().frame_tx.ping, pings + 2);
-}
-
-#[test]
 fn an_untrusted_peer_has_a_small_window() {
     let mut net = Network::new();
     net.connect();

@@ -73,8 +73,6 @@ impl Connection {
             self.send_window.shrink(stats.path.rtt, now);
             self.resize_send_window(stats.path.cwnd);
         }
-        let is_all_acked = self.control.in_flight() == 0;
-        self.tail_ping.update(&stats, is_all_acked, now);
         self.check_peer_address(now);
     }
 

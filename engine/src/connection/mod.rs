@@ -11,7 +11,6 @@ mod receive_window;
 mod send_window;
 mod status;
 mod stream_api;
-mod tail_ping;
 
 use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
@@ -34,7 +33,6 @@ use receive_window::ReceiveWindow;
 pub(crate) use receive_window::unread_max;
 pub use receive_window::{LINK_WINDOW, LINK_WINDOW_UNPROVEN, STREAM_WINDOW, STREAM_WINDOW_FIRST};
 use send_window::SendWindow;
-use tail_ping::TailPing;
 
 /// Longest reason phrase of a CONNECTION_CLOSE frame in bytes. The frame must fit one packet.
 const REASON_MAX: usize = 512;
@@ -54,7 +52,6 @@ pub struct Connection {
     receive_window: ReceiveWindow,
     send_window: SendWindow,
     pacer: Pacer,
-    tail_ping: TailPing,
     control: Arc<ControlState>,
     hold: Duration,
     /// Streams that the peer may have open at most.
@@ -96,7 +93,6 @@ impl Connection {
             receive_window: ReceiveWindow::new(),
             send_window: SendWindow::new(now),
             pacer: Pacer::new(),
-            tail_ping: TailPing::default(),
             control,
             hold,
             streams_allowed,
@@ -118,21 +114,14 @@ impl Connection {
         if self.is_discarded {
             return None;
         }
-        let deadlines = [
-            self.receive_window.deadline(),
-            self.pacer.deadline(),
-            self.tail_ping.deadline(),
-            self.quinn.poll_timeout(),
-        ];
+        let deadlines =
+            [self.receive_window.deadline(), self.pacer.deadline(), self.quinn.poll_timeout()];
         deadlines.into_iter().flatten().min()
     }
 
     pub(crate) fn expire(&mut self, now: Instant) {
         self.now = now;
         self.pacer.expire(now);
-        if self.tail_ping.expire(now) {
-            self.quinn.ping();
-        }
         self.quinn.handle_timeout(now);
     }
 

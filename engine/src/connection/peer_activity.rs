@@ -49,7 +49,7 @@ fn received_frames(stats: &FrameStats) -> u64 {
 }
 
 /// Return the number of ack-eliciting frames (RFC 9002, 2).
-pub(super) fn ack_eliciting(stats: &FrameStats) -> u64 {
+fn ack_eliciting(stats: &FrameStats) -> u64 {
     let FrameStats {
         ack_frequency,
         crypto,
