@@ -1,4 +1,4 @@
-"""What `quictunnel origin` prints, and when it warns about a missing origin server."""
+"""The output of `quictunnel origin`, and its warning about a missing origin server."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `quictunnel remote` prints."""
+"""The output of `quictunnel remote`."""
 
 from __future__ import annotations
 

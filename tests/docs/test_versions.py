@@ -20,7 +20,7 @@ def toml(path: Path) -> dict:
 
 
 def the_number(pattern: str, *paths: Path) -> str:
-    """What the pattern catches, which stands once in these files."""
+    """Return the only match of the pattern in these files."""
     (found,) = re.findall(pattern, "".join(path.read_text("utf-8") for path in paths), re.MULTILINE)
     return found
 

@@ -1,4 +1,4 @@
-"""What the relay's tests need: a stream in memory, raw TCP sockets, a tunnel of two relays.
+"""Doubles for the relay's tests: a stream in memory, raw TCP sockets, a tunnel of two relays.
 
 Not a test itself. The stream keeps asyncio's promises to the letter (see `MemoryStream`), so that
 what passes here passes with the real one.

@@ -1,4 +1,4 @@
-"""A reader that does not read holds its own writer still, and nobody else."""
+"""A reader that does not read pauses only its own writer."""
 
 from __future__ import annotations
 

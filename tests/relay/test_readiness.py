@@ -1,4 +1,4 @@
-"""Which sockets are ready: what is told, once, and to whom; on Linux also what nobody waits for."""
+"""Readiness of sockets: each event is reported once, on Linux even if it is not wanted."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ async def test_a_reset_before_all_else_is_told():
 
 
 async def test_an_orderly_end_is_told_once_and_is_no_failure(watched):
-    """Nor does it keep the loop awake, though nobody reads it."""
+    """An unread event does not keep the loop awake."""
     far, near, listener = watched
     await far.send(b"unread")
     far.fin()

@@ -42,7 +42,7 @@ async def test_keep_alive_has_our_times(half):
 
 
 async def test_half_an_end_is_no_orderly_end(tunnel, way):
-    """What dies now must reset both, though one direction is complete."""
+    """A crash now must reset both ends, although one direction is complete."""
     actor, seer = tunnel.ways(way)
     actor.wire.fin()
     assert await seer.wire.receive() == b""
@@ -113,7 +113,7 @@ async def test_a_unix_socket_is_relayed_with_its_ends(half, tunnel, tmp_path):
 
 
 async def test_a_reset_at_the_moment_of_the_eof_is_a_reset(half, tunnel):
-    """shutdown(2) fails with ENOTCONN when the reset came first and nobody has noticed it yet."""
+    """shutdown(2) fails with ENOTCONN after a reset that was not read yet."""
     await half.stand()
     near, far = tunnel.link.stream_pair()
     near.attach(half.relay.stream)

@@ -1,4 +1,4 @@
-"""What is reported of a link that falls silent, recovers, moves or is lost."""
+"""Reports of a link that falls silent, recovers, moves or is lost."""
 
 from __future__ import annotations
 

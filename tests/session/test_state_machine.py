@@ -61,7 +61,7 @@ EXPECTED = {
     S.CLOSING: (BUG, BUG, OK, OK, S.CLOSED, OK, OK, OK),
     S.CLOSED: (BUG, BUG, OK, OK, BUG, OK, OK, OK),
 }
-"""What each input does in each state: the next state, nothing (`OK`), or an error."""
+"""The effect of each input in each state: the next state, none (`OK`), or an error."""
 
 
 def in_state(state: State) -> StateMachine:
