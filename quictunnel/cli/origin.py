@@ -14,7 +14,7 @@ from quictunnel.cli.options import read, read_duration
 from quictunnel.cli.origin_probe import is_server_missing
 from quictunnel.cli.output import print_line
 from quictunnel.cli.role_runner import run
-from quictunnel.cli.status_lines import StatusLines, origin_line
+from quictunnel.cli.status_lines import ORIGIN_LINES, StatusLines
 from quictunnel.config.addresses import HostPort, UnixPath, parse_origin, parse_target
 from quictunnel.config.certificates import parse_pin
 from quictunnel.config.settings import LINK_PORT, OriginSettings, ProxyProtocol, machine_name
@@ -131,11 +131,11 @@ def origin(
     logging_setup.setup(log_format, log_level)
     remote_address = read("--remote", _parse_remote, remote)
     server = read("--origin", parse_origin, _one_target(target, origin))
-    lines = StatusLines(
-        "quictunnel.origin",
-        lambda event: ready_line(event, remote_address.host, server) or origin_line(event),
-        log_level,
-    )
+    formats = {
+        **ORIGIN_LINES,
+        ServicesGranted: lambda event: ready_line(event, remote_address.host, server),
+    }
+    lines = StatusLines("quictunnel.origin", formats, log_level)
     settings = OriginSettings(
         remote=remote_address,
         origin=server,
@@ -190,12 +190,12 @@ async def _warn_if_missing(server: HostPort | UnixPath, emit: EventSink) -> None
         emit(OriginServerMissing(str(server)))
 
 
-def ready_line(event: Event, remote_host: str, server: HostPort | UnixPath) -> str | None:
-    """Return the line that says where clients connect, if the event grants any service.
+def ready_line(event: ServicesGranted, remote_host: str, server: HostPort | UnixPath) -> str | None:
+    """Return the line that says where clients connect, or None if no service is granted.
 
     :param remote_host: the remote's host, as the user knows it.
     """
-    if not isinstance(event, ServicesGranted) or not event.services:
+    if not event.services:
         return None
     ways = (
         f"{_outside(service, remote_host)} at the remote -> {server}" for service in event.services

@@ -14,7 +14,7 @@ from quictunnel.cli.file_limit import raise_file_limit
 from quictunnel.cli.options import read, read_duration
 from quictunnel.cli.output import print_line
 from quictunnel.cli.role_runner import run
-from quictunnel.cli.status_lines import StatusLines, remote_line
+from quictunnel.cli.status_lines import REMOTE_LINES, StatusLines
 from quictunnel.cli.token import print_origin_command
 from quictunnel.config.addresses import EVERY_ADDRESS, HostPort, parse_listen, parse_network
 from quictunnel.config.certificates import CertificateFiles, format_pin
@@ -136,7 +136,7 @@ def remote(
     accepts origins and clients. Later lines begin with "silent", "back", "lost" or "stopping".
     """
     logging_setup.setup(log_format, log_level)
-    lines = StatusLines("quictunnel.remote", remote_line, log_level)
+    lines = StatusLines("quictunnel.remote", REMOTE_LINES, log_level)
     networks = tuple(read("--trusted-proxy", parse_network, text) for text in trusted_proxy)
     if networks and not accept_proxy_protocol:
         raise SettingsError("--trusted-proxy needs --accept-proxy-protocol")

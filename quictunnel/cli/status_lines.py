@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Callable
-from typing import TypeAlias
+from collections.abc import Callable, Mapping
+from typing import Any, TypeAlias
 
 from quictunnel.cli.logging_setup import LogLevel
 from quictunnel.cli.output import print_if_writable
@@ -24,7 +24,9 @@ from quictunnel.events import (
 from quictunnel.observe.event_log import EventLog
 from quictunnel.observe.log_format import escape
 
-LineFormat: TypeAlias = Callable[[Event], str | None]
+LineFormats: TypeAlias = Mapping[type[Event], Callable[[Any], str | None]]
+"""For each kind of event that has a line: a function that returns the line, or None if this event
+has none."""
 
 MAX_SECONDS = 100
 """Durations from here on are written with minutes and hours."""
@@ -34,16 +36,18 @@ class StatusLines:
     """An `EventSink` that prints some events for the user and logs the others.
 
     :param logger: the logger's name.
-    :param format_line: returns an event's line, or None if it has none.
+    :param formats: the lines that the role prints.
     :param log_level: the `--log-level`, if one was given. Printed events are logged too, unless
         they would appear twice on a terminal by default.
     """
 
-    def __init__(self, logger: str, format_line: LineFormat, log_level: LogLevel | None) -> None:
+    def __init__(self, logger: str, formats: LineFormats, log_level: LogLevel | None) -> None:
         self._log = EventLog(logging.getLogger(logger))
-        self._format_line = format_line
-        self._on_terminal = sys.stdout.isatty() and sys.stderr.isatty()
-        self._logs_printed = log_level is not None or not self._on_terminal
+        on_terminal = sys.stdout.isatty() and sys.stderr.isatty()
+        self._logs_printed = log_level is not None or not on_terminal
+        self._formats = dict(formats)
+        if not on_terminal:
+            self._formats.pop(OriginServerMissing, None)  # scripts read the other lines only
 
     def __call__(self, event: Event) -> None:
         """Print and log an event. Drop its line if standard output would block or fails."""
@@ -51,42 +55,32 @@ class StatusLines:
 
     def show(self, event: Event, print_line: Callable[[str], None]) -> None:
         """Log an event, and print its line with `print_line`."""
-        line = self._format_line(event)
-        if isinstance(event, OriginServerMissing) and not self._on_terminal:
-            line = None  # scripts read the other lines only
+        format_line = self._formats.get(type(event))
+        line = None if format_line is None else format_line(event)
         if line is None or self._logs_printed:
             self._log(event)
         if line is not None:
             print_line(escape(line))
 
 
-def remote_line(event: Event) -> str | None:
-    """Return the line that a remote prints for an event."""
-    if isinstance(event, LinkDropped):
-        if event.silent_for is None:
-            return None  # origins come and go; only an end that follows a `silent` line is news
-        silence = f"{_duration(event.silent_for)} of silence"
-        return f"lost: origin {event.origin} after {silence}: {event.reason}"
-    if isinstance(event, LinkSilent | LinkRecovered):
-        return _link_line(event, f"link of origin {event.origin}")
-    return _drain_line(event)
+def _origin_lost(event: LinkDropped) -> str | None:
+    if event.silent_for is None:
+        return None  # origins come and go; only an end that follows a `silent` line is news
+    silence = f"{_duration(event.silent_for)} of silence"
+    return f"lost: origin {event.origin} after {silence}: {event.reason}"
 
 
-def origin_line(event: Event) -> str | None:
-    """Return the line that an origin prints for an event, except for `ready`."""
-    if isinstance(event, LinkDropped):
-        silence = event.silent_for and f" (after {_duration(event.silent_for)} of silence)"
-        return f"lost: {event.reason}{silence or ''}; reconnecting"
-    if isinstance(event, LinkSilent | LinkRecovered):
-        return _link_line(event, "link")
-    if isinstance(event, OriginServerMissing):
-        return f"warning: nothing listens at {event.target} yet; start your server there"
-    return _drain_line(event)
+def _remote_lost(event: LinkDropped) -> str:
+    silence = event.silent_for and f" (after {_duration(event.silent_for)} of silence)"
+    return f"lost: {event.reason}{silence or ''}; reconnecting"
 
 
-def _drain_line(event: Event) -> str | None:
-    """Return the line for a drain with clients."""
-    if not isinstance(event, DrainStarted) or not event.clients:
+def _server_missing(event: OriginServerMissing) -> str:
+    return f"warning: nothing listens at {event.target} yet; start your server there"
+
+
+def _stopping(event: DrainStarted) -> str | None:
+    if not event.clients:
         return None
     clients = "1 client" if event.clients == 1 else f"{event.clients} clients"
     return (
@@ -109,3 +103,21 @@ def _link_line(event: LinkSilent | LinkRecovered, link: str) -> str | None:
 
 def _duration(seconds: float) -> str:
     return f"{seconds:.0f} s" if seconds < MAX_SECONDS else format_duration(round(seconds))
+
+
+REMOTE_LINES: LineFormats = {
+    DrainStarted: _stopping,
+    LinkDropped: _origin_lost,
+    LinkRecovered: lambda event: _link_line(event, f"link of origin {event.origin}"),
+    LinkSilent: lambda event: _link_line(event, f"link of origin {event.origin}"),
+}
+"""What a remote prints."""
+
+ORIGIN_LINES: LineFormats = {
+    DrainStarted: _stopping,
+    LinkDropped: _remote_lost,
+    LinkRecovered: lambda event: _link_line(event, "link"),
+    LinkSilent: lambda event: _link_line(event, "link"),
+    OriginServerMissing: _server_missing,
+}
+"""What an origin prints, except for `ready`."""

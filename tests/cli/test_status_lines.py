@@ -9,7 +9,7 @@ import pytest
 
 from quictunnel.cli import status_lines
 from quictunnel.cli.output import print_if_writable
-from quictunnel.cli.status_lines import StatusLines, origin_line, remote_line
+from quictunnel.cli.status_lines import ORIGIN_LINES, REMOTE_LINES, StatusLines
 from quictunnel.events import (
     DrainStarted,
     HelloTimedOut,
@@ -23,6 +23,33 @@ from quictunnel.events import (
 SILENT = LinkSilent("box", "t1", "192.0.2.7", 42.0, 17, 858.04, is_reminder=False)
 BACK = LinkRecovered("box", "t1", "192.0.2.7", "198.51.100.3", 61.2, 17)
 LOST = LinkDropped("box", "t1", "192.0.2.7", "the remote was stopped", None)
+
+
+@pytest.fixture
+def output(monkeypatch):
+    """Returns a sink, and the lists of what it prints and what it logs."""
+
+    def make(formats=REMOTE_LINES, log_level=None, *, on_terminal=True):
+        printed, logged = [], []
+        monkeypatch.setattr(status_lines, "print_if_writable", printed.append)
+        monkeypatch.setattr(status_lines, "EventLog", lambda _: logged.append)
+        for stream in ("stdout", "stderr"):
+            monkeypatch.setattr(f"sys.{stream}.isatty", lambda: on_terminal)
+        return StatusLines("quictunnel.remote", formats, log_level), printed, logged
+
+    return make
+
+
+@pytest.fixture
+def lines_of(output):
+    """Returns the lines that a terminal shows for an event."""
+
+    def lines_of(formats, event):
+        emit, printed, _ = output(formats)
+        emit(event)
+        return printed
+
+    return lines_of
 
 
 @pytest.mark.parametrize(
@@ -54,8 +81,8 @@ LOST = LinkDropped("box", "t1", "192.0.2.7", "the remote was stopped", None)
         (LinkMoved("box", "t1", "192.0.2.7", "198.51.100.3", 1), None),
     ],
 )
-def test_the_lines_of_an_origin(event, line):
-    assert origin_line(event) == line
+def test_the_lines_of_an_origin(lines_of, event, line):
+    assert lines_of(ORIGIN_LINES, event) == ([line] if line else [])
 
 
 @pytest.mark.parametrize(
@@ -76,8 +103,8 @@ def test_the_lines_of_an_origin(event, line):
         ),
     ],
 )
-def test_the_lines_of_a_remote(event, line):
-    assert remote_line(event) == line
+def test_the_lines_of_a_remote(lines_of, event, line):
+    assert lines_of(REMOTE_LINES, event) == ([line] if line else [])
 
 
 @pytest.mark.parametrize(
@@ -96,24 +123,9 @@ def test_the_lines_of_a_remote(event, line):
         ),
     ],
 )
-@pytest.mark.parametrize("format_line", [origin_line, remote_line])
-def test_a_drain_with_clients(format_line, clients, grace, line):
-    assert format_line(DrainStarted(clients, grace)) == line
-
-
-@pytest.fixture
-def output(monkeypatch):
-    """Returns a sink, and the lists of what it prints and what it logs."""
-
-    def make(log_level=None, *, on_terminal, format_line=remote_line):
-        printed, logged = [], []
-        monkeypatch.setattr(status_lines, "print_if_writable", printed.append)
-        monkeypatch.setattr(status_lines, "EventLog", lambda _: logged.append)
-        for stream in ("stdout", "stderr"):
-            monkeypatch.setattr(f"sys.{stream}.isatty", lambda: on_terminal)
-        return StatusLines("quictunnel.remote", format_line, log_level), printed, logged
-
-    return make
+@pytest.mark.parametrize("formats", [ORIGIN_LINES, REMOTE_LINES])
+def test_a_drain_with_clients(lines_of, formats, clients, grace, line):
+    assert lines_of(formats, DrainStarted(clients, grace)) == ([line] if line else [])
 
 
 @pytest.mark.parametrize(
@@ -121,7 +133,7 @@ def output(monkeypatch):
     [(None, True, False), ("info", True, True), (None, False, True)],
 )
 def test_on_a_terminal_an_event_appears_once(output, log_level, on_terminal, is_logged):
-    lines, printed, logged = output(log_level, on_terminal=on_terminal)
+    lines, printed, logged = output(REMOTE_LINES, log_level, on_terminal=on_terminal)
     lines(SILENT)
     lines(HelloTimedOut("192.0.2.7:1"))
     assert len(printed) == 1
@@ -130,13 +142,13 @@ def test_on_a_terminal_an_event_appears_once(output, log_level, on_terminal, is_
 
 @pytest.mark.parametrize("on_terminal", [True, False])
 def test_a_missing_server_has_a_line_only_on_a_terminal(output, on_terminal):
-    lines, printed, logged = output(on_terminal=on_terminal, format_line=origin_line)
+    lines, printed, logged = output(ORIGIN_LINES, on_terminal=on_terminal)
     lines(OriginServerMissing("localhost:8000"))
     assert (len(printed), len(logged)) == ((1, 0) if on_terminal else (0, 1))
 
 
 def test_a_peers_text_is_escaped(output):
-    lines, printed, _ = output(on_terminal=True)
+    lines, printed, _ = output()
     lines(replace(SILENT, origin="box\x1b[2J"))
     assert printed[0].startswith("silent: link of origin box\\x1b[2J silent")
 
