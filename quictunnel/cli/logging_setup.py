@@ -7,7 +7,7 @@ import sys
 from typing import Literal, TextIO
 
 from quictunnel.observe.log_format import JsonFormatter, TextFormatter
-from quictunnel.observe.log_writer import TurnHandler
+from quictunnel.observe.log_writer import BatchHandler
 
 LogFormat = Literal["text", "json"]
 LogLevel = Literal["debug", "info", "warning", "error"]
@@ -22,7 +22,7 @@ def setup(log_format: LogFormat, level: LogLevel | None, stream: TextIO | None =
     """
     stream = stream or sys.stderr
     level = level or ("warning" if stream.isatty() else "info")
-    handler = TurnHandler(stream)
+    handler = BatchHandler(stream)
     handler.setFormatter(JsonFormatter() if log_format == "json" else TextFormatter())
     root = logging.getLogger()
     root.handlers[:] = [handler]

@@ -49,7 +49,11 @@ _LINES: dict[type[events.Event], tuple[int, str]] = {
     events.ResetKeyNotSaved: (logging.WARNING, "reset key not saved, restarts are noticed later"),
 }
 
-_FIELDS = {kind: tuple(field.name for field in fields(kind)) for kind in _LINES}
+_FIELDS = {
+    kind: tuple(field.name for field in fields(kind) if field.name != "exception")
+    for kind in _LINES
+}
+"""The names of the fields that a line shows. An exception becomes a traceback instead."""
 
 
 class EventLog:
@@ -66,5 +70,5 @@ class EventLog:
         kind = type(event)
         level, message = _LINES[kind]
         if self._logger.isEnabledFor(level):
-            values = {name: getattr(event, name) for name in _FIELDS[kind]}
-            self._logger.handle(EventRecord(self._logger.name, level, message, event, values))
+            record = EventRecord(self._logger.name, level, message, event, _FIELDS[kind])
+            self._logger.handle(record)

@@ -39,33 +39,37 @@ class EventRecord(logging.LogRecord):
     `getMessage` returns the message and the fields, such as `client closed  id=ab12 bytes_up=7`.
 
     :param message: what happened, in a few constant words.
-    :param event: the event, for handlers that want structure.
-    :param fields: its fields, by name.
+    :param event: the event, for handlers that want structure. A field `exception` becomes
+        `exc_info`.
+    :param names: the names of the event's fields.
     """
 
     def __init__(
-        self, name: str, level: int, message: str, event: Event | None, fields: dict[str, object]
+        self, name: str, level: int, message: str, event: Event, names: tuple[str, ...]
     ) -> None:
-        error = fields.pop("exception", None)
         # LogRecord's own __init__ looks up the thread, the process and the file: half the cost.
-        self.__dict__.update(_BLANK)
-        self.name, self.levelno, self.levelname = name, level, logging.getLevelName(level)
+        self.__dict__ = _BLANK.copy()
+        self.name = name
+        self.levelno, self.levelname = level, logging.getLevelName(level)
         self.created = time.time()
         self.msecs = self.created % 1 * 1000
-        if isinstance(error, BaseException):
-            self.exc_info = (type(error), error, error.__traceback__)
-        self.event = event
-        self.fields = fields
         # QueueHandler replaces `msg` with what getMessage returns.
         self.msg = self.summary = message
+        self.event = event
+        self.names = names
+        error = getattr(event, "exception", None)
+        if isinstance(error, BaseException):
+            self.exc_info = (type(error), error, error.__traceback__)
+
+    @property
+    def fields(self) -> list[tuple[str, object]]:
+        """The names and values of the event's fields, without None and the exception."""
+        event = self.event
+        return [(name, value) for name in self.names if (value := getattr(event, name)) is not None]
 
     def getMessage(self) -> str:  # noqa: N802 - the name that logging.LogRecord gives it
         """Return the message and the fields as text, escaped."""
-        words = [
-            f"{key}={value if type(value) is str and _is_plain(value) else _text_value(value)}"
-            for key, value in self.fields.items()
-            if value is not None
-        ]
+        words = [f"{name}={_text_value(value)}" for name, value in self.fields]
         return f"{self.summary}  {' '.join(words)}" if words else self.summary
 
 
@@ -93,16 +97,15 @@ class JsonFormatter(logging.Formatter):
         if isinstance(record, EventRecord):
             message, fields = record.summary, record.fields
         else:
-            message, fields = record.getMessage(), {}
+            message, fields = record.getMessage(), []
         entry: dict[str, object] = {
             "time": _timestamp(record),
             "level": record.levelname.lower(),
             "logger": record.name,
             "message": message[:MAX_VALUE],
         }
-        for key, value in fields.items():
-            if value is not None:
-                entry.setdefault(key, _json_value(value))
+        for name, value in fields:
+            entry.setdefault(name, _json_value(value))
         if trace := _traceback(record):
             entry["trace"] = trace
         return _encode_json(entry)
@@ -131,11 +134,14 @@ def _escaped(text: str) -> Iterator[str]:
             yield character.encode("unicode_escape").decode("ascii")
 
 
-def _text_value(value: object) -> str:
+def _text_value(value: object) -> object:
+    """Return the value, or what stands for it in a line of text."""
+    if isinstance(value, str):
+        return value if _is_plain(value) else _quote(value)
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, int):
-        return str(value)
+        return value
     if isinstance(value, float):
         return f"{value:.6f}".rstrip("0").rstrip(".")
     if isinstance(value, tuple):

@@ -1,4 +1,4 @@
-"""When log lines are written: at the end of a turn, at once, or at exit; and in which order."""
+"""When log lines are written: a moment later, at once, or at exit; and in which order."""
 
 from __future__ import annotations
 
@@ -11,9 +11,16 @@ import pytest
 
 from quictunnel.cli.logging_setup import flush
 from quictunnel.cli.output import print_line
-from quictunnel.observe.log_writer import MAX_LINES, TurnHandler
+from quictunnel.events import HelloTimedOut
+from quictunnel.observe.log_format import EventRecord
+from quictunnel.observe.log_writer import MAX_DELAY, MAX_LINES, BatchHandler
+from testkit.clock import virtual_time
 
 log = logging.getLogger("a log of this test's own")
+
+
+def log_event(word, level=logging.INFO):
+    log.handle(EventRecord(log.name, level, word, HelloTimedOut("192.0.2.7:1"), ()))
 
 
 class Stream:
@@ -35,7 +42,7 @@ class Stream:
 @pytest.fixture
 def stream():
     stream = Stream()
-    handler = TurnHandler(stream)
+    handler = BatchHandler(stream)
     stream.handler = handler
     log.addHandler(handler)
     log.setLevel(logging.INFO)
@@ -44,27 +51,36 @@ def stream():
     log.removeHandler(handler)
 
 
-async def test_a_turns_lines_are_one_write_at_its_end(stream):
+@virtual_time
+async def test_events_of_a_moment_are_one_write(stream):
     for word in "abc":
-        log.info(word)
+        log_event(word)
     assert stream.writes == []
-    await asyncio.sleep(0)
+    await asyncio.sleep(2 * MAX_DELAY)
     assert stream.writes == ["a\nb\nc\n"]
-    log.info("d")
-    await asyncio.sleep(0)
+    log_event("d")
+    await asyncio.sleep(2 * MAX_DELAY)
     assert stream.writes == ["a\nb\nc\n", "d\n"]
 
 
+@virtual_time
 async def test_a_warning_is_written_at_once_behind_what_waits(stream):
-    log.info("a")
-    log.warning("b")
+    log_event("a")
+    log_event("b", logging.WARNING)
     assert stream.writes == ["a\nb\n"]
-    await asyncio.sleep(0)
+    await asyncio.sleep(2 * MAX_DELAY)
     assert stream.writes == ["a\nb\n"]
+
+
+async def test_a_record_of_another_library_is_written_at_once(stream):
+    words = ["a"]
+    log.info("%s", words)
+    words.append("changed later")
+    assert stream.writes == ["['a']\n"]
 
 
 def test_without_a_loop_each_line_is_written_at_once(stream):
-    log.info("a")
+    log_event("a")
     assert stream.writes == ["a\n"]
 
 
@@ -72,7 +88,7 @@ def test_what_a_loop_left_behind_is_written_with_the_next_line(stream):
     """A loop that stops before its turn is over, and the next one, which has to be asked anew."""
 
     async def last_words(loop):
-        log.info("a")
+        log_event("a")
         loop.stop()
 
     loop = asyncio.new_event_loop()
@@ -83,8 +99,8 @@ def test_what_a_loop_left_behind_is_written_with_the_next_line(stream):
     assert stream.writes == []
 
     async def next_words():
-        log.info("b")
-        await asyncio.sleep(0)
+        log_event("b")
+        await asyncio.sleep(2 * MAX_DELAY)
 
     asyncio.run(next_words())
     assert stream.writes == ["a\nb\n"]
@@ -92,15 +108,15 @@ def test_what_a_loop_left_behind_is_written_with_the_next_line(stream):
 
 async def test_lines_do_not_pile_up(stream):
     for _ in range(MAX_LINES):
-        log.info("line")
+        log_event("line")
     assert stream.writes == ["line\n" * MAX_LINES]
 
 
 @pytest.mark.parametrize("error", [OSError("a closed pipe"), ValueError("a closed file")])
 async def test_what_cannot_be_written_is_dropped_and_harms_nobody(stream, error):
     stream.error = error
-    log.info("a")
-    await asyncio.sleep(0)
+    log_event("a")
+    await asyncio.sleep(2 * MAX_DELAY)
     log.warning("b")
     stream.error = None
     log.warning("c")
@@ -116,12 +132,12 @@ async def test_a_record_that_cannot_be_formatted_is_dropped(stream, monkeypatch)
     monkeypatch.setattr(logging, "raiseExceptions", False)
     log.warning("%s", Unprintable())
     log.warning("printed")
-    assert stream.writes == ["printed\n"]
+    assert "".join(stream.writes) == "printed\n"
 
 
 def test_lines_of_another_thread_are_written_at_once(stream):
     async def main():
-        log.info("a")
+        log_event("a")
         await asyncio.to_thread(log.warning, "b")
 
     asyncio.run(main())
@@ -131,7 +147,7 @@ def test_lines_of_another_thread_are_written_at_once(stream):
 async def test_what_is_printed_stands_behind_what_was_logged_before(stream, monkeypatch, capsys):
     monkeypatch.setattr("sys.stdout", stream)
     monkeypatch.setattr(logging.getLogger(), "handlers", [stream.handler])
-    log.info("link established")
+    log_event("link established")
     print_line("ready")
     assert stream.writes == ["link established\n", "ready\n"]
     flush()
@@ -142,8 +158,11 @@ PROGRAM = """
 import asyncio, logging
 from quictunnel.cli.logging_setup import setup
 
+from quictunnel.events import SignalReceived
+from quictunnel.observe.event_log import EventLog
+
 async def main():
-    logging.getLogger("quictunnel.remote").info("last words")
+    EventLog(logging.getLogger("quictunnel.remote"))(SignalReceived("last words"))
     {ending}
 
 setup("text", None)
@@ -155,4 +174,4 @@ asyncio.run(main())
 def test_a_program_that_ends_says_its_last_words(ending):
     program = [sys.executable, "-c", PROGRAM.format(ending=ending)]
     done = subprocess.run(program, capture_output=True, text=True, check=False)
-    assert "remote  last words" in done.stderr
+    assert "last words" in done.stderr
