@@ -18,7 +18,8 @@ const QUANTUM_MIN: u64 = 2;
 /// Largest burst in bytes.
 const QUANTUM_MAX: u64 = 64 * 1024;
 
-/// Time's worth of data that may be sent at once after a pause. Timers of event loops are late.
+/// Time's worth of data that may be sent at once after a pause. On fast paths, a quantum each time an
+/// event loop wakes up would not reach the rate.
 const BURST_TIME: Duration = Duration::from_millis(4);
 
 /// Part of the window that may be caught up on after the process stood still with data to send: a
@@ -28,9 +29,6 @@ const CATCH_UP_PART: u64 = 8;
 
 /// Most bytes that may be caught up on. Queues are no longer on faster paths.
 const CATCH_UP_MAX: u64 = 96 * 1024;
-
-/// Datagrams that may be sent at once after a pause, at any rate.
-const BURST_DATAGRAMS: u64 = 10;
 
 /// Return the size of a burst in bytes at `rate` bytes per second (5.6.3).
 pub(crate) fn quantum(rate: u64, mtu: u64) -> u64 {
@@ -140,7 +138,7 @@ impl Pacer {
     fn fill(&mut self, rate: u64, window: u64, mtu: u64, now: Instant) {
         let catch_up =
             if self.was_rate_limited { (window / CATCH_UP_PART).min(CATCH_UP_MAX) } else { 0 };
-        let capacity = bytes_in(BURST_TIME, rate).max(BURST_DATAGRAMS * mtu).max(catch_up) as f64;
+        let capacity = bytes_in(BURST_TIME, rate).max(QUANTUM_MIN * mtu).max(catch_up) as f64;
         self.tokens = match self.filled_at {
             None => capacity,
             Some(at) if at == now => self.tokens, // the rest of a catch-up, in the same turn
