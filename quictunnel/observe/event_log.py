@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import fields
 
 from quictunnel import events
 from quictunnel.observe.log_format import EventRecord
@@ -49,12 +48,6 @@ _LINES: dict[type[events.Event], tuple[int, str]] = {
     events.ResetKeyNotSaved: (logging.WARNING, "reset key not saved, restarts are noticed later"),
 }
 
-_FIELDS = {
-    kind: tuple(field.name for field in fields(kind) if field.name != "exception")
-    for kind in _LINES
-}
-"""The names of the fields that a line shows. An exception becomes a traceback instead."""
-
 
 class EventLog:
     """An `EventSink` that logs every event with one logger.
@@ -67,8 +60,6 @@ class EventLog:
 
     def __call__(self, event: events.Event) -> None:
         """Log an event."""
-        kind = type(event)
-        level, message = _LINES[kind]
+        level, message = _LINES[type(event)]
         if self._logger.isEnabledFor(level):
-            record = EventRecord(self._logger.name, level, message, event, _FIELDS[kind])
-            self._logger.handle(record)
+            self._logger.handle(EventRecord(self._logger.name, level, message, event))

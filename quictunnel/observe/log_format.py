@@ -41,12 +41,9 @@ class EventRecord(logging.LogRecord):
     :param message: what happened, in a few constant words.
     :param event: the event, for handlers that want structure. A field `exception` becomes
         `exc_info`.
-    :param names: the names of the event's fields.
     """
 
-    def __init__(
-        self, name: str, level: int, message: str, event: Event, names: tuple[str, ...]
-    ) -> None:
+    def __init__(self, name: str, level: int, message: str, event: Event) -> None:
         # LogRecord's own __init__ looks up the thread, the process and the file: half the cost.
         self.__dict__ = _BLANK.copy()
         self.name = name
@@ -56,7 +53,6 @@ class EventRecord(logging.LogRecord):
         # QueueHandler replaces `msg` with what getMessage returns.
         self.msg = self.summary = message
         self.event = event
-        self.names = names
         error = getattr(event, "exception", None)
         if isinstance(error, BaseException):
             self.exc_info = (type(error), error, error.__traceback__)
@@ -64,8 +60,9 @@ class EventRecord(logging.LogRecord):
     @property
     def fields(self) -> list[tuple[str, object]]:
         """The names and values of the event's fields, without None and the exception."""
-        event = self.event
-        return [(name, value) for name in self.names if (value := getattr(event, name)) is not None]
+        names: tuple[str, ...] = self.event.__slots__
+        values = [(name, getattr(self.event, name)) for name in names if name != "exception"]
+        return [(name, value) for name, value in values if value is not None]
 
     def getMessage(self) -> str:  # noqa: N802 - the name that logging.LogRecord gives it
         """Return the message and the fields as text, escaped."""

@@ -11,7 +11,7 @@ import pytest
 
 from quictunnel.cli.logging_setup import flush
 from quictunnel.cli.output import print_line
-from quictunnel.events import HelloTimedOut
+from quictunnel.events import Event
 from quictunnel.observe.log_format import EventRecord
 from quictunnel.observe.log_writer import MAX_DELAY, MAX_LINES, BatchHandler
 from testkit.clock import virtual_time
@@ -20,7 +20,7 @@ log = logging.getLogger("a log of this test's own")
 
 
 def log_event(word, level=logging.INFO):
-    log.handle(EventRecord(log.name, level, word, HelloTimedOut("192.0.2.7:1"), ()))
+    log.handle(EventRecord(log.name, level, word, Event()))
 
 
 class Stream:
