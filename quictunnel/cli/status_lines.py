@@ -56,7 +56,7 @@ class StatusLines:
     def show(self, event: Event, print_line: Callable[[str], None]) -> None:
         """Log an event, and print its line with `print_line`."""
         format_line = self._formats.get(type(event))
-        line = None if format_line is None else format_line(event)
+        line = format_line(event) if format_line else None
         if line is None or self._logs_printed:
             self._log(event)
         if line is not None:
@@ -73,10 +73,6 @@ def _origin_lost(event: LinkDropped) -> str | None:
 def _remote_lost(event: LinkDropped) -> str:
     silence = event.silent_for and f" (after {_duration(event.silent_for)} of silence)"
     return f"lost: {event.reason}{silence or ''}; reconnecting"
-
-
-def _server_missing(event: OriginServerMissing) -> str:
-    return f"warning: nothing listens at {event.target} yet; start your server there"
 
 
 def _stopping(event: DrainStarted) -> str | None:
@@ -118,6 +114,8 @@ ORIGIN_LINES: LineFormats = {
     LinkDropped: _remote_lost,
     LinkRecovered: lambda event: _link_line(event, "link"),
     LinkSilent: lambda event: _link_line(event, "link"),
-    OriginServerMissing: _server_missing,
+    OriginServerMissing: lambda event: (
+        f"warning: nothing listens at {event.target} yet; start your server there"
+    ),
 }
 """What an origin prints, except for `ready`."""

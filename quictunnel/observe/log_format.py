@@ -46,15 +46,13 @@ class EventRecord(logging.LogRecord):
     def __init__(self, name: str, level: int, message: str, event: Event) -> None:
         # LogRecord's own __init__ looks up the thread, the process and the file: half the cost.
         self.__dict__ = _BLANK.copy()
-        self.name = name
-        self.levelno, self.levelname = level, logging.getLevelName(level)
+        self.name, self.levelno, self.levelname = name, level, logging.getLevelName(level)
         self.created = time.time()
         self.msecs = self.created % 1 * 1000
         # QueueHandler replaces `msg` with what getMessage returns.
         self.msg = self.summary = message
         self.event = event
-        error = getattr(event, "exception", None)
-        if isinstance(error, BaseException):
+        if isinstance(error := getattr(event, "exception", None), BaseException):
             self.exc_info = (type(error), error, error.__traceback__)
 
     @property

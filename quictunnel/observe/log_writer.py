@@ -38,12 +38,8 @@ class BatchHandler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Write the record now, or let it wait if it is an event, which cannot change."""
         self._records.append(record)
-        if (
-            record.levelno >= logging.WARNING
-            or len(self._records) >= MAX_LINES
-            or not isinstance(record, EventRecord)
-            or not self._is_scheduled()
-        ):
+        is_urgent = record.levelno >= logging.WARNING or not isinstance(record, EventRecord)
+        if is_urgent or len(self._records) >= MAX_LINES or not self._is_scheduled():
             self.flush()
 
     def flush(self) -> None:

@@ -623,7 +623,7 @@ class Bbr(QuicCongestionControl):
         elif cwnd < max_inflight or self._sampler.delivered < self._initial_cwnd:
             cwnd += sample.newly_acked
         cap = self._signals.inflight_shortterm
-        if self.state in {BbrState.PROBE_RTT, BbrState.PROBE_BW_CRUISE}:
+        if self.state in (BbrState.PROBE_RTT, BbrState.PROBE_BW_CRUISE):
             cap = min(cap, self._inflight_with_headroom())
         elif self.state in PROBE_BW_STATES:
             cap = min(cap, self._inflight_longterm)
@@ -669,7 +669,7 @@ class Pacer(QuicPacketPacer):
         if self._follows_window:
             self.rate = WINDOW_PACING_GAIN * congestion_window / max(smoothed_rtt, 1e-6)
 
-    def set_rate(self, rate: float, congestion_window: int) -> None:
+    def set_rate(self, rate: float) -> None:
         """Use this rate from now on, whatever the window is."""
         self._follows_window = False
         self.rate = rate

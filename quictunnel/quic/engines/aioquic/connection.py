@@ -41,7 +41,7 @@ from quictunnel.quic.flow_control import LINK_WINDOW_UNPROVEN, STREAM_WINDOW, Bu
 if TYPE_CHECKING:
     from aioquic._buffer import Buffer
     from aioquic.quic.configuration import QuicConfiguration
-    from aioquic.quic.connection import NetworkAddress, QuicNetworkPath
+    from aioquic.quic.connection import Limit, NetworkAddress, QuicNetworkPath
     from aioquic.quic.recovery import QuicPacketSpace
 
     from quictunnel.quic.engine import Datagram, Observer
@@ -337,12 +337,25 @@ class AioquicEngine(QuicConnection):
             return []
         if self._mtu.on_timeouts(self._loss.timeouts):
             self._set_datagram_size(self._mtu.size)
-        datagrams = self.datagrams_to_send(now)
+        datagrams = self.datagrams_to_send(now) if self._may_have_frames(now) else []
         if not self._table.send_queue:
             self._loss.on_app_limited()
         datagrams += self._probe_mtu(now)
         self._bytes_sent += sum(len(data) for data, _ in datagrams)
         return datagrams
+
+    def _may_have_frames(self, now: float) -> bool:
+        """Return False if there is surely nothing to send. aioquic builds a packet to find out."""
+        table, path, space = self._table, self._network_paths[0], self._spaces[tls.Epoch.ONE_RTT]
+        ack_is_due = space.ack_at is not None and space.ack_at <= now
+        streams = (table.send_queue, table.windows_moved, self._streams_blocked_pending)
+        probes = (self._ping_pending, self._probe_pending, path.remote_challenges)
+        ids = (self._retire_connection_ids, not all(known.was_sent for known in self._host_cids))
+        crypto = self._crypto_streams[tls.Epoch.ONE_RTT].sender
+        handshake = (self._handshake_done_pending, not crypto.buffer_is_empty)
+        is_settled = self._is_open() and path.is_validated
+        frames = (ack_is_due, self._limits_due(), *streams, *probes, *ids, *handshake)
+        return not is_settled or any(frames)
 
     def deadline(self) -> float | None:
         """Return when to call `expire`."""
@@ -539,24 +552,16 @@ class AioquicEngine(QuicConnection):
             queue.end_turn(stream)
 
     def _write_connection_limits(self, builder: QuicPacketBuilder, space: QuicPacketSpace) -> None:
-        """Write MAX_DATA and MAX_STREAM_DATA if they have moved, and MAX_STREAMS.
-
-        MAX_STREAMS waits until half of the last grant is used. aioquic would double the others.
-        """
-        streams = self._local_max_streams_bidi
-        limits = [self._local_max_data]
-        if streams.value - streams.sent > streams.sent - streams.used:
-            limits.append(streams)
-        for limit in limits:
-            if limit.value != limit.sent:
-                buf = builder.start_frame(
-                    limit.frame_type,
-                    capacity=CONNECTION_LIMIT_FRAME_CAPACITY,
-                    handler=self._on_connection_limit_delivery,
-                    handler_args=(limit,),
-                )
-                buf.push_uint_var(limit.value)
-                limit.sent = limit.value
+        """Write MAX_DATA, MAX_STREAMS and MAX_STREAM_DATA. aioquic would double them first."""
+        for limit in self._limits_due():
+            buf = builder.start_frame(
+                limit.frame_type,
+                capacity=CONNECTION_LIMIT_FRAME_CAPACITY,
+                handler=self._on_connection_limit_delivery,
+                handler_args=(limit,),
+            )
+            buf.push_uint_var(limit.value)
+            limit.sent = limit.value
         moved = self._table.windows_moved
         while moved and builder.remaining_buffer_space >= ROOM_FOR_FRAME:
             stream_id, stream = next(iter(moved.items()))
@@ -569,6 +574,14 @@ class AioquicEngine(QuicConnection):
             buf.push_uint_var(stream_id)
             buf.push_uint_var(stream.max_stream_data_local)
             del moved[stream_id]
+
+    def _limits_due(self) -> list[Limit]:
+        """Return the connection's limits that have moved; on streams by half of the last grant."""
+        data, streams = self._local_max_data, self._local_max_streams_bidi
+        limits = [data] if data.value != data.sent else []
+        if streams.value - streams.sent > streams.sent - streams.used:
+            limits.append(streams)
+        return limits
 
     def _on_window_delivery(self, delivery: QuicDeliveryState, stream: AioquicStream) -> None:
         """Send the present limit if a MAX_STREAM_DATA frame was lost."""

@@ -8,6 +8,7 @@ accept.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
 from aioquic.quic.packet import QuicHeader
@@ -55,7 +56,7 @@ class AioquicEndpoint:
         """Limits the unread data of all connections."""
         self._settings = settings
         self._tls = server_tls
-        self._streams = streams
+        self._new_engine = partial(AioquicEngine, budget=self.budget, routes=self, streams=streams)
         self._retries = packets.Retries()
         self._resets = resets.Resets(settings.reset_key)
         self._routes: dict[bytes, AioquicEngine] = {}  # by connection ID
@@ -69,12 +70,7 @@ class AioquicEndpoint:
 
     def connect(self, peer: tuple[str, int], server_name: str | None, now: float) -> AioquicEngine:
         """Start a connection to a literal address."""
-        engine = AioquicEngine(
-            tls.client_configuration(server_name, self._settings),
-            budget=self.budget,
-            routes=self,
-            streams=self._streams,
-        )
+        engine = self._new_engine(tls.client_configuration(server_name, self._settings))
         path = self._dialed[engine] = Path(*peer)
         engine.connect(path, now)
         return engine
@@ -148,11 +144,8 @@ class AioquicEndpoint:
         if initial.token and not newcomer.is_validated:
             self.retry(newcomer, now)
             return None
-        engine = AioquicEngine(
+        engine = self._new_engine(
             tls.server_configuration(self._tls, self._settings),
-            budget=self.budget,
-            routes=self,
-            streams=self._streams,
             original_destination_connection_id=newcomer.original_id or initial.destination_cid,
             retry_source_connection_id=initial.destination_cid if newcomer.is_validated else None,
         )

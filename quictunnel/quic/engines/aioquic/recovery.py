@@ -141,7 +141,7 @@ class Recovery(QuicPacketRecovery):
         if isinstance(self._cc, Bbr):
             self._cc.on_ack_end(now)
             if self._cc.pacing_rate is not None:
-                self.pacer.set_rate(self._cc.pacing_rate, self._cc.congestion_window)
+                self.pacer.set_rate(self._cc.pacing_rate)
 
     def _remove_acked_of_old_path(self, ack_rangeset: RangeSet, space: QuicPacketSpace) -> None:
         """Keep the acknowledgements of packets sent on the old path from congestion control."""
@@ -171,16 +171,10 @@ class Recovery(QuicPacketRecovery):
         persistent = self._in_persistent_congestion(packets=lost)
         self._on_packets_lost(now=now, packets=lost, persistent_congestion=persistent, space=space)
 
-    def _on_packets_lost(
-        self,
-        *,
-        packets: Iterable[QuicSentPacket],
-        congestion_event: bool = True,
-        **arguments: Any,  # noqa: ANN401 - aioquic's own
-    ) -> None:
+    def _on_packets_lost(self, *, packets: Iterable[QuicSentPacket], **arguments: Any) -> None:  # noqa: ANN401 - aioquic's own
         packets = list(packets)
-        if congestion_event:
+        if arguments.get("congestion_event", True):
             lost = [packet.sent_bytes for packet in packets if packet.in_flight]
             self.packets_lost += len(lost)
             self.bytes_lost += sum(lost)
-        super()._on_packets_lost(packets=packets, congestion_event=congestion_event, **arguments)
+        super()._on_packets_lost(packets=packets, **arguments)

@@ -28,6 +28,8 @@ ATTRIBUTES: dict[str, dict[str, type | tuple[type, ...]]] = {
         "_events": deque,
         "_handshake_confirmed": bool,
         "_host_cids": list,
+        "_handshake_done_pending": bool,
+        "_retire_connection_ids": list,
         "_is_client": bool,
         "_local_max_data": connection.Limit,
         "_local_max_streams_bidi": connection.Limit,
@@ -70,6 +72,7 @@ ATTRIBUTES: dict[str, dict[str, type | tuple[type, ...]]] = {
         "addr": tuple,
         "is_validated": bool,
         "peer_cid": (connection.QuicConnectionId, type(None)),
+        "remote_challenges": deque,
     },
     "limit": {"frame_type": int, "sent": int, "used": int, "value": int},
     "stream": {

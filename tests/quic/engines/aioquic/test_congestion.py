@@ -150,7 +150,7 @@ class Path:
         self.bbr.on_packets_lost(now=now, packets=lost)
         self.bbr.on_ack_end(now)
         assert self.bbr.pacing_rate is not None
-        self.pacer.set_rate(self.bbr.pacing_rate, self.bbr.congestion_window)
+        self.pacer.set_rate(self.bbr.pacing_rate)
         if self.bbr.state is not self.states[-1]:
             self.states.append(self.bbr.state)
 
@@ -581,21 +581,21 @@ def test_the_rate_of_a_window_is_a_little_more_than_a_window_per_round_trip(pace
 
 
 def test_a_rate_of_its_own_takes_precedence_over_the_window(pacer: Pacer) -> None:
-    pacer.set_rate(RATE, 100 * SIZE)
+    pacer.set_rate(RATE)
     pacer.update_rate(1000 * SIZE, RTT)
     assert paced(pacer, 10.0) * SIZE == pytest.approx(10.0 * RATE, rel=0.01)
 
 
 @pytest.mark.parametrize("rate", [RATE, 10 * RATE])
 def test_a_burst_is_bounded_after_a_pause_of_any_length(pacer: Pacer, rate: int) -> None:
-    pacer.set_rate(rate, 100 * SIZE)
+    pacer.set_rate(rate)
     burst(pacer, 0.0)
     for now in (1.0, 61.0):
         assert burst(pacer, now) == math.ceil(max(BURST_DATAGRAMS, BURST_TIME * rate / SIZE))
 
 
 def test_an_event_loop_that_is_late_loses_nothing(pacer: Pacer) -> None:
-    pacer.set_rate(RATE, 100 * SIZE)
+    pacer.set_rate(RATE)
     now, count = 0.0, 0
     while now < 10.0:
         count += burst(pacer, now)

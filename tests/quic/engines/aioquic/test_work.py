@@ -16,7 +16,7 @@ def test_packets_in_flight_cost_no_work(what: str) -> None:
         pair = Pair.trusting(Network(delay=0.05))
         loss = pair.client.engine._loss
         loss._cc.congestion_window = 10_000_000
-        loss.pacer.set_rate(1e10, 10**9)
+        loss.pacer.set_rate(1e10)
         stream = pair.client.open(bytes(in_flight * 1300))
         pair.client.engine._table.open[stream].max_stream_data_remote = 1 << 30
         engine = pair.client.engine
