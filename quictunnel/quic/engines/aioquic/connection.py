@@ -337,25 +337,28 @@ class AioquicEngine(QuicConnection):
             return []
         if self._mtu.on_timeouts(self._loss.timeouts):
             self._set_datagram_size(self._mtu.size)
-        datagrams = self.datagrams_to_send(now) if self._may_have_frames(now) else []
+        has_frames = self._table.send_queue or self._may_have_other_frames(now)
+        datagrams = self.datagrams_to_send(now) if has_frames else []
         if not self._table.send_queue:
             self._loss.on_app_limited()
         datagrams += self._probe_mtu(now)
         self._bytes_sent += sum(len(data) for data, _ in datagrams)
         return datagrams
 
-    def _may_have_frames(self, now: float) -> bool:
-        """Return False if there is surely nothing to send. aioquic builds a packet to find out."""
-        table, path, space = self._table, self._network_paths[0], self._spaces[tls.Epoch.ONE_RTT]
+    def _may_have_other_frames(self, now: float) -> bool:
+        """Return False if surely nothing but stream data is to be sent.
+
+        aioquic builds a packet to find out, which costs more than all of this.
+        """
+        path, space = self._network_paths[0], self._spaces[tls.Epoch.ONE_RTT]
         ack_is_due = space.ack_at is not None and space.ack_at <= now
-        streams = (table.send_queue, table.windows_moved, self._streams_blocked_pending)
+        limits = (self._limits_due(), self._table.windows_moved, self._streams_blocked_pending)
         probes = (self._ping_pending, self._probe_pending, path.remote_challenges)
         ids = (self._retire_connection_ids, not all(known.was_sent for known in self._host_cids))
         crypto = self._crypto_streams[tls.Epoch.ONE_RTT].sender
         handshake = (self._handshake_done_pending, not crypto.buffer_is_empty)
         is_settled = self._is_open() and path.is_validated
-        frames = (ack_is_due, self._limits_due(), *streams, *probes, *ids, *handshake)
-        return not is_settled or any(frames)
+        return not is_settled or ack_is_due or any((*limits, *probes, *ids, *handshake))
 
     def deadline(self) -> float | None:
         """Return when to call `expire`."""
@@ -510,7 +513,8 @@ class AioquicEngine(QuicConnection):
         is_only_probe = self._probe_pending and self._loss.is_window_full
         if self._table.send_queue and not is_only_probe:
             self._probe_pending = False  # data is the better probe (RFC 9002, 6.2.4), and as large
-        super()._write_application(builder, network_path, now)
+        if self._may_have_other_frames(now):
+            super()._write_application(builder, network_path, now)
         crypto = self._cryptos[tls.Epoch.ONE_RTT]
         if is_only_probe or not crypto.send.is_valid():
             return

@@ -47,8 +47,7 @@ class AioquicEndpointSocket:
 
     def transmit(self, engine: Engine, now: float) -> bool:
         """Send the datagrams of a connection; return whether there were any."""
-        datagrams = engine.transmit(now)
-        if datagrams:
+        if datagrams := engine.transmit(now):
             self._send(datagrams)
         return bool(datagrams)
 

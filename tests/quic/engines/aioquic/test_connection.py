@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from typing import TYPE_CHECKING
 
 import pytest
 from aioquic.quic.connection import QuicConnection
@@ -12,6 +13,9 @@ from pair import Network, Pair
 
 from quictunnel.quic.engine import Path
 from quictunnel.quic.engines.aioquic.connection import AioquicEngine, _error_name
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 def trace(**network: float) -> list[tuple[float, str, int]]:
@@ -45,12 +49,93 @@ def trace(**network: float) -> list[tuple[float, str, int]]:
     [{}, {"jitter": 0.01, "loss": 0.05, "duplication": 0.05}],
     ids=["clean", "rough"],
 )
-def test_the_short_cut_does_what_aioquic_does(
+def test_the_short_cuts_do_what_aioquic_does(
     network: dict[str, float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ours = trace(**network)
     monkeypatch.delattr(AioquicEngine, "receive_datagram")
+    monkeypatch.setattr(AioquicEngine, "_may_have_other_frames", lambda *_: True)
     assert trace(**network) == ours
+
+
+def expect_ack(engine: AioquicEngine) -> None:
+    engine._spaces[Epoch.ONE_RTT].ack_at = 0.0
+
+
+def raise_data_limit(engine: AioquicEngine) -> None:
+    engine._local_max_data.value += 1
+
+
+def raise_stream_limit(engine: AioquicEngine) -> None:
+    engine.allow_streams(10_000)
+
+
+def move_window(engine: AioquicEngine) -> None:
+    stream = next(iter(engine._table.open.values()))
+    engine._table.windows_moved[stream.id] = stream
+
+
+def open_too_many_streams(engine: AioquicEngine) -> None:
+    while not engine._streams_blocked_pending:
+        engine.open_stream()
+
+
+def probe(engine: AioquicEngine) -> None:
+    engine._send_probe()
+
+
+def ping(engine: AioquicEngine) -> None:
+    engine.send_ping(0)
+
+
+def be_challenged(engine: AioquicEngine) -> None:
+    engine._network_paths[0].remote_challenges.append(bytes(8))
+
+
+def leave_the_validated_path(engine: AioquicEngine) -> None:
+    path = engine._network_paths[0]
+    path.is_validated = path.local_challenge_sent = False
+
+
+def retire_an_id(engine: AioquicEngine) -> None:
+    engine._retire_connection_ids.append(0)
+
+
+def lose_a_new_id(engine: AioquicEngine) -> None:
+    engine._host_cids[0].was_sent = False
+
+
+def finish_the_handshake(engine: AioquicEngine) -> None:
+    engine._handshake_done_pending = True
+
+
+def write_a_ticket(engine: AioquicEngine) -> None:
+    engine._crypto_streams[Epoch.ONE_RTT].sender.write(b"ticket")
+
+
+def close(engine: AioquicEngine) -> None:
+    engine.close_with(0, "")
+
+
+@pytest.mark.parametrize(
+    "cause",
+    [
+        expect_ack, raise_data_limit, raise_stream_limit, move_window, open_too_many_streams, probe,
+        ping, be_challenged, leave_the_validated_path, retire_an_id, lose_a_new_id,
+        finish_the_handshake, write_a_ticket, close,
+    ],
+    ids=lambda cause: cause.__name__,
+)  # fmt: skip
+def test_each_kind_of_frame_is_sent_without_stream_data(
+    cause: Callable[[AioquicEngine], None],
+) -> None:
+    pair = Pair.trusting()
+    pair.client.open(b"a")
+    pair.run_for(1.0)
+    engine = pair.server.engine
+    assert engine.transmit(pair.now) == []
+    cause(engine)
+    assert engine.transmit(pair.now)
 
 
 def count_long_way(monkeypatch: pytest.MonkeyPatch) -> list[int]:
