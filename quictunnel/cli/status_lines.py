@@ -107,7 +107,7 @@ REMOTE_LINES: LineFormats = {
     LinkRecovered: lambda event: _link_line(event, f"link of origin {event.origin}"),
     LinkSilent: lambda event: _link_line(event, f"link of origin {event.origin}"),
 }
-"""What a remote prints."""
+"""The lines of a remote."""
 
 ORIGIN_LINES: LineFormats = {
     DrainStarted: _stopping,
@@ -118,4 +118,4 @@ ORIGIN_LINES: LineFormats = {
         f"warning: nothing listens at {event.target} yet; start your server there"
     ),
 }
-"""What an origin prints, except for `ready`."""
+"""The lines of an origin, except for `ready`."""
