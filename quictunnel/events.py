@@ -200,8 +200,8 @@ class HelloTimedOut(Event):
 
 
 @dataclass(frozen=True, slots=True)
-class ServicesRefused(Event):
-    """A connected origin asked for services that it does not get."""
+class ServiceRefused(Event):
+    """A connected origin asked for a service that it does not get."""
 
     origin: str
     """The origin's name."""
@@ -209,6 +209,8 @@ class ServicesRefused(Event):
     """The token's id."""
     peer: str
     """The origin's address."""
+    service: str
+    """The service's name."""
     reason: str
     """Why."""
 
@@ -366,6 +368,18 @@ class ServicesGranted(Event):
     """All services that are granted now."""
     is_first: bool
     """Whether this is the first grant of this link."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceNotGranted(Event):
+    """The remote does not grant a service that this origin exposes. Others are not affected."""
+
+    remote: str
+    """The remote's address."""
+    service: str
+    """The service's name."""
+    reason: str
+    """Why, in the remote's words."""
 
 
 @dataclass(frozen=True, slots=True)

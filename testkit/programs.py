@@ -58,7 +58,7 @@ SERVER_REFUSED = "connect to origin server failed"
 
 # Sentences that users read when a program ends or waits.
 
-TAKEN_OVER = "has taken over; a remote serves one origin at a time"
+TAKEN_OVER = "has taken over; give each origin its own --name and port"
 UDP_BLOCKED = "UDP may be blocked"
 REMOTE_RESTARTED = "the remote has dropped this link: it was restarted, or another origin has"
 HOLD_OVER = "silent for longer than the hold"

@@ -116,7 +116,9 @@ class Tunnel:
     def start_origin(self, *options: object, **environment: str) -> Program:
         """Start an origin, without waiting for it."""
         words = ["--remote", f"{self._remote_name}:{self.link_port}"]
-        words += ["--origin", self.server_address, "--name", "box"]
+        words += ["--name", "box"]
+        if "--origin" not in options:
+            words += ["--origin", self.server_address]
         command = self._origin_host.command(QUICTUNNEL, "origin", *words, *options)
         settings = self._environment(self.engines[0]) | environment
         self.origin = self.programs.start("origin", *command, **settings)

@@ -13,15 +13,22 @@ from typing import Any, TypeVar, cast
 from fake_link import FakeLink, join
 
 from quictunnel.config.addresses import HostPort
+from quictunnel.config.services import ProxyProtocol, ServiceSettings
 from quictunnel.config.tokens import Token
+from quictunnel.errors import Refused
 from quictunnel.events import Event, EventSink, discard_event
 from quictunnel.observe.event_log import EventLog
+from quictunnel.origin.exposed_service import ExposedService
 from quictunnel.origin.session import OriginSession
 from quictunnel.origin.session_settings import OriginSessionSettings
 from quictunnel.origin.upstream import Upstream
 from quictunnel.protocol.address import Address
+from quictunnel.protocol.codes import Code
+from quictunnel.protocol.messages import Service
+from quictunnel.protocol.preamble import Preamble
 from quictunnel.remote.admission import Admission
-from quictunnel.remote.registry import Registry
+from quictunnel.remote.registry import Identity, Registry
+from quictunnel.remote.routes import Route
 from quictunnel.remote.session import RemoteSession
 from quictunnel.remote.session_settings import RemoteSessionSettings
 from testkit.clock import settle
@@ -36,7 +43,7 @@ OUTSIDE = Address("198.51.100.1", 9000)
 class FakeTcp(asyncio.Transport):
     """A TCP connection's transport, as `SocketTransport` is; the test plays the other end."""
 
-    def __init__(self, peer: tuple[Any, ...] = ("192.0.2.7", 5555)) -> None:
+    def __init__(self, peer: tuple[Any, ...] | None = ("192.0.2.7", 5555)) -> None:
         super().__init__()
         self.peer = peer
         self.written = b""
@@ -150,13 +157,33 @@ class FakeUpstream(Upstream):
         connection.connect(protocol)
 
 
+class FakeRoutes:
+    """Routes by name alone, without sockets."""
+
+    def __init__(self, *names: str) -> None:
+        self.routes = {name: Route(name, name, str(OUTSIDE)) for name in names}
+        self.freed: list[str] = []
+
+    def obtain(self, _identity: Identity, service: Service) -> Route:
+        if service.name not in self.routes:
+            raise Refused(Code.NOT_ALLOWED, f"no place for {service.name}")
+        return self.routes[service.name]
+
+    def hold(self, route: Route, name: str) -> None:
+        route.name = name
+
+    def free(self, key: str) -> None:
+        self.freed.append(key)
+
+
 class House:
     """A remote's inside: registry, admission, and the sessions that come."""
 
     def __init__(self, *services: str, client_wait: float = 10.0, **settings: Any) -> None:
         self.events: list[Event] = []
         self.ended: list[RemoteSession] = []
-        self.registry: Registry[RemoteSession] = Registry(self._serve)
+        self.routes = FakeRoutes(*(services or ("default",)))
+        self.registry: Registry[RemoteSession] = Registry(self._serve, self.routes.free)
         self.admission = Admission(
             self.registry.find,
             client_wait=client_wait,
@@ -168,7 +195,7 @@ class House:
             RemoteSessionSettings(
                 instance="first",
                 tokens={TOKEN.id: TOKEN},
-                outside=dict.fromkeys(services or ("default",), OUTSIDE),
+                routes=self.routes,
                 hold=900.0,
                 linger=300.0,
             ),
@@ -187,22 +214,48 @@ class House:
             on_close=self.ended.append,
         )
 
-    def client(self, service: str = "default", port: int = 5555) -> FakeTcp:
-        return FakeTcp(("192.0.2.7", port)).connect(self.admission.new_client(service))
+    def client(
+        self, service: str = "default", peer: tuple[str, int] | None = ("192.0.2.7", 5555)
+    ) -> FakeTcp:
+        route = self.routes.routes[service]
+        return FakeTcp(peer).connect(self.admission.new_client(route))
+
+
+class FakeService(ExposedService):
+    """A service by name alone, whose origin server the test plays."""
+
+    def __init__(self, name: str, upstream: Upstream, proxy_protocol: ProxyProtocol) -> None:
+        super().__init__(
+            ServiceSettings(target=HostPort("localhost", 8000), proxy_protocol=proxy_protocol)
+        )
+        self._name = name
+        self._upstream = upstream
+
+    @property
+    def request(self) -> Service:
+        return Service(name=self._name)
+
+    def upstream(self, preamble: Preamble) -> Upstream:
+        return self._upstream
 
 
 def origin_session(
-    *services: str, emit: EventSink = discard_event, **offer: Any
+    *services: str,
+    emit: EventSink = discard_event,
+    proxy_protocol: ProxyProtocol = "off",
+    **offer: Any,
 ) -> tuple[OriginSession, FakeUpstream]:
     upstream = FakeUpstream()
+    exposed = {
+        name: FakeService(name, upstream, proxy_protocol) for name in services or ("default",)
+    }
     session = OriginSession(
         replace(
             OriginSessionSettings(
                 name="box",
                 instance="",
                 token=TOKEN,
-                services=dict.fromkeys(services or ("default",), upstream),
-                proxy_protocol="off",
+                services=exposed,
                 hold=900.0,
                 linger=300.0,
                 max_clients=1000,

@@ -20,6 +20,7 @@ from quictunnel.cli.output import print_line, print_styled
 from quictunnel.cli.role_runner import run
 from quictunnel.config.addresses import HostPort
 from quictunnel.config.certificates import CertificateFiles
+from quictunnel.config.services import ServiceSettings
 from quictunnel.config.settings import EngineName, OriginSettings, RemoteSettings
 from quictunnel.config.state import load_or_make_certificate
 from quictunnel.config.tokens import Token
@@ -171,10 +172,11 @@ class Demo:
         self._origin = Origin(
             OriginSettings(
                 remote=HostPort(link.host, link.port),
-                origin=HostPort(site.host, site.port),
+                services=(
+                    ServiceSettings(target=HostPort(site.host, site.port), proxy_protocol="v2"),
+                ),
                 token=self._token,
                 name="demo",
-                proxy_protocol="v2",
                 grace=GRACE,
                 engine=self._engine,
             ),

@@ -32,6 +32,7 @@ from quictunnel.config.units import (
 from quictunnel.errors import SettingsError
 from quictunnel.events import EventSink
 
+Text = TypeVar("Text", str, Sequence[str])
 Value = TypeVar("Value")
 
 EXPOSED = (
@@ -192,8 +193,8 @@ LogLevelOption = Annotated[
 ]
 
 
-def read(option: str, parse: Callable[[str], Value], text: str) -> Value:
-    """Convert an option's text with `parse`.
+def read(option: str, parse: Callable[[Text], Value], text: Text) -> Value:
+    """Convert an option's text, or its texts, with `parse`.
 
     :raises SettingsError: the error of `parse`, with the option's name in front.
     """

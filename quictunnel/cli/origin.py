@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -15,9 +17,10 @@ from quictunnel.cli.origin_probe import is_server_missing
 from quictunnel.cli.output import print_line
 from quictunnel.cli.role_runner import run
 from quictunnel.cli.status_lines import ORIGIN_LINES, StatusLines
-from quictunnel.config.addresses import HostPort, UnixPath, parse_origin, parse_target
+from quictunnel.config.addresses import HostPort, UnixPath, parse_target
 from quictunnel.config.certificates import parse_pin
-from quictunnel.config.settings import LINK_PORT, OriginSettings, ProxyProtocol, machine_name
+from quictunnel.config.services import ProxyProtocol, ServiceSettings, parse_services
+from quictunnel.config.settings import LINK_PORT, OriginSettings, machine_name
 from quictunnel.config.tokens import Token
 from quictunnel.config.units import parse_size
 from quictunnel.errors import QuictunnelError, Refused, SettingsError
@@ -51,12 +54,14 @@ RemoteAddress = Annotated[
     ),
 ]
 
-OriginServer = Annotated[
-    str | None,
+OriginServers = Annotated[
+    list[str],
     ENDS.option(
-        "--origin HOST:PORT",
+        "--origin [WHERE=]HOST:PORT",
         "Your server: localhost:8000, or 8000 for short, or unix:PATH for a Unix socket. "
-        "It can start later.",
+        "It can start later. WHERE is its port at the remote, if it is not the outside address: "
+        "2222=localhost:22, 50000-50100=localhost:50000-50100, or auto=8000 for any free port. "
+        "The remote must allow the port with --ports. May be given several times.",
     ),
 ]
 
@@ -102,7 +107,7 @@ def origin(
     target: Target = None,
     *,
     remote: RemoteAddress,
-    origin: OriginServer = None,
+    origin: OriginServers = [],  # noqa: B006 - typer copies it
     token: options.TokenText = None,
     token_file: options.TokenFile = None,
     name: Name = None,
@@ -130,20 +135,19 @@ def origin(
     """
     logging_setup.setup(log_format, log_level)
     remote_address = read("--remote", _parse_remote, remote)
-    server = read("--origin", parse_origin, _one_target(target, origin))
+    services = _services(target, origin, proxy_protocol)
     formats = {
         **ORIGIN_LINES,
-        ServicesGranted: lambda event: ready_line(event, remote_address.host, server),
+        ServicesGranted: lambda event: ready_lines(event, remote_address.host, services),
     }
     lines = StatusLines("quictunnel.origin", formats, log_level)
     settings = OriginSettings(
         remote=remote_address,
-        origin=server,
+        services=services,
         token=_token(token, token_file, lines),
         name=machine_name() if name is None else name,
         ca=ca,
         pin=None if pin is None else read("--pin", parse_pin, pin),
-        proxy_protocol=proxy_protocol,
         hold=read_duration("--hold", hold),
         linger=read_duration("--linger", linger),
         grace=read_duration("--grace", grace),
@@ -170,13 +174,14 @@ async def _expose(settings: OriginSettings, lines: StatusLines) -> None:
             return
         is_ready = True
         try:
-            lines.show(event, print_line)  # a script may wait for this line
+            lines.show(event, print_line)  # a script may wait for these lines
         except QuictunnelError as exc:
             failure = exc
             role.abort()
 
     role = Origin(settings, emit=emit, max_clients=raise_file_limit())
-    probe = asyncio.create_task(_warn_if_missing(settings.origin, emit), name="origin server probe")
+    targets = {service.target for service in settings.services}
+    probe = asyncio.create_task(_warn_if_missing(targets, emit), name="origin server probe")
     try:
         await run(role, emit=emit)
     finally:
@@ -185,41 +190,47 @@ async def _expose(settings: OriginSettings, lines: StatusLines) -> None:
         raise failure
 
 
-async def _warn_if_missing(server: HostPort | UnixPath, emit: EventSink) -> None:
-    if await is_server_missing(server):
-        emit(OriginServerMissing(str(server)))
+async def _warn_if_missing(servers: Iterable[HostPort | UnixPath], emit: EventSink) -> None:
+    for server in servers:
+        if await is_server_missing(server):
+            emit(OriginServerMissing(str(server)))
 
 
-def ready_line(event: ServicesGranted, remote_host: str, server: HostPort | UnixPath) -> str | None:
-    """Return the line that says where clients connect, or None if no service is granted.
+def ready_lines(
+    event: ServicesGranted, remote_host: str, services: Sequence[ServiceSettings]
+) -> list[str]:
+    """Return the lines that say where clients connect, one for each granted service.
 
     :param remote_host: the remote's host, as the user knows it.
     """
-    if not event.services:
-        return None
-    ways = (
-        f"{_outside(service, remote_host)} at the remote -> {server}" for service in event.services
-    )
-    return f"ready: {', '.join(ways)}"
+    servers = {service.name: service.server for service in services}
+    return [
+        f"ready: {_outside(granted, remote_host)} at the remote -> {servers[granted.name]}"
+        for granted in event.services
+        if granted.name in servers
+    ]
 
 
 def _outside(service: GrantedService, remote_host: str) -> str:
     """Return a service's outside address, with the remote's name in place of a wildcard."""
     address = service.address or service.name
     host, _, port = address.rpartition(":")
-    if host not in WILDCARDS or not port.isdecimal():
+    if host not in WILDCARDS or not port.replace("-", "", 1).isdecimal():
         return address
-    return str(HostPort(remote_host, int(port)))
+    return f"[{remote_host}]:{port}" if ":" in remote_host else f"{remote_host}:{port}"
 
 
-def _one_target(target: str | None, option: str | None) -> str:
-    if target is not None and option is not None and target != option:
-        raise SettingsError(f"two origin servers are given, {target} and --origin {option}")
-    if (given := target or option) is None:
+def _services(
+    target: str | None, origins: Sequence[str], proxy_protocol: ProxyProtocol
+) -> tuple[ServiceSettings, ...]:
+    """Return the services of TARGET and of every --origin."""
+    # The same server in both ways is one.
+    texts = list(dict.fromkeys([*([] if target is None else [target]), *origins]))
+    if not texts:
         raise SettingsError(
             "no origin server is given; add its address, such as 8000 or 192.168.1.5:80"
         )
-    return given
+    return read("--origin", partial(parse_services, proxy_protocol=proxy_protocol), texts)
 
 
 def _token(text: str | None, file: Path | None, emit: EventSink) -> Token | None:

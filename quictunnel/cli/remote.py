@@ -18,6 +18,7 @@ from quictunnel.cli.status_lines import REMOTE_LINES, StatusLines
 from quictunnel.cli.token import print_origin_command
 from quictunnel.config.addresses import EVERY_ADDRESS, HostPort, parse_listen, parse_network
 from quictunnel.config.certificates import CertificateFiles, format_pin
+from quictunnel.config.ports import parse_allowed_ports
 from quictunnel.config.settings import (
     CLIENT_WAIT,
     LISTEN,
@@ -95,6 +96,16 @@ TrustedProxies = Annotated[
     ),
 ]
 
+Ports = Annotated[
+    list[str],
+    ADDRESSES.option(
+        "--ports PORTS",
+        "TCP ports of this machine that origins may ask for: 2222 or 2000-2999; may be given "
+        "several times. The host is that of --outside.",
+        show_default="none",
+    ),
+]
+
 ClientWait = Annotated[
     str,
     options.CLIENTS.option(
@@ -108,6 +119,7 @@ def remote(
     *,
     listen: Listen = str(LISTEN),
     outside: OutsideListener = str(OUTSIDE),
+    ports: Ports = [],  # noqa: B006 - typer copies it
     token: options.TokenTexts = [],  # noqa: B006 - typer copies it
     token_file: options.TokenFile = None,
     cert: Cert = None,
@@ -143,6 +155,7 @@ def remote(
     settings = RemoteSettings(
         listen=read("--listen", parse_listen, listen),
         outside=read("--outside", parse_listen, outside),
+        ports=tuple(read("--ports", parse_allowed_ports, text) for text in ports),
         cert=cert,
         key=key,
         tokens=options.read_tokens(token, token_file, lines),

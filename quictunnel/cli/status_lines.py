@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 from quictunnel.cli.logging_setup import LogLevel
@@ -20,13 +20,14 @@ from quictunnel.events import (
     LinkRecovered,
     LinkSilent,
     OriginServerMissing,
+    ServiceNotGranted,
 )
 from quictunnel.observe.event_log import EventLog
 from quictunnel.observe.log_format import escape
 
-LineFormats: TypeAlias = Mapping[type[Event], Callable[[Any], str | None]]
-"""For each kind of event that has a line: a function that returns the line, or None if this event
-has none."""
+LineFormats: TypeAlias = Mapping[type[Event], Callable[[Any], str | Sequence[str] | None]]
+"""For each kind of event that has a line: a function that returns the line, several lines, or None
+if this event has none."""
 
 MAX_SECONDS = 100
 """Durations from here on are written with minutes and hours."""
@@ -54,13 +55,14 @@ class StatusLines:
         self.show(event, print_if_writable)
 
     def show(self, event: Event, print_line: Callable[[str], None]) -> None:
-        """Log an event, and print its line with `print_line`."""
+        """Log an event, and print its lines with `print_line`."""
         format_line = self._formats.get(type(event))
         line = format_line(event) if format_line else None
-        if line is None or self._logs_printed:
+        if not line or self._logs_printed:
             self._log(event)
-        if line is not None:
-            print_line(escape(line))
+        if line:
+            for each in [line] if isinstance(line, str) else line:
+                print_line(escape(each))
 
 
 def _origin_lost(event: LinkDropped) -> str | None:
@@ -114,6 +116,7 @@ ORIGIN_LINES: LineFormats = {
     LinkDropped: _remote_lost,
     LinkRecovered: lambda event: _link_line(event, "link"),
     LinkSilent: lambda event: _link_line(event, "link"),
+    ServiceNotGranted: lambda event: f"refused: service {event.service}: {event.reason}",
     OriginServerMissing: lambda event: (
         f"warning: nothing listens at {event.target} yet; start your server there"
     ),

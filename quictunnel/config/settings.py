@@ -10,17 +10,16 @@ import re
 import socket
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal
 
-from quictunnel.config.addresses import EVERY_ADDRESS, HostPort, Network, UnixPath
+from quictunnel.config.addresses import EVERY_ADDRESS, HostPort, Network
 from quictunnel.config.certificates import FINGERPRINT_BYTES, load_authorities
+from quictunnel.config.ports import PortRange
+from quictunnel.config.services import ServiceSettings, check_services
 from quictunnel.config.state import default_state_dir
 from quictunnel.config.tokens import Token
 from quictunnel.config.units import format_duration, format_size
 from quictunnel.errors import SettingsError
-
-ProxyProtocol = Literal["off", "v1", "v2"]
-"""Versions of the PROXY protocol header that an origin can send."""
 
 EngineName = Literal["auto", "aioquic", "quinn"]
 """QUIC engines. `auto` is the fastest one that is installed."""
@@ -30,9 +29,6 @@ Congestion = Literal["bbr", "cubic", "reno"]
 
 LINK_PORT = 9001
 """Default UDP port of links."""
-
-DEFAULT_SERVICE = "default"
-"""The name of the one service that the settings of a role describe."""
 
 LISTEN = HostPort(EVERY_ADDRESS, LINK_PORT)
 """Default address for origins (UDP)."""
@@ -85,7 +81,10 @@ class RemoteSettings:
     """UDP address for origins."""
 
     outside: HostPort = OUTSIDE
-    """TCP address for clients."""
+    """TCP address for clients of the service `default`."""
+
+    ports: tuple[PortRange, ...] = ()
+    """TCP ports that origins may ask for, at the host of `outside`. None by default."""
 
     cert: Path | None = None
     """PEM file with the certificate chain, the leaf first. It needs `key`."""
@@ -149,8 +148,8 @@ class OriginSettings:
     remote: HostPort
     """UDP address of the remote."""
 
-    origin: HostPort | UnixPath
-    """Address of the origin server."""
+    services: tuple[ServiceSettings, ...]
+    """What the origin exposes: one service at least."""
 
     token: Token | None = None
     """Token that the remote accepts."""
@@ -163,9 +162,6 @@ class OriginSettings:
 
     pin: bytes | None = None
     """SHA-256 of the only accepted certificate, in DER."""
-
-    proxy_protocol: ProxyProtocol = "off"
-    """PROXY protocol header that tells the origin server the client's address."""
 
     hold: float = HOLD
     """Seconds that a silent link and its streams are kept."""
@@ -198,8 +194,9 @@ class OriginSettings:
             raise SettingsError(f"a pin has {FINGERPRINT_BYTES} bytes, not {len(self.pin)}")
         if self.ca is not None:
             load_authorities(self.ca)
-        if self.proxy_protocol not in get_args(ProxyProtocol):
-            raise SettingsError(f"{self.proxy_protocol!r} is not off, v1 or v2")
+        if not self.services:
+            raise SettingsError("an origin exposes one service at least")
+        check_services(self.services)
         _check_duration("linger", self.linger, _LINGER_RANGE)
         _check_common(self.hold, self.grace, self.unread_limit)
 

@@ -167,6 +167,8 @@ class Origin:
         link = session.link
         self._emit(LinkEstablished(str(link.peer), link.rtt, welcome.hold, has_restarted))
         self._emit(session.services_granted(is_first=True))
+        for event in session.services_refused:
+            self._emit(event)
 
     def _retire(self, session: OriginSession, *, resets_backoff: bool) -> None:
         """Let a session's clients finish, if it has any.
@@ -217,5 +219,5 @@ class Origin:
 def _explain(error: LinkLost) -> str:
     reason = describe_link_end(error)
     if error.code == Code.TAKEN_OVER:
-        return f"{reason}; a remote serves one origin at a time, so run a remote for each"
+        return f"{reason}; give each origin its own --name and port"
     return reason

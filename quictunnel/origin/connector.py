@@ -7,15 +7,15 @@ import random
 import secrets
 from collections.abc import Awaitable, Callable
 
-from quictunnel.config.settings import DEFAULT_SERVICE, OriginSettings
+from quictunnel.config.settings import OriginSettings
 from quictunnel.errors import LinkError, Refused
 from quictunnel.events import EventSink, LinkAttemptFailed
 from quictunnel.origin.backoff import Backoff
+from quictunnel.origin.exposed_service import ExposedService
 from quictunnel.origin.link_dialing import ATTEMPT_TIMEOUT, dial_remote, tls_for
 from quictunnel.origin.retry import RetryTimer
 from quictunnel.origin.session import OriginSession
 from quictunnel.origin.session_settings import OriginSessionSettings
-from quictunnel.origin.upstream import Upstream
 from quictunnel.protocol.codes import Code
 from quictunnel.protocol.messages import Welcome
 from quictunnel.quic.settings import LinkSettings
@@ -67,8 +67,7 @@ class Connector:
             name=settings.name,
             instance=secrets.token_hex(8),
             token=settings.token,
-            services={DEFAULT_SERVICE: Upstream(settings.origin)},
-            proxy_protocol=settings.proxy_protocol,
+            services={service.name: ExposedService(service) for service in settings.services},
             hold=settings.hold,
             linger=settings.linger,
             max_clients=max_clients,

@@ -17,9 +17,8 @@ from quictunnel.origin.session_settings import OriginSessionSettings
 from quictunnel.origin.upstream import ConnectAttempt, ConnectError, Upstream
 from quictunnel.protocol.codes import VERSION, Code
 from quictunnel.protocol.messages import Hello, Message, RefusedMessage, Service, Services, Welcome
-from quictunnel.protocol.preamble import Preamble, encode_v2
+from quictunnel.protocol.preamble import Preamble
 from quictunnel.protocol.proof import check, prove
-from quictunnel.protocol.proxy_v1 import encode_v1
 from quictunnel.quic.link import Link
 from quictunnel.quic.stream import Stream
 from quictunnel.relay.half_close import LingerTimer
@@ -58,8 +57,8 @@ WRONG_PROOF = (
 COMPARE_TOKENS = "compare it with what 'quictunnel token show' prints on the remote"
 """The advice that follows when the remote does not accept the token."""
 
-HEADER_ENCODERS = {"off": lambda _: b"", "v1": encode_v1, "v2": encode_v2}
-"""The encoders of the header that tells an origin server the client's address."""
+OLDER_REMOTE = "the remote does not offer it; it may be older than this origin"
+"""The reason for a service that the remote neither grants nor refuses."""
 
 
 class OriginSession(Session):
@@ -77,6 +76,7 @@ class OriginSession(Session):
         self._linger_timer = LingerTimer(settings.linger)
         self._welcome: asyncio.Future[Welcome] = self._loop.create_future()
         self._services: tuple[events.GrantedService, ...] = ()
+        self._refused: tuple[events.ServiceNotGranted, ...] = ()
         self._pending_streams: set[PendingStream] = set()
         self.preamble_timer = SharedTimer(PREAMBLE_TIMEOUT, self._preamble_timed_out, self._loop)
 
@@ -98,7 +98,7 @@ class OriginSession(Session):
                     name=settings.name,
                     token_id=token.id if token else "",
                     proof=prove(token.secret, "origin", link.exporter) if token else "",
-                    services=[Service(name=name) for name in settings.services],
+                    services=[service.request for service in settings.services.values()],
                     hold=settings.hold,
                     instance=settings.instance,
                 )
@@ -116,6 +116,11 @@ class OriginSession(Session):
         :param is_first: whether they were granted by the welcome.
         """
         return events.ServicesGranted(str(self.link.peer), self._services, is_first)
+
+    @property
+    def services_refused(self) -> tuple[events.ServiceNotGranted, ...]:
+        """The events that report the services that are not granted now."""
+        return self._refused
 
     def origin_address(self) -> str:
         """Return this end's host. The port differs for each socket and has no meaning."""
@@ -189,6 +194,11 @@ class OriginSession(Session):
         if services != self._services:
             self._services = services
             self._emit(self.services_granted(is_first=False))
+        refused = self._not_granted(message)
+        if refused != self._refused:
+            self._refused = refused
+            for event in refused:
+                self._emit(event)
 
     def control_violated(self, error: ProtocolError) -> None:
         """Close the link of a remote that breaks the protocol."""
@@ -205,14 +215,14 @@ class OriginSession(Session):
             outside=preamble.outside,
             service=preamble.service or "",
         )
-        upstream = self._settings.services.get(client.service)
-        if upstream is None:
+        service = self._settings.services.get(client.service)
+        upstream = None if service is None else service.upstream(preamble)
+        if service is None or upstream is None:
             self._emit(events.UnknownServiceRequested(client.service, client.text, client.id))
             stream.reset(Code.UNKNOWN_SERVICE)
             return
         self._emit(client.accepted())
-        header = HEADER_ENCODERS[self._settings.proxy_protocol](preamble)
-        relay = self._start_relay(client, upstream, header)
+        relay = self._start_relay(client, upstream, service.header(preamble))
         stream.set_protocol(relay.stream)
         relay.stream.connection_made(stream)
         if rest:
@@ -234,12 +244,24 @@ class OriginSession(Session):
             self._abandon_greeting(Refused(Code.NOT_PROVEN, WRONG_PROOF))
             return
         self._services = _granted(welcome.services)
+        self._refused = self._not_granted(welcome)
         self._establish(origin=self._settings.name, token=token.id if token else None)
         self.link.allow_streams(max(STREAMS_BEFORE_PROOF, self._settings.max_clients))
         # The task in `greet` runs before a preamble is decoded, so the link is reported first.
         self._welcome.set_result(welcome)
         for pending in tuple(self._pending_streams):
             pending.start_reading()
+
+    def _not_granted(self, answer: Welcome | Services) -> tuple[events.ServiceNotGranted, ...]:
+        """Return an event for each of our services that the remote does not grant."""
+        granted = {service.name for service in answer.services}
+        reasons = {refused.name: refused.message for refused in answer.refused}
+        peer = str(self.link.peer)
+        return tuple(
+            events.ServiceNotGranted(peer, name, reasons.get(name, OLDER_REMOTE))
+            for name in self._settings.services
+            if name not in granted
+        )
 
     def _abandon_greeting(self, error: Refused | LinkFailed) -> None:
         """Fail the greeting and close the link."""

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from quictunnel.config.settings import ProxyProtocol
 from quictunnel.config.tokens import Token
-from quictunnel.origin.upstream import Upstream
+from quictunnel.origin.exposed_service import ExposedService
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,11 +22,8 @@ class OriginSessionSettings:
     token: Token | None
     """The token by which both ends authenticate each other; None if there is none."""
 
-    services: Mapping[str, Upstream]
-    """The origin server of each service, by the service's name."""
-
-    proxy_protocol: ProxyProtocol
-    """The header that tells an origin server the client's address."""
+    services: Mapping[str, ExposedService]
+    """The services by name."""
 
     hold: float
     """Seconds that a silent link is kept."""

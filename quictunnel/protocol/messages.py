@@ -33,7 +33,11 @@ _MAX_DETAIL = 120
 ServiceName = Annotated[str, Meta(pattern=r"\A[a-z0-9._-]{1,63}\Z")]
 Word = Annotated[str, Meta(max_length=255)]
 """A name, an id or a proof, at most as long as the longest host name."""
+PortNumber = Annotated[int, Meta(ge=0, le=65_535)]
+PortsText = Annotated[str, Meta(pattern=r"\A[0-9]{1,5}-[0-9]{1,5}\Z")]
 Sentence = Annotated[str, Meta(max_length=1024)]
+ShortSentence = Annotated[str, Meta(max_length=255)]
+"""Short enough for `MAX_SERVICES` of them in one message."""
 AddressText = Annotated[str, Meta(max_length=261)]
 """`HOST:PORT` with the longest host name, and brackets."""
 Seconds = Annotated[float, Meta(ge=0, le=366 * 86_400)]
@@ -42,15 +46,30 @@ Number = Annotated[int, Meta(ge=0, le=2**62 - 1)]
 """An integer that QUIC can carry (RFC 9000, section 16)."""
 
 
-class Service(msgspec.Struct, frozen=True, kw_only=True):
+class Service(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A service that an origin asks for or a remote has granted."""
 
     name: ServiceName
+    port: PortNumber | None = None
+    """The TCP port of the remote that the origin asks for; 0 for any free one."""
+    ports: PortsText | None = None
+    """A range of them, such as `50000-50100`, instead of one."""
     address: AddressText | None = None
     """Where clients reach it. Set by the remote only."""
 
 
+class RefusedService(msgspec.Struct, frozen=True, kw_only=True):
+    """A service that an origin has asked for and does not get."""
+
+    name: ServiceName
+    code: Number
+    """A `codes.Code`."""
+    message: ShortSentence
+    """One sentence for the user."""
+
+
 ServiceList = Annotated[list[Service], Meta(max_length=MAX_SERVICES)]
+RefusedList = Annotated[list[RefusedService], Meta(max_length=MAX_SERVICES)]
 
 
 class Hello(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="hello"):
@@ -73,7 +92,14 @@ class Hello(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="he
     refused while that one is connected."""
 
 
-class Welcome(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="welcome"):
+class Welcome(
+    msgspec.Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    tag_field="type",
+    tag="welcome",
+):
     """The remote's answer to an accepted origin."""
 
     proof: Word
@@ -84,6 +110,8 @@ class Welcome(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="
     """The granted services, with the addresses for clients."""
     hold: Seconds
     """How long the remote keeps a silent link."""
+    refused: RefusedList = []
+    """The services that are not granted, and why."""
 
 
 class RefusedMessage(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="refused"):
@@ -95,10 +123,19 @@ class RefusedMessage(msgspec.Struct, frozen=True, kw_only=True, tag_field="type"
     """One sentence for the user."""
 
 
-class Services(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="services"):
+class Services(
+    msgspec.Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    tag_field="type",
+    tag="services",
+):
     """The complete list of services, after a change."""
 
     services: ServiceList
+    refused: RefusedList = []
+    """The services that are not granted, and why. Sent by the remote only."""
 
 
 class Goodbye(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="goodbye"):

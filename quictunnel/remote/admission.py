@@ -14,7 +14,7 @@ from quictunnel.config.addresses import Network
 from quictunnel.events import ClientLimitReached, ClientRejected, EventSink
 from quictunnel.protocol.address import Address
 from quictunnel.relay.relay import Relay
-from quictunnel.remote.pending_client import PendingClient
+from quictunnel.remote.pending_client import ClientRoute, PendingClient
 from quictunnel.session.clients import Client
 
 MAX_WAITING = 4096
@@ -26,14 +26,15 @@ NO_ORIGIN = "no origin connected in time"
 class ForwardingSession(Protocol):
     """A session, as admission sees it."""
 
-    def forward(self, client: Client, on_end: Callable[[], None]) -> Relay:
-        """Open a stream for the client; `on_end` is called once the client has left."""
+    def forward(self, client: Client, route: str, on_end: Callable[[], None]) -> Relay:
+        """Open a stream for the client of a route; call `on_end` once the client has left."""
 
 
 class Admission:
     """Admits clients and hands them to sessions.
 
-    :param find: returns the session that a client of a service can be forwarded to now, if any.
+    :param find: returns the session that a client of a route can be forwarded to now, if any. A
+        route is given by its key, here and below.
     :param client_wait: seconds that a client waits for a session.
     :param proxies: the networks of the proxies that send a PROXY header.
     :param max_clients: the limit on clients, waiting and forwarded.
@@ -64,18 +65,24 @@ class Admission:
         """The number of clients that have not been handed to a session."""
         return len(self._pending)
 
-    def new_client(self, service: str) -> PendingClient:
-        """Return the protocol of a client that has connected to this service's address."""
-        return PendingClient(service, self)
+    def new_client(self, route: ClientRoute) -> PendingClient:
+        """Return the protocol of a client that has arrived at this route."""
+        return PendingClient(route, self)
 
-    def forward_waiting(self, service: str) -> None:
-        """Hand the clients that wait for a service to its session, which is usable again."""
-        for pending, client in tuple(self._waiting.get(service, {}).items()):
-            session = self._find(service)
+    def forward_waiting(self, route: str) -> None:
+        """Hand the clients that wait at a route to its session, which is usable again."""
+        for pending, client in tuple(self._waiting.get(route, {}).items()):
+            session = self._find(route)
             if session is None:
                 return
-            self._waiting[service].pop(pending, None)
+            self._waiting[route].pop(pending, None)
             self._forward(pending, client, session)
+
+    def reject_waiting(self, route: str, reason: str) -> None:
+        """Reject the clients that wait at a route, which is closed."""
+        for pending in tuple(self._waiting.get(route, ())):
+            pending.reject(reason)
+        self._waiting.pop(route, None)
 
     def close(self, reason: str) -> None:
         """Reject pending clients, and all new ones from now on."""
@@ -109,17 +116,17 @@ class Admission:
     def client_identified(self, pending: PendingClient, client: Client) -> None:
         """Hand a client to a session, or let it wait for one."""
         self._emit(client.accepted())
-        session = self._find(pending.service)
+        session = self._find(pending.route.key)
         if session is not None:
             self._forward(pending, client, session)
             return
-        self._waiting.setdefault(pending.service, {})[pending] = client
+        self._waiting.setdefault(pending.route.key, {})[pending] = client
         pending.reject_after(self._client_wait, NO_ORIGIN)
 
     def client_dropped(self, pending: PendingClient, reason: str) -> None:
         """Remove a client that has left, or was rejected, before it was handed to a session."""
         self._pending.discard(pending)
-        self._waiting.get(pending.service, {}).pop(pending, None)
+        self._waiting.get(pending.route.key, {}).pop(pending, None)
         self._client_left()
         if pending.client is None:
             self._emit(ClientRejected(peer=str(pending.peer), reason=reason))
@@ -131,7 +138,7 @@ class Admission:
 
     def _forward(self, pending: PendingClient, client: Client, session: ForwardingSession) -> None:
         self._pending.discard(pending)
-        pending.hand_over(session.forward(client, self._client_left))
+        pending.hand_over(session.forward(client, pending.route.key, self._client_left))
 
     def _client_left(self) -> None:
         self._count -= 1

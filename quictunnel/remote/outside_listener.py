@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import Callable, Sequence
+from typing import TypeAlias
 
 from quictunnel.config.addresses import EVERY_ADDRESS, HostPort
 from quictunnel.config.listen_errors import listen_error
@@ -18,6 +19,10 @@ from quictunnel.session.resolver import look_up
 
 BACKLOG = 1024
 """Connections that may wait in the kernel to be accepted. The system may allow fewer."""
+
+
+SocketAddress: TypeAlias = tuple[int, str]
+"""An address family and a literal address of it."""
 
 
 class _Ipv4(socket.socket):
@@ -75,14 +80,32 @@ class OutsideListener:
         :raises SettingsError: the address is taken, not this machine's, or not allowed; a socket
             that was passed in is not a TCP socket.
         """
+        addresses = [] if self._sockets else await self.resolve()
         try:
-            if not self._sockets:
-                await self._open()
-            for sock in self._sockets:
-                _start_listening(sock)
-            self._address = Address.of(self._sockets[0].getsockname())
+            self.bind_at(addresses)
         except OSError as exc:
             raise listen_error("tcp", self._listen, exc) from exc
+
+    async def resolve(self) -> list[SocketAddress]:
+        """Return the families and literal addresses of the host to listen on.
+
+        :raises SettingsError: the name has no address.
+        """
+        try:
+            return await _resolve(self._listen)
+        except OSError as exc:
+            raise listen_error("tcp", self._listen, exc) from exc
+
+    def bind_at(self, addresses: Sequence[SocketAddress]) -> None:
+        """Bind the sockets as `bind` does, at addresses that `resolve` has returned.
+
+        :raises OSError: the port is taken, or not allowed.
+        :raises SettingsError: a socket that was passed in is not a TCP socket.
+        """
+        self._open(addresses)
+        for sock in self._sockets:
+            _start_listening(sock)
+        self._address = Address.of(self._sockets[0].getsockname())
 
     def serve(self) -> None:
         """Accept clients."""
@@ -98,9 +121,9 @@ class OutsideListener:
         for sock in self._sockets:
             sock.close()
 
-    async def _open(self) -> None:
+    def _open(self, addresses: Sequence[SocketAddress]) -> None:
         port = self._listen.port
-        for family, host in await _resolve(self._listen):
+        for family, host in addresses:
             sock = (_Ipv6 if family == socket.AF_INET6 else _Ipv4)(family, socket.SOCK_STREAM)
             self._sockets.append(sock)
             # Without it, a remote could not be restarted for a minute.
@@ -131,7 +154,7 @@ async def resolve_listen(carrier: str, listen: HostPort) -> str:
         raise listen_error(carrier, listen, exc) from exc
 
 
-async def _resolve(listen: HostPort) -> list[tuple[int, str]]:
+async def _resolve(listen: HostPort) -> list[SocketAddress]:
     """Return the families and literal addresses of a host."""
     if listen.host == EVERY_ADDRESS:
         return [(socket.AF_INET6, "::") if _has_ipv6() else (socket.AF_INET, "0.0.0.0")]

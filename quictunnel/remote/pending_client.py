@@ -32,6 +32,18 @@ _ids = random.Random()
 """Source of client ids. They identify clients in logs and are not secret."""
 
 
+class ClientRoute(Protocol):
+    """A place where clients arrive: `routes.Route`."""
+
+    @property
+    def key(self) -> str:
+        """Identifies it."""
+
+    @property
+    def name(self) -> str:
+        """The name of its service."""
+
+
 class PendingClientOwner(Protocol):
     """Decides what happens to a pending client: `Admission`."""
 
@@ -51,11 +63,11 @@ class PendingClientOwner(Protocol):
 class PendingClient(asyncio.Protocol):
     """A client that has connected to an outside address.
 
-    :param service: the service at that address.
+    :param route: the route at that address.
     """
 
-    def __init__(self, service: str, owner: PendingClientOwner) -> None:
-        self.service = service
+    def __init__(self, route: ClientRoute, owner: PendingClientOwner) -> None:
+        self.route = route
         self.client: Client | None = None
         self.peer: Address | None = None
         self._owner = owner
@@ -155,7 +167,7 @@ class PendingClient(asyncio.Protocol):
     def _identify(self, address: Address, outside: Address) -> None:
         if self._transport is not None:
             client_id = f"{_ids.getrandbits(64):016x}"
-            self.client = Client(client_id, address, outside, self.service)
+            self.client = Client(client_id, address, outside, self.route.name)
             self._owner.client_identified(self, self.client)
 
     def _clear_deadline(self) -> None:

@@ -9,7 +9,7 @@ import socket
 from collections.abc import Callable, Sequence
 
 from quictunnel.config.certificates import CertificateFiles, ServerCertificate
-from quictunnel.config.settings import DEFAULT_SERVICE, RemoteSettings
+from quictunnel.config.settings import RemoteSettings
 from quictunnel.config.tokens import Token
 from quictunnel.events import DrainStarted, EventSink, RemoteStarted, discard_event
 from quictunnel.protocol.address import Address
@@ -20,8 +20,9 @@ from quictunnel.quic.listener import Listener, listen
 from quictunnel.quic.settings import LinkSettings, ServerTls
 from quictunnel.relay.readiness import readiness
 from quictunnel.remote.admission import Admission
-from quictunnel.remote.outside_listener import OutsideListener, resolve_listen
+from quictunnel.remote.outside_listener import resolve_listen
 from quictunnel.remote.registry import Registry
+from quictunnel.remote.routes import Routes
 from quictunnel.remote.session import RemoteSession
 from quictunnel.remote.session_settings import RemoteSessionSettings
 from quictunnel.session.clients import MAX_CLIENTS
@@ -64,7 +65,7 @@ class Remote:
         self._certificates = certificates
         self._reset_key = reset_key
         self._link_socket = link_socket
-        self._registry: Registry[RemoteSession] = Registry(self._service_usable)
+        self._registry: Registry[RemoteSession] = Registry(self._route_usable, self._route_free)
         self._admission = Admission(
             self._registry.find,
             client_wait=settings.client_wait,
@@ -72,14 +73,13 @@ class Remote:
             max_clients=max_clients,
             emit=emit,
         )
-        self._outsides = {
-            DEFAULT_SERVICE: OutsideListener(
-                settings.outside,
-                lambda: self._admission.new_client(DEFAULT_SERVICE),
-                emit=emit,
-                sockets=outside_sockets,
-            )
-        }
+        self._routes = Routes(
+            settings,
+            self._admission.new_client,
+            self._admission.reject_waiting,
+            emit=emit,
+            outside_sockets=outside_sockets,
+        )
         self._sessions: set[RemoteSession] = set()
         self._listener: Listener | None = None
         self._session_settings: RemoteSessionSettings | None = None
@@ -101,7 +101,7 @@ class Remote:
     @property
     def outside_address(self) -> Address:
         """The TCP address for clients, from `start` on."""
-        return self._outsides[DEFAULT_SERVICE].address
+        return self._routes.outside_address
 
     async def start(self) -> None:
         """Bind all addresses, then accept origins and clients.
@@ -114,23 +114,21 @@ class Remote:
             report_selected(settings.engine, settings.congestion, self._emit)
             # Made now, so that a lack of file descriptors cannot prevent it later.
             readiness(asyncio.get_running_loop())
-            for outside in self._outsides.values():
-                await outside.bind()
+            await self._routes.bind()
             self._session_settings = RemoteSessionSettings(
                 instance=secrets.token_hex(8),
                 tokens=self._tokens,
-                outside={name: outside.address for name, outside in self._outsides.items()},
+                routes=self._routes,
                 hold=settings.hold,
                 linger=settings.linger,
             )
             self._listener = await self._listen()
         except BaseException:
-            self._close_outsides()
+            self._routes.close()
             if self._link_socket is not None:
                 self._link_socket.close()
             raise
-        for outside in self._outsides.values():
-            outside.serve()
+        self._routes.serve()
         self._certificate_watch = asyncio.create_task(
             self._watch_certificate(self._listener), name="certificate watch"
         )
@@ -201,14 +199,10 @@ class Remote:
         if not self._sessions:
             self._no_sessions.set()
 
-    def _close_outsides(self) -> None:
-        for outside in self._outsides.values():
-            outside.close()
-
     def _stop(self, end: Callable[[RemoteSession], None]) -> None:
         """Stop accepting, end each session, and close the rest once they have ended."""
         self._is_stopping = True
-        self._close_outsides()
+        self._routes.close()
         self._admission.close(STOPPED)
         for session in tuple(self._sessions):
             end(session)
@@ -235,8 +229,12 @@ class Remote:
                 lambda renewed: listener.set_certificate(_tls(renewed))
             )
 
-    def _service_usable(self, service: str) -> None:
-        self._admission.forward_waiting(service)
+    def _route_usable(self, route: str) -> None:
+        self._admission.forward_waiting(route)
+
+    def _route_free(self, route: str) -> None:
+        if not self._is_stopping:
+            self._routes.free(route)
 
     def _task_ended(self, task: asyncio.Task[None]) -> None:
         """Let `wait_closed` raise an error that ended a background task."""

@@ -7,7 +7,7 @@ with its own proof. Until then the origin may open one stream and gets small win
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from quictunnel.config.tokens import Token
 from quictunnel.errors import ProtocolError, Refused
@@ -18,17 +18,26 @@ from quictunnel.events import (
     OriginDisconnected,
     OriginRejected,
     ProofFailed,
-    ServicesRefused,
+    ServiceRefused,
 )
 from quictunnel.protocol.codes import VERSION, Code
-from quictunnel.protocol.messages import Hello, Message, RefusedMessage, Service, Services, Welcome
+from quictunnel.protocol.messages import (
+    Hello,
+    Message,
+    RefusedMessage,
+    RefusedService,
+    Service,
+    Services,
+    Welcome,
+)
 from quictunnel.protocol.preamble import Preamble, encode_v2
 from quictunnel.protocol.proof import check, prove
 from quictunnel.quic.link import Link
 from quictunnel.quic.stream import Stream
 from quictunnel.relay.half_close import LingerTimer
 from quictunnel.relay.relay import Relay
-from quictunnel.remote.registry import Identity, Registry
+from quictunnel.remote.registry import Identity, Registry, describe_taken
+from quictunnel.remote.routes import Route
 from quictunnel.remote.session_settings import RemoteSessionSettings
 from quictunnel.session.clients import Client
 from quictunnel.session.control_stream import ControlStream
@@ -40,6 +49,10 @@ HELLO_TIMEOUT = 5.0
 
 PROOF_FAILURE_DELAY = 1.0
 """Seconds before a failed proof is answered. Guessing costs time, a typing error costs little."""
+
+
+NOTHING_ASKED = "the origin asks for no service"
+"""The sentence for an origin without services."""
 
 
 class RemoteSession(Session):
@@ -66,10 +79,13 @@ class RemoteSession(Session):
         self._on_close = on_close
         self._hello: Hello | None = None
         self._established_at: float | None = None
+        self._routes: dict[str, Route] = {}
+        self._refused: list[RefusedService] = []
 
-    def forward(self, client: Client, on_end: Callable[[], None]) -> Relay:
+    def forward(self, client: Client, route: str, on_end: Callable[[], None]) -> Relay:
         """Open a stream for a client and return its relay, which still needs its TCP side.
 
+        :param route: the key of the route at which the client has arrived.
         :param on_end: called once the client has left.
         """
         relay = self.clients.add(
@@ -82,6 +98,8 @@ class RemoteSession(Session):
             ),
             on_end=on_end,
         )
+        # A client that has waited for another origin knows the service by that one's name.
+        client.service = self._routes[route].name
         preamble = Preamble(client.address, client.outside, client.service, client.id)
         relay.stream.write(encode_v2(preamble))
         self.link.open_stream(relay.stream)
@@ -155,22 +173,34 @@ class RemoteSession(Session):
         hello = self._hello
         if self.state is not State.ESTABLISHED or hello is None:
             return
-        losers: tuple[RemoteSession, ...] = ()
-        try:
-            losers = self._claim(hello, message.services)
-        except Refused as exc:
-            # The origin keeps the services that it has, and the answer lists them.
-            self._emit(ServicesRefused(*self._identity(hello), exc.message))
+        losers = self._claim(hello, message.services)
         self.send_services()
         self._notify_losers(hello, losers)
         self._registry.notify_usable(self)
 
     def send_services(self) -> None:
-        """Send the origin its granted services."""
-        self._send(Services(services=self._granted()))
+        """Send the origin its granted services, and those that it does not get."""
+        self._send(Services(services=self._granted(), refused=self._refused))
+
+    def report_lost_services(self, by: Hello) -> None:
+        """Tell the origin which services it has left after another link has taken over some."""
+        served = self._registry.routes_of(self)
+        lost = [self._routes.pop(key) for key in tuple(self._routes) if key not in served]
+        _, message = self._successor(by)
+        self._refused += [
+            RefusedService(name=route.name, code=Code.TAKEN_OVER, message=message) for route in lost
+        ]
+        self.send_services()
 
     def close_taken_over(self, by: Hello) -> None:
-        """Close the link because another one now serves all of its services.
+        """Close the link because another one now serves all of its services."""
+        self.close_reason, public = self._successor(by)
+        self.close(Code.TAKEN_OVER, public)
+
+    # -- Inside
+
+    def _successor(self, by: Hello) -> tuple[str, str]:
+        """Return who has taken over, for our log and for the origin.
 
         :param by: the hello of the other link. A holder of another token must not learn its name.
         """
@@ -178,11 +208,8 @@ class RemoteSession(Session):
         is_same_token = own is not None and own.token_id == by.token_id
         is_same_origin = is_same_token and own is not None and own.name == by.name
         origin = "a newer link of the same origin" if is_same_origin else f"origin {by.name}"
-        self.close_reason = f"{origin} has taken over"
-        public = self.close_reason if is_same_token else "another origin has taken over"
-        self.close(Code.TAKEN_OVER, public)
-
-    # -- Inside
+        reason = f"{origin} has taken over"
+        return reason, reason if is_same_token else "another origin has taken over"
 
     def _authenticate(self, hello: Hello) -> Token:
         """Return the token that the origin has proven to know.
@@ -206,17 +233,55 @@ class RemoteSession(Session):
     ) -> tuple[RemoteSession, ...]:
         """Register the origin's services; return the sessions that lost one by it.
 
-        :raises Refused: another origin serves one of them, or, the first time, none has an address.
+        Each service is judged on its own. If the origin gets none of those that it asks for, it
+        keeps what it has.
+
+        :raises Refused: the first time, if it gets none.
         """
-        requested = dict.fromkeys(service.name for service in services)
-        names = [name for name in requested if name in self._settings.outside]
-        if is_first and not names:
-            raise Refused(
-                Code.NOT_ALLOWED,
-                "the remote has no outside address for any of this origin's services",
-            )
         identity = Identity(hello.token_id, hello.name)
-        return self._registry.claim(self, identity, names, instance=hello.instance)
+        routes, registry = self._settings.routes, self._registry
+        refusals: dict[str, Refused] = {}
+        asked: dict[str, Route] = {}
+        for name, service in {service.name: service for service in services}.items():
+            try:
+                route = routes.obtain(identity, service)
+                if route in asked.values():
+                    raise Refused(Code.SERVICE_TAKEN, "another service of this origin is there")
+                asked[name] = route
+            except Refused as exc:
+                refusals[name] = exc
+        try:
+            if not asked and (services or is_first):
+                raise next(iter(refusals.values()), Refused(Code.NOT_ALLOWED, NOTHING_ASKED))
+            keys = [route.key for route in asked.values()]
+            claim = registry.claim(self, identity, keys, instance=hello.instance)
+        except Refused as exc:
+            if is_first:
+                raise
+            self._note_refusals(hello, dict.fromkeys(asked, exc) | refusals)
+            return ()
+        finally:
+            for route in asked.values():
+                if not registry.is_served(route.key):
+                    routes.free(route.key)
+        for name, route in asked.items():
+            if route.key in claim.taken:
+                sentence = describe_taken(claim.taken[route.key])
+                refusals[name] = Refused(Code.SERVICE_TAKEN, sentence)
+            else:
+                self._routes[route.key] = route
+                routes.hold(route, name)
+        self._note_refusals(hello, refusals)
+        return claim.losers
+
+    def _note_refusals(self, hello: Hello, refusals: Mapping[str, Refused]) -> None:
+        """Remember which services are not granted, for the answer, and report them."""
+        self._refused = [
+            RefusedService(name=name, code=refusal.code, message=refusal.message[:255])
+            for name, refusal in refusals.items()
+        ]
+        for name, refusal in refusals.items():
+            self._emit(ServiceRefused(*self._identity(hello), name, refusal.message))
 
     def _welcome(self, hello: Hello, token: Token, losers: tuple[RemoteSession, ...]) -> None:
         self._establish(origin=hello.name, token=hello.token_id)
@@ -229,6 +294,7 @@ class RemoteSession(Session):
                 instance=self._settings.instance,
                 services=granted,
                 hold=min(self._settings.hold, hello.hold or self._settings.hold),
+                refused=self._refused,
             )
         )
         services = tuple(service.name for service in granted)
@@ -239,8 +305,8 @@ class RemoteSession(Session):
     def _notify_losers(self, hello: Hello, losers: tuple[RemoteSession, ...]) -> None:
         """Tell sessions which services they still have, and close those that have none."""
         for loser in losers:
-            if self._registry.services_of(loser):
-                loser.send_services()
+            if self._registry.routes_of(loser):
+                loser.report_lost_services(hello)
             else:
                 loser.close_taken_over(hello)
 
@@ -273,6 +339,5 @@ class RemoteSession(Session):
         return hello.name, hello.token_id, str(self.link.peer)
 
     def _granted(self) -> list[Service]:
-        outside = self._settings.outside
-        names = self._registry.services_of(self)
-        return [Service(name=name, address=str(outside[name])) for name in names]
+        routes = (self._routes[key] for key in self._registry.routes_of(self))
+        return [Service(name=route.name, address=route.address) for route in routes]

@@ -4,10 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from quictunnel.config.tokens import Token
-from quictunnel.protocol.address import Address
+from quictunnel.protocol.messages import Service
 from quictunnel.remote.proof_failures import ProofFailures
+from quictunnel.remote.registry import Identity
+from quictunnel.remote.routes import Route
+
+
+class RouteTable(Protocol):
+    """The routes of a remote, as its sessions see them: `Routes`."""
+
+    def obtain(self, identity: Identity, service: Service) -> Route:
+        """Return the route that a service asks for, or raise `Refused`."""
+
+    def hold(self, route: Route, name: str) -> None:
+        """Keep a route open for the service of this name, which is claimed."""
+
+    def free(self, key: str) -> None:
+        """Close a route soon, because no origin serves it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,8 +36,8 @@ class RemoteSessionSettings:
     tokens: Mapping[str, Token]
     """The accepted tokens, by id."""
 
-    outside: Mapping[str, Address]
-    """The services that origins can serve, with the outside address of each."""
+    routes: RouteTable
+    """Where clients reach services."""
 
     hold: float
     """Seconds that a silent link is kept."""

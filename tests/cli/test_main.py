@@ -162,7 +162,10 @@ ORIGIN = ["origin", "--remote", "localhost:1", "--origin", "8000"]
         (["remote", "--congestion", "vegas"], "'vegas' is not one of 'bbr', 'cubic', 'reno'"),
         (["origin", "--origin", "8000"], "Missing option '--remote'"),
         (["origin", "--remote", "vps"], "no origin server is given; add its address"),
-        (["origin", "9", "--remote", "vps", "--origin", "8"], "two origin servers are given"),
+        (
+            ["origin", "9", "--remote", "vps", "--origin", "8"],
+            "two services lead to the outside address",
+        ),
         ([*ORIGIN, "--name", "Büro"], "'Büro' is not a name"),
         ([*ORIGIN, "--pin", "sha256:12"], "--pin: 'sha256:12' is not a pin"),
         ([*ORIGIN, "--ca", "garbage"], "the CA file 'garbage' contains no valid certificate"),

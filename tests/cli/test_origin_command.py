@@ -8,19 +8,20 @@ import socket
 import pytest
 
 from quictunnel.cli.main import invoke
-from quictunnel.cli.origin import ready_line
+from quictunnel.cli.origin import ready_lines
 from quictunnel.cli.origin_probe import is_server_missing
-from quictunnel.config.addresses import HostPort, UnixPath, parse_origin
+from quictunnel.config.addresses import HostPort, UnixPath
+from quictunnel.config.services import parse_services
 from quictunnel.errors import Refused
-from quictunnel.events import GrantedService, LinkDropped, ServicesGranted
+from quictunnel.events import GrantedService, LinkDropped, ServiceNotGranted, ServicesGranted
 from quictunnel.protocol.codes import Code
 
 TOKEN = "laptop." + "SECRET" * 5
 
 
-def line(*services, remote="example.com", origin="8000"):
-    event = ServicesGranted("192.0.2.1:9001", services, is_first=True)
-    return ready_line(event, remote, parse_origin(origin))
+def lines(*granted, remote="example.com", origins=("8000",)):
+    event = ServicesGranted("192.0.2.1:9001", granted, is_first=True)
+    return ready_lines(event, remote, parse_services(origins))
 
 
 @pytest.mark.parametrize(
@@ -31,31 +32,41 @@ def line(*services, remote="example.com", origin="8000"):
         ("[::]:9000", "example.com:9000"),
         ("0.0.0.0:80", "example.com:80"),
         ("0.0.0.0", "0.0.0.0"),
-        (None, "web"),
+        (None, "default"),
     ],
 )
 def test_where_clients_connect(address, shown):
     expected = f"ready: {shown} at the remote -> localhost:8000"
-    assert line(GrantedService("web", address)) == expected
+    assert lines(GrantedService("default", address)) == [expected]
 
 
 def test_an_ipv6_remote_stands_in_brackets():
-    service = GrantedService("web", "[::]:9000")
-    assert "[2001:db8::9]:9000 at" in line(service, remote="2001:db8::9")
+    service = GrantedService("default", "[::]:9000")
+    (line,) = lines(service, remote="2001:db8::9")
+    assert line.startswith("ready: [2001:db8::9]:9000 at")
 
 
 def test_no_service_is_not_ready():
-    assert line() is None
+    assert lines() == []
 
 
 def test_a_unix_socket():
-    service = GrantedService("web", "192.0.2.1:9")
-    assert line(service, origin="unix:/run/web").endswith("-> unix:/run/web")
+    service = GrantedService("default", "192.0.2.1:9")
+    (line,) = lines(service, origins=["unix:/run/web"])
+    assert line.endswith("-> unix:/run/web")
 
 
-def test_several_services():
-    services = (GrantedService("a", "1.2.3.4:1"), GrantedService("b", "1.2.3.4:2"))
-    assert line(*services).count("->") == 2
+def test_each_granted_service_leads_to_its_own_server():
+    granted = (
+        GrantedService("2222", "[::]:2222"),
+        GrantedService("5000-5009", "[::]:5000-5009"),
+        GrantedService("a service that was not asked for", "[::]:1"),
+    )
+    origins = ["8000", "2222=box:22", "5000-5009=box:6000-6009"]
+    assert lines(*granted, origins=origins) == [
+        "ready: example.com:2222 at the remote -> box:22",
+        "ready: example.com:5000-5009 at the remote -> box:6000-6009",
+    ]
 
 
 @pytest.fixture
@@ -96,15 +107,29 @@ def run_origin(monkeypatch, capfd):
 
 
 def granted(address):
-    services = (GrantedService("web", address),)
+    services = (GrantedService("default", address),)
     return ServicesGranted("192.0.2.1:9001", services, is_first=True)
 
 
 @pytest.mark.parametrize("words", [("8000",), ("--origin", "8000"), ("8000", "--origin", "8000")])
 def test_the_target_is_an_argument_or_an_option(run_origin, words):
     settings, code, *_ = run_origin(*words)
-    assert settings.origin == HostPort("localhost", 8000)
+    (service,) = settings.services
+    assert (service.name, service.target) == ("default", HostPort("localhost", 8000))
     assert code == 0
+
+
+def test_an_origin_has_several_services(run_origin):
+    settings, code, *_ = run_origin("8000", "--origin", "2222=22", "--proxy-protocol", "v2")
+    assert [str(service.ports) for service in settings.services] == ["None", "2222"]
+    assert {service.proxy_protocol for service in settings.services} == {"v2"}
+    assert code == 0
+
+
+def test_a_refused_service_is_printed(run_origin):
+    refused = ServiceNotGranted("192.0.2.1:9001", "2222", "port 2222 is taken")
+    _, _, out, _ = run_origin("8000", events=[granted("[::]:9000"), refused])
+    assert out.splitlines()[1:] == ["refused: service 2222: port 2222 is taken"]
 
 
 def test_ready_and_what_follows(run_origin):

@@ -5,16 +5,17 @@ from __future__ import annotations
 import pytest
 
 from quictunnel.config.addresses import HostPort
+from quictunnel.config.services import ServiceSettings
 from quictunnel.config.settings import OriginSettings, RemoteSettings, machine_name
 from quictunnel.config.tokens import Token
 from quictunnel.errors import SettingsError
 
 REMOTE = HostPort("example.com", 9001)
-SERVER = HostPort("localhost", 8000)
+SERVICE = ServiceSettings(target=HostPort("localhost", 8000))
 
 
 def origin(**changes):
-    return OriginSettings(**{"remote": REMOTE, "origin": SERVER, **changes})
+    return OriginSettings(**{"remote": REMOTE, "services": (SERVICE,), **changes})
 
 
 def test_the_defaults_of_a_remote():
@@ -29,7 +30,6 @@ def test_the_defaults_of_a_remote():
 def test_the_defaults_of_an_origin():
     settings = origin()
     assert settings.name == machine_name()
-    assert settings.proxy_protocol == "off"
     assert (settings.engine, settings.congestion) == ("auto", None)
 
 
@@ -58,7 +58,8 @@ def test_what_a_remote_does_not_take(changes, sentence):
         ({"name": ""}, "is not a name"),
         ({"pin": b"short"}, "a pin has 32 bytes"),
         ({"pin": bytes(32), "ca": "/etc/ca.pem"}, "use one of them"),
-        ({"proxy_protocol": "v3"}, "off, v1 or v2"),
+        ({"services": ()}, "one service at least"),
+        ({"services": (SERVICE, SERVICE)}, "two services lead to the outside address"),
         ({"hold": 1e9}, "the hold must be"),
     ],
 )

@@ -13,6 +13,7 @@ import pytest
 
 from quictunnel.config.addresses import HostPort
 from quictunnel.config.certificates import CertificateFiles
+from quictunnel.config.services import ProxyProtocol, ServiceSettings
 from quictunnel.config.settings import OriginSettings, RemoteSettings
 from quictunnel.config.state import load_or_make_certificate
 from quictunnel.config.tokens import Token
@@ -98,12 +99,21 @@ class RolesInProcess:
         await remote.start()
         return remote
 
-    async def start_origin(self, *, port: int | None = None, **settings) -> Origin:
+    async def start_origin(
+        self,
+        *,
+        port: int | None = None,
+        target: HostPort | None = None,
+        proxy_protocol: ProxyProtocol = "off",
+        **settings,
+    ) -> Origin:
+        server = HostPort(LOOPBACK, self.server.sockets[0].getsockname()[1])
+        service = ServiceSettings(target=target or server, proxy_protocol=proxy_protocol)
         origin = Origin(
             OriginSettings(
                 **{
                     "remote": HostPort(LOOPBACK, port or self.remote.link_address.port),
-                    "origin": HostPort(LOOPBACK, self.server.sockets[0].getsockname()[1]),
+                    "services": (service,),
                     "token": self.token,
                     "name": "box",
                     "grace": 5.0,

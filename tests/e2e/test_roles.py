@@ -69,7 +69,7 @@ async def test_a_reset_by_the_server_resets_the_client(roles):
 async def test_a_client_is_reset_if_the_origin_server_refuses(roles):
     with socket.socket() as unused:
         unused.bind((LOOPBACK, 0))
-        await roles.up(origin=HostPort(LOOPBACK, unused.getsockname()[1]))
+        await roles.up(target=HostPort(LOOPBACK, unused.getsockname()[1]))
         client = await roles.connect()
         assert await client.is_reset()
 

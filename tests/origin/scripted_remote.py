@@ -63,9 +63,9 @@ class Recorder(asyncio.Protocol):
 class ScriptedRemote(LinkProtocol):
     """A remote's end of a link, whose messages and streams the test chooses."""
 
-    def __init__(self, **settings) -> None:
+    def __init__(self, *services: str, **settings) -> None:
         self.events: list[Event] = []
-        self.origin, self.upstream = origin_session(emit=self.events.append, **settings)
+        self.origin, self.upstream = origin_session(*services, emit=self.events.append, **settings)
         self.near, self.link = join(self.origin, self)
         self.control: FakeStream
         self.received = Recorder()

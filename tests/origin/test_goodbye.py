@@ -158,7 +158,7 @@ def test_an_origin_that_is_taken_over_lets_the_clients_of_a_leaving_session_fini
         assert not client.is_over
         assert not ended.done()
         finish(client, servers()[0])
-        with pytest.raises(Refused, match="has taken over; a remote serves one origin"):
+        with pytest.raises(Refused, match="has taken over; give each origin its own"):
             await ended
         assert (client.was_closed, client.was_reset) == (True, False)
         world.origin._failure = None

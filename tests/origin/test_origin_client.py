@@ -168,7 +168,7 @@ def test_an_origin_that_is_taken_over_does_not_reconnect(world):
     async def story(world):
         await world.up()
         await Tunnel(world.house).up()
-        with pytest.raises(Refused, match="run a remote for each") as caught:
+        with pytest.raises(Refused, match="its own --name and port") as caught:
             await world.origin.wait_closed()
         assert caught.value.code == Code.TAKEN_OVER
         await seconds(60)
@@ -185,7 +185,7 @@ def test_an_origin_that_was_taken_over_during_an_outage_learns_it_afterwards(wor
         second = await Tunnel(world.house, instance="another run").up()
         world.link.be_forgotten()
         world.reachable = True
-        with pytest.raises(Refused, match="run a remote for each") as caught:
+        with pytest.raises(Refused, match="its own --name and port") as caught:
             await world.origin.wait_closed()
         assert caught.value.code == Code.TAKEN_OVER
         assert not second.far.is_closed

@@ -8,14 +8,20 @@ from role_doubles import TOKEN, House, of_type, origin_session
 from scripted_remote import CLIENT, EXPORTER, ScriptedRemote, welcome
 
 from quictunnel.errors import LinkError, LinkFailed, LinkLost, Refused
-from quictunnel.events import GoodbyeReceived, GrantedService, ServicesGranted
-from quictunnel.origin.session import COMPARE_TOKENS, STREAMS_BEFORE_PROOF
+from quictunnel.events import (
+    GoodbyeReceived,
+    GrantedService,
+    ServiceNotGranted,
+    ServicesGranted,
+)
+from quictunnel.origin.session import COMPARE_TOKENS, OLDER_REMOTE, STREAMS_BEFORE_PROOF
 from quictunnel.protocol.codes import Code
 from quictunnel.protocol.messages import (
     Goodbye,
     Hello,
     MessageDecoder,
     RefusedMessage,
+    RefusedService,
     Service,
     Services,
 )
@@ -35,6 +41,26 @@ async def test_the_hello_names_the_origin_and_services_but_not_the_secret():
     assert (hello.name, hello.token_id) == ("laptop", TOKEN.id)
     assert [service.name for service in hello.services] == ["default"]
     remote.greeting.cancel()
+
+
+@virtual_time
+async def test_what_the_remote_does_not_grant_is_reported():
+    remote = ScriptedRemote("web", "ssh", "git")
+    await settle()
+    refused = RefusedService(name="ssh", code=Code.SERVICE_TAKEN, message="port 22 is taken")
+    remote.send(welcome(services=[Service(name="web")], refused=[refused]))
+    await settle()
+    assert remote.origin.services_refused == (
+        ServiceNotGranted(str(remote.near.peer), "ssh", "port 22 is taken"),
+        # A remote of version 0.1.0 says nothing of a service that it does not grant.
+        ServiceNotGranted(str(remote.near.peer), "git", OLDER_REMOTE),
+    )
+    taken = RefusedService(name="web", code=Code.TAKEN_OVER, message="another has taken over")
+    for _ in range(2):
+        remote.send(Services(services=[], refused=[taken, refused]))
+    await settle()
+    reported = [event.service for event in of_type(remote.events, ServiceNotGranted)]
+    assert reported == ["web", "ssh", "git"]
 
 
 @virtual_time

@@ -218,8 +218,8 @@ async def test_a_silent_link_holds_its_clients():
 async def test_each_service_has_its_own_origin_server():
     house = House("web", "ssh")
     tunnel = Tunnel(house, "web", "ssh")
-    _, ssh = origin_session()
-    tunnel.origin._settings.services["ssh"] = ssh
+    session, ssh = origin_session("ssh")
+    tunnel.origin._settings.services["ssh"] = session._settings.services["ssh"]
     await tunnel.up()
     house.client("web")
     house.client("ssh")

@@ -9,6 +9,7 @@ from fake_link import FakeLink, join
 from role_doubles import TOKEN, House, of_type
 
 from quictunnel.config.addresses import HostPort
+from quictunnel.config.services import ServiceSettings
 from quictunnel.config.settings import OriginSettings
 from quictunnel.errors import LinkFailed, Refused
 from quictunnel.events import Event, LinkAttemptFailed, LinkEstablished
@@ -31,7 +32,7 @@ class OriginScenario:
         self.origin = Origin(
             OriginSettings(
                 remote=HostPort("remote.example", 9001),
-                origin=HostPort("localhost", 8000),
+                services=(ServiceSettings(target=HostPort("localhost", 8000)),),
                 token=token,
                 name="box",
                 grace=30.0,

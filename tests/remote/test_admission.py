@@ -35,7 +35,9 @@ class Proxied:
         return self
 
     def client(self, host: str = "127.0.0.1") -> FakeTcp:
-        return FakeTcp((host, 5555)).connect(self.house.admission.new_client("default"))
+        return FakeTcp((host, 5555)).connect(
+            self.house.admission.new_client(self.house.routes.routes["default"])
+        )
 
     @property
     def server(self) -> FakeTcp:
@@ -79,7 +81,7 @@ async def test_what_was_read_all_the_same_is_not_lost():
 @virtual_time
 async def test_a_waiting_client_is_served_as_soon_as_an_origin_comes():
     house = House()
-    clients = [house.client(port=port) for port in range(3)]
+    clients = [house.client(peer=("192.0.2.7", port)) for port in range(3)]
     await seconds(9)
     tunnel = await Tunnel(house).up()
     assert len(tunnel.upstream.connections) == 3
@@ -176,7 +178,7 @@ async def test_when_it_closes_those_who_wait_are_turned_away():
 @virtual_time
 async def test_a_client_gone_before_it_was_accepted_is_forgotten():
     house = House()
-    client = FakeTcp(None).connect(house.admission.new_client("default"))
+    client = house.client(peer=None)
     await settle()
     assert client.was_reset
     assert house.admission.pending == 0

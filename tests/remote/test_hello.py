@@ -10,13 +10,20 @@ from role_doubles import OTHER_TOKEN, TOKEN, House, Tunnel, a_tunnel, of_type
 
 from quictunnel.config.tokens import Token
 from quictunnel.errors import LinkFailed, LinkLost, Refused
-from quictunnel.events import LinkDropped, OriginConnected, OriginDisconnected, ProofFailed
+from quictunnel.events import (
+    LinkDropped,
+    OriginConnected,
+    OriginDisconnected,
+    ProofFailed,
+    ServiceRefused,
+)
 from quictunnel.protocol.codes import VERSION, Code
 from quictunnel.protocol.messages import (
     Goodbye,
     Hello,
     MessageDecoder,
     RefusedMessage,
+    RefusedService,
     Service,
     Services,
     Welcome,
@@ -24,6 +31,7 @@ from quictunnel.protocol.messages import (
 )
 from quictunnel.protocol.proof import check, prove
 from quictunnel.quic.link import LinkProtocol
+from quictunnel.remote.routes import Route
 from testkit.clock import seconds, settle, virtual_time
 
 EXPORTER = b"e" * 32
@@ -347,8 +355,9 @@ async def test_who_loses_one_of_two_services_keeps_the_other_and_is_told():
     await Tunnel(house, "web", name="other").up()
     stranger.far.come_back()
     await settle()
+    lost = RefusedService(name="web", code=Code.TAKEN_OVER, message="origin other has taken over")
     assert stranger.answers[-1] == Services(
-        services=[Service(name="ssh", address="198.51.100.1:9000")]
+        services=[Service(name="ssh", address="198.51.100.1:9000")], refused=[lost]
     )
     assert house.registry.find("ssh") is stranger.remote
 
@@ -380,6 +389,90 @@ async def test_what_another_origin_serves_is_not_granted_later_either():
     await settle()
     assert [service.name for service in stranger.answers[-1].services] == ["web"]
     assert stranger.lost is None
+
+
+@virtual_time
+async def test_each_service_is_judged_on_its_own():
+    house = House("web", "ssh")
+    await Tunnel(house, "web", name="other").up()
+    stranger = Stranger(house)
+    stranger.say(hello(services=[Service(name=name) for name in ("web", "ssh", "git")]))
+    await settle()
+    (welcome,) = stranger.answers
+    assert [service.name for service in welcome.services] == ["ssh"]
+    assert [(refused.name, refused.code) for refused in welcome.refused] == [
+        ("git", Code.NOT_ALLOWED),
+        ("web", Code.SERVICE_TAKEN),
+    ]
+    assert welcome.refused[1].message.startswith("origin 'other' already serves this place")
+    reported = [(event.service, event.reason) for event in of_type(house.events, ServiceRefused)]
+    assert reported == [(refused.name, refused.message) for refused in welcome.refused]
+
+
+@virtual_time
+async def test_who_asks_in_vain_later_keeps_what_it_has():
+    house = House("web", "ssh")
+    await Tunnel(house, "web", name="other").up()
+    stranger = Stranger(house)
+    stranger.say(hello(services=[Service(name="ssh")]))
+    for vain in ("web", "git"):
+        stranger.say(Services(services=[Service(name=vain)]))
+    await settle()
+    for answer, vain in zip(stranger.answers[1:], ("web", "git"), strict=True):
+        assert [service.name for service in answer.services] == ["ssh"]
+        assert [refused.name for refused in answer.refused] == [vain]
+    stranger.say(Services(services=[]))
+    await settle()
+    assert stranger.answers[-1] == Services(services=[])
+    assert "ssh" in house.routes.freed
+
+
+@virtual_time
+async def test_two_services_at_one_place_are_one():
+    house = House("web")
+    house.routes.routes["same"] = house.routes.routes["web"]
+    stranger = Stranger(house)
+    stranger.say(hello(services=[Service(name="web"), Service(name="same")]))
+    await settle()
+    (welcome,) = stranger.answers
+    assert [service.name for service in welcome.services] == ["web"]
+    assert [refused.name for refused in welcome.refused] == ["same"]
+
+
+@virtual_time
+async def test_a_hello_without_services_is_refused():
+    stranger = Stranger(House())
+    stranger.say(hello(services=[]))
+    await settle()
+    (refused,) = stranger.answers
+    assert (refused.code, refused.message) == (Code.NOT_ALLOWED, "the origin asks for no service")
+
+
+@virtual_time
+async def test_a_place_that_was_opened_in_vain_is_freed():
+    house = House("web")
+    place = house.routes.routes["new"] = Route("new", "new", "[::]:1")
+    refused = await Tunnel(house, "web", name="box", instance="1").up()
+    await Tunnel(house, "web", name="box", instance="2").up()
+    stranger = Stranger(house)
+    stranger.say(hello(services=[Service(name="new")], instance="1"))
+    await settle()
+    assert isinstance(stranger.answers[0], RefusedMessage)
+    assert house.routes.freed == [place.key]
+    assert refused.origin.life.ended.done()
+
+
+@virtual_time
+async def test_a_client_that_has_waited_knows_the_service_by_its_origins_name():
+    house = House("2222")
+    client = house.client("2222")
+    house.routes.routes["ssh"] = house.routes.routes["2222"]
+    tunnel = await Tunnel(house, "ssh").up()
+    await settle()
+    client.send(b"x")
+    await settle()
+    (server,) = tunnel.upstream.connections
+    assert server.written == b"x"
 
 
 @virtual_time

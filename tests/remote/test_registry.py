@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 import pytest
 
 from quictunnel.errors import Refused
@@ -22,9 +20,15 @@ class Session:
 class Fixture:
     def __init__(self) -> None:
         self.usable: list[str] = []
-        self.registry: Registry[Session] = Registry(self.usable.append)
-        self.claim = partial(self.registry.claim, instance="")
+        self.freed: list[str] = []
+        self.registry: Registry[Session] = Registry(self.usable.append, self.freed.append)
         self.find = self.registry.find
+
+    def claim(self, *arguments, instance: str = "") -> tuple[Session, ...]:
+        """Claim routes that no other origin serves; return the sessions that lost one."""
+        claim = self.registry.claim(*arguments, instance=instance)
+        assert claim.taken == {}
+        return claim.losers
 
 
 @pytest.fixture
@@ -40,7 +44,7 @@ def test_what_is_claimed_is_found(house):
     session = Session()
     assert house.claim(session, LAPTOP, ["web", "ssh"]) == ()
     assert house.find("web") is house.find("ssh") is session
-    assert set(house.registry.services_of(session)) == {"web", "ssh"}
+    assert set(house.registry.routes_of(session)) == {"web", "ssh"}
 
 
 def test_a_silent_session_is_not_found_but_holds_what_it_has(house):
@@ -48,7 +52,7 @@ def test_a_silent_session_is_not_found_but_holds_what_it_has(house):
     house.claim(session, LAPTOP, ["web"])
     session.is_usable = False
     assert house.find("web") is None
-    assert house.registry.services_of(session) == ("web",)
+    assert house.registry.routes_of(session) == ("web",)
 
 
 def test_the_same_origin_takes_over_all_of_its_services(house):
@@ -57,14 +61,14 @@ def test_the_same_origin_takes_over_all_of_its_services(house):
     assert house.claim(new, LAPTOP, ["web"]) == (old,)
     assert house.find("web") is new
     assert house.find("ssh") is None
-    assert house.registry.services_of(old) == ()
+    assert house.registry.routes_of(old) == ()
 
 
 def test_a_run_whose_place_another_has_taken_does_not_take_it_back(house):
     old, new = Session(), Session()
     house.claim(old, LAPTOP, ["web"], instance="first")
     house.claim(new, LAPTOP, ["web"], instance="second")
-    with pytest.raises(Refused, match="run a remote for each") as caught:
+    with pytest.raises(Refused, match="its own --name and port") as caught:
         house.claim(Session(), LAPTOP, ["web"], instance="first")
     assert caught.value.code == Code.TAKEN_OVER
     assert house.find("web") is new
@@ -117,16 +121,16 @@ def test_few_runs_of_few_origins_are_remembered():
     assert max(map(len, superseded._instances.values())) == MAX_INSTANCES
 
 
-def test_another_origin_does_not_take_a_service_that_is_served(house):
+def test_another_origin_does_not_take_a_route_that_is_served(house):
     holder, other = Session(), Session()
     house.claim(holder, LAPTOP, ["web"])
-    with pytest.raises(Refused, match=r"^origin 'laptop' already serves 'web' here; ") as caught:
-        house.claim(other, DESKTOP, ["ssh", "web"])
+    claim = house.registry.claim(other, DESKTOP, ["ssh", "web"], instance="")
+    assert (claim.taken, claim.losers) == ({"web": "origin 'laptop'"}, ())
+    with pytest.raises(Refused, match=r"^another origin already serves this place") as caught:
+        house.claim(Session(), STRANGER, ["web"])
     assert caught.value.code == Code.SERVICE_TAKEN
-    with pytest.raises(Refused, match=r"^another origin already serves 'web' here; "):
-        house.claim(other, STRANGER, ["web"])
     assert house.find("web") is holder
-    assert house.find("ssh") is None
+    assert house.find("ssh") is other
 
 
 def test_a_refused_claim_leaves_the_predecessor_in_its_place(house):
@@ -134,8 +138,19 @@ def test_a_refused_claim_leaves_the_predecessor_in_its_place(house):
     house.claim(holder, LAPTOP, ["web"])
     house.claim(old, DESKTOP, ["ssh"])
     with pytest.raises(Refused):
-        house.claim(new, DESKTOP, ["ssh", "web"])
+        house.claim(new, DESKTOP, ["web"])
     assert house.find("ssh") is old
+
+
+def test_a_route_that_nobody_serves_any_more_is_reported(house):
+    old, new = Session(), Session()
+    house.claim(old, LAPTOP, ["web", "ssh"])
+    house.claim(new, LAPTOP, ["ssh", "git"])
+    assert house.freed == ["web"]
+    house.claim(new, LAPTOP, ["ssh"])
+    house.registry.release(new)
+    assert house.freed == ["web", "git", "ssh"]
+    assert not house.registry.is_served("ssh")
 
 
 def test_another_origin_takes_the_service_of_a_silent_one_and_only_that(house):
@@ -143,7 +158,7 @@ def test_another_origin_takes_the_service_of_a_silent_one_and_only_that(house):
     house.claim(holder, LAPTOP, ["web", "ssh"])
     holder.is_usable = False
     assert house.claim(other, DESKTOP, ["web"]) == (holder,)
-    assert house.registry.services_of(holder) == ("ssh",)
+    assert house.registry.routes_of(holder) == ("ssh",)
 
 
 def test_two_origins_serve_two_services(house):

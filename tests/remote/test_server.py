@@ -10,6 +10,7 @@ import pytest
 
 from quictunnel.config.addresses import HostPort
 from quictunnel.config.certificates import CertificateFiles
+from quictunnel.config.services import ServiceSettings
 from quictunnel.config.settings import OriginSettings, RemoteSettings
 from quictunnel.config.state import load_or_make_certificate
 from quictunnel.config.tokens import Token
@@ -75,10 +76,12 @@ async def test_sockets_that_are_passed_in_are_used_and_closed(make_remote):
         server_writer.close()
 
     async with await asyncio.start_server(answer, LOOPBACK, 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        service = ServiceSettings(target=HostPort(LOOPBACK, port))
         origin = Origin(
             OriginSettings(
                 remote=HostPort(LOOPBACK, link_port),
-                origin=HostPort(LOOPBACK, server.sockets[0].getsockname()[1]),
+                services=(service,),
                 token=TOKEN,
                 name="box",
             ),

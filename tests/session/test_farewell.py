@@ -129,7 +129,7 @@ async def test_no_new_client_is_brought_over_a_link_that_ends():
 async def test_an_abort_resets_all_clients_at_once():
     for aborts in ("origin", "remote"):
         tunnel = await a_tunnel()
-        clients = [tunnel.house.client(port=port) for port in (5001, 5002, 5003)]
+        clients = [tunnel.house.client(peer=("192.0.2.7", port)) for port in (5001, 5002, 5003)]
         await settle()
         servers = tunnel.upstream.connections
         assert len(servers) == 3

@@ -63,7 +63,7 @@ def with_clients(story):
         tunnel = Watched()
         await tunnel.up()
         for port in range(3):
-            tunnel.house.client(port=6000 + port)
+            tunnel.house.client(peer=("192.0.2.7", 6000 + port))
         await settle()
         try:
             await story(tunnel)

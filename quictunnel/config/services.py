@@ -1,0 +1,150 @@
+"""The services that an origin exposes, and how they are written: `[WHERE=]TARGET`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Literal, get_args
+
+from quictunnel.config.addresses import HostPort, UnixPath, parse_origin
+from quictunnel.config.ports import AUTO, PortRange, parse_ports
+from quictunnel.errors import SettingsError
+
+ProxyProtocol = Literal["off", "v1", "v2"]
+"""Versions of the PROXY protocol header that an origin can send."""
+
+DEFAULT_SERVICE = "default"
+"""The name of the service at the remote's outside address."""
+
+MAX_SERVICES = 128
+"""Services that one origin may expose. A range of ports is one service."""
+
+_NAME = re.compile(r"[a-z0-9._-]{1,63}", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceSettings:
+    """A service that an origin exposes."""
+
+    target: HostPort | UnixPath
+    """Address of the origin server; of the first one, for a range of ports."""
+
+    name: str = DEFAULT_SERVICE
+    """The service's name, in logs of both ends. An origin's services have different names."""
+
+    ports: PortRange | None = None
+    """The ports at the remote; None for the remote's outside address."""
+
+    proxy_protocol: ProxyProtocol = "off"
+    """PROXY protocol header that tells the origin server the client's address."""
+
+    def __post_init__(self) -> None:
+        """Check values and combinations.
+
+        :raises SettingsError: one is invalid.
+        """
+        if not _NAME.fullmatch(self.name):
+            raise SettingsError(
+                f"{self.name!r} is not a service's name; use 1 to 63 of a-z 0-9 . _ -"
+            )
+        if (self.name == DEFAULT_SERVICE) != (self.ports is None):
+            raise SettingsError(
+                f"the service {DEFAULT_SERVICE!r} is the one at the remote's outside address; "
+                "a service has either this name or a port"
+            )
+        if self.proxy_protocol not in get_args(ProxyProtocol):
+            raise SettingsError(f"{self.proxy_protocol!r} is not off, v1 or v2")
+        if self.ports is not None and self.ports.size > 1:
+            if isinstance(self.target, UnixPath):
+                raise SettingsError(f"the ports {self.ports} need as many ports, not {self.target}")
+            if self.target.port + self.ports.size - 1 > PortRange.HIGHEST:
+                raise SettingsError(
+                    f"the ports {self.ports} lead to ports above {PortRange.HIGHEST} "
+                    f"of {self.target.host}"
+                )
+
+    @property
+    def server(self) -> str:
+        """The origin server's address, with the last port too for a range: `localhost:80-89`."""
+        if self.ports is None or self.ports.size == 1 or isinstance(self.target, UnixPath):
+            return str(self.target)
+        return f"{self.target}-{self.target.port + self.ports.size - 1}"
+
+    @property
+    def where(self) -> str:
+        """The place at the remote, for messages: `port 2222`, or `the outside address`."""
+        return "the outside address" if self.ports is None else self.ports.where
+
+
+def parse_services(
+    texts: Sequence[str], proxy_protocol: ProxyProtocol = "off"
+) -> tuple[ServiceSettings, ...]:
+    """Parse services, each written `[WHERE=]TARGET`, and name them after their ports.
+
+    `8000` is a server at the remote's outside address, `2222=localhost:22` one at port 2222 of the
+    remote, `auto=8000` one at any free port, and `50000-50100=localhost:50000-50100` a range.
+
+    :raises SettingsError: one is malformed, or two of them collide.
+    """
+    services: list[ServiceSettings] = []
+    for text in texts:
+        where, target = _split(text.strip())
+        ports = None if where is None else parse_ports(where)
+        name = DEFAULT_SERVICE if ports is None else str(ports)
+        if ports == AUTO:
+            name = f"auto-{sum(service.ports == AUTO for service in services) + 1}"
+        services.append(
+            ServiceSettings(
+                name=name,
+                ports=ports,
+                target=parse_range_target(target, ports),
+                proxy_protocol=proxy_protocol,
+            )
+        )
+    check_services(services)
+    return tuple(services)
+
+
+def parse_range_target(text: str, ports: PortRange | None) -> HostPort | UnixPath:
+    """Parse an origin server's address, which has as many ports as the service: `host:80-89`.
+
+    :raises SettingsError: it is malformed, or the numbers of ports differ.
+    """
+    host, colon, last = text.rpartition(":")
+    if "-" not in last or text.startswith("unix:"):
+        return parse_origin(text)
+    own = parse_ports(last)
+    if ports is None or own.size != ports.size:
+        wanted = "one port" if ports is None or ports.size == 1 else f"{ports.size} ports"
+        raise SettingsError(f"{text!r} has {own.size} ports, but the service has {wanted}")
+    return parse_origin(f"{host}{colon}{own.first}")
+
+
+def check_services(services: Sequence[ServiceSettings]) -> None:
+    """Check that services do not collide.
+
+    :raises SettingsError: two have the same name or share a port, or there are too many.
+    """
+    if len(services) > MAX_SERVICES:
+        raise SettingsError(
+            f"{len(services)} services, but an origin exposes {MAX_SERVICES} at most"
+        )
+    names: set[str] = set()
+    for service in services:
+        if service.name in names:
+            raise SettingsError(f"two services lead to {service.where}; give each its own port")
+        names.add(service.name)
+    ranges = [ports for s in services if (ports := s.ports) is not None and ports != AUTO]
+    for lower, upper in pairwise(sorted(ranges, key=lambda ports: ports.first)):
+        if lower.overlaps(upper):
+            raise SettingsError(f"two services have port {upper.first}; give each its own port")
+
+
+def _split(text: str) -> tuple[str | None, str]:
+    """Split `WHERE=TARGET`; `=` in the path of a Unix socket does not count."""
+    where, equals, target = text.partition("=")
+    if not equals or where.startswith("unix:"):
+        return None, text
+    return where, target

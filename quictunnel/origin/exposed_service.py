@@ -1,0 +1,59 @@
+"""A service that the origin exposes: what it asks the remote for, and its origin servers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from quictunnel.config.addresses import HostPort
+from quictunnel.config.ports import AUTO
+from quictunnel.config.services import ServiceSettings
+from quictunnel.origin.upstream import Upstream
+from quictunnel.protocol.messages import Service
+from quictunnel.protocol.preamble import Preamble, encode_v2
+from quictunnel.protocol.proxy_v1 import encode_v1
+
+HEADER_ENCODERS: dict[str, Callable[[Preamble], bytes]] = {
+    "off": lambda _: b"",
+    "v1": encode_v1,
+    "v2": encode_v2,
+}
+"""The encoders of the header that tells an origin server the client's address."""
+
+
+class ExposedService:
+    """One service. A range of ports has an origin server for each port."""
+
+    def __init__(self, settings: ServiceSettings) -> None:
+        self._settings = settings
+        self._encode_header = HEADER_ENCODERS[settings.proxy_protocol]
+        self._upstreams: dict[int, Upstream] = {}
+
+    @property
+    def request(self) -> Service:
+        """What the origin asks the remote for."""
+        name, ports = self._settings.name, self._settings.ports
+        if ports is None:
+            return Service(name=name)
+        if ports.size == 1:
+            return Service(name=name, port=ports.first)
+        return Service(name=name, ports=str(ports))
+
+    def upstream(self, preamble: Preamble) -> Upstream | None:
+        """Return the origin server for a client; None if it came to a port beyond the range."""
+        ports, offset = self._settings.ports, 0
+        if ports is not None and ports != AUTO and ports.size > 1:
+            outside = preamble.outside
+            if outside is None or not ports.first <= outside.port <= ports.last:
+                return None
+            offset = outside.port - ports.first
+        if offset not in self._upstreams:
+            target = self._settings.target
+            if offset and isinstance(target, HostPort):
+                target = replace(target, port=target.port + offset)
+            self._upstreams[offset] = Upstream(target)
+        return self._upstreams[offset]
+
+    def header(self, preamble: Preamble) -> bytes:
+        """Return the bytes that precede the client's: a PROXY protocol header, or nothing."""
+        return self._encode_header(preamble)

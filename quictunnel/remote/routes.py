@@ -1,0 +1,253 @@
+"""Where clients reach services: the remote's outside address, and ports that origins ask for.
+
+A port is opened when the first origin asks for it. It stays open while an origin serves it, also
+while the link is silent, and for `client_wait` longer: clients wait for an origin that restarts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import socket
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+from quictunnel.config.addresses import HostPort
+from quictunnel.config.files import why
+from quictunnel.config.ports import AUTO, PortRange, parse_ports
+from quictunnel.config.services import DEFAULT_SERVICE
+from quictunnel.config.settings import RemoteSettings
+from quictunnel.errors import Refused, SettingsError
+from quictunnel.events import EventSink
+from quictunnel.protocol.address import Address
+from quictunnel.protocol.codes import Code
+from quictunnel.protocol.messages import Service
+from quictunnel.remote.outside_listener import OutsideListener, SocketAddress
+from quictunnel.remote.registry import Identity
+
+MAX_PORTS = 2048
+"""Ports that may be open at once. Each needs a file descriptor for IPv4 and IPv6 together, or two
+if the host has an address of each."""
+
+MAX_REMEMBERED = 1024
+"""Free ports that were given out and are remembered, so that a service gets the same one again."""
+
+CLOSED = "the service has ended"
+"""Why a client is rejected that waits when a port is closed."""
+
+
+@dataclass(eq=False, slots=True)
+class Route:
+    """A place where clients of one service arrive."""
+
+    key: str
+    """Identifies it. Another route to the same place, for another token, has another key."""
+
+    name: str
+    """The service's name, as the origin calls it that serves it or was the last to do so."""
+
+    address: str
+    """The place, for origins: `192.0.2.1:80`, or `192.0.2.1:5000-5100` for a range."""
+
+    ports: PortRange | None = None
+    """The ports that were opened for it; None at the outside address."""
+
+    listeners: list[OutsideListener] = field(default_factory=list)
+    """Their listening sockets."""
+
+    closing: asyncio.TimerHandle | None = None
+    """Closes the ports that no origin serves."""
+
+
+class Routes:
+    """The routes of a remote.
+
+    :param new_client: makes the protocol of a client that arrives at a route.
+    :param reject_waiting: rejects the clients that wait at a route, for a reason.
+    :param outside_sockets: bound TCP sockets to use in place of `settings.outside`.
+    """
+
+    def __init__(
+        self,
+        settings: RemoteSettings,
+        new_client: Callable[[Route], asyncio.Protocol],
+        reject_waiting: Callable[[str, str], None],
+        *,
+        emit: EventSink,
+        outside_sockets: Sequence[socket.socket] = (),
+    ) -> None:
+        self._settings = settings
+        self._new_client = new_client
+        self._reject_waiting = reject_waiting
+        self._emit = emit
+        self._default = Route(DEFAULT_SERVICE, DEFAULT_SERVICE, str(settings.outside))
+        self._outside = OutsideListener(
+            settings.outside,
+            lambda: new_client(self._default),
+            emit=emit,
+            sockets=outside_sockets,
+        )
+        self._opened: dict[str, Route] = {}
+        self._hosts: list[SocketAddress] = []
+        self._given: dict[tuple[Identity, str], PortRange] = {}
+        self._rng = random.Random()
+
+    @property
+    def outside_address(self) -> Address:
+        """The bound outside address, from `bind` on."""
+        return self._outside.address
+
+    async def bind(self) -> None:
+        """Bind the outside address, and look up the host of ports that origins may ask for.
+
+        :raises SettingsError: the address is taken, not this machine's, or not allowed.
+        """
+        await self._outside.bind()
+        self._default.address = str(self.outside_address)
+        if self._settings.ports:
+            self._hosts = await self._outside.resolve()
+
+    def serve(self) -> None:
+        """Accept clients at the outside address."""
+        self._outside.serve()
+
+    def close(self) -> None:
+        """Accept no new clients anywhere."""
+        self._outside.close()
+        for key in tuple(self._opened):
+            self._close(key)
+
+    def obtain(self, identity: Identity, service: Service) -> Route:
+        """Return the route that an origin's service asks for. Its ports are open from now on.
+
+        Call `hold` once it is claimed, and `free` when no origin serves it, now or later.
+
+        :raises Refused: the service asks for a place that the remote does not have, does not allow,
+            or has given to another service.
+        """
+        ports = _asked_ports(service)
+        if ports is None:
+            if service.name == DEFAULT_SERVICE:
+                return self._default
+            raise Refused(
+                Code.NOT_ALLOWED,
+                f"the remote has no outside address for the service {service.name!r}",
+            )
+        if ports == AUTO:
+            return self._obtain_any(identity, service.name)
+        if not any(ports in allowed for allowed in self._settings.ports):
+            raise Refused(
+                Code.NOT_ALLOWED,
+                f"the remote does not let origins have {ports.where}; "
+                f"to allow it, start the remote with --ports {ports}",
+            )
+        return self._obtain(identity, service.name, ports)
+
+    def hold(self, route: Route, name: str) -> None:
+        """Keep a route open for the service of this name, which an origin has claimed."""
+        route.name = name
+        if route.closing is not None:
+            route.closing.cancel()
+            route.closing = None
+
+    def free(self, key: str) -> None:
+        """Close a route soon, because no origin serves it any more."""
+        route = self._opened.get(key)
+        if route is not None and route.closing is None:
+            loop = asyncio.get_running_loop()
+            route.closing = loop.call_later(self._settings.client_wait, self._close, key)
+
+    # -- Inside
+
+    def _obtain_any(self, identity: Identity, name: str) -> Route:
+        """Return a route at a free port: the service's last one, if possible."""
+        allowed = [port for ports in self._settings.ports for port in _each(ports)]
+        self._rng.shuffle(allowed)
+        given = self._given.get((identity, name))
+        if given is not None and given in allowed:
+            allowed.insert(0, given)
+        for port in allowed:
+            if given != port and self._overlapping(port):
+                continue
+            try:
+                route = self._obtain(identity, name, port)
+            except Refused:
+                continue  # another program has it, or an earlier service of this origin
+            self._given.pop((identity, name), None)
+            self._given[identity, name] = port
+            if len(self._given) > MAX_REMEMBERED:
+                del self._given[next(iter(self._given))]
+            return route
+        raise Refused(
+            Code.NOT_ALLOWED,
+            "the remote has no free port for origins; to allow more, start the remote with --ports",
+        )
+
+    def _obtain(self, identity: Identity, name: str, ports: PortRange) -> Route:
+        key = f"{identity.token_id} {ports}"
+        route = self._opened.get(key)
+        if route is not None:
+            return route
+        for other in self._overlapping(ports):
+            if other.closing is None:
+                raise Refused(Code.SERVICE_TAKEN, f"another service already has port {other.ports}")
+            self._close(other.key)
+        in_use = sum(len(route.listeners) for route in self._opened.values())
+        if in_use + ports.size > MAX_PORTS:
+            raise Refused(Code.NOT_ALLOWED, f"origins may have {MAX_PORTS} ports in all, not more")
+        route = Route(key, name, _address(self.outside_address.host, ports), ports)
+        self._opened[key] = route
+        try:
+            for port in range(ports.first, ports.last + 1):
+                self._listen(route, port)
+        except OSError as exc:
+            self._close(key)
+            sentence = f"the remote cannot open {ports.where}: {why(exc)}"
+            raise Refused(Code.SERVICE_TAKEN, sentence) from exc
+        return route
+
+    def _listen(self, route: Route, port: int) -> None:
+        listener = OutsideListener(
+            HostPort(self._settings.outside.host, port),
+            lambda: self._new_client(route),
+            emit=self._emit,
+        )
+        route.listeners.append(listener)
+        listener.bind_at(self._hosts)
+        listener.serve()
+
+    def _overlapping(self, ports: PortRange) -> list[Route]:
+        return [
+            route for route in self._opened.values() if route.ports and ports.overlaps(route.ports)
+        ]
+
+    def _close(self, key: str) -> None:
+        route = self._opened.pop(key)
+        if route.closing is not None:
+            route.closing.cancel()
+        for listener in route.listeners:
+            listener.close()
+        self._reject_waiting(key, CLOSED)
+
+
+def _asked_ports(service: Service) -> PortRange | None:
+    """Return the ports that a service asks for; None if it asks for none.
+
+    :raises Refused: the range is not valid.
+    """
+    if service.port is not None:
+        return PortRange(service.port, service.port)
+    if service.ports is None:
+        return None
+    try:
+        return parse_ports(service.ports)
+    except SettingsError as exc:
+        raise Refused(Code.NOT_ALLOWED, f"the service {service.name!r}: {exc}") from exc
+
+
+def _each(ports: PortRange) -> Iterator[PortRange]:
+    return (PortRange(port, port) for port in range(ports.first, ports.last + 1))
+
+
+def _address(host: str, ports: PortRange) -> str:
+    return f"[{host}]:{ports}" if ":" in host else f"{host}:{ports}"

@@ -1,0 +1,57 @@
+"""What a service asks the remote for, and the origin server of each of its clients."""
+
+from __future__ import annotations
+
+import pytest
+
+from quictunnel.config.services import parse_services
+from quictunnel.origin.exposed_service import ExposedService
+from quictunnel.protocol.address import Address
+from quictunnel.protocol.messages import Service
+from quictunnel.protocol.preamble import Preamble
+
+
+def exposed(text, proxy_protocol="off") -> ExposedService:
+    return ExposedService(*parse_services([text], proxy_protocol))
+
+
+def client(port: int | None) -> Preamble:
+    outside = None if port is None else Address("198.51.100.1", port)
+    return Preamble(outside and Address("192.0.2.7", 5555), outside, "web", "id")
+
+
+@pytest.mark.parametrize(
+    ("text", "request_"),
+    [
+        ("8000", Service(name="default")),
+        ("2222=22", Service(name="2222", port=2222)),
+        ("auto=22", Service(name="auto-1", port=0)),
+        ("80-89=8000", Service(name="80-89", ports="80-89")),
+    ],
+)
+def test_what_is_asked_for(text, request_):
+    assert exposed(text).request == request_
+
+
+@pytest.mark.parametrize("text", ["8000", "2222=8000", "auto=8000", "80=unix:/run/web"])
+def test_one_port_has_one_origin_server(text):
+    service = exposed(text)
+    found = {service.upstream(client(port)) for port in (None, 1, 2222)}
+    (upstream,) = found
+    assert str(upstream.target) in ("localhost:8000", "unix:/run/web")
+
+
+def test_each_port_of_a_range_has_its_own():
+    service = exposed("80-89=box:8000-8009")
+    for port in (80, 85, 89):
+        upstream = service.upstream(client(port))
+        assert str(upstream.target) == f"box:{port - 80 + 8000}"
+        assert upstream is service.upstream(client(port))
+    for port in (None, 79, 90):
+        assert service.upstream(client(port)) is None
+
+
+def test_the_header_is_the_services_own():
+    assert exposed("8000").header(client(80)) == b""
+    assert exposed("8000", "v1").header(client(80)).startswith(b"PROXY TCP4 192.0.2.7 ")
+    assert exposed("8000", "v2").header(client(80)).startswith(b"\r\n\r\n\0\r\nQUIT\n")

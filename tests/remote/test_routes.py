@@ -1,0 +1,268 @@
+"""Ports that origins ask for: which ones they get, and when the ports are open."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+
+import pytest
+
+from quictunnel.config.addresses import HostPort
+from quictunnel.config.ports import PortRange
+from quictunnel.config.settings import RemoteSettings
+from quictunnel.errors import Refused
+from quictunnel.events import discard_event
+from quictunnel.protocol.codes import Code
+from quictunnel.protocol.messages import Service
+from quictunnel.remote import outside_listener
+from quictunnel.remote import routes as module
+from quictunnel.remote.registry import Identity
+from quictunnel.remote.routes import Routes
+from testkit.clock import virtual_time
+from testkit.programs import free_port
+from testkit.tunnel import LOOPBACK
+
+LAPTOP, DESKTOP = Identity("t", "laptop"), Identity("t", "desktop")
+STRANGER = Identity("u", "laptop")
+CLIENT_WAIT = 10.0
+
+
+class Abort(asyncio.Protocol):
+    """Aborts a client's connection."""
+
+    def connection_made(self, transport):
+        transport.abort()
+
+
+class Place:
+    """The routes of a remote on loopback that lets origins have a few free ports."""
+
+    def __init__(self, count: int = 4) -> None:
+        self.first = free_ports(count)
+        self.clients: list[str] = []
+        self.rejected: list[str] = []
+        self.routes = Routes(
+            RemoteSettings(
+                outside=HostPort(LOOPBACK, 0),
+                ports=(PortRange(self.first, self.first + count - 1),) if count else (),
+                client_wait=CLIENT_WAIT,
+            ),
+            self.arrived,
+            lambda key, _: self.rejected.append(key),
+            emit=discard_event,
+        )
+
+    async def up(self) -> Place:
+        await self.routes.bind()
+        self.routes.serve()
+        return self
+
+    def arrived(self, route):
+        self.clients.append(route.name)
+        return Abort()
+
+    def ask(self, port=0, *, name="web", identity=LAPTOP, ports=None):
+        """Obtain a route at a port counted from the first allowed one, and claim it."""
+        port = None if ports else port and self.first + port - 1
+        route = self.routes.obtain(identity, Service(name=name, port=port, ports=ports))
+        self.routes.hold(route, name)
+        return route
+
+    def range(self, first: int, last: int) -> str:
+        return f"{self.first + first - 1}-{self.first + last - 1}"
+
+    def refusal(self, *arguments, **more) -> Refused:
+        with pytest.raises(Refused) as caught:
+            self.ask(*arguments, **more)
+        return caught.value
+
+
+def free_ports(count: int) -> int:
+    """Return the first of so many free ports in a row."""
+    while True:
+        first = free_port()
+        try:
+            for port in range(first, first + count):
+                socket.create_server((LOOPBACK, port)).close()
+        except OSError:
+            continue
+        return first
+
+
+def is_open(port: int) -> bool:
+    with socket.socket() as sock:
+        return sock.connect_ex((LOOPBACK, port)) == 0
+
+
+@pytest.fixture
+def story(monkeypatch):
+    """Runs a test with a place in virtual time, and closes the routes at the end."""
+
+    async def resolve(_):
+        return [(socket.AF_INET, LOOPBACK)]
+
+    monkeypatch.setattr(outside_listener, "_resolve", resolve)
+
+    def run(test, *arguments):
+        @virtual_time
+        async def within():
+            place = await Place(*arguments).up()
+            try:
+                await test(place)
+            finally:
+                place.routes.close()
+
+        within()
+
+    return run
+
+
+def test_the_default_service_is_at_the_outside_address(story):
+    async def test(place):
+        route = place.routes.obtain(LAPTOP, Service(name="default"))
+        assert route.address == str(place.routes.outside_address)
+        assert route is place.routes.obtain(STRANGER, Service(name="default"))
+        place.routes.free(route.key)
+        await asyncio.sleep(2 * CLIENT_WAIT)
+        assert is_open(place.routes.outside_address.port)
+
+    story(test)
+
+
+def test_a_remote_has_no_ports_for_origins_by_default(story):
+    async def test(place):
+        refusal = place.refusal(1)
+        assert refusal.code == Code.NOT_ALLOWED
+        assert refusal.message.endswith(f"start the remote with --ports {place.first}")
+        assert "has no free port" in place.refusal(0).message
+        unnamed = place.refusal(None, name="web")
+        assert unnamed.message == "the remote has no outside address for the service 'web'"
+
+    story(test, 0)
+
+
+def test_a_port_is_open_from_the_claim_on(story):
+    async def test(place):
+        route = place.ask(2, name="ssh")
+        assert route.address == f"{LOOPBACK}:{place.first + 1}"
+        assert [is_open(place.first + number) for number in range(4)] == [False, True, False, False]
+        await asyncio.sleep(0.1)
+        assert place.clients == ["ssh"]
+
+    story(test)
+
+
+def test_a_range_is_one_route(story):
+    async def test(place):
+        route = place.ask(ports=place.range(2, 4))
+        assert route.address == f"{LOOPBACK}:{place.range(2, 4)}"
+        assert [is_open(place.first + number) for number in range(4)] == [False, True, True, True]
+
+    story(test)
+
+
+@pytest.mark.parametrize("ports", ["9-5", "0-9", "1-99999"])
+def test_a_range_that_is_none_is_refused(story, ports):
+    async def test(place):
+        assert place.refusal(ports=ports).code == Code.NOT_ALLOWED
+
+    story(test)
+
+
+def test_a_range_must_be_allowed_as_a_whole(story):
+    async def test(place):
+        assert "does not let origins have ports" in place.refusal(ports=place.range(1, 5)).message
+
+    story(test)
+
+
+def test_a_port_is_kept_for_its_token(story):
+    async def test(place):
+        route = place.ask(1)
+        assert place.ask(1, identity=DESKTOP, name="site") is route  # the registry decides
+        assert route.name == "site"
+        refusal = place.refusal(1, identity=STRANGER)
+        assert (refusal.code, refusal.message) == (
+            Code.SERVICE_TAKEN,
+            f"another service already has port {place.first}",
+        )
+
+    story(test)
+
+
+def test_ranges_do_not_overlap(story):
+    async def test(place):
+        place.ask(ports=place.range(1, 3))
+        assert place.refusal(3).code == Code.SERVICE_TAKEN
+        assert place.refusal(ports=place.range(3, 4)).code == Code.SERVICE_TAKEN
+        place.ask(4)
+
+    story(test)
+
+
+def test_a_port_that_no_origin_serves_closes_after_a_while(story):
+    async def test(place):
+        route = place.ask(1)
+        place.routes.free(route.key)
+        await asyncio.sleep(CLIENT_WAIT - 1)
+        assert is_open(place.first)
+        assert place.ask(1) is route
+        await asyncio.sleep(2 * CLIENT_WAIT)
+        assert is_open(place.first)
+        place.routes.free(route.key)
+        await asyncio.sleep(CLIENT_WAIT + 1)
+        assert not is_open(place.first)
+        assert place.rejected == [route.key]
+
+    story(test)
+
+
+def test_another_token_gets_a_port_that_no_origin_serves_at_once(story):
+    async def test(place):
+        route = place.ask(1)
+        place.routes.free(route.key)
+        other = place.ask(1, identity=STRANGER, name="theirs")
+        assert other.key != route.key
+        assert place.rejected == [route.key]
+        await asyncio.sleep(2 * CLIENT_WAIT)
+        assert is_open(place.first)
+
+    story(test)
+
+
+def test_a_free_port_is_the_same_again(story):
+    async def test(place):
+        names = ["a", "b", "c", "d"]
+        ports = {name: place.ask(name=name).ports for name in names}
+        assert {ports.first for ports in ports.values()} == set(range(place.first, place.first + 4))
+        assert "has no free port" in place.refusal(name="e").message
+        for name in reversed(names):
+            assert place.ask(name=name).ports == ports[name]
+        route = place.ask(name="a")
+        place.routes.free(route.key)
+        await asyncio.sleep(CLIENT_WAIT + 1)
+        assert place.ask(name="a").ports == ports["a"]
+
+    story(test)
+
+
+def test_a_free_port_is_one_that_no_other_program_has(story):
+    async def test(place):
+        with socket.create_server((LOOPBACK, place.first)):
+            taken = place.refusal(1)
+            assert taken.code == Code.SERVICE_TAKEN
+            assert taken.message.endswith(f"cannot open port {place.first}: address already in use")
+            found = {place.ask(name=name).ports.first for name in "abc"}
+        assert found == {place.first + number for number in (1, 2, 3)}
+
+    story(test)
+
+
+def test_ports_are_limited(story, monkeypatch):
+    monkeypatch.setattr(module, "MAX_PORTS", 2)
+
+    async def test(place):
+        place.ask(ports=place.range(1, 2))
+        assert place.refusal(3).message == "origins may have 2 ports in all, not more"
+
+    story(test)
