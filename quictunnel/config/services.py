@@ -22,6 +22,7 @@ MAX_SERVICES = 128
 """Services that one origin may expose. A range of ports is one service."""
 
 _NAME = re.compile(r"[a-z0-9._-]{1,63}", re.ASCII)
+_RANGE = re.compile(r"[0-9]+-[0-9]+", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,10 +46,7 @@ class ServiceSettings:
 
         :raises SettingsError: one is invalid.
         """
-        if not _NAME.fullmatch(self.name):
-            raise SettingsError(
-                f"{self.name!r} is not a service's name; use 1 to 63 of a-z 0-9 . _ -"
-            )
+        check_service_name(self.name)
         if (self.name == DEFAULT_SERVICE) != (self.ports is None):
             raise SettingsError(
                 f"the service {DEFAULT_SERVICE!r} is the one at the remote's outside address; "
@@ -76,6 +74,15 @@ class ServiceSettings:
     def where(self) -> str:
         """The place at the remote, for messages: `port 2222`, or `the outside address`."""
         return "the outside address" if self.ports is None else self.ports.where
+
+
+def check_service_name(name: str) -> None:
+    """Check that a service can have this name.
+
+    :raises SettingsError: it is too long or empty, or has a character that names do not have.
+    """
+    if not _NAME.fullmatch(name):
+        raise SettingsError(f"{name!r} is not a service's name; use 1 to 63 of a-z 0-9 . _ -")
 
 
 def parse_services(
@@ -113,7 +120,7 @@ def parse_range_target(text: str, ports: PortRange | None) -> HostPort | UnixPat
     :raises SettingsError: it is malformed, or the numbers of ports differ.
     """
     host, colon, last = text.rpartition(":")
-    if "-" not in last or text.startswith("unix:"):
+    if not _RANGE.fullmatch(last) or text.startswith("unix:"):
         return parse_origin(text)
     own = parse_ports(last)
     if ports is None or own.size != ports.size:
@@ -131,11 +138,14 @@ def check_services(services: Sequence[ServiceSettings]) -> None:
         raise SettingsError(
             f"{len(services)} services, but an origin exposes {MAX_SERVICES} at most"
         )
-    names: set[str] = set()
+    named: dict[str, ServiceSettings] = {}
     for service in services:
-        if service.name in names:
+        other = named.setdefault(service.name, service)
+        if other is service:
+            continue
+        if other.ports == service.ports and service.ports != AUTO:
             raise SettingsError(f"two services lead to {service.where}; give each its own port")
-        names.add(service.name)
+        raise SettingsError(f"two services have the name {service.name!r}; rename one of them")
     ranges = [ports for s in services if (ports := s.ports) is not None and ports != AUTO]
     for lower, upper in pairwise(sorted(ranges, key=lambda ports: ports.first)):
         if lower.overlaps(upper):
