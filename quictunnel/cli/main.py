@@ -20,8 +20,9 @@ import typer
 from typer.core import TyperCommand, TyperGroup, TyperOption
 
 from quictunnel import __version__
-from quictunnel.cli import cert, demo, origin, remote, token
+from quictunnel.cli import cert, check, config_option, demo, origin, remote, token
 from quictunnel.cli.output import discard_output, open_missing_streams, print_error, print_line
+from quictunnel.cli.prepared import PreparedRole
 from quictunnel.cli.role_runner import SIGNALS
 from quictunnel.config.files import why
 from quictunnel.errors import QuictunnelError, Refused, SettingsError
@@ -143,6 +144,7 @@ app.callback(help=_help(quictunnel))(quictunnel)
 _add(app, "remote", remote.remote, ROLES)
 _add(app, "origin", origin.origin, ROLES)
 _add(app, "demo", demo.demo, HELPERS)
+_add(app, "check", check.check, HELPERS)
 _add(app, "cert", cert.cert, HELPERS)
 _add(app, "help", show_help, HELPERS)
 _tokens = typer.Typer(help="Create a token, or show the remote's.", cls=_Group)
@@ -167,7 +169,9 @@ def main() -> None:
 def invoke(arguments: Sequence[str]) -> int:
     """Run the program and return its exit code. Print a failure as one sentence."""
     try:
-        code = app(args=[*arguments] or ["--help"], prog_name=PROGRAM, standalone_mode=False)
+        result = app(args=[*arguments] or ["--help"], prog_name=PROGRAM, standalone_mode=False)
+        if isinstance(result, PreparedRole):
+            result.run()
     except typer.TyperException as exc:
         return _report_usage_error(exc)
     except QuictunnelError as exc:
@@ -175,7 +179,7 @@ def invoke(arguments: Sequence[str]) -> int:
         return _exit_code(exc)
     except OSError as exc:
         return _report_system_error(exc)
-    return code if isinstance(code, int) else 0
+    return result if isinstance(result, int) else 0
 
 
 def _exit_code(exc: QuictunnelError) -> int:
@@ -196,6 +200,7 @@ def _report_usage_error(exc: typer.TyperException) -> int:
     """Report an invalid command or option, and which help describes the valid ones."""
     context = getattr(exc, "ctx", None)  # only usage errors have one
     program = PROGRAM if context is None else context.command_path
-    sentence = exc.format_message().removesuffix(".").replace("Value error, ", "")
+    sentence = config_option.describe(exc) or exc.format_message()
+    sentence = sentence.removesuffix(".").replace("Value error, ", "")
     print_error(program, f"{sentence} (see '{program} --help')")
     return EXIT_USAGE

@@ -1,12 +1,14 @@
 """Options that several commands share, and the conversion of their text.
 
 Every option has an environment variable, `QUICTUNNEL_` and its name. The option has precedence.
+Both have precedence over the file of `--config`.
 """
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -32,7 +34,7 @@ from quictunnel.config.units import (
 from quictunnel.errors import SettingsError
 from quictunnel.events import EventSink
 
-Text = TypeVar("Text", str, Sequence[str])
+Text = TypeVar("Text", str, Sequence[str], Path)
 Value = TypeVar("Value")
 
 EXPOSED = (
@@ -193,21 +195,26 @@ LogLevelOption = Annotated[
 ]
 
 
-def read(option: str, parse: Callable[[Text], Value], text: Text) -> Value:
-    """Convert an option's text, or its texts, with `parse`.
+class OptionError(SettingsError):
+    """An error about one option, which it names."""
 
-    :raises SettingsError: the error of `parse`, with the option's name in front.
+
+def read(option: str, parse: Callable[[Text], Value], text: Text) -> Value:
+    """Convert an option's text, its texts or its path with `parse`.
+
+    :param option: the option's name for errors: `--hold`, or `origin.toml: hold`.
+    :raises OptionError: the error of `parse`, with the option's name in front.
     """
     try:
         return parse(text)
     except SettingsError as exc:
-        raise SettingsError(f"{option}: {exc}") from exc
+        raise OptionError(f"{option}: {exc}") from exc
 
 
 def read_duration(option: str, text: str) -> float:
     """Convert a duration to seconds. On a terminal, say so if a plain number was given.
 
-    :raises SettingsError: it is not a duration.
+    :raises OptionError: it is not a duration.
     """
     seconds = read(option, parse_duration, text)
     if seconds and is_plain_number(text) and sys.stdout.isatty():
@@ -215,12 +222,15 @@ def read_duration(option: str, text: str) -> float:
     return seconds
 
 
-def read_tokens(texts: Sequence[str], file: Path | None, emit: EventSink) -> tuple[Token, ...]:
+def read_tokens(
+    texts: Sequence[str], file: Path | None, name: Callable[[str], str], emit: EventSink
+) -> tuple[Token, ...]:
     """Return the tokens of `--token` and `--token-file` together.
 
-    :raises SettingsError: a token is malformed, or the file cannot be read.
+    :param name: returns an option's name for errors.
+    :raises OptionError: a token is malformed, or the file cannot be read.
     """
-    tokens = [read("--token", Token.parse, text) for text in texts]
+    tokens = [read(name("--token"), Token.parse, text) for text in texts]
     if file is not None:
-        tokens += read_token_file(file, emit)
+        tokens += read(name("--token-file"), partial(read_token_file, emit=emit), file)
     return tuple(tokens)

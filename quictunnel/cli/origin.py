@@ -11,15 +11,22 @@ from typing import Annotated
 import typer
 
 from quictunnel.cli import logging_setup, options
+from quictunnel.cli.config_option import ConfigFile, Sources
 from quictunnel.cli.file_limit import raise_file_limit
 from quictunnel.cli.options import read, read_duration
 from quictunnel.cli.origin_probe import is_server_missing
 from quictunnel.cli.output import print_line
+from quictunnel.cli.prepared import PreparedRole
 from quictunnel.cli.role_runner import run
 from quictunnel.cli.status_lines import ORIGIN_LINES, StatusLines
 from quictunnel.config.addresses import HostPort, UnixPath, parse_target
 from quictunnel.config.certificates import parse_pin
-from quictunnel.config.services import ProxyProtocol, ServiceSettings, parse_services
+from quictunnel.config.services import (
+    ProxyProtocol,
+    ServiceSettings,
+    check_services,
+    parse_services,
+)
 from quictunnel.config.settings import LINK_PORT, OriginSettings, machine_name
 from quictunnel.config.tokens import Token
 from quictunnel.config.units import parse_size
@@ -104,8 +111,10 @@ ProxyProtocolOption = Annotated[
 
 
 def origin(
+    ctx: typer.Context,
     target: Target = None,
     *,
+    config: ConfigFile = None,  # its callback has loaded the file
     remote: RemoteAddress,
     origin: OriginServers = [],  # noqa: B006 - typer copies it
     token: options.TokenText = None,
@@ -122,39 +131,48 @@ def origin(
     congestion: options.CongestionOption = None,
     log_format: options.LogFormatOption = "text",
     log_level: options.LogLevelOption = None,
-) -> None:
+) -> PreparedRole:
     """Expose your server: run this next to it, behind any router.
 
     Examples:
       quictunnel origin 8000 --remote vps.example.com --token-file token
       quictunnel origin 192.168.1.5:80 --remote 203.0.113.7:9001 --token ID.SECRET
+      quictunnel origin --config origin.toml
 
     It connects to the remote, so you open no port here. When the network fails, it reconnects for
     ever. It prints a line that begins with "ready" when clients can connect. Later lines begin
     with "silent", "back", "lost", "stopping" or "ready".
     """
     logging_setup.setup(log_format, log_level)
-    remote_address = read("--remote", _parse_remote, remote)
-    services = _services(target, origin, proxy_protocol)
+    sources = Sources(ctx)
+    name_of = sources.name
+    remote_address = read(name_of("--remote"), _parse_remote, remote)
+    services = _services(target, origin, proxy_protocol, sources)
     formats = {
         **ORIGIN_LINES,
         ServicesGranted: lambda event: ready_lines(event, remote_address.host, services),
     }
     lines = StatusLines("quictunnel.origin", formats, log_level)
-    settings = OriginSettings(
-        remote=remote_address,
-        services=services,
-        token=_token(token, token_file, lines),
-        name=machine_name() if name is None else name,
-        ca=ca,
-        pin=None if pin is None else read("--pin", parse_pin, pin),
-        hold=read_duration("--hold", hold),
-        linger=read_duration("--linger", linger),
-        grace=read_duration("--grace", grace),
-        unread_limit=read("--unread-limit", parse_size, unread_limit),
-        engine=engine,
-        congestion=congestion,
-    )
+    sources.warn_if_exposed(lines)
+    with sources.located():
+        settings = OriginSettings(
+            remote=remote_address,
+            services=services,
+            token=_token(token, token_file, sources, lines),
+            name=machine_name() if name is None else name,
+            ca=ca,
+            pin=None if pin is None else read(name_of("--pin"), parse_pin, pin),
+            hold=read_duration(name_of("--hold"), hold),
+            linger=read_duration(name_of("--linger"), linger),
+            grace=read_duration(name_of("--grace"), grace),
+            unread_limit=read(name_of("--unread-limit"), parse_size, unread_limit),
+            engine=engine,
+            congestion=congestion,
+        )
+    return PreparedRole(settings, partial(_run, settings, lines))
+
+
+def _run(settings: OriginSettings, lines: StatusLines) -> None:
     try:
         asyncio.run(_expose(settings, lines))
     except Refused as exc:
@@ -221,24 +239,39 @@ def _outside(service: GrantedService, remote_host: str) -> str:
 
 
 def _services(
-    target: str | None, origins: Sequence[str], proxy_protocol: ProxyProtocol
+    target: str | None, origins: Sequence[str], proxy_protocol: ProxyProtocol, sources: Sources
 ) -> tuple[ServiceSettings, ...]:
-    """Return the services of TARGET and of every --origin."""
+    """Return the services of TARGET, of every --origin and of the configuration file.
+
+    :raises SettingsError: one is malformed, two of them collide, or there is none.
+    """
     # The same server in both ways is one.
     texts = list(dict.fromkeys([*([] if target is None else [target]), *origins]))
-    if not texts:
+    parse = partial(parse_services, proxy_protocol=proxy_protocol)
+    services = read(sources.name("--origin"), parse, texts)
+    config = sources.config
+    if config is not None and (others := config.services(proxy_protocol)):
+        services += others
+        try:
+            check_services(services)
+        except SettingsError as exc:
+            raise SettingsError(f"--origin and {config.path} together: {exc}") from exc
+    if not services:
+        place, table = ("", "") if config is None else (f"{config.path}: ", " or [service.NAME]")
         raise SettingsError(
-            "no origin server is given; add its address, such as 8000 or 192.168.1.5:80"
+            f"{place}no origin server is given; add its address, such as 8000 or 192.168.1.5:80"
+            f"{table}"
         )
-    return read("--origin", partial(parse_services, proxy_protocol=proxy_protocol), texts)
+    return services
 
 
-def _token(text: str | None, file: Path | None, emit: EventSink) -> Token | None:
-    tokens = options.read_tokens([] if text is None else [text], file, emit)
+def _token(text: str | None, file: Path | None, sources: Sources, emit: EventSink) -> Token | None:
+    tokens = options.read_tokens([] if text is None else [text], file, sources.name, emit)
     if text is not None and file is not None:
         raise SettingsError("--token and --token-file are both given, but an origin has one token")
     if len(tokens) > 1:
-        raise SettingsError(f"--token-file has {len(tokens)} tokens, but an origin has one token")
+        option = sources.name("--token-file")
+        raise options.OptionError(f"{option} has {len(tokens)} tokens, but an origin has one token")
     return tokens[0] if tokens else None
 
 

@@ -6,13 +6,18 @@ import asyncio
 import os
 import shlex
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
+import typer
+
 from quictunnel.cli import logging_setup, options
+from quictunnel.cli.config_option import ConfigFile, Sources
 from quictunnel.cli.file_limit import raise_file_limit
 from quictunnel.cli.options import read, read_duration
 from quictunnel.cli.output import print_line
+from quictunnel.cli.prepared import PreparedRole
 from quictunnel.cli.role_runner import run
 from quictunnel.cli.status_lines import REMOTE_LINES, StatusLines
 from quictunnel.cli.token import print_origin_command
@@ -34,7 +39,6 @@ from quictunnel.config.state import (
 )
 from quictunnel.config.tokens import Token
 from quictunnel.config.units import format_duration, parse_size
-from quictunnel.errors import SettingsError
 from quictunnel.events import CertificateLoaded, EventSink, TokenLoaded
 from quictunnel.protocol.address import Address
 from quictunnel.remote.server import Remote
@@ -116,7 +120,9 @@ ClientWait = Annotated[
 
 
 def remote(
+    ctx: typer.Context,
     *,
+    config: ConfigFile = None,  # its callback has loaded the file
     listen: Listen = str(LISTEN),
     outside: OutsideListener = str(OUTSIDE),
     ports: Ports = [],  # noqa: B006 - typer copies it
@@ -136,12 +142,13 @@ def remote(
     congestion: options.CongestionOption = None,
     log_format: options.LogFormatOption = "text",
     log_level: options.LogLevelOption = None,
-) -> None:
+) -> PreparedRole:
     """Accept clients from the internet: run this on a public server.
 
     Examples:
       quictunnel remote
       quictunnel remote --outside 443 --token-file token
+      quictunnel remote --config remote.toml
 
     An origin connects and proves that it knows the token. The remote then forwards each client of
     the outside address to the origin's server. It prints a line that begins with "ready" when it
@@ -149,32 +156,45 @@ def remote(
     """
     logging_setup.setup(log_format, log_level)
     lines = StatusLines("quictunnel.remote", REMOTE_LINES, log_level)
-    networks = tuple(read("--trusted-proxy", parse_network, text) for text in trusted_proxy)
-    if networks and not accept_proxy_protocol:
-        raise SettingsError("--trusted-proxy needs --accept-proxy-protocol")
-    settings = RemoteSettings(
-        listen=read("--listen", parse_listen, listen),
-        outside=read("--outside", parse_listen, outside),
-        ports=tuple(read("--ports", parse_allowed_ports, text) for text in ports),
-        cert=cert,
-        key=key,
-        tokens=options.read_tokens(token, token_file, lines),
-        accept_proxy_protocol=accept_proxy_protocol,
-        trusted_proxies=networks or LOOPBACK,
-        hold=read_duration("--hold", hold),
-        linger=read_duration("--linger", linger),
-        client_wait=read_duration("--client-wait", client_wait),
-        grace=read_duration("--grace", grace),
-        state_dir=state_dir or default_state_dir(),
-        unread_limit=read("--unread-limit", parse_size, unread_limit),
-        engine=engine,
-        congestion=congestion,
+    sources = Sources(ctx)
+    name_of = sources.name
+    sources.warn_if_exposed(lines)
+    networks = tuple(
+        read(name_of("--trusted-proxy"), parse_network, text) for text in trusted_proxy
     )
-    asyncio.run(_serve(settings, lines))
+    if networks and not accept_proxy_protocol:
+        raise options.OptionError(f"{name_of('--trusted-proxy')} needs --accept-proxy-protocol")
+    with sources.located():
+        settings = RemoteSettings(
+            listen=read(name_of("--listen"), parse_listen, listen),
+            outside=read(name_of("--outside"), parse_listen, outside),
+            ports=tuple(read(name_of("--ports"), parse_allowed_ports, text) for text in ports),
+            cert=cert,
+            key=key,
+            tokens=options.read_tokens(token, token_file, name_of, lines),
+            accept_proxy_protocol=accept_proxy_protocol,
+            trusted_proxies=networks or LOOPBACK,
+            hold=read_duration(name_of("--hold"), hold),
+            linger=read_duration(name_of("--linger"), linger),
+            client_wait=read_duration(name_of("--client-wait"), client_wait),
+            grace=read_duration(name_of("--grace"), grace),
+            state_dir=state_dir or default_state_dir(),
+            unread_limit=read(name_of("--unread-limit"), parse_size, unread_limit),
+            engine=engine,
+            congestion=congestion,
+        )
+        given = _given_certificate(settings, lines)
+    return PreparedRole(settings, partial(_run, settings, given, lines))
 
 
-async def _serve(settings: RemoteSettings, lines: StatusLines) -> None:
-    certificates = _certificates(settings, lines)
+def _run(settings: RemoteSettings, given: CertificateFiles | None, lines: StatusLines) -> None:
+    asyncio.run(_serve(settings, given, lines))
+
+
+async def _serve(
+    settings: RemoteSettings, given: CertificateFiles | None, lines: StatusLines
+) -> None:
+    certificates = _certificates(given, settings.state_dir, lines)
     tokens, created = _tokens(settings, lines)
     role = Remote(
         settings,
@@ -217,12 +237,21 @@ def _show_command(directory: Path) -> str:
     return shlex.join(words)
 
 
-def _certificates(settings: RemoteSettings, emit: EventSink) -> CertificateFiles:
+def _given_certificate(settings: RemoteSettings, emit: EventSink) -> CertificateFiles | None:
+    """Return the certificate of --cert and --key, or None if they are not given.
+
+    :raises SettingsError: the files cannot be read or used.
+    """
+    if settings.cert is None or settings.key is None:
+        return None
+    return CertificateFiles(settings.cert, settings.key, emit)
+
+
+def _certificates(
+    given: CertificateFiles | None, directory: Path, emit: EventSink
+) -> CertificateFiles:
     """Return the given certificate, or the one in the state directory."""
-    if settings.cert is not None and settings.key is not None:
-        files = CertificateFiles(settings.cert, settings.key, emit)
-    else:
-        files = CertificateFiles(*load_or_make_certificate(settings.state_dir), emit)
+    files = given or CertificateFiles(*load_or_make_certificate(directory), emit)
     pin = format_pin(files.current.fingerprint)
     emit(CertificateLoaded(file=str(files.cert), pin=pin))
     return files

@@ -1,0 +1,21 @@
+"""A command of a role after its first half: the settings are complete, and nothing runs yet."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from quictunnel.config.settings import OriginSettings, RemoteSettings
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedRole:
+    """What `quictunnel remote` and `quictunnel origin` return to `main.invoke`, which runs it.
+
+    `quictunnel check` prepares a role in the same way and does not run it.
+    """
+
+    settings: RemoteSettings | OriginSettings
+
+    run: Callable[[], None]
+    """Runs the role to its end, and raises the error that ended it."""
