@@ -10,7 +10,7 @@ from quictunnel.config.settings import OriginSettings, RemoteSettings
 
 @dataclass(frozen=True, slots=True)
 class PreparedRole:
-    """What `quictunnel remote` and `quictunnel origin` return to `main.invoke`, which runs it.
+    """The result of `quictunnel remote` and `quictunnel origin`, which `main.invoke` runs.
 
     `quictunnel check` prepares a role in the same way and does not run it.
     """

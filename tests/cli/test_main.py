@@ -69,6 +69,7 @@ def test_version_says_why_an_engine_is_not_taken(capsys, monkeypatch):
         (["remote", "-h"], "quictunnel remote"),
         (["origin", "--help"], "quictunnel origin"),
         (["help", "origin"], "quictunnel origin"),
+        (["help", "check"], "quictunnel check"),
         (["help", "token", "show"], "quictunnel token show"),
     ],
 )
@@ -80,7 +81,7 @@ def test_help_is_no_failure(arguments, usage, capsys):
     assert not err
 
 
-@pytest.mark.parametrize("command", ["remote", "origin", "demo", "cert"])
+@pytest.mark.parametrize("command", ["remote", "origin", "demo", "check", "cert"])
 def test_help_begins_with_two_examples(command, capsys):
     invoke([command, "--help"])
     lines = [line.strip() for line in capsys.readouterr().out.splitlines()]
@@ -113,11 +114,11 @@ def test_every_option_has_help_and_an_environment_variable():
 
 
 REMOTE_OPTIONS = """
-    listen outside cert key token token-file accept-proxy-protocol trusted-proxy hold linger
+    config listen outside cert key token token-file accept-proxy-protocol trusted-proxy hold linger
     client-wait grace state-dir unread-limit engine congestion log-format log-level
 """
 ORIGIN_OPTIONS = """
-    remote origin token token-file name ca pin proxy-protocol hold grace unread-limit
+    config remote origin token token-file name ca pin proxy-protocol hold grace unread-limit
     engine congestion log-format log-level
 """
 

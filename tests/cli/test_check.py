@@ -1,0 +1,137 @@
+"""`quictunnel check`."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from quictunnel.cli.main import invoke
+
+TOKEN = "laptop." + "SECRET" * 5
+ORIGIN = "remote = 'vps'\n[service.web]\nto = 80\n"
+
+
+@pytest.fixture
+def check(capfd):
+    """Checks a file with this content; returns the exit code and the two outputs."""
+
+    def run(content, *words, name="c.toml"):
+        path = Path(name)
+        path.touch(mode=0o600)
+        path.write_text(content)
+        code = invoke(["check", *words, name])
+        return (code, *capfd.readouterr())
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("content", "result"),
+    [
+        ("", "ok"),
+        ("listen = 9001", "ok"),
+        (ORIGIN, "ok: 1 service"),
+        (f"{ORIGIN}[service.ssh]\nto = 22\nport = 2222\n", "ok: 2 services"),
+        ("remote = 'vps'\norigin = 8000", "ok: 1 service"),
+    ],
+)
+def test_a_valid_file(check, content, result):
+    assert check(content) == (0, f"c.toml: {result}\n", "")
+    assert os.listdir() == ["c.toml"]  # no state directory
+
+
+@pytest.mark.parametrize(
+    ("content", "words", "sentence"),
+    [
+        ("hold = 'soon'", [], "quictunnel: c.toml: hold: 'soon' is not a duration"),
+        (
+            "engine = 'x'",
+            [],
+            "quictunnel remote: c.toml: engine: 'x' is not one of 'auto', 'aioquic', 'quinn' "
+            "(see 'quictunnel remote --help')",
+        ),
+        (
+            "[service.web]\nto = 80",
+            [],
+            "quictunnel origin: c.toml: 'remote' is missing (see 'quictunnel origin --help')",
+        ),
+        ("hold =", [], "quictunnel: c.toml: not TOML: invalid value (at "),
+        ("token-file = 'none'", [], "quictunnel: c.toml: token-file: the token file 'none' "),
+        ("cert = 'a'\nkey = 'b'", [], "quictunnel: c.toml: the certificate 'a' cannot be read"),
+        ("remote = 'vps'\nlisten = 9", [], "quictunnel: c.toml: unknown key 'listen'; "),
+        (ORIGIN, ["--role", "remote"], "quictunnel: c.toml: unknown key 'service': services"),
+        ("hold = 9", ["--role", "origin"], "quictunnel origin: c.toml: 'remote' is missing"),
+    ],
+)
+def test_an_invalid_file(check, content, words, sentence):
+    code, out, err = check(content, *words)
+    assert (code, out) == (2, "")
+    assert err.startswith(sentence)
+    assert err.count("\n") == 1
+
+
+def test_a_missing_file(capsys):
+    assert invoke(["check", "none"]) == 2
+    assert "the configuration file 'none' cannot be read" in capsys.readouterr().err
+
+
+def test_warnings_are_logged_as_the_command_logs_them(check):
+    Path("c.toml").touch()
+    Path("c.toml").chmod(0o644)
+    code, out, err = check(f"token = '{TOKEN}'")
+    assert (code, out) == (0, "c.toml: ok\n")
+    assert "secret readable by other users" in err
+    assert "SECRET" not in err
+
+
+def test_the_name_of_the_file_is_escaped(check):
+    code, out, _ = check("", name="\x1bc")
+    assert (code, out) == (0, "\\x1bc: ok\n")
+
+
+def test_a_variable_for_another_file_has_no_influence(check, monkeypatch):
+    monkeypatch.setenv("QUICTUNNEL_CONFIG", "none")
+    assert check("hold = '1h'") == (0, "c.toml: ok\n", "")
+
+
+def installed(*words, **options):
+    program = Path(sys.executable).with_name("quictunnel")
+    return subprocess.run(
+        [program, *words], capture_output=True, text=True, timeout=30, check=False, **options
+    )
+
+
+def test_the_installed_program():
+    Path("origin.toml").write_text(ORIGIN)
+    ended = installed("check", "origin.toml")
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "origin.toml: ok: 1 service\n", "")
+    Path("origin.toml").write_text("remote = 'vps'\n[service.web]\nport = 80")
+    ended = installed("check", "origin.toml")
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert ended.stderr.startswith("quictunnel: origin.toml: service.web: 'to' is missing")
+
+
+def test_a_file_from_a_pipe():
+    ended = installed("check", "/dev/stdin", input=ORIGIN)
+    assert (ended.returncode, ended.stdout) == (0, "/dev/stdin: ok: 1 service\n")
+
+
+PAGE = Path(__file__).parents[2] / "docs" / "reference" / "configuration.md"
+EXAMPLES = re.findall(r"```toml\n# (\S+)\n(.*?)```", PAGE.read_text("utf-8"), re.DOTALL)
+
+
+def test_the_examples_of_the_documentation(check):
+    results = []
+    for path in ("token", "tokens"):  # the files that the examples name
+        Path(path).touch(mode=0o600)
+        Path(path).write_text(TOKEN)
+    for name, content in EXAMPLES:
+        code, out, err = check(content, name=name)
+        assert (code, err) == (0, "")
+        results.append(out)
+    assert results == ["origin.toml: ok: 3 services\n", "remote.toml: ok\n"]
