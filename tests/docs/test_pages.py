@@ -22,7 +22,6 @@ WRITTEN = [path for path in DOCS.rglob("*.md") if str(path.relative_to(DOCS)) no
 PAGES = [*ROOT.glob("*.md"), *WRITTEN, *BELOW]
 
 OTHERS = {
-    "--config",
     "--editable",
     "--group",
     "--no-default-features",
@@ -30,7 +29,7 @@ OTHERS = {
     "--python",
     "--system",
 }
-"""Options of Caddy, pip, cargo, uv, systemctl and sysctl."""
+"""Options of pip, cargo, uv, systemctl and sysctl."""
 
 COMMANDS = {"git", "make", "quictunnel", "systemctl"}
 
