@@ -140,12 +140,11 @@ def check_services(services: Sequence[ServiceSettings]) -> None:
         )
     named: dict[str, ServiceSettings] = {}
     for service in services:
-        other = named.setdefault(service.name, service)
-        if other is service:
-            continue
-        if other.ports == service.ports and service.ports != AUTO:
-            raise SettingsError(f"two services lead to {service.where}; give each its own port")
-        raise SettingsError(f"two services have the name {service.name!r}; rename one of them")
+        if (other := named.get(service.name)) is not None:
+            if other.ports == service.ports and service.ports != AUTO:
+                raise SettingsError(f"two services lead to {service.where}; give each its own port")
+            raise SettingsError(f"two services have the name {service.name!r}; rename one of them")
+        named[service.name] = service
     ranges = [ports for s in services if (ports := s.ports) is not None and ports != AUTO]
     for lower, upper in pairwise(sorted(ranges, key=lambda ports: ports.first)):
         if lower.overlaps(upper):
