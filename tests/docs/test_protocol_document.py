@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 from cryptography.hazmat.primitives import hashes
 
-from quictunnel.config.settings import LINK_PORT
+from quictunnel.config.settings import CLIENT_WAIT, LINK_PORT
 from quictunnel.origin.session import FINAL_CODES
 from quictunnel.protocol.address import Address
 from quictunnel.protocol.codes import ALPN, Code
@@ -21,6 +21,7 @@ from quictunnel.protocol.messages import (
     Hello,
     MessageDecoder,
     RefusedMessage,
+    RefusedService,
     Service,
     Services,
     Welcome,
@@ -31,6 +32,7 @@ from quictunnel.protocol.proof import check, prove
 from quictunnel.protocol.proxy_v2 import MAX_BLOCK
 from quictunnel.quic.engines.aioquic.resets import Resets
 from quictunnel.quic.engines.aioquic.tls import derive_exporter
+from quictunnel.remote.routes import MAX_PORTS, MAX_REMEMBERED
 
 PAGE = (Path(__file__).parents[2] / "docs" / "reference" / "protocol.md").read_text("utf-8")
 
@@ -100,6 +102,24 @@ def test_the_messages_have_every_member_that_ours_have(name):
     assert shown == ours
 
 
+@pytest.mark.parametrize("name", ["hello with two services", "welcome with a refused service"])
+def test_the_messages_about_several_services_are_right_to_the_byte(name):
+    assert encode(read(name))[4:].decode() == text(name)
+
+
+def test_each_of_two_services_is_granted_or_refused():
+    hello, welcome = read("hello with two services"), read("welcome with a refused service")
+    assert check(text("secret"), "origin", octets("exporter"), hello.proof)
+    assert check(text("secret"), "remote", octets("exporter"), welcome.proof)
+    port, ports = hello.services
+    assert port == Service(name="2222", port=2222)
+    assert ports == Service(name="50000-50100", ports="50000-50100")
+    assert welcome.services == [Service(name=ports.name, address=f"[::]:{ports.ports}")]
+    (refused,) = welcome.refused
+    assert isinstance(refused, RefusedService)
+    assert (refused.name, refused.code) == (port.name, Code.NOT_ALLOWED)
+
+
 def test_a_refusal_carries_a_code_of_the_table():
     message = read("refused")
     assert isinstance(message, RefusedMessage)
@@ -164,6 +184,9 @@ def test_no_other_code_is_named_with_a_wrong_number():
         f"at most {MAX_MESSAGE:,}",
         f"at most {MAX_SERVICES} entries",
         f"at most {MAX_BLOCK} ",
+        f"| {MAX_PORTS}; when more are open",
+        f"remembers for services | {MAX_REMEMBERED} |",
+        f"stays open | {CLIENT_WAIT:.0f} s |",
     ],
 )
 def test_the_numbers_in_the_text_are_the_codes_own(fact):
@@ -173,7 +196,9 @@ def test_the_numbers_in_the_text_are_the_codes_own(fact):
 def test_every_vector_of_the_page_is_looked_at_here():
     assert set(VECTORS) == {
         "hello",
+        "hello with two services",
         "welcome",
+        "welcome with a refused service",
         "refused",
         "services",
         "goodbye",
