@@ -161,9 +161,15 @@ def _take_over(
     with counterpart.connect(outside, b"hold\n") as client:
         client.recv(16)
         command = ends.origin_command(link, server.address, "laptop")
+        who = f"{ends.name}: a second origin of the name"
+        if ends.remote[0] == str(QUICTUNNEL):
+            with Program("too early", command, ends.scratch) as early:
+                code = early.wait(WITHIN)
+            facts.equal(f"{who}, while the first one answers: exit code", code, REFUSED)
+        old.signal(signal.SIGSTOP)
         with running("second", command, ends.scratch):
-            who = f"{ends.name}: a second origin of the name"
             facts.equal(f"{who}: the first one's client sees", _ending(client), "reset")
+            old.signal(signal.SIGCONT)
             code = old.wait(WITHIN)
             facts.equal(f"{who}: the first one ends for good, exit code", code, REFUSED)
             up, _ = counterpart.exchange(outside)

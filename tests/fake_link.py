@@ -188,6 +188,13 @@ class FakeLink:
         assert stream.protocol is not None
         stream.protocol.connection_made(stream)
 
+    def ask(self, within: float, on_result: Callable[[bool], None]) -> None:
+        """Be asked for an answer, which comes unless the link is silent or frozen."""
+        if self.is_silent or self._held is not None:
+            self._loop.call_later(within, on_result, False)
+        else:
+            self._loop.call_soon(on_result, not self.is_closed)
+
     def allow_streams(self, count: int) -> None:
         self.allowed = max(self.allowed, count)
 

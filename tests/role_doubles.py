@@ -164,13 +164,16 @@ class FakeRoutes:
         self.routes = {name: Route(name, name, str(OUTSIDE)) for name in names}
         self.freed: list[str] = []
 
+    def key(self, _identity: Identity, service: Service) -> str:
+        return service.name
+
     def obtain(self, _identity: Identity, service: Service) -> Route:
         if service.name not in self.routes:
             raise Refused(Code.NOT_ALLOWED, f"no place for {service.name}")
         return self.routes[service.name]
 
-    def hold(self, route: Route, name: str) -> None:
-        route.name = name
+    def hold(self, route: Route, identity: Identity, name: str) -> None:
+        route.holder, route.name = identity, name
 
     def free(self, key: str) -> None:
         self.freed.append(key)

@@ -76,9 +76,19 @@ Name = Annotated[
     str | None,
     options.TRUST.option(
         "--name NAME",
-        "This origin's name at the remote. An origin with the same name and token replaces "
-        "this one.",
+        "This origin's name at the remote, which accepts one origin of the same name and token "
+        "at a time.",
         show_default="this machine's host name",
+    ),
+]
+
+TakeOver = Annotated[
+    bool,
+    options.TRUST.option(
+        "--take-over",
+        "Replace an origin of the same name and token even if it answers. It ends with exit code "
+        "3. Without this option, an origin is replaced only if it does not answer.",
+        metavar="",
     ),
 ]
 
@@ -120,6 +130,7 @@ def origin(
     token: options.TokenText = None,
     token_file: options.TokenFile = None,
     name: Name = None,
+    take_over: TakeOver = False,
     ca: Ca = None,
     pin: Pin = None,
     proxy_protocol: ProxyProtocolOption = "off",
@@ -141,7 +152,7 @@ def origin(
 
     It connects to the remote, so you open no port here. When the network fails, it reconnects for
     ever. It prints a line that begins with "ready" when clients can connect. Later lines begin
-    with "silent", "back", "lost", "stopping" or "ready".
+    with "silent", "back", "lost", "stopping", "refused" or "ready".
     """
     logging_setup.setup(log_format, log_level)
     sources = Sources(ctx)
@@ -160,6 +171,7 @@ def origin(
             services=services,
             token=_token(token, token_file, sources, lines),
             name=machine_name() if name is None else name,
+            take_over=take_over,
             ca=ca,
             pin=None if pin is None else read(name_of("--pin"), parse_pin, pin),
             hold=read_duration(name_of("--hold"), hold),

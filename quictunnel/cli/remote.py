@@ -212,6 +212,10 @@ async def _serve(
             print_origin_command("  ", listen, tokens[0])
             print_line("")
         print_line(ready_line(role.link_address, role.outside_address))
+        if settings.ports:
+            print_line(
+                f"Origins may ask for these TCP ports: {', '.join(map(str, settings.ports))}"
+            )
         if not settings.tokens:
             print_line(f"To see the command for the origin: {_show_command(settings.state_dir)}")
 

@@ -59,9 +59,21 @@ def parse_ports(text: str) -> PortRange:
     text = text.strip()
     if text == "auto":
         return AUTO
+    return _parse_range(text, "2222, 50000-50100 or auto")
+
+
+def parse_allowed_ports(text: str) -> PortRange:
+    """Parse ports that origins may ask for: `2222` or `2000-2999`.
+
+    :raises SettingsError: it is anything else.
+    """
+    return _parse_range(text.strip(), "2222 or 2000-2999")
+
+
+def _parse_range(text: str, examples: str) -> PortRange:
     match = _PORTS.fullmatch(text)
     if match is None:
-        raise SettingsError(f"{text!r} is not a port; write 2222, 50000-50100 or auto")
+        raise SettingsError(f"{text!r} is not a port; write {examples}")
     first = int(match[1])
     last = int(match[2] or first)
     for port in (first, last):
@@ -70,14 +82,3 @@ def parse_ports(text: str) -> PortRange:
     if last < first:
         raise SettingsError(f"{text!r} is empty; write the lower port first")
     return PortRange(first, last)
-
-
-def parse_allowed_ports(text: str) -> PortRange:
-    """Parse ports that origins may ask for: `2222` or `2000-2999`.
-
-    :raises SettingsError: it is anything else.
-    """
-    ports = parse_ports(text)
-    if ports == AUTO:
-        raise SettingsError("'auto' is not a port; write 2222 or 2000-2999")
-    return ports

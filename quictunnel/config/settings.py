@@ -149,13 +149,16 @@ class OriginSettings:
     """UDP address of the remote."""
 
     services: tuple[ServiceSettings, ...]
-    """What the origin exposes: one service at least."""
+    """The services that the origin exposes, at least one."""
 
     token: Token | None = None
     """Token that the remote accepts."""
 
     name: str = field(default_factory=machine_name)
-    """The origin's name. A new origin with the same token and name replaces the old one."""
+    """The origin's name. The remote accepts one origin of the same token and name at a time."""
+
+    take_over: bool = False
+    """Whether the first link replaces that of another origin of this token and name."""
 
     ca: Path | None = None
     """PEM file with the authorities that may have signed the remote's certificate."""

@@ -6,6 +6,7 @@ import asyncio
 import random
 import secrets
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 
 from quictunnel.config.settings import OriginSettings
 from quictunnel.errors import LinkError, Refused
@@ -70,6 +71,7 @@ class Connector:
             services={service.name: ExposedService(service) for service in settings.services},
             hold=settings.hold,
             linger=settings.linger,
+            take_over=settings.take_over,
             max_clients=max_clients,
         )
 
@@ -107,6 +109,8 @@ class Connector:
                 time_limit = ATTEMPT_TIMEOUT
             else:
                 self._reported.clear()
+                # An origin that is replaced later must not come back and replace the other one.
+                self._session_settings = replace(self._session_settings, take_over=False)
                 self._on_established(session, welcome)
                 return session
 

@@ -31,7 +31,7 @@ class ExposedService:
 
     @property
     def request(self) -> Service:
-        """What the origin asks the remote for."""
+        """The request to the remote, part of the hello."""
         name, ports = self._settings.name, self._settings.ports
         if ports is None:
             return Service(name=name)

@@ -101,6 +101,7 @@ class OriginSession(Session):
                     services=[service.request for service in settings.services.values()],
                     hold=settings.hold,
                     instance=settings.instance,
+                    take_over=settings.take_over,
                 )
             )
             timed_out = LinkFailed("the remote does not answer")

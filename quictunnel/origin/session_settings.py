@@ -31,5 +31,8 @@ class OriginSessionSettings:
     linger: float
     """Seconds that the second half of a client's connection may be idle."""
 
+    take_over: bool = False
+    """Whether to replace another origin of this token and name that still answers."""
+
     max_clients: int
     """The limit on current clients. More clients wait at the remote."""

@@ -72,7 +72,14 @@ ServiceList = Annotated[list[Service], Meta(max_length=MAX_SERVICES)]
 RefusedList = Annotated[list[RefusedService], Meta(max_length=MAX_SERVICES)]
 
 
-class Hello(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="hello"):
+class Hello(
+    msgspec.Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    tag_field="type",
+    tag="hello",
+):
     """The origin's first message: its identity and the services it asks for."""
 
     version: Number
@@ -88,8 +95,10 @@ class Hello(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="he
     hold: Seconds | None = None
     """How long the origin keeps a silent link; None leaves it to the remote."""
     instance: Word = ""
-    """Identifies this run of the origin; may be empty. A run that another run has replaced is
-    refused while that one is connected."""
+    """Identifies this run of the origin; may be empty. Another run gets its place only if this one
+    does not answer a ping."""
+    take_over: bool = False
+    """Replace another run of the same token and name even if it answers."""
 
 
 class Welcome(

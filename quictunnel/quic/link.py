@@ -83,6 +83,14 @@ class LinkStatistics:
     """Round-trip time, congestion window and counters."""
 
 
+@dataclass(eq=False, slots=True)
+class _Question:
+    """A ping whose answer, or missing answer, is reported."""
+
+    on_result: Callable[[bool], None]
+    timer: asyncio.TimerHandle | None = None
+
+
 class Link:
     """One QUIC connection between an origin and a remote, created by `listen` and `dial`.
 
@@ -132,6 +140,7 @@ class Link:
         self._reported_path: tuple[Address, Address] | None = None
         self._send_handle: asyncio.Handle | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._questions: list[_Question] = []
         self._closed_here = False
         self._ended = asyncio.Event()
 
@@ -234,6 +243,20 @@ class Link:
             self._closed_here = True
             self.engine.close_with(code, reason)
             self.send_soon()
+
+    def ask(self, within: float, on_result: Callable[[bool], None]) -> None:
+        """Ping the peer, and call `on_result` once in a later turn of the event loop.
+
+        :param within: seconds to wait for the answer.
+        :param on_result: takes whether the peer has answered in time.
+        """
+        if self.lost is not None:
+            self.loop.call_soon(on_result, False)
+            return
+        question = _Question(on_result)
+        question.timer = self.loop.call_later(within, self._answer, question, False)
+        self._questions.append(question)
+        self.ping()
 
     async def wait_closed(self) -> None:
         """Wait until the link has ended and its protocol was notified."""
@@ -380,6 +403,17 @@ class Link:
         if answered_at != self._answered_at and self.is_made and self.lost is None:
             self._answered_at = answered_at
             self._act(self._liveness.answered(answered_at))
+            self._answer_all(is_answered=True)
+
+    def _answer_all(self, *, is_answered: bool) -> None:
+        for question in tuple(self._questions):
+            self._answer(question, is_answered)
+
+    def _answer(self, question: _Question, is_answered: bool) -> None:
+        self._questions.remove(question)
+        if question.timer is not None:
+            question.timer.cancel()
+        self.loop.call_soon(question.on_result, is_answered)
 
     def _check_path(self) -> None:
         """Report a changed path. Called at every timer, because engines do not announce it."""
@@ -443,6 +477,7 @@ class Link:
         self.lost = error(code, reason)
         for stream in tuple(self._streams.values()):
             stream.on_lost(self.lost)
+        self._answer_all(is_answered=False)
         self._owner.closed(self)
         if not self.is_made:
             self._ended.set()

@@ -8,7 +8,6 @@ from typing import Generic, Protocol, TypeVar
 
 from quictunnel.errors import Refused
 from quictunnel.protocol.codes import Code
-from quictunnel.remote.superseded import SupersededInstances
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +31,7 @@ SessionT = TypeVar("SessionT", bound=ServingSession)
 
 @dataclass(frozen=True, slots=True)
 class Claim(Generic[SessionT]):
-    """What a session has got of what it claimed."""
+    """The result of a claim."""
 
     taken: dict[str, str]
     """The routes that it has not got, and which origin serves each."""
@@ -54,50 +53,78 @@ class Registry(Generic[SessionT]):
         self._by_route: dict[str, SessionT] = {}
         self._by_identity: dict[Identity, SessionT] = {}
         self._identities: dict[SessionT, Identity] = {}
-        self._superseded = SupersededInstances()
+        self._instances: dict[SessionT, str] = {}
 
     def find(self, route: str) -> SessionT | None:
         """Return the session that a new client of this route can be forwarded to now, if any."""
         session = self._by_route.get(route)
         return session if session is not None and session.is_usable else None
 
-    def is_served(self, route: str) -> bool:
-        """Return whether a session serves this route, even if its link is silent."""
-        return route in self._by_route
-
     def routes_of(self, session: SessionT) -> tuple[str, ...]:
         """Return the routes that a session serves."""
         return tuple(route for route, other in self._by_route.items() if other is session)
 
+    def predecessor(self, identity: Identity) -> SessionT | None:
+        """Return the session of this origin, if it has one."""
+        return self._by_identity.get(identity)
+
+    def rivals(
+        self, identity: Identity, routes: Collection[str], *, instance: str
+    ) -> tuple[SessionT, ...]:
+        """Return the usable sessions that stand in the way of a claim: see `claim`."""
+        rivals: dict[SessionT, None] = {}
+        predecessor = self._by_identity.get(identity)
+        if predecessor is not None and not self._is_of(predecessor, instance):
+            rivals[predecessor] = None
+        for route in routes:
+            other = self._by_route.get(route)
+            if other is not None and other is not predecessor:
+                rivals[other] = None
+        return tuple(session for session in rivals if session.is_usable)
+
+    def check_place(
+        self, session: SessionT, identity: Identity, *, instance: str, gone: Collection[SessionT]
+    ) -> None:
+        """Check that no other process of this origin is connected.
+
+        :raises Refused: SERVICE_TAKEN, if one is.
+        """
+        other = self._by_identity.get(identity, session)
+        is_there = other is not session and other.is_usable and other not in gone
+        if is_there and not self._is_of(other, instance):
+            raise Refused(Code.SERVICE_TAKEN, describe_connected(identity.name))
+
     def claim(
-        self, session: SessionT, identity: Identity, routes: Collection[str], *, instance: str
+        self,
+        session: SessionT,
+        identity: Identity,
+        routes: Collection[str],
+        *,
+        instance: str,
+        gone: Collection[SessionT] = (),
     ) -> Claim[SessionT]:
         """Replace a session's routes by these, as far as no other origin serves them.
 
-        An earlier session of the same origin loses all of its routes. Another origin loses a route
-        only while its link is silent: the link may be dead, and clients are waiting.
+        An earlier session of the same origin loses all of its routes if it belongs to the same
+        process, is silent or is gone. Another origin loses a route only if its session is silent or
+        gone: its link may be dead, and clients are waiting.
 
-        :param instance: the origin's process. An instance that a later one has superseded cannot
-            take its place back, unless the later one's link is silent.
-        :raises Refused: TAKEN_OVER, or SERVICE_TAKEN if the session would get none of several
-            routes; then nothing has changed.
+        :param instance: identifies the origin's process; empty if unknown.
+        :param gone: sessions to treat as if they were silent: they have not answered a ping.
+        :raises Refused: SERVICE_TAKEN, if another process of this origin is connected, or the
+            session would get none of the routes. Then nothing has changed.
         """
+        self.check_place(session, identity, instance=instance, gone=gone)
         losers: dict[SessionT, None] = {}
         predecessor = self._by_identity.get(identity, session)
         if predecessor is not session:
-            if predecessor.is_usable and self._superseded.is_superseded(identity, instance):
-                raise Refused(
-                    Code.TAKEN_OVER,
-                    "another origin with the same token and name has taken over; give each its own "
-                    "--name and port",
-                )
             losers[predecessor] = None
         taken: dict[str, str] = {}
         for route in routes:
             other = self._by_route.get(route, session)
             if other is session or other is predecessor:
                 continue
-            if other.is_usable:
+            if other.is_usable and other not in gone:
                 taken[route] = self._describe(other, identity)
             else:
                 losers[other] = None
@@ -110,8 +137,8 @@ class Registry(Generic[SessionT]):
             del self._by_route[route]
         self._by_identity[identity] = session
         self._identities[session] = identity
+        self._instances[session] = instance
         self._by_route.update((route, session) for route in routes if route not in taken)
-        self._superseded.record(identity, instance)
         self._report_free(served)
         return Claim(taken, tuple(losers))
 
@@ -126,7 +153,12 @@ class Registry(Generic[SessionT]):
         for route in self.routes_of(session):
             self._on_usable(route)
 
+    def _is_of(self, session: SessionT, instance: str) -> bool:
+        """Return whether a session belongs to this process of its origin."""
+        return instance != "" and self._instances.get(session) == instance
+
     def _remove(self, session: SessionT) -> None:
+        self._instances.pop(session, None)
         identity = self._identities.pop(session, None)
         if identity is not None and self._by_identity.get(identity) is session:
             del self._by_identity[identity]
@@ -144,9 +176,14 @@ class Registry(Generic[SessionT]):
         return f"origin {other.name!r}" if other.token_id == identity.token_id else "another origin"
 
 
+def describe_connected(name: str) -> str:
+    """Return the sentence for an origin while another process of it is connected."""
+    return (
+        f"an origin {name!r} with this token is connected and answers; give each origin its own "
+        "--name and port, or start this one with --take-over to replace that one"
+    )
+
+
 def describe_taken(origin: str) -> str:
     """Return the sentence for an origin whose service another one serves."""
-    return (
-        f"{origin} already serves this place here; a place has one origin at a time, so stop that "
-        "one, or ask for another port"
-    )
+    return f"{origin} already serves it here; stop that one, or give this origin a port of its own"

@@ -52,6 +52,9 @@ class Route:
     ports: PortRange | None = None
     """The ports that were opened for it; None at the outside address."""
 
+    holder: Identity | None = None
+    """The origin that serves it or was the last to do so; None before the first one."""
+
     listeners: list[OutsideListener] = field(default_factory=list)
     """Their listening sockets."""
 
@@ -117,10 +120,22 @@ class Routes:
         for key in tuple(self._opened):
             self._close(key)
 
+    def key(self, identity: Identity, service: Service) -> str | None:
+        """Return the key of the route that a service asks for; None if it names none."""
+        try:
+            ports = _asked_ports(service)
+        except Refused:
+            return None
+        if ports is None:
+            return service.name
+        return None if ports == AUTO else _key(identity, ports)
+
     def obtain(self, identity: Identity, service: Service) -> Route:
         """Return the route that an origin's service asks for. Its ports are open from now on.
 
-        Call `hold` once it is claimed, and `free` when no origin serves it, now or later.
+        A route of the same origin at other ports that overlap is closed: the origin has changed.
+
+        Call `hold` once it is claimed, and `free` when no origin serves it any more.
 
         :raises Refused: the service asks for a place that the remote does not have, does not allow,
             or has given to another service.
@@ -143,9 +158,9 @@ class Routes:
             )
         return self._obtain(identity, service.name, ports)
 
-    def hold(self, route: Route, name: str) -> None:
-        """Keep a route open for the service of this name, which an origin has claimed."""
-        route.name = name
+    def hold(self, route: Route, identity: Identity, name: str) -> None:
+        """Keep a route open for an origin's service, which has been claimed."""
+        route.holder, route.name = identity, name
         if route.closing is not None:
             route.closing.cancel()
             route.closing = None
@@ -167,7 +182,8 @@ class Routes:
         if given is not None and given in allowed:
             allowed.insert(0, given)
         for port in allowed:
-            if given != port and self._overlapping(port):
+            others = self._overlapping(port)
+            if not all(other.holder == identity and other.name == name for other in others):
                 continue
             try:
                 route = self._obtain(identity, name, port)
@@ -184,13 +200,15 @@ class Routes:
         )
 
     def _obtain(self, identity: Identity, name: str, ports: PortRange) -> Route:
-        key = f"{identity.token_id} {ports}"
+        key = _key(identity, ports)
         route = self._opened.get(key)
         if route is not None:
             return route
         for other in self._overlapping(ports):
-            if other.closing is None:
-                raise Refused(Code.SERVICE_TAKEN, f"another service already has port {other.ports}")
+            if other.closing is None and other.holder != identity and other.ports is not None:
+                raise Refused(
+                    Code.SERVICE_TAKEN, f"another service already has {other.ports.where}"
+                )
             self._close(other.key)
         in_use = sum(len(route.listeners) for route in self._opened.values())
         if in_use + ports.size > MAX_PORTS:
@@ -243,6 +261,10 @@ def _asked_ports(service: Service) -> PortRange | None:
         return parse_ports(service.ports)
     except SettingsError as exc:
         raise Refused(Code.NOT_ALLOWED, f"the service {service.name!r}: {exc}") from exc
+
+
+def _key(identity: Identity, ports: PortRange) -> str:
+    return f"{identity.token_id} {ports}"
 
 
 def _each(ports: PortRange) -> Iterator[PortRange]:

@@ -7,7 +7,8 @@ with its own proof. Until then the origin may open one stream and gets small win
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
+from functools import partial
 
 from quictunnel.config.tokens import Token
 from quictunnel.errors import ProtocolError, Refused
@@ -50,6 +51,13 @@ HELLO_TIMEOUT = 5.0
 PROOF_FAILURE_DELAY = 1.0
 """Seconds before a failed proof is answered. Guessing costs time, a typing error costs little."""
 
+
+RIVAL_ANSWERS_WITHIN = 1.0
+"""Seconds that an origin has to answer a ping when another one wants its place."""
+
+MAX_REASON = 180
+"""Bytes of the reason for each service that is not granted. It may quote another origin, and the
+reasons for `MAX_SERVICES` must fit one message, even if each byte needs an escape."""
 
 NOTHING_ASKED = "the origin asks for no service"
 """The sentence for an origin without services."""
@@ -155,13 +163,26 @@ class RemoteSession(Session):
         if self._hello is not None or not isinstance(message, Hello):
             raise ProtocolError("a session begins with one hello")
         self._hello = message
+        self._clear_deadline()
         try:
             token = self._authenticate(message)
-            losers = self._claim(message, message.services, is_first=True)
+            rivals, gone = self._rivals(message)
         except Refused as exc:
             self._refuse(message, exc)
-        else:
-            self._welcome(message, token, losers)
+            return
+        if not rivals:
+            self._admit(message, token, gone)
+            return
+
+        def answered(rival: RemoteSession, is_there: bool) -> None:
+            rivals.remove(rival)
+            if not is_there:
+                gone.add(rival)
+            if not rivals and self.state is State.GREETING:
+                self._admit(message, token, gone)
+
+        for rival in tuple(rivals):
+            rival.link.ask(RIVAL_ANSWERS_WITHIN, partial(answered, rival))
 
     def message_received(self, message: Message) -> None:
         """Replace the origin's services, and answer with the granted ones.
@@ -228,8 +249,35 @@ class RemoteSession(Session):
             raise Refused(Code.BAD_TOKEN, "the remote does not accept this token")
         return token
 
+    def _rivals(self, hello: Hello) -> tuple[set[RemoteSession], set[RemoteSession]]:
+        """Return the sessions that keep the origin out if they answer, and those that must go."""
+        identity, registry = Identity(hello.token_id, hello.name), self._registry
+        keys = [self._settings.routes.key(identity, service) for service in hello.services]
+        wanted = [key for key in keys if key is not None]
+        rivals = set(registry.rivals(identity, wanted, instance=hello.instance))
+        predecessor = registry.predecessor(identity)
+        gone = {predecessor} if hello.take_over and predecessor is not None else set()
+        return rivals - gone, gone
+
+    def _admit(self, hello: Hello, token: Token, gone: Collection[RemoteSession]) -> None:
+        """Welcome or refuse an origin that has proven itself.
+
+        :param gone: sessions that did not answer.
+        """
+        try:
+            losers = self._claim(hello, hello.services, gone=gone, is_first=True)
+        except Refused as exc:
+            self._refuse(hello, exc)
+        else:
+            self._welcome(hello, token, losers)
+
     def _claim(
-        self, hello: Hello, services: list[Service], *, is_first: bool = False
+        self,
+        hello: Hello,
+        services: list[Service],
+        *,
+        gone: Collection[RemoteSession] = (),
+        is_first: bool = False,
     ) -> tuple[RemoteSession, ...]:
         """Register the origin's services; return the sessions that lost one by it.
 
@@ -240,44 +288,52 @@ class RemoteSession(Session):
         """
         identity = Identity(hello.token_id, hello.name)
         routes, registry = self._settings.routes, self._registry
-        refusals: dict[str, Refused] = {}
-        asked: dict[str, Route] = {}
-        for name, service in {service.name: service for service in services}.items():
-            try:
-                route = routes.obtain(identity, service)
-                if route in asked.values():
-                    raise Refused(Code.SERVICE_TAKEN, "another service of this origin is there")
-                asked[name] = route
-            except Refused as exc:
-                refusals[name] = exc
+        if is_first:
+            registry.check_place(self, identity, instance=hello.instance, gone=gone)
+        asked, refusals = self._obtain(identity, services)
         try:
             if not asked and (services or is_first):
                 raise next(iter(refusals.values()), Refused(Code.NOT_ALLOWED, NOTHING_ASKED))
             keys = [route.key for route in asked.values()]
-            claim = registry.claim(self, identity, keys, instance=hello.instance)
+            claim = registry.claim(self, identity, keys, instance=hello.instance, gone=gone)
         except Refused as exc:
             if is_first:
                 raise
             self._note_refusals(hello, dict.fromkeys(asked, exc) | refusals)
             return ()
-        finally:
-            for route in asked.values():
-                if not registry.is_served(route.key):
-                    routes.free(route.key)
         for name, route in asked.items():
             if route.key in claim.taken:
                 sentence = describe_taken(claim.taken[route.key])
                 refusals[name] = Refused(Code.SERVICE_TAKEN, sentence)
             else:
                 self._routes[route.key] = route
-                routes.hold(route, name)
+                routes.hold(route, identity, name)
         self._note_refusals(hello, refusals)
         return claim.losers
+
+    def _obtain(
+        self, identity: Identity, services: list[Service]
+    ) -> tuple[dict[str, Route], dict[str, Refused]]:
+        """Return the routes that services ask for, and why others have none, by their names."""
+        asked: dict[str, Route] = {}
+        refusals: dict[str, Refused] = {}
+        for name, service in {service.name: service for service in services}.items():
+            try:
+                route = self._settings.routes.obtain(identity, service)
+            except Refused as exc:
+                refusals[name] = exc
+                continue
+            if route in asked.values():
+                sentence = "another service of this origin is there"
+                refusals[name] = Refused(Code.SERVICE_TAKEN, sentence)
+            else:
+                asked[name] = route
+        return asked, refusals
 
     def _note_refusals(self, hello: Hello, refusals: Mapping[str, Refused]) -> None:
         """Remember which services are not granted, for the answer, and report them."""
         self._refused = [
-            RefusedService(name=name, code=refusal.code, message=refusal.message[:255])
+            RefusedService(name=name, code=refusal.code, message=_cut(refusal.message))
             for name, refusal in refusals.items()
         ]
         for name, refusal in refusals.items():
@@ -341,3 +397,7 @@ class RemoteSession(Session):
     def _granted(self) -> list[Service]:
         routes = (self._routes[key] for key in self._registry.routes_of(self))
         return [Service(name=route.name, address=route.address) for route in routes]
+
+
+def _cut(sentence: str) -> str:
+    return sentence.encode(errors="replace")[:MAX_REASON].decode(errors="ignore")

@@ -16,14 +16,14 @@ from quictunnel.remote.routes import Route
 class RouteTable(Protocol):
     """The routes of a remote, as its sessions see them: `Routes`."""
 
+    def key(self, identity: Identity, service: Service) -> str | None:
+        """Return the key of the route that a service asks for; None for any free one."""
+
     def obtain(self, identity: Identity, service: Service) -> Route:
         """Return the route that a service asks for, or raise `Refused`."""
 
-    def hold(self, route: Route, name: str) -> None:
-        """Keep a route open for the service of this name, which is claimed."""
-
-    def free(self, key: str) -> None:
-        """Close a route soon, because no origin serves it."""
+    def hold(self, route: Route, identity: Identity, name: str) -> None:
+        """Keep a route open for an origin's service, which has been claimed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

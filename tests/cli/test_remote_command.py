@@ -78,6 +78,11 @@ def test_only_a_specific_address_is_shown(link, outside, line):
     assert ready_line(Address(link, 9001), Address(outside, 9000)) == line
 
 
+def test_the_ports_for_origins_are_shown(lines_printed):
+    lines = lines_printed(words=("--ports", "2222", "--ports", "3000-3999"))
+    assert lines[:2] == [READY, "Origins may ask for these TCP ports: 2222, 3000-3999"]
+
+
 def test_a_token_that_was_created_is_not_printed_into_a_pipe(lines_printed, tmp_path):
     state = str(tmp_path / "my state")
     assert lines_printed(words=("--state-dir", state)) == [READY, f"{HINT}'{state}'"]

@@ -152,7 +152,7 @@ def test_a_renewed_certificate_is_used_for_new_connections(tunnel, tmp_path):
     tunnel.remote.wait_for_log(rf"{CERTIFICATE_RENEWED} .*{new_pin}")
     client.send(b"still here")
     assert server.receive(10) == b"still here"
-    tunnel.start_origin("--pin", new_pin)
+    tunnel.start_origin("--pin", new_pin, "--take-over")
     tunnel.wait_for_origin()
     assert first.wait() == 3
     assert TAKEN_OVER in first.stderr

@@ -102,7 +102,10 @@ def test_the_origin_reconnects_after_an_outage_longer_than_the_hold(tunnel):
 def test_a_second_origin_of_the_same_name_takes_over(tunnel):
     first = tunnel.up().origin
     client, server = tunnel.pair()
-    second = tunnel.start_origin()
+    refused = tunnel.start_origin()
+    assert refused.wait() == 3
+    assert "start this one with --take-over to replace that one" in refused.stderr
+    second = tunnel.start_origin("--take-over")
     tunnel.wait_for_origin()
     assert client.is_reset()
     assert server.is_reset()

@@ -14,13 +14,25 @@ from testkit.tunnel import LOOPBACK
 async def test_a_second_origin_of_the_same_name_takes_over(roles):
     first = await roles.up()
     client, _ = await roles.pair()
-    await roles.up()
+    await roles.up(take_over=True)
     refusal = await refused(first)
     assert refusal.code == Code.TAKEN_OVER
     assert await client.is_reset()
     client, server = await roles.pair()
     await client.send(b"x")
     assert await server.receive(1) == b"x"
+
+
+async def test_without_being_told_to_it_does_not(roles):
+    first = await roles.up()
+    client, server = await roles.pair()
+    refusal = await refused(await roles.start_origin())
+    assert (refusal.code, "--take-over" in str(refusal)) == (Code.SERVICE_TAKEN, True)
+    await client.send(b"x")
+    assert await server.receive(1) == b"x"
+    first.abort()
+    await first.wait_closed()
+    await roles.up()
 
 
 async def test_an_origin_of_another_name_does_not_take_over(roles):

@@ -158,4 +158,4 @@ def test_two_origins_of_one_token_have_a_port_each(tunnel, servers, ports):
         assert fetch(ports + number, servers[number]) == str(servers[number].port).encode()
     third = tunnel.start_origin(*first, "--name", "third")
     assert third.wait() == 3
-    assert "origin 'box' already serves this place here" in third.stderr
+    assert "origin 'box' already serves it here" in third.stderr

@@ -57,7 +57,7 @@ def test_second_origin_of_the_same_name_takes_over(scenario):
     scenario.up()
     first = scenario.lab.origin
     gone = scenario.traffic.retire()
-    scenario.lab.start_origin()
+    scenario.lab.start_origin("--take-over")
     ready = time.monotonic()
     scenario.new_clients_are_served("new clients", ready, bound=1)
     for side in ("client", "server"):

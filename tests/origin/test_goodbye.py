@@ -152,7 +152,7 @@ def test_an_origin_that_is_taken_over_lets_the_clients_of_a_leaving_session_fini
         world.house = House(instance="second")
         say_goodbye(link)
         await seconds(5)
-        await Tunnel(world.house).up()
+        await Tunnel(world.house, take_over=True).up()
         ended = asyncio.ensure_future(world.origin.wait_closed())
         await seconds(5)
         assert not client.is_over

@@ -167,7 +167,7 @@ def test_a_wrong_certificate_ends_the_origin(world):
 def test_an_origin_that_is_taken_over_does_not_reconnect(world):
     async def story(world):
         await world.up()
-        await Tunnel(world.house).up()
+        await Tunnel(world.house, take_over=True).up()
         with pytest.raises(Refused, match="its own --name and port") as caught:
             await world.origin.wait_closed()
         assert caught.value.code == Code.TAKEN_OVER
@@ -185,9 +185,9 @@ def test_an_origin_that_was_taken_over_during_an_outage_learns_it_afterwards(wor
         second = await Tunnel(world.house, instance="another run").up()
         world.link.be_forgotten()
         world.reachable = True
-        with pytest.raises(Refused, match="its own --name and port") as caught:
+        with pytest.raises(Refused, match="is connected and answers") as caught:
             await world.origin.wait_closed()
-        assert caught.value.code == Code.TAKEN_OVER
+        assert caught.value.code == Code.SERVICE_TAKEN
         assert not second.far.is_closed
         world.origin._failure = None
 

@@ -31,7 +31,7 @@ from quictunnel.protocol.messages import (
 )
 from quictunnel.protocol.proof import check, prove
 from quictunnel.quic.link import LinkProtocol
-from quictunnel.remote.routes import Route
+from quictunnel.remote.session import RIVAL_ANSWERS_WITHIN
 from testkit.clock import seconds, settle, virtual_time
 
 EXPORTER = b"e" * 32
@@ -295,7 +295,7 @@ async def test_the_same_origin_takes_over_and_the_old_link_is_told():
     old = await Tunnel(house).up()
     client = house.client()
     await settle()
-    new = await Tunnel(house).up()
+    new = await Tunnel(house, take_over=True).up()
     assert old.far.code == Code.TAKEN_OVER
     lost = await old.origin.life.ended
     assert isinstance(lost, LinkLost)
@@ -304,6 +304,68 @@ async def test_the_same_origin_takes_over_and_the_old_link_is_told():
     assert house.registry.find("default") is new.remote
     (left,) = of_type(house.events, OriginDisconnected)
     assert left.reason == "a newer link of the same origin has taken over"
+
+
+@virtual_time
+async def test_the_same_origin_does_not_push_a_living_one_aside():
+    house = House()
+    old = await Tunnel(house).up()
+    for instance in ("", "another process"):
+        with pytest.raises(Refused, match="--take-over to replace that one") as caught:
+            await Tunnel(house, instance=instance).up()
+        assert caught.value.code == Code.SERVICE_TAKEN
+    assert not old.far.is_closed
+    assert house.registry.find("default") is old.remote
+
+
+@virtual_time
+async def test_the_same_process_replaces_its_link_at_once():
+    house = House()
+    old = await Tunnel(house, instance="process").up()
+    old.far.freeze()
+    new = await Tunnel(house, instance="process").up()
+    assert house.registry.find("default") is new.remote
+
+
+@pytest.mark.parametrize("name", ["box", "other"])
+def test_an_origin_that_does_not_answer_a_ping_is_replaced(name):
+    @virtual_time
+    async def story():
+        house = House()
+        old = await Tunnel(house).up()
+        old.far.freeze()  # killed, but nobody knows yet
+        began = asyncio.get_running_loop().time()
+        new = await Tunnel(house, name=name).up()
+        assert asyncio.get_running_loop().time() - began == pytest.approx(RIVAL_ANSWERS_WITHIN)
+        assert house.registry.find("default") is new.remote
+
+    story()
+
+
+@virtual_time
+async def test_a_link_lost_while_its_rival_is_asked_leaves_nothing_behind():
+    house = House()
+    old = await Tunnel(house).up()
+    old.far.freeze()
+    stranger = Stranger(house)
+    stranger.say(hello())
+    await settle()
+    stranger.far.die()
+    await seconds(10)
+    assert house.ended == [stranger.remote]
+    assert house.registry.find("default") is old.remote
+
+
+@virtual_time
+async def test_of_two_origins_that_want_a_place_at_once_one_gets_it():
+    house = House()
+    old = await Tunnel(house).up()
+    old.far.freeze()
+    strangers = [Stranger(house), Stranger(house)]
+    for number, stranger in enumerate(strangers):
+        stranger.say(hello(instance=str(number)))
+    await seconds(2)
+    assert [type(stranger.answers[0]) for stranger in strangers] == [Welcome, RefusedMessage]
 
 
 @virtual_time
@@ -404,7 +466,7 @@ async def test_each_service_is_judged_on_its_own():
         ("git", Code.NOT_ALLOWED),
         ("web", Code.SERVICE_TAKEN),
     ]
-    assert welcome.refused[1].message.startswith("origin 'other' already serves this place")
+    assert welcome.refused[1].message.startswith("origin 'other' already serves it")
     reported = [(event.service, event.reason) for event in of_type(house.events, ServiceRefused)]
     assert reported == [(refused.name, refused.message) for refused in welcome.refused]
 
@@ -446,20 +508,6 @@ async def test_a_hello_without_services_is_refused():
     await settle()
     (refused,) = stranger.answers
     assert (refused.code, refused.message) == (Code.NOT_ALLOWED, "the origin asks for no service")
-
-
-@virtual_time
-async def test_a_place_that_was_opened_in_vain_is_freed():
-    house = House("web")
-    place = house.routes.routes["new"] = Route("new", "new", "[::]:1")
-    refused = await Tunnel(house, "web", name="box", instance="1").up()
-    await Tunnel(house, "web", name="box", instance="2").up()
-    stranger = Stranger(house)
-    stranger.say(hello(services=[Service(name="new")], instance="1"))
-    await settle()
-    assert isinstance(stranger.answers[0], RefusedMessage)
-    assert house.routes.freed == [place.key]
-    assert refused.origin.life.ended.done()
 
 
 @virtual_time

@@ -65,7 +65,7 @@ class Place:
         """Obtain a route at a port counted from the first allowed one, and claim it."""
         port = None if ports else port and self.first + port - 1
         route = self.routes.obtain(identity, Service(name=name, port=port, ports=ports))
-        self.routes.hold(route, name)
+        self.routes.hold(route, identity, name)
         return route
 
     def range(self, first: int, last: int) -> str:
@@ -193,8 +193,10 @@ def test_a_port_is_kept_for_its_token(story):
 def test_ranges_do_not_overlap(story):
     async def test(place):
         place.ask(ports=place.range(1, 3))
-        assert place.refusal(3).code == Code.SERVICE_TAKEN
-        assert place.refusal(ports=place.range(3, 4)).code == Code.SERVICE_TAKEN
+        for identity in (DESKTOP, STRANGER):
+            assert place.refusal(3, identity=identity).code == Code.SERVICE_TAKEN
+            refusal = place.refusal(ports=place.range(3, 4), identity=identity)
+            assert refusal.code == Code.SERVICE_TAKEN
         place.ask(4)
 
     story(test)
@@ -242,6 +244,34 @@ def test_a_free_port_is_the_same_again(story):
         place.routes.free(route.key)
         await asyncio.sleep(CLIENT_WAIT + 1)
         assert place.ask(name="a").ports == ports["a"]
+
+    story(test)
+
+
+def test_an_origin_may_change_its_range(story):
+    async def test(place):
+        old = place.ask(ports=place.range(1, 3), name="game")
+        new = place.ask(ports=place.range(2, 4), name="game")
+        assert place.rejected == [old.key]
+        assert [is_open(place.first + number) for number in range(4)] == [False, True, True, True]
+        place.routes.free(old.key)
+        await asyncio.sleep(2 * CLIENT_WAIT)
+        assert is_open(place.first + 3)
+        assert place.refusal(ports=place.range(1, 2), identity=DESKTOP).message == (
+            f"another service already has ports {new.ports}"
+        )
+
+    story(test)
+
+
+def test_a_free_port_that_another_origin_has_by_now_is_not_given_again(story):
+    async def test(place):
+        route = place.ask(name="a")
+        place.routes.free(route.key)
+        await asyncio.sleep(CLIENT_WAIT + 1)
+        number = route.ports.first - place.first + 1
+        place.ask(number, name="b", identity=DESKTOP)
+        assert place.ask(name="a").ports != route.ports
 
     story(test)
 

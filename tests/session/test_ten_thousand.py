@@ -123,7 +123,7 @@ async def test_5000_origins_leave_a_remote_as_it_was():
     assert seen >= {
         (State.ESTABLISHED, None),
         (State.CLOSED, Code.PROTOCOL_VIOLATION),
-        (State.CLOSED, Code.TAKEN_OVER),
+        (State.CLOSED, Code.SERVICE_TAKEN),
     }
 
 
