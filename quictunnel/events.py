@@ -511,6 +511,26 @@ class CertificateOutOfDate(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class ConfigurationReloaded(Event):
+    """The configuration file was read again, and what has changed is applied."""
+
+    file: str
+    """The file."""
+    restart_needed: tuple[str, ...]
+    """Keys that have changed and take effect only after a restart."""
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigurationRejected(Event):
+    """The configuration file is invalid after a change. The old configuration stays in use."""
+
+    file: str
+    """The file."""
+    reason: str
+    """Why, in one sentence."""
+
+
+@dataclass(frozen=True, slots=True)
 class TokenLoaded(Event):
     """The token in the state directory was read, or created at the first start."""
 

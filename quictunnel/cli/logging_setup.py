@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import sys
+from collections.abc import Iterator
 from typing import Literal, TextIO
 
 from quictunnel.observe.log_format import JsonFormatter, TextFormatter
@@ -35,6 +37,20 @@ def setup(log_format: LogFormat, level: LogLevel | None, stream: TextIO | None =
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     # A line that cannot be formatted must not print a traceback between the others.
     logging.raiseExceptions = False
+
+
+@contextlib.contextmanager
+def restored_after_failure() -> Iterator[None]:
+    """Undo what `setup` does in this context if the context ends with an exception."""
+    loggers = [logging.getLogger(name) for name in (None, "quictunnel", "quic")]
+    before = [(logger.handlers[:], logger.level) for logger in loggers]
+    try:
+        yield
+    except BaseException:
+        for logger, (handlers, level) in zip(loggers, before, strict=True):
+            logger.handlers[:] = handlers
+            logger.setLevel(level)
+        raise
 
 
 def flush() -> None:

@@ -23,6 +23,7 @@ from quictunnel import __version__
 from quictunnel.cli import cert, check, config_option, demo, origin, remote, token
 from quictunnel.cli.output import discard_output, open_missing_streams, print_error, print_line
 from quictunnel.cli.prepared import PreparedRole
+from quictunnel.cli.reload import ARGUMENTS
 from quictunnel.cli.role_runner import SIGNALS
 from quictunnel.config.files import why
 from quictunnel.errors import QuictunnelError, Refused, SettingsError
@@ -42,7 +43,20 @@ HELPERS = "Other commands"
 
 
 class _Command(TyperCommand):
-    """A command whose help shows `--help` without `<bool>`."""
+    """A command whose help shows `--help` without `<bool>`, and which can be prepared again."""
+
+    def make_context(
+        self,
+        info_name: str | None,
+        args: list[str],
+        parent: Any = None,  # noqa: ANN401 - a private type
+        **extra: Any,  # noqa: ANN401
+    ) -> Any:  # noqa: ANN401
+        """Return the context of a run of the command, which knows the arguments."""
+        arguments = tuple(args)  # the list is emptied
+        ctx = super().make_context(info_name, args, parent, **extra)
+        ctx.meta[ARGUMENTS] = arguments
+        return ctx
 
     def get_help_option(self, ctx: Any) -> TyperOption | None:  # noqa: ANN401 - a private type
         return _without_metavar(super().get_help_option(ctx))

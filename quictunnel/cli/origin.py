@@ -17,6 +17,7 @@ from quictunnel.cli.options import read, read_duration
 from quictunnel.cli.origin_probe import is_server_missing
 from quictunnel.cli.output import print_line
 from quictunnel.cli.prepared import PreparedRole
+from quictunnel.cli.reload import Reload
 from quictunnel.cli.role_runner import run
 from quictunnel.cli.status_lines import ORIGIN_LINES, StatusLines
 from quictunnel.config.addresses import HostPort, UnixPath, parse_target
@@ -159,9 +160,10 @@ def origin(
     name_of = sources.name
     remote_address = read(name_of("--remote"), _parse_remote, remote)
     services = _services(target, origin, proxy_protocol, sources)
+    exposed = list(services)
     formats = {
         **ORIGIN_LINES,
-        ServicesGranted: lambda event: ready_lines(event, remote_address.host, services),
+        ServicesGranted: lambda event: ready_lines(event, remote_address.host, exposed),
     }
     lines = StatusLines("quictunnel.origin", formats, log_level)
     sources.warn_if_exposed(lines)
@@ -181,19 +183,34 @@ def origin(
             engine=engine,
             congestion=congestion,
         )
-    return PreparedRole(settings, partial(_run, settings, lines))
+    reload = Reload.of(ctx, sources.config, token_file)
+    return PreparedRole(settings, partial(_run, settings, exposed, reload, lines))
 
 
-def _run(settings: OriginSettings, lines: StatusLines) -> None:
+def _run(
+    settings: OriginSettings,
+    exposed: list[ServiceSettings],
+    reload: Reload | None,
+    lines: StatusLines,
+) -> None:
     try:
-        asyncio.run(_expose(settings, lines))
+        asyncio.run(_expose(settings, exposed, reload, lines))
     except Refused as exc:
         if settings.token is not None:
             raise
         raise Refused(exc.code, f"{exc.message}; {ADVICE}") from exc
 
 
-async def _expose(settings: OriginSettings, lines: StatusLines) -> None:
+async def _expose(
+    settings: OriginSettings,
+    exposed: list[ServiceSettings],
+    reload: Reload | None,
+    lines: StatusLines,
+) -> None:
+    """Run an origin.
+
+    :param exposed: the services, for the `ready` lines. A reload changes the list.
+    """
     is_ready = False
     failure: QuictunnelError | None = None
 
@@ -209,11 +226,16 @@ async def _expose(settings: OriginSettings, lines: StatusLines) -> None:
             failure = exc
             role.abort()
 
+    def apply(prepared: PreparedRole) -> set[str]:
+        assert isinstance(prepared.settings, OriginSettings)
+        exposed[:] = prepared.settings.services
+        return role.apply(prepared.settings)
+
     role = Origin(settings, emit=emit, max_clients=raise_file_limit())
     targets = {service.target for service in settings.services}
     probe = asyncio.create_task(_warn_if_missing(targets, emit), name="origin server probe")
     try:
-        await run(role, emit=emit)
+        await run(role, emit=emit, reload=reload, apply=apply)
     finally:
         probe.cancel()
     if failure is not None:

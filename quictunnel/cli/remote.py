@@ -18,6 +18,7 @@ from quictunnel.cli.file_limit import raise_file_limit
 from quictunnel.cli.options import read, read_duration
 from quictunnel.cli.output import print_line
 from quictunnel.cli.prepared import PreparedRole
+from quictunnel.cli.reload import Reload
 from quictunnel.cli.role_runner import run
 from quictunnel.cli.status_lines import REMOTE_LINES, StatusLines
 from quictunnel.cli.token import print_origin_command
@@ -184,15 +185,24 @@ def remote(
             congestion=congestion,
         )
         given = _given_certificate(settings, lines)
-    return PreparedRole(settings, partial(_run, settings, given, lines))
+    reload = Reload.of(ctx, sources.config, token_file)
+    return PreparedRole(settings, partial(_run, settings, given, reload, lines))
 
 
-def _run(settings: RemoteSettings, given: CertificateFiles | None, lines: StatusLines) -> None:
-    asyncio.run(_serve(settings, given, lines))
+def _run(
+    settings: RemoteSettings,
+    given: CertificateFiles | None,
+    reload: Reload | None,
+    lines: StatusLines,
+) -> None:
+    asyncio.run(_serve(settings, given, reload, lines))
 
 
 async def _serve(
-    settings: RemoteSettings, given: CertificateFiles | None, lines: StatusLines
+    settings: RemoteSettings,
+    given: CertificateFiles | None,
+    reload: Reload | None,
+    lines: StatusLines,
 ) -> None:
     certificates = _certificates(given, settings.state_dir, lines)
     tokens, created = _tokens(settings, lines)
@@ -219,7 +229,12 @@ async def _serve(
         if not settings.tokens:
             print_line(f"To see the command for the origin: {_show_command(settings.state_dir)}")
 
-    await run(role, started, emit=lines)
+    def apply(prepared: PreparedRole) -> set[str]:
+        assert isinstance(prepared.settings, RemoteSettings)
+        tokens, _ = _tokens(prepared.settings, lines)
+        return role.apply(prepared.settings, tokens)
+
+    await run(role, started, emit=lines, reload=reload, apply=apply)
 
 
 def ready_line(link: Address, outside: Address) -> str:

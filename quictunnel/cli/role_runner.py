@@ -5,9 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterable, Iterator
+from functools import partial
 from typing import Protocol
 
+from quictunnel.cli.prepared import PreparedRole
+from quictunnel.cli.reload import Reload
 from quictunnel.events import EventSink, SignalReceived
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -33,31 +36,54 @@ class Role(Protocol):
         """End at once."""
 
 
-async def run(role: Role, started: Callable[[], None] = lambda: None, *, emit: EventSink) -> None:
+async def run(
+    role: Role,
+    started: Callable[[], None] = lambda: None,
+    *,
+    emit: EventSink,
+    reload: Reload | None = None,
+    apply: Callable[[PreparedRole], Iterable[str]] = lambda _: (),
+) -> None:
     """Run a role to its end.
 
     :param started: called when the role works.
+    :param reload: reloads the role's configuration file; None without one.
+    :param apply: applies the settings of a reload; returns the fields that need a restart.
     :raises QuictunnelError: the error that ended the role.
     """
-    shutdown = _Shutdown(role, emit)
+    hangup = None
+    if reload is not None and reload.takes_hangup:
+        hangup = partial(reload.reload, apply, emit)
+    shutdown = _Shutdown(role, emit, hangup)
+    watch: asyncio.Task[None] | None = None
     with _handled(shutdown.on_signal):
         try:
             if await shutdown.run_step(role.start()):
                 shutdown.is_ready = True
                 started()
+                if reload is not None:
+                    watch = asyncio.create_task(reload.watch(apply, emit), name="configuration")
                 await shutdown.run_step(role.wait_closed())
         finally:
+            if watch is not None:
+                watch.cancel()
             # After an orderly end this does nothing. After an error it closes everything.
             role.abort()
 
 
 class _Shutdown:
-    """Applies signals to a role: cancel its start, drain it, abort it, abandon it."""
+    """Applies signals to a role: cancel its start, drain it, abort it, abandon it.
 
-    def __init__(self, role: Role, emit: EventSink) -> None:
+    :param on_hangup: called on SIGHUP once the role is ready; None if SIGHUP ends the role.
+    """
+
+    def __init__(
+        self, role: Role, emit: EventSink, on_hangup: Callable[[], None] | None = None
+    ) -> None:
         self.is_ready = False
         self._role = role
         self._emit = emit
+        self._on_hangup = on_hangup
         self._signals = 0
         self._loop = asyncio.get_running_loop()
         self._abandoned: asyncio.Future[None] = self._loop.create_future()
@@ -78,6 +104,10 @@ class _Shutdown:
 
     def on_signal(self, number: signal.Signals) -> None:
         """Take the next step of the shutdown."""
+        if number is signal.SIGHUP and self._on_hangup is not None:
+            if self.is_ready:
+                self._on_hangup()
+            return
         if number is signal.SIGHUP and self._signals:
             return  # both the shell and the kernel signal that a terminal has closed
         self._signals += 1

@@ -14,6 +14,8 @@ from quictunnel.cli.logging_setup import LogLevel
 from quictunnel.cli.output import print_if_writable
 from quictunnel.config.units import format_duration
 from quictunnel.events import (
+    ConfigurationRejected,
+    ConfigurationReloaded,
     DrainStarted,
     Event,
     LinkDropped,
@@ -103,7 +105,18 @@ def _duration(seconds: float) -> str:
     return f"{seconds:.0f} s" if seconds < MAX_SECONDS else format_duration(round(seconds))
 
 
+def _reloaded(event: ConfigurationReloaded) -> str:
+    keys = ", ".join(event.restart_needed)
+    return f"reloaded: {event.file}" + (f"; restart to apply {keys}" if keys else "")
+
+
+def _rejected(event: ConfigurationRejected) -> str:
+    return f"warning: {event.reason}; the old configuration stays in use"
+
+
 REMOTE_LINES: LineFormats = {
+    ConfigurationRejected: _rejected,
+    ConfigurationReloaded: _reloaded,
     DrainStarted: _stopping,
     LinkDropped: _origin_lost,
     LinkRecovered: lambda event: _link_line(event, f"link of origin {event.origin}"),
@@ -112,6 +125,8 @@ REMOTE_LINES: LineFormats = {
 """The lines of a remote."""
 
 ORIGIN_LINES: LineFormats = {
+    ConfigurationRejected: _rejected,
+    ConfigurationReloaded: _reloaded,
     DrainStarted: _stopping,
     LinkDropped: _remote_lost,
     LinkRecovered: lambda event: _link_line(event, "link"),

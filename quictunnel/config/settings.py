@@ -8,7 +8,7 @@ from __future__ import annotations
 import ipaddress
 import re
 import socket
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Literal
 
@@ -202,6 +202,13 @@ class OriginSettings:
         check_services(self.services)
         _check_duration("linger", self.linger, _LINGER_RANGE)
         _check_common(self.hold, self.grace, self.unread_limit)
+
+
+def differences(
+    old: RemoteSettings | OriginSettings, new: RemoteSettings | OriginSettings
+) -> set[str]:
+    """Return the names of the fields in which two settings of the same role differ."""
+    return {each.name for each in fields(old) if getattr(old, each.name) != getattr(new, each.name)}
 
 
 def _check_common(hold: float, grace: float, unread_limit: int) -> None:

@@ -44,6 +44,8 @@ _LINES: dict[type[events.Event], tuple[int, str]] = {
     events.CertificateRenewed: (logging.INFO, "certificate renewed"),
     events.CertificateRejected: (logging.WARNING, "new certificate rejected, old one stays in use"),
     events.CertificateOutOfDate: (logging.WARNING, "certificate out of date"),
+    events.ConfigurationReloaded: (logging.INFO, "configuration reloaded"),
+    events.ConfigurationRejected: (logging.WARNING, "new configuration rejected, old one stays"),
     events.TokenLoaded: (logging.INFO, "token loaded"),
     events.SecretExposed: (logging.WARNING, "secret readable by other users"),
     events.ResetKeyNotSaved: (logging.WARNING, "reset key not saved, restarts are noticed later"),

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import random
+from dataclasses import replace
 
-from quictunnel.config.settings import OriginSettings
+from quictunnel.config.settings import OriginSettings, differences
 from quictunnel.errors import LinkForgotten, LinkLost, Refused
 from quictunnel.events import DrainStarted, EventSink, LinkEstablished, discard_event
 from quictunnel.origin.backoff import Backoff
@@ -91,6 +92,19 @@ class Origin:
         await self._closed.wait()
         if self._failure is not None:
             raise self._failure
+
+    def apply(self, settings: OriginSettings) -> set[str]:
+        """Apply changed settings. Clients of services that have not changed notice nothing.
+
+        :return: the names of the changed fields that a running origin cannot apply.
+        """
+        changed = differences(self._settings, settings)
+        self._settings = replace(self._settings, services=settings.services, grace=settings.grace)
+        if "services" in changed:
+            services = self._connector.change_services(settings.services)
+            if self._current is not None:
+                self._current.offer(services)
+        return changed - {"services", "grace"}
 
     def drain(self) -> None:
         """End in order: no new clients; current ones may finish within the grace."""

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import random
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 
+from quictunnel.config.services import ServiceSettings
 from quictunnel.config.settings import OriginSettings
 from quictunnel.errors import LinkError, Refused
 from quictunnel.events import EventSink, LinkAttemptFailed
@@ -74,6 +75,19 @@ class Connector:
             take_over=settings.take_over,
             max_clients=max_clients,
         )
+
+    def change_services(self, services: Sequence[ServiceSettings]) -> Mapping[str, ExposedService]:
+        """Expose these services with the sessions to come, and return them for the current one."""
+        old = self._session_settings.services
+        exposed = {service.name: ExposedService(service) for service in services}
+        # A service that has not changed keeps what it knows of its origin server's addresses.
+        exposed |= {
+            name: old[name]
+            for name in exposed.keys() & old.keys()
+            if old[name].settings == exposed[name].settings
+        }
+        self._session_settings = replace(self._session_settings, services=exposed)
+        return exposed
 
     async def establish(
         self,

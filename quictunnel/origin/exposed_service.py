@@ -25,14 +25,15 @@ class ExposedService:
     """One service. A range of ports has an origin server for each port."""
 
     def __init__(self, settings: ServiceSettings) -> None:
-        self._settings = settings
+        self.settings = settings
+        """The settings, which do not change."""
         self._encode_header = HEADER_ENCODERS[settings.proxy_protocol]
         self._upstreams: dict[int, Upstream] = {}
 
     @property
     def request(self) -> Service:
         """The request to the remote, part of the hello."""
-        name, ports = self._settings.name, self._settings.ports
+        name, ports = self.settings.name, self.settings.ports
         if ports is None:
             return Service(name=name)
         if ports.size == 1:
@@ -41,14 +42,14 @@ class ExposedService:
 
     def upstream(self, preamble: Preamble) -> Upstream | None:
         """Return the origin server for a client; None if it came to a port beyond the range."""
-        ports, offset = self._settings.ports, 0
+        ports, offset = self.settings.ports, 0
         if ports is not None and ports != AUTO and ports.size > 1:
             outside = preamble.outside
             if outside is None or not ports.first <= outside.port <= ports.last:
                 return None
             offset = outside.port - ports.first
         if offset not in self._upstreams:
-            target = self._settings.target
+            target = self.settings.target
             if offset and isinstance(target, HostPort):
                 target = replace(target, port=target.port + offset)
             self._upstreams[offset] = Upstream(target)

@@ -7,10 +7,13 @@ connects to no origin server.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 
 from quictunnel import __version__, events
 from quictunnel.errors import LinkFailed, LinkLost, ProtocolError, Refused
+from quictunnel.origin.exposed_service import ExposedService
 from quictunnel.origin.pending_stream import PREAMBLE_TIMEOUT, PendingStream
 from quictunnel.origin.session_life import SessionLife
 from quictunnel.origin.session_settings import OriginSessionSettings
@@ -110,6 +113,12 @@ class OriginSession(Session):
         except BaseException:
             self.close(Code.NO_ERROR)
             raise
+
+    def offer(self, services: Mapping[str, ExposedService]) -> None:
+        """Expose these services from now on. Clients of services that are gone may finish."""
+        self._settings = replace(self._settings, services=services)
+        if self.state is State.ESTABLISHED:
+            self._send(Services(services=[service.request for service in services.values()]))
 
     def services_granted(self, *, is_first: bool) -> events.ServicesGranted:
         """Return the event that reports the services granted now.

@@ -65,6 +65,11 @@ class Admission:
         """The number of clients that have not been handed to a session."""
         return len(self._pending)
 
+    def apply(self, *, client_wait: float, proxies: Collection[Network]) -> None:
+        """Apply changed settings to the clients to come."""
+        self._client_wait = client_wait
+        self._proxies = tuple(proxies)
+
     def new_client(self, route: ClientRoute) -> PendingClient:
         """Return the protocol of a client that has arrived at this route."""
         return PendingClient(route, self)

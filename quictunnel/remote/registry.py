@@ -148,6 +148,12 @@ class Registry(Generic[SessionT]):
         self._remove(session)
         self._report_free(served)
 
+    def withdraw(self, route: str) -> SessionT | None:
+        """Take a route from the session that serves it, if any, and return that session."""
+        session = self._by_route.pop(route, None)
+        self._report_free([route])
+        return session
+
     def notify_usable(self, session: SessionT) -> None:
         """Report all routes of a session that has connected or recovered as usable."""
         for route in self.routes_of(session):

@@ -107,8 +107,7 @@ class Routes:
         """
         await self._outside.bind()
         self._default.address = str(self.outside_address)
-        if self._settings.ports:
-            self._hosts = await self._outside.resolve()
+        self._hosts = await self._outside.resolve()
 
     def serve(self) -> None:
         """Accept clients at the outside address."""
@@ -119,6 +118,21 @@ class Routes:
         self._outside.close()
         for key in tuple(self._opened):
             self._close(key)
+
+    def apply(self, settings: RemoteSettings) -> list[str]:
+        """Apply changed `ports` and `client_wait`.
+
+        :return: the keys of routes whose ports are no longer allowed. They are closed.
+        """
+        self._settings = settings
+        gone = [
+            route.key
+            for route in self._opened.values()
+            if route.ports and not any(route.ports in allowed for allowed in settings.ports)
+        ]
+        for key in gone:
+            self._close(key)
+        return gone
 
     def key(self, identity: Identity, service: Service) -> str | None:
         """Return the key of the route that a service asks for; None if it names none."""

@@ -6,10 +6,12 @@ import asyncio
 import hmac
 import secrets
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import replace
 
+from quictunnel.config.addresses import Network
 from quictunnel.config.certificates import CertificateFiles, ServerCertificate
-from quictunnel.config.settings import RemoteSettings
+from quictunnel.config.settings import RemoteSettings, differences
 from quictunnel.config.tokens import Token
 from quictunnel.events import DrainStarted, EventSink, RemoteStarted, discard_event
 from quictunnel.protocol.address import Address
@@ -29,6 +31,12 @@ from quictunnel.session.clients import MAX_CLIENTS
 
 CERTIFICATE_CHECK_INTERVAL = 5.0
 """Seconds between two checks of the certificate's files, each of which costs two stat calls."""
+
+REVOKED = "the remote no longer accepts this token"
+"""The reason that an origin is given whose token is gone."""
+
+APPLICABLE = {"ports", "client_wait", "grace", "accept_proxy_protocol", "trusted_proxies"}
+"""The settings that `Remote.apply` applies, besides the tokens."""
 
 STOPPED = "the remote was stopped"
 """The reason that origins and clients are given when the remote stops."""
@@ -69,7 +77,7 @@ class Remote:
         self._admission = Admission(
             self._registry.find,
             client_wait=settings.client_wait,
-            proxies=settings.trusted_proxies if settings.accept_proxy_protocol else (),
+            proxies=_proxies(settings),
             max_clients=max_clients,
             emit=emit,
         )
@@ -141,6 +149,29 @@ class Remote:
         if self._failure is not None:
             raise self._failure
 
+    def apply(self, settings: RemoteSettings, tokens: tuple[Token, ...]) -> set[str]:
+        """Apply changed settings. Clients of places that have not changed notice nothing.
+
+        Origins whose token is gone, or has another secret, are disconnected. A port that is no
+        longer allowed is closed; its current clients may finish.
+
+        :param tokens: the accepted tokens.
+        :return: the names of the changed fields that a running remote cannot apply.
+        """
+        changed = differences(self._settings, settings) - {"tokens"}
+        self._settings = replace(
+            self._settings, **{name: getattr(settings, name) for name in APPLICABLE}
+        )
+        self._admission.apply(client_wait=settings.client_wait, proxies=_proxies(settings))
+        self._accept_tokens(tokens)
+        affected = {session for session in self._sessions if session.is_refused_a_service}
+        for route in self._routes.apply(self._settings):
+            session = self._registry.withdraw(route)
+            affected |= set() if session is None else {session}
+        for session in affected:
+            session.judge_again()
+        return changed - APPLICABLE
+
     def drain(self) -> None:
         """End in order: no new clients; current ones may finish within the grace."""
         if self._is_stopping:
@@ -154,6 +185,16 @@ class Remote:
         self._stop(lambda session: session.abort(Code.GOODBYE, STOPPED))
 
     # -- Inside
+
+    def _accept_tokens(self, tokens: tuple[Token, ...]) -> None:
+        """Accept these tokens only, and disconnect origins that were accepted with others."""
+        accepted = {token.id: token for token in tokens}
+        gone = {name for name, token in self._tokens.items() if accepted.get(name) != token}
+        self._tokens.clear()
+        self._tokens.update(accepted)
+        for session in tuple(self._sessions):
+            if session.token_id in gone:
+                session.abort(Code.BAD_TOKEN, REVOKED)
 
     async def _listen(self) -> Listener:
         listen_at, sock = self._settings.listen, self._link_socket
@@ -241,6 +282,10 @@ class Remote:
         if not task.cancelled() and (exc := task.exception()) is not None:
             self._failure = exc
             self._closed.set()
+
+
+def _proxies(settings: RemoteSettings) -> Collection[Network]:
+    return settings.trusted_proxies if settings.accept_proxy_protocol else ()
 
 
 def _tls(certificate: ServerCertificate) -> ServerTls:

@@ -88,6 +88,7 @@ class RemoteSession(Session):
         self._hello: Hello | None = None
         self._established_at: float | None = None
         self._routes: dict[str, Route] = {}
+        self._asked: list[Service] = []
         self._refused: list[RefusedService] = []
 
     def forward(self, client: Client, route: str, on_end: Callable[[], None]) -> Relay:
@@ -163,15 +164,16 @@ class RemoteSession(Session):
         if self._hello is not None or not isinstance(message, Hello):
             raise ProtocolError("a session begins with one hello")
         self._hello = message
+        self._asked = message.services
         self._clear_deadline()
         try:
-            token = self._authenticate(message)
+            self._authenticate(message)
             rivals, gone = self._rivals(message)
         except Refused as exc:
             self._refuse(message, exc)
             return
         if not rivals:
-            self._admit(message, token, gone)
+            self._admit(message, gone)
             return
 
         def answered(rival: RemoteSession, is_there: bool) -> None:
@@ -179,7 +181,7 @@ class RemoteSession(Session):
             if not is_there:
                 gone.add(rival)
             if not rivals and self.state is State.GREETING:
-                self._admit(message, token, gone)
+                self._admit(message, gone)
 
         for rival in tuple(rivals):
             rival.link.ask(RIVAL_ANSWERS_WITHIN, partial(answered, rival))
@@ -191,13 +193,8 @@ class RemoteSession(Session):
         """
         if not isinstance(message, Services):
             raise ProtocolError(f"{type(message).__name__} in an established session")
-        hello = self._hello
-        if self.state is not State.ESTABLISHED or hello is None:
-            return
-        losers = self._claim(hello, message.services)
-        self.send_services()
-        self._notify_losers(hello, losers)
-        self._registry.notify_usable(self)
+        self._asked = message.services
+        self.judge_again()
 
     def send_services(self) -> None:
         """Send the origin its granted services, and those that it does not get."""
@@ -212,6 +209,27 @@ class RemoteSession(Session):
             RefusedService(name=route.name, code=Code.TAKEN_OVER, message=message) for route in lost
         ]
         self.send_services()
+
+    def judge_again(self) -> None:
+        """Grant or refuse the origin's services again, because the remote's settings changed."""
+        hello = self._hello
+        if self.state is not State.ESTABLISHED or hello is None:
+            return
+        losers = self._claim(hello, self._asked)
+        self.send_services()
+        self._notify_losers(hello, losers)
+        self._registry.notify_usable(self)
+
+    @property
+    def is_refused_a_service(self) -> bool:
+        """Whether the origin asks for a service that it does not get."""
+        return bool(self._refused)
+
+    @property
+    def token_id(self) -> str:
+        """The id of the token that the origin has proven to know; empty until then."""
+        is_proven = self._hello is not None and self._established_at is not None
+        return self._hello.token_id if is_proven and self._hello is not None else ""
 
     def close_taken_over(self, by: Hello) -> None:
         """Close the link because another one now serves all of its services."""
@@ -259,12 +277,13 @@ class RemoteSession(Session):
         gone = {predecessor} if hello.take_over and predecessor is not None else set()
         return rivals - gone, gone
 
-    def _admit(self, hello: Hello, token: Token, gone: Collection[RemoteSession]) -> None:
+    def _admit(self, hello: Hello, gone: Collection[RemoteSession]) -> None:
         """Welcome or refuse an origin that has proven itself.
 
         :param gone: sessions that did not answer.
         """
         try:
+            token = self._authenticate(hello)  # it may be gone by now
             losers = self._claim(hello, hello.services, gone=gone, is_first=True)
         except Refused as exc:
             self._refuse(hello, exc)

@@ -1,0 +1,113 @@
+"""Applies a changed configuration file to a running role: when the file changes, or on SIGHUP.
+
+The first half of the command runs again, with the same command line and environment. If it fails,
+nothing changes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any, cast
+
+import typer
+
+from quictunnel.cli import config_option, logging_setup
+from quictunnel.cli.prepared import PreparedRole
+from quictunnel.config.files import why
+from quictunnel.config.toml import Config
+from quictunnel.errors import SettingsError
+from quictunnel.events import ConfigurationRejected, ConfigurationReloaded, EventSink
+
+INTERVAL = 1.0
+"""Seconds between two looks at the files. A change is applied once they stay the same for one."""
+
+ARGUMENTS = "quictunnel.arguments"
+"""The key of the command's arguments in `Context.meta`."""
+
+_KEYS = {"trusted_proxies": "trusted-proxy", "tokens": "token"}
+"""Keys that differ from the names of the settings that they set."""
+
+_Signature = tuple[tuple[int, int, int] | None, ...]
+
+
+class Reload:
+    """Prepares a role again from its configuration file.
+
+    :param ctx: the context of the role's command.
+    :param path: the file of `--config`.
+    :param token_file: the file of `--token-file`, if there is one. It is watched too.
+    """
+
+    def __init__(self, ctx: typer.Context, path: Path, token_file: Path | None) -> None:
+        self._ctx = ctx
+        self._path = path
+        self._files = (path,) if token_file is None else (path, token_file)
+        self._loaded = self._signature()
+
+    @classmethod
+    def of(
+        cls, ctx: typer.Context, config: Config | None, token_file: Path | None
+    ) -> Reload | None:
+        """Return the reload of a command, or None if it was started without `--config`."""
+        return None if config is None else cls(ctx, config.path, token_file)
+
+    @property
+    def takes_hangup(self) -> bool:
+        """Whether SIGHUP asks for a reload. On a terminal, it says that the terminal has closed."""
+        return not sys.stdin.isatty()
+
+    async def watch(self, apply: Callable[[PreparedRole], Iterable[str]], emit: EventSink) -> None:
+        """Reload whenever a file has changed, until this task is cancelled.
+
+        :param apply: applies the settings; returns the fields for which a restart is needed.
+        """
+        seen = self._loaded
+        while True:
+            await asyncio.sleep(INTERVAL)
+            last, seen = seen, self._signature()
+            if seen == last != self._loaded:
+                self.reload(apply, emit)
+
+    def reload(self, apply: Callable[[PreparedRole], Iterable[str]], emit: EventSink) -> None:
+        """Read the files again, and apply what has changed. A bad file changes nothing."""
+        self._loaded = self._signature()
+        try:
+            with logging_setup.restored_after_failure():
+                prepared = _prepare_again(self._ctx)
+            pending = sorted(_KEYS.get(name, name.replace("_", "-")) for name in apply(prepared))
+        except SettingsError as exc:
+            emit(ConfigurationRejected(str(self._path), str(exc)))
+        except OSError as exc:
+            emit(ConfigurationRejected(str(self._path), why(exc)))
+        else:
+            emit(ConfigurationReloaded(str(self._path), tuple(pending)))
+
+    def _signature(self) -> _Signature:
+        return tuple(map(_signature, self._files))
+
+
+def _signature(path: Path) -> tuple[int, int, int] | None:
+    """Return what changes when a file is written or replaced; None if it is missing."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_ino, status.st_size, status.st_mtime_ns
+
+
+def _prepare_again(ctx: typer.Context) -> PreparedRole:
+    """Run the first half of a command again.
+
+    :raises SettingsError: an option, or the file, is invalid now.
+    """
+    command: Any = ctx.command
+    try:
+        # Without a parent, the new context shares nothing with the old one.
+        with command.make_context(ctx.command_path, [*ctx.meta[ARGUMENTS]]) as again:
+            return cast("PreparedRole", command.invoke(again))
+    except typer.TyperException as exc:
+        sentence = config_option.describe(exc) or exc.format_message()
+        raise SettingsError(sentence.removesuffix(".")) from exc

@@ -1,0 +1,201 @@
+"""A changed configuration file is applied while clients are connected, at both ends."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import random
+import resource
+import signal
+import socket
+
+import pytest
+
+from testkit.connections import TcpPeer
+from testkit.programs import PATIENCE, free_port
+from testkit.tunnel import LOOPBACK
+
+ONE_ENGINE = True
+
+SERVICES, CLIENTS = 100, 500
+DOWNLOAD = random.Random(1).randbytes(200_000)
+
+
+class Setup:
+    """A tunnel whose ends have configuration files, and ports in a row that were free."""
+
+    def __init__(self, tunnel, folder) -> None:
+        self.tunnel = tunnel
+        self.remote_file = folder / "remote.toml"
+        self.origin_file = folder / "origin.toml"
+        self.token_file = folder / "tokens"
+        self.port = _free_ports(SERVICES + 1)
+        self._peers: list[TcpPeer] = []
+
+    def write_remote(self, text: str = "") -> None:
+        ports = f'ports = "{self.port}-{self.port + SERVICES}"\n' if "ports" not in text else ""
+        self.remote_file.write_text(ports + 'token-file = "tokens"\n' + text)
+
+    def write_origin(self, *numbers: int, head: str = "") -> None:
+        server = self.tunnel.server_address
+        tables = (f'[service.s{n}]\nto = "{server}"\nport = {self.port + n}\n' for n in numbers)
+        self.origin_file.write_text(head + "".join(tables))
+
+    def write_tokens(self, *tokens: str) -> None:
+        self.token_file.touch(0o600)
+        self.token_file.write_text("".join(f"{token}\n" for token in tokens))
+
+    def up(self, *numbers: int) -> None:
+        tunnel = self.tunnel
+        self.write_tokens(tunnel.token.reveal())
+        self.write_remote()
+        self.write_origin(*numbers)
+        tunnel.start_remote("--config", self.remote_file, QUICTUNNEL_TOKEN="")
+        command = ["origin", "--remote", f"{LOOPBACK}:{tunnel.link_port}", "--name", "box"]
+        tunnel.origin = tunnel.programs.quictunnel(
+            *command, "--config", self.origin_file, QUICTUNNEL_TOKEN=tunnel.token.reveal()
+        )
+        tunnel.wait_for_remote()
+        tunnel.origin.wait_for(self.ready(numbers[-1]))
+
+    def ready(self, number: int) -> str:
+        return rf"^ready: {LOOPBACK}:{self.port + number} at the remote"
+
+    def pair(self, number: int) -> tuple[TcpPeer, TcpPeer]:
+        """Return a client of a service, and its connection at the origin server."""
+        client = TcpPeer(socket.create_connection((LOOPBACK, self.port + number), PATIENCE))
+        server = self.tunnel.accept()
+        self._peers.append(client)
+        return client, server
+
+    def is_closed(self, number: int) -> bool:
+        with socket.socket() as sock:
+            return sock.connect_ex((LOOPBACK, self.port + number)) != 0
+
+    def close(self) -> None:
+        for peer in self._peers:
+            peer.reset()
+
+
+def _free_ports(count: int) -> int:
+    while True:
+        first = free_port()
+        with contextlib.suppress(OSError):
+            for port in range(first, first + count):
+                socket.create_server((LOOPBACK, port)).close()
+            return first
+
+
+@pytest.fixture
+def setup(tunnel, tmp_path):
+    setup = Setup(tunnel, tmp_path)
+    yield setup
+    setup.close()
+
+
+def exchange(client: TcpPeer, server: TcpPeer) -> None:
+    client.send(b"question")
+    assert server.receive(8) == b"question"
+    server.send(b"answer")
+    assert client.receive(6) == b"answer"
+
+
+def test_services_come_and_go_while_others_are_used(setup):
+    setup.up(0, 1)
+    stays, goes = setup.pair(0), setup.pair(1)
+    setup.write_origin(0, 2)
+    setup.tunnel.origin.wait_for(setup.ready(2))
+    exchange(*setup.pair(2))
+    for pair in (stays, goes):  # who is connected to a service that is gone may finish
+        exchange(*pair)
+    setup.tunnel.origin.wait_for(rf"^reloaded: {setup.origin_file}$")
+    assert "link lost" not in setup.tunnel.origin.stderr
+
+
+def test_a_bad_file_changes_nothing(setup):
+    setup.up(0)
+    pair = setup.pair(0)
+    setup.origin_file.write_text("[service.s0]\nto = 0\n")
+    setup.tunnel.origin.wait_for(
+        rf"^warning: {setup.origin_file}: service.s0.to: .*; the old configuration stays in use$"
+    )
+    exchange(*pair)
+    exchange(*setup.pair(0))
+    setup.write_origin(0, 1)
+    setup.tunnel.origin.wait_for(setup.ready(1))
+
+
+def test_a_remote_takes_a_port_back(setup):
+    setup.up(0, 1)
+    stays, goes = setup.pair(0), setup.pair(1)
+    setup.write_remote(f"ports = {setup.port}\n")
+    setup.tunnel.origin.wait_for(r"^refused: service s1: the remote does not let origins have port")
+    assert setup.is_closed(1)
+    exchange(*stays)
+    exchange(*goes)
+    exchange(*setup.pair(0))
+    setup.write_remote()
+    setup.tunnel.origin.wait_for(setup.ready(1), times=2)
+    exchange(*setup.pair(1))
+
+
+def test_a_token_is_revoked(setup):
+    setup.up(0)
+    client, server = setup.pair(0)
+    setup.write_tokens("other." + "s" * 32)
+    assert setup.tunnel.origin.wait() == 3
+    assert "the remote no longer accepts this token" in setup.tunnel.origin.stderr
+    assert client.is_reset()
+    assert server.is_reset()
+
+
+async def test_500_downloads_do_not_notice_a_change_of_one_of_100_services(setup):
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 4096), hard))
+    go_on = asyncio.Event()
+
+    async def serve(_, writer):
+        with contextlib.suppress(ConnectionError):
+            writer.write(DOWNLOAD[:1])
+            await go_on.wait()
+            writer.write(DOWNLOAD[1:])
+            await writer.drain()
+            writer.close()
+
+    async def download(number: int) -> bytes:
+        reader, writer = await asyncio.open_connection(LOOPBACK, setup.port + number)
+        first = await reader.readexactly(1)
+        connected.append(number)
+        if len(connected) == CLIENTS:
+            all_connected.set()
+        rest = await reader.read(-1)
+        writer.close()
+        return first + rest
+
+    connected: list[int] = []
+    all_connected = asyncio.Event()
+    try:
+        async with await asyncio.start_server(serve, LOOPBACK, 0, backlog=600) as server:
+            setup.tunnel.server_address = "{}:{}".format(*server.sockets[0].getsockname()[:2])
+            await asyncio.to_thread(setup.up, *range(SERVICES))
+            numbers = (number % (SERVICES - 1) for number in range(CLIENTS))
+            downloads = [asyncio.ensure_future(download(number)) for number in numbers]
+            await all_connected.wait()
+            setup.write_origin(*range(SERVICES - 1), SERVICES)
+            await asyncio.to_thread(setup.tunnel.origin.wait_for, setup.ready(SERVICES))
+            go_on.set()
+            digests = {hashlib.sha256(each).digest() for each in await asyncio.gather(*downloads)}
+        assert digests == {hashlib.sha256(DOWNLOAD).digest()}
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_a_hangup_reloads_and_says_what_needs_a_restart(setup):
+    setup.up(0)
+    pair = setup.pair(0)
+    setup.write_origin(0, head='hold = "5m"\n')
+    for number, end in enumerate((setup.tunnel.origin, setup.tunnel.remote)):
+        end.signal(signal.SIGHUP)
+        end.wait_for(rf"^reloaded: \S+{'' if number else '; restart to apply hold'}$")
+    exchange(*pair)
