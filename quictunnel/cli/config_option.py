@@ -15,6 +15,8 @@ import typer
 
 from quictunnel.cli import options
 from quictunnel.config.files import read_text, warn_if_exposed
+from quictunnel.config.grants import Grant
+from quictunnel.config.tokens import Token
 from quictunnel.config.toml import Config, Document, Kind, parse, read_config
 from quictunnel.errors import SettingsError
 from quictunnel.events import EventSink
@@ -100,9 +102,16 @@ class Sources:
             place = f"an option or {self.config.path}" if is_mixed else str(self.config.path)
             raise SettingsError(f"{place}: {exc}") from exc
 
+    def tokens(self, emit: EventSink) -> tuple[tuple[Token, ...], dict[str, Grant]]:
+        """Return the tokens and the rights of a remote's file, if there is one."""
+        return ((), {}) if self.config is None else self.config.tokens(emit)
+
     def warn_if_exposed(self, emit: EventSink) -> None:
-        """Emit `SecretExposed` if the file has a token and other users can read the file."""
-        if self.config is not None and "token" in self.config.values:
+        """Emit `SecretExposed` if the file has a secret and other users can read the file."""
+        if self.config is None:
+            return
+        has_secret = any("secret" in table for table in self.config.tables.values())
+        if "token" in self.config.values or has_secret:
             warn_if_exposed(self.config.path, emit)
 
 

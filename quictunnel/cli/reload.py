@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -38,13 +38,13 @@ class Reload:
 
     :param ctx: the context of the role's command.
     :param path: the file of `--config`.
-    :param token_file: the file of `--token-file`, if there is one. It is watched too.
+    :param others: further files to watch, which hold secrets.
     """
 
-    def __init__(self, ctx: typer.Context, path: Path, token_file: Path | None) -> None:
+    def __init__(self, ctx: typer.Context, path: Path, others: Sequence[Path]) -> None:
         self._ctx = ctx
         self._path = path
-        self._files = (path,) if token_file is None else (path, token_file)
+        self._files = (path, *others)
         self._loaded = self._signature()
 
     @classmethod
@@ -52,7 +52,10 @@ class Reload:
         cls, ctx: typer.Context, config: Config | None, token_file: Path | None
     ) -> Reload | None:
         """Return the reload of a command, or None if it was started without `--config`."""
-        return None if config is None else cls(ctx, config.path, token_file)
+        if config is None:
+            return None
+        tokens = () if token_file is None else (token_file,)
+        return cls(ctx, config.path, [*tokens, *config.files])
 
     @property
     def takes_hangup(self) -> bool:

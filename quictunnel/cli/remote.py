@@ -31,6 +31,7 @@ from quictunnel.config.settings import (
     LOOPBACK,
     OUTSIDE,
     RemoteSettings,
+    check_grants,
 )
 from quictunnel.config.state import (
     default_state_dir,
@@ -165,6 +166,7 @@ def remote(
     )
     if networks and not accept_proxy_protocol:
         raise options.OptionError(f"{name_of('--trusted-proxy')} needs --accept-proxy-protocol")
+    from_file, grants = sources.tokens(lines)
     with sources.located():
         settings = RemoteSettings(
             listen=read(name_of("--listen"), parse_listen, listen),
@@ -172,7 +174,8 @@ def remote(
             ports=tuple(read(name_of("--ports"), parse_allowed_ports, text) for text in ports),
             cert=cert,
             key=key,
-            tokens=options.read_tokens(token, token_file, name_of, lines),
+            tokens=(*options.read_tokens(token, token_file, name_of, lines), *from_file),
+            grants=grants,
             accept_proxy_protocol=accept_proxy_protocol,
             trusted_proxies=networks or LOOPBACK,
             hold=read_duration(name_of("--hold"), hold),
@@ -281,5 +284,6 @@ def _tokens(settings: RemoteSettings, emit: EventSink) -> tuple[tuple[Token, ...
     if settings.tokens:
         return settings.tokens, False
     token, created = load_or_make_token(settings.state_dir, emit)
+    check_grants(settings.grants, (token,))
     emit(TokenLoaded(token=token.id, directory=str(settings.state_dir), created=created))
     return (token,), created

@@ -8,12 +8,14 @@ from __future__ import annotations
 import ipaddress
 import re
 import socket
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Literal
 
 from quictunnel.config.addresses import EVERY_ADDRESS, HostPort, Network
 from quictunnel.config.certificates import FINGERPRINT_BYTES, load_authorities
+from quictunnel.config.grants import Grant
 from quictunnel.config.ports import PortRange
 from quictunnel.config.services import ServiceSettings, check_services
 from quictunnel.config.state import default_state_dir
@@ -95,6 +97,9 @@ class RemoteSettings:
     tokens: tuple[Token, ...] = ()
     """Tokens of accepted origins. If empty, the remote creates one and keeps it in `state_dir`."""
 
+    grants: Mapping[str, Grant] = field(default_factory=dict)
+    """The rights of tokens, by the token's id. Other tokens have `DEFAULT_GRANT`."""
+
     accept_proxy_protocol: bool = False
     """Whether a proxy in front sends a PROXY protocol header before each client's bytes."""
 
@@ -136,6 +141,8 @@ class RemoteSettings:
         ids = [token.id for token in self.tokens]
         if twice := next((name for name in ids if ids.count(name) > 1), None):
             raise SettingsError(f"two tokens have the id {twice}: give each its own id")
+        if self.tokens:
+            check_grants(self.grants, self.tokens)
         _check_duration("linger", self.linger, _LINGER_RANGE)
         _check_duration("client wait", self.client_wait, _CLIENT_WAIT_RANGE)
         _check_common(self.hold, self.grace, self.unread_limit)
@@ -202,6 +209,19 @@ class OriginSettings:
         check_services(self.services)
         _check_duration("linger", self.linger, _LINGER_RANGE)
         _check_common(self.hold, self.grace, self.unread_limit)
+
+
+def check_grants(grants: Mapping[str, Grant], tokens: Sequence[Token]) -> None:
+    """Check that each grant has a token.
+
+    :raises SettingsError: one has none.
+    """
+    known = {token.id for token in tokens}
+    for token_id in grants:
+        if token_id not in known:
+            raise SettingsError(
+                f"token.{token_id}: no token has this id; set 'secret' or 'secret-file'"
+            )
 
 
 def differences(

@@ -10,12 +10,14 @@ import contextlib
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import date, time
+from datetime import UTC, date, datetime, time
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Literal, get_args
 
-from quictunnel.config.ports import parse_ports
+from quictunnel.config.files import read_text, warn_if_exposed
+from quictunnel.config.grants import Grant
+from quictunnel.config.ports import parse_allowed_ports, parse_ports
 from quictunnel.config.services import (
     DEFAULT_SERVICE,
     ProxyProtocol,
@@ -24,10 +26,13 @@ from quictunnel.config.services import (
     check_services,
     parse_range_target,
 )
+from quictunnel.config.tokens import Token
 from quictunnel.errors import SettingsError
+from quictunnel.events import EventSink
 
-Kind = Literal["flag", "text", "texts", "path"]
-"""Kinds of option: true or false, one value, several values, or the path of a file or folder."""
+Kind = Literal["flag", "text", "texts", "path", "date"]
+"""Kinds of value: true or false, one value, several values, the path of a file or folder, or a date
+with or without a time."""
 
 Value = bool | str | list[str]
 """A value as the command line has it: numbers are text."""
@@ -40,9 +45,22 @@ _EXPECTED: Mapping[Kind, str] = {
     "text": "a string or a whole number",
     "texts": "a string, a whole number or a list of them",
     "path": "a string with a path",
+    "date": "a date, such as 2027-01-31, with or without a time",
 }
 
+TOKEN = "token"  # noqa: S105 - a key
+"""The key of the table that contains the rights of tokens."""
+
 _SERVICE_KEYS: Mapping[str, Kind] = {"to": "text", "port": "text", "proxy-protocol": "text"}
+
+_TOKEN_KEYS: Mapping[str, Kind] = {
+    "secret": "text",
+    "secret-file": "path",
+    "outside": "flag",
+    "ports": "texts",
+    "expires": "date",
+    "max-clients": "text",
+}
 
 _MAX_BITS = 63
 """Bits of a whole number, at most. Python converts no number of thousands of digits to text."""
@@ -70,8 +88,8 @@ class Config:
     values: Mapping[str, Value] = field(repr=False)
     """The values of options, by key: the option's name without the leading dashes."""
 
-    tables: Mapping[str, Mapping[str, str]] = field(repr=False)
-    """The tables `[service.NAME]`, by name."""
+    tables: Mapping[str, Mapping[str, Value]] = field(repr=False)
+    """The tables `[service.NAME]` or `[token.ID]`, by name."""
 
     def services(self, proxy_protocol: ProxyProtocol = "off") -> tuple[ServiceSettings, ...]:
         """Return the services.
@@ -80,11 +98,33 @@ class Config:
         :raises SettingsError: a value is invalid, or two services collide.
         """
         services = [
-            _service(self.path, name, table, proxy_protocol) for name, table in self.tables.items()
+            _service(
+                self.path, name, {key: str(text) for key, text in table.items()}, proxy_protocol
+            )
+            for name, table in self.tables.items()
         ]
         with _located(self.path):
             check_services(services)
         return tuple(services)
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The files of secrets that the tables name."""
+        names = (table.get("secret-file") for table in self.tables.values())
+        return tuple(Path(str(name)) for name in names if name is not None)
+
+    def tokens(self, emit: EventSink) -> tuple[tuple[Token, ...], dict[str, Grant]]:
+        """Return the tokens of the tables `[token.ID]` that have a secret, and the rights of all.
+
+        :raises SettingsError: a value is invalid, or a secret cannot be read.
+        """
+        tokens = [
+            token
+            for name, table in self.tables.items()
+            if (token := _token(self.path, name, table, emit)) is not None
+        ]
+        grants = {name: _grant(self.path, name, table) for name, table in self.tables.items()}
+        return tuple(tokens), grants
 
 
 def parse(text: str, path: Path) -> Document:
@@ -119,45 +159,52 @@ def read_config(document: Document, keys: Mapping[str, Kind], *, has_services: b
             "remote's"
         )
     values: dict[str, Value] = {}
+    kind = SERVICE if has_services else TOKEN
+    tables = document.content.get(kind, {})
+    has_tables = has_services or isinstance(tables, dict)  # `token = "..."` is an option
     for key, value in document.content.items():
-        if key == SERVICE:
+        if key == kind and has_tables:
             continue
         if key not in keys:
             hint = _suggestion(key, keys) or "the keys are the command's options without '--'"
             raise SettingsError(f"{path}: unknown key {key!r}; {hint}")
         values[key] = _value(path, key, keys[key], value)
-    return Config(path, values, _tables(path, document.content.get(SERVICE, {}), keys))
+    own_keys = _SERVICE_KEYS if has_services else _TOKEN_KEYS
+    return Config(path, values, _tables(path, kind, tables if has_tables else {}, own_keys, keys))
 
 
-def _tables(path: Path, content: object, keys: Iterable[str]) -> dict[str, dict[str, str]]:
-    """Return the tables `[service.NAME]`, with their values as text."""
+def _tables(
+    path: Path, kind: str, content: object, own_keys: Mapping[str, Kind], keys: Iterable[str]
+) -> dict[str, dict[str, Value]]:
+    """Return the tables `[KIND.NAME]`, whose keys are `own_keys`."""
+    example = f"[{kind}.{'NAME' if kind == SERVICE else 'ID'}]"
     if not isinstance(content, dict):
         raise SettingsError(
-            f"{path}: {SERVICE}: expected tables [{SERVICE}.NAME], found {_type_name(content)}"
+            f"{path}: {kind}: expected tables {example}, found {_type_name(content)}"
         )
-    tables: dict[str, dict[str, str]] = {}
+    tables: dict[str, dict[str, Value]] = {}
     for name, table in content.items():
-        place = f"{SERVICE}.{name}"
+        place = f"{kind}.{name}"
         if not isinstance(table, dict):
             raise SettingsError(
                 f"{path}: {place}: expected a table, found {_type_name(table)}; write "
-                f"[{SERVICE}.NAME] and the service's keys below it"
+                f"{example} and the {kind}'s keys below it"
             )
         tables[name] = {}
         for key, value in table.items():
-            if key not in _SERVICE_KEYS:
-                hint = _service_hint(place, key, keys)
+            if key not in own_keys:
+                hint = _table_hint(kind, place, key, own_keys)
+                if key in keys:
+                    # TOML assigns every key to the table above it.
+                    hint = f"write {key!r} above the first {example}"
                 raise SettingsError(f"{path}: unknown key '{place}.{key}'; {hint}")
-            tables[name][key] = str(_value(path, f"{place}.{key}", _SERVICE_KEYS[key], value))
+            tables[name][key] = _value(path, f"{place}.{key}", own_keys[key], value)
     return tables
 
 
-def _service_hint(place: str, key: str, keys: Iterable[str]) -> str:
-    if key in keys:
-        # TOML assigns every key to the table above it.
-        return f"write {key!r} above the first [{SERVICE}.NAME]"
-    names = ", ".join(_SERVICE_KEYS)
-    return _suggestion(key, _SERVICE_KEYS, f"{place}.") or f"a service has the keys {names}"
+def _table_hint(kind: str, place: str, key: str, own_keys: Iterable[str]) -> str:
+    names = ", ".join(own_keys)
+    return _suggestion(key, own_keys, f"{place}.") or f"a {kind} has the keys {names}"
 
 
 def _suggestion(key: str, keys: Iterable[str], prefix: str = "") -> str:
@@ -179,6 +226,8 @@ def _value(path: Path, key: str, kind: Kind, value: object) -> Value:
         if not value:
             raise SettingsError(f"{path}: {key}: the path is empty")
         return str(path.parent / value)
+    if kind == "date" and isinstance(value, date):  # datetime is a subclass
+        return value.isoformat()
     if kind in ("text", "texts"):
         text = _text(path, key, kind, value)
         return [text] if kind == "texts" else text
@@ -245,6 +294,56 @@ def _service(
             target=target,
             proxy_protocol=proxy_protocol,
         )
+
+
+def _token(path: Path, name: str, table: Mapping[str, Value], emit: EventSink) -> Token | None:
+    """Return the token of a table; None if its secret is elsewhere.
+
+    :raises SettingsError: the secret is invalid, or cannot be read.
+    """
+    place = f"{path}: {TOKEN}.{name}"
+    if "secret" in table and "secret-file" in table:
+        raise SettingsError(f"{place}: 'secret' and 'secret-file' are both set; set one of them")
+    secret = str(table.get("secret", ""))
+    with _located(place):
+        if "secret-file" in table:
+            file = Path(str(table["secret-file"]))
+            secret = read_text(file, "the secret file").strip()
+            warn_if_exposed(file, emit)
+        return Token(name, secret) if {"secret", "secret-file"} & table.keys() else None
+
+
+def _grant(path: Path, name: str, table: Mapping[str, Value]) -> Grant:
+    """Return the rights of a table.
+
+    :raises SettingsError: a value is invalid.
+    """
+    place = f"{path}: {TOKEN}.{name}"
+    ports = None
+    if "ports" in table:
+        with _located(f"{place}.ports"):
+            texts = table["ports"]
+            assert isinstance(texts, list)  # its kind
+            ports = tuple(map(parse_allowed_ports, texts))
+    max_clients = None
+    if "max-clients" in table:
+        text = str(table["max-clients"])
+        if not (text.isascii() and text.isdecimal()):
+            raise SettingsError(f"{place}.max-clients: {text!r} is not a number")
+        max_clients = int(text)
+    with _located(place):
+        return Grant(
+            outside=bool(table.get("outside", True)),
+            ports=ports,
+            expires_at=_timestamp(str(table["expires"])) if "expires" in table else None,
+            max_clients=max_clients,
+        )
+
+
+def _timestamp(text: str) -> float:
+    """Return seconds since 1970. A date is the start of the day; a time without a zone is UTC."""
+    moment = datetime.fromisoformat(text)
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
 
 
 def _proxy_protocol(text: str) -> ProxyProtocol:

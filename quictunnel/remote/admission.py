@@ -26,6 +26,10 @@ NO_ORIGIN = "no origin connected in time"
 class ForwardingSession(Protocol):
     """A session, as admission sees it."""
 
+    @property
+    def rejection(self) -> str | None:
+        """Why no more clients can be forwarded now; None if they can."""
+
     def forward(self, client: Client, route: str, on_end: Callable[[], None]) -> Relay:
         """Open a stream for the client of a route; call `on_end` once the client has left."""
 
@@ -142,6 +146,9 @@ class Admission:
     # -- Inside
 
     def _forward(self, pending: PendingClient, client: Client, session: ForwardingSession) -> None:
+        if (reason := session.rejection) is not None:
+            pending.reject(reason)
+            return
         self._pending.discard(pending)
         pending.hand_over(session.forward(client, pending.route.key, self._client_left))
 

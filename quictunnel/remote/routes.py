@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 
 from quictunnel.config.addresses import HostPort
 from quictunnel.config.files import why
+from quictunnel.config.grants import DEFAULT_GRANT, Grant
 from quictunnel.config.ports import AUTO, PortRange, parse_ports
 from quictunnel.config.services import DEFAULT_SERVICE
 from quictunnel.config.settings import RemoteSettings
@@ -51,6 +52,9 @@ class Route:
 
     ports: PortRange | None = None
     """The ports that were opened for it; None at the outside address."""
+
+    token_id: str = ""
+    """The token that they were opened for."""
 
     holder: Identity | None = None
     """The origin that serves it or was the last to do so; None before the first one."""
@@ -120,7 +124,7 @@ class Routes:
             self._close(key)
 
     def apply(self, settings: RemoteSettings) -> list[str]:
-        """Apply changed `ports` and `client_wait`.
+        """Apply changed `ports`, `grants` and `client_wait`.
 
         :return: the keys of routes whose ports are no longer allowed. They are closed.
         """
@@ -128,7 +132,7 @@ class Routes:
         gone = [
             route.key
             for route in self._opened.values()
-            if route.ports and not any(route.ports in allowed for allowed in settings.ports)
+            if route.ports and not self._is_allowed(route.token_id, route.ports)
         ]
         for key in gone:
             self._close(key)
@@ -157,6 +161,8 @@ class Routes:
         ports = _asked_ports(service)
         if ports is None:
             if service.name == DEFAULT_SERVICE:
+                if not self._grant(identity.token_id).outside:
+                    raise Refused(Code.NOT_ALLOWED, "the token does not allow the outside address")
                 return self._default
             raise Refused(
                 Code.NOT_ALLOWED,
@@ -164,7 +170,9 @@ class Routes:
             )
         if ports == AUTO:
             return self._obtain_any(identity, service.name)
-        if not any(ports in allowed for allowed in self._settings.ports):
+        if not self._is_allowed(identity.token_id, ports):
+            if self._grant(identity.token_id).ports is not None:
+                raise Refused(Code.NOT_ALLOWED, f"the token does not allow {ports.where}")
             raise Refused(
                 Code.NOT_ALLOWED,
                 f"the remote does not let origins have {ports.where}; "
@@ -188,9 +196,19 @@ class Routes:
 
     # -- Inside
 
+    def _grant(self, token_id: str) -> Grant:
+        return self._settings.grants.get(token_id, DEFAULT_GRANT)
+
+    def _ports_of(self, token_id: str) -> tuple[PortRange, ...]:
+        ports = self._grant(token_id).ports
+        return self._settings.ports if ports is None else ports
+
+    def _is_allowed(self, token_id: str, ports: PortRange) -> bool:
+        return any(ports in allowed for allowed in self._ports_of(token_id))
+
     def _obtain_any(self, identity: Identity, name: str) -> Route:
         """Return a route at a free port: the service's last one, if possible."""
-        allowed = [port for ports in self._settings.ports for port in _each(ports)]
+        allowed = [port for ports in self._ports_of(identity.token_id) for port in _each(ports)]
         self._rng.shuffle(allowed)
         given = self._given.get((identity, name))
         if given is not None and given in allowed:
@@ -208,6 +226,8 @@ class Routes:
             if len(self._given) > MAX_REMEMBERED:
                 del self._given[next(iter(self._given))]
             return route
+        if self._grant(identity.token_id).ports is not None:
+            raise Refused(Code.NOT_ALLOWED, "none of the token's ports is free")
         raise Refused(
             Code.NOT_ALLOWED,
             "the remote has no free port for origins; to allow more, start the remote with --ports",
@@ -227,7 +247,8 @@ class Routes:
         in_use = sum(len(route.listeners) for route in self._opened.values())
         if in_use + ports.size > MAX_PORTS:
             raise Refused(Code.NOT_ALLOWED, f"origins may have {MAX_PORTS} ports in all, not more")
-        route = Route(key, name, _address(self.outside_address.host, ports), ports)
+        address = _address(self.outside_address.host, ports)
+        route = Route(key, name, address, ports, identity.token_id)
         self._opened[key] = route
         try:
             for port in range(ports.first, ports.last + 1):

@@ -25,17 +25,20 @@ from quictunnel.remote.admission import Admission
 from quictunnel.remote.outside_listener import resolve_listen
 from quictunnel.remote.registry import Registry
 from quictunnel.remote.routes import Routes
-from quictunnel.remote.session import RemoteSession
+from quictunnel.remote.session import EXPIRED, RemoteSession
 from quictunnel.remote.session_settings import RemoteSessionSettings
 from quictunnel.session.clients import MAX_CLIENTS
 
 CERTIFICATE_CHECK_INTERVAL = 5.0
 """Seconds between two checks of the certificate's files, each of which costs two stat calls."""
 
+EXPIRY_CHECK_INTERVAL = 0.5
+"""Seconds between two looks for tokens that have expired."""
+
 REVOKED = "the remote no longer accepts this token"
 """The reason that an origin is given whose token is gone."""
 
-APPLICABLE = {"ports", "client_wait", "grace", "accept_proxy_protocol", "trusted_proxies"}
+APPLICABLE = {"ports", "grants", "client_wait", "grace", "accept_proxy_protocol", "trusted_proxies"}
 """The settings that `Remote.apply` applies, besides the tokens."""
 
 STOPPED = "the remote was stopped"
@@ -70,6 +73,7 @@ class Remote:
         self._settings = settings
         self._emit = emit
         self._tokens = {token.id: token for token in tokens}
+        self._grants = dict(settings.grants)
         self._certificates = certificates
         self._reset_key = reset_key
         self._link_socket = link_socket
@@ -92,6 +96,7 @@ class Remote:
         self._listener: Listener | None = None
         self._session_settings: RemoteSessionSettings | None = None
         self._certificate_watch: asyncio.Task[None] | None = None
+        self._expiry_watch: asyncio.Task[None] | None = None
         self._end: asyncio.Task[None] | None = None
         self._failure: BaseException | None = None
         self._is_stopping = False
@@ -127,6 +132,7 @@ class Remote:
                 instance=secrets.token_hex(8),
                 tokens=self._tokens,
                 routes=self._routes,
+                grants=self._grants,
                 hold=settings.hold,
                 linger=settings.linger,
             )
@@ -141,6 +147,8 @@ class Remote:
             self._watch_certificate(self._listener), name="certificate watch"
         )
         self._certificate_watch.add_done_callback(self._task_ended)
+        self._expiry_watch = asyncio.create_task(self._end_expired(), name="expiry of tokens")
+        self._expiry_watch.add_done_callback(self._task_ended)
         self._emit(RemoteStarted(str(self.link_address), str(self.outside_address)))
 
     async def wait_closed(self) -> None:
@@ -163,8 +171,16 @@ class Remote:
             self._settings, **{name: getattr(settings, name) for name in APPLICABLE}
         )
         self._admission.apply(client_wait=settings.client_wait, proxies=_proxies(settings))
+        ids = self._grants.keys() | settings.grants.keys()
+        changed_ids = {key for key in ids if self._grants.get(key) != settings.grants.get(key)}
+        self._grants.clear()
+        self._grants.update(settings.grants)
         self._accept_tokens(tokens)
-        affected = {session for session in self._sessions if session.is_refused_a_service}
+        affected = {
+            session
+            for session in self._sessions
+            if session.is_refused_a_service or session.token_id in changed_ids
+        }
         for route in self._routes.apply(self._settings):
             session = self._registry.withdraw(route)
             affected |= set() if session is None else {session}
@@ -254,8 +270,9 @@ class Remote:
     async def _finish(self) -> None:
         """Close the rest once all sessions have ended, which their own time limits ensure."""
         await self._no_sessions.wait()
-        if self._certificate_watch is not None:
-            self._certificate_watch.cancel()
+        for watch in (self._certificate_watch, self._expiry_watch):
+            if watch is not None:
+                watch.cancel()
         if self._listener is not None:
             self._listener.close()
             await self._listener.wait_closed()
@@ -269,6 +286,14 @@ class Remote:
             self._certificates.reload_if_changed(
                 lambda renewed: listener.set_certificate(_tls(renewed))
             )
+
+    async def _end_expired(self) -> None:
+        """End the links of tokens that expire."""
+        while True:
+            await asyncio.sleep(EXPIRY_CHECK_INTERVAL)
+            for session in tuple(self._sessions):
+                if session.has_expired:
+                    session.abort(Code.NOT_ALLOWED, EXPIRED)
 
     def _route_usable(self, route: str) -> None:
         self._admission.forward_waiting(route)

@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Callable, Collection, Mapping
 from functools import partial
 
+from quictunnel.config.grants import DEFAULT_GRANT, Grant
 from quictunnel.config.tokens import Token
 from quictunnel.errors import ProtocolError, Refused
 from quictunnel.events import (
@@ -59,6 +60,9 @@ MAX_REASON = 180
 """Bytes of the reason for each service that is not granted. It may quote another origin, and the
 reasons for `MAX_SERVICES` must fit one message, even if each byte needs an escape."""
 
+EXPIRED = "the token has expired"
+"""The reason that an origin is given whose token has expired."""
+
 NOTHING_ASKED = "the origin asks for no service"
 """The sentence for an origin without services."""
 
@@ -97,6 +101,13 @@ class RemoteSession(Session):
         :param route: the key of the route at which the client has arrived.
         :param on_end: called once the client has left.
         """
+        usage, token_id = self._settings.usage, self.token_id
+        usage[token_id] += 1
+
+        def left() -> None:
+            usage[token_id] -= 1
+            on_end()
+
         relay = self.clients.add(
             client,
             lambda ended: Relay(
@@ -105,7 +116,7 @@ class RemoteSession(Session):
                 on_end=ended,
                 tcp_reset_code=Code.CLIENT_RESET,
             ),
-            on_end=on_end,
+            on_end=left,
         )
         # A client that has waited for another origin knows the service by that one's name.
         client.service = self._routes[route].name
@@ -113,6 +124,19 @@ class RemoteSession(Session):
         relay.stream.write(encode_v2(preamble))
         self.link.open_stream(relay.stream)
         return relay
+
+    @property
+    def rejection(self) -> str | None:
+        """Why no more clients can be forwarded now: the token's limit; None if they can."""
+        limit = self._grant.max_clients
+        if limit is None or self._settings.usage[self.token_id] < limit:
+            return None
+        return f"the token's limit of {limit} clients is reached"
+
+    @property
+    def has_expired(self) -> bool:
+        """Whether the token of an established session has expired."""
+        return self._grant.has_expired
 
     # -- The link
 
@@ -194,7 +218,7 @@ class RemoteSession(Session):
         if not isinstance(message, Services):
             raise ProtocolError(f"{type(message).__name__} in an established session")
         self._asked = message.services
-        self.judge_again()
+        self._judge(keeps_old=True)
 
     def send_services(self) -> None:
         """Send the origin its granted services, and those that it does not get."""
@@ -212,13 +236,7 @@ class RemoteSession(Session):
 
     def judge_again(self) -> None:
         """Grant or refuse the origin's services again, because the remote's settings changed."""
-        hello = self._hello
-        if self.state is not State.ESTABLISHED or hello is None:
-            return
-        losers = self._claim(hello, self._asked)
-        self.send_services()
-        self._notify_losers(hello, losers)
-        self._registry.notify_usable(self)
+        self._judge(keeps_old=False)
 
     @property
     def is_refused_a_service(self) -> bool:
@@ -238,6 +256,10 @@ class RemoteSession(Session):
 
     # -- Inside
 
+    @property
+    def _grant(self) -> Grant:
+        return self._settings.grants.get(self.token_id, DEFAULT_GRANT)
+
     def _successor(self, by: Hello) -> tuple[str, str]:
         """Return who has taken over, for our log and for the origin.
 
@@ -249,6 +271,19 @@ class RemoteSession(Session):
         origin = "a newer link of the same origin" if is_same_origin else f"origin {by.name}"
         reason = f"{origin} has taken over"
         return reason, reason if is_same_token else "another origin has taken over"
+
+    def _judge(self, *, keeps_old: bool) -> None:
+        """Grant or refuse the services that an established origin asks for, and answer.
+
+        :param keeps_old: whether the origin keeps what it has if it would get none of them.
+        """
+        hello = self._hello
+        if self.state is not State.ESTABLISHED or hello is None:
+            return
+        losers = self._claim(hello, self._asked, keeps_old=keeps_old)
+        self.send_services()
+        self._notify_losers(hello, losers)
+        self._registry.notify_usable(self)
 
     def _authenticate(self, hello: Hello) -> Token:
         """Return the token that the origin has proven to know.
@@ -265,6 +300,8 @@ class RemoteSession(Session):
         token = self._settings.tokens.get(hello.token_id)
         if token is None or not check(token.secret, "origin", self.link.exporter, hello.proof):
             raise Refused(Code.BAD_TOKEN, "the remote does not accept this token")
+        if self._settings.grants.get(token.id, DEFAULT_GRANT).has_expired:
+            raise Refused(Code.NOT_ALLOWED, EXPIRED)
         return token
 
     def _rivals(self, hello: Hello) -> tuple[set[RemoteSession], set[RemoteSession]]:
@@ -297,12 +334,13 @@ class RemoteSession(Session):
         *,
         gone: Collection[RemoteSession] = (),
         is_first: bool = False,
+        keeps_old: bool = False,
     ) -> tuple[RemoteSession, ...]:
         """Register the origin's services; return the sessions that lost one by it.
 
-        Each service is judged on its own. If the origin gets none of those that it asks for, it
-        keeps what it has.
+        Each service is judged on its own.
 
+        :param keeps_old: whether the origin keeps what it has if it would get none of them.
         :raises Refused: the first time, if it gets none.
         """
         identity = Identity(hello.token_id, hello.name)
@@ -311,7 +349,7 @@ class RemoteSession(Session):
             registry.check_place(self, identity, instance=hello.instance, gone=gone)
         asked, refusals = self._obtain(identity, services)
         try:
-            if not asked and (services or is_first):
+            if not asked and (is_first or (services and keeps_old)):
                 raise next(iter(refusals.values()), Refused(Code.NOT_ALLOWED, NOTHING_ASKED))
             keys = [route.key for route in asked.values()]
             claim = registry.claim(self, identity, keys, instance=hello.instance, gone=gone)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from quictunnel.config.grants import Grant
 from quictunnel.config.tokens import Token
 from quictunnel.protocol.messages import Service
 from quictunnel.remote.proof_failures import ProofFailures
@@ -44,6 +46,12 @@ class RemoteSessionSettings:
 
     linger: float
     """Seconds that the second half of a client's connection may be idle."""
+
+    grants: MutableMapping[str, Grant] = field(default_factory=dict)
+    """The rights of tokens, by the token's id."""
+
+    usage: Counter[str] = field(default_factory=Counter)
+    """The clients of each token, by the token's id."""
 
     failures: ProofFailures = field(default_factory=ProofFailures)
     """Failed proofs of all origins."""

@@ -127,11 +127,13 @@ EXAMPLES = re.findall(r"```toml\n# (\S+)\n(.*?)```", PAGE.read_text("utf-8"), re
 
 def test_the_examples_of_the_documentation(check):
     results = []
-    for path in ("token", "tokens"):  # the files that the examples name
+    secret = TOKEN.partition(".")[2]
+    files = {"token": TOKEN, "tokens": TOKEN, "nas.secret": secret, "laptop.secret": secret}
+    for path, text in files.items():  # the files that the examples name
         Path(path).touch(mode=0o600)
-        Path(path).write_text(TOKEN)
+        Path(path).write_text(text)
     for name, content in EXAMPLES:
         code, out, err = check(content, name=name)
         assert (code, err) == (0, "")
         results.append(out)
-    assert results == ["origin.toml: ok: 3 services\n", "remote.toml: ok\n"]
+    assert results == ["origin.toml: ok: 3 services\n", *["remote.toml: ok\n"] * 2]

@@ -30,7 +30,7 @@ class Watched:
         self.failure: Exception | None = None
         self.pending: set[str] = set()
         monkeypatch.setattr(module, "_prepare_again", self.prepare)
-        self.reload = Reload(SimpleNamespace(), self.file, self.tokens)
+        self.reload = Reload(SimpleNamespace(), self.file, [self.tokens])
 
     def prepare(self, _ctx):
         if self.failure is not None:

@@ -9,6 +9,7 @@ import random
 import resource
 import signal
 import socket
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -34,7 +35,9 @@ class Setup:
         self._peers: list[TcpPeer] = []
 
     def write_remote(self, text: str = "") -> None:
-        ports = f'ports = "{self.port}-{self.port + SERVICES}"\n' if "ports" not in text else ""
+        ports = f'ports = "{self.port}-{self.port + SERVICES}"\n'
+        if text.startswith("ports"):
+            ports = ""
         self.remote_file.write_text(ports + 'token-file = "tokens"\n' + text)
 
     def write_origin(self, *numbers: int, head: str = "") -> None:
@@ -148,6 +151,23 @@ def test_a_token_is_revoked(setup):
     assert "the remote no longer accepts this token" in setup.tunnel.origin.stderr
     assert client.is_reset()
     assert server.is_reset()
+
+
+def test_the_rights_of_a_token_change_while_it_is_used(setup):
+    setup.up(0, 1)
+    name = setup.tunnel.token.id
+    pair = setup.pair(0)
+    setup.write_remote(f"[token.{name}]\nports = {setup.port}\n")
+    setup.tunnel.origin.wait_for(r"^refused: service s1: the token does not allow port")
+    assert setup.is_closed(1)
+    exchange(*pair)
+    soon = datetime.now(UTC) + timedelta(seconds=3)
+    setup.write_remote(f"[token.{name}]\nexpires = {soon.isoformat()}\n")
+    setup.tunnel.origin.wait_for(setup.ready(1), times=2)
+    assert setup.tunnel.origin.wait() == 3
+    assert datetime.now(UTC) >= soon
+    assert "the token has expired" in setup.tunnel.origin.stderr
+    assert pair[0].is_reset()
 
 
 async def test_500_downloads_do_not_notice_a_change_of_one_of_100_services(setup):

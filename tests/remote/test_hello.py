@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import time
 
 import pytest
 from fake_link import join
 from role_doubles import OTHER_TOKEN, TOKEN, House, Tunnel, a_tunnel, of_type
 
+from quictunnel.config.grants import Grant
 from quictunnel.config.tokens import Token
 from quictunnel.errors import LinkFailed, LinkLost, Refused
 from quictunnel.events import (
+    ClientClosed,
     LinkDropped,
     OriginConnected,
     OriginDisconnected,
@@ -31,7 +34,7 @@ from quictunnel.protocol.messages import (
 )
 from quictunnel.protocol.proof import check, prove
 from quictunnel.quic.link import LinkProtocol
-from quictunnel.remote.session import RIVAL_ANSWERS_WITHIN
+from quictunnel.remote.session import EXPIRED, RIVAL_ANSWERS_WITHIN
 from testkit.clock import seconds, settle, virtual_time
 
 EXPORTER = b"e" * 32
@@ -521,6 +524,59 @@ async def test_a_client_that_has_waited_knows_the_service_by_its_origins_name():
     await settle()
     (server,) = tunnel.upstream.connections
     assert server.written == b"x"
+
+
+@virtual_time
+async def test_an_expired_token_is_refused():
+    house = House(grants={TOKEN.id: Grant(expires_at=time.time() - 1)})
+    stranger = Stranger(house)
+    stranger.say(hello())
+    await settle()
+    (refused,) = stranger.answers
+    assert (refused.code, refused.message) == (Code.NOT_ALLOWED, EXPIRED)
+
+
+@virtual_time
+async def test_a_bad_proof_does_not_learn_that_the_token_has_expired():
+    house = House(grants={TOKEN.id: Grant(expires_at=time.time() - 1)})
+    stranger = Stranger(house)
+    stranger.say(hello(proof=""))
+    await seconds(2)
+    assert stranger.answers[0].code == Code.BAD_TOKEN
+
+
+@virtual_time
+async def test_a_token_has_a_limit_of_clients():
+    house = House("web", "ssh", grants={TOKEN.id: Grant(max_clients=2)})
+    await Tunnel(house, "web", name="one").up()
+    await Tunnel(house, "ssh", name="two").up()
+    clients = [house.client(service) for service in ("web", "ssh", "web", "ssh")]
+    await settle()
+    assert [client.was_reset for client in clients] == [False, False, True, True]
+    rejected = of_type(house.events, ClientClosed)
+    assert {event.reason for event in rejected} == {"the token's limit of 2 clients is reached"}
+    clients[0].abort()
+    await settle()
+    assert not house.client("ssh").was_reset
+    assert house.settings.usage == {TOKEN.id: 2}
+
+
+@virtual_time
+async def test_rights_that_are_taken_away_are_gone_at_once():
+    house = House("web", "ssh")
+    stranger = Stranger(house)
+    stranger.say(hello(services=[Service(name="web"), Service(name="ssh")]))
+    await settle()
+    del house.routes.routes["web"]
+    stranger.remote.judge_again()
+    await settle()
+    assert [service.name for service in stranger.answers[-1].services] == ["ssh"]
+    del house.routes.routes["ssh"]
+    stranger.remote.judge_again()
+    await settle()
+    answer = stranger.answers[-1]
+    assert (answer.services, len(answer.refused)) == ([], 2)
+    assert house.registry.find("ssh") is None
 
 
 @virtual_time

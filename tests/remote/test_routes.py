@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from dataclasses import replace
 
 import pytest
 
 from quictunnel.config.addresses import HostPort
+from quictunnel.config.grants import Grant
 from quictunnel.config.ports import PortRange
 from quictunnel.config.settings import RemoteSettings
 from quictunnel.errors import Refused
@@ -41,12 +43,13 @@ class Place:
         self.first = free_ports(count)
         self.clients: list[str] = []
         self.rejected: list[str] = []
+        self.settings = RemoteSettings(
+            outside=HostPort(LOOPBACK, 0),
+            ports=(PortRange(self.first, self.first + count - 1),) if count else (),
+            client_wait=CLIENT_WAIT,
+        )
         self.routes = Routes(
-            RemoteSettings(
-                outside=HostPort(LOOPBACK, 0),
-                ports=(PortRange(self.first, self.first + count - 1),) if count else (),
-                client_wait=CLIENT_WAIT,
-            ),
+            self.settings,
             self.arrived,
             lambda key, _: self.rejected.append(key),
             emit=discard_event,
@@ -284,6 +287,38 @@ def test_a_free_port_is_one_that_no_other_program_has(story):
             assert taken.message.endswith(f"cannot open port {place.first}: address already in use")
             found = {place.ask(name=name).ports.first for name in "abc"}
         assert found == {place.first + number for number in (1, 2, 3)}
+
+    story(test)
+
+
+def test_a_grant_decides_what_its_token_may_have(story):
+    async def test(place):
+        own = PortRange(place.first, place.first)
+        grants = {"u": Grant(outside=False, ports=(own,))}
+        place.routes.apply(replace(place.settings, grants=grants, ports=()))
+        assert place.ask(1, identity=STRANGER).ports == own
+        full = place.refusal(0, identity=STRANGER, name="auto-1")
+        assert full.message == "none of the token's ports is free"
+        for refusal in (
+            place.refusal(None, name="default", identity=STRANGER),
+            place.refusal(2, identity=STRANGER),
+        ):
+            assert refusal.message.startswith("the token does not allow ")
+        place.ask(None, name="default")
+        assert "--ports" in place.refusal(2).message
+
+    story(test)
+
+
+def test_ports_that_are_no_longer_allowed_are_closed(story):
+    async def test(place):
+        kept, gone, granted = place.ask(1), place.ask(2), place.ask(3, identity=STRANGER)
+        grants = {"u": Grant(ports=(granted.ports,))}
+        changed = replace(place.settings, ports=(kept.ports,), grants=grants)
+        assert place.routes.apply(changed) == [gone.key]
+        assert [is_open(place.first + number) for number in range(3)] == [True, False, True]
+        assert place.routes.apply(replace(changed, grants={})) == [granted.key]
+        assert place.rejected == [gone.key, granted.key]
 
     story(test)
 
