@@ -62,12 +62,14 @@ class ClientClosed(Event):
 
 @dataclass(frozen=True, slots=True)
 class ClientRejected(Event):
-    """A client was disconnected before its address was known."""
+    """A client was disconnected before it was forwarded: by a policy, or without an address."""
 
     peer: str
-    """The address of the TCP connection: the client, or a proxy in front of the remote."""
+    """The client's address, or that of a proxy in front of the remote if it names no client."""
     reason: str
     """Why."""
+    suppressed: int
+    """Rejected clients that were not reported since the last event, because there were many."""
 
 
 @dataclass(frozen=True, slots=True)

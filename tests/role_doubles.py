@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, TypeVar, cast
 
 from fake_link import FakeLink, join
 
 from quictunnel.config.addresses import HostPort
+from quictunnel.config.policy import Policy
 from quictunnel.config.services import ProxyProtocol, ServiceSettings
 from quictunnel.config.tokens import Token
 from quictunnel.errors import Refused
@@ -182,7 +184,13 @@ class FakeRoutes:
 class House:
     """A remote's inside: registry, admission, and the sessions that come."""
 
-    def __init__(self, *services: str, client_wait: float = 10.0, **settings: Any) -> None:
+    def __init__(
+        self,
+        *services: str,
+        client_wait: float = 10.0,
+        policies: Mapping[str, Policy] | None = None,
+        **settings: Any,
+    ) -> None:
         self.events: list[Event] = []
         self.ended: list[RemoteSession] = []
         self.routes = FakeRoutes(*(services or ("default",)))
@@ -191,6 +199,7 @@ class House:
             self.registry.find,
             client_wait=client_wait,
             proxies=(),
+            policies=policies,
             max_clients=1000,
             emit=self.events.append,
         )

@@ -16,6 +16,7 @@ import typer
 from quictunnel.cli import options
 from quictunnel.config.files import read_text, warn_if_exposed
 from quictunnel.config.grants import Grant
+from quictunnel.config.policy import Policy
 from quictunnel.config.tokens import Token
 from quictunnel.config.toml import Config, Document, Kind, parse, read_config
 from quictunnel.errors import SettingsError
@@ -106,11 +107,15 @@ class Sources:
         """Return the tokens and the rights of a remote's file, if there is one."""
         return ((), {}) if self.config is None else self.config.tokens(emit)
 
+    def policies(self) -> dict[str, Policy]:
+        """Return the policies of a remote's file, if there is one."""
+        return {} if self.config is None else self.config.policies()
+
     def warn_if_exposed(self, emit: EventSink) -> None:
         """Emit `SecretExposed` if the file has a secret and other users can read the file."""
         if self.config is None:
             return
-        has_secret = any("secret" in table for table in self.config.tables.values())
+        has_secret = any("secret" in table for table in self.config.token_tables.values())
         if "token" in self.config.values or has_secret:
             warn_if_exposed(self.config.path, emit)
 

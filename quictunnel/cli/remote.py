@@ -176,6 +176,7 @@ def remote(
             key=key,
             tokens=(*options.read_tokens(token, token_file, name_of, lines), *from_file),
             grants=grants,
+            policies=sources.policies(),
             accept_proxy_protocol=accept_proxy_protocol,
             trusted_proxies=networks or LOOPBACK,
             hold=read_duration(name_of("--hold"), hold),

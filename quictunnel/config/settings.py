@@ -16,6 +16,7 @@ from typing import Literal
 from quictunnel.config.addresses import EVERY_ADDRESS, HostPort, Network
 from quictunnel.config.certificates import FINGERPRINT_BYTES, load_authorities
 from quictunnel.config.grants import Grant
+from quictunnel.config.policy import Policy
 from quictunnel.config.ports import PortRange
 from quictunnel.config.services import ServiceSettings, check_services
 from quictunnel.config.state import default_state_dir
@@ -99,6 +100,9 @@ class RemoteSettings:
 
     grants: Mapping[str, Grant] = field(default_factory=dict)
     """The rights of tokens, by the token's id. Other tokens have `DEFAULT_GRANT`."""
+
+    policies: Mapping[str, Policy] = field(default_factory=dict)
+    """The rules for the clients of services, by the service's name."""
 
     accept_proxy_protocol: bool = False
     """Whether a proxy in front sends a PROXY protocol header before each client's bytes."""

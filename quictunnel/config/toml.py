@@ -15,8 +15,10 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Literal, get_args
 
+from quictunnel.config.addresses import Network, parse_network
 from quictunnel.config.files import read_text, warn_if_exposed
 from quictunnel.config.grants import Grant
+from quictunnel.config.policy import Policy
 from quictunnel.config.ports import parse_allowed_ports, parse_ports
 from quictunnel.config.services import (
     DEFAULT_SERVICE,
@@ -51,6 +53,9 @@ _EXPECTED: Mapping[Kind, str] = {
 TOKEN = "token"  # noqa: S105 - a key
 """The key of the table that contains the rights of tokens."""
 
+POLICY = "policy"
+"""The key of the table that contains the policies of services."""
+
 _SERVICE_KEYS: Mapping[str, Kind] = {"to": "text", "port": "text", "proxy-protocol": "text"}
 
 _TOKEN_KEYS: Mapping[str, Kind] = {
@@ -61,6 +66,16 @@ _TOKEN_KEYS: Mapping[str, Kind] = {
     "expires": "date",
     "max-clients": "text",
 }
+
+_POLICY_KEYS: Mapping[str, Kind] = {
+    "allow": "texts",
+    "deny": "texts",
+    "max-clients": "text",
+    "max-clients-per-address": "text",
+    "max-rate-per-address": "text",
+}
+
+_TABLE_KEYS = {SERVICE: _SERVICE_KEYS, TOKEN: _TOKEN_KEYS, POLICY: _POLICY_KEYS}
 
 _MAX_BITS = 63
 """Bits of a whole number, at most. Python converts no number of thousands of digits to text."""
@@ -88,8 +103,14 @@ class Config:
     values: Mapping[str, Value] = field(repr=False)
     """The values of options, by key: the option's name without the leading dashes."""
 
-    tables: Mapping[str, Mapping[str, Value]] = field(repr=False)
-    """The tables `[service.NAME]` or `[token.ID]`, by name."""
+    service_tables: Mapping[str, Mapping[str, Value]] = field(repr=False, default_factory=dict)
+    """The tables `[service.NAME]` of an origin's file, by name."""
+
+    token_tables: Mapping[str, Mapping[str, Value]] = field(repr=False, default_factory=dict)
+    """The tables `[token.ID]` of a remote's file, by ID."""
+
+    policy_tables: Mapping[str, Mapping[str, Value]] = field(repr=False, default_factory=dict)
+    """The tables `[policy.NAME]` of a remote's file, by name."""
 
     def services(self, proxy_protocol: ProxyProtocol = "off") -> tuple[ServiceSettings, ...]:
         """Return the services.
@@ -101,7 +122,7 @@ class Config:
             _service(
                 self.path, name, {key: str(text) for key, text in table.items()}, proxy_protocol
             )
-            for name, table in self.tables.items()
+            for name, table in self.service_tables.items()
         ]
         with _located(self.path):
             check_services(services)
@@ -110,7 +131,7 @@ class Config:
     @property
     def files(self) -> tuple[Path, ...]:
         """The files of secrets that the tables name."""
-        names = (table.get("secret-file") for table in self.tables.values())
+        names = (table.get("secret-file") for table in self.token_tables.values())
         return tuple(Path(str(name)) for name in names if name is not None)
 
     def tokens(self, emit: EventSink) -> tuple[tuple[Token, ...], dict[str, Grant]]:
@@ -120,11 +141,18 @@ class Config:
         """
         tokens = [
             token
-            for name, table in self.tables.items()
+            for name, table in self.token_tables.items()
             if (token := _token(self.path, name, table, emit)) is not None
         ]
-        grants = {name: _grant(self.path, name, table) for name, table in self.tables.items()}
+        grants = {name: _grant(self.path, name, table) for name, table in self.token_tables.items()}
         return tuple(tokens), grants
+
+    def policies(self) -> dict[str, Policy]:
+        """Return the policies of services, by the service's name.
+
+        :raises SettingsError: a value is invalid.
+        """
+        return {name: _policy(self.path, name, table) for name, table in self.policy_tables.items()}
 
 
 def parse(text: str, path: Path) -> Document:
@@ -158,26 +186,30 @@ def read_config(document: Document, keys: Mapping[str, Kind], *, has_services: b
             f"{path}: unknown key '{SERVICE}': services belong in the origin's file, not in the "
             "remote's"
         )
+    kinds = (SERVICE,) if has_services else (TOKEN, POLICY)
+    content = dict(document.content)
+    # `token = "..."` is an option, and only the tables are not.
+    tables = {
+        kind: _tables(path, kind, content.pop(kind, {}), keys)
+        for kind in kinds
+        if kind not in keys or isinstance(content.get(kind, {}), dict)
+    }
     values: dict[str, Value] = {}
-    kind = SERVICE if has_services else TOKEN
-    tables = document.content.get(kind, {})
-    has_tables = has_services or isinstance(tables, dict)  # `token = "..."` is an option
-    for key, value in document.content.items():
-        if key == kind and has_tables:
-            continue
+    for key, value in content.items():
         if key not in keys:
             hint = _suggestion(key, keys) or "the keys are the command's options without '--'"
             raise SettingsError(f"{path}: unknown key {key!r}; {hint}")
         values[key] = _value(path, key, keys[key], value)
-    own_keys = _SERVICE_KEYS if has_services else _TOKEN_KEYS
-    return Config(path, values, _tables(path, kind, tables if has_tables else {}, own_keys, keys))
+    by_name = {f"{kind}_tables": content for kind, content in tables.items()}
+    return Config(path, values, **by_name)
 
 
 def _tables(
-    path: Path, kind: str, content: object, own_keys: Mapping[str, Kind], keys: Iterable[str]
+    path: Path, kind: str, content: object, keys: Iterable[str]
 ) -> dict[str, dict[str, Value]]:
-    """Return the tables `[KIND.NAME]`, whose keys are `own_keys`."""
-    example = f"[{kind}.{'NAME' if kind == SERVICE else 'ID'}]"
+    """Return the tables `[KIND.NAME]`. `keys` are those that stand above them."""
+    own_keys = _TABLE_KEYS[kind]
+    example = f"[{kind}.{'ID' if kind == TOKEN else 'NAME'}]"
     if not isinstance(content, dict):
         raise SettingsError(
             f"{path}: {kind}: expected tables {example}, found {_type_name(content)}"
@@ -325,12 +357,7 @@ def _grant(path: Path, name: str, table: Mapping[str, Value]) -> Grant:
             texts = table["ports"]
             assert isinstance(texts, list)  # its kind
             ports = tuple(map(parse_allowed_ports, texts))
-    max_clients = None
-    if "max-clients" in table:
-        text = str(table["max-clients"])
-        if not (text.isascii() and text.isdecimal()):
-            raise SettingsError(f"{place}.max-clients: {text!r} is not a number")
-        max_clients = int(text)
+    max_clients = _number(place, "max-clients", table)
     with _located(place):
         return Grant(
             outside=bool(table.get("outside", True)),
@@ -338,6 +365,42 @@ def _grant(path: Path, name: str, table: Mapping[str, Value]) -> Grant:
             expires_at=_timestamp(str(table["expires"])) if "expires" in table else None,
             max_clients=max_clients,
         )
+
+
+def _policy(path: Path, name: str, table: Mapping[str, Value]) -> Policy:
+    """Return the policy of a table.
+
+    :raises SettingsError: a value is invalid.
+    """
+    place = f"{path}: {POLICY}.{name}"
+    with _located(place):
+        check_service_name(name)
+    networks: dict[str, tuple[Network, ...]] = {}
+    for key in ("allow", "deny"):
+        with _located(f"{place}.{key}"):
+            texts = table.get(key, [])
+            assert isinstance(texts, list)  # its kind
+            networks[key] = tuple(map(parse_network, texts))
+    with _located(place):
+        return Policy(
+            **networks,
+            max_clients=_number(place, "max-clients", table),
+            max_clients_per_address=_number(place, "max-clients-per-address", table),
+            max_rate_per_address=_number(place, "max-rate-per-address", table),
+        )
+
+
+def _number(place: str, key: str, table: Mapping[str, Value]) -> int | None:
+    """Return a whole number, or None if the key is not set.
+
+    :raises SettingsError: it is not a whole number.
+    """
+    if key not in table:
+        return None
+    text = str(table[key])
+    if not (text.isascii() and text.isdecimal()):
+        raise SettingsError(f"{place}.{key}: {text!r} is not a number")
+    return int(text)
 
 
 def _timestamp(text: str) -> float:

@@ -6,15 +6,20 @@ No decision here awaits anything, so decisions never interleave.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection
+import time
+from collections.abc import Callable, Collection, Mapping
+from functools import partial
 from ipaddress import ip_address
 from typing import Protocol
 
 from quictunnel.config.addresses import Network
-from quictunnel.events import ClientLimitReached, ClientRejected, EventSink
+from quictunnel.config.policy import Policy
+from quictunnel.events import ClientLimitReached, EventSink
 from quictunnel.protocol.address import Address
 from quictunnel.relay.relay import Relay
+from quictunnel.remote.gate import Gate
 from quictunnel.remote.pending_client import ClientRoute, PendingClient
+from quictunnel.remote.rejections import RejectionReporter
 from quictunnel.session.clients import Client
 
 MAX_WAITING = 4096
@@ -41,6 +46,7 @@ class Admission:
         route is given by its key, here and below.
     :param client_wait: seconds that a client waits for a session.
     :param proxies: the networks of the proxies that send a PROXY header.
+    :param policies: the rules for clients, by the service's name.
     :param max_clients: the limit on clients, waiting and forwarded.
     """
 
@@ -50,14 +56,16 @@ class Admission:
         *,
         client_wait: float,
         proxies: Collection[Network],
+        policies: Mapping[str, Policy] | None = None,
         max_clients: int,
         emit: EventSink,
     ) -> None:
         self._find = find
-        self._client_wait = client_wait
-        self._proxies = tuple(proxies)
         self._max_clients = max_clients
         self._emit = emit
+        self._rejections = RejectionReporter(emit)
+        self._gates: dict[str, Gate] = {}  # by the service's name
+        self.apply(client_wait=client_wait, proxies=proxies, policies=policies or {})
         self._count = 0
         self._waiting: dict[str, dict[PendingClient, Client]] = {}  # in order of arrival
         self._pending: set[PendingClient] = set()
@@ -69,10 +77,21 @@ class Admission:
         """The number of clients that have not been handed to a session."""
         return len(self._pending)
 
-    def apply(self, *, client_wait: float, proxies: Collection[Network]) -> None:
+    def apply(
+        self,
+        *,
+        client_wait: float,
+        proxies: Collection[Network],
+        policies: Mapping[str, Policy],
+    ) -> None:
         """Apply changed settings to the clients to come."""
         self._client_wait = client_wait
         self._proxies = tuple(proxies)
+        for name in self._gates.keys() - policies.keys():
+            del self._gates[name]
+        for name, policy in policies.items():
+            gate = self._gates.setdefault(name, Gate(policy, time.monotonic))
+            gate.policy = policy
 
     def new_client(self, route: ClientRoute) -> PendingClient:
         """Return the protocol of a client that has arrived at this route."""
@@ -96,6 +115,7 @@ class Admission:
     def close(self, reason: str) -> None:
         """Reject pending clients, and all new ones from now on."""
         self._is_closed = True
+        self._rejections.close()
         for pending in tuple(self._pending):
             pending.reject(reason)
 
@@ -123,7 +143,15 @@ class Admission:
         return any(host in network for network in self._proxies)
 
     def client_identified(self, pending: PendingClient, client: Client) -> None:
-        """Hand a client to a session, or let it wait for one."""
+        """Hand a client to a session, let it wait for one, or reject it."""
+        gate = self._gates.get(pending.route.name)
+        if gate is not None and client.address is not None:
+            if (reason := gate.reason_to_reject(client.address)) is not None:
+                pending.client = None
+                pending.peer = client.address
+                pending.reject(reason)
+                return
+            pending.gate = gate
         self._emit(client.accepted())
         session = self._find(pending.route.key)
         if session is not None:
@@ -136,9 +164,9 @@ class Admission:
         """Remove a client that has left, or was rejected, before it was handed to a session."""
         self._pending.discard(pending)
         self._waiting.get(pending.route.key, {}).pop(pending, None)
-        self._client_left()
+        self._client_left(pending.gate, pending.client)
         if pending.client is None:
-            self._emit(ClientRejected(peer=str(pending.peer), reason=reason))
+            self._rejections.report(str(pending.peer), reason)
             return
         waited = asyncio.get_running_loop().time() - pending.accepted_at
         self._emit(pending.client.closed(up=0, down=0, duration=waited, reason=reason))
@@ -150,7 +178,12 @@ class Admission:
             pending.reject(reason)
             return
         self._pending.discard(pending)
-        pending.hand_over(session.forward(client, pending.route.key, self._client_left))
+        on_end = self._client_left
+        if pending.gate is not None:
+            on_end = partial(self._client_left, pending.gate, client)
+        pending.hand_over(session.forward(client, pending.route.key, on_end))
 
-    def _client_left(self) -> None:
+    def _client_left(self, gate: Gate | None = None, client: Client | None = None) -> None:
         self._count -= 1
+        if gate is not None and client is not None and client.address is not None:
+            gate.leave(client.address)

@@ -15,6 +15,7 @@ from quictunnel.protocol.address import Address
 from quictunnel.protocol.proxy_decoder import ProxyDecoder
 from quictunnel.relay.relay import Relay
 from quictunnel.relay.tcp_transport import READ_SIZE, SocketTransport
+from quictunnel.remote.gate import Gate
 from quictunnel.session.clients import Client
 
 HEADER_TIMEOUT = 5.0
@@ -73,6 +74,8 @@ class PendingClient(asyncio.Protocol):
         self._owner = owner
         self._loop = asyncio.get_running_loop()
         self.accepted_at = self._loop.time()
+        self.gate: Gate | None = None
+        """The gate that has counted the client."""
         self._transport: SocketTransport | None = None
         self._decoder: ProxyDecoder | None = None
         self._outside: Address | None = None

@@ -38,7 +38,15 @@ EXPIRY_CHECK_INTERVAL = 0.5
 REVOKED = "the remote no longer accepts this token"
 """The reason that an origin is given whose token is gone."""
 
-APPLICABLE = {"ports", "grants", "client_wait", "grace", "accept_proxy_protocol", "trusted_proxies"}
+APPLICABLE = {
+    "ports",
+    "grants",
+    "policies",
+    "client_wait",
+    "grace",
+    "accept_proxy_protocol",
+    "trusted_proxies",
+}
 """The settings that `Remote.apply` applies, besides the tokens."""
 
 STOPPED = "the remote was stopped"
@@ -82,6 +90,7 @@ class Remote:
             self._registry.find,
             client_wait=settings.client_wait,
             proxies=_proxies(settings),
+            policies=settings.policies,
             max_clients=max_clients,
             emit=emit,
         )
@@ -170,7 +179,11 @@ class Remote:
         self._settings = replace(
             self._settings, **{name: getattr(settings, name) for name in APPLICABLE}
         )
-        self._admission.apply(client_wait=settings.client_wait, proxies=_proxies(settings))
+        self._admission.apply(
+            client_wait=settings.client_wait,
+            proxies=_proxies(settings),
+            policies=settings.policies,
+        )
         ids = self._grants.keys() | settings.grants.keys()
         changed_ids = {key for key in ids if self._grants.get(key) != settings.grants.get(key)}
         self._grants.clear()

@@ -136,4 +136,4 @@ def test_the_examples_of_the_documentation(check):
         code, out, err = check(content, name=name)
         assert (code, err) == (0, "")
         results.append(out)
-    assert results == ["origin.toml: ok: 3 services\n", *["remote.toml: ok\n"] * 2]
+    assert results == ["origin.toml: ok: 3 services\n", *["remote.toml: ok\n"] * 3]

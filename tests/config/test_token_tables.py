@@ -94,4 +94,4 @@ def test_secrets_are_in_the_file_or_beside_it(tmp_path):
 
 def test_a_list_of_tokens_is_still_an_option():
     config = read(f"token = 't1.{SECRET}'")
-    assert (config.values, config.tables) == ({"token": [f"t1.{SECRET}"]}, {})
+    assert (config.values, config.token_tables) == ({"token": [f"t1.{SECRET}"]}, {})

@@ -7,6 +7,7 @@ from ipaddress import ip_network
 import pytest
 from role_doubles import FakeTcp, House, Tunnel, a_tunnel, of_type
 
+from quictunnel.config.policy import Policy
 from quictunnel.events import ClientAccepted, ClientClosed, ClientLimitReached, ClientRejected
 from quictunnel.protocol.address import Address
 from quictunnel.protocol.preamble import Preamble, encode_v2
@@ -20,12 +21,13 @@ V1 = b"PROXY TCP4 203.0.113.9 198.51.100.7 40000 443\r\n"
 class Proxied:
     """An admission behind a proxy on loopback, and one origin."""
 
-    def __init__(self) -> None:
+    def __init__(self, policy: Policy | None = None) -> None:
         self.house = House()
         self.house.admission = Admission(
             self.house.registry.find,
             client_wait=10.0,
             proxies=[ip_network("127.0.0.0/8")],
+            policies={} if policy is None else {"default": policy},
             max_clients=1000,
             emit=self.house.events.append,
         )
@@ -324,3 +326,60 @@ async def test_a_bad_header_is_reported_with_its_sender():
     (rejected,) = of_type(proxied.house.events, ClientRejected)
     assert rejected.peer == "127.0.0.1:5555"
     assert rejected.reason.startswith(f"no valid PROXY header, {pending_client.HEADER_REQUIRED}: ")
+
+
+# Policies
+
+
+@virtual_time
+async def test_a_client_that_the_policy_rejects_costs_no_stream():
+    house = House(policies={"default": Policy(deny=(ip_network("192.0.2.7"),))})
+    tunnel = await Tunnel(house).up()
+    rejected, accepted = house.client(), house.client(peer=("192.0.2.8", 1))
+    await settle()
+    assert (rejected.was_reset, accepted.was_reset) == (True, False)
+    assert len(tunnel.upstream.connections) == 1
+    (event,) = of_type(house.events, ClientRejected)
+    assert (event.peer, event.reason) == (
+        "192.0.2.7:5555",
+        "the policy does not allow the address",
+    )
+    assert len(of_type(house.events, ClientAccepted)) == 1
+
+
+@virtual_time
+async def test_a_limit_counts_waiting_and_forwarded_clients_until_they_leave():
+    house = House(policies={"default": Policy(max_clients_per_address=2)})
+    waiting = [house.client() for _ in range(3)]
+    await settle()
+    assert [client.was_reset for client in waiting] == [False, False, True]
+    waiting[0].fail(ConnectionResetError())
+    await settle()
+    waiting.append(house.client())
+    await Tunnel(house).up()
+    assert house.client().was_reset
+    waiting[1].abort()
+    await settle()
+    assert not house.client().was_reset
+
+
+@virtual_time
+async def test_behind_a_proxy_the_clients_address_counts():
+    behind = await Proxied(Policy(allow=(ip_network("203.0.113.9"),))).up()
+    accepted, rejected = behind.client(), behind.client()
+    accepted.send(V1)
+    rejected.send(V1.replace(b"203.0.113.9", b"203.0.113.8"))
+    await settle()
+    assert (accepted.was_reset, rejected.was_reset) == (False, True)
+    (event,) = of_type(behind.house.events, ClientRejected)
+    assert event.peer == "203.0.113.8:40000"
+
+
+@virtual_time
+async def test_another_service_has_another_policy():
+    house = House("web", "ssh", policies={"ssh": Policy(max_clients=1)})
+    clients = [house.client(service) for service in ("web", "web", "ssh", "ssh")]
+    await settle()
+    assert [client.was_reset for client in clients] == [False, False, False, True]
+    house.admission.apply(client_wait=10.0, proxies=(), policies={})
+    assert not house.client("ssh").was_reset

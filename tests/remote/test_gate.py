@@ -1,0 +1,114 @@
+"""Which clients a policy accepts: lists, limits, rates, and what a source is."""
+
+from __future__ import annotations
+
+from ipaddress import ip_network
+
+import pytest
+
+from quictunnel.config.policy import Policy
+from quictunnel.errors import SettingsError
+from quictunnel.protocol.address import Address
+from quictunnel.remote import gate as module
+from quictunnel.remote.gate import Gate, source_of
+
+
+class Clock:
+    """A clock that a test sets."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+def client(host: str) -> Address:
+    return Address(host, 5555)
+
+
+def networks(*texts: str):
+    return tuple(map(ip_network, texts))
+
+
+HERE, THERE = client("192.0.2.7"), client("198.51.100.7")
+
+
+@pytest.mark.parametrize(
+    ("policy", "here", "there"),
+    [
+        (Policy(), True, True),
+        (Policy(allow=networks("192.0.2.0/24")), True, False),
+        (Policy(deny=networks("192.0.2.0/24")), False, True),
+        (Policy(allow=networks("0.0.0.0/0"), deny=networks("192.0.2.7")), False, True),
+        (Policy(allow=networks("2001:db8::/32")), False, False),
+    ],
+)
+def test_lists(policy, here, there, clock):
+    gate = Gate(policy, clock)
+    assert (gate.reason_to_reject(HERE) is None) == here
+    assert (gate.reason_to_reject(THERE) is None) == there
+
+
+def test_an_ipv6_client_is_its_network_of_64_bits():
+    assert source_of(client("2001:db8::1")) == source_of(client("2001:db8::ffff:1"))
+    assert source_of(client("2001:db8::1")) != source_of(client("2001:db8:0:1::1"))
+    assert source_of(client("::ffff:192.0.2.7")) == source_of(HERE) == "192.0.2.7"
+
+
+def test_clients_at_a_time(clock):
+    gate = Gate(Policy(max_clients=3, max_clients_per_address=2), clock)
+    assert [gate.reason_to_reject(HERE) for _ in range(3)] == [
+        None,
+        None,
+        "the limit of 2 clients per address is reached",
+    ]
+    assert gate.reason_to_reject(THERE) is None
+    assert gate.reason_to_reject(THERE) == "the limit of 3 clients is reached"
+    gate.leave(HERE)
+    assert gate.reason_to_reject(HERE) is None
+    for address in (HERE, HERE, THERE):
+        gate.leave(address)
+    assert not gate._by_source
+
+
+def test_new_clients_a_minute(clock):
+    gate = Gate(Policy(max_rate_per_address=6), clock)
+
+    def accepted(count: int) -> int:
+        return sum(gate.reason_to_reject(HERE) is None for _ in range(count))
+
+    assert accepted(10) == 6
+    assert gate.reason_to_reject(THERE) is None
+    clock.now += 10
+    assert accepted(3) == 1
+    clock.now += 3600
+    assert accepted(10) == 6
+    assert "more than 6 new clients a minute" in gate.reason_to_reject(HERE)
+
+
+def test_the_memory_of_rates_is_bounded(clock, monkeypatch):
+    monkeypatch.setattr(module, "MAX_SOURCES", 10)
+    gate = Gate(Policy(max_rate_per_address=1), clock)
+    for number in range(100):
+        assert gate.reason_to_reject(client(f"192.0.2.{number}")) is None
+    assert len(gate._tokens) == 10
+
+
+def test_a_policy_that_changes_keeps_its_clients(clock):
+    gate = Gate(Policy(), clock)
+    assert [gate.reason_to_reject(HERE) for _ in range(3)] == [None] * 3
+    gate.policy = Policy(max_clients=3)
+    assert gate.reason_to_reject(HERE) is not None
+    gate.leave(HERE)
+    assert gate.reason_to_reject(HERE) is None
+
+
+def test_a_limit_is_a_reasonable_number():
+    with pytest.raises(SettingsError, match="max-rate-per-address must be from 1 to 1,000,000"):
+        Policy(max_rate_per_address=0)
