@@ -13,7 +13,7 @@ _MAX_CLIENTS = 1_000_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Grant:
-    """What origins with a token may do. The defaults are the rights of a token without a grant."""
+    """The rights of a token. The defaults are those of a token without a table of its own."""
 
     outside: bool = True
     """Whether they may serve the remote's outside address."""
