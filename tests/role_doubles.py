@@ -15,6 +15,7 @@ from fake_link import FakeLink, join
 
 from quictunnel.config.addresses import HostPort
 from quictunnel.config.policy import Policy
+from quictunnel.config.ports import PortRange
 from quictunnel.config.services import ProxyProtocol, ServiceSettings
 from quictunnel.config.tokens import Token
 from quictunnel.errors import Refused
@@ -169,7 +170,7 @@ class FakeRoutes:
     def key(self, _identity: Identity, service: Service) -> str:
         return service.name
 
-    def obtain(self, _identity: Identity, service: Service) -> Route:
+    def obtain(self, _identity: Identity, service: Service, _beside: object) -> Route:
         if service.name not in self.routes:
             raise Refused(Code.NOT_ALLOWED, f"no place for {service.name}")
         return self.routes[service.name]
@@ -188,7 +189,7 @@ class House:
         self,
         *services: str,
         client_wait: float = 10.0,
-        policies: Mapping[str, Policy] | None = None,
+        policies: Mapping[PortRange | None, Policy] | None = None,
         **settings: Any,
     ) -> None:
         self.events: list[Event] = []

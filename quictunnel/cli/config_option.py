@@ -17,6 +17,7 @@ from quictunnel.cli import options
 from quictunnel.config.files import read_text, warn_if_exposed
 from quictunnel.config.grants import Grant
 from quictunnel.config.policy import Policy
+from quictunnel.config.ports import PortRange
 from quictunnel.config.tokens import Token
 from quictunnel.config.toml import Config, Document, Kind, parse, read_config
 from quictunnel.errors import SettingsError
@@ -103,11 +104,16 @@ class Sources:
             place = f"an option or {self.config.path}" if is_mixed else str(self.config.path)
             raise SettingsError(f"{place}: {exc}") from exc
 
+    def files(self, token_file: Path | None) -> tuple[Path, ...]:
+        """Return the files of secrets: that of `--token-file`, and those that the file names."""
+        own = () if token_file is None else (token_file,)
+        return own if self.config is None else (*own, *self.config.files)
+
     def tokens(self, emit: EventSink) -> tuple[tuple[Token, ...], dict[str, Grant]]:
         """Return the tokens and the rights of a remote's file, if there is one."""
         return ((), {}) if self.config is None else self.config.tokens(emit)
 
-    def policies(self) -> dict[str, Policy]:
+    def policies(self) -> dict[PortRange | None, Policy]:
         """Return the policies of a remote's file, if there is one."""
         return {} if self.config is None else self.config.policies()
 

@@ -183,8 +183,10 @@ def origin(
             engine=engine,
             congestion=congestion,
         )
-    reload = Reload.of(ctx, sources.config, token_file)
-    return PreparedRole(settings, partial(_run, settings, exposed, reload, lines))
+    files = sources.files(token_file)
+    config_file = None if sources.config is None else sources.config.path
+    reload = None if config_file is None else Reload(ctx, config_file, files)
+    return PreparedRole(settings, files, partial(_run, settings, exposed, reload, lines))
 
 
 def _run(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from quictunnel.config.settings import OriginSettings, RemoteSettings
 
@@ -16,6 +17,9 @@ class PreparedRole:
     """
 
     settings: RemoteSettings | OriginSettings
+
+    files: tuple[Path, ...]
+    """Further files that the settings come from: those of secrets."""
 
     run: Callable[[], None]
     """Runs the role to its end, and raises the error that ended it."""

@@ -17,9 +17,13 @@ import typer
 from quictunnel.cli import config_option, logging_setup
 from quictunnel.cli.prepared import PreparedRole
 from quictunnel.config.files import why
-from quictunnel.config.toml import Config
 from quictunnel.errors import SettingsError
-from quictunnel.events import ConfigurationRejected, ConfigurationReloaded, EventSink
+from quictunnel.events import (
+    ConfigurationRejected,
+    ConfigurationReloaded,
+    EventSink,
+    InternalErrorOccurred,
+)
 
 INTERVAL = 1.0
 """Seconds between two looks at the files. A change is applied once they stay the same for one."""
@@ -47,16 +51,6 @@ class Reload:
         self._files = (path, *others)
         self._loaded = self._signature()
 
-    @classmethod
-    def of(
-        cls, ctx: typer.Context, config: Config | None, token_file: Path | None
-    ) -> Reload | None:
-        """Return the reload of a command, or None if it was started without `--config`."""
-        if config is None:
-            return None
-        tokens = () if token_file is None else (token_file,)
-        return cls(ctx, config.path, [*tokens, *config.files])
-
     @property
     def takes_hangup(self) -> bool:
         """Whether SIGHUP asks for a reload. On a terminal, it says that the terminal has closed."""
@@ -81,10 +75,14 @@ class Reload:
             with logging_setup.restored_after_failure():
                 prepared = _prepare_again(self._ctx)
             pending = sorted(_KEYS.get(name, name.replace("_", "-")) for name in apply(prepared))
+            self._files = (self._path, *prepared.files)
+            self._loaded = self._signature()
         except SettingsError as exc:
             emit(ConfigurationRejected(str(self._path), str(exc)))
         except OSError as exc:
             emit(ConfigurationRejected(str(self._path), why(exc)))
+        except Exception as exc:  # a bug must not end the role, nor the watch
+            emit(InternalErrorOccurred("reloading the configuration", exc, None))
         else:
             emit(ConfigurationReloaded(str(self._path), tuple(pending)))
 

@@ -6,6 +6,7 @@ import asyncio
 import os
 import shlex
 import sys
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -189,8 +190,10 @@ def remote(
             congestion=congestion,
         )
         given = _given_certificate(settings, lines)
-    reload = Reload.of(ctx, sources.config, token_file)
-    return PreparedRole(settings, partial(_run, settings, given, reload, lines))
+    files = sources.files(token_file)
+    config_file = None if sources.config is None else sources.config.path
+    reload = None if config_file is None else Reload(ctx, config_file, files)
+    return PreparedRole(settings, files, partial(_run, settings, given, reload, lines))
 
 
 def _run(
@@ -235,7 +238,8 @@ async def _serve(
 
     def apply(prepared: PreparedRole) -> set[str]:
         assert isinstance(prepared.settings, RemoteSettings)
-        tokens, _ = _tokens(prepared.settings, lines)
+        # Another state directory takes effect after a restart, and so does its token.
+        tokens, _ = _tokens(replace(prepared.settings, state_dir=settings.state_dir), lines)
         return role.apply(prepared.settings, tokens)
 
     await run(role, started, emit=lines, reload=reload, apply=apply)

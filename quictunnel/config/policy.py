@@ -1,4 +1,4 @@
-"""Policies: which clients a service accepts, and how many."""
+"""Policies: which clients a place at the remote accepts, and how many."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _MOST = 1_000_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
-    """The rules for the clients of one service. By default, every client is accepted."""
+    """The rules for the clients of one place. By default, every client is accepted."""
 
     allow: tuple[Network, ...] = ()
     """Networks of accepted clients; empty for all."""
@@ -38,3 +38,7 @@ class Policy:
             value = getattr(self, key)
             if value is not None and not 1 <= value <= _MOST:
                 raise SettingsError(f"{key.replace('_', '-')} must be from 1 to {_MOST:,}")
+
+
+ACCEPT_ALL = Policy()
+"""The policy of a place without one."""

@@ -101,8 +101,8 @@ class RemoteSettings:
     grants: Mapping[str, Grant] = field(default_factory=dict)
     """The rights of tokens, by the token's id. Other tokens have `DEFAULT_GRANT`."""
 
-    policies: Mapping[str, Policy] = field(default_factory=dict)
-    """The rules for the clients of services, by the service's name."""
+    policies: Mapping[PortRange | None, Policy] = field(default_factory=dict)
+    """The rules for clients, by the ports that they are for; None for the outside address."""
 
     accept_proxy_protocol: bool = False
     """Whether a proxy in front sends a PROXY protocol header before each client's bytes."""

@@ -67,6 +67,11 @@ class Token:
         return f"{self.id}.{self.secret}"
 
 
+def is_token_id(text: str) -> bool:
+    """Return whether a token may have this id."""
+    return _ID.fullmatch(text) is not None
+
+
 def read_token_file(path: Path, emit: EventSink = discard_event) -> tuple[Token, ...]:
     """Return the tokens of a file with one token per line, `#` comments and empty lines.
 

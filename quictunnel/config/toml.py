@@ -19,7 +19,7 @@ from quictunnel.config.addresses import Network, parse_network
 from quictunnel.config.files import read_text, warn_if_exposed
 from quictunnel.config.grants import Grant
 from quictunnel.config.policy import Policy
-from quictunnel.config.ports import parse_allowed_ports, parse_ports
+from quictunnel.config.ports import PortRange, parse_allowed_ports, parse_ports
 from quictunnel.config.services import (
     DEFAULT_SERVICE,
     ProxyProtocol,
@@ -28,7 +28,7 @@ from quictunnel.config.services import (
     check_services,
     parse_range_target,
 )
-from quictunnel.config.tokens import Token
+from quictunnel.config.tokens import Token, is_token_id
 from quictunnel.errors import SettingsError
 from quictunnel.events import EventSink
 
@@ -76,6 +76,11 @@ _POLICY_KEYS: Mapping[str, Kind] = {
 }
 
 _TABLE_KEYS = {SERVICE: _SERVICE_KEYS, TOKEN: _TOKEN_KEYS, POLICY: _POLICY_KEYS}
+
+_MAX_DIGITS = 16
+
+ONLY_THE_ID = "write only the part of the token before the dot"
+"""The advice for a table whose name seems to contain a secret."""
 
 _MAX_BITS = 63
 """Bits of a whole number, at most. Python converts no number of thousands of digits to text."""
@@ -147,12 +152,12 @@ class Config:
         grants = {name: _grant(self.path, name, table) for name, table in self.token_tables.items()}
         return tuple(tokens), grants
 
-    def policies(self) -> dict[str, Policy]:
-        """Return the policies of services, by the service's name.
+    def policies(self) -> dict[PortRange | None, Policy]:
+        """Return the policies, by the ports that they are for; None for the outside address.
 
         :raises SettingsError: a value is invalid.
         """
-        return {name: _policy(self.path, name, table) for name, table in self.policy_tables.items()}
+        return dict(_policy(self.path, name, table) for name, table in self.policy_tables.items())
 
 
 def parse(text: str, path: Path) -> Document:
@@ -216,6 +221,9 @@ def _tables(
         )
     tables: dict[str, dict[str, Value]] = {}
     for name, table in content.items():
+        if kind == TOKEN and not is_token_id(name):
+            # It is not quoted, because it may contain the secret.
+            raise SettingsError(f"{path}: a table {example} has no valid ID; {ONLY_THE_ID}")
         place = f"{kind}.{name}"
         if not isinstance(table, dict):
             raise SettingsError(
@@ -224,6 +232,8 @@ def _tables(
             )
         tables[name] = {}
         for key, value in table.items():
+            if kind == TOKEN and isinstance(value, dict):
+                raise SettingsError(f"{path}: {place}: unexpected table; {ONLY_THE_ID}")
             if key not in own_keys:
                 hint = _table_hint(kind, place, key, own_keys)
                 if key in keys:
@@ -367,22 +377,26 @@ def _grant(path: Path, name: str, table: Mapping[str, Value]) -> Grant:
         )
 
 
-def _policy(path: Path, name: str, table: Mapping[str, Value]) -> Policy:
-    """Return the policy of a table.
+def _policy(path: Path, name: str, table: Mapping[str, Value]) -> tuple[PortRange | None, Policy]:
+    """Return the policy of a table, and the ports that it is for.
 
     :raises SettingsError: a value is invalid.
     """
     place = f"{path}: {POLICY}.{name}"
-    with _located(place):
-        check_service_name(name)
+    ports = None
+    if name != DEFAULT_SERVICE:
+        with _located(f"{place}: a policy is for 'default', a port or a range of ports"):
+            ports = parse_allowed_ports(name)
     networks: dict[str, tuple[Network, ...]] = {}
     for key in ("allow", "deny"):
         with _located(f"{place}.{key}"):
             texts = table.get(key, [])
             assert isinstance(texts, list)  # its kind
+            if key in table and not texts:
+                raise SettingsError("the list is empty; leave the key out to accept all clients")
             networks[key] = tuple(map(parse_network, texts))
     with _located(place):
-        return Policy(
+        return ports, Policy(
             **networks,
             max_clients=_number(place, "max-clients", table),
             max_clients_per_address=_number(place, "max-clients-per-address", table),
@@ -398,8 +412,8 @@ def _number(place: str, key: str, table: Mapping[str, Value]) -> int | None:
     if key not in table:
         return None
     text = str(table[key])
-    if not (text.isascii() and text.isdecimal()):
-        raise SettingsError(f"{place}.{key}: {text!r} is not a number")
+    if not (text.isascii() and text.isdecimal() and len(text) < _MAX_DIGITS):
+        raise SettingsError(f"{place}.{key}: {text[:_MAX_DIGITS]!r} is not a number of clients")
     return int(text)
 
 

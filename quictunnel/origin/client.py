@@ -183,6 +183,7 @@ class Origin:
         self._emit(session.services_granted(is_first=True))
         for event in session.services_refused:
             self._emit(event)
+        session.offer(self._connector.services)  # they may have changed since its hello
 
     def _retire(self, session: OriginSession, *, resets_backoff: bool) -> None:
         """Let a session's clients finish, if it has any.

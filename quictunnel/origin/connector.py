@@ -89,6 +89,11 @@ class Connector:
         self._session_settings = replace(self._session_settings, services=exposed)
         return exposed
 
+    @property
+    def services(self) -> Mapping[str, ExposedService]:
+        """The services to expose, by name."""
+        return self._session_settings.services
+
     async def establish(
         self,
         backoff: Backoff | None = None,

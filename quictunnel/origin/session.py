@@ -116,6 +116,8 @@ class OriginSession(Session):
 
     def offer(self, services: Mapping[str, ExposedService]) -> None:
         """Expose these services from now on. Clients of services that are gone may finish."""
+        if services is self._settings.services:
+            return
         self._settings = replace(self._settings, services=services)
         if self.state is State.ESTABLISHED:
             self._send(Services(services=[service.request for service in services.values()]))
@@ -270,7 +272,7 @@ class OriginSession(Session):
         return tuple(
             events.ServiceNotGranted(peer, name, reasons.get(name, OLDER_REMOTE))
             for name in self._settings.services
-            if name not in granted
+            if name not in granted or name in reasons
         )
 
     def _abandon_greeting(self, error: Refused | LinkFailed) -> None:

@@ -13,7 +13,8 @@ from ipaddress import ip_address
 from typing import Protocol
 
 from quictunnel.config.addresses import Network
-from quictunnel.config.policy import Policy
+from quictunnel.config.policy import ACCEPT_ALL, Policy
+from quictunnel.config.ports import PortRange
 from quictunnel.events import ClientLimitReached, EventSink
 from quictunnel.protocol.address import Address
 from quictunnel.relay.relay import Relay
@@ -46,7 +47,8 @@ class Admission:
         route is given by its key, here and below.
     :param client_wait: seconds that a client waits for a session.
     :param proxies: the networks of the proxies that send a PROXY header.
-    :param policies: the rules for clients, by the service's name.
+    :param policies: the rules for clients, by the ports that they are for; None for the outside
+        address.
     :param max_clients: the limit on clients, waiting and forwarded.
     """
 
@@ -56,7 +58,7 @@ class Admission:
         *,
         client_wait: float,
         proxies: Collection[Network],
-        policies: Mapping[str, Policy] | None = None,
+        policies: Mapping[PortRange | None, Policy] | None = None,
         max_clients: int,
         emit: EventSink,
     ) -> None:
@@ -64,7 +66,8 @@ class Admission:
         self._max_clients = max_clients
         self._emit = emit
         self._rejections = RejectionReporter(emit)
-        self._gates: dict[str, Gate] = {}  # by the service's name
+        self._policies: Mapping[PortRange | None, Policy] = {}
+        self._gates: dict[str, Gate] = {}  # by route
         self.apply(client_wait=client_wait, proxies=proxies, policies=policies or {})
         self._count = 0
         self._waiting: dict[str, dict[PendingClient, Client]] = {}  # in order of arrival
@@ -82,16 +85,14 @@ class Admission:
         *,
         client_wait: float,
         proxies: Collection[Network],
-        policies: Mapping[str, Policy],
+        policies: Mapping[PortRange | None, Policy],
     ) -> None:
         """Apply changed settings to the clients to come."""
         self._client_wait = client_wait
         self._proxies = tuple(proxies)
-        for name in self._gates.keys() - policies.keys():
-            del self._gates[name]
-        for name, policy in policies.items():
-            gate = self._gates.setdefault(name, Gate(policy, time.monotonic))
-            gate.policy = policy
+        self._policies = policies
+        for gate in self._gates.values():
+            gate.policy = self._policy(gate.ports)
 
     def new_client(self, route: ClientRoute) -> PendingClient:
         """Return the protocol of a client that has arrived at this route."""
@@ -111,6 +112,7 @@ class Admission:
         for pending in tuple(self._waiting.get(route, ())):
             pending.reject(reason)
         self._waiting.pop(route, None)
+        self._gates.pop(route, None)
 
     def close(self, reason: str) -> None:
         """Reject pending clients, and all new ones from now on."""
@@ -144,7 +146,7 @@ class Admission:
 
     def client_identified(self, pending: PendingClient, client: Client) -> None:
         """Hand a client to a session, let it wait for one, or reject it."""
-        gate = self._gates.get(pending.route.name)
+        gate = self._gate(pending.route) if self._policies else None
         if gate is not None and client.address is not None:
             if (reason := gate.reason_to_reject(client.address)) is not None:
                 pending.client = None
@@ -172,6 +174,21 @@ class Admission:
         self._emit(pending.client.closed(up=0, down=0, duration=waited, reason=reason))
 
     # -- Inside
+
+    def _gate(self, route: ClientRoute) -> Gate:
+        gate = self._gates.get(route.key)
+        if gate is None:
+            policy = self._policy(route.ports)
+            gate = self._gates[route.key] = Gate(policy, time.monotonic, route.ports)
+        return gate
+
+    def _policy(self, ports: PortRange | None) -> Policy:
+        """Return the policy of the smallest range that contains the ports of a route."""
+        if ports is None:
+            return self._policies.get(None, ACCEPT_ALL)
+        ranges = [each for each in self._policies if each is not None and ports in each]
+        smallest = min(ranges, key=lambda each: each.size, default=None)
+        return ACCEPT_ALL if smallest is None else self._policies[smallest]
 
     def _forward(self, pending: PendingClient, client: Client, session: ForwardingSession) -> None:
         if (reason := session.rejection) is not None:

@@ -1,4 +1,4 @@
-"""Applies the policy of one service to its clients: lists, limits and rates."""
+"""Applies a policy to the clients of one route: lists, limits and rates."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TypeAlias
 
 from quictunnel.config.addresses import Network
 from quictunnel.config.policy import Policy
+from quictunnel.config.ports import PortRange
 from quictunnel.protocol.address import Address
 
 IPV6_SOURCE_BITS = 64
@@ -32,12 +33,16 @@ def source_of(address: Address) -> Source:
 
 
 class Gate:
-    """Accepts or rejects the clients of one service.
+    """Accepts or rejects the clients of one route.
 
     :param now: the clock, in seconds.
+    :param ports: the ports of the route; None at the outside address.
     """
 
-    def __init__(self, policy: Policy, now: Callable[[], float]) -> None:
+    def __init__(
+        self, policy: Policy, now: Callable[[], float], ports: PortRange | None = None
+    ) -> None:
+        self.ports = ports
         self.policy = policy
         """The rules. They may be replaced; clients that are connected stay."""
         self._now = now

@@ -10,6 +10,7 @@ import asyncio
 import random
 from typing import Protocol, cast
 
+from quictunnel.config.ports import PortRange
 from quictunnel.errors import ProtocolError
 from quictunnel.protocol.address import Address
 from quictunnel.protocol.proxy_decoder import ProxyDecoder
@@ -43,6 +44,10 @@ class ClientRoute(Protocol):
     @property
     def name(self) -> str:
         """The name of its service."""
+
+    @property
+    def ports(self) -> PortRange | None:
+        """Its ports; None at the outside address."""
 
 
 class PendingClientOwner(Protocol):

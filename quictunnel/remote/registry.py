@@ -102,6 +102,7 @@ class Registry(Generic[SessionT]):
         *,
         instance: str,
         gone: Collection[SessionT] = (),
+        may_be_empty: bool = False,
     ) -> Claim[SessionT]:
         """Replace a session's routes by these, as far as no other origin serves them.
 
@@ -111,8 +112,9 @@ class Registry(Generic[SessionT]):
 
         :param instance: identifies the origin's process; empty if unknown.
         :param gone: sessions to treat as if they were silent: they have not answered a ping.
+        :param may_be_empty: whether the session may get none of the routes.
         :raises Refused: SERVICE_TAKEN, if another process of this origin is connected, or the
-            session would get none of the routes. Then nothing has changed.
+            session would get none of the routes but must. Then nothing has changed.
         """
         self.check_place(session, identity, instance=instance, gone=gone)
         losers: dict[SessionT, None] = {}
@@ -128,7 +130,7 @@ class Registry(Generic[SessionT]):
                 taken[route] = self._describe(other, identity)
             else:
                 losers[other] = None
-        if routes and len(taken) == len(routes):
+        if routes and len(taken) == len(routes) and not may_be_empty:
             raise Refused(Code.SERVICE_TAKEN, describe_taken(next(iter(taken.values()))))
         served = {*self.routes_of(session), *self.routes_of(predecessor)}
         if predecessor is not session:

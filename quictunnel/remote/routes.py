@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import random
 import socket
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from quictunnel.config.addresses import HostPort
@@ -29,6 +29,9 @@ from quictunnel.remote.registry import Identity
 MAX_PORTS = 2048
 """Ports that may be open at once. Each needs a file descriptor for IPv4 and IPv6 together, or two
 if the host has an address of each."""
+
+MAX_ATTEMPTS = 64
+"""Ports that are tried for one service that asks for any free port. Each try is a system call."""
 
 MAX_REMEMBERED = 1024
 """Free ports that were given out and are remembered, so that a service gets the same one again."""
@@ -96,7 +99,7 @@ class Routes:
         )
         self._opened: dict[str, Route] = {}
         self._hosts: list[SocketAddress] = []
-        self._given: dict[tuple[Identity, str], PortRange] = {}
+        self._given: dict[tuple[Identity, str], int] = {}
         self._rng = random.Random()
 
     @property
@@ -148,13 +151,14 @@ class Routes:
             return service.name
         return None if ports == AUTO else _key(identity, ports)
 
-    def obtain(self, identity: Identity, service: Service) -> Route:
+    def obtain(self, identity: Identity, service: Service, beside: Collection[Route] = ()) -> Route:
         """Return the route that an origin's service asks for. Its ports are open from now on.
 
         A route of the same origin at other ports that overlap is closed: the origin has changed.
 
         Call `hold` once it is claimed, and `free` when no origin serves it any more.
 
+        :param beside: the routes of the origin's other services.
         :raises Refused: the service asks for a place that the remote does not have, does not allow,
             or has given to another service.
         """
@@ -168,8 +172,12 @@ class Routes:
                 Code.NOT_ALLOWED,
                 f"the remote has no outside address for the service {service.name!r}",
             )
+        if service.name == DEFAULT_SERVICE:
+            raise Refused(
+                Code.NOT_ALLOWED, f"the service {DEFAULT_SERVICE!r} is at the outside address only"
+            )
         if ports == AUTO:
-            return self._obtain_any(identity, service.name)
+            return self._obtain_any(identity, service.name, beside)
         if not self._is_allowed(identity.token_id, ports):
             if self._grant(identity.token_id).ports is not None:
                 raise Refused(Code.NOT_ALLOWED, f"the token does not allow {ports.where}")
@@ -178,7 +186,7 @@ class Routes:
                 f"the remote does not let origins have {ports.where}; "
                 f"to allow it, start the remote with --ports {ports}",
             )
-        return self._obtain(identity, service.name, ports)
+        return self._obtain(identity, service.name, ports, beside)
 
     def hold(self, route: Route, identity: Identity, name: str) -> None:
         """Keep a route open for an origin's service, which has been claimed."""
@@ -206,21 +214,26 @@ class Routes:
     def _is_allowed(self, token_id: str, ports: PortRange) -> bool:
         return any(ports in allowed for allowed in self._ports_of(token_id))
 
-    def _obtain_any(self, identity: Identity, name: str) -> Route:
+    def _obtain_any(self, identity: Identity, name: str, beside: Collection[Route]) -> Route:
         """Return a route at a free port: the service's last one, if possible."""
-        allowed = [port for ports in self._ports_of(identity.token_id) for port in _each(ports)]
-        self._rng.shuffle(allowed)
-        given = self._given.get((identity, name))
-        if given is not None and given in allowed:
-            allowed.insert(0, given)
-        for port in allowed:
-            others = self._overlapping(port)
-            if not all(other.holder == identity and other.name == name for other in others):
+        used = {
+            port
+            for route in self._opened.values()
+            if (route.holder, route.name) != (identity, name) or route in beside
+            for port in _each(route.ports)
+        }
+        attempts = 0
+        for port in self._candidates(identity, name):
+            if port in used:
                 continue
+            attempts += 1
+            if attempts > MAX_ATTEMPTS:
+                break
+            ports = PortRange(port, port)
             try:
-                route = self._obtain(identity, name, port)
+                route = self._obtain(identity, name, ports, beside)
             except Refused:
-                continue  # another program has it, or an earlier service of this origin
+                continue  # another program has it, or there are too many
             self._given.pop((identity, name), None)
             self._given[identity, name] = port
             if len(self._given) > MAX_REMEMBERED:
@@ -233,30 +246,57 @@ class Routes:
             "the remote has no free port for origins; to allow more, start the remote with --ports",
         )
 
-    def _obtain(self, identity: Identity, name: str, ports: PortRange) -> Route:
+    def _candidates(self, identity: Identity, name: str) -> Iterator[int]:
+        """Iterate over the allowed ports: the service's last one, then all from a random one on."""
+        allowed = self._ports_of(identity.token_id)
+        given = self._given.get((identity, name))
+        if given is not None and self._is_allowed(identity.token_id, PortRange(given, given)):
+            yield given
+        if not allowed:
+            return
+        first = self._rng.randrange(len(allowed))
+        start = self._rng.randint(allowed[first].first, allowed[first].last)
+        yield from range(start, allowed[first].last + 1)
+        for ports in (*allowed[first + 1 :], *allowed[:first]):
+            yield from _each(ports)
+        yield from range(allowed[first].first, start)
+
+    def _obtain(
+        self, identity: Identity, name: str, ports: PortRange, beside: Collection[Route]
+    ) -> Route:
         key = _key(identity, ports)
-        route = self._opened.get(key)
-        if route is not None:
+        if (route := self._opened.get(key)) is not None:
             return route
-        for other in self._overlapping(ports):
-            if other.closing is None and other.holder != identity and other.ports is not None:
+        replaced = self._overlapping(ports)
+        for other in replaced:
+            is_free = other.closing is not None or other.holder == identity
+            if other.ports is not None and (not is_free or other in beside):
                 raise Refused(
                     Code.SERVICE_TAKEN, f"another service already has {other.ports.where}"
                 )
-            self._close(other.key)
-        in_use = sum(len(route.listeners) for route in self._opened.values())
-        if in_use + ports.size > MAX_PORTS:
+        kept = [other for other in self._opened.values() if other not in replaced]
+        if sum(len(other.listeners) for other in kept) + ports.size > MAX_PORTS:
             raise Refused(Code.NOT_ALLOWED, f"origins may have {MAX_PORTS} ports in all, not more")
-        address = _address(self.outside_address.host, ports)
-        route = Route(key, name, address, ports, identity.token_id)
-        self._opened[key] = route
+        route = Route(
+            key, name, _address(self.outside_address.host, ports), ports, identity.token_id
+        )
+        freed = {port for other in replaced for port in _each(other.ports)}
         try:
-            for port in range(ports.first, ports.last + 1):
+            # First those that no other route has: if one of them fails, nothing has changed.
+            for port in sorted(_each(ports), key=freed.__contains__):
+                if port in freed:
+                    for other in replaced:
+                        self._close(other.key)
+                    replaced = []
                 self._listen(route, port)
+            for other in replaced:
+                self._close(other.key)
         except OSError as exc:
-            self._close(key)
+            for listener in route.listeners:
+                listener.close()
             sentence = f"the remote cannot open {ports.where}: {why(exc)}"
             raise Refused(Code.SERVICE_TAKEN, sentence) from exc
+        self._opened[key] = route
         return route
 
     def _listen(self, route: Route, port: int) -> None:
@@ -302,8 +342,8 @@ def _key(identity: Identity, ports: PortRange) -> str:
     return f"{identity.token_id} {ports}"
 
 
-def _each(ports: PortRange) -> Iterator[PortRange]:
-    return (PortRange(port, port) for port in range(ports.first, ports.last + 1))
+def _each(ports: PortRange | None) -> range:
+    return range(0) if ports is None else range(ports.first, ports.last + 1)
 
 
 def _address(host: str, ports: PortRange) -> str:

@@ -91,7 +91,7 @@ class RemoteSession(Session):
         self._on_close = on_close
         self._hello: Hello | None = None
         self._established_at: float | None = None
-        self._routes: dict[str, Route] = {}
+        self._routes: dict[str, tuple[str, Route]] = {}  # with the names of the services
         self._asked: list[Service] = []
         self._refused: list[RefusedService] = []
 
@@ -119,7 +119,7 @@ class RemoteSession(Session):
             on_end=left,
         )
         # A client that has waited for another origin knows the service by that one's name.
-        client.service = self._routes[route].name
+        client.service, _ = self._routes[route]
         preamble = Preamble(client.address, client.outside, client.service, client.id)
         relay.stream.write(encode_v2(preamble))
         self.link.open_stream(relay.stream)
@@ -218,7 +218,7 @@ class RemoteSession(Session):
         if not isinstance(message, Services):
             raise ProtocolError(f"{type(message).__name__} in an established session")
         self._asked = message.services
-        self._judge(keeps_old=True)
+        self.judge_again()
 
     def send_services(self) -> None:
         """Send the origin its granted services, and those that it does not get."""
@@ -227,16 +227,22 @@ class RemoteSession(Session):
     def report_lost_services(self, by: Hello) -> None:
         """Tell the origin which services it has left after another link has taken over some."""
         served = self._registry.routes_of(self)
-        lost = [self._routes.pop(key) for key in tuple(self._routes) if key not in served]
+        lost = [self._routes.pop(key)[0] for key in tuple(self._routes) if key not in served]
         _, message = self._successor(by)
         self._refused += [
-            RefusedService(name=route.name, code=Code.TAKEN_OVER, message=message) for route in lost
+            RefusedService(name=name, code=Code.TAKEN_OVER, message=_cut(message)) for name in lost
         ]
         self.send_services()
 
     def judge_again(self) -> None:
-        """Grant or refuse the origin's services again, because the remote's settings changed."""
-        self._judge(keeps_old=False)
+        """Grant or refuse the services that an established origin asks for, and answer."""
+        hello = self._hello
+        if self.state is not State.ESTABLISHED or hello is None:
+            return
+        losers = self._claim(hello, self._asked)
+        self.send_services()
+        self._notify_losers(hello, losers)
+        self._registry.notify_usable(self)
 
     @property
     def is_refused_a_service(self) -> bool:
@@ -271,19 +277,6 @@ class RemoteSession(Session):
         origin = "a newer link of the same origin" if is_same_origin else f"origin {by.name}"
         reason = f"{origin} has taken over"
         return reason, reason if is_same_token else "another origin has taken over"
-
-    def _judge(self, *, keeps_old: bool) -> None:
-        """Grant or refuse the services that an established origin asks for, and answer.
-
-        :param keeps_old: whether the origin keeps what it has if it would get none of them.
-        """
-        hello = self._hello
-        if self.state is not State.ESTABLISHED or hello is None:
-            return
-        losers = self._claim(hello, self._asked, keeps_old=keeps_old)
-        self.send_services()
-        self._notify_losers(hello, losers)
-        self._registry.notify_usable(self)
 
     def _authenticate(self, hello: Hello) -> Token:
         """Return the token that the origin has proven to know.
@@ -334,37 +327,36 @@ class RemoteSession(Session):
         *,
         gone: Collection[RemoteSession] = (),
         is_first: bool = False,
-        keeps_old: bool = False,
     ) -> tuple[RemoteSession, ...]:
-        """Register the origin's services; return the sessions that lost one by it.
+        """Replace the origin's services; return the sessions that lost one by it.
 
         Each service is judged on its own.
 
-        :param keeps_old: whether the origin keeps what it has if it would get none of them.
-        :raises Refused: the first time, if it gets none.
+        :raises Refused: the first time, if the origin gets none.
         """
         identity = Identity(hello.token_id, hello.name)
-        routes, registry = self._settings.routes, self._registry
+        registry = self._registry
         if is_first:
             registry.check_place(self, identity, instance=hello.instance, gone=gone)
         asked, refusals = self._obtain(identity, services)
-        try:
-            if not asked and (is_first or (services and keeps_old)):
-                raise next(iter(refusals.values()), Refused(Code.NOT_ALLOWED, NOTHING_ASKED))
-            keys = [route.key for route in asked.values()]
-            claim = registry.claim(self, identity, keys, instance=hello.instance, gone=gone)
-        except Refused as exc:
-            if is_first:
-                raise
-            self._note_refusals(hello, dict.fromkeys(asked, exc) | refusals)
-            return ()
+        if is_first and not asked:
+            raise next(iter(refusals.values()), Refused(Code.NOT_ALLOWED, NOTHING_ASKED))
+        claim = registry.claim(
+            self,
+            identity,
+            [route.key for route in asked.values()],
+            instance=hello.instance,
+            gone=gone,
+            may_be_empty=not is_first,
+        )
+        self._routes = {}
         for name, route in asked.items():
             if route.key in claim.taken:
                 sentence = describe_taken(claim.taken[route.key])
                 refusals[name] = Refused(Code.SERVICE_TAKEN, sentence)
             else:
-                self._routes[route.key] = route
-                routes.hold(route, identity, name)
+                self._routes[route.key] = (name, route)
+                self._settings.routes.hold(route, identity, name)
         self._note_refusals(hello, refusals)
         return claim.losers
 
@@ -376,7 +368,7 @@ class RemoteSession(Session):
         refusals: dict[str, Refused] = {}
         for name, service in {service.name: service for service in services}.items():
             try:
-                route = self._settings.routes.obtain(identity, service)
+                route = self._settings.routes.obtain(identity, service, asked.values())
             except Refused as exc:
                 refusals[name] = exc
                 continue
@@ -453,7 +445,7 @@ class RemoteSession(Session):
 
     def _granted(self) -> list[Service]:
         routes = (self._routes[key] for key in self._registry.routes_of(self))
-        return [Service(name=route.name, address=route.address) for route in routes]
+        return [Service(name=name, address=route.address) for name, route in routes]
 
 
 def _cut(sentence: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Collection, Mapping, MutableMapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -21,8 +21,8 @@ class RouteTable(Protocol):
     def key(self, identity: Identity, service: Service) -> str | None:
         """Return the key of the route that a service asks for; None for any free one."""
 
-    def obtain(self, identity: Identity, service: Service) -> Route:
-        """Return the route that a service asks for, or raise `Refused`."""
+    def obtain(self, identity: Identity, service: Service, beside: Collection[Route]) -> Route:
+        """Return the route that a service asks for beside others, or raise `Refused`."""
 
     def hold(self, route: Route, identity: Identity, name: str) -> None:
         """Keep a route open for an origin's service, which has been claimed."""

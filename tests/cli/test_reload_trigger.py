@@ -13,7 +13,11 @@ from quictunnel.cli import reload as module
 from quictunnel.cli.logging_setup import setup
 from quictunnel.cli.reload import INTERVAL, Reload
 from quictunnel.errors import SettingsError
-from quictunnel.events import ConfigurationRejected, ConfigurationReloaded
+from quictunnel.events import (
+    ConfigurationRejected,
+    ConfigurationReloaded,
+    InternalErrorOccurred,
+)
 from testkit.clock import virtual_time
 
 
@@ -35,10 +39,10 @@ class Watched:
     def prepare(self, _ctx):
         if self.failure is not None:
             raise self.failure
-        return self.file.read_text()
+        return SimpleNamespace(text=self.file.read_text(), files=(self.tokens,))
 
     def apply(self, prepared):
-        self.applied.append(prepared)
+        self.applied.append(prepared.text)
         return self.pending
 
     @contextlib.asynccontextmanager
@@ -114,6 +118,31 @@ def test_a_bad_file_does_not_change_the_log(watched, monkeypatch):
     handlers = logging.getLogger().handlers[:]
     watched.reload.reload(watched.apply, watched.events.append)
     assert (logging.getLogger().handlers, log.level) == (handlers, logging.WARNING)
+
+
+@virtual_time
+async def test_a_bug_ends_neither_the_role_nor_the_watch(watched):
+    async with watched.watching():
+        watched.failure = ZeroDivisionError()
+        watched.file.write_text("22")
+        await asyncio.sleep(3 * INTERVAL)
+        assert isinstance(watched.events[0], InternalErrorOccurred)
+        watched.failure = None
+        watched.file.write_text("333")
+        await asyncio.sleep(3 * INTERVAL)
+    assert watched.applied == ["333"]
+
+
+@virtual_time
+async def test_a_file_that_a_reload_names_is_watched_from_then_on(watched, tmp_path):
+    async with watched.watching():
+        watched.tokens = tmp_path / "other"
+        watched.tokens.write_text("1")
+        watched.file.write_text("22")
+        await asyncio.sleep(3 * INTERVAL)
+        watched.tokens.write_text("22")
+        await asyncio.sleep(3 * INTERVAL)
+    assert watched.applied == ["22", "22"]
 
 
 def test_keys_that_need_a_restart_are_named_as_in_the_file(watched):

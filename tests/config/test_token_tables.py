@@ -61,7 +61,7 @@ def test_rights(text, expected):
         ("outside = 1", "token.t1.outside: expected true or false, found a whole number"),
         ("expires = '2027'", "token.t1.expires: expected a date, such as 2027-01-31"),
         ("max-clients = 0", "token.t1: max-clients must be from 1 to 1,000,000"),
-        ("max-clients = 'many'", "token.t1.max-clients: 'many' is not a number"),
+        ("max-clients = 'many'", "token.t1.max-clients: 'many' is not a number of clients"),
         ("secret = 'short'", "token.t1: the token looks cut off"),
         ("secret = 'a'\nsecret-file = 'b'", "token.t1: 'secret' and 'secret-file' are both set"),
         ("secret-file = 'missing'", "token.t1: the secret file 'missing' cannot be read"),
@@ -76,6 +76,15 @@ def test_what_is_wrong_is_said(text, sentence):
 def test_a_token_is_a_table(text):
     with pytest.raises(SettingsError, match=r"token\.t1: expected a table"):
         read(text)
+
+
+@pytest.mark.parametrize(
+    "text", [f"[token.t1.{SECRET}]", f"[token.'t1.{SECRET}']\nports = 1", f"[token.'{SECRET}.x']"]
+)
+def test_a_secret_in_the_wrong_place_is_not_quoted(text):
+    with pytest.raises(SettingsError, match="write only the part of the token before") as caught:
+        read(text)
+    assert SECRET not in str(caught.value)
 
 
 def test_secrets_are_in_the_file_or_beside_it(tmp_path):

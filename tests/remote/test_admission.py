@@ -8,11 +8,13 @@ import pytest
 from role_doubles import FakeTcp, House, Tunnel, a_tunnel, of_type
 
 from quictunnel.config.policy import Policy
+from quictunnel.config.ports import PortRange
 from quictunnel.events import ClientAccepted, ClientClosed, ClientLimitReached, ClientRejected
 from quictunnel.protocol.address import Address
 from quictunnel.protocol.preamble import Preamble, encode_v2
 from quictunnel.remote import admission, pending_client
 from quictunnel.remote.admission import Admission
+from quictunnel.remote.routes import Route
 from testkit.clock import seconds, settle, virtual_time
 
 V1 = b"PROXY TCP4 203.0.113.9 198.51.100.7 40000 443\r\n"
@@ -27,7 +29,7 @@ class Proxied:
             self.house.registry.find,
             client_wait=10.0,
             proxies=[ip_network("127.0.0.0/8")],
-            policies={} if policy is None else {"default": policy},
+            policies={} if policy is None else {None: policy},
             max_clients=1000,
             emit=self.house.events.append,
         )
@@ -333,7 +335,7 @@ async def test_a_bad_header_is_reported_with_its_sender():
 
 @virtual_time
 async def test_a_client_that_the_policy_rejects_costs_no_stream():
-    house = House(policies={"default": Policy(deny=(ip_network("192.0.2.7"),))})
+    house = House(policies={None: Policy(deny=(ip_network("192.0.2.7"),))})
     tunnel = await Tunnel(house).up()
     rejected, accepted = house.client(), house.client(peer=("192.0.2.8", 1))
     await settle()
@@ -349,7 +351,7 @@ async def test_a_client_that_the_policy_rejects_costs_no_stream():
 
 @virtual_time
 async def test_a_limit_counts_waiting_and_forwarded_clients_until_they_leave():
-    house = House(policies={"default": Policy(max_clients_per_address=2)})
+    house = House(policies={None: Policy(max_clients_per_address=2)})
     waiting = [house.client() for _ in range(3)]
     await settle()
     assert [client.was_reset for client in waiting] == [False, False, True]
@@ -376,10 +378,18 @@ async def test_behind_a_proxy_the_clients_address_counts():
 
 
 @virtual_time
-async def test_another_service_has_another_policy():
-    house = House("web", "ssh", policies={"ssh": Policy(max_clients=1)})
-    clients = [house.client(service) for service in ("web", "web", "ssh", "ssh")]
+async def test_a_policy_is_for_ports_whatever_the_origin_calls_its_service():
+    ssh, near = PortRange(2222, 2222), PortRange(2000, 2999)
+    house = House("web", "x", policies={ssh: Policy(max_clients=1), near: Policy(max_clients=2)})
+    house.routes.routes["x"].ports = ssh
+    house.routes.routes["y"] = Route("y", "y", "", PortRange(2223, 2223))
+    clients = [house.client(service) for service in ("web", "web", "x", "x", "y", "y", "y")]
     await settle()
-    assert [client.was_reset for client in clients] == [False, False, False, True]
+    reset = [client.was_reset for client in clients]
+    assert reset == [False, False, False, True, False, False, True]
+    house.admission.apply(client_wait=10.0, proxies=(), policies={near: Policy(max_clients=2)})
+    assert not house.client("x").was_reset
     house.admission.apply(client_wait=10.0, proxies=(), policies={})
-    assert not house.client("ssh").was_reset
+    assert not house.client("x").was_reset
+    house.admission.reject_waiting("x", "closed")
+    assert "x" not in house.admission._gates

@@ -34,7 +34,7 @@ from quictunnel.protocol.messages import (
 )
 from quictunnel.protocol.proof import check, prove
 from quictunnel.quic.link import LinkProtocol
-from quictunnel.remote.session import EXPIRED, RIVAL_ANSWERS_WITHIN
+from quictunnel.remote.session import EXPIRED, MAX_REASON, RIVAL_ANSWERS_WITHIN
 from testkit.clock import seconds, settle, virtual_time
 
 EXPORTER = b"e" * 32
@@ -475,7 +475,7 @@ async def test_each_service_is_judged_on_its_own():
 
 
 @virtual_time
-async def test_who_asks_in_vain_later_keeps_what_it_has():
+async def test_a_new_list_replaces_the_old_one():
     house = House("web", "ssh")
     await Tunnel(house, "web", name="other").up()
     stranger = Stranger(house)
@@ -484,12 +484,41 @@ async def test_who_asks_in_vain_later_keeps_what_it_has():
         stranger.say(Services(services=[Service(name=vain)]))
     await settle()
     for answer, vain in zip(stranger.answers[1:], ("web", "git"), strict=True):
-        assert [service.name for service in answer.services] == ["ssh"]
+        assert answer.services == []
         assert [refused.name for refused in answer.refused] == [vain]
-    stranger.say(Services(services=[]))
+    assert house.routes.freed == ["ssh"]
+
+
+@virtual_time
+async def test_a_right_is_gone_although_all_else_is_taken():
+    house = House("web", "ssh")
+    await Tunnel(house, "web", name="other").up()
+    stranger = Stranger(house)
+    stranger.say(hello(services=[Service(name="web"), Service(name="ssh")]))
     await settle()
-    assert stranger.answers[-1] == Services(services=[])
-    assert "ssh" in house.routes.freed
+    del house.routes.routes["ssh"]
+    stranger.remote.judge_again()
+    await settle()
+    answer = stranger.answers[-1]
+    assert answer.services == []
+    assert {refused.name for refused in answer.refused} == {"web", "ssh"}
+    assert house.registry.find("ssh") is None
+
+
+@virtual_time
+async def test_a_loser_is_told_by_its_own_names():
+    house = House("place", "other")
+    for name in ("ssh", "shell"):
+        house.routes.routes[name] = house.routes.routes["place"]
+    stranger = Stranger(house)
+    stranger.say(hello(services=[Service(name="ssh"), Service(name="other")]))
+    await settle()
+    stranger.far.go_silent()
+    await Tunnel(house, "shell", name="n" * 255).up()
+    stranger.far.come_back()
+    await settle()
+    (lost,) = stranger.answers[-1].refused
+    assert (lost.name, lost.code, len(lost.message)) == ("ssh", Code.TAKEN_OVER, MAX_REASON)
 
 
 @virtual_time

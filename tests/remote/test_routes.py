@@ -19,7 +19,7 @@ from quictunnel.protocol.messages import Service
 from quictunnel.remote import outside_listener
 from quictunnel.remote import routes as module
 from quictunnel.remote.registry import Identity
-from quictunnel.remote.routes import Routes
+from quictunnel.remote.routes import MAX_ATTEMPTS, Routes
 from testkit.clock import virtual_time
 from testkit.programs import free_port
 from testkit.tunnel import LOOPBACK
@@ -275,6 +275,66 @@ def test_a_free_port_that_another_origin_has_by_now_is_not_given_again(story):
         number = route.ports.first - place.first + 1
         place.ask(number, name="b", identity=DESKTOP)
         assert place.ask(name="a").ports != route.ports
+
+    story(test)
+
+
+def test_a_change_of_range_that_fails_changes_nothing(story):
+    async def test(place):
+        old = place.ask(ports=place.range(1, 2), name="game")
+        with socket.create_server((LOOPBACK, place.first + 3)):
+            refusal = place.refusal(ports=place.range(1, 4), name="game")
+            assert "address already in use" in refusal.message
+        assert [is_open(place.first + number) for number in range(3)] == [True, True, False]
+        assert place.ask(ports=place.range(1, 2), name="game") is old
+
+    story(test)
+
+
+def test_a_request_that_is_refused_closes_nothing_of_others(story):
+    async def test(place):
+        waiting = place.ask(1, name="waiting")
+        place.routes.free(waiting.key)
+        place.ask(2)
+        assert place.refusal(ports=place.range(1, 2), identity=STRANGER).code == Code.SERVICE_TAKEN
+        assert (is_open(place.first), place.rejected) == (True, [])
+
+    story(test)
+
+
+def test_services_of_one_message_do_not_close_each_other(story):
+    async def test(place):
+        first = place.routes.obtain(LAPTOP, Service(name="a", ports=place.range(1, 2)), [])
+        place.routes.hold(first, LAPTOP, "a")
+        with pytest.raises(Refused, match="another service already has ports"):
+            place.routes.obtain(LAPTOP, Service(name="b", port=place.first), [first])
+        for _ in range(20):
+            free = place.routes.obtain(LAPTOP, Service(name="c", port=0), [first])
+            place.routes.hold(free, LAPTOP, "c")
+            assert free.ports.first >= place.first + 2
+
+    story(test)
+
+
+def test_the_service_default_has_no_port(story):
+    async def test(place):
+        assert "outside address only" in place.refusal(1, name="default").message
+
+    story(test)
+
+
+def test_few_ports_are_tried_for_a_free_one(story, monkeypatch):
+    tried = []
+
+    def fail(_, port):
+        tried.append(port)
+        raise OSError(24, "too many open files")
+
+    async def test(place):
+        monkeypatch.setattr(Routes, "_listen", lambda self, route, port: fail(route, port))
+        place.routes.apply(replace(place.settings, ports=(PortRange(1024, 65535),)))
+        assert "has no free port" in place.refusal(0).message
+        assert len(tried) == len(set(tried)) == MAX_ATTEMPTS
 
     story(test)
 
