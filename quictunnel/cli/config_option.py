@@ -62,7 +62,8 @@ ConfigFile = Annotated[
         "--config FILE",
         "A TOML file with options: 'hold = \"1h\"' in it means --hold 1h. The command line and "
         "environment variables have precedence. A relative path in the file starts at the file's "
-        "folder. An origin's file may have services. Changes are applied while the program runs. "
+        "folder. An origin's file may have services, and a remote's file rights of tokens and "
+        "policies for clients. Changes are applied while the program runs. "
         "'quictunnel check FILE' checks a file.",
         is_eager=True,
         callback=_load,

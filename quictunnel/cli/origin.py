@@ -87,8 +87,8 @@ TakeOver = Annotated[
     bool,
     options.TRUST.option(
         "--take-over",
-        "Replace an origin of the same name and token even if it answers. It ends with exit code "
-        "3. Without this option, an origin is replaced only if it does not answer.",
+        "Replace an origin of the same name and token even if it answers. That one ends with exit "
+        "code 3. Without this option, it is replaced only if it does not answer.",
         metavar="",
     ),
 ]
@@ -153,7 +153,7 @@ def origin(
 
     It connects to the remote, so you open no port here. When the network fails, it reconnects for
     ever. It prints a line that begins with "ready" when clients can connect. Later lines begin
-    with "silent", "back", "lost", "stopping", "refused" or "ready".
+    with "silent", "back", "lost", "refused", "reloaded", "warning", "stopping" or "ready".
     """
     logging_setup.setup(log_format, log_level)
     sources = Sources(ctx)

@@ -155,7 +155,8 @@ def remote(
 
     An origin connects and proves that it knows the token. The remote then forwards each client of
     the outside address to the origin's server. It prints a line that begins with "ready" when it
-    accepts origins and clients. Later lines begin with "silent", "back", "lost" or "stopping".
+    accepts origins and clients. Later lines begin with "silent", "back", "lost", "reloaded",
+    "warning" or "stopping".
     """
     logging_setup.setup(log_format, log_level)
     lines = StatusLines("quictunnel.remote", REMOTE_LINES, log_level)
@@ -168,6 +169,7 @@ def remote(
     if networks and not accept_proxy_protocol:
         raise options.OptionError(f"{name_of('--trusted-proxy')} needs --accept-proxy-protocol")
     from_file, grants = sources.tokens(lines)
+    policies = sources.policies()
     with sources.located():
         settings = RemoteSettings(
             listen=read(name_of("--listen"), parse_listen, listen),
@@ -177,7 +179,7 @@ def remote(
             key=key,
             tokens=(*options.read_tokens(token, token_file, name_of, lines), *from_file),
             grants=grants,
-            policies=sources.policies(),
+            policies=policies,
             accept_proxy_protocol=accept_proxy_protocol,
             trusted_proxies=networks or LOOPBACK,
             hold=read_duration(name_of("--hold"), hold),

@@ -201,6 +201,11 @@ def read_config(document: Document, keys: Mapping[str, Kind], *, has_services: b
     }
     values: dict[str, Value] = {}
     for key, value in content.items():
+        if key == POLICY:
+            raise SettingsError(
+                f"{path}: unknown key '{POLICY}': policies belong in the remote's file, not in the "
+                "origin's"
+            )
         if key not in keys:
             hint = _suggestion(key, keys) or "the keys are the command's options without '--'"
             raise SettingsError(f"{path}: unknown key {key!r}; {hint}")
@@ -352,6 +357,8 @@ def _token(path: Path, name: str, table: Mapping[str, Value], emit: EventSink) -
             file = Path(str(table["secret-file"]))
             secret = read_text(file, "the secret file").strip()
             warn_if_exposed(file, emit)
+        if "." in secret:
+            raise SettingsError("the secret is only the part of the token after the dot")
         return Token(name, secret) if {"secret", "secret-file"} & table.keys() else None
 
 
@@ -395,12 +402,17 @@ def _policy(path: Path, name: str, table: Mapping[str, Value]) -> tuple[PortRang
             if key in table and not texts:
                 raise SettingsError("the list is empty; leave the key out to accept all clients")
             networks[key] = tuple(map(parse_network, texts))
+    numbers = {
+        key.replace("-", "_"): _number(place, key, table)
+        for key in ("max-clients", "max-clients-per-address", "max-rate-per-address")
+    }
     with _located(place):
         return ports, Policy(
-            **networks,
-            max_clients=_number(place, "max-clients", table),
-            max_clients_per_address=_number(place, "max-clients-per-address", table),
-            max_rate_per_address=_number(place, "max-rate-per-address", table),
+            allow=networks["allow"],
+            deny=networks["deny"],
+            max_clients=numbers["max_clients"],
+            max_clients_per_address=numbers["max_clients_per_address"],
+            max_rate_per_address=numbers["max_rate_per_address"],
         )
 
 

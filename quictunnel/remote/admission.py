@@ -146,16 +146,17 @@ class Admission:
 
     def client_identified(self, pending: PendingClient, client: Client) -> None:
         """Hand a client to a session, let it wait for one, or reject it."""
+        session = self._find(pending.route.key)
+        if session is not None and (reason := session.rejection) is not None:
+            self._turn_away(pending, client, reason)
+            return
         gate = self._gate(pending.route) if self._policies else None
         if gate is not None and client.address is not None:
             if (reason := gate.reason_to_reject(client.address)) is not None:
-                pending.client = None
-                pending.peer = client.address
-                pending.reject(reason)
+                self._turn_away(pending, client, reason)
                 return
             pending.gate = gate
         self._emit(client.accepted())
-        session = self._find(pending.route.key)
         if session is not None:
             self._forward(pending, client, session)
             return
@@ -181,6 +182,12 @@ class Admission:
             policy = self._policy(route.ports)
             gate = self._gates[route.key] = Gate(policy, time.monotonic, route.ports)
         return gate
+
+    def _turn_away(self, pending: PendingClient, client: Client, reason: str) -> None:
+        """Reject a client that was not accepted."""
+        pending.client = None
+        pending.peer = client.address
+        pending.reject(reason)
 
     def _policy(self, ports: PortRange | None) -> Policy:
         """Return the policy of the smallest range that contains the ports of a route."""

@@ -54,15 +54,16 @@ class Gate:
         """Return why a new client is rejected, or None and count it: call `leave` later."""
         policy, host = self.policy, ipaddress.ip_address(address.host)
         if _is_in(host, policy.deny) or (policy.allow and not _is_in(host, policy.allow)):
-            return "the policy does not allow the address"
+            where = "the outside address" if self.ports is None else self.ports.where
+            return f"the policy of {where} does not allow the address"
         source = source_of(address)
         if policy.max_clients is not None and self._total >= policy.max_clients:
-            return f"the limit of {policy.max_clients} clients is reached"
+            return f"the limit of clients is reached ({policy.max_clients})"
         limit = policy.max_clients_per_address
         if limit is not None and self._by_source[source] >= limit:
-            return f"the limit of {limit} clients per address is reached"
+            return f"the limit per address is reached ({limit})"
         if not self._take_token(source):
-            return f"more than {policy.max_rate_per_address} new clients a minute from one address"
+            return f"the rate per address is exceeded ({policy.max_rate_per_address} a minute)"
         self._total += 1
         self._by_source[source] += 1
         return None

@@ -184,7 +184,7 @@ class Routes:
             raise Refused(
                 Code.NOT_ALLOWED,
                 f"the remote does not let origins have {ports.where}; "
-                f"to allow it, start the remote with --ports {ports}",
+                f"allow it there with --ports {ports}",
             )
         return self._obtain(identity, service.name, ports, beside)
 
@@ -243,7 +243,7 @@ class Routes:
             raise Refused(Code.NOT_ALLOWED, "none of the token's ports is free")
         raise Refused(
             Code.NOT_ALLOWED,
-            "the remote has no free port for origins; to allow more, start the remote with --ports",
+            "the remote has no free port for origins; allow more there with --ports",
         )
 
     def _candidates(self, identity: Identity, name: str) -> Iterator[int]:

@@ -131,7 +131,7 @@ class RemoteSession(Session):
         limit = self._grant.max_clients
         if limit is None or self._settings.usage[self.token_id] < limit:
             return None
-        return f"the token's limit of {limit} clients is reached"
+        return f"the token's limit of clients is reached ({limit})"
 
     @property
     def has_expired(self) -> bool:
@@ -381,11 +381,14 @@ class RemoteSession(Session):
 
     def _note_refusals(self, hello: Hello, refusals: Mapping[str, Refused]) -> None:
         """Remember which services are not granted, for the answer, and report them."""
+        known = {(refused.name, refused.message) for refused in self._refused}
         self._refused = [
             RefusedService(name=name, code=refusal.code, message=_cut(refusal.message))
             for name, refusal in refusals.items()
         ]
         for name, refusal in refusals.items():
+            if (name, _cut(refusal.message)) in known:
+                continue  # it was reported when it was refused first
             self._emit(ServiceRefused(*self._identity(hello), name, refusal.message))
 
     def _welcome(self, hello: Hello, token: Token, losers: tuple[RemoteSession, ...]) -> None:

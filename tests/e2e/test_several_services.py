@@ -107,7 +107,7 @@ def test_a_refused_service_does_not_affect_the_others(tunnel, servers, ports):
         ),
     )
     sentence = f"the remote does not let origins have port {ports + 1}"
-    tunnel.origin.wait_for(rf"^refused: service {ports + 1}: {sentence}; to allow it, start ")
+    tunnel.origin.wait_for(rf"^refused: service {ports + 1}: {sentence}; allow it there with ")
     tunnel.remote.wait_for_log(rf'service refused .*service={ports + 1} reason="{sentence}')
     assert fetch(ports, servers[0]) == str(servers[0].port).encode()
     assert is_closed(ports + 1)
@@ -118,7 +118,7 @@ def test_no_port_is_open_without_leave(tunnel, servers, ports):
     tunnel.wait_for_remote()
     origin = tunnel.start_origin(*origin_options(f"{ports}={LOOPBACK}:{servers[0].port}"))
     assert origin.wait() == 3
-    assert f"start the remote with --ports {ports}" in origin.stderr
+    assert f"allow it there with --ports {ports}" in origin.stderr
     assert is_closed(ports)
 
 

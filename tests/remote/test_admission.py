@@ -344,7 +344,7 @@ async def test_a_client_that_the_policy_rejects_costs_no_stream():
     (event,) = of_type(house.events, ClientRejected)
     assert (event.peer, event.reason) == (
         "192.0.2.7:5555",
-        "the policy does not allow the address",
+        "the policy of the outside address does not allow the address",
     )
     assert len(of_type(house.events, ClientAccepted)) == 1
 

@@ -66,10 +66,10 @@ def test_clients_at_a_time(clock):
     assert [gate.reason_to_reject(HERE) for _ in range(3)] == [
         None,
         None,
-        "the limit of 2 clients per address is reached",
+        "the limit per address is reached (2)",
     ]
     assert gate.reason_to_reject(THERE) is None
-    assert gate.reason_to_reject(THERE) == "the limit of 3 clients is reached"
+    assert gate.reason_to_reject(THERE) == "the limit of clients is reached (3)"
     gate.leave(HERE)
     assert gate.reason_to_reject(HERE) is None
     for address in (HERE, HERE, THERE):
@@ -89,7 +89,7 @@ def test_new_clients_a_minute(clock):
     assert accepted(3) == 1
     clock.now += 3600
     assert accepted(10) == 6
-    assert "more than 6 new clients a minute" in gate.reason_to_reject(HERE)
+    assert "the rate per address is exceeded (6 a minute)" in gate.reason_to_reject(HERE)
 
 
 def test_the_memory_of_rates_is_bounded(clock, monkeypatch):

@@ -13,7 +13,7 @@ from quictunnel.config.grants import Grant
 from quictunnel.config.tokens import Token
 from quictunnel.errors import LinkFailed, LinkLost, Refused
 from quictunnel.events import (
-    ClientClosed,
+    ClientRejected,
     LinkDropped,
     OriginConnected,
     OriginDisconnected,
@@ -582,8 +582,8 @@ async def test_a_token_has_a_limit_of_clients():
     clients = [house.client(service) for service in ("web", "ssh", "web", "ssh")]
     await settle()
     assert [client.was_reset for client in clients] == [False, False, True, True]
-    rejected = of_type(house.events, ClientClosed)
-    assert {event.reason for event in rejected} == {"the token's limit of 2 clients is reached"}
+    rejected = of_type(house.events, ClientRejected)
+    assert {event.reason for event in rejected} == {"the token's limit of clients is reached (2)"}
     clients[0].abort()
     await settle()
     assert not house.client("ssh").was_reset

@@ -136,7 +136,7 @@ def test_a_remote_has_no_ports_for_origins_by_default(story):
     async def test(place):
         refusal = place.refusal(1)
         assert refusal.code == Code.NOT_ALLOWED
-        assert refusal.message.endswith(f"start the remote with --ports {place.first}")
+        assert refusal.message.endswith(f"allow it there with --ports {place.first}")
         assert "has no free port" in place.refusal(0).message
         unnamed = place.refusal(None, name="web")
         assert unnamed.message == "the remote has no outside address for the service 'web'"
