@@ -202,6 +202,20 @@ class HelloTimedOut(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class ServicesChanged(Event):
+    """A connected origin has other services than before."""
+
+    origin: str
+    """The origin's name."""
+    token: str
+    """The token's id."""
+    peer: str
+    """The origin's address."""
+    services: tuple[str, ...]
+    """The services that it has now."""
+
+
+@dataclass(frozen=True, slots=True)
 class ServiceRefused(Event):
     """A connected origin asked for a service that it does not get."""
 

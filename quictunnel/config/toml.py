@@ -171,7 +171,8 @@ def parse(text: str, path: Path) -> Document:
         return Document(path, tomllib.loads(text))
     except tomllib.TOMLDecodeError as exc:
         reason = str(exc)
-        raise SettingsError(f"{path}: not TOML: {reason[:1].lower()}{reason[1:]}") from None
+        reason = f'{reason[:1].lower()}{reason[1:]}; text needs quotes, as in hold = "15m"'
+        raise SettingsError(f"{path}: not TOML: {reason}") from None
     except (ValueError, RecursionError):
         reason = "a number is too long, or lists are nested too deeply"
         raise SettingsError(f"{path}: not TOML: {reason}") from None
@@ -207,7 +208,10 @@ def read_config(document: Document, keys: Mapping[str, Kind], *, has_services: b
                 "origin's"
             )
         if key not in keys:
-            hint = _suggestion(key, keys) or "the keys are the command's options without '--'"
+            hint = (
+                _suggestion(key, [*keys, *kinds])
+                or "the keys are the command's options without '--'"
+            )
             raise SettingsError(f"{path}: unknown key {key!r}; {hint}")
         values[key] = _value(path, key, keys[key], value)
     by_name = {f"{kind}_tables": content for kind, content in tables.items()}

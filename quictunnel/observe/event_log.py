@@ -21,6 +21,7 @@ _LINES: dict[type[events.Event], tuple[int, str]] = {
     events.OriginRejected: (logging.WARNING, "origin rejected"),
     events.ProofFailed: (logging.WARNING, "proof failed"),
     events.HelloTimedOut: (logging.WARNING, "hello timed out"),
+    events.ServicesChanged: (logging.INFO, "services changed"),
     events.ServiceRefused: (logging.WARNING, "service refused"),
     events.LinkSilent: (logging.WARNING, "link silent"),
     events.LinkRecovered: (logging.INFO, "link recovered"),

@@ -21,6 +21,7 @@ from quictunnel.events import (
     OriginRejected,
     ProofFailed,
     ServiceRefused,
+    ServicesChanged,
 )
 from quictunnel.protocol.codes import VERSION, Code
 from quictunnel.protocol.messages import (
@@ -226,6 +227,7 @@ class RemoteSession(Session):
 
     def report_lost_services(self, by: Hello) -> None:
         """Tell the origin which services it has left after another link has taken over some."""
+        before = self._places()
         served = self._registry.routes_of(self)
         lost = [self._routes.pop(key)[0] for key in tuple(self._routes) if key not in served]
         _, message = self._successor(by)
@@ -233,14 +235,18 @@ class RemoteSession(Session):
             RefusedService(name=name, code=Code.TAKEN_OVER, message=_cut(message)) for name in lost
         ]
         self.send_services()
+        if self._hello is not None:
+            self._report_change(self._hello, before)
 
     def judge_again(self) -> None:
         """Grant or refuse the services that an established origin asks for, and answer."""
         hello = self._hello
         if self.state is not State.ESTABLISHED or hello is None:
             return
+        before = self._places()
         losers = self._claim(hello, self._asked)
         self.send_services()
+        self._report_change(hello, before)
         self._notify_losers(hello, losers)
         self._registry.notify_usable(self)
 
@@ -378,6 +384,16 @@ class RemoteSession(Session):
             else:
                 asked[name] = route
         return asked, refusals
+
+    def _places(self) -> dict[str, str]:
+        """Return the places of the origin's services, by the services' names."""
+        return {name: route.address for name, route in self._routes.values()}
+
+    def _report_change(self, hello: Hello, before: Mapping[str, str]) -> None:
+        """Report the services that the origin has now, if they are others than before."""
+        now = self._places()
+        if now != before:
+            self._emit(ServicesChanged(*self._identity(hello), tuple(now)))
 
     def _note_refusals(self, hello: Hello, refusals: Mapping[str, Refused]) -> None:
         """Remember which services are not granted, for the answer, and report them."""

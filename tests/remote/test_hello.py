@@ -19,6 +19,7 @@ from quictunnel.events import (
     OriginDisconnected,
     ProofFailed,
     ServiceRefused,
+    ServicesChanged,
 )
 from quictunnel.protocol.codes import VERSION, Code
 from quictunnel.protocol.messages import (
@@ -487,6 +488,10 @@ async def test_a_new_list_replaces_the_old_one():
         assert answer.services == []
         assert [refused.name for refused in answer.refused] == [vain]
     assert house.routes.freed == ["ssh"]
+    stranger.say(Services(services=[Service(name="ssh")]))
+    await settle()
+    changes = [event.services for event in of_type(house.events, ServicesChanged)]
+    assert changes == [(), ("ssh",)]
 
 
 @virtual_time
