@@ -30,6 +30,10 @@ const CATCH_UP_PART: u64 = 8;
 /// Most bytes that may be caught up on. Queues are no longer on faster paths.
 const CATCH_UP_MAX: u64 = 96 * 1024;
 
+/// Datagrams that may be sent at once after a pause, at any rate. On slow paths, a keystroke beside
+/// downloads would wait for the rate.
+const BURST_DATAGRAMS: u64 = 10;
+
 /// Return the size of a burst in bytes at `rate` bytes per second (5.6.3).
 pub(crate) fn quantum(rate: u64, mtu: u64) -> u64 {
     bytes_in(QUANTUM_TIME, rate).min(QUANTUM_MAX).max(QUANTUM_MIN * mtu)
@@ -138,7 +142,7 @@ impl Pacer {
     fn fill(&mut self, rate: u64, window: u64, mtu: u64, now: Instant) {
         let catch_up =
             if self.was_rate_limited { (window / CATCH_UP_PART).min(CATCH_UP_MAX) } else { 0 };
-        let capacity = bytes_in(BURST_TIME, rate).max(QUANTUM_MIN * mtu).max(catch_up) as f64;
+        let capacity = bytes_in(BURST_TIME, rate).max(BURST_DATAGRAMS * mtu).max(catch_up) as f64;
         self.tokens = match self.filled_at {
             None => capacity,
             Some(at) if at == now => self.tokens, // the rest of a catch-up, in the same turn
