@@ -72,14 +72,11 @@ ServiceList = Annotated[list[Service], Meta(max_length=MAX_SERVICES)]
 RefusedList = Annotated[list[RefusedService], Meta(max_length=MAX_SERVICES)]
 
 
-class Hello(
-    msgspec.Struct,
-    frozen=True,
-    kw_only=True,
-    omit_defaults=True,
-    tag_field="type",
-    tag="hello",
-):
+class _Message(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="type"):
+    """A message. Its member `type` names its class, and members with default values are omitted."""
+
+
+class Hello(_Message, frozen=True, kw_only=True, tag="hello"):
     """The origin's first message: its identity and the services it asks for."""
 
     version: Number
@@ -101,14 +98,7 @@ class Hello(
     """Replace another run of the same token and name even if it answers."""
 
 
-class Welcome(
-    msgspec.Struct,
-    frozen=True,
-    kw_only=True,
-    omit_defaults=True,
-    tag_field="type",
-    tag="welcome",
-):
+class Welcome(_Message, frozen=True, kw_only=True, tag="welcome"):
     """The remote's answer to an accepted origin."""
 
     proof: Word
@@ -123,7 +113,7 @@ class Welcome(
     """The services that are not granted, and why."""
 
 
-class RefusedMessage(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="refused"):
+class RefusedMessage(_Message, frozen=True, kw_only=True, tag="refused"):
     """The remote's answer to a refused origin."""
 
     code: Number
@@ -132,14 +122,7 @@ class RefusedMessage(msgspec.Struct, frozen=True, kw_only=True, tag_field="type"
     """One sentence for the user."""
 
 
-class Services(
-    msgspec.Struct,
-    frozen=True,
-    kw_only=True,
-    omit_defaults=True,
-    tag_field="type",
-    tag="services",
-):
+class Services(_Message, frozen=True, kw_only=True, tag="services"):
     """The complete list of services, after a change."""
 
     services: ServiceList
@@ -147,7 +130,7 @@ class Services(
     """The services that are not granted, and why. Sent by the remote only."""
 
 
-class Goodbye(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="goodbye"):
+class Goodbye(_Message, frozen=True, kw_only=True, tag="goodbye"):
     """The sender drains: it accepts no new clients and closes the link when current ones end."""
 
     reason: Sentence
