@@ -10,7 +10,7 @@ import asyncio
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TextIO, cast
 
 import typer
 
@@ -25,8 +25,9 @@ from quictunnel.events import (
     InternalErrorOccurred,
 )
 
-INTERVAL = 1.0
-"""Seconds between two looks at the files. A change is applied once they stay the same for one."""
+INTERVAL = 0.25
+"""Seconds between two looks at the files. A change is applied when the next look finds the same,
+because some editors write a file in pieces. So the links of a removed token end within a second."""
 
 ARGUMENTS = "quictunnel.arguments"
 """The key of the command's arguments in `Context.meta`."""
@@ -54,7 +55,8 @@ class Reload:
     @property
     def takes_hangup(self) -> bool:
         """Whether SIGHUP asks for a reload. On a terminal, it says that the terminal has closed."""
-        return not sys.stdin.isatty()
+        stdin: TextIO | None = sys.stdin  # None if the parent process has closed it
+        return stdin is None or not stdin.isatty()
 
     async def watch(self, apply: Callable[[PreparedRole], Iterable[str]], emit: EventSink) -> None:
         """Reload whenever a file has changed, until this task is cancelled.
