@@ -105,7 +105,10 @@ class Admission:
             if session is None:
                 return
             self._waiting[route].pop(pending, None)
-            self._forward(pending, client, session)
+            if (reason := session.rejection) is not None:
+                pending.reject(reason)
+            else:
+                self._forward(pending, client, session)
 
     def reject_waiting(self, route: str, reason: str) -> None:
         """Reject the clients that wait at a route, which is closed."""
@@ -117,9 +120,9 @@ class Admission:
     def close(self, reason: str) -> None:
         """Reject pending clients, and all new ones from now on."""
         self._is_closed = True
-        self._rejections.close()
         for pending in tuple(self._pending):
             pending.reject(reason)
+        self._rejections.close()
 
     # -- Called by pending clients
 
@@ -152,7 +155,7 @@ class Admission:
             return
         gate = self._gate(pending.route) if self._policies else None
         if gate is not None and client.address is not None:
-            if (reason := gate.reason_to_reject(client.address)) is not None:
+            if (reason := gate.enter(client.address)) is not None:
                 self._turn_away(pending, client, reason)
                 return
             pending.gate = gate
@@ -198,9 +201,6 @@ class Admission:
         return ACCEPT_ALL if smallest is None else self._policies[smallest]
 
     def _forward(self, pending: PendingClient, client: Client, session: ForwardingSession) -> None:
-        if (reason := session.rejection) is not None:
-            pending.reject(reason)
-            return
         self._pending.discard(pending)
         on_end = self._client_left
         if pending.gate is not None:

@@ -50,8 +50,8 @@ class Gate:
         self._by_source: Counter[Source] = Counter()
         self._tokens: OrderedDict[Source, tuple[float, float]] = OrderedDict()
 
-    def reason_to_reject(self, address: Address) -> str | None:
-        """Return why a new client is rejected, or None and count it: call `leave` later."""
+    def enter(self, address: Address) -> str | None:
+        """Count a new client, and call `leave` later; or return why it is rejected."""
         policy, host = self.policy, ipaddress.ip_address(address.host)
         if _is_in(host, policy.deny) or (policy.allow and not _is_in(host, policy.allow)):
             where = "the outside address" if self.ports is None else self.ports.where

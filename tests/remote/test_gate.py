@@ -51,8 +51,8 @@ HERE, THERE = client("192.0.2.7"), client("198.51.100.7")
 )
 def test_lists(policy, here, there, clock):
     gate = Gate(policy, clock)
-    assert (gate.reason_to_reject(HERE) is None) == here
-    assert (gate.reason_to_reject(THERE) is None) == there
+    assert (gate.enter(HERE) is None) == here
+    assert (gate.enter(THERE) is None) == there
 
 
 def test_an_ipv6_client_is_its_network_of_64_bits():
@@ -63,15 +63,15 @@ def test_an_ipv6_client_is_its_network_of_64_bits():
 
 def test_clients_at_a_time(clock):
     gate = Gate(Policy(max_clients=3, max_clients_per_address=2), clock)
-    assert [gate.reason_to_reject(HERE) for _ in range(3)] == [
+    assert [gate.enter(HERE) for _ in range(3)] == [
         None,
         None,
         "the limit per address is reached (2)",
     ]
-    assert gate.reason_to_reject(THERE) is None
-    assert gate.reason_to_reject(THERE) == "the limit of clients is reached (3)"
+    assert gate.enter(THERE) is None
+    assert gate.enter(THERE) == "the limit of clients is reached (3)"
     gate.leave(HERE)
-    assert gate.reason_to_reject(HERE) is None
+    assert gate.enter(HERE) is None
     for address in (HERE, HERE, THERE):
         gate.leave(address)
     assert not gate._by_source
@@ -81,32 +81,32 @@ def test_new_clients_a_minute(clock):
     gate = Gate(Policy(max_rate_per_address=6), clock)
 
     def accepted(count: int) -> int:
-        return sum(gate.reason_to_reject(HERE) is None for _ in range(count))
+        return sum(gate.enter(HERE) is None for _ in range(count))
 
     assert accepted(10) == 6
-    assert gate.reason_to_reject(THERE) is None
+    assert gate.enter(THERE) is None
     clock.now += 10
     assert accepted(3) == 1
     clock.now += 3600
     assert accepted(10) == 6
-    assert "the rate per address is exceeded (6 a minute)" in gate.reason_to_reject(HERE)
+    assert "the rate per address is exceeded (6 a minute)" in gate.enter(HERE)
 
 
 def test_the_memory_of_rates_is_bounded(clock, monkeypatch):
     monkeypatch.setattr(module, "MAX_SOURCES", 10)
     gate = Gate(Policy(max_rate_per_address=1), clock)
     for number in range(100):
-        assert gate.reason_to_reject(client(f"192.0.2.{number}")) is None
+        assert gate.enter(client(f"192.0.2.{number}")) is None
     assert len(gate._tokens) == 10
 
 
 def test_a_policy_that_changes_keeps_its_clients(clock):
     gate = Gate(Policy(), clock)
-    assert [gate.reason_to_reject(HERE) for _ in range(3)] == [None] * 3
+    assert [gate.enter(HERE) for _ in range(3)] == [None] * 3
     gate.policy = Policy(max_clients=3)
-    assert gate.reason_to_reject(HERE) is not None
+    assert gate.enter(HERE) is not None
     gate.leave(HERE)
-    assert gate.reason_to_reject(HERE) is None
+    assert gate.enter(HERE) is None
 
 
 def test_a_limit_is_a_reasonable_number():
