@@ -23,7 +23,7 @@ TIMEOUT = 20.0
 
 
 class Echo(asyncio.Protocol):
-    """Write back what comes, with back-pressure both ways."""
+    """Echo, with back-pressure both ways."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, Stream)
@@ -44,7 +44,7 @@ class Echo(asyncio.Protocol):
 
 
 class Trusting(LinkProtocol):
-    """Trusts whoever comes, and echoes."""
+    """Trusts every peer, and echoes."""
 
     trusts = True
 
@@ -66,7 +66,7 @@ class Trusting(LinkProtocol):
 
 
 class Wary(Trusting):
-    """Trusts nobody."""
+    """Does not trust its peers."""
 
     trusts = False
 
@@ -122,7 +122,7 @@ async def closed(link: Link) -> None:
 
 
 async def echo(link: Link, data: bytes) -> bytes:
-    """Return what comes back of `data` on a stream of its own."""
+    """Send `data` on a new stream, and return the echo."""
     reader = asyncio.StreamReader()
     protocol = asyncio.StreamReaderProtocol(reader)
     stream = link.open_stream(protocol)

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 class Spied:
     """A link's engine of which some calls are answered by the test.
 
-    Put in the place of `Link.engine`: engines need not let anybody change them.
+    Put in the place of `Link.engine`: engines need not be changeable.
     """
 
     def __init__(self, engine: Engine, **calls: Callable[..., object]) -> None:

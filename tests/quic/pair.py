@@ -79,14 +79,14 @@ class End:
     """One connection and what it has told. Reads all that comes, save what is paused.
 
     :param endpoint: has this connection and no other.
-    :param echo: write back what comes, and end when the peer does.
+    :param echo: echo, and end when the peer does.
     """
 
     def __init__(self, endpoint: Endpoint, path: Path, probe: Probe, *, echo: bool) -> None:
         self.endpoint = endpoint
         self.probe = probe
         self.engine: Engine | None = None
-        """None at the accepting end until somebody has come."""
+        """None at the accepting end until a peer has connected."""
         self.path = path
         self.echo = echo
         self.paused: set[int] | None = set()
@@ -107,7 +107,7 @@ class End:
         self.due: float | None = None
         """When its timers are, as of its last turn."""
 
-    # What a test does
+    # Called by a test
 
     def take(self, datagrams: Sequence[Datagram], now: float) -> None:
         """Take datagrams, and accept the first who comes."""
@@ -147,7 +147,7 @@ class End:
             self.paused.discard(stream_id)
             self.on_stream_readable(stream_id)
 
-    # What the engine tells
+    # Called by the engine
 
     def on_handshake(self) -> None:
         self.handshakes += 1
@@ -231,7 +231,7 @@ class Pair:
         self.tap: Callable[[End, bytes], None] | None = None
         """Called with the receiving end and each datagram that arrives."""
         self.astray: dict[tuple[str, int], int] = {}
-        """Bytes that were sent to addresses where nobody is."""
+        """Bytes that were sent to addresses that no end has."""
 
     @classmethod
     def trusting(cls, network: Network | None = None, *, streams: int = 16, **options) -> Pair:
@@ -254,7 +254,7 @@ class Pair:
         self.server.endpoint = fresh
 
     def run(self, until: Callable[[], bool], *, limit: float = 60.0) -> None:
-        """Let events happen until `until()`; fail after `limit` seconds of theirs."""
+        """Run until `until()` is true; fail after `limit` virtual seconds."""
         end_at = self.now + limit
         for end in self.ends:
             self._turn(end)

@@ -1,4 +1,4 @@
-"""What tests ask of an engine beyond its interface, and what differs between engines by nature."""
+"""Questions to an engine beyond its interface, and the differences between the engines."""
 
 from __future__ import annotations
 

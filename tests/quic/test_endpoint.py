@@ -23,7 +23,7 @@ from quictunnel.quic.path import udp
 from quictunnel.quic.settings import ClientTls, LinkSettings, ServerTls
 
 RESERVED = 0x0A0A0A0A
-"""What versions that mean nothing have in common (RFC 9000, 15)."""
+"""The pattern of reserved versions (RFC 9000, 15)."""
 
 DATA = random.Random(1).randbytes(3_000_000)
 
@@ -101,7 +101,7 @@ async def test_a_port_in_use_is_the_users_affair(alike: Engines) -> None:
             )
 
 
-# Who is refused
+# Refusals
 
 
 async def test_another_protocol_is_refused(engines: Engines) -> None:
@@ -184,7 +184,7 @@ async def test_a_self_signed_certificate_is_not_in_the_systems_store(engines: En
 
 
 class Odd:
-    """What aioquic shows as a certificate without looking at it."""
+    """A certificate that aioquic passes on without checking it."""
 
     def __init__(self, replace: bytes, by: bytes) -> None:
         der = server_tls().chain[0].public_bytes(Encoding.DER)
@@ -370,7 +370,7 @@ async def test_a_handshake_that_never_ends_is_given_up(alike: Engines) -> None:
         await stranger.ask(first)
         assert len(listener._links) == 1
         async with asyncio.timeout(TIMEOUT):
-            while listener._links:  # noqa: ASYNC110 - nobody tells of it
+            while listener._links:  # noqa: ASYNC110 - no callback reports it
                 await asyncio.sleep(0.01)
         assert PROBES[alike[1]].connections(listener._endpoint) == 0
         assert listener._count_unproven() == 0
@@ -383,7 +383,7 @@ async def test_nothing_is_left_of_a_link_that_was_closed(engines: Engines) -> No
         await echo(link, b"hello")
         await closed(link)
         async with asyncio.timeout(TIMEOUT):
-            while listener._links:  # noqa: ASYNC110 - nobody tells of it
+            while listener._links:  # noqa: ASYNC110 - no callback reports it
                 await asyncio.sleep(0.01)
         assert PROBES[engines[1]].connections(listener._endpoint) == 0
         assert listener._count_unproven() == 0

@@ -1,4 +1,4 @@
-"""Connections come and go at one endpoint: the end of one is nobody else's."""
+"""Connections come and go at one endpoint: the end of one does not affect the others."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""The accepting end follows a peer that has moved, soon; nobody else leads it anywhere.
+"""The accepting end soon follows a peer that has moved, and no other datagram.
 
-Datagrams to an address where nobody is do not arrive.
+Datagrams to an address that no end has do not arrive.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ def captured(pair: Pair) -> bytes:
 def test_a_datagram_that_a_stranger_brings_first_leads_away_for_a_moment_at_most(
     engines: Engines,
 ) -> None:
-    """It is genuine, so the address is tried; nobody answers there, and the peer is elsewhere."""
+    """It is genuine, so the address is tried, but the peer is elsewhere and does not answer."""
     pair, stream = under_way(engines, sender="server")
     stolen = captured(pair)
     pair.server.take([(stolen, ELSEWHERE)], pair.now)
@@ -114,7 +114,7 @@ def test_what_was_heard_before_leads_nowhere_when_it_is_repeated(engines: Engine
 
 
 def test_a_stranger_with_an_address_that_is_not_his_leads_nowhere(engines: Engines) -> None:
-    """He knows the connection id, which anybody on the way sees, and has no key."""
+    """He knows the connection id, which every router on the path sees, and has no key."""
     pair, stream = under_way(engines, sender="client")
     heard: list[bytes] = []
     pair.tap = lambda end, data: heard.append(data) if end is pair.server else None

@@ -104,7 +104,7 @@ def somebody() -> Iterator[socket.socket]:
 
 @pytest.fixture
 def deaf(somebody: socket.socket) -> Path:
-    """The address of somebody who reads nothing."""
+    """The address of a socket that is never read."""
     return Path(*somebody.getsockname())
 
 
@@ -136,7 +136,7 @@ async def test_a_listener_and_its_live_link_bear_them(
                 assert await echo(link, b"still well" * 100) == b"still well" * 100
                 assert len(listener._unproven) <= limits.retry_above
         async with asyncio.timeout(20):
-            while len(listener._links) > 1 or their_link.stream_count:  # noqa: ASYNC110 - nobody tells of it
+            while len(listener._links) > 1 or their_link.stream_count:  # noqa: ASYNC110 - no callback reports it
                 await asyncio.sleep(0.02)
         assert list(listener._links.values()) == [their_link]
         assert PROBES[alike[1]].connections(listener._endpoint) == 1
@@ -190,7 +190,7 @@ async def test_handshake_packets_with_good_keys_and_bad_contents(
             take(listener, [(sealed_initial(frames(script), script), deaf)])
         assert len(listener._links) <= 300  # quinn lets none of them in
         async with asyncio.timeout(20):
-            while listener._links:  # noqa: ASYNC110 - nobody tells of it
+            while listener._links:  # noqa: ASYNC110 - no callback reports it
                 await asyncio.sleep(0.02)
         assert PROBES[alike[1]].connections(listener._endpoint) == 0
         assert not PROBES[alike[1]].unread(listener._endpoint)
@@ -280,7 +280,7 @@ async def test_nothing_is_answered_with_more_than_was_asked(
 async def test_links_that_broke_off_count_as_unproven_until_they_are_gone(
     deaf: Path, alike: Engines
 ) -> None:
-    """Else those who send one bad handshake packet each would fill the house."""
+    """Otherwise peers that send one bad handshake packet each would use up all places."""
     script = random.Random(7)
     limits = LinkSettings()
     async with listening(settings=limits, engine=alike[1]) as listener:

@@ -1,6 +1,6 @@
 """Stateless resets (RFC 9000, 10.3): who has forgotten a connection says so, and is believed.
 
-Whoever has the key is believed, whichever engine it runs; nobody else is. And nobody is flooded.
+A reset made with the key is believed, with either engine, and no other one. Answers are bounded.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def short(size: int = 100) -> bytes:
 
 
 def answers(end: object, data: bytes, now: float) -> list[bytes]:
-    """Return what an endpoint that knows nobody says to a datagram."""
+    """Return the answer of an endpoint without connections to a datagram."""
     arrivals = end.receive([(data, STRANGER)], now)
     assert not arrivals.connections
     for newcomer in arrivals.incoming:
@@ -56,11 +56,11 @@ def answers(end: object, data: bytes, now: float) -> list[bytes]:
 
 @pytest.fixture
 def accepting(alike: Engines):
-    """An accepting endpoint that knows nobody."""
+    """An accepting endpoint without connections."""
     return endpoint(alike[1], KEPT, accepts=True, streams=16)
 
 
-# Who is believed
+# Resets that are believed
 
 
 @pytest.mark.parametrize("after", ENGINES)
@@ -156,7 +156,7 @@ async def test_a_link_that_was_silent_for_long_finds_out_as_well(engines: Engine
     assert isinstance(pair.client.lost, LinkForgotten)
 
 
-# Who is not
+# Resets that are not
 
 
 def test_who_has_another_key_is_not_believed(engines: Engines) -> None:

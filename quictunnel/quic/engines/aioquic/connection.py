@@ -67,7 +67,7 @@ class StreamOpened(events.QuicEvent):
     stream_id: int
 
 
-class Routes(Protocol):
+class ConnectionRoutes(Protocol):
     """Leads datagrams to connections by connection ID, and makes tokens for stateless resets."""
 
     def add_route(self, connection_id: bytes, connection: AioquicEngine) -> None:
@@ -96,7 +96,7 @@ class AioquicEngine(QuicConnection):
         configuration: QuicConfiguration,
         *,
         budget: Budget,
-        routes: Routes,
+        routes: ConnectionRoutes,
         streams: int,
         **connection_ids: bytes | None,
     ) -> None:

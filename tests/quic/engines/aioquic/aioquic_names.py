@@ -116,4 +116,4 @@ OVERRIDES: dict[type, set[str]] = {
     Recovery: {"on_ack_received", "on_packet_sent", "_detect_loss", "_on_packets_lost"},
     Pacer: {"next_send_time", "update_after_send", "update_rate"},
 }
-"""What our classes override on purpose, and nothing else."""
+"""The names that our classes override on purpose."""

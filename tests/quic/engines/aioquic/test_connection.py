@@ -286,7 +286,7 @@ def test_statistics() -> None:
 
 
 def test_statistics_of_losses() -> None:
-    """What a probe timeout sends again was not declared lost (RFC 9002, 6.2)."""
+    """A packet that a probe timeout sends again was not declared lost (RFC 9002, 6.2)."""
     pair = Pair.trusting(Network(delay=0.05, mtu=1200))
     pair.run_for(60.0)  # probes of the MTU are lost, and do not count
     lost: list[int] = []

@@ -1,4 +1,4 @@
-"""What is let go of at once when a stream or a connection ends, to the byte."""
+"""Memory that is freed at once when a stream or a connection ends, to the byte."""
 
 from __future__ import annotations
 

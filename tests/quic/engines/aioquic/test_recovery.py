@@ -118,7 +118,7 @@ def test_the_window_is_full_when_no_datagram_fits() -> None:
 
 @pytest.mark.parametrize("control", CONTROLS)
 class TestNewPath:
-    """What was sent on the old path says nothing of the new one (RFC 9000, 9.4)."""
+    """Packets sent on the old path say nothing of the new one (RFC 9000, 9.4)."""
 
     def test_acknowledgements(self, control: str) -> None:
         trace = Trace(control)

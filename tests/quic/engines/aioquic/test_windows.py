@@ -100,7 +100,7 @@ def test_a_reset_stream_is_credited_to_the_link() -> None:
 
 
 class TestBudget:
-    """What a process holds unread: reaching the limit slows, and neither stalls nor kills."""
+    """The limit on unread bytes of a process slows senders. It neither stalls nor ends a link."""
 
     LIMIT = 2 * MIB
     SECONDS = 5.0
