@@ -35,7 +35,6 @@ def script(facts: Facts, scratch: Path) -> None:
     out = output_of([command, "--print-all-matched", scratch / "log", filter_file])
     found = re.search(r"Failregex: (\d+) total", out)
     facts.equal("rejected clients that the filter finds", found and found[1], "2")
-    facts.equal("lines that it reads", "Lines: 0" in out, False)
     hosts = sorted(set(re.findall(r"peer=\[?([0-9a-f.:]+?)\]?:\d+ reason", out)))
     facts.equal("their addresses", hosts, ["127.0.0.2", "::1"])
 

@@ -1,4 +1,4 @@
-"""What signals do to a role that runs."""
+"""Signals and a role that runs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from quictunnel.events import SignalReceived, discard_event
 
 
 class FakeRole:
-    """A role that ends when it is aborted, or drained with nobody there."""
+    """A role that ends when it is aborted, or when it drains without clients."""
 
     def __init__(self, *, has_clients=False, start_error=None, start_forever=False, is_stuck=False):
         self.calls = []

@@ -1,4 +1,4 @@
-"""What is said of addresses that cannot be listened on."""
+"""The errors for addresses that cannot be listened on."""
 
 from __future__ import annotations
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import time
 
 import pytest
 
@@ -143,8 +144,10 @@ def test_a_port_closes_after_its_origin_has_gone(tunnel, servers, ports):
     servers[0].answer()
     tunnel.origin.stop()
     tunnel.remote.wait_for_log("origin disconnected")
+    give_up = time.monotonic() + PATIENCE
     while not is_closed(ports):
-        pass
+        assert time.monotonic() < give_up
+        time.sleep(0.05)
 
 
 def test_two_origins_of_one_token_have_a_port_each(tunnel, servers, ports):

@@ -1,4 +1,4 @@
-"""What a service asks the remote for, and the origin server of each of its clients."""
+"""The request for a service, and the origin server of each of its clients."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from quictunnel.relay.tcp_transport import SocketTransport
 
 @pytest.fixture(autouse=True)
 async def nothing_goes_wrong_unseen():
-    """What is raised in a callback fails the test too."""
+    """An exception in a callback fails the test too."""
     errors = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: errors.append(context))
     yield
@@ -49,7 +49,7 @@ async def half():
 
 @pytest.fixture(params=["client", "origin server"])
 def way(request):
-    """Who acts first: each ending is tested both ways."""
+    """The side that acts first: each ending is tested both ways."""
     return request.param
 
 

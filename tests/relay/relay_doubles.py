@@ -103,7 +103,7 @@ class MemoryStream(asyncio.Transport):
     def get_extra_info(self, name, default=None):
         return self._extra.get(name, default)
 
-    # What a stream has beyond it
+    # Members that only streams have
 
     @property
     def is_silent(self) -> bool:
@@ -155,7 +155,7 @@ class MemoryStream(asyncio.Transport):
 
 
 class MemoryLink:
-    """What carries streams: it can fall silent, come back and be lost."""
+    """A link of streams, which can fall silent, come back and be lost."""
 
     def __init__(self) -> None:
         self.is_silent = False
@@ -227,7 +227,7 @@ class Wire:
         return False
 
     async def sees_reset_behind_fin(self) -> bool:
-        """Whether RST comes though FIN has come before; reading would only tell of the FIN."""
+        """Whether an RST has followed the FIN. Reading shows only the FIN."""
         await until(lambda: self.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) != 0)
         return True
 

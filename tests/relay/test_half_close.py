@@ -207,7 +207,7 @@ async def test_bytes_that_leave_the_stream_slowly_count_as_progress(clocked_half
 
 
 async def test_no_half_ended_no_linger(hasty_tunnel):
-    """An idle connection is nobody's business."""
+    """An idle connection has no time limit."""
     assert len(hasty_tunnel.remote.lingers) == 0
     await hasty_tunnel.client.send(b"x")
     assert await hasty_tunnel.server.receive() == b"x"

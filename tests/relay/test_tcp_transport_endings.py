@@ -98,7 +98,7 @@ async def test_a_protocol_that_raises_at_the_beginning_is_shown_too():
     outer.close()
 
 
-# A reset that is noticed by nobody's reading. In what order the kernel and the loop bring the news
+# A reset that no read reports. In what order the kernel and the loop bring the news
 # is chance, so here the test tells it.
 
 

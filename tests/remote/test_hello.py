@@ -337,7 +337,7 @@ def test_an_origin_that_does_not_answer_a_ping_is_replaced(name):
     async def story():
         house = House()
         old = await Tunnel(house).up()
-        old.far.freeze()  # killed, but nobody knows yet
+        old.far.freeze()  # killed, and not yet noticed
         began = asyncio.get_running_loop().time()
         new = await Tunnel(house, name=name).up()
         assert asyncio.get_running_loop().time() - began == pytest.approx(RIVAL_ANSWERS_WITHIN)

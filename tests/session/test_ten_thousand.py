@@ -52,7 +52,7 @@ LATER = (Services(services=SERVICES), Goodbye(reason="drain", grace=1.0))
 
 
 class Peer(LinkProtocol):
-    """One that speaks on the control stream, whoever opens it, and listens to nothing."""
+    """A peer that writes to the control stream, whichever end opens it, and reads nothing."""
 
     def __init__(self, said: bytes) -> None:
         self.said = said
@@ -71,7 +71,7 @@ class Peer(LinkProtocol):
 
 
 def conversations(rng: random.Random, *messages) -> Iterator[bytes]:
-    """What a peer says from its first word on, one message of it not as it should be."""
+    """Yield a peer's messages as bytes, with a mutation in one of them."""
     while True:
         for worst in range(len(messages)):
             said = [encode(message) for message in messages]
