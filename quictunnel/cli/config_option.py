@@ -19,7 +19,8 @@ from quictunnel.config.grants import Grant
 from quictunnel.config.policy import Policy
 from quictunnel.config.ports import PortRange
 from quictunnel.config.tokens import Token
-from quictunnel.config.toml import Config, Document, Kind, parse, read_config
+from quictunnel.config.toml import Config, Document, parse, read_config
+from quictunnel.config.values import Kind
 from quictunnel.errors import SettingsError
 from quictunnel.events import EventSink
 

@@ -1,46 +1,29 @@
-"""Reads configuration files in TOML: the values of options, and the services of an origin.
+"""Reads configuration files in TOML: the values of options, and tables of services and rights.
 
 The caller says which options exist. The values of options are checked where options are parsed, so
-a value in a file means the same as on the command line.
+a value in a file means the same as on the command line. The modules `*_tables` check the tables.
 """
 
 from __future__ import annotations
 
-import contextlib
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, time
+from datetime import date, time
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Literal, get_args
 
-from quictunnel.config.addresses import Network, parse_network
-from quictunnel.config.files import read_text, warn_if_exposed
 from quictunnel.config.grants import Grant
 from quictunnel.config.policy import Policy
-from quictunnel.config.ports import PortRange, parse_allowed_ports, parse_ports
-from quictunnel.config.services import (
-    DEFAULT_SERVICE,
-    ProxyProtocol,
-    ServiceSettings,
-    check_service_name,
-    check_services,
-    parse_range_target,
-)
+from quictunnel.config.policy_tables import POLICY, POLICY_KEYS, read_policies
+from quictunnel.config.ports import PortRange
+from quictunnel.config.service_tables import SERVICE, SERVICE_KEYS, read_services
+from quictunnel.config.services import ProxyProtocol, ServiceSettings
+from quictunnel.config.token_tables import TOKEN, TOKEN_KEYS, read_tokens, secret_files
 from quictunnel.config.tokens import Token, is_token_id
+from quictunnel.config.values import Kind, Table, Value
 from quictunnel.errors import SettingsError
 from quictunnel.events import EventSink
-
-Kind = Literal["flag", "text", "texts", "path", "date"]
-"""Kinds of value: true or false, one value, several values, the path of a file or folder, or a date
-with or without a time."""
-
-Value = bool | str | list[str]
-"""A value as the command line has it: numbers are text."""
-
-SERVICE = "service"
-"""The key of the table that contains the services."""
 
 _EXPECTED: Mapping[Kind, str] = {
     "flag": "true or false",
@@ -50,34 +33,7 @@ _EXPECTED: Mapping[Kind, str] = {
     "date": "a date, such as 2027-01-31, with or without a time",
 }
 
-TOKEN = "token"  # noqa: S105 - a key
-"""The key of the table that contains the rights of tokens."""
-
-POLICY = "policy"
-"""The key of the table that contains the policies of services."""
-
-_SERVICE_KEYS: Mapping[str, Kind] = {"to": "text", "port": "text", "proxy-protocol": "text"}
-
-_TOKEN_KEYS: Mapping[str, Kind] = {
-    "secret": "text",
-    "secret-file": "path",
-    "outside": "flag",
-    "ports": "texts",
-    "expires": "date",
-    "max-clients": "text",
-}
-
-_POLICY_KEYS: Mapping[str, Kind] = {
-    "allow": "texts",
-    "deny": "texts",
-    "max-clients": "text",
-    "max-clients-per-address": "text",
-    "max-rate-per-address": "text",
-}
-
-_TABLE_KEYS = {SERVICE: _SERVICE_KEYS, TOKEN: _TOKEN_KEYS, POLICY: _POLICY_KEYS}
-
-_MAX_DIGITS = 16
+_TABLE_KEYS = {SERVICE: SERVICE_KEYS, TOKEN: TOKEN_KEYS, POLICY: POLICY_KEYS}
 
 ONLY_THE_ID = "write only the part of the token before the dot"
 """The advice for a table whose name seems to contain a secret."""
@@ -108,13 +64,13 @@ class Config:
     values: Mapping[str, Value] = field(repr=False)
     """The values of options, by key: the option's name without the leading dashes."""
 
-    service_tables: Mapping[str, Mapping[str, Value]] = field(repr=False, default_factory=dict)
+    service_tables: Mapping[str, Table] = field(repr=False, default_factory=dict)
     """The tables `[service.NAME]` of an origin's file, by name."""
 
-    token_tables: Mapping[str, Mapping[str, Value]] = field(repr=False, default_factory=dict)
+    token_tables: Mapping[str, Table] = field(repr=False, default_factory=dict)
     """The tables `[token.ID]` of a remote's file, by ID."""
 
-    policy_tables: Mapping[str, Mapping[str, Value]] = field(repr=False, default_factory=dict)
+    policy_tables: Mapping[str, Table] = field(repr=False, default_factory=dict)
     """The tables `[policy.NAME]` of a remote's file, by name."""
 
     def services(self, proxy_protocol: ProxyProtocol = "off") -> tuple[ServiceSettings, ...]:
@@ -123,41 +79,26 @@ class Config:
         :param proxy_protocol: the version for services whose table does not set one.
         :raises SettingsError: a value is invalid, or two services collide.
         """
-        services = [
-            _service(
-                self.path, name, {key: str(text) for key, text in table.items()}, proxy_protocol
-            )
-            for name, table in self.service_tables.items()
-        ]
-        with _located(self.path):
-            check_services(services)
-        return tuple(services)
+        return read_services(self.path, self.service_tables, proxy_protocol)
 
     @property
     def files(self) -> tuple[Path, ...]:
         """The files of secrets that the tables name."""
-        names = (table.get("secret-file") for table in self.token_tables.values())
-        return tuple(Path(str(name)) for name in names if name is not None)
+        return secret_files(self.token_tables)
 
     def tokens(self, emit: EventSink) -> tuple[tuple[Token, ...], dict[str, Grant]]:
         """Return the tokens of the tables `[token.ID]` that have a secret, and the rights of all.
 
         :raises SettingsError: a value is invalid, or a secret cannot be read.
         """
-        tokens = [
-            token
-            for name, table in self.token_tables.items()
-            if (token := _token(self.path, name, table, emit)) is not None
-        ]
-        grants = {name: _grant(self.path, name, table) for name, table in self.token_tables.items()}
-        return tuple(tokens), grants
+        return read_tokens(self.path, self.token_tables, emit)
 
     def policies(self) -> dict[PortRange | None, Policy]:
         """Return the policies, by the ports that they are for; None for the outside address.
 
         :raises SettingsError: a value is invalid.
         """
-        return dict(_policy(self.path, name, table) for name, table in self.policy_tables.items())
+        return read_policies(self.path, self.policy_tables)
 
 
 def parse(text: str, path: Path) -> Document:
@@ -311,145 +252,3 @@ def _type_name(value: object) -> str:
         (date, time): "a date or a time",
     }
     return next((name for kind, name in names.items() if isinstance(value, kind)), "a table")
-
-
-def _service(
-    path: Path, name: str, table: Mapping[str, str], proxy_protocol: ProxyProtocol
-) -> ServiceSettings:
-    """Return the service of a table.
-
-    :raises SettingsError: a value is invalid, or `to` is missing.
-    """
-    place = f"{path}: {SERVICE}.{name}"
-    if "to" not in table:
-        raise SettingsError(
-            f"{place}: 'to' is missing; it is the origin server's address, such as "
-            'to = "localhost:22"'
-        )
-    with _located(place):
-        check_service_name(name)
-    ports = None
-    if "port" in table:
-        with _located(f"{place}.port"):
-            ports = parse_ports(table["port"])
-    with _located(f"{place}.to"):
-        target = parse_range_target(table["to"], ports)
-    if "proxy-protocol" in table:
-        with _located(f"{place}.proxy-protocol"):
-            proxy_protocol = _proxy_protocol(table["proxy-protocol"])
-    with _located(place):
-        return ServiceSettings(
-            # Both ends know the service at the outside address by its own name.
-            name=DEFAULT_SERVICE if ports is None else name,
-            ports=ports,
-            target=target,
-            proxy_protocol=proxy_protocol,
-        )
-
-
-def _token(path: Path, name: str, table: Mapping[str, Value], emit: EventSink) -> Token | None:
-    """Return the token of a table; None if its secret is elsewhere.
-
-    :raises SettingsError: the secret is invalid, or cannot be read.
-    """
-    place = f"{path}: {TOKEN}.{name}"
-    if "secret" in table and "secret-file" in table:
-        raise SettingsError(f"{place}: 'secret' and 'secret-file' are both set; set one of them")
-    secret = str(table.get("secret", ""))
-    with _located(place):
-        if "secret-file" in table:
-            file = Path(str(table["secret-file"]))
-            secret = read_text(file, "the secret file").strip()
-            warn_if_exposed(file, emit)
-        if "." in secret:
-            raise SettingsError("the secret is only the part of the token after the dot")
-        return Token(name, secret) if {"secret", "secret-file"} & table.keys() else None
-
-
-def _grant(path: Path, name: str, table: Mapping[str, Value]) -> Grant:
-    """Return the rights of a table.
-
-    :raises SettingsError: a value is invalid.
-    """
-    place = f"{path}: {TOKEN}.{name}"
-    ports = None
-    if "ports" in table:
-        with _located(f"{place}.ports"):
-            texts = table["ports"]
-            assert isinstance(texts, list)  # its kind
-            ports = tuple(map(parse_allowed_ports, texts))
-    max_clients = _number(place, "max-clients", table)
-    with _located(place):
-        return Grant(
-            outside=bool(table.get("outside", True)),
-            ports=ports,
-            expires_at=_timestamp(str(table["expires"])) if "expires" in table else None,
-            max_clients=max_clients,
-        )
-
-
-def _policy(path: Path, name: str, table: Mapping[str, Value]) -> tuple[PortRange | None, Policy]:
-    """Return the policy of a table, and the ports that it is for.
-
-    :raises SettingsError: a value is invalid.
-    """
-    place = f"{path}: {POLICY}.{name}"
-    ports = None
-    if name != DEFAULT_SERVICE:
-        with _located(f"{place}: a policy is for 'default', a port or a range of ports"):
-            ports = parse_allowed_ports(name)
-    networks: dict[str, tuple[Network, ...]] = {}
-    for key in ("allow", "deny"):
-        with _located(f"{place}.{key}"):
-            texts = table.get(key, [])
-            assert isinstance(texts, list)  # its kind
-            if key in table and not texts:
-                raise SettingsError("the list is empty; leave the key out to accept all clients")
-            networks[key] = tuple(map(parse_network, texts))
-    numbers = {
-        key.replace("-", "_"): _number(place, key, table)
-        for key in ("max-clients", "max-clients-per-address", "max-rate-per-address")
-    }
-    with _located(place):
-        return ports, Policy(
-            allow=networks["allow"],
-            deny=networks["deny"],
-            max_clients=numbers["max_clients"],
-            max_clients_per_address=numbers["max_clients_per_address"],
-            max_rate_per_address=numbers["max_rate_per_address"],
-        )
-
-
-def _number(place: str, key: str, table: Mapping[str, Value]) -> int | None:
-    """Return a whole number, or None if the key is not set.
-
-    :raises SettingsError: it is not a whole number.
-    """
-    if key not in table:
-        return None
-    text = str(table[key])
-    if not (text.isascii() and text.isdecimal() and len(text) < _MAX_DIGITS):
-        raise SettingsError(f"{place}.{key}: {text[:_MAX_DIGITS]!r} is not a number of clients")
-    return int(text)
-
-
-def _timestamp(text: str) -> float:
-    """Return seconds since 1970. A date is the start of the day; a time without a zone is UTC."""
-    moment = datetime.fromisoformat(text)
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
-
-
-def _proxy_protocol(text: str) -> ProxyProtocol:
-    for version in get_args(ProxyProtocol):
-        if text == version:
-            return version  # type: ignore[no-any-return] # get_args has no types
-    raise SettingsError(f"{text!r} is not off, v1 or v2")
-
-
-@contextlib.contextmanager
-def _located(place: object) -> Iterator[None]:
-    """Put a place, such as a file and a key, in front of errors."""
-    try:
-        yield
-    except SettingsError as exc:
-        raise SettingsError(f"{place}: {exc}") from exc

@@ -1,0 +1,84 @@
+"""The tables `[service.NAME]` of an origin's configuration file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import get_args
+
+from quictunnel.config.ports import parse_ports
+from quictunnel.config.services import (
+    DEFAULT_SERVICE,
+    ProxyProtocol,
+    ServiceSettings,
+    check_service_name,
+    check_services,
+    parse_range_target,
+)
+from quictunnel.config.values import Kind, Table, located
+from quictunnel.errors import SettingsError
+
+SERVICE = "service"
+"""The key of the table that contains the services."""
+
+SERVICE_KEYS: Mapping[str, Kind] = {"to": "text", "port": "text", "proxy-protocol": "text"}
+"""The keys of a service."""
+
+
+def read_services(
+    path: Path, tables: Mapping[str, Table], proxy_protocol: ProxyProtocol
+) -> tuple[ServiceSettings, ...]:
+    """Return the services of tables.
+
+    :param path: the file, for errors.
+    :param proxy_protocol: the version for services whose table does not set one.
+    :raises SettingsError: a value is invalid, or two services collide.
+    """
+    services = [
+        _service(path, name, {key: str(text) for key, text in table.items()}, proxy_protocol)
+        for name, table in tables.items()
+    ]
+    with located(path):
+        check_services(services)
+    return tuple(services)
+
+
+def _service(
+    path: Path, name: str, table: Mapping[str, str], proxy_protocol: ProxyProtocol
+) -> ServiceSettings:
+    """Return the service of a table.
+
+    :raises SettingsError: a value is invalid, or `to` is missing.
+    """
+    place = f"{path}: {SERVICE}.{name}"
+    if "to" not in table:
+        raise SettingsError(
+            f"{place}: 'to' is missing; it is the origin server's address, such as "
+            'to = "localhost:22"'
+        )
+    with located(place):
+        check_service_name(name)
+    ports = None
+    if "port" in table:
+        with located(f"{place}.port"):
+            ports = parse_ports(table["port"])
+    with located(f"{place}.to"):
+        target = parse_range_target(table["to"], ports)
+    if "proxy-protocol" in table:
+        with located(f"{place}.proxy-protocol"):
+            proxy_protocol = _proxy_protocol(table["proxy-protocol"])
+    with located(place):
+        return ServiceSettings(
+            # Both ends know the service at the outside address by its own name.
+            name=DEFAULT_SERVICE if ports is None else name,
+            ports=ports,
+            target=target,
+            proxy_protocol=proxy_protocol,
+        )
+
+
+def _proxy_protocol(text: str) -> ProxyProtocol:
+    for version in get_args(ProxyProtocol):
+        if text == version:
+            return version  # type: ignore[no-any-return] # get_args has no types
+    raise SettingsError(f"{text!r} is not off, v1 or v2")
