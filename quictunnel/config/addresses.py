@@ -6,6 +6,7 @@ import ipaddress
 import re
 from dataclasses import dataclass
 
+from quictunnel.config.host_names import normalise_host
 from quictunnel.errors import SettingsError
 
 EVERY_ADDRESS = "::"
@@ -15,8 +16,6 @@ MAX_UNIX_PATH = 103
 """Bytes in a Unix socket's path. `sun_path` has 104 on macOS and 108 on Linux, with a NUL."""
 
 _PORT = re.compile(r"[0-9]{1,5}", re.ASCII)
-_LABEL = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?", re.ASCII)
-_NUMERIC_LABEL = re.compile(r"[0-9]+|0[xX][0-9A-Fa-f]*", re.ASCII)
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -134,19 +133,10 @@ def _host(host: str) -> str:
         return str(ipaddress.ip_address(host))
     except ValueError:
         pass  # try it as a name
-    try:
-        name = host.encode("ascii" if host.isascii() else "idna").decode("ascii")
-    except UnicodeError:
-        raise SettingsError(f"{host!r} is not a host name") from None
-    labels = name.removesuffix(".").split(".")
-    # 192.0.2.256 and 0x7f.1 look like names, but resolvers treat them as addresses.
-    if (
-        len(name) > 253
-        or not all(_LABEL.fullmatch(label) for label in labels)
-        or _NUMERIC_LABEL.fullmatch(labels[-1])
-    ):
+    name = normalise_host(host)
+    if name is None:
         raise SettingsError(f"{host!r} is neither a host name nor an IP address")
-    return name.lower()
+    return f"{name}." if host.endswith(".") else name
 
 
 def _port(port: str, lowest: int = 0) -> int:
