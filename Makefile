@@ -11,6 +11,7 @@ PROGRAM := $(VENV)/.program-installed
 TOOLS   := $(VENV)/.tools-installed
 ENGINE  := $(VENV)/.engine-installed
 CLIENTS := $(VENV)/.clients-installed
+FUZZER  := $(VENV)/.fuzzer-installed
 SITE    := $(VENV)/.site-installed
 RELEASE := $(VENV)/.release-installed
 
@@ -25,6 +26,10 @@ TWICE          := --numprocesses 2 --dist worksteal -m "not nightly"
 
 # Laboratory tests wait even more. The long ones start first.
 SIXFOLD       := --numprocesses 6 --maxschedchunk 1
+
+# The targets in fuzz/, and the folder of the inputs that they find.
+FUZZED := client_hello http_host
+FOUND  := build/fuzz
 
 ACTIONLINT_VERSION := 1.7.12
 ACTIONLINT         := .tools/actionlint-$(ACTIONLINT_VERSION)
@@ -61,7 +66,7 @@ endef
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test coverage lab lint actions docs figures bench bench-line soak interop engine wheels sdist check-tag rust clean
+.PHONY: help demo test coverage lab fuzz lint actions docs figures bench bench-line soak interop engine wheels sdist check-tag rust clean
 
 help: ## list the targets
 	@echo "usage: make TARGET [ARGS='options for the program that runs'] [PYTHON=python3.x]"
@@ -82,6 +87,14 @@ coverage: $(TOOLS) $(BUILT_ENGINE) ## run the tests and report which lines and b
 
 lab: $(TOOLS) $(BUILT_ENGINE) ## test on changing networks, for minutes; needs root (ARGS='-m "not nightly"' for fewer)
 	$(BIN)/pytest tests/lab $(SIXFOLD) $(ARGS)
+
+fuzz: $(FUZZER) ## fuzz the parsers of clients' first bytes, for a minute each (ARGS=-max_total_time=SECONDS)
+	@for target in $(FUZZED); do \
+	  mkdir -p $(FOUND)/$$target; \
+	  echo "fuzzing $$target"; \
+	  $(BIN)/python -m fuzz.$$target -artifact_prefix=$(FOUND)/$$target- \
+	    $(or $(ARGS),-max_total_time=60) $(FOUND)/$$target fuzz/corpus/$$target || exit; \
+	done
 
 lint: $(TOOLS) $(BUILT_ENGINE) ## check style, spelling, types and imports, and the engine's Rust once it is built
 	$(BIN)/ruff check .
@@ -153,6 +166,9 @@ $(TOOLS): pyproject.toml $(PROGRAM)
 
 $(CLIENTS): pyproject.toml $(PROGRAM)
 	$(call install_groups,the clients that interop needs,interop)
+
+$(FUZZER): pyproject.toml $(PROGRAM)
+	$(call install_groups,the fuzzer,fuzz)
 
 $(SITE): pyproject.toml $(PROGRAM)
 	$(call install_groups,what builds the documentation,docs)

@@ -47,14 +47,16 @@ def normalise_host(text: str) -> str | None:
 def is_ip_literal(text: str) -> bool:
     """Return whether a host is an IP address: IPv6 without brackets, or IPv4 in any notation.
 
-    `127.1`, `0x7f000001` and `192.0.2.256` count: resolvers treat them as addresses.
+    `127.1`, `0x7f000001` and `192.0.2.256` count: resolvers treat them as addresses. An address
+    with a scope does not, because it has no meaning on another machine.
     """
-    try:
-        ipaddress.IPv6Address(text)
-    except ValueError:
-        labels = text.removesuffix(".").split(".", 4)
-        return len(labels) <= 4 and all(_NUMERIC_LABEL.fullmatch(label) for label in labels)
-    return True
+    if ":" in text:
+        try:
+            return ipaddress.IPv6Address(text).scope_id is None
+        except ValueError:
+            return False
+    labels = text.removesuffix(".").split(".", 4)
+    return len(labels) <= 4 and all(_NUMERIC_LABEL.fullmatch(label) for label in labels)
 
 
 def parse_pattern(text: str) -> str | None:

@@ -7,7 +7,6 @@ selected it. h11 is not used for that reason: it accepts bare LF and joins folde
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -205,10 +204,9 @@ def _read_authority(authority: bytes) -> str | None:
     if match is None or not authority.isascii():
         raise _bad("malformed host")
     if match[1] is not None:
-        try:
-            ipaddress.IPv6Address(match[1].decode())
-        except ValueError:
-            raise _bad("malformed IPv6 address in brackets") from None
+        address = match[1].decode()
+        if ":" not in address or not is_ip_literal(address):
+            raise _bad("malformed IPv6 address in brackets")
         return None
     text = match[2].decode()
     name = normalise_host(text)
