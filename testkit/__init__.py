@@ -1,12 +1,13 @@
 """Tools for tests, bench and interop scripts. The program itself never imports them.
 
-clock        an event loop with a virtual clock
-network      the fate of datagrams: delay, loss, reordering, a rate
-weather      a network whose conditions change: outages, loss in spells
-forwarder    a UDP forwarder on loopback, in front of a remote
-namespaces   hosts made of Linux network namespaces
-programs     programs as subprocesses: output, signals, CPU time, memory
-tunnel       `quictunnel remote` and `quictunnel origin`, and TCP connections through them
-connections  TCP connections that a test controls
-engines      the QUIC engines that are installed
+clock          an event loop with a virtual clock
+network        the fate of datagrams: delay, loss, reordering, a rate
+weather        a network whose conditions change: outages, loss in spells
+forwarder      a UDP forwarder on loopback, in front of a remote
+namespaces     hosts made of Linux network namespaces
+programs       programs as subprocesses: output, signals, CPU time, memory
+tunnel         `quictunnel remote` and `quictunnel origin`, and TCP connections through them
+client_hellos  TLS ClientHello messages, made field by field
+connections    TCP connections that a test controls
+engines        the QUIC engines that are installed
 """
