@@ -16,8 +16,7 @@ import typer
 from quictunnel.cli import options
 from quictunnel.config.files import read_text, warn_if_exposed
 from quictunnel.config.grants import Grant
-from quictunnel.config.policy import Policy
-from quictunnel.config.ports import PortRange
+from quictunnel.config.policy import Place, Policy
 from quictunnel.config.tokens import Token
 from quictunnel.config.toml import Config, Document, parse, read_config
 from quictunnel.config.values import Kind
@@ -115,7 +114,7 @@ class Sources:
         """Return the tokens and the rights of a remote's file, if there is one."""
         return ((), {}) if self.config is None else self.config.tokens(emit)
 
-    def policies(self) -> dict[PortRange | None, Policy]:
+    def policies(self) -> dict[Place, Policy]:
         """Return the policies of a remote's file, if there is one."""
         return {} if self.config is None else self.config.policies()
 

@@ -67,9 +67,10 @@ OriginServers = Annotated[
     ENDS.option(
         "--origin [WHERE=]HOST:PORT",
         "Your server: localhost:8000, or 8000 for short, or unix:PATH for a Unix socket. "
-        "It can start later. WHERE is its port at the remote, if it is not the outside address: "
-        "2222=localhost:22, 50000-50100=localhost:50000-50100, or auto=8000 for any free port. "
-        "The remote must allow the port with --ports. May be given several times.",
+        "It can start later. WHERE is its place at the remote, if it is not the outside address: "
+        "2222=localhost:22, 50000-50100=localhost:50000-50100, or auto=8000 for any free port; or "
+        "a host name: www.example.com=localhost:8000 or *.example.com=localhost:8000. "
+        "The remote must allow it with --ports or --hosts. May be given several times.",
     ),
 ]
 

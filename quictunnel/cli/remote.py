@@ -6,6 +6,7 @@ import asyncio
 import os
 import shlex
 import sys
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -25,6 +26,7 @@ from quictunnel.cli.status_lines import REMOTE_LINES, StatusLines
 from quictunnel.cli.token import print_origin_command
 from quictunnel.config.addresses import EVERY_ADDRESS, HostPort, parse_listen, parse_network
 from quictunnel.config.certificates import CertificateFiles, format_pin
+from quictunnel.config.hosts import HostProtocol, parse_host
 from quictunnel.config.ports import parse_allowed_ports
 from quictunnel.config.settings import (
     CLIENT_WAIT,
@@ -47,6 +49,7 @@ from quictunnel.protocol.address import Address
 from quictunnel.remote.server import Remote
 
 ADDRESSES = options.Panel("Addresses")
+_PROTOCOLS: Mapping[HostProtocol, str] = {"tls": "TLS", "http": "HTTP"}
 CLIENT_WAIT_DEFAULT = format_duration(CLIENT_WAIT)
 
 Listen = Annotated[
@@ -113,6 +116,36 @@ Ports = Annotated[
     ),
 ]
 
+TlsListener = Annotated[
+    str | None,
+    ADDRESSES.option(
+        "--tls HOST:PORT",
+        "TCP address for TLS clients of host names, such as :443. The server name (SNI) in a "
+        "client's first message selects the service. TLS is passed through.",
+        show_default="none",
+    ),
+]
+
+HttpListener = Annotated[
+    str | None,
+    ADDRESSES.option(
+        "--http HOST:PORT",
+        "TCP address for HTTP/1.1 clients of host names, such as :80. The header Host of a "
+        "connection's first request selects the service.",
+        show_default="none",
+    ),
+]
+
+Hosts = Annotated[
+    list[str],
+    ADDRESSES.option(
+        "--hosts NAME",
+        "Host name that origins may ask for: www.example.com, *.example.com for all names below "
+        "example.com, or * for every name; may be given several times.",
+        show_default="none",
+    ),
+]
+
 ClientWait = Annotated[
     str,
     options.CLIENTS.option(
@@ -129,6 +162,9 @@ def remote(
     listen: Listen = str(LISTEN),
     outside: OutsideListener = str(OUTSIDE),
     ports: Ports = [],  # noqa: B006 - typer copies it
+    tls: TlsListener = None,
+    http: HttpListener = None,
+    hosts: Hosts = [],  # noqa: B006 - typer copies it
     token: options.TokenTexts = [],  # noqa: B006 - typer copies it
     token_file: options.TokenFile = None,
     cert: Cert = None,
@@ -175,6 +211,9 @@ def remote(
             listen=read(name_of("--listen"), parse_listen, listen),
             outside=read(name_of("--outside"), parse_listen, outside),
             ports=tuple(read(name_of("--ports"), parse_allowed_ports, text) for text in ports),
+            tls=None if tls is None else read(name_of("--tls"), parse_listen, tls),
+            http=None if http is None else read(name_of("--http"), parse_listen, http),
+            hosts=tuple(read(name_of("--hosts"), parse_host, text) for text in hosts),
             cert=cert,
             key=key,
             tokens=(*options.read_tokens(token, token_file, name_of, lines), *from_file),
@@ -235,6 +274,8 @@ async def _serve(
             print_line(
                 f"Origins may ask for these TCP ports: {', '.join(map(str, settings.ports))}"
             )
+        for line in host_lines(settings, role.named_addresses):
+            print_line(line)
         if not settings.tokens:
             print_line(f"To see the command for the origin: {_show_command(settings.state_dir)}")
 
@@ -250,6 +291,25 @@ async def _serve(
 def ready_line(link: Address, outside: Address) -> str:
     """Return the line that says where origins and clients connect."""
     return f"ready: origins connect to UDP {_place(link)}, clients to TCP {_place(outside)}"
+
+
+def host_lines(settings: RemoteSettings, addresses: Mapping[HostProtocol, Address]) -> list[str]:
+    """Return the lines about host names: where clients connect, and what origins may ask for.
+
+    :param addresses: those of the shared listeners.
+    """
+    if not addresses:
+        return []
+    places = [
+        f"with {_PROTOCOLS[protocol]} to TCP {_place(address)}"
+        for protocol, address in addresses.items()
+    ]
+    lines = [f"Clients of host names connect {', '.join(places)}"]
+    if settings.hosts:
+        lines.append(f"Origins may ask for these host names: {', '.join(settings.hosts)}")
+    elif not any(grant.hosts for grant in settings.grants.values()):
+        lines.append("Origins may ask for no host names yet; allow them with --hosts")
+    return lines
 
 
 def _place(address: Address) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
+from quictunnel.config.hosts import HostName
 from quictunnel.config.ports import PortRange
 from quictunnel.errors import SettingsError
 
@@ -20,6 +21,9 @@ class Grant:
 
     ports: tuple[PortRange, ...] | None = None
     """TCP ports that they may ask for; None for those of the remote's `ports`."""
+
+    hosts: tuple[HostName, ...] | None = None
+    """Host names that they may ask for; None for those of the remote's `hosts`."""
 
     expires_at: float | None = None
     """When the token expires, in seconds since 1970; None for never."""

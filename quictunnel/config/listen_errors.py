@@ -12,19 +12,22 @@ UNPRIVILEGED_PORT = 1024
 """First port that needs no privilege, by default."""
 
 _OPTIONS = {"tcp": "--outside", "udp": "--listen"}
-"""The remote's option for each protocol."""
+"""The remote's usual option for each protocol."""
 
 
-def listen_error(protocol: str, listen: HostPort, exc: OSError) -> SettingsError:
+def listen_error(
+    protocol: str, listen: HostPort, exc: OSError, option: str | None = None
+) -> SettingsError:
     """Return an error that says why, and what to do.
 
     :param protocol: `tcp` or `udp`.
     :param exc: the system's error.
+    :param option: the option that sets the address; None for the usual one of the protocol.
     """
     if exc.errno == errno.EADDRINUSE:
         why = (
             "another program listens there already, perhaps another remote; "
-            f"{_OPTIONS[protocol]} PORT selects another port"
+            f"{option or _OPTIONS[protocol]} PORT selects another port"
         )
     elif exc.errno in (errno.EACCES, errno.EPERM):
         why = "this user may not use that port"

@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from quictunnel.config.addresses import Network
+from quictunnel.config.hosts import HostName
+from quictunnel.config.ports import PortRange
 from quictunnel.errors import SettingsError
+
+Place: TypeAlias = PortRange | HostName | None
+"""A place at the remote where clients arrive: ports, a host name, or None for the outside
+address."""
 
 _MOST = 1_000_000
 
@@ -42,3 +49,10 @@ class Policy:
 
 ACCEPT_ALL = Policy()
 """The policy of a place without one."""
+
+
+def describe_place(place: Place) -> str:
+    """Return a place in words: `port 2222`, `host www.example.com` or `the outside address`."""
+    if place is None:
+        return "the outside address"
+    return place.where if isinstance(place, PortRange) else f"host {place}"

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from quictunnel.config.addresses import Network, parse_network
-from quictunnel.config.policy import Policy
-from quictunnel.config.ports import PortRange, parse_allowed_ports
+from quictunnel.config.hosts import is_host, parse_host
+from quictunnel.config.policy import Place, Policy
+from quictunnel.config.ports import parse_allowed_ports
 from quictunnel.config.services import DEFAULT_SERVICE
 from quictunnel.config.values import Kind, Table, located, number_of, texts_of
 from quictunnel.errors import SettingsError
@@ -25,25 +26,29 @@ POLICY_KEYS: Mapping[str, Kind] = {
 """The keys of a policy."""
 
 
-def read_policies(path: Path, tables: Mapping[str, Table]) -> dict[PortRange | None, Policy]:
-    """Return the policies of tables, by the ports that they are for; None for the outside address.
+def read_policies(path: Path, tables: Mapping[str, Table]) -> dict[Place, Policy]:
+    """Return the policies of tables, by the places that they are for.
 
     :param path: the file, for errors.
     :raises SettingsError: a value is invalid.
     """
-    return dict(_policy(path, name, table) for name, table in tables.items())
+    policies: dict[Place, Policy] = {}
+    for name, table in tables.items():
+        place, policy = _policy(path, name, table)
+        if place in policies:
+            raise SettingsError(f"{path}: {POLICY}.{name}: another table is for the same place")
+        policies[place] = policy
+    return policies
 
 
-def _policy(path: Path, name: str, table: Table) -> tuple[PortRange | None, Policy]:
-    """Return the policy of a table, and the ports that it is for.
+def _policy(path: Path, name: str, table: Table) -> tuple[Place, Policy]:
+    """Return the policy of a table, and the place that it is for.
 
     :raises SettingsError: a value is invalid.
     """
     place = f"{path}: {POLICY}.{name}"
-    ports = None
-    if name != DEFAULT_SERVICE:
-        with located(f"{place}: a policy is for 'default', a port or a range of ports"):
-            ports = parse_allowed_ports(name)
+    with located(f"{place}: a policy is for 'default', a port, a range of ports or a host name"):
+        for_place = _place(name)
     networks: dict[str, tuple[Network, ...]] = {}
     for key in ("allow", "deny"):
         with located(f"{place}.{key}"):
@@ -56,10 +61,20 @@ def _policy(path: Path, name: str, table: Table) -> tuple[PortRange | None, Poli
         for key in ("max-clients", "max-clients-per-address", "max-rate-per-address")
     }
     with located(place):
-        return ports, Policy(
+        return for_place, Policy(
             allow=networks["allow"],
             deny=networks["deny"],
             max_clients=numbers["max_clients"],
             max_clients_per_address=numbers["max_clients_per_address"],
             max_rate_per_address=numbers["max_rate_per_address"],
         )
+
+
+def _place(name: str) -> Place:
+    """Return the place of the table `[policy.NAME]`.
+
+    :raises SettingsError: it is none.
+    """
+    if name == DEFAULT_SERVICE:
+        return None
+    return parse_host(name) if is_host(name) else parse_allowed_ports(name)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import get_args
 
+from quictunnel.config.hosts import parse_host, parse_host_protocol
 from quictunnel.config.ports import parse_ports
 from quictunnel.config.services import (
     DEFAULT_SERVICE,
@@ -21,7 +22,13 @@ from quictunnel.errors import SettingsError
 SERVICE = "service"
 """The key of the table that contains the services."""
 
-SERVICE_KEYS: Mapping[str, Kind] = {"to": "text", "port": "text", "proxy-protocol": "text"}
+SERVICE_KEYS: Mapping[str, Kind] = {
+    "to": "text",
+    "port": "text",
+    "host": "text",
+    "protocol": "text",
+    "proxy-protocol": "text",
+}
 """The keys of a service."""
 
 
@@ -62,6 +69,13 @@ def _service(
     if "port" in table:
         with located(f"{place}.port"):
             ports = parse_ports(table["port"])
+    host = protocol = None
+    if "host" in table:
+        with located(f"{place}.host"):
+            host = parse_host(table["host"])
+    if "protocol" in table:
+        with located(f"{place}.protocol"):
+            protocol = parse_host_protocol(table["protocol"])
     with located(f"{place}.to"):
         target = parse_range_target(table["to"], ports)
     if "proxy-protocol" in table:
@@ -70,8 +84,10 @@ def _service(
     with located(place):
         return ServiceSettings(
             # Both ends know the service at the outside address by its own name.
-            name=DEFAULT_SERVICE if ports is None else name,
+            name=DEFAULT_SERVICE if ports is None and host is None else name,
             ports=ports,
+            host=host,
+            protocol=protocol,
             target=target,
             proxy_protocol=proxy_protocol,
         )

@@ -9,6 +9,14 @@ from itertools import pairwise
 from typing import Literal, get_args
 
 from quictunnel.config.addresses import HostPort, UnixPath, parse_origin
+from quictunnel.config.host_names import EVERY_HOST
+from quictunnel.config.hosts import (
+    HOST_PROTOCOLS,
+    HostName,
+    HostProtocol,
+    is_host,
+    parse_host,
+)
 from quictunnel.config.ports import AUTO, PortRange, parse_ports
 from quictunnel.errors import SettingsError
 
@@ -36,7 +44,13 @@ class ServiceSettings:
     """The service's name, in logs of both ends. An origin's services have different names."""
 
     ports: PortRange | None = None
-    """The ports at the remote; None for the remote's outside address."""
+    """The ports at the remote; None for the remote's outside address, or with a host name."""
+
+    host: HostName | None = None
+    """The host name by which clients reach it at the remote's shared listeners."""
+
+    protocol: HostProtocol | None = None
+    """What clients of the host name speak; None for both."""
 
     proxy_protocol: ProxyProtocol = "off"
     """PROXY protocol header that tells the origin server the client's address."""
@@ -47,11 +61,14 @@ class ServiceSettings:
         :raises SettingsError: one is invalid.
         """
         check_service_name(self.name)
-        if (self.name == DEFAULT_SERVICE) != (self.ports is None):
+        if self.ports is not None and self.host is not None:
+            raise SettingsError("a service has a port or a host name, not both")
+        if (self.name == DEFAULT_SERVICE) != (self.ports is None and self.host is None):
             raise SettingsError(
                 f"the service {DEFAULT_SERVICE!r} is the one at the remote's outside address; "
-                "a service has either this name or a port"
+                "a service has either this name, a port or a host name"
             )
+        self._check_host()
         if self.proxy_protocol not in get_args(ProxyProtocol):
             raise SettingsError(f"{self.proxy_protocol!r} is not off, v1 or v2")
         if self.ports is not None and self.ports.size > 1:
@@ -63,6 +80,15 @@ class ServiceSettings:
                     f"of {self.target.host}"
                 )
 
+    def _check_host(self) -> None:
+        if self.host is not None and parse_host(self.host) != self.host:
+            raise SettingsError(f"{self.host!r} is not a host name in lower case")
+        if self.protocol is not None:
+            if self.host is None:
+                raise SettingsError("only a service with a host name has a protocol")
+            if self.protocol not in HOST_PROTOCOLS:
+                raise SettingsError(f"{self.protocol!r} is not {' or '.join(HOST_PROTOCOLS)}")
+
     @property
     def server(self) -> str:
         """The origin server's address, with the last port too for a range: `localhost:80-89`."""
@@ -72,7 +98,9 @@ class ServiceSettings:
 
     @property
     def where(self) -> str:
-        """The place at the remote, for messages: `port 2222`, or `the outside address`."""
+        """The place at the remote, for messages: `port 2222`, `host www.example.com`."""
+        if self.host is not None:
+            return f"host {self.host}"
         return "the outside address" if self.ports is None else self.ports.where
 
 
@@ -88,24 +116,29 @@ def check_service_name(name: str) -> None:
 def parse_services(
     texts: Sequence[str], proxy_protocol: ProxyProtocol = "off"
 ) -> tuple[ServiceSettings, ...]:
-    """Parse services, each written `[WHERE=]TARGET`, and name them after their ports.
+    """Parse services, each written `[WHERE=]TARGET`, and name them after their places.
 
     `8000` is a server at the remote's outside address, `2222=localhost:22` one at port 2222 of the
-    remote, `auto=8000` one at any free port, and `50000-50100=localhost:50000-50100` a range.
+    remote, `auto=8000` one at any free port, `50000-50100=localhost:50000-50100` a range, and
+    `www.example.com=8000` one that clients reach by its host name.
 
     :raises SettingsError: one is malformed, or two of them collide.
     """
     services: list[ServiceSettings] = []
     for text in texts:
         where, target = _split(text.strip())
-        ports = None if where is None else parse_ports(where)
+        host = parse_host(where) if where is not None and is_host(where) else None
+        ports = None if where is None or host is not None else _parse_where(where)
         name = DEFAULT_SERVICE if ports is None else str(ports)
         if ports == AUTO:
             name = f"auto-{sum(service.ports == AUTO for service in services) + 1}"
+        if host is not None:
+            name = _name_of_host(host)
         services.append(
             ServiceSettings(
                 name=name,
                 ports=ports,
+                host=host,
                 target=parse_range_target(target, ports),
                 proxy_protocol=proxy_protocol,
             )
@@ -132,7 +165,7 @@ def parse_range_target(text: str, ports: PortRange | None) -> HostPort | UnixPat
 def check_services(services: Sequence[ServiceSettings]) -> None:
     """Check that services do not collide.
 
-    :raises SettingsError: two have the same name or share a port, or there are too many.
+    :raises SettingsError: two have the same name or share a place, or there are too many.
     """
     if len(services) > MAX_SERVICES:
         raise SettingsError(
@@ -141,14 +174,33 @@ def check_services(services: Sequence[ServiceSettings]) -> None:
     named: dict[str, ServiceSettings] = {}
     for service in services:
         if (other := named.get(service.name)) is not None:
-            if other.ports == service.ports and service.ports != AUTO:
-                raise SettingsError(f"two services lead to {service.where}; give each its own port")
+            if other.where == service.where and service.ports != AUTO:
+                own = "port" if service.host is None else "host name"
+                raise SettingsError(
+                    f"two services lead to {service.where}; give each its own {own}"
+                )
             raise SettingsError(f"two services have the name {service.name!r}; rename one of them")
         named[service.name] = service
     ranges = [ports for s in services if (ports := s.ports) is not None and ports != AUTO]
     for lower, upper in pairwise(sorted(ranges, key=lambda ports: ports.first)):
         if lower.overlaps(upper):
             raise SettingsError(f"two services have port {upper.first}; give each its own port")
+    _check_hosts(services)
+
+
+def _check_hosts(services: Sequence[ServiceSettings]) -> None:
+    by_host: dict[HostName, set[HostProtocol]] = {}
+    for service in services:
+        if service.host is None:
+            continue
+        used = by_host.setdefault(service.host, set())
+        wanted = set(HOST_PROTOCOLS if service.protocol is None else (service.protocol,))
+        if used & wanted:
+            raise SettingsError(
+                f"two services have host {service.host}; give each its own host name, or one of "
+                'them protocol = "tls" and the other one protocol = "http"'
+            )
+        used |= wanted
 
 
 def _split(text: str) -> tuple[str | None, str]:
@@ -157,3 +209,30 @@ def _split(text: str) -> tuple[str | None, str]:
     if not equals or where.startswith("unix:"):
         return None, text
     return where, target
+
+
+def _parse_where(where: str) -> PortRange:
+    """Parse WHERE that is no host name.
+
+    :raises SettingsError: it is no port either.
+    """
+    if where.strip()[:1].isdecimal() or where.strip() == "auto":
+        return parse_ports(where)
+    raise SettingsError(
+        f"{where.strip()!r} is neither a port nor a host name with a dot; write 2222, 50000-50100, "
+        "auto or www.example.com"
+    )
+
+
+def _name_of_host(host: HostName) -> str:
+    """Return the name of a service that the command line defines by its host name.
+
+    :raises SettingsError: the host name is too long for the name of a service.
+    """
+    name = host.replace(EVERY_HOST, "_")  # no name has an asterisk
+    if not _NAME.fullmatch(name):
+        raise SettingsError(
+            f"{host!r} is too long to be a service's name too; write the service as a table "
+            "[service.NAME] of a configuration file"
+        )
+    return name

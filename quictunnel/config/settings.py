@@ -16,7 +16,8 @@ from typing import Literal
 from quictunnel.config.addresses import EVERY_ADDRESS, HostPort, Network
 from quictunnel.config.certificates import FINGERPRINT_BYTES, load_authorities
 from quictunnel.config.grants import Grant
-from quictunnel.config.policy import Policy
+from quictunnel.config.hosts import HostName
+from quictunnel.config.policy import Place, Policy
 from quictunnel.config.ports import PortRange
 from quictunnel.config.services import ServiceSettings, check_services
 from quictunnel.config.state import default_state_dir
@@ -89,6 +90,15 @@ class RemoteSettings:
     ports: tuple[PortRange, ...] = ()
     """TCP ports that origins may ask for, at the host of `outside`. None by default."""
 
+    tls: HostPort | None = None
+    """TCP address for TLS clients of host names, which their server name (SNI) tells apart."""
+
+    http: HostPort | None = None
+    """TCP address for HTTP/1.1 clients of host names, which the header `Host` tells apart."""
+
+    hosts: tuple[HostName, ...] = ()
+    """Host names that origins may ask for. None by default."""
+
     cert: Path | None = None
     """PEM file with the certificate chain, the leaf first. It needs `key`."""
 
@@ -101,8 +111,8 @@ class RemoteSettings:
     grants: Mapping[str, Grant] = field(default_factory=dict)
     """The rights of tokens, by the token's id. Other tokens have `DEFAULT_GRANT`."""
 
-    policies: Mapping[PortRange | None, Policy] = field(default_factory=dict)
-    """The rules for clients, by the ports that they are for; None for the outside address."""
+    policies: Mapping[Place, Policy] = field(default_factory=dict)
+    """The rules for clients, by the places that they are for."""
 
     accept_proxy_protocol: bool = False
     """Whether a proxy in front sends a PROXY protocol header before each client's bytes."""
@@ -147,9 +157,21 @@ class RemoteSettings:
             raise SettingsError(f"two tokens have the id {twice}: give each its own id")
         if self.tokens:
             check_grants(self.grants, self.tokens)
+        self._check_hosts()
         _check_duration("linger", self.linger, _LINGER_RANGE)
         _check_duration("client wait", self.client_wait, _CLIENT_WAIT_RANGE)
         _check_common(self.hold, self.grace, self.unread_limit)
+
+    def _check_hosts(self) -> None:
+        if self.tls is not None or self.http is not None:
+            return
+        keys = ["hosts"] if self.hosts else []
+        keys += [f"token.{name}.hosts" for name, grant in self.grants.items() if grant.hosts]
+        if keys:
+            raise SettingsError(
+                f"{keys[0]}: clients cannot reach host names yet; add --tls :443, --http :80 or "
+                "both"
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from quictunnel.config.files import read_text, warn_if_exposed
 from quictunnel.config.grants import Grant
+from quictunnel.config.hosts import parse_host
 from quictunnel.config.ports import parse_allowed_ports
 from quictunnel.config.tokens import Token
 from quictunnel.config.values import Kind, Table, located, number_of, texts_of
@@ -22,6 +23,7 @@ TOKEN_KEYS: Mapping[str, Kind] = {
     "secret-file": "path",
     "outside": "flag",
     "ports": "texts",
+    "hosts": "texts",
     "expires": "date",
     "max-clients": "text",
 }
@@ -79,11 +81,16 @@ def _grant(path: Path, name: str, table: Table) -> Grant:
     if "ports" in table:
         with located(f"{place}.ports"):
             ports = tuple(map(parse_allowed_ports, texts_of(table, "ports")))
+    hosts = None
+    if "hosts" in table:
+        with located(f"{place}.hosts"):
+            hosts = tuple(map(parse_host, texts_of(table, "hosts")))
     max_clients = number_of(place, "max-clients", table)
     with located(place):
         return Grant(
             outside=bool(table.get("outside", True)),
             ports=ports,
+            hosts=hosts,
             expires_at=_timestamp(str(table["expires"])) if "expires" in table else None,
             max_clients=max_clients,
         )

@@ -14,9 +14,8 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from quictunnel.config.grants import Grant
-from quictunnel.config.policy import Policy
+from quictunnel.config.policy import Place, Policy
 from quictunnel.config.policy_tables import POLICY, POLICY_KEYS, read_policies
-from quictunnel.config.ports import PortRange
 from quictunnel.config.service_tables import SERVICE, SERVICE_KEYS, read_services
 from quictunnel.config.services import ProxyProtocol, ServiceSettings
 from quictunnel.config.token_tables import TOKEN, TOKEN_KEYS, read_tokens, secret_files
@@ -93,8 +92,8 @@ class Config:
         """
         return read_tokens(self.path, self.token_tables, emit)
 
-    def policies(self) -> dict[PortRange | None, Policy]:
-        """Return the policies, by the ports that they are for; None for the outside address.
+    def policies(self) -> dict[Place, Policy]:
+        """Return the policies, by the places that they are for.
 
         :raises SettingsError: a value is invalid.
         """

@@ -34,6 +34,8 @@ class ExposedService:
     def request(self) -> Service:
         """The request to the remote, part of the hello."""
         name, ports = self.settings.name, self.settings.ports
+        if self.settings.host is not None:
+            return Service(name=name, host=self.settings.host, protocol=self.settings.protocol)
         if ports is None:
             return Service(name=name)
         if ports.size == 1:

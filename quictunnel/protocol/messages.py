@@ -54,6 +54,10 @@ class Service(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The TCP port of the remote that the origin asks for; 0 for any free one."""
     ports: PortsText | None = None
     """A range of them, such as `50000-50100`, instead of one."""
+    host: Word | None = None
+    """The host name that the origin asks for: `www.example.com`, `*.example.com` or `*`."""
+    protocol: Word | None = None
+    """What clients of the host name speak: `tls` or `http`. A remote refuses other values."""
     address: AddressText | None = None
     """Where clients reach it. Set by the remote only."""
 

@@ -13,13 +13,14 @@ from ipaddress import ip_address
 from typing import Protocol
 
 from quictunnel.config.addresses import Network
-from quictunnel.config.policy import ACCEPT_ALL, Policy
-from quictunnel.config.ports import PortRange
+from quictunnel.config.policy import Place, Policy
 from quictunnel.events import ClientLimitReached, EventSink
 from quictunnel.protocol.address import Address
 from quictunnel.relay.relay import Relay
 from quictunnel.remote.gate import Gate
+from quictunnel.remote.name_readers import NameReader
 from quictunnel.remote.pending_client import ClientRoute, PendingClient
+from quictunnel.remote.policy_selection import select_policy
 from quictunnel.remote.rejections import RejectionReporter
 from quictunnel.session.clients import Client
 
@@ -47,8 +48,7 @@ class Admission:
         route is given by its key, here and below.
     :param client_wait: seconds that a client waits for a session.
     :param proxies: the networks of the proxies that send a PROXY header.
-    :param policies: the rules for clients, by the ports that they are for; None for the outside
-        address.
+    :param policies: the rules for clients, by the places that they are for.
     :param max_clients: the limit on clients, waiting and forwarded.
     """
 
@@ -58,7 +58,7 @@ class Admission:
         *,
         client_wait: float,
         proxies: Collection[Network],
-        policies: Mapping[PortRange | None, Policy] | None = None,
+        policies: Mapping[Place, Policy] | None = None,
         max_clients: int,
         emit: EventSink,
     ) -> None:
@@ -66,7 +66,7 @@ class Admission:
         self._max_clients = max_clients
         self._emit = emit
         self._rejections = RejectionReporter(emit)
-        self._policies: Mapping[PortRange | None, Policy] = {}
+        self._policies: Mapping[Place, Policy] = {}
         self._gates: dict[str, Gate] = {}  # by route
         self.apply(client_wait=client_wait, proxies=proxies, policies=policies or {})
         self._count = 0
@@ -85,18 +85,22 @@ class Admission:
         *,
         client_wait: float,
         proxies: Collection[Network],
-        policies: Mapping[PortRange | None, Policy],
+        policies: Mapping[Place, Policy],
     ) -> None:
         """Apply changed settings to the clients to come."""
         self._client_wait = client_wait
         self._proxies = tuple(proxies)
         self._policies = policies
         for gate in self._gates.values():
-            gate.policy = self._policy(gate.ports)
+            gate.policy = select_policy(policies, gate.place)
 
     def new_client(self, route: ClientRoute) -> PendingClient:
         """Return the protocol of a client that has arrived at this route."""
         return PendingClient(route, self)
+
+    def new_named_client(self, reader: NameReader) -> PendingClient:
+        """Return the protocol of a client whose first bytes name its route."""
+        return PendingClient(None, self, reader)
 
     def forward_waiting(self, route: str) -> None:
         """Hand the clients that wait at a route to its session, which is usable again."""
@@ -108,7 +112,7 @@ class Admission:
             if (reason := session.rejection) is not None:
                 pending.reject(reason)
             else:
-                self._forward(pending, client, session)
+                self._forward(pending, client, route, session)
 
     def reject_waiting(self, route: str, reason: str) -> None:
         """Reject the clients that wait at a route, which is closed."""
@@ -147,65 +151,62 @@ class Admission:
         host = ip_address(peer.host)
         return any(host in network for network in self._proxies)
 
-    def client_identified(self, pending: PendingClient, client: Client) -> None:
+    def client_identified(self, pending: PendingClient, client: Client, route: ClientRoute) -> None:
         """Hand a client to a session, let it wait for one, or reject it."""
-        session = self._find(pending.route.key)
+        session = self._find(route.key)
         if session is not None and (reason := session.rejection) is not None:
-            self._turn_away(pending, client, reason)
+            self._turn_away(pending, reason)
             return
-        gate = self._gate(pending.route) if self._policies else None
+        gate = self._gate(route) if self._policies else None
         if gate is not None and client.address is not None:
             if (reason := gate.enter(client.address)) is not None:
-                self._turn_away(pending, client, reason)
+                self._turn_away(pending, reason)
                 return
             pending.gate = gate
         self._emit(client.accepted())
         if session is not None:
-            self._forward(pending, client, session)
+            self._forward(pending, client, route.key, session)
             return
-        self._waiting.setdefault(pending.route.key, {})[pending] = client
-        pending.reject_after(self._client_wait, NO_ORIGIN)
+        self._waiting.setdefault(route.key, {})[pending] = client
+        pending.give_up_after(self._client_wait, NO_ORIGIN)
 
     def client_dropped(self, pending: PendingClient, reason: str) -> None:
-        """Remove a client that has left, or was rejected, before it was handed to a session."""
-        self._pending.discard(pending)
-        self._waiting.get(pending.route.key, {}).pop(pending, None)
-        self._client_left(pending.gate, pending.client)
+        """Report a client that has left, or was rejected, before it was handed to a session."""
+        if pending.route is not None:
+            self._waiting.get(pending.route.key, {}).pop(pending, None)
         if pending.client is None:
             self._rejections.report(str(pending.peer), reason)
             return
         waited = asyncio.get_running_loop().time() - pending.accepted_at
         self._emit(pending.client.closed(up=0, down=0, duration=waited, reason=reason))
 
+    def connection_ended(self, pending: PendingClient) -> None:
+        """Stop counting a dropped client, whose connection has ended."""
+        self._pending.discard(pending)
+        self._client_left(pending.gate, pending.client)
+
     # -- Inside
 
     def _gate(self, route: ClientRoute) -> Gate:
         gate = self._gates.get(route.key)
         if gate is None:
-            policy = self._policy(route.ports)
-            gate = self._gates[route.key] = Gate(policy, time.monotonic, route.ports)
+            policy = select_policy(self._policies, route.place)
+            gate = self._gates[route.key] = Gate(policy, time.monotonic, route.place)
         return gate
 
-    def _turn_away(self, pending: PendingClient, client: Client, reason: str) -> None:
+    def _turn_away(self, pending: PendingClient, reason: str) -> None:
         """Reject a client that was not accepted."""
         pending.client = None
-        pending.peer = client.address
         pending.reject(reason)
 
-    def _policy(self, ports: PortRange | None) -> Policy:
-        """Return the policy of the smallest range that contains the ports of a route."""
-        if ports is None:
-            return self._policies.get(None, ACCEPT_ALL)
-        ranges = [each for each in self._policies if each is not None and ports in each]
-        smallest = min(ranges, key=lambda each: each.size, default=None)
-        return ACCEPT_ALL if smallest is None else self._policies[smallest]
-
-    def _forward(self, pending: PendingClient, client: Client, session: ForwardingSession) -> None:
+    def _forward(
+        self, pending: PendingClient, client: Client, route: str, session: ForwardingSession
+    ) -> None:
         self._pending.discard(pending)
         on_end = self._client_left
         if pending.gate is not None:
             on_end = partial(self._client_left, pending.gate, client)
-        pending.hand_over(session.forward(client, pending.route.key, on_end))
+        pending.hand_over(session.forward(client, route, on_end))
 
     def _client_left(self, gate: Gate | None = None, client: Client | None = None) -> None:
         self._count -= 1

@@ -8,8 +8,7 @@ from collections.abc import Callable
 from typing import TypeAlias
 
 from quictunnel.config.addresses import Network
-from quictunnel.config.policy import Policy
-from quictunnel.config.ports import PortRange
+from quictunnel.config.policy import Place, Policy, describe_place
 from quictunnel.protocol.address import Address
 
 IPV6_SOURCE_BITS = 64
@@ -36,13 +35,11 @@ class Gate:
     """Accepts or rejects the clients of one route.
 
     :param now: the clock, in seconds.
-    :param ports: the ports of the route; None at the outside address.
+    :param place: the place of the route.
     """
 
-    def __init__(
-        self, policy: Policy, now: Callable[[], float], ports: PortRange | None = None
-    ) -> None:
-        self.ports = ports
+    def __init__(self, policy: Policy, now: Callable[[], float], place: Place = None) -> None:
+        self.place = place
         self.policy = policy
         """The rules. They may be replaced; clients that are connected stay."""
         self._now = now
@@ -54,8 +51,7 @@ class Gate:
         """Count a new client, and call `leave` later; or return why it is rejected."""
         policy, host = self.policy, ipaddress.ip_address(address.host)
         if _is_in(host, policy.deny) or (policy.allow and not _is_in(host, policy.allow)):
-            where = "the outside address" if self.ports is None else self.ports.where
-            return f"the policy of {where} does not allow the address"
+            return f"the policy of {describe_place(self.place)} does not allow the address"
         source = source_of(address)
         if policy.max_clients is not None and self._total >= policy.max_clients:
             return f"the limit of clients is reached ({policy.max_clients})"

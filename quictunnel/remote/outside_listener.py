@@ -48,6 +48,7 @@ class OutsideListener:
     :param listen: the address; the host `::` means every address, IPv6 and IPv4.
     :param make_protocol: makes the protocol of an accepted client.
     :param sockets: bound sockets to use in place of that address; closed with the listener.
+    :param option: the option that sets the address, for errors.
     """
 
     def __init__(
@@ -57,10 +58,12 @@ class OutsideListener:
         *,
         emit: EventSink,
         sockets: Sequence[socket.socket] = (),
+        option: str = "--outside",
     ) -> None:
         self._listen = listen
         self._make_protocol = make_protocol
         self._emit = emit
+        self._option = option
         self._address: Address | None = None
         self._sockets = list(sockets)
         # Connections may wait in the queue of a socket that was passed in without its options.
@@ -84,7 +87,7 @@ class OutsideListener:
         try:
             self.bind_at(addresses)
         except OSError as exc:
-            raise listen_error("tcp", self._listen, exc) from exc
+            raise listen_error("tcp", self._listen, exc, self._option) from exc
 
     async def resolve(self) -> list[SocketAddress]:
         """Return the families and literal addresses of the host to listen on.
@@ -94,7 +97,7 @@ class OutsideListener:
         try:
             return await _resolve(self._listen)
         except OSError as exc:
-            raise listen_error("tcp", self._listen, exc) from exc
+            raise listen_error("tcp", self._listen, exc, self._option) from exc
 
     def bind_at(self, addresses: Sequence[SocketAddress]) -> None:
         """Bind the sockets as `bind` does, at addresses that `resolve` has returned.

@@ -1,30 +1,37 @@
 """A client from accept until its connection is handed over to a relay.
 
-Only the PROXY header of a trusted proxy is read here. The client's own bytes stay in the kernel
-until there is a stream for them.
+Only the PROXY header of a trusted proxy is read here, and at a shared listener the client's first
+bytes, up to the host name. All other bytes stay in the kernel until there is a stream for them.
 """
 
 from __future__ import annotations
 
 import asyncio
 import random
+from collections.abc import Callable
+from functools import partial
 from typing import Protocol, cast
 
-from quictunnel.config.ports import PortRange
+from quictunnel.config.policy import Place
 from quictunnel.errors import ProtocolError
 from quictunnel.protocol.address import Address
 from quictunnel.protocol.proxy_decoder import ProxyDecoder
 from quictunnel.relay.relay import Relay
 from quictunnel.relay.tcp_transport import READ_SIZE, SocketTransport
 from quictunnel.remote.gate import Gate
+from quictunnel.remote.last_answer import LastAnswer
+from quictunnel.remote.name_readers import ClientRefusedError, NameReader
 from quictunnel.session.clients import Client
 
 HEADER_TIMEOUT = 5.0
 """Seconds for a trusted proxy's header, which comes with the connection's first packet."""
 
+NAME_TIMEOUT = 5.0
+"""Seconds for the bytes that name the host. Clients send them at once."""
+
 HEADER_READ_SIZE = 2048
-"""Bytes read at a time while a header is expected. Bytes behind the header in the same read are all
-that a waiting client can make this process hold."""
+"""Bytes read at a time while a header or a name is expected. Bytes behind it in the same read are
+all that a waiting client can make this process hold in addition."""
 
 DISCONNECTED = "the client disconnected before it was forwarded"
 
@@ -46,8 +53,8 @@ class ClientRoute(Protocol):
         """The name of its service."""
 
     @property
-    def ports(self) -> PortRange | None:
-        """Its ports; None at the outside address."""
+    def place(self) -> Place:
+        """The place, which selects a policy."""
 
 
 class PendingClientOwner(Protocol):
@@ -59,47 +66,59 @@ class PendingClientOwner(Protocol):
     def expects_header(self, peer: Address) -> bool:
         """Return whether this peer is a proxy that sends a PROXY header first."""
 
-    def client_identified(self, pending: PendingClient, client: Client) -> None:
-        """Forward a client, whose address is now known, or let it wait."""
+    def client_identified(self, pending: PendingClient, client: Client, route: ClientRoute) -> None:
+        """Forward a client, whose address and route are now known, or let it wait."""
 
     def client_dropped(self, pending: PendingClient, reason: str) -> None:
-        """Remove a client that has left, or was rejected, before it was handed over."""
+        """Report a client that has left, or was rejected, before it was handed over."""
+
+    def connection_ended(self, pending: PendingClient) -> None:
+        """Stop counting a dropped client, whose connection has ended."""
 
 
 class PendingClient(asyncio.Protocol):
     """A client that has connected to an outside address.
 
-    :param route: the route at that address.
+    :param route: the route at that address; None if the client names it.
+    :param reader: reads that name.
     """
 
-    def __init__(self, route: ClientRoute, owner: PendingClientOwner) -> None:
+    def __init__(
+        self,
+        route: ClientRoute | None,
+        owner: PendingClientOwner,
+        reader: NameReader | None = None,
+    ) -> None:
         self.route = route
         self.client: Client | None = None
         self.peer: Address | None = None
+        """The client's address; at first, that of a proxy in front."""
         self._owner = owner
+        self._reader = reader
         self._loop = asyncio.get_running_loop()
         self.accepted_at = self._loop.time()
         self.gate: Gate | None = None
         """The gate that has counted the client."""
         self._transport: SocketTransport | None = None
+        self._last_answer: LastAnswer | None = None
         self._decoder: ProxyDecoder | None = None
         self._outside: Address | None = None
-        self._rest = b""
+        self._rest = bytearray()
         self._deadline: asyncio.TimerHandle | None = None
 
-    def reject_after(self, delay: float, reason: str) -> None:
-        """Reject the client unless it is handed over within `delay` seconds."""
-        self._clear_deadline()
-        self._deadline = self._loop.call_later(delay, self.reject, reason)
+    def give_up_after(self, delay: float, reason: str) -> None:
+        """Reject the client unless it is handed over within `delay` seconds.
+
+        A client of a host name gets the answer of its protocol, if there is one.
+        """
+        answer = b"" if self._reader is None else self._reader.no_origin()
+        self._set_deadline(delay, partial(self._drop, reason, answer))
 
     def reject(self, reason: str) -> None:
         """Reset the connection."""
-        transport = self._transport
-        if transport is not None:
-            self._transport = None
-            self._clear_deadline()
-            transport.abort()
-            self._owner.client_dropped(self, reason)
+        if self._last_answer is not None:
+            self._last_answer.abort()
+        self._drop(reason)
 
     def hand_over(self, relay: Relay) -> None:
         """Give the connection to a relay, with the bytes that were read behind the header."""
@@ -112,8 +131,8 @@ class PendingClient(asyncio.Protocol):
         transport.set_protocol(relay.tcp)
         relay.tcp.connection_made(transport)
         if self._rest:
-            relay.tcp.data_received(self._rest)
-            self._rest = b""
+            relay.tcp.data_received(bytes(self._rest))
+            self._rest.clear()
 
     # -- The TCP connection
 
@@ -131,34 +150,26 @@ class PendingClient(asyncio.Protocol):
         self.peer, self._outside = Address.of(peer), Address.of(outside)
         if self._owner.expects_header(self.peer):
             self._decoder = ProxyDecoder()
-            self.reject_after(HEADER_TIMEOUT, f"no PROXY header in time, {HEADER_REQUIRED}")
-            self._transport.read_size = HEADER_READ_SIZE
-            self._transport.resume_reading()
+            reason = f"no PROXY header in time, {HEADER_REQUIRED}"
+            self._set_deadline(HEADER_TIMEOUT, partial(self.reject, reason))
+            self._start_reading(transport)
         else:
-            self._identify(self.peer, self._outside)
+            self._address_known(transport)
 
     def data_received(self, data: bytes) -> None:
-        """Decode the header. Bytes that come although reading is paused are kept for the relay."""
-        if self._decoder is None or self.peer is None or self._outside is None:
+        """Decode the header, then the name.
+
+        Bytes that come although reading is paused are kept for the relay.
+        """
+        if self._decoder is not None:
+            self._read_header(self._decoder, data)
+        elif self._reader is not None and self.route is None:
+            self._read_name(self._reader, data)
+        else:
             self._rest += data
-            return
-        try:
-            found = self._decoder.feed(data)
-        except ProtocolError as exc:
-            self.reject(f"no valid PROXY header, {HEADER_REQUIRED}: {exc}")
-            return
-        if found is None:
-            return
-        preamble, self._rest = found
-        self._decoder = None
-        self._clear_deadline()
-        if self._transport is not None:
-            self._transport.pause_reading()
-        # Without addresses in the header (a proxy's health check), the proxy itself is the client.
-        self._identify(preamble.client or self.peer, preamble.outside or self._outside)
 
     def eof_received(self) -> bool:
-        """Reject a connection that ends before the end of its header."""
+        """Reject a connection that ends before the end of its header or name."""
         self.reject(DISCONNECTED)
         return False
 
@@ -169,14 +180,82 @@ class PendingClient(asyncio.Protocol):
             self._clear_deadline()
             reason = exc.strerror if isinstance(exc, OSError) else None
             self._owner.client_dropped(self, reason or str(exc or DISCONNECTED))
+            self._owner.connection_ended(self)
 
     # -- Inside
 
-    def _identify(self, address: Address, outside: Address) -> None:
-        if self._transport is not None:
-            client_id = f"{_ids.getrandbits(64):016x}"
-            self.client = Client(client_id, address, outside, self.route.name)
-            self._owner.client_identified(self, self.client)
+    def _read_header(self, decoder: ProxyDecoder, data: bytes) -> None:
+        try:
+            found = decoder.feed(data)
+        except ProtocolError as exc:
+            self.reject(f"no valid PROXY header, {HEADER_REQUIRED}: {exc}")
+            return
+        if found is None or self._transport is None:
+            return
+        preamble, rest = found
+        self._decoder = None
+        self._clear_deadline()
+        self._transport.pause_reading()
+        # Without addresses in the header (a proxy's health check), the proxy itself is the client.
+        self.peer = preamble.client or self.peer
+        self._outside = preamble.outside or self._outside
+        if self._reader is None:
+            self._rest += rest
+        self._address_known(self._transport)
+        if self._reader is not None and rest:
+            self.data_received(rest)
+
+    def _address_known(self, transport: SocketTransport) -> None:
+        if self.route is not None:
+            self._identify(self.route)
+        elif self._reader is not None:
+            self._set_deadline(NAME_TIMEOUT, partial(self._name_timed_out, self._reader))
+            self._start_reading(transport)
+
+    def _read_name(self, reader: NameReader, data: bytes) -> None:
+        self._rest += data
+        try:
+            self.route = reader.feed(data)
+        except ClientRefusedError as exc:
+            self._drop(exc.reason, exc.answer)
+            return
+        if self.route is not None and self._transport is not None:
+            self._clear_deadline()
+            self._transport.pause_reading()
+            self._identify(self.route)
+
+    def _name_timed_out(self, reader: NameReader) -> None:
+        late = reader.timed_out()
+        self._drop(late.reason, late.answer)
+
+    def _identify(self, route: ClientRoute) -> None:
+        client_id = f"{_ids.getrandbits(64):016x}"
+        self.client = Client(client_id, self.peer, self._outside, route.name)
+        self._owner.client_identified(self, self.client, route)
+
+    def _start_reading(self, transport: SocketTransport) -> None:
+        transport.read_size = HEADER_READ_SIZE
+        transport.resume_reading()
+
+    def _drop(self, reason: str, answer: bytes = b"") -> None:
+        """End the connection: with a last answer, or by a reset."""
+        transport = self._transport
+        if transport is None:
+            return
+        self._transport = None
+        self._clear_deadline()
+        self._owner.client_dropped(self, reason)
+        if answer:
+            self._rest.clear()
+            ended = partial(self._owner.connection_ended, self)
+            self._last_answer = LastAnswer(transport, answer, ended)
+        else:
+            transport.abort()
+            self._owner.connection_ended(self)
+
+    def _set_deadline(self, delay: float, expired: Callable[[], None]) -> None:
+        self._clear_deadline()
+        self._deadline = self._loop.call_later(delay, expired)
 
     def _clear_deadline(self) -> None:
         if self._deadline is not None:

@@ -15,6 +15,8 @@ from dataclasses import dataclass, field
 from quictunnel.config.addresses import HostPort
 from quictunnel.config.files import why
 from quictunnel.config.grants import DEFAULT_GRANT, Grant
+from quictunnel.config.hosts import HostName, HostProtocol
+from quictunnel.config.policy import Place
 from quictunnel.config.ports import AUTO, PortRange, parse_ports
 from quictunnel.config.services import DEFAULT_SERVICE
 from quictunnel.config.settings import RemoteSettings
@@ -51,13 +53,14 @@ class Route:
     """The service's name, as the origin calls it that serves it or was the last to do so."""
 
     address: str
-    """The place, for origins: `192.0.2.1:80`, or `192.0.2.1:5000-5100` for a range."""
+    """The place, for origins: `192.0.2.1:80`, `192.0.2.1:5000-5100` for a range, or
+    `www.example.com:443,80` for a host name."""
 
     ports: PortRange | None = None
-    """The ports that were opened for it; None at the outside address."""
+    """The ports that were opened for it; None at the outside address, or with a host name."""
 
     token_id: str = ""
-    """The token that they were opened for."""
+    """The token of the origins that may serve it; empty for all tokens."""
 
     holder: Identity | None = None
     """The origin that serves it or was the last to do so; None before the first one."""
@@ -66,7 +69,18 @@ class Route:
     """Their listening sockets."""
 
     closing: asyncio.TimerHandle | None = None
-    """Closes the ports that no origin serves."""
+    """Closes the ports that no origin serves, or sets the host name aside."""
+
+    host: HostName | None = None
+    """The host name that selects it."""
+
+    protocol: HostProtocol | None = None
+    """What clients of the host name speak; None for every protocol."""
+
+    @property
+    def place(self) -> Place:
+        """The place, which selects the policy for its clients."""
+        return self.ports if self.host is None else self.host
 
 
 class Routes:

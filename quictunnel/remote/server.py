@@ -11,6 +11,7 @@ from dataclasses import replace
 
 from quictunnel.config.addresses import Network
 from quictunnel.config.certificates import CertificateFiles, ServerCertificate
+from quictunnel.config.hosts import HostProtocol
 from quictunnel.config.settings import RemoteSettings, differences
 from quictunnel.config.tokens import Token
 from quictunnel.events import DrainStarted, EventSink, RemoteStarted, discard_event
@@ -23,8 +24,8 @@ from quictunnel.quic.settings import LinkSettings, ServerTls
 from quictunnel.relay.readiness import readiness
 from quictunnel.remote.admission import Admission
 from quictunnel.remote.outside_listener import resolve_listen
+from quictunnel.remote.places import Places
 from quictunnel.remote.registry import Registry
-from quictunnel.remote.routes import Routes
 from quictunnel.remote.session import EXPIRED, RemoteSession
 from quictunnel.remote.session_settings import RemoteSessionSettings
 from quictunnel.session.clients import MAX_CLIENTS
@@ -40,6 +41,7 @@ REVOKED = "the remote no longer accepts this token"
 
 APPLICABLE = {
     "ports",
+    "hosts",
     "grants",
     "policies",
     "client_wait",
@@ -94,9 +96,10 @@ class Remote:
             max_clients=max_clients,
             emit=emit,
         )
-        self._routes = Routes(
+        self._places = Places(
             settings,
             self._admission.new_client,
+            self._admission.new_named_client,
             self._admission.reject_waiting,
             emit=emit,
             outside_sockets=outside_sockets,
@@ -123,7 +126,12 @@ class Remote:
     @property
     def outside_address(self) -> Address:
         """The TCP address for clients, from `start` on."""
-        return self._routes.outside_address
+        return self._places.outside_address
+
+    @property
+    def named_addresses(self) -> dict[HostProtocol, Address]:
+        """The TCP addresses for clients of host names, by what they speak, from `start` on."""
+        return self._places.named_addresses
 
     async def start(self) -> None:
         """Bind all addresses, then accept origins and clients.
@@ -136,22 +144,22 @@ class Remote:
             report_selected(settings.engine, settings.congestion, self._emit)
             # Made now, so that a lack of file descriptors cannot prevent it later.
             readiness(asyncio.get_running_loop())
-            await self._routes.bind()
+            await self._places.bind()
             self._session_settings = RemoteSessionSettings(
                 instance=secrets.token_hex(8),
                 tokens=self._tokens,
-                routes=self._routes,
+                routes=self._places,
                 grants=self._grants,
                 hold=settings.hold,
                 linger=settings.linger,
             )
             self._listener = await self._listen()
         except BaseException:
-            self._routes.close()
+            self._places.close()
             if self._link_socket is not None:
                 self._link_socket.close()
             raise
-        self._routes.serve()
+        self._places.serve()
         self._certificate_watch = asyncio.create_task(
             self._watch_certificate(self._listener), name="certificate watch"
         )
@@ -169,8 +177,8 @@ class Remote:
     def apply(self, settings: RemoteSettings, tokens: tuple[Token, ...]) -> set[str]:
         """Apply changed settings. Clients of places that have not changed notice nothing.
 
-        Origins whose token is gone, or has another secret, are disconnected. A port that is no
-        longer allowed is closed; its current clients may finish.
+        Origins whose token is gone, or has another secret, are disconnected. A port or host name
+        that is no longer allowed is closed; its current clients may finish.
 
         :param tokens: the accepted tokens.
         :return: the names of the changed fields that a running remote cannot apply.
@@ -194,7 +202,7 @@ class Remote:
             for session in self._sessions
             if session.is_refused_a_service or session.token_id in changed_ids
         }
-        for route in self._routes.apply(self._settings):
+        for route in self._places.apply(self._settings):
             session = self._registry.withdraw(route)
             affected |= set() if session is None else {session}
         for session in affected:
@@ -272,7 +280,7 @@ class Remote:
     def _stop(self, end: Callable[[RemoteSession], None]) -> None:
         """Stop accepting, end each session, and close the rest once they have ended."""
         self._is_stopping = True
-        self._routes.close()
+        self._places.close()
         self._admission.close(STOPPED)
         for session in tuple(self._sessions):
             end(session)
@@ -313,7 +321,7 @@ class Remote:
 
     def _route_free(self, route: str) -> None:
         if not self._is_stopping:
-            self._routes.free(route)
+            self._places.free(route)
 
     def _task_ended(self, task: asyncio.Task[None]) -> None:
         """Let `wait_closed` raise an error that ended a background task."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
@@ -27,6 +28,7 @@ def lines_printed(monkeypatch, capfd):
 
             link_address = Address("127.0.0.1", 9001)
             outside_address = Address("127.0.0.1", 9000)
+            named_addresses: ClassVar[dict[str, Address]] = {}
 
             def __init__(self, *_, emit, **__):
                 self._emit = emit

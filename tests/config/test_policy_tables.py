@@ -60,7 +60,7 @@ def test_every_key():
         ),
         (
             "[policy.ssh]",
-            "policy.ssh: a policy is for 'default', a port or a range of ports: 'ssh'",
+            "policy.ssh: a policy is for 'default', a port, a range of ports or a host name: 'ssh'",
         ),
         ("[policy.80]\nallow = []", "policy.80.allow: the list is empty; leave the key out"),
         ("[policy.80]\nmax-clients = '%s'" % ("9" * 5000), "is not a number of clients"),

@@ -46,7 +46,7 @@ def test_services_have_different_names():
 @pytest.mark.parametrize(
     ("texts", "sentence"),
     [
-        (["web=8000"], "'web' is not a port; write 2222, 50000-50100 or auto"),
+        (["web=8000"], "'web' is neither a port nor a host name with a dot; write 2222, "),
         (["0=8000"], "0 is not a port from 1 to 65535"),
         (["65536=8000"], "65536 is not a port from 1 to 65535"),
         (["9-5=8000"], "'9-5' is empty; write the lower port first"),
@@ -70,8 +70,8 @@ def test_what_is_not_a_service(texts, sentence):
     ("changes", "sentence"),
     [
         ({"name": "Web", "ports": PortRange(80, 80)}, "'Web' is not a service's name"),
-        ({"name": "web"}, "either this name or a port"),
-        ({"ports": PortRange(80, 80)}, "either this name or a port"),
+        ({"name": "web"}, "either this name, a port or a host name"),
+        ({"ports": PortRange(80, 80)}, "either this name, a port or a host name"),
         ({"proxy_protocol": "v3"}, "'v3' is not off, v1 or v2"),
     ],
 )

@@ -65,7 +65,7 @@ def test_an_empty_file_has_no_values():
 
 
 ALLOWED_KEYS = "the keys are the command's options without '--'"
-SERVICE_KEYS = "a service has the keys to, port, proxy-protocol"
+SERVICE_KEYS = "a service has the keys to, port, host, protocol, proxy-protocol"
 
 
 @pytest.mark.parametrize(

@@ -93,7 +93,7 @@ def test_optional_fields_may_be_absent():
 
 
 def test_unknown_fields_are_ignored():
-    data = hello_with(colour=["blue"], services=[{"name": "web", "protocol": "udp"}])
+    data = hello_with(colour=["blue"], services=[{"name": "web", "colour": "red"}])
     assert MessageDecoder().feed(data) == [HELLO]
 
 

@@ -28,7 +28,7 @@ class Owner:
     def expects_header(self, _):
         return True
 
-    def client_identified(self, pending, _):
+    def client_identified(self, pending, *_):
         self.identified.set_result(pending)
 
     def client_dropped(self, pending, reason):

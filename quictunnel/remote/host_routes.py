@@ -1,0 +1,249 @@
+"""Routes of host names: which origin's service gets the clients of a name.
+
+A name needs no socket of its own: clients of all names arrive at a few shared places. It stays
+known when its origin has gone, so that clients wait for an origin that restarts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import shlex
+from collections import OrderedDict
+from collections.abc import Callable, Collection, Sequence
+from typing import Protocol
+
+from quictunnel.config.grants import DEFAULT_GRANT
+from quictunnel.config.host_names import covers
+from quictunnel.config.hosts import (
+    HOST_PROTOCOLS,
+    HostName,
+    HostProtocol,
+    parse_host,
+    parse_host_protocol,
+)
+from quictunnel.config.services import DEFAULT_SERVICE
+from quictunnel.config.settings import RemoteSettings
+from quictunnel.errors import Refused, SettingsError
+from quictunnel.protocol.codes import Code
+from quictunnel.protocol.host_names import HostTable
+from quictunnel.protocol.messages import Service
+from quictunnel.remote.registry import Identity
+from quictunnel.remote.routes import CLOSED, Route
+
+MAX_FREE_NAMES = 1024
+"""Names that no origin serves any more and are still known. The one free for longest is dropped."""
+
+
+class HostPlace(Protocol):
+    """A place where clients of host names arrive."""
+
+    @property
+    def protocol(self) -> HostProtocol:
+        """What clients speak there."""
+
+    @property
+    def port(self) -> int:
+        """Its TCP port."""
+
+
+class HostRoutes:
+    """The routes of a remote's host names.
+
+    A name has one route for each protocol, or one for both.
+
+    :param reject_waiting: rejects the clients that wait at a route, for a reason.
+    """
+
+    def __init__(
+        self, settings: RemoteSettings, reject_waiting: Callable[[str, str], None]
+    ) -> None:
+        self._settings = settings
+        self._reject_waiting = reject_waiting
+        self._places: list[HostPlace] = []
+        self._routes: dict[str, Route] = {}
+        self._by_name: dict[tuple[HostProtocol, HostName], Route] = {}
+        self._served = {protocol: HostTable[Route]() for protocol in HOST_PROTOCOLS}
+        self._unserved = {protocol: HostTable[Route]() for protocol in HOST_PROTOCOLS}
+        """Those without an origin for longer than `client_wait`. Any served route comes first."""
+        self._free: OrderedDict[str, Route] = OrderedDict()
+        """Those without an origin, the one that is free for longest first."""
+
+    def add_place(self, place: HostPlace) -> None:
+        """Let clients of host names arrive at a place, which is bound before an origin comes."""
+        self._places.append(place)
+
+    def find(self, protocol: HostProtocol, name: HostName | None) -> Route | None:
+        """Return the route of the most specific name that stands for a client's name.
+
+        :param name: None if the client names no host, which finds only the fallback `*`.
+        """
+        return self._served[protocol].find(name) or self._unserved[protocol].find(name)
+
+    def close(self) -> None:
+        """Stop the timers. No client is rejected."""
+        for route in self._free.values():
+            _stop_timer(route)
+
+    def apply(self, settings: RemoteSettings) -> list[str]:
+        """Apply changed `hosts`, `grants` and `client_wait`.
+
+        :return: the keys of routes whose names are no longer allowed. They are removed.
+        """
+        self._settings = settings
+        gone = [
+            route.key
+            for route in self._routes.values()
+            if route.host is not None and not self._is_allowed(route.token_id, route.host)
+        ]
+        for key in gone:
+            self._remove(key)
+        return gone
+
+    def key(self, identity: Identity, service: Service) -> str | None:
+        """Return the key of the route that a service asks for; None if its name is not valid."""
+        try:
+            return _key(identity, *_asked_name(service))
+        except Refused:
+            return None
+
+    def obtain(self, identity: Identity, service: Service, beside: Collection[Route] = ()) -> Route:
+        """Return the route that an origin's service asks for.
+
+        A route of the same origin for the same name, but other protocols, is removed: the origin
+        has changed.
+
+        Call `hold` once it is claimed, and `free` when no origin serves it any more.
+
+        :param beside: the routes of the origin's other services.
+        :raises Refused: the name or the protocol is not valid, the remote has no place for it or
+            does not allow it, or another service has it.
+        """
+        host, protocol = _asked_name(service)
+        protocols = _protocols(protocol)
+        ports = [place.port for place in self._places if place.protocol in protocols]
+        if not ports:
+            missing = "--tls or --http" if protocol is None else f"--{protocol}"
+            raise Refused(
+                Code.NOT_ALLOWED,
+                f"the remote has no listener for host {host}; start it with {missing}",
+            )
+        if not self._is_allowed(identity.token_id, host):
+            if self._settings.grants.get(identity.token_id, DEFAULT_GRANT).hosts is not None:
+                raise Refused(Code.NOT_ALLOWED, f"the token does not allow host {host}")
+            raise Refused(
+                Code.NOT_ALLOWED,
+                f"the remote does not let origins have host {host}; "
+                f"allow it there with --hosts {shlex.quote(host)}",
+            )
+        key = _key(identity, host, protocol)
+        if (route := self._routes.get(key)) is not None:
+            return route
+        replaced = [
+            other for each in protocols if (other := self._by_name.get((each, host))) is not None
+        ]
+        for other in replaced:
+            is_free = other.key in self._free or other.holder == identity
+            if not is_free or other in beside:
+                raise Refused(Code.SERVICE_TAKEN, f"another service already has host {host}")
+        for other in replaced:
+            if other.key in self._routes:  # one route may have had both protocols
+                self._remove(other.key)
+        route = Route(
+            key,
+            service.name,
+            f"{host}:{','.join(map(str, ports))}",
+            token_id=identity.token_id,
+            host=host,
+            protocol=protocol,
+        )
+        self._routes[key] = route
+        for each in protocols:
+            self._by_name[each, host] = route
+            self._served[each].set(host, route)
+        return route
+
+    def hold(self, route: Route, identity: Identity, name: str) -> None:
+        """Note that an origin's service has been claimed."""
+        route.holder, route.name = identity, name
+        if self._free.pop(route.key, None) is not None:
+            if route.closing is None:
+                self._move(route, self._unserved, self._served)
+            _stop_timer(route)
+
+    def free(self, key: str) -> None:
+        """Keep a name known, although no origin serves it any more."""
+        route = self._routes.get(key)
+        if route is None or key in self._free:
+            return
+        self._free[key] = route
+        loop = asyncio.get_running_loop()
+        route.closing = loop.call_later(self._settings.client_wait, self._set_aside, route)
+        if len(self._free) > MAX_FREE_NAMES:
+            self._remove(next(iter(self._free)))
+
+    # -- Inside
+
+    def _is_allowed(self, token_id: str, host: HostName) -> bool:
+        granted = self._settings.grants.get(token_id, DEFAULT_GRANT).hosts
+        allowed = self._settings.hosts if granted is None else granted
+        return any(covers(each, host) for each in allowed)
+
+    def _set_aside(self, route: Route) -> None:
+        """Let less specific names that are served have the clients from now on."""
+        route.closing = None
+        self._move(route, self._served, self._unserved)
+
+    def _remove(self, key: str) -> None:
+        route = self._routes.pop(key)
+        is_set_aside = self._free.pop(key, None) is not None and route.closing is None
+        _stop_timer(route)
+        tables = self._unserved if is_set_aside else self._served
+        assert route.host is not None  # it is in this table
+        for protocol in _protocols(route.protocol):
+            del self._by_name[protocol, route.host]
+            tables[protocol].remove(route.host)
+        self._reject_waiting(key, CLOSED)
+
+    def _move(
+        self,
+        route: Route,
+        source: dict[HostProtocol, HostTable[Route]],
+        target: dict[HostProtocol, HostTable[Route]],
+    ) -> None:
+        assert route.host is not None  # it is in this table
+        for protocol in _protocols(route.protocol):
+            source[protocol].remove(route.host)
+            target[protocol].set(route.host, route)
+
+
+def _asked_name(service: Service) -> tuple[HostName, HostProtocol | None]:
+    """Return the host name and the protocol that a service asks for.
+
+    :raises Refused: one of them is not valid, or the service asks for a port as well.
+    """
+    if service.name == DEFAULT_SERVICE:
+        raise Refused(
+            Code.NOT_ALLOWED, f"the service {DEFAULT_SERVICE!r} is at the outside address only"
+        )
+    if service.port is not None or service.ports is not None:
+        raise Refused(Code.NOT_ALLOWED, "a service has a port or a host name, not both")
+    try:
+        host = parse_host(service.host or "")
+        protocol = None if service.protocol is None else parse_host_protocol(service.protocol)
+    except SettingsError as exc:
+        raise Refused(Code.NOT_ALLOWED, f"the service {service.name!r}: {exc}") from exc
+    return host, protocol
+
+
+def _protocols(protocol: HostProtocol | None) -> Sequence[HostProtocol]:
+    return HOST_PROTOCOLS if protocol is None else (protocol,)
+
+
+def _key(identity: Identity, host: HostName, protocol: HostProtocol | None) -> str:
+    return f"{identity.token_id} {host} {protocol or 'any'}"
+
+
+def _stop_timer(route: Route) -> None:
+    if route.closing is not None:
+        route.closing.cancel()
+        route.closing = None

@@ -1,0 +1,123 @@
+"""Select a client's route by the host name in its first bytes, and phrase answers to clients."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from http import HTTPStatus
+from typing import Protocol, TypeAlias
+
+from quictunnel.config.hosts import HostName
+from quictunnel.protocol.client_hello import (
+    ClientHelloError,
+    ClientHelloReader,
+    unrecognized_name_alert,
+)
+from quictunnel.protocol.http_host import RequestHeadError, RequestHostReader, response
+from quictunnel.remote.routes import Route
+
+Find: TypeAlias = Callable[[HostName | None], Route | None]
+"""Returns the route of a host name, or of clients without one; None if there is none."""
+
+
+class ClientRefusedError(Exception):
+    """A client that gets no route.
+
+    :param reason: why, for the log.
+    :param answer: the last bytes for the client; empty for a reset.
+    """
+
+    def __init__(self, reason: str, answer: bytes) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.answer = answer
+
+
+class NameReader(Protocol):
+    """Reads the first bytes of one client."""
+
+    def feed(self, data: bytes) -> Route | None:
+        """Return the route once the name is known, or None while more bytes are needed.
+
+        :raises ClientRefusedError: the bytes are malformed, or no route has the name.
+        """
+
+    def timed_out(self) -> ClientRefusedError:
+        """Return the refusal of a client that does not name its host in time."""
+
+    def no_origin(self) -> bytes:
+        """Return the last bytes for a client whose route has no origin; empty for a reset."""
+
+
+class TlsNameReader:
+    """Reads the server name in a ClientHello. Refusals are alerts."""
+
+    def __init__(self, find: Find) -> None:
+        self._find = find
+        self._reader = ClientHelloReader()
+
+    def feed(self, data: bytes) -> Route | None:
+        """See `NameReader`."""
+        try:
+            found = self._reader.feed(data)
+        except ClientHelloError as exc:
+            raise ClientRefusedError(str(exc), exc.answer) from exc
+        if found is None:
+            return None
+        if (route := self._find(found.name)) is None:
+            raise ClientRefusedError(_unknown(found.name), unrecognized_name_alert())
+        return route
+
+    def timed_out(self) -> ClientRefusedError:
+        """See `NameReader`."""
+        return ClientRefusedError("no ClientHello in time", b"")
+
+    def no_origin(self) -> bytes:
+        """See `NameReader`. TLS has no alert for it, so the client is reset as at a port."""
+        return b""
+
+
+class HttpNameReader:
+    """Reads the host of a connection's first HTTP/1 request. Refusals are responses."""
+
+    def __init__(self, find: Find) -> None:
+        self._find = find
+        self._reader = RequestHostReader()
+        self._has_begun = False
+        self._is_head = False
+
+    def feed(self, data: bytes) -> Route | None:
+        """See `NameReader`."""
+        self._has_begun = True
+        try:
+            found = self._reader.feed(data)
+        except RequestHeadError as exc:
+            raise ClientRefusedError(str(exc), self._answer(exc.status, str(exc))) from exc
+        if found is None:
+            return None
+        self._is_head = found.is_head
+        if (route := self._find(found.name)) is None:
+            sentence = "no site has this host name here"
+            raise ClientRefusedError(
+                _unknown(found.name), self._answer(HTTPStatus.NOT_FOUND, sentence)
+            )
+        return route
+
+    def timed_out(self) -> ClientRefusedError:
+        """See `NameReader`. Browsers open connections in advance, and these need no answer."""
+        reason = "no complete HTTP request head in time"
+        answer = self._answer(HTTPStatus.REQUEST_TIMEOUT, reason) if self._has_begun else b""
+        return ClientRefusedError(reason, answer)
+
+    def no_origin(self) -> bytes:
+        """See `NameReader`."""
+        sentence = "the server of this site is not connected right now"
+        return self._answer(HTTPStatus.SERVICE_UNAVAILABLE, sentence)
+
+    def _answer(self, status: HTTPStatus, sentence: str) -> bytes:
+        return response(status, sentence, is_head=self._is_head)
+
+
+def _unknown(name: HostName | None) -> str:
+    if name is None:
+        return "the client names no host, and no service is the fallback '*'"
+    return f"no service has the host name {name}"
