@@ -62,7 +62,10 @@ class ClientClosed(Event):
 
 @dataclass(frozen=True, slots=True)
 class ClientRejected(Event):
-    """A client was disconnected before it was forwarded: by a policy, or without an address."""
+    """A client was disconnected before it was forwarded.
+
+    A policy does not allow it, its address is not known, or it names no host that has a service.
+    """
 
     peer: str
     """The client's address, or that of a proxy in front of the remote if it names no client."""

@@ -6,7 +6,7 @@ import asyncio
 import os
 import shlex
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -26,6 +26,7 @@ from quictunnel.cli.status_lines import REMOTE_LINES, StatusLines
 from quictunnel.cli.token import print_origin_command
 from quictunnel.config.addresses import EVERY_ADDRESS, HostPort, parse_listen, parse_network
 from quictunnel.config.certificates import CertificateFiles, format_pin
+from quictunnel.config.grants import Grant
 from quictunnel.config.hosts import HostProtocol, parse_host
 from quictunnel.config.ports import parse_allowed_ports
 from quictunnel.config.settings import (
@@ -205,6 +206,8 @@ def remote(
     if networks and not accept_proxy_protocol:
         raise options.OptionError(f"{name_of('--trusted-proxy')} needs --accept-proxy-protocol")
     from_file, grants = sources.tokens(lines)
+    if tls is None and http is None:
+        _check_no_hosts(hosts, grants, name_of)
     policies = sources.policies()
     with sources.located():
         settings = RemoteSettings(
@@ -235,6 +238,22 @@ def remote(
     config_file = None if sources.config is None else sources.config.path
     reload = None if config_file is None else Reload(ctx, config_file, files)
     return PreparedRole(settings, files, partial(_run, settings, given, reload, lines))
+
+
+def _check_no_hosts(
+    hosts: Sequence[str], grants: Mapping[str, Grant], name_of: Callable[[str], str]
+) -> None:
+    """Check that no origin may ask for a host name, because clients could not reach it.
+
+    :raises OptionError: one may.
+    """
+    if hosts:
+        raise options.OptionError(f"{name_of('--hosts')} needs --tls or --http")
+    for token_id, grant in grants.items():
+        if grant.hosts:
+            raise options.OptionError(
+                f"token.{token_id}.hosts needs {name_of('--tls')} or {name_of('--http')}"
+            )
 
 
 def _run(

@@ -157,21 +157,9 @@ class RemoteSettings:
             raise SettingsError(f"two tokens have the id {twice}: give each its own id")
         if self.tokens:
             check_grants(self.grants, self.tokens)
-        self._check_hosts()
         _check_duration("linger", self.linger, _LINGER_RANGE)
         _check_duration("client wait", self.client_wait, _CLIENT_WAIT_RANGE)
         _check_common(self.hold, self.grace, self.unread_limit)
-
-    def _check_hosts(self) -> None:
-        if self.tls is not None or self.http is not None:
-            return
-        keys = ["hosts"] if self.hosts else []
-        keys += [f"token.{name}.hosts" for name, grant in self.grants.items() if grant.hosts]
-        if keys:
-            raise SettingsError(
-                f"{keys[0]}: clients cannot reach host names yet; add --tls :443, --http :80 or "
-                "both"
-            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

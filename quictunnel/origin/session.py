@@ -7,7 +7,7 @@ connects to no origin server.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from functools import partial
 
@@ -62,6 +62,13 @@ COMPARE_TOKENS = "compare it with what 'quictunnel token show' prints on the rem
 
 OLDER_REMOTE = "the remote does not offer it; it may be older than this origin"
 """The reason for a service that the remote neither grants nor refuses."""
+
+NO_OUTSIDE_ADDRESS = "the remote has no outside address for the service"
+"""How remotes refuse a service without a port. They take one with a host name for such a service if
+they are too old to know host names."""
+
+NO_HOST_NAMES = "it is older than this origin and does not know host names"
+"""What follows then."""
 
 
 class OriginSession(Session):
@@ -189,7 +196,8 @@ class OriginSession(Session):
         :raises ProtocolError: it is another message.
         """
         if isinstance(message, RefusedMessage):
-            self._abandon_greeting(_refusal(message.code, message.message))
+            services = self._settings.services.values()
+            self._abandon_greeting(_refusal(message.code, _explained(message.message, services)))
         elif isinstance(message, Welcome):
             self._check_welcome(message)
         else:
@@ -270,8 +278,10 @@ class OriginSession(Session):
         reasons = {refused.name: refused.message for refused in answer.refused}
         peer = str(self.link.peer)
         return tuple(
-            events.ServiceNotGranted(peer, name, reasons.get(name, OLDER_REMOTE))
-            for name in self._settings.services
+            events.ServiceNotGranted(
+                peer, name, _explained(reasons.get(name, OLDER_REMOTE), [service])
+            )
+            for name, service in self._settings.services.items()
             if name not in granted or name in reasons
         )
 
@@ -338,6 +348,14 @@ class OriginSession(Session):
 
 def _refusal(code: int, sentence: str) -> Refused:
     return Refused(code, f"{sentence}; {COMPARE_TOKENS}" if code == Code.BAD_TOKEN else sentence)
+
+
+def _explained(sentence: str, services: Iterable[ExposedService]) -> str:
+    """Add to a refusal of some of these services that the remote does not know host names."""
+    has_host = any(service.settings.host is not None for service in services)
+    if has_host and sentence.startswith(NO_OUTSIDE_ADDRESS):
+        return f"{sentence}; {NO_HOST_NAMES}"
+    return sentence
 
 
 def _granted(services: list[Service]) -> tuple[events.GrantedService, ...]:

@@ -95,6 +95,9 @@ class PendingClient(asyncio.Protocol):
         """The client's address; at first, that of a proxy in front."""
         self._owner = owner
         self._reader = reader
+        """None once it has found the route."""
+        self._no_origin = b""
+        """The last bytes for a client whose route has no origin."""
         self._loop = asyncio.get_running_loop()
         self.accepted_at = self._loop.time()
         self.gate: Gate | None = None
@@ -111,8 +114,7 @@ class PendingClient(asyncio.Protocol):
 
         A client of a host name gets the answer of its protocol, if there is one.
         """
-        answer = b"" if self._reader is None else self._reader.no_origin()
-        self._set_deadline(delay, partial(self._drop, reason, answer))
+        self._set_deadline(delay, partial(self._drop, reason, self._no_origin))
 
     def reject(self, reason: str) -> None:
         """Reset the connection."""
@@ -163,7 +165,7 @@ class PendingClient(asyncio.Protocol):
         """
         if self._decoder is not None:
             self._read_header(self._decoder, data)
-        elif self._reader is not None and self.route is None:
+        elif self._reader is not None:
             self._read_name(self._reader, data)
         else:
             self._rest += data
@@ -222,6 +224,8 @@ class PendingClient(asyncio.Protocol):
         if self.route is not None and self._transport is not None:
             self._clear_deadline()
             self._transport.pause_reading()
+            self._no_origin = reader.no_origin()
+            self._reader = None  # it holds up to 16 KiB
             self._identify(self.route)
 
     def _name_timed_out(self, reader: NameReader) -> None:

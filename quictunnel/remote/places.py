@@ -111,7 +111,7 @@ class Places:
             raise Refused(
                 Code.NOT_ALLOWED,
                 f"the remote does not know the protocol {service.protocol!r} of a service without "
-                "a host name",
+                "a host name; it may be older than the origin",
             )
         return self._table(service).obtain(identity, service, beside)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from quictunnel.config.policy import Policy
+from quictunnel.config.policy import Place, Policy
 from quictunnel.config.ports import PortRange
 from quictunnel.config.toml import parse, read_config
 from quictunnel.errors import SettingsError
@@ -15,7 +15,7 @@ from quictunnel.errors import SettingsError
 FILE = Path("remote.toml")
 
 
-def policies(text: str, *, has_services: bool = False) -> dict[PortRange | None, Policy]:
+def policies(text: str, *, has_services: bool = False) -> dict[Place, Policy]:
     return read_config(parse(text, FILE), {"hold": "text"}, has_services=has_services).policies()
 
 
