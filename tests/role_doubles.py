@@ -78,7 +78,8 @@ class FakeTcp(asyncio.Transport):
     def send_eof(self) -> None:
         assert self._reading
         assert self.protocol is not None
-        self.protocol.eof_received()
+        if not self.protocol.eof_received():
+            self.close()
 
     def fail(self, exc: Exception) -> None:
         assert self.protocol is not None

@@ -5,20 +5,16 @@ from __future__ import annotations
 import contextlib
 import re
 import socket
-import ssl
 import subprocess
 import time
-from typing import TYPE_CHECKING
 
 import pytest
 from sites import site
 
 from testkit.connections import TcpPeer
 from testkit.programs import PATIENCE
+from testkit.tls_client import TlsClient
 from testkit.tunnel import LOOPBACK
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 ONE_ENGINE = True
 
@@ -87,59 +83,18 @@ class Shared:
         return done.stdout or done.stderr
 
 
-def read_answer(read) -> bytes:
-    """Return the next answer of a site, whose body is one line."""
-    answer = b""
-    while not re.search(rb"\r\n\r\n.*\n$", answer):
-        piece = read()
-        assert piece, f"the connection ended after {answer!r}"
-        answer += piece
-    return answer
-
-
 def ask(client: TcpPeer, host: str) -> bytes:
     """Return the body of the answer to a request for this host."""
     client.send(request(host))
-    return read_answer(lambda: client.sock.recv(10_000)).rpartition(b"\r\n\r\n")[2]
+    return read_body(client)
 
 
-class TlsClient:
-    """A TLS client whose bytes the test sends itself.
-
-    :param name: the server name that it sends; None for none.
-    :param trusted: the only certificate that it accepts; None if it makes no handshake.
-    """
-
-    def __init__(self, peer: TcpPeer, name: str | None, trusted: Path | None) -> None:
-        self.peer = peer
-        context = ssl.create_default_context(cafile=trusted)
-        context.check_hostname = name is not None
-        # The names of many protocols make a hello that needs several segments.
-        context.set_alpn_protocols([f"protocol-{number:03}" for number in range(300)])
-        self._received, self._to_send = ssl.MemoryBIO(), ssl.MemoryBIO()
-        self._tls = context.wrap_bio(self._received, self._to_send, server_hostname=name)
-
-    def hello(self) -> bytes:
-        """Return the ClientHello."""
-        with contextlib.suppress(ssl.SSLWantReadError):
-            self._tls.do_handshake()
-        return self._to_send.read()
-
-    def fetch(self, host: str) -> bytes:
-        """Complete the handshake, and return the answer to a request."""
-        self._run(self._tls.do_handshake)
-        self._tls.write(request(host, "Connection: close"))
-        self.peer.send(self._to_send.read())
-        return read_answer(lambda: self._run(lambda: self._tls.read(10_000)))
-
-    def _run(self, step):
-        while True:
-            try:
-                return step()
-            except ssl.SSLWantReadError:
-                if self._to_send.pending:
-                    self.peer.send(self._to_send.read())
-                self._received.write(self.peer.sock.recv(65536))
+def read_body(client: TcpPeer) -> bytes:
+    """Return the body of the next answer of a site."""
+    with client.sock.makefile("rb") as answer:
+        while answer.readline() != b"\r\n":
+            pass
+        return answer.readline()
 
 
 @pytest.fixture
@@ -208,13 +163,15 @@ def test_the_most_specific_name_wins(shared, run_site):
 def test_a_big_hello_in_two_segments_is_forwarded_as_it_is(shared, run_site, tmp_path):
     shared.remote("--hosts", "*")
     shared.origin({"www.example.com": run_site("www.example.com", tmp_path).address})
-    client = TlsClient(shared.tls_client(), "www.example.com", tmp_path / "www.example.com.pem")
-    hello = client.hello()
+    client = shared.tls_client()
+    tls = TlsClient("www.example.com", tmp_path / "www.example.com.pem", extra=4000)
+    hello = tls.hello()
     assert len(hello) > 4000
-    client.peer.send(hello[:1500])
+    client.send(hello[:1500])
     time.sleep(0.2)
-    client.peer.send(hello[1500:])
-    assert client.fetch("www.example.com").endswith(b"www.example.com www.example.com\n")
+    client.send(hello[1500:])
+    answer = tls.exchange(client, request("www.example.com", "Connection: close"))
+    assert answer.endswith(b"www.example.com www.example.com\n")
 
 
 def test_clients_without_a_server_name_get_the_fallback(shared, run_site, tmp_path):
@@ -222,9 +179,10 @@ def test_clients_without_a_server_name_get_the_fallback(shared, run_site, tmp_pa
     names = {"www.example.com": run_site("www.example.com", tmp_path).address}
     names["*"] = run_site("fallback.test", tmp_path).address
     shared.origin(names)
-    client = TlsClient(shared.tls_client(), None, tmp_path / "fallback.test.pem")
-    client.peer.send(client.hello())
-    assert client.fetch("x").endswith(b"fallback.test x\n")
+    client, tls = shared.tls_client(), TlsClient(None, tmp_path / "fallback.test.pem")
+    client.send(tls.hello())
+    answer = tls.exchange(client, request("x", "Connection: close"))
+    assert answer.endswith(b"fallback.test x\n")
 
 
 def test_an_unknown_server_name_gets_an_alert(shared, run_site):
@@ -232,7 +190,7 @@ def test_an_unknown_server_name_gets_an_alert(shared, run_site):
     shared.origin({"www.example.com": run_site("www").address})
     client = shared.tls_client()
     # Bytes behind the hello would turn a careless end into a reset, which destroys the alert.
-    client.send(TlsClient(client, "other.test", None).hello() + bytes(100_000))
+    client.send(TlsClient("other.test").hello() + bytes(100_000))
     assert client.receive_all() == UNRECOGNIZED_NAME
     command = ["openssl", "s_client", "-servername", "other.test", "-connect"]
     done = subprocess.run(
@@ -290,7 +248,7 @@ def test_clients_wait_for_an_origin_that_restarts(shared, run_site):
     client = shared.http_client()
     client.send(request("www.example.com"))
     shared.origin(services)
-    assert read_answer(lambda: client.sock.recv(10_000)).endswith(b"www www.example.com\n")
+    assert read_body(client) == b"www www.example.com\n"
 
 
 def test_clients_of_a_name_whose_origin_has_gone_are_told(shared, run_site):
@@ -303,7 +261,7 @@ def test_clients_of_a_name_whose_origin_has_gone_are_told(shared, run_site):
         assert answer.startswith("HTTP/1.1 503 Service Unavailable")
         assert answer.endswith("\nthe server of this site is not connected right now\n")
     client = shared.tls_client()
-    client.send(TlsClient(client, "www.example.com", None).hello())
+    client.send(TlsClient("www.example.com").hello())
     assert client.is_reset()
 
 
