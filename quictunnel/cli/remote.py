@@ -45,6 +45,7 @@ from quictunnel.config.state import (
 )
 from quictunnel.config.tokens import Token
 from quictunnel.config.units import format_duration, parse_size
+from quictunnel.errors import SettingsError
 from quictunnel.events import CertificateLoaded, EventSink, TokenLoaded
 from quictunnel.protocol.address import Address
 from quictunnel.remote.server import Remote
@@ -206,10 +207,10 @@ def remote(
     if networks and not accept_proxy_protocol:
         raise options.OptionError(f"{name_of('--trusted-proxy')} needs --accept-proxy-protocol")
     from_file, grants = sources.tokens(lines)
-    if tls is None and http is None:
-        _check_no_hosts(hosts, grants, name_of)
     policies = sources.policies()
     with sources.located():
+        if tls is None and http is None:
+            _check_no_hosts(hosts, grants, name_of)
         settings = RemoteSettings(
             listen=read(name_of("--listen"), parse_listen, listen),
             outside=read(name_of("--outside"), parse_listen, outside),
@@ -245,15 +246,13 @@ def _check_no_hosts(
 ) -> None:
     """Check that no origin may ask for a host name, because clients could not reach it.
 
-    :raises OptionError: one may.
+    :raises SettingsError: one may.
     """
     if hosts:
         raise options.OptionError(f"{name_of('--hosts')} needs --tls or --http")
     for token_id, grant in grants.items():
         if grant.hosts:
-            raise options.OptionError(
-                f"token.{token_id}.hosts needs {name_of('--tls')} or {name_of('--http')}"
-            )
+            raise SettingsError(f"token.{token_id}.hosts needs --tls or --http")
 
 
 def _run(

@@ -11,7 +11,7 @@ HostName: TypeAlias = str
 """`www.example.com`, `*.example.com` or `*`, in the spelling of `parse_pattern`."""
 
 HostProtocol: TypeAlias = Literal["tls", "http"]
-"""What clients of a host name speak to the remote."""
+"""The protocol that clients of a host name speak to the remote."""
 
 HOST_PROTOCOLS: tuple[HostProtocol, ...] = ("tls", "http")
 
@@ -40,7 +40,7 @@ def is_host(text: str) -> bool:
 
 
 def parse_host_protocol(text: str) -> HostProtocol:
-    """Parse what clients of a host name speak.
+    """Parse the protocol of clients of a host name.
 
     :raises SettingsError: it is not `tls` or `http`.
     """

@@ -50,7 +50,7 @@ class ServiceSettings:
     """The host name by which clients reach it at the remote's shared listeners."""
 
     protocol: HostProtocol | None = None
-    """What clients of the host name speak; None for both."""
+    """The protocol of the clients of the host name; None for both protocols."""
 
     proxy_protocol: ProxyProtocol = "off"
     """PROXY protocol header that tells the origin server the client's address."""

@@ -68,7 +68,7 @@ NO_OUTSIDE_ADDRESS = "the remote has no outside address for the service"
 they are too old to know host names."""
 
 NO_HOST_NAMES = "it is older than this origin and does not know host names"
-"""What follows then."""
+"""The explanation that is added to such a refusal."""
 
 
 class OriginSession(Session):

@@ -57,7 +57,7 @@ class Service(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     host: Word | None = None
     """The host name that the origin asks for: `www.example.com`, `*.example.com` or `*`."""
     protocol: Word | None = None
-    """What clients of the host name speak: `tls` or `http`. A remote refuses other values."""
+    """The protocol of its clients: `tls` or `http`. A remote refuses other values."""
     address: AddressText | None = None
     """Where clients reach it. Set by the remote only."""
 

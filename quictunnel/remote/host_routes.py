@@ -34,12 +34,16 @@ MAX_FREE_NAMES = 1024
 """Names that no origin serves any more and are still known. The one free for longest is dropped."""
 
 
+MAX_ADDRESS = 261
+"""Characters of an address in a message."""
+
+
 class HostPlace(Protocol):
     """A place where clients of host names arrive."""
 
     @property
     def protocol(self) -> HostProtocol:
-        """What clients speak there."""
+        """The protocol of its clients."""
 
     @property
     def port(self) -> int:
@@ -151,7 +155,7 @@ class HostRoutes:
         route = Route(
             key,
             service.name,
-            f"{host}:{','.join(map(str, ports))}",
+            _address(host, ports),
             token_id=identity.token_id,
             host=host,
             protocol=protocol,
@@ -237,6 +241,12 @@ def _asked_name(service: Service) -> tuple[HostName, HostProtocol | None]:
 
 def _protocols(protocol: HostProtocol | None) -> Sequence[HostProtocol]:
     return HOST_PROTOCOLS if protocol is None else (protocol,)
+
+
+def _address(host: HostName, ports: Sequence[int]) -> str:
+    """Return where clients reach a name: with all ports, or the first one if all are too long."""
+    address = f"{host}:{','.join(map(str, ports))}"
+    return address if len(address) <= MAX_ADDRESS else f"{host}:{ports[0]}"
 
 
 def _key(identity: Identity, host: HostName, protocol: HostProtocol | None) -> str:

@@ -21,7 +21,7 @@ _READERS: dict[HostProtocol, Callable[[Find], NameReader]] = {
 class NamedListener:
     """A listener whose clients name the host that they want.
 
-    :param protocol: what they speak.
+    :param protocol: the protocol of its clients.
     :param find: returns the route of a name.
     :param new_client: makes the protocol of a client whose name is not known yet.
     """

@@ -75,7 +75,7 @@ class Route:
     """The host name that selects it."""
 
     protocol: HostProtocol | None = None
-    """What clients of the host name speak; None for every protocol."""
+    """The protocol of the clients of the host name; None for every protocol."""
 
     @property
     def place(self) -> Place:

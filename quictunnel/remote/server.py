@@ -130,7 +130,7 @@ class Remote:
 
     @property
     def named_addresses(self) -> dict[HostProtocol, Address]:
-        """The TCP addresses for clients of host names, by what they speak, from `start` on."""
+        """The TCP addresses for clients of host names, by protocol, from `start` on."""
         return self._places.named_addresses
 
     async def start(self) -> None:

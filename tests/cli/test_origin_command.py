@@ -33,6 +33,8 @@ def lines(*granted, remote="example.com", origins=("8000",)):
         ("0.0.0.0:80", "example.com:80"),
         ("0.0.0.0", "0.0.0.0"),
         (None, "default"),
+        ("www.example.com:443,80", "www.example.com:443,80"),
+        ("*:80", "*:80"),
     ],
 )
 def test_where_clients_connect(address, shown):

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import ClassVar
+from types import MappingProxyType
 
 import pytest
 
@@ -22,13 +23,17 @@ HINT = "To see the command for the origin: quictunnel token show --state-dir "
 def lines_printed(monkeypatch, capfd):
     """Returns the lines that the command prints for events."""
 
-    def print_events(*events: Event, words: tuple[str, ...] = ("--token", TOKEN)) -> list[str]:
+    def print_events(
+        *events: Event,
+        words: tuple[str, ...] = ("--token", TOKEN),
+        named: Mapping[str, Address] = MappingProxyType({}),
+    ) -> list[str]:
         class FakeRemote:
             """A remote that emits these events and then ends."""
 
             link_address = Address("127.0.0.1", 9001)
             outside_address = Address("127.0.0.1", 9000)
-            named_addresses: ClassVar[dict[str, Address]] = {}
+            named_addresses = named
 
             def __init__(self, *_, emit, **__):
                 self._emit = emit
@@ -83,6 +88,51 @@ def test_only_a_specific_address_is_shown(link, outside, line):
 def test_the_ports_for_origins_are_shown(lines_printed):
     lines = lines_printed(words=("--ports", "2222", "--ports", "3000-3999"))
     assert lines[:2] == [READY, "Origins may ask for these TCP ports: 2222, 3000-3999"]
+
+
+SHARED = {"tls": Address("::", 443), "http": Address("127.0.0.1", 8080)}
+CONNECT = "Clients of host names connect with TLS to TCP port 443, with HTTP to TCP 127.0.0.1:8080"
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (
+            ("--hosts", "WWW.example.com", "--hosts", "*.test"),
+            "Origins may ask for these host names: www.example.com, *.test",
+        ),
+        ((), "Origins may ask for no host names yet; allow them with --hosts"),
+    ],
+)
+def test_the_places_of_host_names_are_shown(lines_printed, words, line):
+    words = ("--tls", ":443", "--http", "127.0.0.1:8080", *words)
+    assert lines_printed(words=words, named=SHARED)[:3] == [READY, CONNECT, line]
+
+
+def test_names_that_only_a_token_may_have_are_not_shown(lines_printed, tmp_path):
+    config = tmp_path / "remote.toml"
+    config.write_text(
+        f"tls = 443\n[token.laptop]\nsecret = '{TOKEN.partition('.')[2]}'\nhosts = 'a.test'\n"
+    )
+    config.chmod(0o600)
+    lines = lines_printed(words=("--config", str(config)), named={"tls": Address("::", 443)})
+    assert lines == [READY, "Clients of host names connect with TLS to TCP port 443"]
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("hosts = 'a.test'", "{}: hosts needs --tls or --http"),
+        ("[token.laptop]\nhosts = 'a.test'", "{}: token.laptop.hosts needs --tls or --http"),
+        ("tls = 443\nhosts = 'a b'", "{}: hosts: 'a b' is not a host name; write www.example.com"),
+        ("http = 'a:b'", "{}: http: 'b' is not a port from 0 to 65535"),
+    ],
+)
+def test_settings_of_host_names_that_do_not_work(text, sentence, tmp_path, capfd):
+    config = tmp_path / "remote.toml"
+    config.write_text(text)
+    assert invoke(["check", "--role", "remote", str(config)]) == 2
+    assert sentence.format(config) in capfd.readouterr().err
 
 
 def test_a_token_that_was_created_is_not_printed_into_a_pipe(lines_printed, tmp_path):

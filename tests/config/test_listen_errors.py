@@ -36,6 +36,11 @@ def test_the_system_s_no_in_words(code, port, why):
     assert str(error) == f"cannot listen on tcp [::]:{port}: {why}"
 
 
+def test_the_option_that_sets_the_address_is_named():
+    taken = OSError(errno.EADDRINUSE, "")
+    assert "; --tls PORT selects" in str(listen_error("tcp", HostPort("::", 443), taken, "--tls"))
+
+
 def test_a_name_that_leads_nowhere():
     unknown = socket.gaierror(socket.EAI_NONAME, "Name or service not known")
     error = listen_error("udp", HostPort("vps.example", 1), unknown)

@@ -29,6 +29,10 @@ def test_every_key():
         max-rate-per-address = 60
         [policy.2000-2999]
         [policy.default]
+        [policy."WWW.example.com"]
+        max-clients = 5
+        [policy."*.example.com"]
+        [policy."*"]
     """
     assert policies(text) == {
         PortRange(2222, 2222): Policy(
@@ -40,6 +44,9 @@ def test_every_key():
         ),
         PortRange(2000, 2999): Policy(),
         None: Policy(),
+        "www.example.com": Policy(max_clients=5),
+        "*.example.com": Policy(),
+        "*": Policy(),
     }
 
 
@@ -62,6 +69,8 @@ def test_every_key():
             "[policy.ssh]",
             "policy.ssh: a policy is for 'default', a port, a range of ports or a host name: 'ssh'",
         ),
+        ("[policy.'192.0.2.1']", "policy.192.0.2.1: .*: '192.0.2.1' is an IP address"),
+        ("[policy.80]\n[policy.'080']", "policy.080: another table is for the same place"),
         ("[policy.80]\nallow = []", "policy.80.allow: the list is empty; leave the key out"),
         ("[policy.80]\nmax-clients = '%s'" % ("9" * 5000), "is not a number of clients"),
         ("[policy.80]\nhold = 1", r"write 'hold' above the first \[policy.NAME\]"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -10,7 +11,12 @@ from hypothesis import strategies as st
 
 from quictunnel.config.addresses import HostPort, UnixPath
 from quictunnel.config.ports import AUTO, PortRange, parse_allowed_ports, parse_ports
-from quictunnel.config.services import MAX_SERVICES, ServiceSettings, parse_services
+from quictunnel.config.services import (
+    MAX_SERVICES,
+    ServiceSettings,
+    check_services,
+    parse_services,
+)
 from quictunnel.errors import SettingsError
 
 LOCAL = HostPort("localhost", 8000)
@@ -36,6 +42,32 @@ def test_where_and_target(text, name, ports, target, server):
     assert service.ports == (ports and PortRange(*ports))
 
 
+@pytest.mark.parametrize(
+    ("text", "name", "host"),
+    [
+        ("www.example.com=8000", "www.example.com", "www.example.com"),
+        (" WWW.Example.com. = 8000", "www.example.com", "www.example.com"),
+        ("*.example.com=8000", "_.example.com", "*.example.com"),
+        ("*=8000", "_", "*"),
+        ("bücher.example=8000", "xn--bcher-kva.example", "xn--bcher-kva.example"),
+    ],
+)
+def test_a_host_name_is_a_place_too(text, name, host):
+    (service,) = parse_services([text])
+    assert (service.name, service.host, service.ports) == (name, host, None)
+    assert (service.where, service.server) == (f"host {host}", "localhost:8000")
+
+
+def test_each_protocol_of_a_host_has_one_service():
+    secure = ServiceSettings(name="a", target=LOCAL, host="a.test", protocol="tls")
+    plain = ServiceSettings(name="b", target=LOCAL, host="a.test", protocol="http")
+    both = ServiceSettings(name="c", target=LOCAL, host="a.test")
+    check_services([secure, plain])
+    for pair in ([secure, both], [both, plain], [both, replace(both, name="d")]):
+        with pytest.raises(SettingsError, match="two services have host a"):
+            check_services(pair)
+
+
 def test_services_have_different_names():
     services = parse_services(["8000", "80=1", "81=1", "auto=1", "auto=1"], "v1")
     names = [service.name for service in services]
@@ -55,6 +87,12 @@ def test_services_have_different_names():
         (["80-89=box:1-5"], "'box:1-5' has 5 ports, but the service has 10 ports"),
         (["box:1-5"], "has 5 ports, but the service has one port"),
         (["80-89=box:65530"], "ports above 65535"),
+        (["192.0.2.1=80"], "'192.0.2.1' is an IP address, not a host name"),
+        (["a..b=80"], "'a..b' is not a host name; write www.example.com"),
+        (["a.*.b=80"], "is not a host name"),
+        (["a.test=1-2"], "'1-2' has 2 ports, but the service has one port"),
+        ([f"{'a' * 60}.test=80"], "is too long to be a service's name too"),
+        (["a.test=1", "A.test=2"], "two services lead to host a.test; give each its own host name"),
         (["1", "2"], "two services lead to the outside address"),
         (["80=1", "80=2"], "two services lead to port 80"),
         (["80-89=1", "85=2"], "two services have port 85"),
@@ -72,6 +110,12 @@ def test_what_is_not_a_service(texts, sentence):
         ({"name": "Web", "ports": PortRange(80, 80)}, "'Web' is not a service's name"),
         ({"name": "web"}, "either this name, a port or a host name"),
         ({"ports": PortRange(80, 80)}, "either this name, a port or a host name"),
+        ({"host": "a.test"}, "either this name, a port or a host name"),
+        ({"name": "web", "ports": PortRange(80, 80), "host": "a.test"}, "not both"),
+        ({"name": "web", "host": "A.test"}, "'A.test' is not a host name in lower case"),
+        ({"name": "web", "host": "a b"}, "'a b' is not a host name"),
+        ({"protocol": "tls"}, "only a service with a host name has a protocol"),
+        ({"name": "web", "host": "a.test", "protocol": "udp"}, "'udp' is not tls or http"),
         ({"proxy_protocol": "v3"}, "'v3' is not off, v1 or v2"),
     ],
 )
@@ -80,7 +124,7 @@ def test_settings_that_do_not_go_together(changes, sentence):
         ServiceSettings(**{"target": LOCAL, **changes})
 
 
-@given(st.text(alphabet="0123456789-=:.auto unix/[]é", max_size=30))
+@given(st.text(alphabet="0123456789-=:.*auto unix/[]é", max_size=30))
 def test_any_text_is_a_service_or_a_sentence(text):
     with contextlib.suppress(SettingsError):
         parse_services([text])

@@ -46,6 +46,9 @@ async def test_a_remote_changes_its_ports_and_tokens(roles):
     _, writer = await asyncio.open_connection(LOOPBACK, port)
     writer.close()
     (await roles.served.get()).reset()
+    named = replace(settings, tls=elsewhere, http=elsewhere, hosts=("a.test",))
+    assert remote.apply(named, (roles.token,)) == {"tls", "http"}
+    assert remote._settings == replace(settings, hosts=("a.test",))
     assert remote.apply(replace(settings, ports=()), (roles.token,)) == set()
     with socket.socket() as sock:
         assert sock.connect_ex((LOOPBACK, port)) != 0

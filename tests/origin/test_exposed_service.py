@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from quictunnel.config.services import parse_services
+from quictunnel.config.addresses import HostPort
+from quictunnel.config.services import ServiceSettings, parse_services
 from quictunnel.origin.exposed_service import ExposedService
 from quictunnel.protocol.address import Address
 from quictunnel.protocol.messages import Service
@@ -27,10 +28,18 @@ def client(port: int | None) -> Preamble:
         ("2222=22", Service(name="2222", port=2222)),
         ("auto=22", Service(name="auto-1", port=0)),
         ("80-89=8000", Service(name="80-89", ports="80-89")),
+        ("www.a.test=80", Service(name="www.a.test", host="www.a.test")),
+        ("*.a.test=80", Service(name="_.a.test", host="*.a.test")),
     ],
 )
 def test_what_is_asked_for(text, request_):
     assert exposed(text).request == request_
+
+
+def test_the_protocol_of_a_host_name_is_asked_for():
+    target = HostPort("localhost", 80)
+    service = ServiceSettings(name="web", host="a.test", protocol="tls", target=target)
+    assert ExposedService(service).request == Service(name="web", host="a.test", protocol="tls")
 
 
 @pytest.mark.parametrize("text", ["8000", "2222=8000", "auto=8000", "80=unix:/run/web"])

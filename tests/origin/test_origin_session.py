@@ -7,6 +7,7 @@ from fake_link import join
 from role_doubles import TOKEN, House, of_type, origin_session
 from scripted_remote import CLIENT, EXPORTER, ScriptedRemote, welcome
 
+from quictunnel.config.services import parse_services
 from quictunnel.errors import LinkError, LinkFailed, LinkLost, Refused
 from quictunnel.events import (
     GoodbyeReceived,
@@ -14,7 +15,13 @@ from quictunnel.events import (
     ServiceNotGranted,
     ServicesGranted,
 )
-from quictunnel.origin.session import COMPARE_TOKENS, OLDER_REMOTE, STREAMS_BEFORE_PROOF
+from quictunnel.origin.exposed_service import ExposedService
+from quictunnel.origin.session import (
+    COMPARE_TOKENS,
+    NO_HOST_NAMES,
+    OLDER_REMOTE,
+    STREAMS_BEFORE_PROOF,
+)
 from quictunnel.protocol.codes import Code
 from quictunnel.protocol.messages import (
     Goodbye,
@@ -61,6 +68,32 @@ async def test_what_the_remote_does_not_grant_is_reported():
     await settle()
     reported = [event.service for event in of_type(remote.events, ServiceNotGranted)]
     assert reported == ["web", "ssh", "git"]
+
+
+@pytest.mark.parametrize(
+    ("where", "is_explained"), [("www.a.test=8000", True), ("2222=8000", False)]
+)
+@virtual_time
+async def test_a_remote_that_does_not_know_host_names_is_explained(where, is_explained):
+    """A remote of this wire before host names takes such a service for one without a port."""
+    (settings,) = parse_services([where])
+    name = settings.name
+    sentence = f"the remote has no outside address for the service {name!r}"
+    refused = RefusedService(name=name, code=Code.NOT_ALLOWED, message=sentence)
+    expected = f"{sentence}; {NO_HOST_NAMES}" if is_explained else sentence
+
+    remote = ScriptedRemote(services={name: ExposedService(settings)})
+    await settle()
+    remote.send(welcome(services=[], refused=[refused]))
+    await settle()
+    assert [event.reason for event in remote.origin.services_refused] == [expected]
+
+    remote = ScriptedRemote(services={name: ExposedService(settings)})
+    await settle()
+    remote.send(RefusedMessage(code=Code.NOT_ALLOWED, message=sentence))
+    with pytest.raises(Refused) as caught:
+        await remote.greeting
+    assert caught.value.message == expected
 
 
 @virtual_time

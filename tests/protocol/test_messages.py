@@ -164,8 +164,15 @@ def test_a_message_as_long_as_allowed_is_read():
     assert MessageDecoder().feed(as_json(type="dance", x="y" * padding) + encode(HELLO)) == [HELLO]
 
 
-def test_the_longest_list_of_services_fits():
-    longest = Service(name="x" * 63, address="x" * 261)
+@pytest.mark.parametrize(
+    "longest",
+    [
+        Service(name="x" * 63, host="x" * 253, protocol="http"),
+        Service(name="x" * 63, address="x" * 261),
+    ],
+    ids=["asked for", "granted"],
+)
+def test_the_longest_list_of_services_fits(longest):
     message = Services(services=[longest] * MAX_SERVICES)
     assert MessageDecoder().feed(encode(message)) == [message]
 

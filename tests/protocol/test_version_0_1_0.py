@@ -135,7 +135,11 @@ def test_without_new_members_the_old_version_understands_all(message):
         assert theirs == ours
 
 
-SERVICES = [Service(name="ssh", port=2222), Service(name="game", ports="50000-50100")]
+SERVICES = [
+    Service(name="ssh", port=2222),
+    Service(name="game", ports="50000-50100"),
+    Service(name="www", host="www.example.com", protocol="tls"),
+]
 REFUSED = [RefusedService(name="ssh", code=Code.NOT_ALLOWED, message="port 2222 is not allowed")]
 
 
