@@ -7,6 +7,8 @@ forwarder      a UDP forwarder on loopback, in front of a remote
 namespaces     hosts made of Linux network namespaces
 programs       programs as subprocesses: output, signals, CPU time, memory
 tunnel         `quictunnel remote` and `quictunnel origin`, and TCP connections through them
+tls_client     a TLS client that makes its bytes itself
+certificates   certificates of servers
 client_hellos  TLS ClientHello messages, made field by field
 connections    TCP connections that a test controls
 engines        the QUIC engines that are installed

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import socket
 import ssl
 from typing import TYPE_CHECKING, TypeVar
 
@@ -13,6 +14,9 @@ if TYPE_CHECKING:
     from testkit.connections import TcpPeer
 
 T = TypeVar("T")
+
+WITHIN = 20.0
+"""The timeout of a handshake, in seconds."""
 
 _PROTOCOL_SIZE = 13
 
@@ -61,3 +65,13 @@ class TlsClient:
                     self._received.write(received)
                 else:
                     self._received.write_eof()
+
+
+def refused_handshake(host: str, port: int, name: str) -> str:
+    """Return OpenSSL's word for the alert that refuses a handshake with this server name."""
+    with socket.create_connection((host, port), WITHIN) as sock:
+        try:
+            ssl.create_default_context().wrap_socket(sock, server_hostname=name).close()
+        except ssl.SSLError as exc:
+            return exc.reason or str(exc)
+    return "no refusal"

@@ -11,9 +11,7 @@ import ssl
 import threading
 from typing import TYPE_CHECKING
 
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-
-from quictunnel.config.self_signed import make_key, make_self_signed
+from testkit.certificates import write_certificate
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -69,7 +67,7 @@ def site(name: str, folder: Path | None = None) -> Iterator[Site]:
     with Site(name) as server:
         if folder is not None:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-            context.load_cert_chain(_certificate(name, folder))
+            context.load_cert_chain(write_certificate(name, folder))
             server.socket = context.wrap_socket(
                 server.socket, server_side=True, do_handshake_on_connect=False
             )
@@ -80,12 +78,3 @@ def site(name: str, folder: Path | None = None) -> Iterator[Site]:
         finally:
             server.shutdown()
             thread.join()
-
-
-def _certificate(name: str, folder: Path) -> Path:
-    """Return the file of a new certificate and its key."""
-    key = make_key()
-    pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    file = folder / f"{name}.pem"
-    file.write_bytes(pem + make_self_signed([name], key).public_bytes(Encoding.PEM))
-    return file
