@@ -10,9 +10,11 @@ from types import SimpleNamespace
 import pytest
 from cryptography.hazmat.primitives import hashes
 
-from quictunnel.config.settings import CLIENT_WAIT, LINK_PORT
+from quictunnel.config.addresses import HostPort
+from quictunnel.config.settings import CLIENT_WAIT, LINK_PORT, RemoteSettings
 from quictunnel.origin.session import FINAL_CODES
 from quictunnel.protocol.address import Address
+from quictunnel.protocol.client_hello import MAX_CLIENT_HELLO
 from quictunnel.protocol.codes import ALPN, Code
 from quictunnel.protocol.messages import (
     MAX_MESSAGE,
@@ -32,6 +34,9 @@ from quictunnel.protocol.proof import check, prove
 from quictunnel.protocol.proxy_v2 import MAX_BLOCK
 from quictunnel.quic.engines.aioquic.resets import Resets
 from quictunnel.quic.engines.aioquic.tls import derive_exporter
+from quictunnel.remote.host_routes import MAX_FREE_NAMES, HostRoutes
+from quictunnel.remote.pending_client import NAME_TIMEOUT
+from quictunnel.remote.registry import Identity
 from quictunnel.remote.routes import MAX_PORTS, MAX_REMEMBERED
 
 PAGE = (Path(__file__).parents[2] / "docs" / "reference" / "protocol.md").read_text("utf-8")
@@ -102,7 +107,15 @@ def test_the_messages_have_every_member_that_ours_have(name):
     assert shown == ours
 
 
-@pytest.mark.parametrize("name", ["hello with two services", "welcome with a refused service"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "hello with two services",
+        "welcome with a refused service",
+        "services with host names",
+        "granted host names",
+    ],
+)
 def test_the_messages_about_several_services_are_right_to_the_byte(name):
     assert encode(read(name))[4:].decode() == text(name)
 
@@ -118,6 +131,21 @@ def test_each_of_two_services_is_granted_or_refused():
     (refused,) = welcome.refused
     assert isinstance(refused, RefusedService)
     assert (refused.name, refused.code) == (port.name, Code.NOT_ALLOWED)
+
+
+def test_host_names_are_granted_with_the_ports_of_their_listeners():
+    settings = RemoteSettings(
+        tls=HostPort("::", 443), http=HostPort("::", 80), hosts=("*.example.com",)
+    )
+    routes = HostRoutes(settings, lambda *_: None)
+    for protocol, port in (("tls", 443), ("http", 80)):
+        routes.add_place(SimpleNamespace(protocol=protocol, port=port))
+    origin = Identity("t", "laptop")
+    granted = [
+        Service(name=service.name, address=routes.obtain(origin, service).address)
+        for service in read("services with host names").services
+    ]
+    assert granted == read("granted host names").services
 
 
 def test_a_refusal_carries_a_code_of_the_table():
@@ -187,6 +215,8 @@ def test_no_other_code_is_named_with_a_wrong_number():
         f"| {MAX_PORTS}; when more are open",
         f"remembers for services | {MAX_REMEMBERED} |",
         f"stays open | {CLIENT_WAIT:.0f} s |",
+        f"are still known | {MAX_FREE_NAMES} |",
+        f"name its host | {MAX_CLIENT_HELLO // 1024} KiB, within {NAME_TIMEOUT:.0f} s |",
     ],
 )
 def test_the_numbers_in_the_text_are_the_codes_own(fact):
@@ -198,6 +228,8 @@ def test_every_vector_of_the_page_is_looked_at_here():
         "hello",
         "hello with two services",
         "welcome",
+        "services with host names",
+        "granted host names",
         "welcome with a refused service",
         "refused",
         "services",
