@@ -101,7 +101,7 @@ def _behind_one_remote(facts: Facts, scratch: Path, engine: str, servers: dict[s
             how = f"{engine}, {name} over {family}, TLS {version}, HTTP/{http}"
             to, source = FAMILIES[family]
             command = ["curl", "--silent", "--show-error", "--noproxy", "*"]
-            command += ["--cacert", scratch / f"{name}.pem", "--interface", source]
+            command += ["--cacert", f"{scratch}/{name}.pem", "--interface", source]
             command += ["--resolve", f"{name}:{tls}:{f'[{to}]' if ':' in to else to}"]
             command += [HTTP[http], *TLS[version], "--write-out", " %{http_version}"]
             answer = output_of([*command, f"https://{name}:{tls}/"])

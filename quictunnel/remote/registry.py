@@ -194,4 +194,7 @@ def describe_connected(name: str) -> str:
 
 def describe_taken(origin: str) -> str:
     """Return the sentence for an origin whose service another one serves."""
-    return f"{origin} already serves it here; stop that one, or give this origin a place of its own"
+    return (
+        f"{origin} already serves it here; stop that one, or give this origin a port or a host "
+        "name of its own"
+    )

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import time
+from types import SimpleNamespace
 
+import msgspec
 import pytest
 from fake_link import join
 from role_doubles import OTHER_TOKEN, TOKEN, House, Tunnel, a_tunnel, of_type
 
 from quictunnel.config.grants import Grant
+from quictunnel.config.settings import RemoteSettings
 from quictunnel.config.tokens import Token
 from quictunnel.errors import LinkFailed, LinkLost, Refused
 from quictunnel.events import (
@@ -35,6 +38,7 @@ from quictunnel.protocol.messages import (
 )
 from quictunnel.protocol.proof import check, prove
 from quictunnel.quic.link import LinkProtocol
+from quictunnel.remote.host_routes import HostRoutes
 from quictunnel.remote.session import EXPIRED, MAX_REASON, RIVAL_ANSWERS_WITHIN
 from testkit.clock import seconds, settle, virtual_time
 
@@ -344,6 +348,29 @@ def test_an_origin_that_does_not_answer_a_ping_is_replaced(name):
         assert house.registry.find("default") is new.remote
 
     story()
+
+
+@virtual_time
+async def test_a_host_name_of_a_killed_origin_goes_to_another_one_of_the_same_token():
+    place = SimpleNamespace(protocol="tls", port=443)
+    routes = HostRoutes(RemoteSettings(hosts=("*",)), lambda *_: None)
+    routes.add_place(place)
+    house = House(routes=routes)
+    asked = hello(services=[Service(name="web", host="a.test")])
+    first, second, third = (Stranger(house) for _ in range(3))
+    first.say(asked)
+    await settle()
+    second.say(msgspec.structs.replace(asked, name="desktop"))
+    await settle()
+    (refused,) = second.answers
+    assert refused.code == Code.SERVICE_TAKEN
+    assert refused.message.startswith("origin 'box' already serves it here; stop that one, or give")
+    first.far.freeze()  # killed, and not yet noticed
+    third.say(msgspec.structs.replace(asked, name="nas"))
+    await seconds(RIVAL_ANSWERS_WITHIN)
+    (welcome,) = third.answers
+    assert welcome.services == [Service(name="web", address="a.test:443")]
+    assert house.registry.find(routes.find("tls", "a.test").key) is third.remote
 
 
 @virtual_time
