@@ -150,6 +150,7 @@ def origin(
     Examples:
       quictunnel origin 8000 --remote vps.example.com --token-file token
       quictunnel origin 192.168.1.5:80 --remote 203.0.113.7:9001 --token ID.SECRET
+      quictunnel origin --origin www.example.com=8443 --remote vps.example.com --token-file token
       quictunnel origin --config origin.toml
 
     It connects to the remote, so you open no port here. When the network fails, it reconnects for

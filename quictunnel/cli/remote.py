@@ -189,6 +189,7 @@ def remote(
     Examples:
       quictunnel remote
       quictunnel remote --outside 443 --token-file token
+      quictunnel remote --tls 443 --http 80 --hosts www.example.com
       quictunnel remote --config remote.toml
 
     An origin connects and proves that it knows the token. The remote then forwards each client of

@@ -251,11 +251,14 @@ class PendingClient(asyncio.Protocol):
         self._owner.client_dropped(self, reason)
         if answer:
             self._rest.clear()
-            ended = partial(self._owner.connection_ended, self)
-            self._last_answer = LastAnswer(transport, answer, ended)
+            self._last_answer = LastAnswer(transport, answer, self._answered)
         else:
             transport.abort()
             self._owner.connection_ended(self)
+
+    def _answered(self) -> None:
+        self._last_answer = None
+        self._owner.connection_ended(self)
 
     def _set_deadline(self, delay: float, expired: Callable[[], None]) -> None:
         self._clear_deadline()

@@ -121,8 +121,13 @@ def test_a_file_from_a_pipe():
     assert (ended.returncode, ended.stdout) == (0, "/dev/stdin: ok: 1 service\n")
 
 
-PAGE = Path(__file__).parents[2] / "docs" / "reference" / "configuration.md"
-EXAMPLES = re.findall(r"```toml\n# (\S+)\n(.*?)```", PAGE.read_text("utf-8"), re.DOTALL)
+DOCS = Path(__file__).parents[2] / "docs"
+PAGES = (DOCS / "reference" / "configuration.md", DOCS / "how-to" / "host-names.md")
+EXAMPLES = [
+    example
+    for page in PAGES
+    for example in re.findall(r"```toml\n# (\S+)\n(.*?)```", page.read_text("utf-8"), re.DOTALL)
+]
 
 
 def test_the_examples_of_the_documentation(check):
@@ -136,4 +141,8 @@ def test_the_examples_of_the_documentation(check):
         code, out, err = check(content, name=name)
         assert (code, err) == (0, "")
         results.append(out)
-    assert results == ["origin.toml: ok: 3 services\n", *["remote.toml: ok\n"] * 3]
+    assert results == [
+        "origin.toml: ok: 4 services\n",
+        *["remote.toml: ok\n"] * 3,
+        "origin.toml: ok: 2 services\n",
+    ]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import random
 from dataclasses import dataclass, replace
 
 import pytest
@@ -313,3 +315,41 @@ async def test_timers_end_with_the_routes():
     names.routes.free(route.key)
     names.routes.close()
     assert route.closing is None
+
+
+@pytest.mark.parametrize("seed", range(20))
+@virtual_time
+async def test_each_known_name_has_one_route_whatever_happens(monkeypatch, seed):
+    monkeypatch.setattr(module, "MAX_FREE_NAMES", 3)
+    rng = random.Random(seed)
+    names = Names()
+    hosts = ["*", "*.test", "a.test", "b.test", "c.test", "*.a.test"]
+    for _ in range(300):
+        action = rng.randrange(8)
+        keys = list(names.routes._routes)
+        if action < 4:
+            identity = rng.choice([LAPTOP, DESKTOP, STRANGER])
+            with contextlib.suppress(Refused):
+                names.ask(rng.choice(hosts), rng.choice([None, "tls", "http"]), identity=identity)
+        elif action < 6 and keys:
+            names.routes.free(rng.choice(keys))
+        elif action == 6:
+            await asyncio.sleep(rng.choice([1, CLIENT_WAIT]))
+        else:
+            allowed = tuple(rng.sample(hosts, 4))
+            names.routes.apply(replace(names.settings, hosts=allowed))
+        known = names.routes._routes.values()
+        slots = [(each, route.host) for route in known for each in protocols_of(route)]
+        assert len(slots) == len(set(slots))
+        for protocol, host in slots:
+            # The route's own name finds it, unless a less specific one is served instead.
+            found = names.routes.find(protocol, None if host == "*" else host.replace("*", "x"))
+            assert found is not None
+            own = next(r for r in known if r.host == host and protocol in protocols_of(r))
+            assert found is own or own.key in names.routes._free or len(found.host) > len(host)
+        assert len(names.routes._free) <= 3
+    names.routes.close()
+
+
+def protocols_of(route) -> tuple[str, ...]:
+    return ("tls", "http") if route.protocol is None else (route.protocol,)
