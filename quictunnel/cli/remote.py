@@ -26,6 +26,7 @@ from quictunnel.cli.status_lines import REMOTE_LINES, StatusLines
 from quictunnel.cli.token import print_origin_command
 from quictunnel.config.addresses import EVERY_ADDRESS, HostPort, parse_listen, parse_network
 from quictunnel.config.certificates import CertificateFiles, format_pin
+from quictunnel.config.files import quoted
 from quictunnel.config.grants import Grant
 from quictunnel.config.hosts import HostProtocol, parse_host
 from quictunnel.config.ports import parse_allowed_ports
@@ -138,6 +139,17 @@ HttpListener = Annotated[
     ),
 ]
 
+Sockets = Annotated[
+    Path | None,
+    ADDRESSES.option(
+        "--sockets DIR",
+        "Directory with a Unix socket for each host name of a service, for Caddy in front of this "
+        "remote. A connection must begin with a PROXY "
+        "protocol header.",
+        show_default="none",
+    ),
+]
+
 Hosts = Annotated[
     list[str],
     ADDRESSES.option(
@@ -166,6 +178,7 @@ def remote(
     ports: Ports = [],  # noqa: B006 - typer copies it
     tls: TlsListener = None,
     http: HttpListener = None,
+    sockets: Sockets = None,
     hosts: Hosts = [],  # noqa: B006 - typer copies it
     token: options.TokenTexts = [],  # noqa: B006 - typer copies it
     token_file: options.TokenFile = None,
@@ -210,7 +223,7 @@ def remote(
     from_file, grants = sources.tokens(lines)
     policies = sources.policies()
     with sources.located():
-        if tls is None and http is None:
+        if tls is None and http is None and sockets is None:
             _check_no_hosts(hosts, grants, name_of)
         settings = RemoteSettings(
             listen=read(name_of("--listen"), parse_listen, listen),
@@ -218,6 +231,7 @@ def remote(
             ports=tuple(read(name_of("--ports"), parse_allowed_ports, text) for text in ports),
             tls=None if tls is None else read(name_of("--tls"), parse_listen, tls),
             http=None if http is None else read(name_of("--http"), parse_listen, http),
+            sockets=sockets,
             hosts=tuple(read(name_of("--hosts"), parse_host, text) for text in hosts),
             cert=cert,
             key=key,
@@ -250,10 +264,10 @@ def _check_no_hosts(
     :raises SettingsError: one may.
     """
     if hosts:
-        raise options.OptionError(f"{name_of('--hosts')} needs --tls or --http")
+        raise options.OptionError(f"{name_of('--hosts')} needs --tls, --http or --sockets")
     for token_id, grant in grants.items():
         if grant.hosts:
-            raise SettingsError(f"token.{token_id}.hosts needs --tls or --http")
+            raise SettingsError(f"token.{token_id}.hosts needs --tls, --http or --sockets")
 
 
 def _run(
@@ -317,13 +331,15 @@ def host_lines(settings: RemoteSettings, addresses: Mapping[HostProtocol, Addres
 
     :param addresses: those of the shared listeners.
     """
-    if not addresses:
-        return []
     places = [
         f"with {_PROTOCOLS[protocol]} to TCP {_place(address)}"
         for protocol, address in addresses.items()
     ]
-    lines = [f"Clients of host names connect {', '.join(places)}"]
+    lines = [f"Clients of host names connect {', '.join(places)}"] if places else []
+    if settings.sockets is not None:
+        lines.append(f"Caddy finds host names in {quoted(settings.sockets)}")
+    if not lines:
+        return []
     if settings.hosts:
         lines.append(f"Origins may ask for these host names: {', '.join(settings.hosts)}")
     elif not any(grant.hosts for grant in settings.grants.values()):

@@ -96,6 +96,9 @@ class RemoteSettings:
     http: HostPort | None = None
     """TCP address for HTTP/1.1 clients of host names, which the header `Host` tells apart."""
 
+    sockets: Path | None = None
+    """Directory with a Unix socket for each host name, for an HTTP proxy on this machine."""
+
     hosts: tuple[HostName, ...] = ()
     """Host names that origins may ask for. None by default."""
 

@@ -102,6 +102,10 @@ class Admission:
         """Return the protocol of a client whose first bytes name its route."""
         return PendingClient(None, self, reader)
 
+    def new_local_proxy(self, route: ClientRoute) -> PendingClient:
+        """Return the protocol of a connection to a Unix socket of this route."""
+        return PendingClient(route, self, is_local_proxy=True)
+
     def forward_waiting(self, route: str) -> None:
         """Hand the clients that wait at a route to its session, which is usable again."""
         for pending, client in tuple(self._waiting.get(route, {}).items()):

@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection, Sequence
 from typing import Protocol
 
 from quictunnel.config.grants import DEFAULT_GRANT
-from quictunnel.config.host_names import covers
+from quictunnel.config.host_names import EVERY_HOST, covers
 from quictunnel.config.hosts import (
     HOST_PROTOCOLS,
     HostName,
@@ -27,6 +27,7 @@ from quictunnel.errors import Refused, SettingsError
 from quictunnel.protocol.codes import Code
 from quictunnel.protocol.host_names import HostTable
 from quictunnel.protocol.messages import Service
+from quictunnel.remote.host_sockets import HostSockets
 from quictunnel.remote.registry import Identity
 from quictunnel.remote.routes import CLOSED, Route
 
@@ -56,13 +57,18 @@ class HostRoutes:
     A name has one route for each protocol, or one for both.
 
     :param reject_waiting: rejects the clients that wait at a route, for a reason.
+    :param sockets: has a Unix socket for each name whose clients speak HTTP; None for none.
     """
 
     def __init__(
-        self, settings: RemoteSettings, reject_waiting: Callable[[str, str], None]
+        self,
+        settings: RemoteSettings,
+        reject_waiting: Callable[[str, str], None],
+        sockets: HostSockets | None = None,
     ) -> None:
         self._settings = settings
         self._reject_waiting = reject_waiting
+        self._sockets = sockets
         self._places: list[HostPlace] = []
         self._routes: dict[str, Route] = {}
         self._by_name: dict[tuple[HostProtocol, HostName], Route] = {}
@@ -82,6 +88,14 @@ class HostRoutes:
         :param name: None if the client names no host, which finds only the fallback `*`.
         """
         return self._served[protocol].find(name) or self._unserved[protocol].find(name)
+
+    def has_site(self, name: HostName) -> bool:
+        """Return whether a service is known whose clients speak HTTP and name this host.
+
+        A service for all names does not count.
+        """
+        found = [tables["http"].find(name) for tables in (self._served, self._unserved)]
+        return any(route is not None and route.host != EVERY_HOST for route in found)
 
     def close(self) -> None:
         """Stop the timers. No client is rejected."""
@@ -125,11 +139,11 @@ class HostRoutes:
         host, protocol = _asked_name(service)
         protocols = _protocols(protocol)
         ports = [place.port for place in self._places if place.protocol in protocols]
-        if not ports:
-            missing = "--tls or --http" if protocol is None else f"--{protocol}"
+        sockets = self._sockets if "http" in protocols else None
+        if not ports and sockets is None:
             raise Refused(
                 Code.NOT_ALLOWED,
-                f"the remote has no listener for host {host}; start it with {missing}",
+                f"the remote has no listener for host {host}; start it with {_missing(protocol)}",
             )
         if not self._is_allowed(identity.token_id, host):
             if self._settings.grants.get(identity.token_id, DEFAULT_GRANT).hosts is not None:
@@ -141,6 +155,8 @@ class HostRoutes:
             )
         key = _key(identity, host, protocol)
         if (route := self._routes.get(key)) is not None:
+            if sockets is not None:
+                sockets.add(host)  # it was removed if the route was set aside
             return route
         replaced = [
             other for each in protocols if (other := self._by_name.get((each, host))) is not None
@@ -149,9 +165,11 @@ class HostRoutes:
             is_free = other.key in self._free or other.holder == identity
             if not is_free or other in beside:
                 raise Refused(Code.SERVICE_TAKEN, f"another service already has host {host}")
+        if sockets is not None:
+            sockets.add(host)
         for other in replaced:
             if other.key in self._routes:  # one route may have had both protocols
-                self._remove(other.key)
+                self._remove(other.key, has_socket=sockets is not None)
         route = Route(
             key,
             service.name,
@@ -193,11 +211,19 @@ class HostRoutes:
         return any(covers(each, host) for each in allowed)
 
     def _set_aside(self, route: Route) -> None:
-        """Let less specific names that are served have the clients from now on."""
+        """Let less specific names that are served have the clients from now on.
+
+        Without its socket, an HTTP proxy finds the socket of such a name.
+        """
         route.closing = None
         self._move(route, self._served, self._unserved)
+        self._remove_socket(route)
 
-    def _remove(self, key: str) -> None:
+    def _remove(self, key: str, *, has_socket: bool = False) -> None:
+        """Remove a route.
+
+        :param has_socket: whether the name keeps its socket, for another route.
+        """
         route = self._routes.pop(key)
         is_set_aside = self._free.pop(key, None) is not None and route.closing is None
         _stop_timer(route)
@@ -206,7 +232,14 @@ class HostRoutes:
         for protocol in _protocols(route.protocol):
             del self._by_name[protocol, route.host]
             tables[protocol].remove(route.host)
+        if not has_socket:
+            self._remove_socket(route)
         self._reject_waiting(key, CLOSED)
+
+    def _remove_socket(self, route: Route) -> None:
+        assert route.host is not None  # it is in this table
+        if self._sockets is not None and "http" in _protocols(route.protocol):
+            self._sockets.remove(route.host)
 
     def _move(
         self,
@@ -244,9 +277,20 @@ def _protocols(protocol: HostProtocol | None) -> Sequence[HostProtocol]:
 
 
 def _address(host: HostName, ports: Sequence[int]) -> str:
-    """Return where clients reach a name: with all ports, or the first one if all are too long."""
+    """Return where clients reach a name: with all ports, or the first one if all are too long.
+
+    Without a port, a proxy in front of the remote knows it.
+    """
+    if not ports:
+        return host
     address = f"{host}:{','.join(map(str, ports))}"
     return address if len(address) <= MAX_ADDRESS else f"{host}:{ports[0]}"
+
+
+def _missing(protocol: HostProtocol | None) -> str:
+    """Return the options that give a remote a place for clients of this protocol."""
+    options = {"tls": "--tls", "http": "--http or --sockets"}
+    return "--tls, --http or --sockets" if protocol is None else options[protocol]
 
 
 def _key(identity: Identity, host: HostName, protocol: HostProtocol | None) -> str:

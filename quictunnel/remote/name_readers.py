@@ -110,11 +110,16 @@ class HttpNameReader:
 
     def no_origin(self) -> bytes:
         """See `NameReader`."""
-        sentence = "the server of this site is not connected right now"
-        return self._answer(HTTPStatus.SERVICE_UNAVAILABLE, sentence)
+        return http_no_origin(is_head=self._is_head)
 
     def _answer(self, status: HTTPStatus, sentence: str) -> bytes:
         return response(status, sentence, is_head=self._is_head)
+
+
+def http_no_origin(*, is_head: bool = False) -> bytes:
+    """Return the HTTP response to a request whose route has no origin."""
+    sentence = "the server of this site is not connected right now"
+    return response(HTTPStatus.SERVICE_UNAVAILABLE, sentence, is_head=is_head)
 
 
 def _unknown(name: HostName | None) -> str:

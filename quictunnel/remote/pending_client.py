@@ -20,7 +20,7 @@ from quictunnel.relay.relay import Relay
 from quictunnel.relay.tcp_transport import READ_SIZE, SocketTransport
 from quictunnel.remote.gate import Gate
 from quictunnel.remote.last_answer import LastAnswer
-from quictunnel.remote.name_readers import ClientRefusedError, NameReader
+from quictunnel.remote.name_readers import ClientRefusedError, NameReader, http_no_origin
 from quictunnel.session.clients import Client
 
 HEADER_TIMEOUT = 5.0
@@ -36,6 +36,11 @@ all that a waiting client can make this process hold in addition."""
 DISCONNECTED = "the client disconnected before it was forwarded"
 
 HEADER_REQUIRED = "which --accept-proxy-protocol requires (Caddy: proxy_protocol v2)"
+
+SOCKET_REQUIRES = "which every socket of --sockets requires (Caddy: proxy_protocol v2)"
+
+LOCAL_PROXY = Address("127.0.0.1", 0)
+"""The address of a proxy that has connected to a Unix socket, which has no addresses."""
 
 _ids = random.Random()
 """Source of client ids. They identify clients in logs and are not secret."""
@@ -81,6 +86,8 @@ class PendingClient(asyncio.Protocol):
 
     :param route: the route at that address; None if the client names it.
     :param reader: reads that name.
+    :param is_local_proxy: whether it has connected to a Unix socket of the route: then it is an
+        HTTP proxy of this machine, whose header is required.
     """
 
     def __init__(
@@ -88,6 +95,8 @@ class PendingClient(asyncio.Protocol):
         route: ClientRoute | None,
         owner: PendingClientOwner,
         reader: NameReader | None = None,
+        *,
+        is_local_proxy: bool = False,
     ) -> None:
         self.route = route
         self.client: Client | None = None
@@ -96,7 +105,8 @@ class PendingClient(asyncio.Protocol):
         self._owner = owner
         self._reader = reader
         """None once it has found the route."""
-        self._no_origin = b""
+        self._is_local_proxy = is_local_proxy
+        self._no_origin = http_no_origin() if is_local_proxy else b""
         """The last bytes for a client whose route has no origin."""
         self._loop = asyncio.get_running_loop()
         self.accepted_at = self._loop.time()
@@ -145,16 +155,17 @@ class PendingClient(asyncio.Protocol):
             transport.abort()
             return
         self._transport = transport
+        if self._is_local_proxy:
+            self.peer = self._outside = LOCAL_PROXY
+            self._expect_header(transport)
+            return
         peer, outside = (transport.get_extra_info(name) for name in ("peername", "sockname"))
         if peer is None or outside is None:
             self.reject("the client disconnected before it was accepted")
             return
         self.peer, self._outside = Address.of(peer), Address.of(outside)
         if self._owner.expects_header(self.peer):
-            self._decoder = ProxyDecoder()
-            reason = f"no PROXY header in time, {HEADER_REQUIRED}"
-            self._set_deadline(HEADER_TIMEOUT, partial(self.reject, reason))
-            self._start_reading(transport)
+            self._expect_header(transport)
         else:
             self._address_known(transport)
 
@@ -186,11 +197,21 @@ class PendingClient(asyncio.Protocol):
 
     # -- Inside
 
+    @property
+    def _requirement(self) -> str:
+        return SOCKET_REQUIRES if self._is_local_proxy else HEADER_REQUIRED
+
+    def _expect_header(self, transport: SocketTransport) -> None:
+        self._decoder = ProxyDecoder()
+        reason = f"no PROXY header in time, {self._requirement}"
+        self._set_deadline(HEADER_TIMEOUT, partial(self.reject, reason))
+        self._start_reading(transport)
+
     def _read_header(self, decoder: ProxyDecoder, data: bytes) -> None:
         try:
             found = decoder.feed(data)
         except ProtocolError as exc:
-            self.reject(f"no valid PROXY header, {HEADER_REQUIRED}: {exc}")
+            self.reject(f"no valid PROXY header, {self._requirement}: {exc}")
             return
         if found is None or self._transport is None:
             return

@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Sequence
 from functools import partial
 
 from quictunnel.config.addresses import HostPort
-from quictunnel.config.hosts import HostProtocol
+from quictunnel.config.hosts import HostName, HostProtocol
 from quictunnel.config.settings import RemoteSettings
 from quictunnel.errors import Refused
 from quictunnel.events import EventSink
@@ -16,6 +16,7 @@ from quictunnel.protocol.address import Address
 from quictunnel.protocol.codes import Code
 from quictunnel.protocol.messages import Service
 from quictunnel.remote.host_routes import HostRoutes
+from quictunnel.remote.host_sockets import HostSockets
 from quictunnel.remote.name_readers import NameReader
 from quictunnel.remote.named_listeners import NamedListener
 from quictunnel.remote.registry import Identity
@@ -27,6 +28,7 @@ class Places:
 
     :param new_client: makes the protocol of a client that arrives at a route.
     :param new_named_client: makes the protocol of a client that names its host first.
+    :param new_local_proxy: makes the protocol of a connection to a Unix socket of a route.
     :param reject_waiting: rejects the clients that wait at a route, for a reason.
     :param outside_sockets: bound TCP sockets to use in place of `settings.outside`.
     """
@@ -36,6 +38,7 @@ class Places:
         settings: RemoteSettings,
         new_client: Callable[[Route], asyncio.Protocol],
         new_named_client: Callable[[NameReader], asyncio.Protocol],
+        new_local_proxy: Callable[[Route], asyncio.Protocol],
         reject_waiting: Callable[[str, str], None],
         *,
         emit: EventSink,
@@ -44,7 +47,11 @@ class Places:
         self._ports = Routes(
             settings, new_client, reject_waiting, emit=emit, outside_sockets=outside_sockets
         )
-        self._hosts = HostRoutes(settings, reject_waiting)
+        self._new_local_proxy = new_local_proxy
+        self._sockets: HostSockets | None = None
+        if settings.sockets is not None:
+            self._sockets = HostSockets(settings.sockets, self._new_proxy_of, emit=emit)
+        self._hosts = HostRoutes(settings, reject_waiting, self._sockets)
         self._named: dict[HostProtocol, NamedListener] = {}
         addresses: dict[HostProtocol, HostPort | None] = {
             "tls": settings.tls,
@@ -76,6 +83,8 @@ class Places:
         for listener in self._named.values():
             await listener.bind()
             self._hosts.add_place(listener)
+        if self._sockets is not None:
+            self._sockets.bind()
 
     def serve(self) -> None:
         """Accept clients at the bound addresses."""
@@ -89,6 +98,12 @@ class Places:
         self._hosts.close()
         for listener in self._named.values():
             listener.close()
+        if self._sockets is not None:
+            self._sockets.close()
+
+    def has_site(self, name: HostName) -> bool:
+        """Return whether a service with this host name, or one that covers it, is known."""
+        return self._hosts.has_site(name)
 
     def apply(self, settings: RemoteSettings) -> list[str]:
         """Apply changed rights and `client_wait`.
@@ -123,6 +138,12 @@ class Places:
         """Note that no origin serves a route any more."""
         self._ports.free(key)
         self._hosts.free(key)
+
+    def _new_proxy_of(self, host: HostName) -> asyncio.Protocol:
+        """Return the protocol of a connection to the socket of a name, which has a route."""
+        route = self._hosts.find("http", host)
+        assert route is not None
+        return self._new_local_proxy(route)
 
     def _table(self, service: Service) -> Routes | HostRoutes:
         return self._ports if service.host is None else self._hosts

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from quictunnel.config.addresses import Network
 from quictunnel.config.certificates import CertificateFiles, ServerCertificate
-from quictunnel.config.hosts import HostProtocol
+from quictunnel.config.hosts import HostName, HostProtocol
 from quictunnel.config.settings import RemoteSettings, differences
 from quictunnel.config.tokens import Token
 from quictunnel.events import DrainStarted, EventSink, RemoteStarted, discard_event
@@ -100,6 +100,7 @@ class Remote:
             settings,
             self._admission.new_client,
             self._admission.new_named_client,
+            self._admission.new_local_proxy,
             self._admission.reject_waiting,
             emit=emit,
             outside_sockets=outside_sockets,
@@ -132,6 +133,15 @@ class Remote:
     def named_addresses(self) -> dict[HostProtocol, Address]:
         """The TCP addresses for clients of host names, by protocol, from `start` on."""
         return self._places.named_addresses
+
+    def has_site(self, name: HostName) -> bool:
+        """Return whether a service for HTTP is known that has this host name or covers it.
+
+        A service for all names does not count. The service's origin may be gone.
+
+        :param name: in the spelling of `host_names.normalise_host`.
+        """
+        return self._places.has_site(name)
 
     async def start(self) -> None:
         """Bind all addresses, then accept origins and clients.

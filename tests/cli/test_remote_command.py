@@ -109,6 +109,15 @@ def test_the_places_of_host_names_are_shown(lines_printed, words, line):
     assert lines_printed(words=words, named=SHARED)[:3] == [READY, CONNECT, line]
 
 
+def test_the_sockets_of_host_names_are_shown(lines_printed):
+    words = ("--sockets", "/run/quictunnel", "--hosts", "a.test")
+    assert lines_printed(words=words)[:3] == [
+        READY,
+        "Caddy finds host names in '/run/quictunnel'",
+        "Origins may ask for these host names: a.test",
+    ]
+
+
 def test_names_that_only_a_token_may_have_are_not_shown(lines_printed, tmp_path):
     config = tmp_path / "remote.toml"
     config.write_text(
@@ -122,8 +131,11 @@ def test_names_that_only_a_token_may_have_are_not_shown(lines_printed, tmp_path)
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ("hosts = 'a.test'", "{}: hosts needs --tls or --http"),
-        ("[token.laptop]\nhosts = 'a.test'", "{}: token.laptop.hosts needs --tls or --http"),
+        ("hosts = 'a.test'", "{}: hosts needs --tls, --http or --sockets"),
+        (
+            "[token.laptop]\nhosts = 'a.test'",
+            "{}: token.laptop.hosts needs --tls, --http or --sockets",
+        ),
         ("tls = 443\nhosts = 'a b'", "{}: hosts: 'a b' is not a host name; write www.example.com"),
         ("http = 'a:b'", "{}: http: 'b' is not a port from 0 to 65535"),
     ],

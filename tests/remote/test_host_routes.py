@@ -18,7 +18,7 @@ from quictunnel.protocol.messages import Service
 from quictunnel.remote import host_routes as module
 from quictunnel.remote.host_routes import HostRoutes
 from quictunnel.remote.registry import Identity
-from testkit.clock import virtual_time
+from testkit.clock import seconds, virtual_time
 
 LAPTOP, DESKTOP = Identity("t", "laptop"), Identity("t", "desktop")
 STRANGER = Identity("u", "laptop")
@@ -36,15 +36,35 @@ class FakePlace:
 TLS, HTTP = FakePlace("tls", 443), FakePlace("http", 80)
 
 
+class FakeSockets:
+    """The names that have sockets, and each change of them."""
+
+    def __init__(self) -> None:
+        self.names: set[str] = set()
+        self.changes: list[str] = []
+
+    def add(self, host):
+        if host == "full.test":
+            raise Refused(Code.NOT_ALLOWED, "no room")
+        if host not in self.names:
+            self.names.add(host)
+            self.changes.append(f"+{host}")
+
+    def remove(self, host):
+        if host in self.names:
+            self.names.remove(host)
+            self.changes.append(f"-{host}")
+
+
 class Names:
     """The host names of a remote."""
 
-    def __init__(self, *allowed: str, places=(TLS, HTTP)) -> None:
+    def __init__(self, *allowed: str, places=(TLS, HTTP), sockets=None) -> None:
         self.rejected: list[str] = []
         self.settings = RemoteSettings(
             outside=HostPort("127.0.0.1", 0), hosts=allowed or ("*",), client_wait=CLIENT_WAIT
         )
-        self.routes = HostRoutes(self.settings, lambda key, _: self.rejected.append(key))
+        self.routes = HostRoutes(self.settings, lambda key, _: self.rejected.append(key), sockets)
         for place in places:
             self.routes.add_place(place)
 
@@ -124,9 +144,17 @@ async def test_the_longest_address_fits_a_message():
 @pytest.mark.parametrize(
     ("places", "protocol", "sentence"),
     [
-        ((), None, "the remote has no listener for host a.test; start it with --tls or --http"),
+        (
+            (),
+            None,
+            "the remote has no listener for host a.test; start it with --tls, --http or --sockets",
+        ),
         ((HTTP,), "tls", "the remote has no listener for host a.test; start it with --tls"),
-        ((TLS,), "http", "the remote has no listener for host a.test; start it with --http"),
+        (
+            (TLS,),
+            "http",
+            "the remote has no listener for host a.test; start it with --http or --sockets",
+        ),
     ],
 )
 @virtual_time
@@ -317,12 +345,94 @@ async def test_timers_end_with_the_routes():
     assert route.closing is None
 
 
+@virtual_time
+async def test_names_whose_clients_speak_http_have_sockets():
+    sockets = FakeSockets()
+    names = Names(sockets=sockets)
+    names.ask("any.test", name="any")
+    names.ask("http.test", "http", name="http")
+    names.ask("tls.test", "tls", name="tls")
+    assert sockets.names == {"any.test", "http.test"}
+
+
+@virtual_time
+async def test_a_socket_is_enough_for_a_name_and_has_no_port():
+    names = Names(places=(), sockets=FakeSockets())
+    assert names.ask("a.test").address == "a.test"
+    assert names.ask("b.test", "http").address == "b.test"
+    assert "start it with --tls" in names.refusal("c.test", "tls").message
+
+
+@virtual_time
+async def test_a_name_without_room_for_its_socket_is_refused_and_has_no_route():
+    names = Names(sockets=FakeSockets())
+    assert names.refusal("full.test").message == "no room"
+    assert names.found("full.test") is None
+
+
+@virtual_time
+async def test_a_name_that_is_set_aside_has_no_socket_until_its_origin_returns():
+    sockets = FakeSockets()
+    names = Names(sockets=sockets)
+    route = names.ask("a.test")
+    names.routes.free(route.key)
+    await seconds(CLIENT_WAIT - 1)
+    assert sockets.names == {"a.test"}
+    await seconds(2)
+    assert sockets.names == set()
+    names.ask("a.test")
+    assert sockets.changes == ["+a.test", "-a.test", "+a.test"]
+
+
+@virtual_time
+async def test_a_socket_stays_when_another_route_replaces_that_of_the_name():
+    sockets = FakeSockets()
+    names = Names(sockets=sockets)
+    names.ask("a.test")
+    names.ask("a.test", "http")
+    assert sockets.changes == ["+a.test"]
+    names.ask("a.test", "tls", name="other")
+    assert sockets.changes == ["+a.test"]
+
+
+@virtual_time
+async def test_a_name_that_is_no_longer_allowed_has_no_socket():
+    sockets = FakeSockets()
+    names = Names(sockets=sockets)
+    names.ask("a.test")
+    names.routes.apply(replace(names.settings, hosts=()))
+    assert sockets.names == set()
+
+
+@virtual_time
+async def test_a_site_is_a_name_for_http_that_a_service_has_or_covers():
+    names = Names()
+    for host, protocol in (("a.test", None), ("*.b.test", "http"), ("c.test", "tls")):
+        names.ask(host, protocol, name=host)
+    known = {"a.test": True, "x.b.test": True, "b.test": False, "c.test": False}
+    assert {name: names.routes.has_site(name) for name in known} == known
+
+
+@virtual_time
+async def test_the_service_for_all_names_makes_no_name_a_site_and_hides_none():
+    names = Names()
+    route = names.ask("a.test", name="a")
+    names.ask("*", name="all")
+    assert names.routes.has_site("a.test")
+    assert not names.routes.has_site("b.test")
+    names.routes.free(route.key)
+    await seconds(CLIENT_WAIT + 1)
+    assert names.found("a.test") == "*"
+    assert names.routes.has_site("a.test")
+
+
 @pytest.mark.parametrize("seed", range(20))
 @virtual_time
 async def test_each_known_name_has_one_route_whatever_happens(monkeypatch, seed):
     monkeypatch.setattr(module, "MAX_FREE_NAMES", 3)
     rng = random.Random(seed)
-    names = Names()
+    sockets = FakeSockets()
+    names = Names(sockets=sockets)
     hosts = ["*", "*.test", "a.test", "b.test", "c.test", "*.a.test"]
     for _ in range(300):
         action = rng.randrange(8)
@@ -339,6 +449,12 @@ async def test_each_known_name_has_one_route_whatever_happens(monkeypatch, seed)
             allowed = tuple(rng.sample(hosts, 4))
             names.routes.apply(replace(names.settings, hosts=allowed))
         known = names.routes._routes.values()
+        aside = {key for key, route in names.routes._free.items() if route.closing is None}
+        assert sockets.names == {
+            route.host
+            for route in known
+            if "http" in protocols_of(route) and route.key not in aside
+        }
         slots = [(each, route.host) for route in known for each in protocols_of(route)]
         assert len(slots) == len(set(slots))
         for protocol, host in slots:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import tempfile
+from pathlib import Path
 
 import pytest
 
@@ -23,6 +25,17 @@ LAPTOP = Identity("t", "laptop")
 ANY = HostPort(LOOPBACK, 0)
 
 
+class RouteTeller(asyncio.Protocol):
+    """Sends the key of a route, and closes the connection."""
+
+    def __init__(self, route) -> None:
+        self.route = route
+
+    def connection_made(self, transport):
+        transport.write(self.route.key.encode())
+        transport.close()
+
+
 @pytest.fixture
 async def make_places():
     made: list[Places] = []
@@ -32,6 +45,7 @@ async def make_places():
             RemoteSettings(outside=ANY, **settings),
             lambda _: asyncio.Protocol(),
             lambda _: asyncio.Protocol(),
+            RouteTeller,
             lambda *_: None,
             emit=discard_event,
         )
@@ -77,7 +91,7 @@ async def test_shared_listeners_are_off_by_default(make_places):
     places = make_places(hosts=("*",))
     await places.bind()
     assert places.named_addresses == {}
-    with pytest.raises(Refused, match="start it with --tls or --http"):
+    with pytest.raises(Refused, match="start it with --tls, --http or --sockets"):
         places.obtain(LAPTOP, Service(name="web", host="a.test"))
 
 
@@ -107,3 +121,22 @@ async def test_a_protocol_that_the_remote_does_not_know_is_refused(make_places, 
         f"the remote does not know the protocol {service.protocol!r} of a service without a host "
         "name; it may be older than the origin"
     )
+
+
+async def test_a_name_has_a_socket_until_the_remote_closes(make_places):
+    with tempfile.TemporaryDirectory(prefix="quictunnel-", dir="/tmp") as folder:
+        directory = Path(folder) / "s"
+        places = make_places(sockets=directory, hosts=("*",))
+        await places.bind()
+        places.serve()
+        web = Service(name="web", host="a.test")
+        route = places.obtain(LAPTOP, web)
+        places.hold(route, LAPTOP, "web")
+        assert route.address == "a.test"
+        reader, writer = await asyncio.open_unix_connection(directory / "a.test" / "http")
+        assert (await reader.read()).decode() == route.key
+        writer.close()
+        await writer.wait_closed()
+        assert places.has_site("a.test")
+        places.close()
+        assert not list(directory.iterdir())
