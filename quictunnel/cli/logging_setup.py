@@ -19,8 +19,8 @@ def setup(log_format: LogFormat, level: LogLevel | None, stream: TextIO | None =
     """Send this process's log to `stream`, by default standard error, and nowhere else.
 
     :param level: the lowest level of our own loggers; None for `warning` on a terminal and `info`
-        elsewhere. Other loggers log from `warning`, and those of aioquic from `error`, because it
-        warns about every stray datagram.
+        elsewhere. Other loggers log from `warning`. Those of aioquic and uvicorn log from `error`,
+        because they warn about every stray datagram and every malformed request.
     """
     stream = stream or sys.stderr
     level = level or ("warning" if stream.isatty() else "info")
@@ -31,7 +31,8 @@ def setup(log_format: LogFormat, level: LogLevel | None, stream: TextIO | None =
     lowest = logging.getLevelNamesMapping()[level.upper()]
     root.setLevel(max(lowest, logging.WARNING))
     logging.getLogger("quictunnel").setLevel(lowest)
-    logging.getLogger("quic").setLevel(logging.ERROR)
+    for name in ("quic", "uvicorn"):
+        logging.getLogger(name).setLevel(logging.ERROR)
     # Do not collect what no line shows ("Optimization" in the logging HOWTO).
     logging._srcfile = None  # noqa: SLF001 - the HOWTO names this attribute
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
@@ -42,7 +43,7 @@ def setup(log_format: LogFormat, level: LogLevel | None, stream: TextIO | None =
 @contextlib.contextmanager
 def restored_after_failure() -> Iterator[None]:
     """Undo what `setup` does in this context if the context ends with an exception."""
-    loggers = [logging.getLogger(name) for name in (None, "quictunnel", "quic")]
+    loggers = [logging.getLogger(name) for name in (None, "quictunnel", "quic", "uvicorn")]
     before = [(logger.handlers[:], logger.level) for logger in loggers]
     try:
         yield

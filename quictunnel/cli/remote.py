@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -24,7 +24,13 @@ from quictunnel.cli.reload import Reload
 from quictunnel.cli.role_runner import run
 from quictunnel.cli.status_lines import REMOTE_LINES, StatusLines
 from quictunnel.cli.token import print_origin_command
-from quictunnel.config.addresses import EVERY_ADDRESS, HostPort, parse_listen, parse_network
+from quictunnel.config.addresses import (
+    EVERY_ADDRESS,
+    HostPort,
+    parse_admin,
+    parse_listen,
+    parse_network,
+)
 from quictunnel.config.certificates import CertificateFiles, format_pin
 from quictunnel.config.files import quoted
 from quictunnel.config.grants import Grant
@@ -50,6 +56,9 @@ from quictunnel.errors import SettingsError
 from quictunnel.events import CertificateLoaded, EventSink, TokenLoaded
 from quictunnel.protocol.address import Address
 from quictunnel.remote.server import Remote
+
+if TYPE_CHECKING:
+    from quictunnel.admin.role import AdministeredRemote
 
 ADDRESSES = options.Panel("Addresses")
 _PROTOCOLS: Mapping[HostProtocol, str] = {"tls": "TLS", "http": "HTTP"}
@@ -150,6 +159,16 @@ Sockets = Annotated[
     ),
 ]
 
+Admin = Annotated[
+    str | None,
+    ADDRESSES.option(
+        "--admin HOST:PORT",
+        "Address of the admin interface (HTTP), which Caddy asks before it requests a "
+        "certificate. It must be of this machine alone, such as 127.0.0.1:9002.",
+        show_default="none",
+    ),
+]
+
 Hosts = Annotated[
     list[str],
     ADDRESSES.option(
@@ -180,6 +199,7 @@ def remote(
     http: HttpListener = None,
     sockets: Sockets = None,
     hosts: Hosts = [],  # noqa: B006 - typer copies it
+    admin: Admin = None,
     token: options.TokenTexts = [],  # noqa: B006 - typer copies it
     token_file: options.TokenFile = None,
     cert: Cert = None,
@@ -233,6 +253,7 @@ def remote(
             http=None if http is None else read(name_of("--http"), parse_listen, http),
             sockets=sockets,
             hosts=tuple(read(name_of("--hosts"), parse_host, text) for text in hosts),
+            admin=None if admin is None else read(name_of("--admin"), parse_admin, admin),
             cert=cert,
             key=key,
             tokens=(*options.read_tokens(token, token_file, name_of, lines), *from_file),
@@ -287,7 +308,7 @@ async def _serve(
 ) -> None:
     certificates = _certificates(given, settings.state_dir, lines)
     tokens, created = _tokens(settings, lines)
-    role = Remote(
+    remote = Remote(
         settings,
         tokens,
         certificates,
@@ -295,20 +316,23 @@ async def _serve(
         max_clients=raise_file_limit(),
         reset_key=load_or_make_reset_key(settings.state_dir, lines),
     )
+    administered = None if settings.admin is None else _administered(remote, settings.admin, lines)
 
     def started() -> None:
         if created and sys.stdout.isatty():  # a secret belongs in no journal
             print_line("A token was created. Run this next to your own server:\n")
-            listen = HostPort(settings.listen.host, role.link_address.port)
+            listen = HostPort(settings.listen.host, remote.link_address.port)
             print_origin_command("  ", listen, tokens[0])
             print_line("")
-        print_line(ready_line(role.link_address, role.outside_address))
+        print_line(ready_line(remote.link_address, remote.outside_address))
         if settings.ports:
             print_line(
                 f"Origins may ask for these TCP ports: {', '.join(map(str, settings.ports))}"
             )
-        for line in host_lines(settings, role.named_addresses):
+        for line in host_lines(settings, remote.named_addresses):
             print_line(line)
+        if administered is not None:
+            print_line(f"Admin interface: http://{administered.address}/")
         if not settings.tokens:
             print_line(f"To see the command for the origin: {_show_command(settings.state_dir)}")
 
@@ -316,9 +340,16 @@ async def _serve(
         assert isinstance(prepared.settings, RemoteSettings)
         # Another state directory takes effect after a restart, and so does its token.
         tokens, _ = _tokens(replace(prepared.settings, state_dir=settings.state_dir), lines)
-        return role.apply(prepared.settings, tokens)
+        return remote.apply(prepared.settings, tokens)
 
-    await run(role, started, emit=lines, reload=reload, apply=apply)
+    await run(administered or remote, started, emit=lines, reload=reload, apply=apply)
+
+
+def _administered(remote: Remote, listen: HostPort, emit: EventSink) -> AdministeredRemote:
+    # Few remotes have an admin interface, whose libraries need some megabytes of memory.
+    from quictunnel.admin.role import AdministeredRemote  # noqa: PLC0415
+
+    return AdministeredRemote(remote, listen, emit=emit)
 
 
 def ready_line(link: Address, outside: Address) -> str:

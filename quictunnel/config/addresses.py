@@ -12,6 +12,12 @@ from quictunnel.errors import SettingsError
 EVERY_ADDRESS = "::"
 """The host that means every address of the machine, IPv6 and IPv4."""
 
+ADMIN_PORT = 9002
+"""The port of the admin interface in examples. It has no default."""
+
+LOOPBACK_ADDRESS = "127.0.0.1"
+"""The usual address of this machine for itself."""
+
 MAX_UNIX_PATH = 103
 """Bytes in a Unix socket's path. `sun_path` has 104 on macOS and 108 on Linux, with a NUL."""
 
@@ -58,6 +64,41 @@ def parse_listen(text: str) -> HostPort:
     if port is None:
         raise SettingsError(f"{text!r} has no port; write HOST:PORT, for example [::]:9001")
     return HostPort(_host(host) if host else EVERY_ADDRESS, _port(port))
+
+
+def parse_admin(text: str) -> HostPort:
+    """Parse the address of the admin interface, as `parse_listen` does.
+
+    No host, and `localhost`, mean 127.0.0.1.
+
+    :raises SettingsError: it is no address, or one that other machines can reach.
+    """
+    listen = parse_listen(text)
+    has_host = ":" in text.strip().removeprefix(":")
+    if listen.host == "localhost" or not has_host:
+        return HostPort(LOOPBACK_ADDRESS, listen.port)
+    check_admin(listen)
+    return listen
+
+
+def check_admin(listen: HostPort) -> None:
+    """Check the address of the admin interface.
+
+    :raises SettingsError: other machines can reach it.
+    """
+    if not is_loopback(listen.host):
+        raise SettingsError(
+            f"'{listen}' is not an address of this machine alone, such as 127.0.0.1:{ADMIN_PORT}; "
+            "elsewhere the admin interface would need a password, which it does not have yet"
+        )
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether a host is an IP address that only this machine can reach."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def parse_target(text: str, default_port: int | None = None) -> HostPort:

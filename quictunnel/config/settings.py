@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Literal
 
-from quictunnel.config.addresses import EVERY_ADDRESS, HostPort, Network
+from quictunnel.config.addresses import EVERY_ADDRESS, HostPort, Network, check_admin
 from quictunnel.config.certificates import FINGERPRINT_BYTES, load_authorities
 from quictunnel.config.grants import Grant
 from quictunnel.config.hosts import HostName
@@ -141,6 +141,9 @@ class RemoteSettings:
     unread_limit: int = UNREAD_LIMIT
     """Bytes that all links together may hold received and unread."""
 
+    admin: HostPort | None = None
+    """Loopback address of the admin interface; None for no such interface."""
+
     engine: EngineName = "auto"
     """QUIC engine. The role checks at its start whether it is installed."""
 
@@ -152,6 +155,8 @@ class RemoteSettings:
 
         :raises SettingsError: one is invalid.
         """
+        if self.admin is not None:
+            check_admin(self.admin)
         if (self.cert is None) != (self.key is None):
             given, missing = ("cert", "key") if self.key is None else ("key", "cert")
             raise SettingsError(f"--{given} without --{missing}: give both or neither")

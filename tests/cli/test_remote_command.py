@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -116,6 +118,14 @@ def test_the_sockets_of_host_names_are_shown(lines_printed):
         "Caddy finds host names in '/run/quictunnel'",
         "Origins may ask for these host names: a.test",
     ]
+
+
+def test_the_libraries_of_the_admin_interface_are_loaded_only_for_it():
+    program = (
+        "import sys; import quictunnel.cli.main; "
+        "sys.exit(any(name in sys.modules for name in ('starlette', 'uvicorn', 'h11')))"
+    )
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
 
 
 def test_names_that_only_a_token_may_have_are_not_shown(lines_printed, tmp_path):

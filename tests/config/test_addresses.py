@@ -9,6 +9,7 @@ import pytest
 from quictunnel.config.addresses import (
     HostPort,
     UnixPath,
+    parse_admin,
     parse_listen,
     parse_network,
     parse_origin,
@@ -41,6 +42,34 @@ def test_listen(text, host, port):
 def test_listen_refuses(text):
     with pytest.raises(SettingsError):
         parse_listen(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "host", "port"),
+    [
+        ("9002", "127.0.0.1", 9002),
+        (":9002", "127.0.0.1", 9002),
+        ("localhost:9002", "127.0.0.1", 9002),
+        ("127.0.0.1:0", "127.0.0.1", 0),
+        ("127.1.2.3:9002", "127.1.2.3", 9002),
+        ("[::1]:9002", "::1", 9002),
+    ],
+)
+def test_the_address_of_the_admin_interface_is_of_this_machine_by_default(text, host, port):
+    assert parse_admin(text) == HostPort(host, port)
+
+
+@pytest.mark.parametrize(
+    "text", ["0.0.0.0:9002", "[::]:9002", "192.0.2.1:9002", "[2001:db8::1]:1", "example.com:9002"]
+)
+def test_an_admin_interface_that_others_can_reach_would_need_a_password(text):
+    with pytest.raises(SettingsError, match=r"would need a password, which it does not have yet"):
+        parse_admin(text)
+
+
+def test_an_admin_address_without_a_port_is_refused():
+    with pytest.raises(SettingsError, match=r"'127\.0\.0\.1' has no port"):
+        parse_admin("127.0.0.1")
 
 
 def test_an_address_to_listen_on_without_a_port_is_not_taken_for_one():

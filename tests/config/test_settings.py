@@ -44,6 +44,10 @@ def test_the_defaults_of_an_origin():
         ({"grace": 1e9}, "the grace must be"),
         ({"unread_limit": 5}, "the unread limit must be between 1MiB"),
         ({"tokens": (Token("a", "x" * 22), Token("a", "y" * 22))}, "two tokens have the id a"),
+        (
+            {"admin": HostPort("::", 9002)},
+            "'\\[::\\]:9002' is not an address of this machine alone",
+        ),
     ],
 )
 def test_what_a_remote_does_not_take(changes, sentence):

@@ -1,0 +1,1 @@
+"""The admin interface of a role: HTTP for programs and people on the same machine."""
