@@ -7,15 +7,17 @@ for values that neither the command line nor the environment has.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
-from typing import Annotated, Any, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, cast, get_args, get_origin, get_type_hints
 
 import typer
+from typer.core import TyperGroup
 
 from quictunnel.cli import options
 from quictunnel.config.files import read_text, warn_if_exposed
 from quictunnel.config.grants import Grant
+from quictunnel.config.hosts import HostName, parse_host
 from quictunnel.config.policy import Place, Policy
 from quictunnel.config.tokens import Token
 from quictunnel.config.toml import Config, Document, parse, read_config
@@ -71,6 +73,21 @@ ConfigFile = Annotated[
 ]
 
 
+def load_remotes(ctx: typer.Context, path: Path | None, *, keys: Collection[str]) -> Path | None:
+    """Let values of a remote's file be the defaults of another command's options.
+
+    :param keys: those of the remote's keys that are options of the command.
+    :raises SettingsError: as `_load`.
+    """
+    if path is not None and not ctx.resilient_parsing:
+        remote = cast("TyperGroup", ctx.find_root().command).commands["remote"]
+        config = read_config(read_document(ctx, path), _keys(remote), has_services=False)
+        ctx.meta[_CONFIG] = config
+        values = {key: value for key, value in config.values.items() if key in keys}
+        ctx.default_map = {key.replace("-", "_"): value for key, value in values.items()}
+    return path
+
+
 class Sources:
     """Where the values of a command's options come from."""
 
@@ -81,10 +98,13 @@ class Sources:
 
     def name(self, option: str) -> str:
         """Return an option's name for messages: `--hold`, or `origin.toml: hold` from a file."""
-        key = option.removeprefix("--")
-        if self.config is not None and _source(self._ctx, key) == _FROM_FILE:
-            return f"{self.config.path}: {key}"
+        if self.config is not None and self.is_from_file(option):
+            return f"{self.config.path}: {option.removeprefix('--')}"
         return option
+
+    def is_from_file(self, option: str) -> bool:
+        """Return whether the file sets an option that is set nowhere else."""
+        return _source(self._ctx, option.removeprefix("--")) == _FROM_FILE
 
     @contextlib.contextmanager
     def located(self) -> Iterator[None]:
@@ -113,6 +133,20 @@ class Sources:
     def tokens(self, emit: EventSink) -> tuple[tuple[Token, ...], dict[str, Grant]]:
         """Return the tokens and the rights of a remote's file, if there is one."""
         return ((), {}) if self.config is None else self.config.tokens(emit)
+
+    def hosts_of_tokens(self) -> list[HostName]:
+        """Return the host names of all tables of tokens in a remote's file.
+
+        :raises SettingsError: one is not valid.
+        """
+        if self.config is None:
+            return []
+        tables = self.config.token_tables
+        return [
+            options.read(f"{self.config.path}: token.{name}.hosts", parse_host, text)
+            for name, table in tables.items()
+            for text in cast("list[str]", table.get("hosts", []))
+        ]
 
     def policies(self) -> dict[Place, Policy]:
         """Return the policies of a remote's file, if there is one."""

@@ -20,7 +20,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup, TyperOption
 
 from quictunnel import __version__
-from quictunnel.cli import cert, check, config_option, demo, origin, remote, token
+from quictunnel.cli import caddy, cert, check, config_option, demo, origin, remote, token
 from quictunnel.cli.output import discard_output, open_missing_streams, print_error, print_line
 from quictunnel.cli.prepared import PreparedRole
 from quictunnel.cli.reload import ARGUMENTS
@@ -159,6 +159,7 @@ _add(app, "remote", remote.remote, ROLES)
 _add(app, "origin", origin.origin, ROLES)
 _add(app, "demo", demo.demo, HELPERS)
 _add(app, "check", check.check, HELPERS)
+_add(app, "caddy", caddy.caddy, HELPERS)
 _add(app, "cert", cert.cert, HELPERS)
 _add(app, "help", show_help, HELPERS)
 _tokens = typer.Typer(help="Create a token, or show the remote's.", cls=_Group)

@@ -153,7 +153,7 @@ Sockets = Annotated[
     ADDRESSES.option(
         "--sockets DIR",
         "Directory with a Unix socket for each host name of a service, for Caddy in front of this "
-        "remote. A connection must begin with a PROXY "
+        "remote. 'quictunnel caddy' prints a Caddyfile. A connection must begin with a PROXY "
         "protocol header.",
         show_default="none",
     ),

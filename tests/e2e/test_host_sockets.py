@@ -215,3 +215,11 @@ def test_other_machines_cannot_reach_the_admin_interface(programs):
     remote = programs.quictunnel("remote", *words, "--admin", "0.0.0.0:9002")
     assert remote.wait() == 2
     assert "--admin: '0.0.0.0:9002' is not an address of this machine alone" in remote.stderr
+
+
+def test_the_printed_caddyfile_names_the_sockets_and_the_admin_interface(programs):
+    words = ("--sockets", "/run/quictunnel", "--admin", "127.0.0.1:9002")
+    caddy = programs.quictunnel("caddy", *words)
+    assert caddy.wait() == 0
+    assert "root /run/quictunnel\n" in caddy.stdout
+    assert "ask http://127.0.0.1:9002/caddy/ask\n" in caddy.stdout

@@ -1,0 +1,161 @@
+"""`quictunnel caddy`: prints the Caddyfile for Caddy in front of the remote on this machine."""
+
+from __future__ import annotations
+
+import grp
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from quictunnel.cli import options
+from quictunnel.cli.caddyfile import caddyfile
+from quictunnel.cli.config_option import Sources, load_remotes
+from quictunnel.cli.options import read
+from quictunnel.cli.output import print_line
+from quictunnel.config.addresses import HostPort, parse_admin
+from quictunnel.config.hosts import parse_host
+from quictunnel.errors import SettingsError
+
+CADDY_VERSION = "2.11"
+"""The oldest version of Caddy that the Caddyfile is for."""
+
+
+def _load(ctx: typer.Context, path: Path | None) -> Path | None:
+    return load_remotes(ctx, path, keys=("sockets", "admin", "hosts"))
+
+
+File = Annotated[
+    Path | None,
+    options.OPTIONS.option(
+        "--config FILE",
+        "The remote's configuration file, for its sockets, admin and hosts.",
+        is_eager=True,
+        callback=_load,
+    ),
+]
+
+Sockets = Annotated[
+    Path | None,
+    options.OPTIONS.option(
+        "--sockets DIR",
+        "The remote's directory of Unix sockets.",
+        show_default="required, here or in the file",
+    ),
+]
+
+Admin = Annotated[
+    str | None,
+    options.OPTIONS.option(
+        "--admin HOST:PORT",
+        "The address of the remote's admin interface.",
+        show_default="required, here or in the file",
+    ),
+]
+
+Hosts = Annotated[
+    list[str],
+    options.OPTIONS.option(
+        "--hosts NAME",
+        "Host name that Caddy serves; may be given several times. With a wildcard, Caddy serves "
+        "every name that a service of the remote has.",
+        show_default="every name that a service of the remote has",
+    ),
+]
+
+Email = Annotated[
+    str | None,
+    options.OPTIONS.option(
+        "--email ADDRESS",
+        "Your address, for messages of the certificate authority.",
+        envvar="QUICTUNNEL_CADDY_EMAIL",
+    ),
+]
+
+Internal = Annotated[
+    bool,
+    options.OPTIONS.option(
+        "--internal",
+        "Use certificates of Caddy's own authority, for a private network. Browsers do not trust "
+        "them by default.",
+        envvar="QUICTUNNEL_CADDY_INTERNAL",
+        metavar="",
+    ),
+]
+
+
+def caddy(
+    ctx: typer.Context,
+    *,
+    config: File = None,  # its callback has loaded the file
+    sockets: Sockets = None,
+    admin: Admin = None,
+    hosts: Hosts = [],  # noqa: B006 - typer copies it
+    email: Email = None,
+    internal: Internal = False,
+) -> None:
+    """Print a Caddyfile for the remote on this machine.
+
+    Examples:
+      quictunnel caddy --config remote.toml > /etc/caddy/Caddyfile
+      quictunnel caddy --sockets /run/quictunnel --admin 127.0.0.1:9002
+
+    Caddy then obtains a certificate for each host name of a service when a browser first asks for
+    the name, and forwards requests to the remote. Browsers use HTTP/1.1, HTTP/2 or HTTP/3.
+    """
+    sources = Sources(ctx)
+    if sockets is None:
+        raise SettingsError("give --sockets DIR, as the remote has it")
+    if admin is None:
+        raise SettingsError("give --admin HOST:PORT, as the remote has it")
+    listen = read(sources.name("--admin"), parse_admin, admin)
+    if not listen.port:
+        raise SettingsError("--admin: Caddy needs a fixed port, and port 0 changes at each start")
+    names = [read(sources.name("--hosts"), parse_host, text) for text in hosts]
+    if not names or sources.is_from_file("--hosts"):
+        names += sources.hosts_of_tokens()
+    if email is not None:
+        email = read("--email", _email, email)
+    directory = sockets.absolute()
+    text = caddyfile(
+        directory, listen, hosts=dict.fromkeys(names), email=email, is_internal=internal
+    )
+    for line in (*_notes(directory, listen), "", *text.splitlines()):
+        print_line(line)
+
+
+def _email(text: str) -> str:
+    """Check an address as far as the Caddyfile needs it.
+
+    :raises SettingsError: it is none.
+    """
+    if not re.fullmatch(r"[^\s@{}\"`\\#]+@[^\s@{}\"`\\#]+", text):
+        raise SettingsError(f"{text!r} is not an email address")
+    return text
+
+
+def _notes(directory: Path, listen: HostPort) -> Iterator[str]:
+    """Return comments about the things that the Caddyfile needs."""
+    path = shlex.quote(str(directory))
+    yield f"# Caddy {CADDY_VERSION} or newer, in front of a remote on this machine with the options"
+    yield f"#   --sockets {path} --admin {listen}"
+    yield "# TCP ports 80 and 443 and UDP port 443 must be open."
+    group = _group(directory)
+    if group is None:
+        group = "quictunnel"
+        yield "# Let the remote run with a group of its own (Group=quictunnel in its systemd unit):"
+        yield f"#   groupadd --system {group}"
+    yield "# Caddy's user must be in that group, because only the group may open the sockets:"
+    yield f"#   usermod -aG {group} caddy && systemctl restart caddy"
+
+
+def _group(directory: Path) -> str | None:
+    """Return the name of the directory's group; None if it is root's, or not known."""
+    try:
+        status = directory.stat()
+        return grp.getgrgid(status.st_gid).gr_name if status.st_gid else None
+    except (OSError, KeyError):
+        return None

@@ -1,0 +1,99 @@
+"""Writes the Caddyfile that puts Caddy in front of the host names of a remote."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from pathlib import Path
+
+from quictunnel.admin.paths import ASK_PATH
+from quictunnel.config.addresses import HostPort
+from quictunnel.config.host_names import is_pattern
+from quictunnel.config.hosts import HostName
+from quictunnel.errors import SettingsError
+from quictunnel.remote.host_sockets import SOCKET_NAME
+
+MAX_LABELS = 10
+"""Labels of the longest host name for which the Caddyfile finds a socket."""
+
+_LABEL = "[a-z0-9_-]+"
+
+_SPECIAL = frozenset('"`{}\\')
+"""Characters that a quoted word of a Caddyfile cannot have, or that Caddy replaces in it."""
+
+_TEMPLATE = """\
+{{
+{options}
+}}
+
+{sites} {{
+	tls{issuer} {{
+		on_demand
+	}}
+	route {{
+		# The name without a dot at its end, then in lower case, with empty labels in front.
+		@dot header_regexp dot Host ^([^:]+)\\.(:\\d+)?$
+		request_header @dot Host {{re.dot.1}}{{re.dot.2}}
+		vars name {labels}
+
+		# Only names of up to {max_labels} labels are looked up: the client chooses the header Host.
+		@name vars_regexp name name ^\\.+({name})$
+		handle @name {{
+			# The folder of the name, or of the longest wildcard, or of the service for all names.
+			@known file {{
+				root {root}
+				try_files {folders}
+			}}
+			handle @known {{
+				reverse_proxy unix/{{file_match.absolute}}/{socket} {{
+					transport http {{
+						proxy_protocol v2
+					}}
+				}}
+			}}
+		}}
+		respond "no server of this name is connected right now" 503
+	}}
+}}
+"""
+
+
+def caddyfile(
+    directory: Path,
+    admin: HostPort,
+    *,
+    hosts: Collection[HostName] = (),
+    email: str | None = None,
+    is_internal: bool = False,
+) -> str:
+    """Return a complete Caddyfile.
+
+    :param directory: that of the remote's sockets, absolute.
+    :param admin: the address of the remote's admin interface.
+    :param hosts: the names to serve. With a wildcard, or without any, all names are served.
+    :param email: the operator's address for the certificate authority.
+    :param is_internal: whether Caddy's own authority issues the certificates.
+    :raises SettingsError: the directory's name has a character that a Caddyfile cannot have.
+    """
+    root = str(directory)
+    if _SPECIAL & set(root) or not root.isprintable():
+        raise SettingsError(f'--sockets {root!r}: choose a name without " ` {{ }} and \\')
+    options = [] if email is None else [f"\temail {email}"]
+    options += ["\ton_demand_tls {", f"\t\task http://{admin}{ASK_PATH}", "\t}"]
+    is_any = not hosts or any(is_pattern(host) for host in hosts)
+    wildcards = (f"/+{{re.name.{number}}}/" for number in range(2, MAX_LABELS + 1))
+    return _TEMPLATE.format(
+        options="\n".join(options),
+        sites="https://" if is_any else ", ".join(hosts),
+        issuer=" internal" if is_internal else "",
+        labels=".".join(f"{{labels.{number}}}" for number in range(MAX_LABELS, -1, -1)),
+        max_labels=MAX_LABELS,
+        name=_LABEL + _further_labels(MAX_LABELS - 1),
+        root=f'"{root}"' if " " in root else root,
+        folders=" ".join(["/{re.name.1}/", *wildcards, "/+/"]),
+        socket=SOCKET_NAME,
+    )
+
+
+def _further_labels(count: int) -> str:
+    """Return a pattern for up to so many labels. Its groups are the ends of a name."""
+    return f"(\\.{_LABEL}{_further_labels(count - 1)})?" if count else ""
