@@ -1,7 +1,7 @@
 """Caddy in front of a remote: find or build it, and run a Caddyfile of docs/ with its own CA.
 
-Debian 12 has Caddy 2.6, which does not send the PROXY protocol. If no newer one is installed, Go
-builds one into the user's cache.
+Debian 12 has Caddy 2.6, which does not send the PROXY protocol. `quictunnel caddy` prints a
+Caddyfile for 2.11. If no such Caddy is installed, Go builds one into the user's cache.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
+import re
 import shutil
 import socket
 import ssl
@@ -31,6 +32,9 @@ if TYPE_CHECKING:
 
 DOCS = Path(__file__).parents[1] / "docs" / "how-to"
 
+LEAST = (2, 11)
+"""The oldest version that is used."""
+
 VERSION = "v2.11.9"
 """The version to build."""
 
@@ -39,7 +43,7 @@ BUILD_WITHIN = 1200
 
 GLOBAL = """{{
 	admin off
-	auto_https disable_redirects
+	{redirects}
 	default_bind 127.0.0.1 ::1
 	https_port {port}
 	skip_install_trust
@@ -77,12 +81,19 @@ class Caddy:
 
 
 @contextlib.contextmanager
-def caddy(sites: str, scratch: Path, *names: str, options: str = "") -> Iterator[Caddy]:
+def caddy(
+    sites: str,
+    scratch: Path,
+    *names: str,
+    options: str = "",
+    http_port: int | None = None,
+) -> Iterator[Caddy]:
     """Run Caddy with its own CA, on loopback.
 
     :param sites: the sites of a Caddyfile.
     :param names: the names whose certificates to wait for.
     :param options: more lines of global options.
+    :param http_port: the port whose requests are redirected to HTTPS; None for no such port.
     :raises MissingError: it is not installed, and there is no Go to build it.
     :raises ProgramError: it rejects the Caddyfile.
     """
@@ -90,7 +101,8 @@ def caddy(sites: str, scratch: Path, *names: str, options: str = "") -> Iterator
     port = free_port()
     folder = scratch / "caddy"
     file = scratch / "Caddyfile"
-    text = GLOBAL.format(port=port, folder=scratch, more=options)
+    redirects = f"http_port {http_port}" if http_port else "auto_https disable_redirects"
+    text = GLOBAL.format(port=port, folder=scratch, more=options, redirects=redirects)
     file.write_text(text + sites)
     environment = {"HOME": str(scratch), "XDG_CONFIG_HOME": str(scratch / "config")}
     run: list[str | Path] = [command, "run", "--config", file, "--adapter", "caddyfile"]
@@ -118,19 +130,29 @@ def example(name: str, outside: int) -> str:
     return text
 
 
+def split(text: str) -> tuple[str, str]:
+    """Split a Caddyfile into its global options and its sites. Comments in front are dropped."""
+    _, _, text = text.partition("{\n")
+    options, _, sites = text.partition("\n}\n")
+    return options, sites
+
+
 def find() -> str:
     """Return the path of a Caddy that is new enough; build it if necessary.
 
     :raises MissingError: it is not installed, and there is no Go to build it.
     """
     built = user_cache_path("quictunnel-interop") / f"caddy-{VERSION}" / "caddy"
-    for found in (shutil.which("caddy"), str(built)):
-        if found and Path(found).exists() and _takes_ours(found):
-            return found
+    installed = shutil.which("caddy")
+    if installed and _is_new_enough(installed):
+        return installed
+    if built.exists():
+        return str(built)
     try:
         compiler = go()
     except MissingError as exc:
-        raise MissingError(f"Caddy 2.7 or newer is not installed, and to build it {exc}") from None
+        least = ".".join(map(str, LEAST))
+        raise MissingError(f"Caddy {least} is not installed, and to build it {exc}") from None
     print(f"building Caddy {VERSION} into {built.parent}, which takes some minutes", flush=True)
     package = f"github.com/caddyserver/caddy/v2/cmd/caddy@{VERSION}"
     done = subprocess.run(
@@ -147,10 +169,10 @@ def find() -> str:
     return str(built)
 
 
-def _takes_ours(command: str) -> bool:
-    """Return whether a Caddy understands the Caddyfile of docs/: an older one does not."""
-    asked = [command, "adapt", "--config", str(DOCS / "Caddyfile"), "--adapter", "caddyfile"]
-    return subprocess.run(asked, capture_output=True, check=False).returncode == 0
+def _is_new_enough(command: str) -> bool:
+    done = subprocess.run([command, "version"], capture_output=True, text=True, check=False)
+    found = re.match(r"v(\d+)\.(\d+)", done.stdout)
+    return found is not None and (int(found[1]), int(found[2])) >= LEAST
 
 
 def _greets(here: Caddy, name: str) -> bool:

@@ -17,7 +17,7 @@ from interop._facts import program
 from testkit.programs import ProgramError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from interop._caddy import Caddy
@@ -108,6 +108,30 @@ def curl_many(caddy: Caddy, path: str, count: int, *options: str) -> tuple[list[
     lines = done.stdout.decode().splitlines()
     versions = {line.partition(" ")[2] for line in lines if line.startswith("version ")}
     return [line for line in lines if not line.startswith("version ")], versions
+
+
+def curl_names(
+    caddy: Caddy, path: str, names: Sequence[str], *options: str, source: str
+) -> tuple[list[dict[str, Any]], int]:
+    """Request a path of several names with one curl, which connects to the first one only.
+
+    :param source: the address to connect from.
+    :return: the answers in order, and how many connections curl has made.
+    :raises ProgramError: a request failed.
+    """
+    basis = _basis(caddy)
+    common = [*basis[1:], "--interface", source, "--fail", *options]
+    common += ["--write-out", "\\n%{num_connects}\\n"]
+    url = f"https://{names[0]}:{caddy.port}{path}"
+    command = basis[:1]
+    for name in names:
+        command += [*common, "--header", f"Host: {name}:{caddy.port}", url, "--next"]
+    command.pop()
+    done = _run(command)
+    if done.returncode:
+        raise ProgramError(f"curl: {done.stderr.decode(errors='replace')[-600:].strip()}")
+    lines = [line for line in done.stdout.decode().splitlines() if line]
+    return [read_json(line) for line in lines[::2]], sum(map(int, lines[1::2]))
 
 
 def _basis(caddy: Caddy, to: str = "127.0.0.1", port: int | None = None) -> list[str | Path]:

@@ -43,7 +43,10 @@ class Answer:
 
 
 class Http3Client(QuicConnectionProtocol):
-    """One connection."""
+    """One connection.
+
+    :param authority: the host and port of requests that name no other one.
+    """
 
     def __init__(self, quic: QuicConnection, authority: str) -> None:
         super().__init__(quic)
@@ -51,16 +54,19 @@ class Http3Client(QuicConnectionProtocol):
         self._http = H3Connection(quic)
         self._answers: dict[int, tuple[Answer, asyncio.Future[Answer]]] = {}
 
-    async def ask(self, path: str, *, method: str = "GET", body: bytes = b"") -> Answer:
+    async def ask(
+        self, path: str, *, method: str = "GET", body: bytes = b"", authority: str | None = None
+    ) -> Answer:
         """Send a request; return the complete answer.
 
+        :param authority: the host and port to name, by default those of the connection.
         :raises ConnectionError: the stream was reset, or the connection ended.
         """
         stream = self._quic.get_next_available_stream_id()
         head = {
             ":method": method,
             ":scheme": "https",
-            ":authority": self._authority,
+            ":authority": authority or self._authority,
             ":path": path,
         }
         if body:
@@ -105,18 +111,24 @@ class Http3Client(QuicConnectionProtocol):
 
 @contextlib.asynccontextmanager
 async def connected(
-    port: int, authority: Path, *, to: str = "127.0.0.1", source: str = "127.0.0.1"
+    port: int,
+    authority: Path,
+    *,
+    name: str = "localhost",
+    to: str = "127.0.0.1",
+    source: str = "127.0.0.1",
 ) -> AsyncIterator[Http3Client]:
-    """Connect to a server on this host with a certificate for `localhost`.
+    """Connect to a server on this host.
 
     :param authority: the certificate of its CA, in PEM.
+    :param name: the server's name, for which it has a certificate.
     :param to: the address to connect to.
     :param source: the address to connect from.
     """
     settings = QuicConfiguration(
         is_client=True,
         alpn_protocols=H3_ALPN,
-        server_name="localhost",
+        server_name=name,
         verify_mode=ssl.CERT_REQUIRED,
         max_data=WINDOW,
         max_stream_data=WINDOW,
@@ -124,7 +136,7 @@ async def connected(
     settings.load_verify_locations(cafile=str(authority))
     quic = QuicConnection(configuration=settings)
     transport, client = await asyncio.get_running_loop().create_datagram_endpoint(
-        lambda: Http3Client(quic, f"localhost:{port}"), local_addr=(source, 0)
+        lambda: Http3Client(quic, f"{name}:{port}"), local_addr=(source, 0)
     )
     try:
         # aioquic expects a peer's address as the socket returns it, with four parts for IPv6.

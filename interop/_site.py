@@ -176,6 +176,7 @@ async def _next_request(connection: SiteConnection) -> SiteRequest | None:
 
 def _seen(connection: SiteConnection, request: SiteRequest) -> dict[str, object]:
     return {
+        "site": connection.writer.get_extra_info("sockname")[1],
         "connection": connection.number,
         "request": connection.requests,
         "host": request.headers.get("host"),

@@ -11,7 +11,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from interop import _clients as clients
-from interop._caddy import DOCS, caddy
+from interop._caddy import DOCS, caddy, split
 from interop._facts import Facts, run_script
 from interop._site import KNOWN
 from interop._tunnel import engines, tunnel
@@ -63,7 +63,7 @@ def _wildcard(facts: Facts, scratch: Path, block: str, outside: int) -> None:
 def _on_demand(facts: Facts, scratch: Path, block: str, outside: int) -> None:
     asked = free_port()
     there = {"127.0.0.1:9000": f"127.0.0.1:{outside}", "127.0.0.1:9080": f"127.0.0.1:{asked}"}
-    options, sites = _split(_replace(block, there))
+    options, sites = split(_replace(block, there))
     with caddy(sites, _folder(scratch, "demand"), options=options) as front:
         _is_served(facts, front, f"on demand, {KNOWN}", KNOWN)
         refused = clients.curl_fails(front, "/who", name=f"unknown.{HERE}")
@@ -73,7 +73,7 @@ def _on_demand(facts: Facts, scratch: Path, block: str, outside: int) -> None:
 def _at_home(facts: Facts, scratch: Path, block: str) -> None:
     """Use Caddy as the origin server, and check the client's address there."""
     answer = {r"reverse_proxy localhost:8000": 'respond "{remote_host}"'}
-    options, sites = _split(_replace(block, answer))
+    options, sites = split(_replace(block, answer))
     name = f"www.{HERE}"
     with (
         caddy(sites, _folder(scratch, "home"), name, options=options) as behind,
@@ -111,12 +111,6 @@ def _replace(block: str, changes: dict[str, str]) -> str:
         if not count:
             raise ProgramError(f"a Caddyfile in docs/how-to/caddy.md should say {pattern!r}")
     return block.replace("example.com", HERE)
-
-
-def _split(block: str) -> tuple[str, str]:
-    """Split a Caddyfile into its global options and its sites."""
-    options, _, sites = block.partition("\n}\n")
-    return options.removeprefix("{\n"), sites
 
 
 if __name__ == "__main__":
