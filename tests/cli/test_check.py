@@ -143,6 +143,6 @@ def test_the_examples_of_the_documentation(check):
         results.append(out)
     assert results == [
         "origin.toml: ok: 4 services\n",
-        *["remote.toml: ok\n"] * 3,
+        *["remote.toml: ok\n"] * 4,
         "origin.toml: ok: 2 services\n",
     ]
