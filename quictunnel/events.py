@@ -531,7 +531,7 @@ class CertificateOutOfDate(Event):
 
 @dataclass(frozen=True, slots=True)
 class ConfigurationReloaded(Event):
-    """The configuration file was read again, and what has changed is applied."""
+    """A configuration file or a file of tokens was read again, and what has changed is applied."""
 
     file: str
     """The file."""
@@ -541,7 +541,7 @@ class ConfigurationReloaded(Event):
 
 @dataclass(frozen=True, slots=True)
 class ConfigurationRejected(Event):
-    """The configuration file is invalid after a change. The old configuration stays in use."""
+    """A file is invalid after a change. The old configuration stays in use."""
 
     file: str
     """The file."""
@@ -559,6 +559,24 @@ class TokenLoaded(Event):
     """The state directory."""
     created: bool
     """Whether it was created now."""
+
+
+@dataclass(frozen=True, slots=True)
+class AddedTokensLoaded(Event):
+    """The tokens that commands have added to the state directory were read."""
+
+    count: int
+    """Their number."""
+    file: str
+    """Their file."""
+
+
+@dataclass(frozen=True, slots=True)
+class TokenExpired(Event):
+    """A token has expired, so the remote accepts no origin with it."""
+
+    token: str
+    """The token's id."""
 
 
 @dataclass(frozen=True, slots=True)

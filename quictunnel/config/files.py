@@ -52,6 +52,21 @@ def read_text(path: Path, what: str) -> str:
         raise SettingsError(f"{what} {quoted(path)} is not a text file") from None
 
 
+def exists(path: Path, what: str) -> bool:
+    """Return whether a file exists. A symbolic link counts, wherever it leads.
+
+    :param what: what the file is, for the error: "the token".
+    :raises SettingsError: this user may not look into the folder.
+    """
+    try:
+        path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except (OSError, ValueError) as exc:
+        raise SettingsError(f"{what} {quoted(path)} cannot be read: {why(exc)}") from exc
+    return True
+
+
 def warn_if_exposed(path: Path, emit: EventSink) -> None:
     """Emit `SecretExposed` if other users of this machine can read or change a secret file.
 
@@ -101,16 +116,32 @@ def write_new(path: Path, content: bytes, what: str, mode: int = 0o600) -> bool:
     return True
 
 
-def replace(path: Path, content: bytes, what: str, mode: int = 0o600) -> None:
+def replace(
+    path: Path, content: bytes, what: str, mode: int = 0o600, *, for_owner_of_folder: bool = False
+) -> None:
     """Write a file atomically: a reader sees the complete old or the complete new content.
 
+    :param for_owner_of_folder: whether a file that root writes belongs to the owner of the folder,
+        who could not read it otherwise.
     :raises SettingsError: it cannot be written.
     """
     try:
-        with _temporary(path, content, mode) as temporary:
+        owner = path.parent.stat() if for_owner_of_folder and os.geteuid() == 0 else None
+        with _temporary(path, content, mode, owner) as temporary:
             temporary.replace(path)
     except (OSError, ValueError) as exc:
         raise SettingsError(f"{what} {quoted(path)} cannot be written: {why(exc)}") from exc
+
+
+def remove(path: Path, what: str) -> None:
+    """Remove a file. It may be missing.
+
+    :raises SettingsError: it cannot be removed.
+    """
+    try:
+        path.unlink(missing_ok=True)
+    except (OSError, ValueError) as exc:
+        raise SettingsError(f"{what} {quoted(path)} cannot be removed: {why(exc)}") from exc
 
 
 def quoted(path: Path) -> str:
@@ -126,13 +157,20 @@ def why(exc: OSError | ValueError) -> str:
 
 
 @contextlib.contextmanager
-def _temporary(path: Path, content: bytes, mode: int) -> Iterator[Path]:
-    """Provide a file in the folder of `path` that holds `content` and is synced to disk."""
+def _temporary(
+    path: Path, content: bytes, mode: int, owner: os.stat_result | None = None
+) -> Iterator[Path]:
+    """Provide a file in the folder of `path` that holds `content` and is synced to disk.
+
+    :param owner: the status of what has the same owner; None for this process's user.
+    """
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     # O_EXCL and the mode in one call, so that no other user can open the file in between.
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
     try:
         with open(descriptor, "wb") as file:
+            if owner is not None:
+                os.fchown(descriptor, owner.st_uid, owner.st_gid)
             file.write(content)
             file.flush()
             os.fsync(file.fileno())

@@ -4,6 +4,7 @@
     server.key    the private key of its self-signed certificate
     server.pem    that certificate
     reset.key     the key of stateless resets, with which a restarted remote resets old links
+    tokens.toml   the tokens that commands have added: see `token_store`
 
 Each file is written atomically, and only its owner can read the secrets. A damaged file is reported
 and never overwritten, because it may be the only copy of a secret that origins use.
@@ -22,6 +23,7 @@ import platformdirs
 
 from quictunnel.config import files
 from quictunnel.config.certificates import load_key, load_pair
+from quictunnel.config.directory_lock import locked
 from quictunnel.config.self_signed import certificate_pem, key_pem, make_key, make_self_signed
 from quictunnel.config.tokens import Token, read_token_file
 from quictunnel.errors import SettingsError
@@ -69,7 +71,7 @@ def load_token(directory: Path, emit: EventSink = discard_event) -> Token | None
     :raises SettingsError: it cannot be read or is damaged.
     """
     path = directory / TOKEN_FILE
-    if not os.path.lexists(path):
+    if not files.exists(path, "the token"):
         return None
     tokens = read_token_file(path, emit)
     if len(tokens) != 1:
@@ -91,6 +93,19 @@ def load_or_make_token(directory: Path, emit: EventSink = discard_event) -> tupl
     if not made and (kept := load_token(directory)):
         return kept, False  # another remote has created it in the meantime
     return token, made
+
+
+def remove_token(directory: Path, token_id: str) -> bool:
+    """Remove the token in `directory` if it has this id; return whether it had.
+
+    :raises SettingsError: it cannot be read or removed.
+    """
+    with locked(directory, "the state directory"):
+        token = load_token(directory)
+        if token is None or token.id != token_id:
+            return False
+        files.remove(directory / TOKEN_FILE, "the token")
+        return True
 
 
 def load_or_make_certificate(directory: Path) -> tuple[Path, Path]:

@@ -26,8 +26,12 @@ TOKEN_KEYS: Mapping[str, Kind] = {
     "hosts": "texts",
     "expires": "date",
     "max-clients": "text",
+    "comment": "text",
 }
 """The keys of a token."""
+
+_MAX_COMMENT = 200
+"""Characters of a comment, at most: it is one line of a list."""
 
 
 def read_tokens(
@@ -77,6 +81,8 @@ def _grant(path: Path, name: str, table: Table) -> Grant:
     :raises SettingsError: a value is invalid.
     """
     place = f"{path}: {TOKEN}.{name}"
+    with located(f"{place}.comment"):
+        _check_comment(str(table.get("comment", "")))
     ports = None
     if "ports" in table:
         with located(f"{place}.ports"):
@@ -94,6 +100,11 @@ def _grant(path: Path, name: str, table: Table) -> Grant:
             expires_at=_timestamp(str(table["expires"])) if "expires" in table else None,
             max_clients=max_clients,
         )
+
+
+def _check_comment(text: str) -> None:
+    if not text.isprintable() or len(text) > _MAX_COMMENT:
+        raise SettingsError(f"a comment is one line of at most {_MAX_COMMENT} characters")
 
 
 def _timestamp(text: str) -> float:

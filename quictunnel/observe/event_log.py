@@ -48,6 +48,8 @@ _LINES: dict[type[events.Event], tuple[int, str]] = {
     events.ConfigurationReloaded: (logging.INFO, "configuration reloaded"),
     events.ConfigurationRejected: (logging.WARNING, "new configuration rejected, old one stays"),
     events.TokenLoaded: (logging.INFO, "token loaded"),
+    events.AddedTokensLoaded: (logging.INFO, "added tokens loaded"),
+    events.TokenExpired: (logging.WARNING, "token has expired"),
     events.SecretExposed: (logging.WARNING, "secret readable by other users"),
     events.ResetKeyNotSaved: (logging.WARNING, "reset key not saved, restarts are noticed later"),
 }

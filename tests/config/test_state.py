@@ -163,3 +163,32 @@ def test_the_secret_is_not_in_the_error_of_a_damaged_file(tmp_path):
     with pytest.raises(SettingsError) as caught:
         state.load_token(tmp_path)
     assert secret not in str(caught.value)
+
+
+def test_a_token_is_removed_by_its_id(tmp_path):
+    token, _ = state.load_or_make_token(tmp_path)
+    assert not state.remove_token(tmp_path, "other")
+    assert state.load_token(tmp_path) == token
+    assert state.remove_token(tmp_path, token.id)
+    assert state.load_token(tmp_path) is None
+    assert not state.remove_token(tmp_path, token.id)
+
+
+def test_a_token_that_cannot_be_removed(tmp_path, monkeypatch):
+    token, _ = state.load_or_make_token(tmp_path)
+
+    def refuse(*_, **__):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("pathlib.Path.unlink", refuse)
+    with pytest.raises(SettingsError, match=r"the token .* cannot be removed: permission denied"):
+        state.remove_token(tmp_path, token.id)
+
+
+def test_a_directory_that_this_user_may_not_read_is_reported(tmp_path, monkeypatch):
+    def refuse(_):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("pathlib.Path.lstat", refuse)
+    with pytest.raises(SettingsError, match=r"the token .* cannot be read: permission denied"):
+        state.load_token(tmp_path)
