@@ -51,7 +51,7 @@ def _load(ctx: typer.Context, path: Path | None) -> Path | None:
     :raises SettingsError: the file cannot be read, a key is unknown, or a type is wrong.
     """
     if path is not None and not ctx.resilient_parsing:
-        keys = _keys(ctx.command)
+        keys = keys_of(ctx.command)
         config = read_config(read_document(ctx, path), keys, has_services="origin" in keys)
         ctx.meta[_CONFIG] = config
         ctx.default_map = {key.replace("-", "_"): value for key, value in config.values.items()}
@@ -81,11 +81,26 @@ def load_remotes(ctx: typer.Context, path: Path | None, *, keys: Collection[str]
     """
     if path is not None and not ctx.resilient_parsing:
         remote = cast("TyperGroup", ctx.find_root().command).commands["remote"]
-        config = read_config(read_document(ctx, path), _keys(remote), has_services=False)
+        config = read_config(read_document(ctx, path), keys_of(remote), has_services=False)
         ctx.meta[_CONFIG] = config
         values = {key: value for key, value in config.values.items() if key in keys}
         ctx.default_map = {key.replace("-", "_"): value for key, value in values.items()}
     return path
+
+
+def _load_for_tokens(ctx: typer.Context, path: Path | None) -> Path | None:
+    return load_remotes(ctx, path, keys=("listen", "state-dir"))
+
+
+RemotesConfigFile = Annotated[
+    Path | None,
+    options.OPTIONS.option(
+        "--config FILE",
+        "The remote's configuration file, for its listen, state-dir and tokens.",
+        is_eager=True,
+        callback=_load_for_tokens,
+    ),
+]
 
 
 class Sources:
@@ -105,6 +120,10 @@ class Sources:
     def is_from_file(self, option: str) -> bool:
         """Return whether the file sets an option that is set nowhere else."""
         return _source(self._ctx, option.removeprefix("--")) == _FROM_FILE
+
+    def is_on_command_line(self, option: str) -> bool:
+        """Return whether an option is given on the command line."""
+        return _source(self._ctx, option.removeprefix("--")) == "COMMANDLINE"
 
     @contextlib.contextmanager
     def located(self) -> Iterator[None]:
@@ -181,7 +200,7 @@ def _source(ctx: Any, key: str) -> str | None:  # noqa: ANN401 - the base class 
     return None if source is None else str(source.name)
 
 
-def _keys(command: Any) -> dict[str, Kind]:  # noqa: ANN401 - a private type
+def keys_of(command: Any) -> dict[str, Kind]:  # noqa: ANN401 - a private type
     """Return the keys that a command's file may have: its own options except `--config`."""
     hints = get_type_hints(command.callback)
     return {

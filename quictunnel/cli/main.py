@@ -20,7 +20,19 @@ import typer
 from typer.core import TyperCommand, TyperGroup, TyperOption
 
 from quictunnel import __version__
-from quictunnel.cli import caddy, cert, check, config_option, demo, origin, remote, token
+from quictunnel.cli import (
+    caddy,
+    cert,
+    check,
+    config_option,
+    demo,
+    origin,
+    remote,
+    token_list,
+    token_new,
+    token_revoke,
+    token_show,
+)
 from quictunnel.cli.output import discard_output, open_missing_streams, print_error, print_line
 from quictunnel.cli.prepared import PreparedRole
 from quictunnel.cli.reload import ARGUMENTS
@@ -162,9 +174,11 @@ _add(app, "check", check.check, HELPERS)
 _add(app, "caddy", caddy.caddy, HELPERS)
 _add(app, "cert", cert.cert, HELPERS)
 _add(app, "help", show_help, HELPERS)
-_tokens = typer.Typer(help="Create a token, or show the remote's.", cls=_Group)
-_add(_tokens, "new", token.new)
-_add(_tokens, "show", token.show)
+_tokens = typer.Typer(help="Create, list, show and revoke tokens of the remote.", cls=_Group)
+_add(_tokens, "new", token_new.new)
+_add(_tokens, "list", token_list.list_tokens)
+_add(_tokens, "show", token_show.show)
+_add(_tokens, "revoke", token_revoke.revoke)
 app.add_typer(_tokens, name="token", rich_help_panel=HELPERS)
 
 

@@ -7,6 +7,7 @@ import errno
 import os
 import select
 import sys
+from collections.abc import Iterable, Sequence
 from typing import TextIO
 
 from quictunnel.cli import logging_setup
@@ -52,6 +53,34 @@ def print_styled(*pieces: str | tuple[str, str]) -> None:
     with console.capture() as captured:
         console.print(Text.assemble(*pieces), end="")
     print_line(captured.get())
+
+
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Print a table. On a terminal, long cells are wrapped; elsewhere, each row is one line.
+
+    Cells are escaped, because they may come from a file.
+    """
+    cells = [[escape(cell) for cell in row] for row in rows]
+    if not sys.stdout.isatty():
+        table = [list(columns), *cells]
+        widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+        for row in table:
+            padded = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+            print_line("  ".join(padded).rstrip())
+        return
+    from rich.console import Console  # noqa: PLC0415 - slow to import, and only a terminal needs it
+    from rich.table import Table  # noqa: PLC0415
+    from rich.text import Text  # noqa: PLC0415
+
+    grid = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+    for name in columns:
+        grid.add_column(name, overflow="fold")
+    for row in cells:
+        grid.add_row(*map(Text, row))
+    console = Console(highlight=False)
+    with console.capture() as captured:
+        console.print(grid)
+    print_line(captured.get().rstrip("\n"))
 
 
 def print_error(program: str, sentence: str) -> None:

@@ -18,12 +18,12 @@ from quictunnel.cli import logging_setup, options
 from quictunnel.cli.config_option import ConfigFile, Sources
 from quictunnel.cli.file_limit import raise_file_limit
 from quictunnel.cli.options import read, read_duration
+from quictunnel.cli.origin_command import print_origin_command
 from quictunnel.cli.output import print_line
 from quictunnel.cli.prepared import PreparedRole
 from quictunnel.cli.reload import Reload
 from quictunnel.cli.role_runner import run
 from quictunnel.cli.status_lines import REMOTE_LINES, StatusLines
-from quictunnel.cli.token import print_origin_command
 from quictunnel.config.addresses import (
     EVERY_ADDRESS,
     HostPort,

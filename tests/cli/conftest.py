@@ -6,6 +6,10 @@ import logging
 import os
 
 import pytest
+from state_directory import CONFIG, SECRET, STATE, write
+
+from quictunnel.cli.main import invoke
+from quictunnel.config.state import load_or_make_reset_key, load_or_make_token
 
 
 @pytest.fixture(autouse=True)
@@ -26,3 +30,45 @@ def logs_as_before():
     root.setLevel(before[1])
     ours.setLevel(before[2])
     logging.raiseExceptions = before[3]
+
+
+@pytest.fixture
+def run(capsys):
+    """Runs a command that succeeds, and returns the lines that it prints."""
+
+    def run(*words) -> list[str]:
+        assert invoke([*words]) == 0
+        out, err = capsys.readouterr()
+        assert not err
+        return out.splitlines()
+
+    return run
+
+
+@pytest.fixture
+def fail(capsys):
+    """Runs a command that ends with exit code 2, and returns its sentence."""
+
+    def fail(*words) -> str:
+        assert invoke([*words]) == 2
+        out, err = capsys.readouterr()
+        assert not out
+        assert err.count("\n") == 1
+        assert SECRET not in err
+        return err
+
+    return fail
+
+
+@pytest.fixture
+def own():
+    """The token that the remote has created."""
+    load_or_make_reset_key(STATE)
+    return load_or_make_token(STATE)[0]
+
+
+@pytest.fixture
+def config():
+    """A file with tokens in a list and in another file."""
+    write("tokens", f"# box\n\nbox.{SECRET}  # mine\n")
+    return write("r.toml", CONFIG)

@@ -37,12 +37,14 @@ LAYERS = (ROOT / "quictunnel", ROOT)
 """Folders that the paths in the architecture page start from."""
 
 
+def every_option(command) -> list:
+    children = getattr(command, "commands", {}).values()
+    own = [option for option in command.params if option.param_type_name == "option"]
+    return own + [option for child in children for option in every_option(child)]
+
+
 def options(command) -> dict:
-    parameters = [option for option in command.params if option.param_type_name == "option"]
-    found = {name: option for option in parameters for name in option.opts}
-    for child in getattr(command, "commands", {}).values():
-        found |= options(child)
-    return found
+    return {name: option for option in every_option(command) for name in option.opts}
 
 
 PROGRAM = typer.main.get_command(app)
@@ -81,7 +83,7 @@ def test_options_exist(text, folder):
 
 @pytest.mark.parametrize(("text", "folder"), EACH_PAGE)
 def test_environment_variables_exist(text, folder):
-    known = {option.envvar for option in options(PROGRAM).values()}
+    known = {option.envvar for option in every_option(PROGRAM)}
     assert set(re.findall(r"QUICTUNNEL_[A-Z_]+", text)) <= known
 
 

@@ -1,4 +1,4 @@
-"""`quictunnel token` and the command that a remote gives to its user."""
+"""The command that a remote gives to its user."""
 
 from __future__ import annotations
 
@@ -6,39 +6,36 @@ import shlex
 
 import pytest
 
-from quictunnel.cli.main import invoke
-from quictunnel.cli.token import is_private, origin_command, own_host, print_origin_command
+from quictunnel.cli.origin_command import (
+    is_private,
+    origin_command,
+    own_host,
+    print_origin_command,
+)
 from quictunnel.config.addresses import HostPort
-from quictunnel.config.state import load_or_make_token
+from quictunnel.config.grants import Grant
+from quictunnel.config.ports import PortRange
 from quictunnel.config.tokens import Token
-
-
-def test_a_new_token_is_all_that_is_printed(capsys):
-    assert invoke(["token", "new"]) == 0
-    (line,) = capsys.readouterr().out.splitlines()
-    assert Token.parse(line).reveal() == line
-
-
-def test_the_kept_token_is_shown_with_the_command(tmp_path, capsys):
-    token, _ = load_or_make_token(tmp_path / "kept")
-    arguments = ["--state-dir", str(tmp_path / "kept"), "--remote", "example.com"]
-    assert invoke(["token", "show", *arguments]) == 0
-    first, second = capsys.readouterr().out.splitlines()
-    assert first == f"token: {token.reveal()}"
-    assert second == (
-        "origin: quictunnel origin --remote example.com:9001 --origin localhost:8000 "
-        f"--token {token.reveal()}"
-    )
-
-
-def test_nothing_is_made_by_showing(tmp_path):
-    assert invoke(["token", "show"]) == 2
-    assert not (tmp_path / "state").exists()
 
 
 def test_the_command_survives_a_shell():
     command = origin_command(HostPort("2001:db8::1", 9001), Token.new())
     assert shlex.split(command)[2:4] == ["--remote", "[2001:db8::1]:9001"]
+
+
+@pytest.mark.parametrize(
+    ("grant", "service"),
+    [
+        (Grant(), "localhost:8000"),
+        (Grant(ports=()), "localhost:8000"),
+        (Grant(ports=(PortRange(2222, 2222),)), "2222=localhost:8000"),
+        (Grant(ports=(PortRange(5000, 5009), PortRange(80, 80))), "5000=localhost:8000"),
+        (Grant(outside=False), "auto=localhost:8000"),
+    ],
+)
+def test_the_command_asks_for_what_the_token_may_have(grant, service):
+    words = shlex.split(origin_command(HostPort("vps", 9001), Token.new(), grant))
+    assert words[words.index("--origin") + 1] == service
 
 
 def test_a_remote_at_one_address_is_reached_there():
@@ -83,7 +80,7 @@ def test_which_addresses_are_private(host, expected):
     ],
 )
 def test_a_private_address_is_not_printed_in_the_command(monkeypatch, capsys, own, shown, advice):
-    monkeypatch.setattr("quictunnel.cli.token.own_host", lambda _: own)
+    monkeypatch.setattr("quictunnel.cli.origin_command.own_host", lambda _: own)
     print_origin_command("origin: ", HostPort("::", 7), Token.new())
     command, *others = capsys.readouterr().out.splitlines()
     assert command.startswith(f"origin: quictunnel origin --remote {shown} --origin ")
