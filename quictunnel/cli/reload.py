@@ -6,15 +6,16 @@ nothing changes.
 
 from __future__ import annotations
 
-import asyncio
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any, TextIO, cast
+from typing import Any, TextIO, TypeVar, cast
 
 import typer
 
 from quictunnel.cli import config_option, logging_setup
+from quictunnel.cli.file_watch import FileWatch
 from quictunnel.cli.prepared import PreparedRole
 from quictunnel.config.files import why
 from quictunnel.errors import SettingsError
@@ -25,17 +26,13 @@ from quictunnel.events import (
     InternalErrorOccurred,
 )
 
-INTERVAL = 0.25
-"""Seconds between two looks at the files. A change is applied when the next look finds the same,
-because some editors write a file in pieces. So the links of a removed token end within a second."""
+Result = TypeVar("Result")
 
 ARGUMENTS = "quictunnel.arguments"
 """The key of the command's arguments in `Context.meta`."""
 
 _KEYS = {"trusted_proxies": "trusted-proxy", "tokens": "token"}
 """Keys that differ from the names of the settings that they set."""
-
-_Signature = tuple[tuple[int, int, int] | None, ...]
 
 
 class Reload:
@@ -49,8 +46,9 @@ class Reload:
     def __init__(self, ctx: typer.Context, path: Path, others: Sequence[Path]) -> None:
         self._ctx = ctx
         self._path = path
-        self._files = (path, *others)
-        self._loaded = self._signature()
+        self._files = FileWatch((path, *others))
+        self.is_rejected = False
+        """Whether the present content of the files is invalid, so that an older one is in use."""
 
     @property
     def takes_hangup(self) -> bool:
@@ -63,42 +61,39 @@ class Reload:
 
         :param apply: applies the settings; returns the fields for which a restart is needed.
         """
-        seen = self._loaded
-        while True:
-            await asyncio.sleep(INTERVAL)
-            last, seen = seen, self._signature()
-            if seen == last != self._loaded:
-                self.reload(apply, emit)
+        await self._files.run(partial(self.reload, apply, emit))
 
     def reload(self, apply: Callable[[PreparedRole], Iterable[str]], emit: EventSink) -> None:
         """Read the files again, and apply what has changed. A bad file changes nothing."""
-        self._loaded = self._signature()
-        try:
+        self._files.mark_read()
+
+        def load() -> list[str]:
             with logging_setup.restored_after_failure():
                 prepared = _prepare_again(self._ctx)
-            pending = sorted(_KEYS.get(name, name.replace("_", "-")) for name in apply(prepared))
-            self._files = (self._path, *prepared.files)
-            self._loaded = self._signature()
-        except SettingsError as exc:
-            emit(ConfigurationRejected(str(self._path), str(exc)))
-        except OSError as exc:
-            emit(ConfigurationRejected(str(self._path), why(exc)))
-        except Exception as exc:  # a bug must not end the role, nor the watch
-            emit(InternalErrorOccurred("reloading the configuration", exc, None))
-        else:
+            pending = apply(prepared)
+            self._files.mark_read((self._path, *prepared.files))
+            return sorted(_KEYS.get(name, name.replace("_", "-")) for name in pending)
+
+        pending = attempt(self._path, load, emit)
+        self.is_rejected = pending is None
+        if pending is not None:
             emit(ConfigurationReloaded(str(self._path), tuple(pending)))
 
-    def _signature(self) -> _Signature:
-        return tuple(map(_signature, self._files))
 
+def attempt(path: Path, load: Callable[[], Result], emit: EventSink) -> Result | None:
+    """Read a file again and apply it. If that fails, emit why, and return None.
 
-def _signature(path: Path) -> tuple[int, int, int] | None:
-    """Return what changes when a file is written or replaced; None if it is missing."""
+    :param load: reads the file and applies what has changed.
+    """
     try:
-        status = path.stat()
-    except OSError:
-        return None
-    return status.st_ino, status.st_size, status.st_mtime_ns
+        return load()
+    except SettingsError as exc:
+        emit(ConfigurationRejected(str(path), str(exc)))
+    except OSError as exc:
+        emit(ConfigurationRejected(str(path), why(exc)))
+    except Exception as exc:  # a bug must not end the role, nor the watch
+        emit(InternalErrorOccurred("reloading the configuration", exc, None))
+    return None
 
 
 def _prepare_again(ctx: typer.Context) -> PreparedRole:

@@ -7,7 +7,6 @@ import os
 import shlex
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -17,13 +16,16 @@ import typer
 from quictunnel.cli import logging_setup, options
 from quictunnel.cli.config_option import ConfigFile, Sources
 from quictunnel.cli.file_limit import raise_file_limit
+from quictunnel.cli.file_watch import FileWatch
 from quictunnel.cli.options import read, read_duration
 from quictunnel.cli.origin_command import print_origin_command
-from quictunnel.cli.output import print_line
+from quictunnel.cli.output import print_if_writable, print_line
 from quictunnel.cli.prepared import PreparedRole
-from quictunnel.cli.reload import Reload
+from quictunnel.cli.reload import Reload, attempt
+from quictunnel.cli.remote_tokens import RemoteTokens
 from quictunnel.cli.role_runner import run
 from quictunnel.cli.status_lines import REMOTE_LINES, StatusLines
+from quictunnel.config.accepted_tokens import token_files
 from quictunnel.config.addresses import (
     EVERY_ADDRESS,
     HostPort,
@@ -35,25 +37,22 @@ from quictunnel.config.certificates import CertificateFiles, format_pin
 from quictunnel.config.files import quoted
 from quictunnel.config.grants import Grant
 from quictunnel.config.hosts import HostProtocol, parse_host
-from quictunnel.config.ports import parse_allowed_ports
+from quictunnel.config.ports import PortRange, parse_allowed_ports
 from quictunnel.config.settings import (
     CLIENT_WAIT,
     LISTEN,
     LOOPBACK,
     OUTSIDE,
     RemoteSettings,
-    check_grants,
 )
 from quictunnel.config.state import (
     default_state_dir,
     load_or_make_certificate,
     load_or_make_reset_key,
-    load_or_make_token,
 )
-from quictunnel.config.tokens import Token
 from quictunnel.config.units import format_duration, parse_size
 from quictunnel.errors import SettingsError
-from quictunnel.events import CertificateLoaded, EventSink, TokenLoaded
+from quictunnel.events import CertificateLoaded, ConfigurationReloaded, Event, EventSink
 from quictunnel.protocol.address import Address
 from quictunnel.remote.server import Remote
 
@@ -274,7 +273,8 @@ def remote(
     files = sources.files(token_file)
     config_file = None if sources.config is None else sources.config.path
     reload = None if config_file is None else Reload(ctx, config_file, files)
-    return PreparedRole(settings, files, partial(_run, settings, given, reload, lines))
+    run_role = partial(_run, settings, given, config_file, reload, lines)
+    return PreparedRole(settings, files, run_role)
 
 
 def _check_no_hosts(
@@ -294,55 +294,87 @@ def _check_no_hosts(
 def _run(
     settings: RemoteSettings,
     given: CertificateFiles | None,
+    config_file: Path | None,
     reload: Reload | None,
     lines: StatusLines,
 ) -> None:
-    asyncio.run(_serve(settings, given, reload, lines))
+    asyncio.run(_serve(settings, given, config_file, reload, lines))
 
 
 async def _serve(
     settings: RemoteSettings,
     given: CertificateFiles | None,
+    config_file: Path | None,
     reload: Reload | None,
     lines: StatusLines,
 ) -> None:
     certificates = _certificates(given, settings.state_dir, lines)
-    tokens, created = _tokens(settings, lines)
+    state_files = FileWatch(token_files(settings.state_dir))
+    tokens = RemoteTokens(settings, config_file, lines)
+    tokens.load()
     remote = Remote(
-        settings,
-        tokens,
+        tokens.settings,
+        tokens.accepted,
         certificates,
         emit=lines,
         max_clients=raise_file_limit(),
         reset_key=load_or_make_reset_key(settings.state_dir, lines),
     )
     administered = None if settings.admin is None else _administered(remote, settings.admin, lines)
+    ports = settings.ports
 
     def started() -> None:
-        if created and sys.stdout.isatty():  # a secret belongs in no journal
+        if tokens.created and sys.stdout.isatty():  # a secret belongs in no journal
             print_line("A token was created. Run this next to your own server:\n")
             listen = HostPort(settings.listen.host, remote.link_address.port)
-            print_origin_command("  ", listen, tokens[0])
+            print_origin_command("  ", listen, tokens.accepted[0])
             print_line("")
         print_line(ready_line(remote.link_address, remote.outside_address))
-        if settings.ports:
-            print_line(
-                f"Origins may ask for these TCP ports: {', '.join(map(str, settings.ports))}"
-            )
-        for line in host_lines(settings, remote.named_addresses):
+        if ports:
+            print_line(ports_line(ports))
+        for line in host_lines(tokens.settings, remote.named_addresses):
             print_line(line)
         if administered is not None:
             print_line(f"Admin interface: http://{administered.address}/")
-        if not settings.tokens:
-            print_line(f"To see the command for the origin: {_show_command(settings.state_dir)}")
+        if tokens.own_is_accepted:
+            print_line(f"To see the command for the origin: {_command('show', settings.state_dir)}")
+        elif not settings.tokens:
+            print_line(f"To see the tokens of origins: {_command('list', settings.state_dir)}")
 
     def apply(prepared: PreparedRole) -> set[str]:
         assert isinstance(prepared.settings, RemoteSettings)
-        # Another state directory takes effect after a restart, and so does its token.
-        tokens, _ = _tokens(replace(prepared.settings, state_dir=settings.state_dir), lines)
-        return remote.apply(prepared.settings, tokens)
+        tokens.configure(prepared.settings)
+        return remote.apply(tokens.settings, tokens.accepted)
 
-    await run(administered or remote, started, emit=lines, reload=reload, apply=apply)
+    def emit(event: Event) -> None:
+        nonlocal ports
+        lines(event)
+        if isinstance(event, ConfigurationReloaded) and tokens.settings.ports != ports:
+            ports = tokens.settings.ports
+            print_if_writable(ports_line(ports))
+
+    def reload_tokens() -> Path | None:
+        file = tokens.reload()
+        if file is not None:
+            remote.apply(tokens.settings, tokens.accepted)
+        return file
+
+    def state_changed() -> None:
+        state_files.mark_read()
+        file = attempt(settings.state_dir, reload_tokens, emit)
+        if file is not None:
+            emit(ConfigurationReloaded(str(file), ()))
+        if reload is not None and reload.is_rejected:
+            reload.reload(apply, emit)  # it may have had a token that is no longer in the state
+
+    await run(
+        administered or remote,
+        started,
+        emit=emit,
+        reload=reload,
+        apply=apply,
+        watch=partial(state_files.run, state_changed),
+    )
 
 
 def _administered(remote: Remote, listen: HostPort, emit: EventSink) -> AdministeredRemote:
@@ -384,8 +416,16 @@ def _place(address: Address) -> str:
     return f"port {address.port}" if is_every else str(address)
 
 
-def _show_command(directory: Path) -> str:
-    words = ["quictunnel", "token", "show"]
+def ports_line(ports: Sequence[PortRange]) -> str:
+    """Return the line that says which ports origins may ask for."""
+    if not ports:
+        return "Origins may ask for no TCP ports"
+    return f"Origins may ask for these TCP ports: {', '.join(map(str, ports))}"
+
+
+def _command(name: str, directory: Path) -> str:
+    """Return a command about the tokens in a state directory."""
+    words = ["quictunnel", "token", name]
     # Another user, or a shell without the service's STATE_DIRECTORY, has another default.
     if "STATE_DIRECTORY" in os.environ or directory != default_state_dir():
         words += ["--state-dir", str(directory)]
@@ -410,13 +450,3 @@ def _certificates(
     pin = format_pin(files.current.fingerprint)
     emit(CertificateLoaded(file=str(files.cert), pin=pin))
     return files
-
-
-def _tokens(settings: RemoteSettings, emit: EventSink) -> tuple[tuple[Token, ...], bool]:
-    """Return the given tokens, or the one in the state directory and whether it was created."""
-    if settings.tokens:
-        return settings.tokens, False
-    token, created = load_or_make_token(settings.state_dir, emit)
-    check_grants(settings.grants, (token,))
-    emit(TokenLoaded(token=token.id, directory=str(settings.state_dir), created=created))
-    return (token,), created

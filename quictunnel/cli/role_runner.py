@@ -43,30 +43,34 @@ async def run(
     emit: EventSink,
     reload: Reload | None = None,
     apply: Callable[[PreparedRole], Iterable[str]] = lambda _: (),
+    watch: Callable[[], Coroutine[None, None, None]] | None = None,
 ) -> None:
     """Run a role to its end.
 
     :param started: called when the role works.
     :param reload: reloads the role's configuration file; None without one.
     :param apply: applies the settings of a reload; returns the fields that need a restart.
+    :param watch: watches something else until it is cancelled, from when the role works.
     :raises QuictunnelError: the error that ended the role.
     """
     hangup = None
     if reload is not None and reload.takes_hangup:
         hangup = partial(reload.reload, apply, emit)
     shutdown = _Shutdown(role, emit, hangup)
-    watch: asyncio.Task[None] | None = None
+    watches: list[asyncio.Task[None]] = []
     with _handled(shutdown.on_signal):
         try:
             if await shutdown.run_step(role.start()):
                 shutdown.is_ready = True
                 started()
                 if reload is not None:
-                    watch = asyncio.create_task(reload.watch(apply, emit), name="configuration")
+                    watches.append(asyncio.create_task(reload.watch(apply, emit)))
+                if watch is not None:
+                    watches.append(asyncio.create_task(watch()))
                 await shutdown.run_step(role.wait_closed())
         finally:
-            if watch is not None:
-                watch.cancel()
+            for task in watches:
+                task.cancel()
             # After an orderly end this does nothing. After an error it closes everything.
             role.abort()
 

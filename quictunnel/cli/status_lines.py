@@ -23,6 +23,7 @@ from quictunnel.events import (
     LinkSilent,
     OriginServerMissing,
     ServiceNotGranted,
+    TokenExpired,
 )
 from quictunnel.observe.event_log import EventLog
 from quictunnel.observe.log_format import escape
@@ -114,6 +115,11 @@ def _rejected(event: ConfigurationRejected) -> str:
     return f"warning: {event.reason}; the old configuration stays in use"
 
 
+def expired_line(event: TokenExpired) -> str:
+    """Return the line for a token that has expired."""
+    return f"warning: token.{event.token} has expired"
+
+
 REMOTE_LINES: LineFormats = {
     ConfigurationRejected: _rejected,
     ConfigurationReloaded: _reloaded,
@@ -121,6 +127,7 @@ REMOTE_LINES: LineFormats = {
     LinkDropped: _origin_lost,
     LinkRecovered: lambda event: _link_line(event, f"link of origin {event.origin}"),
     LinkSilent: lambda event: _link_line(event, f"link of origin {event.origin}"),
+    TokenExpired: expired_line,
 }
 """The lines of a remote."""
 

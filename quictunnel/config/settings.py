@@ -8,7 +8,7 @@ from __future__ import annotations
 import ipaddress
 import re
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Literal
@@ -163,8 +163,6 @@ class RemoteSettings:
         ids = [token.id for token in self.tokens]
         if twice := next((name for name in ids if ids.count(name) > 1), None):
             raise SettingsError(f"two tokens have the id {twice}: give each its own id")
-        if self.tokens:
-            check_grants(self.grants, self.tokens)
         _check_duration("linger", self.linger, _LINGER_RANGE)
         _check_duration("client wait", self.client_wait, _CLIENT_WAIT_RANGE)
         _check_common(self.hold, self.grace, self.unread_limit)
@@ -231,19 +229,6 @@ class OriginSettings:
         check_services(self.services)
         _check_duration("linger", self.linger, _LINGER_RANGE)
         _check_common(self.hold, self.grace, self.unread_limit)
-
-
-def check_grants(grants: Mapping[str, Grant], tokens: Sequence[Token]) -> None:
-    """Check that each grant has a token.
-
-    :raises SettingsError: one has none.
-    """
-    known = {token.id for token in tokens}
-    for token_id in grants:
-        if token_id not in known:
-            raise SettingsError(
-                f"token.{token_id}: no token has this id; set 'secret' or 'secret-file'"
-            )
 
 
 def differences(

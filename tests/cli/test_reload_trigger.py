@@ -10,8 +10,9 @@ from types import SimpleNamespace
 import pytest
 
 from quictunnel.cli import reload as module
+from quictunnel.cli.file_watch import INTERVAL
 from quictunnel.cli.logging_setup import setup
-from quictunnel.cli.reload import INTERVAL, Reload
+from quictunnel.cli.reload import Reload
 from quictunnel.errors import SettingsError
 from quictunnel.events import (
     ConfigurationRejected,
@@ -99,10 +100,12 @@ def test_a_bad_file_is_reported_once_and_a_good_one_applied_later(watched, failu
             (event,) = watched.events
             assert isinstance(event, ConfigurationRejected)
             assert event.reason in ("no such key", "no such")
+            assert watched.reload.is_rejected
             watched.failure = None
             watched.file.write_text("2")
             await asyncio.sleep(3 * INTERVAL)
         assert watched.applied == ["2"]
+        assert not watched.reload.is_rejected
 
     story()
 

@@ -11,8 +11,10 @@ from types import MappingProxyType
 import pytest
 
 from quictunnel.cli.main import invoke
-from quictunnel.cli.remote import ready_line
+from quictunnel.cli.remote import ports_line, ready_line
 from quictunnel.config.state import load_token
+from quictunnel.config.token_store import TokenStore
+from quictunnel.config.tokens import Token
 from quictunnel.events import Event, LinkDropped, LinkRecovered, LinkSilent
 from quictunnel.protocol.address import Address
 
@@ -155,6 +157,24 @@ def test_settings_of_host_names_that_do_not_work(text, sentence, tmp_path, capfd
     config.write_text(text)
     assert invoke(["check", "--role", "remote", str(config)]) == 2
     assert sentence.format(config) in capfd.readouterr().err
+
+
+def test_the_ports_for_origins_may_be_none():
+    assert ports_line(()) == "Origins may ask for no TCP ports"
+
+
+def test_an_expired_token_is_a_warning(lines_printed):
+    Path("r.toml").touch(mode=0o600)
+    Path("r.toml").write_text(f"[token.old]\nsecret = '{'s' * 30}'\nexpires = 2020-01-01\n")
+    lines = lines_printed(words=("--config", "r.toml"))
+    assert lines == ["warning: token.old has expired", READY]
+
+
+def test_a_remote_with_added_tokens_only_names_the_list(lines_printed, tmp_path):
+    TokenStore(tmp_path / "state").add(Token.new(), {})
+    words = ("--state-dir", str(tmp_path / "state"))
+    hint = "To see the tokens of origins: quictunnel token list --state-dir"
+    assert lines_printed(words=words) == [READY, f"{hint} {tmp_path / 'state'}"]
 
 
 def test_a_token_that_was_created_is_not_printed_into_a_pipe(lines_printed, tmp_path):

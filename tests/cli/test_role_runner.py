@@ -184,3 +184,20 @@ async def test_a_failure_when_ready_ends_the_role():
     with pytest.raises(LinkFailed):
         await run(role, fail)
     assert role.calls == ["start", "abort"]
+
+
+async def test_a_watch_runs_from_when_the_role_works_until_it_ends():
+    role, seen = FakeRole(), []
+
+    async def watch():
+        seen.append(role.calls[:])
+        send(signal.SIGTERM)
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            seen.append("cancelled")
+            raise
+
+    await role_runner.run(role, emit=discard_event, watch=watch)
+    await asyncio.sleep(0)
+    assert seen == [["start"], "cancelled"]
