@@ -25,6 +25,7 @@ from quictunnel.cli import (
     cert,
     check,
     config_option,
+    config_show,
     demo,
     origin,
     remote,
@@ -174,6 +175,9 @@ _add(app, "check", check.check, HELPERS)
 _add(app, "caddy", caddy.caddy, HELPERS)
 _add(app, "cert", cert.cert, HELPERS)
 _add(app, "help", show_help, HELPERS)
+_config = typer.Typer(help="Show the configuration in force.", cls=_Group)
+_add(_config, "show", config_show.show)
+app.add_typer(_config, name="config", rich_help_panel=HELPERS)
 _tokens = typer.Typer(help="Create, list, show and revoke tokens of the remote.", cls=_Group)
 _add(_tokens, "new", token_new.new)
 _add(_tokens, "list", token_list.list_tokens)

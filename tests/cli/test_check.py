@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from state_directory import add
 
 from quictunnel.cli.main import invoke
 
@@ -87,6 +88,44 @@ def test_warnings_are_logged_as_the_command_logs_them(check):
     assert (code, out) == (0, "c.toml: ok\n")
     assert "secret readable by other users" in err
     assert "SECRET" not in err
+
+
+def test_an_expired_token_is_a_warning(check):
+    table = f"[token.old]\nsecret = '{'s' * 30}'\nexpires = "
+    assert check(f"{table}2020-01-01") == (0, "warning: token.old has expired\nc.toml: ok\n", "")
+    assert check(f"{table}2999-01-01") == (0, "c.toml: ok\n", "")
+
+
+def test_the_tokens_of_the_state_directory_count(check):
+    add("nas")
+    assert check("") == (0, "c.toml: ok\n", "")
+    code, out, err = check("[token.nas]\nports = 2222\n")
+    assert (code, out) == (2, "")
+    assert "two tokens have the id nas: one is in" in err
+    assert check("[token.x]\nports = 2222\n")[2].startswith(
+        "quictunnel: c.toml: token.x: no token has this id"
+    )
+    Path("state/tokens.toml").write_text("garbage")
+    assert "tokens.toml: not TOML: " in check("")[2]
+
+
+def test_rights_of_a_token_that_the_remote_will_create_cannot_be_checked(check):
+    assert check("[token.x]\nports = 2222\n") == (0, "c.toml: ok\n", "")
+
+
+def test_a_state_directory_that_this_user_may_not_read_is_a_warning(check, monkeypatch):
+    def refuse(path):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("pathlib.Path.lstat", refuse)
+    code, out, err = check("")
+    assert (code, err) == (0, "")
+    warning, ok = out.splitlines()
+    assert warning.startswith("warning: the file of added tokens '")
+    assert warning.endswith(
+        "permission denied, so the tokens in the state directory are not checked"
+    )
+    assert ok == "c.toml: ok"
 
 
 def test_the_name_of_the_file_is_escaped(check):

@@ -81,9 +81,13 @@ def test_help_is_no_failure(arguments, usage, capsys):
     assert not err
 
 
-@pytest.mark.parametrize("command", ["remote", "origin", "demo", "check", "cert"])
+@pytest.mark.parametrize(
+    "command",
+    ["remote", "origin", "demo", "check", "cert", "config show"]
+    + [f"token {name}" for name in ("new", "list", "show", "revoke")],
+)
 def test_help_begins_with_two_examples(command, capsys):
-    invoke([command, "--help"])
+    invoke([*command.split(), "--help"])
     lines = [line.strip() for line in capsys.readouterr().out.splitlines()]
     examples = lines.index("Examples:")
     assert all(line.startswith(f"quictunnel {command}") for line in lines[examples + 1 :][:2])
@@ -92,8 +96,8 @@ def test_help_begins_with_two_examples(command, capsys):
 
 def test_help_leaves_the_wrapping_to_the_terminal():
     top = typer.main.get_command(main.app)
-    token = top.commands["token"]
-    for command in [top, *top.commands.values(), *token.commands.values()]:
+    below = [top.commands[group].commands.values() for group in ("token", "config")]
+    for command in [top, *top.commands.values(), *below[0], *below[1]]:
         prose = [text for text in command.help.split("\n\n") if not text.startswith("Examples:")]
         assert not any("\n" in text for text in prose)
 

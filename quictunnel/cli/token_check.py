@@ -1,0 +1,43 @@
+"""Checks the tokens of a remote that does not run, as its start would."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+from quictunnel.cli.status_lines import expired_line
+from quictunnel.config.accepted_tokens import (
+    StateTokens,
+    accept_tokens,
+    check_grants,
+    load_state_tokens,
+)
+from quictunnel.config.settings import RemoteSettings
+from quictunnel.errors import SettingsError
+from quictunnel.events import TokenExpired
+from quictunnel.observe.event_log import EventLog
+
+
+def check_tokens(settings: RemoteSettings, file: Path) -> tuple[StateTokens, list[str]]:
+    """Check the tokens of a remote with these settings, and create nothing.
+
+    Another user than the remote's often may not read the state directory. That is a warning.
+
+    :param file: the configuration file.
+    :return: the tokens in the state directory, and lines with warnings.
+    :raises SettingsError: a file or a combination of tokens is invalid.
+    """
+    emit = EventLog(logging.getLogger("quictunnel.remote"))
+    directory, warnings = settings.state_dir, []
+    try:
+        state = load_state_tokens(directory, with_own=not settings.tokens, emit=emit)
+    except SettingsError as exc:
+        if not isinstance(exc.__cause__, PermissionError):
+            raise
+        state = StateTokens(directory)
+        warnings.append(f"warning: {exc}, so the tokens in the state directory are not checked")
+    accepted = accept_tokens(settings, state)
+    if accepted.tokens:  # otherwise the remote creates one, whose id is not known yet
+        check_grants(file, settings.grants, accepted.tokens)
+    warnings += [expired_line(TokenExpired(name)) for name in accepted.expired]
+    return state, warnings
