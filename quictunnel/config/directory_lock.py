@@ -12,8 +12,9 @@ from pathlib import Path
 from quictunnel.config.files import quoted, why
 from quictunnel.errors import SettingsError
 
-LOCK_TIMEOUT = 10.0
-"""Seconds to wait for the lock. A command holds it for milliseconds, unless it is suspended."""
+LOCK_TIMEOUT = 30.0
+"""Seconds to wait for the lock. A command holds it for milliseconds, so many may be in front, but a
+suspended command holds it for ever."""
 
 _RETRY_INTERVAL = 0.02
 """Seconds between two attempts to get the lock."""

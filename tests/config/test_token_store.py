@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 
 import pytest
@@ -61,6 +62,13 @@ def test_an_added_token_has_its_rights(store):
     assert grants[second.id].max_clients == 5
     assert not grants[second.id].has_expired
     assert store.tables()[second.id]["comment"] == "nas"
+
+
+def test_additions_at_the_same_time_lose_no_token(store):
+    tokens = [Token.new() for _ in range(20)]
+    with ThreadPoolExecutor(len(tokens)) as threads:
+        list(threads.map(lambda token: store.add(token, {}), tokens))
+    assert set(store.load()[0]) == set(tokens)
 
 
 def test_only_the_owner_can_read_the_file(store):

@@ -134,6 +134,7 @@ def test_a_remote_takes_a_port_back(setup):
     stays, goes = setup.pair(0), setup.pair(1)
     setup.write_remote(f"ports = {setup.port}\n")
     setup.tunnel.origin.wait_for(r"^refused: service s1: the remote does not let origins have port")
+    setup.tunnel.remote.wait_for(rf"^Origins may ask for these TCP ports: {setup.port}$")
     assert setup.is_closed(1)
     exchange(*stays)
     exchange(*goes)
