@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Literal
@@ -19,8 +19,9 @@ from quictunnel.config.values import Table, located
 from quictunnel.errors import SettingsError
 from quictunnel.events import discard_event
 
-Source = Literal["own", "added", "given"]
-"""Whether the remote has created a token, a command has added it, or a file of the user has it."""
+Writer = Literal["remote", "command", "user"]
+"""Who has written a token to its file: the remote its own one, a command an added one, or the user
+one in a configuration file or a token file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +30,7 @@ class KnownToken:
 
     token: Token
 
-    source: Source
+    written_by: Writer
 
     file: Path
     """The file that has it."""
@@ -90,9 +91,11 @@ def own_token(
     token = load_token(directory)
     if token is None:
         return None
-    grant, table = _rights(config, token.id)
-    file = directory / TOKEN_FILE
-    return KnownToken(token, "own", file, grant=grant, table=table, is_accepted=is_accepted)
+    known = KnownToken(token, "remote", directory / TOKEN_FILE, is_accepted=is_accepted)
+    if config is None or token.id not in config.token_tables:
+        return known
+    _, grants = config.tokens(discard_event)
+    return replace(known, grant=grants[token.id], table=config.token_tables[token.id])
 
 
 def find_token(tokens: Sequence[KnownToken], token_id: str) -> KnownToken:
@@ -119,34 +122,31 @@ def _added(directory: Path) -> Iterator[KnownToken]:
     tokens, grants = store.load()
     tables = store.tables()
     for token in tokens:
-        yield KnownToken(token, "added", store.path, grant=grants[token.id], table=tables[token.id])
+        yield KnownToken(
+            token, "command", store.path, grant=grants[token.id], table=tables[token.id]
+        )
 
 
 def _given(config: Config) -> Iterator[KnownToken]:
     """Yield the tokens of a configuration file."""
-    tokens, _ = config.tokens(discard_event)
+    tokens, grants = config.tokens(discard_event)
+
+    def known(token: Token, file: Path, key: str = "") -> KnownToken:
+        grant = grants.get(token.id, DEFAULT_GRANT)
+        table = config.token_tables.get(token.id, {})
+        return KnownToken(token, "user", file, key, grant, table)
+
     for token in tokens:
-        grant, table = _rights(config, token.id)
-        yield KnownToken(token, "given", config.path, f"[token.{token.id}]", grant, table)
+        yield known(token, config.path, f"[token.{token.id}]")
     texts = config.values.get("token", [])
     assert isinstance(texts, list)  # its kind
     with located(f"{config.path}: token"):
-        listed = [Token.parse(text) for text in texts]
-    for token in listed:
-        grant, table = _rights(config, token.id)
-        yield KnownToken(token, "given", config.path, "token", grant, table)
+        tokens = tuple(map(Token.parse, texts))
+    for token in tokens:
+        yield known(token, config.path, "token")
     if "token-file" in config.values:
         file = Path(str(config.values["token-file"]))
         with located(f"{config.path}: token-file"):
             tokens = read_token_file(file)
         for token in tokens:
-            grant, table = _rights(config, token.id)
-            yield KnownToken(token, "given", file, grant=grant, table=table)
-
-
-def _rights(config: Config | None, token_id: str) -> tuple[Grant, Table]:
-    """Return the rights that a configuration file gives to a token, and their table."""
-    if config is None:
-        return DEFAULT_GRANT, {}
-    _, grants = config.tokens(discard_event)
-    return grants.get(token_id, DEFAULT_GRANT), config.token_tables.get(token_id, {})
+            yield known(token, file)

@@ -46,17 +46,17 @@ def revoke(
     tokens = known_tokens(directory, Sources(ctx).config)
     find_token(tokens, token_id)  # at least one
     for known in tokens:
-        if known.token.id == token_id and known.source != "given":
+        if known.token.id == token_id and known.written_by != "user":
             _remove(known, directory)
     for known in tokens:
-        if known.token.id == token_id and known.source == "given":
+        if known.token.id == token_id and known.written_by == "user":
             raise SettingsError(_how_to_remove(known))
 
 
 def _remove(known: KnownToken, directory: Path) -> None:
     """Remove a token from the state directory, and say what that means."""
     token_id = known.token.id
-    if known.source == "added":
+    if known.written_by == "command":
         TokenStore(directory).remove(token_id)
         print_line(f"revoked: {token_id}; {ENDS}")
         return

@@ -134,6 +134,21 @@ def test_the_rights_of_an_added_token_change_and_its_origin_is_told(setup):
     assert client.receive(10) == b"may finish"
 
 
+def test_a_token_may_move_to_the_configuration_file(setup, tmp_path):
+    port = free_port()
+    token = setup.new("--ports", port)
+    file = tmp_path / "remote.toml"
+    file.touch(mode=0o600)
+    file.write_text("# nothing\n")
+    remote = setup.tunnel.start_remote("--config", file)
+    setup.tunnel.wait_for_remote()
+    file.write_text(f'[token.{token.id}]\nsecret = "{token.secret}"\nports = {port}\n')
+    remote.wait_for(rf"^warning: two tokens have the id {token.id}: one is in .*tokens\.toml, ")
+    setup.command("revoke", token.id)
+    remote.wait_for(rf"^reloaded: {file}$")
+    setup.origin(token, port).wait_for(rf"^ready: {LOOPBACK}:{port} at the remote -> ")
+
+
 def test_an_expired_token_is_rejected_and_reported(setup):
     token = setup.new("--expires", "4s")
     setup.tunnel.start_remote(QUICTUNNEL_TOKEN="")
