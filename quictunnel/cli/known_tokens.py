@@ -20,8 +20,8 @@ from quictunnel.errors import SettingsError
 from quictunnel.events import discard_event
 
 Writer = Literal["remote", "command", "user"]
-"""Who has written a token to its file: the remote its own one, a command an added one, or the user
-one in a configuration file or a token file."""
+"""The writer of a token's file. The remote writes its own token, commands write added ones, and the
+user writes configuration files and token files."""
 
 
 @dataclass(frozen=True, slots=True)
