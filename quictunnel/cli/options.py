@@ -86,6 +86,7 @@ TokenTexts = Annotated[
         "--token TOKEN",
         "A secret shared with origins, written id.secret; may be given several times. Without a "
         "token, the remote creates one at its first start and keeps it in the state directory. "
+        "Tokens that 'quictunnel token new' has added are accepted as well. "
         f"{EXPOSED}",
     ),
 ]
@@ -113,8 +114,8 @@ StateDir = Annotated[
     Path | None,
     TRUST.option(
         "--state-dir DIR",
-        "Directory for the token and the certificate that the remote creates, and for a key "
-        "that lets origins notice a restart at once.",
+        "Directory for the token and the certificate that the remote creates, for the tokens that "
+        "'quictunnel token new' adds, and for a key that lets origins notice a restart at once.",
         show_default="the user's state directory, on Linux ~/.local/state/quictunnel",
     ),
 ]
