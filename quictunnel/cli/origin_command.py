@@ -78,9 +78,11 @@ def origin_command(remote: HostPort, token: Token, grant: Grant = DEFAULT_GRANT)
 
 
 def _service(grant: Grant) -> str:
-    """Return a service that the token may have: at the first of its own ports, if it has some."""
+    """Return a service that the token may have: at its first port or host name, if it has some."""
     if grant.ports:
         return f"{grant.ports[0].first}={SERVER}"
+    if grant.hosts:
+        return f"{grant.hosts[0]}={SERVER}"
     return SERVER if grant.outside else f"auto={SERVER}"
 
 

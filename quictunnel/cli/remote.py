@@ -36,7 +36,7 @@ from quictunnel.config.addresses import (
 from quictunnel.config.certificates import CertificateFiles, format_pin
 from quictunnel.config.files import quoted
 from quictunnel.config.grants import Grant
-from quictunnel.config.hosts import HostProtocol, parse_host
+from quictunnel.config.hosts import HostName, HostProtocol, parse_host
 from quictunnel.config.ports import PortRange, parse_allowed_ports
 from quictunnel.config.settings import (
     CLIENT_WAIT,
@@ -321,7 +321,7 @@ async def _serve(
         reset_key=load_or_make_reset_key(settings.state_dir, lines),
     )
     administered = None if settings.admin is None else _administered(remote, settings.admin, lines)
-    ports = settings.ports
+    shown = settings
 
     def started() -> None:
         if tokens.created and sys.stdout.isatty():  # a secret belongs in no journal
@@ -330,8 +330,8 @@ async def _serve(
             print_origin_command("  ", listen, tokens.accepted[0])
             print_line("")
         print_line(ready_line(remote.link_address, remote.outside_address))
-        if ports:
-            print_line(ports_line(ports))
+        if settings.ports:
+            print_line(ports_line(settings.ports))
         for line in host_lines(tokens.settings, remote.named_addresses):
             print_line(line)
         if administered is not None:
@@ -347,11 +347,12 @@ async def _serve(
         return remote.apply(tokens.settings, tokens.accepted)
 
     def emit(event: Event) -> None:
-        nonlocal ports
+        nonlocal shown
         lines(event)
-        if isinstance(event, ConfigurationReloaded) and tokens.settings.ports != ports:
-            ports = tokens.settings.ports
-            print_if_writable(ports_line(ports))
+        if isinstance(event, ConfigurationReloaded):
+            for line in changed_lines(shown, tokens.settings):
+                print_if_writable(line)
+            shown = tokens.settings
 
     def reload_tokens() -> Path | None:
         file = tokens.reload()
@@ -404,7 +405,7 @@ def host_lines(settings: RemoteSettings, addresses: Mapping[HostProtocol, Addres
     if not lines:
         return []
     if settings.hosts:
-        lines.append(f"Origins may ask for these host names: {', '.join(settings.hosts)}")
+        lines.append(hosts_line(settings.hosts))
     elif not any(grant.hosts for grant in settings.grants.values()):
         lines.append("Origins may ask for no host names yet; allow them with --hosts")
     return lines
@@ -414,6 +415,19 @@ def _place(address: Address) -> str:
     """Return an address, or only its port if it is every address of the machine."""
     is_every = address.host in (EVERY_ADDRESS, "0.0.0.0")
     return f"port {address.port}" if is_every else str(address)
+
+
+def changed_lines(before: RemoteSettings, after: RemoteSettings) -> list[str]:
+    """Return the lines that say what origins may ask for, as far as a reload has changed it."""
+    lines = [ports_line(after.ports)] if after.ports != before.ports else []
+    return lines + ([hosts_line(after.hosts)] if after.hosts != before.hosts else [])
+
+
+def hosts_line(hosts: Sequence[HostName]) -> str:
+    """Return the line that says which host names origins may ask for."""
+    if not hosts:
+        return "Origins may ask for no host names"
+    return f"Origins may ask for these host names: {', '.join(hosts)}"
 
 
 def ports_line(ports: Sequence[PortRange]) -> str:

@@ -63,6 +63,7 @@ def _object(known: KnownToken) -> dict[str, object]:
         "id": known.token.id,
         "outside": grant.outside,
         "ports": None if grant.ports is None else list(map(str, grant.ports)),
+        "hosts": None if grant.hosts is None else list(grant.hosts),
         "max_clients": grant.max_clients,
         "expires": _expires(known),
         "expired": grant.has_expired,
@@ -89,10 +90,15 @@ def _expires(known: KnownToken) -> str | None:
 def describe(grant: Grant) -> str:
     """Return the rights of a token in words, for people."""
     words = ["outside address"] if grant.outside else []
-    if grant.ports is None:
-        words.append("the remote's ports")
-    elif grant.ports:
+    inherited = [
+        name for name, own in (("ports", grant.ports), ("hosts", grant.hosts)) if own is None
+    ]
+    if grant.ports:
         words.append(f"ports {' '.join(map(str, grant.ports))}")
+    if grant.hosts:
+        words.append(f"hosts {' '.join(grant.hosts)}")
+    if inherited:
+        words.append(f"the remote's {' and '.join(inherited)}")
     if grant.max_clients is not None:
         words.append(f"{grant.max_clients} clients")
     return ", ".join(words) or "none"

@@ -54,6 +54,17 @@ Ports = Annotated[
     ),
 ]
 
+Hosts = Annotated[
+    list[str],
+    RIGHTS.option(
+        "--hosts NAME",
+        "Host names that its origins may ask for: www.example.com, *.example.com or *; may be "
+        "given several times. The remote needs --tls or --http.",
+        show_default="those of the remote's --hosts",
+        envvar="QUICTUNNEL_TOKEN_HOSTS",
+    ),
+]
+
 NoOutside = Annotated[
     bool,
     RIGHTS.option(
@@ -100,6 +111,7 @@ def new(
     *,
     add: Add = False,
     ports: Ports = [],  # noqa: B006 - typer copies it
+    hosts: Hosts = [],  # noqa: B006 - typer copies it
     no_outside: NoOutside = False,
     expires: Expires = None,
     max_clients: MaxClients = None,
@@ -121,6 +133,7 @@ def new(
     """
     rights = _rights(
         ports=ports,
+        hosts=hosts,
         no_outside=no_outside,
         expires=expires,
         max_clients=max_clients,
@@ -187,6 +200,7 @@ def _now() -> datetime:
 def _rights(
     *,
     ports: Sequence[str],
+    hosts: Sequence[str],
     no_outside: bool,
     expires: str | None,
     max_clients: str | None,
@@ -200,6 +214,8 @@ def _rights(
         rights["outside"] = False
     if ports:
         rights["ports"] = list(ports)
+    if hosts:
+        rights["hosts"] = list(hosts)
     if max_clients is not None:
         rights["max-clients"] = int(max_clients) if _NUMBER.fullmatch(max_clients) else max_clients
     if expires is not None:

@@ -30,6 +30,8 @@ def test_the_command_survives_a_shell():
         (Grant(ports=()), "localhost:8000"),
         (Grant(ports=(PortRange(2222, 2222),)), "2222=localhost:8000"),
         (Grant(ports=(PortRange(5000, 5009), PortRange(80, 80))), "5000=localhost:8000"),
+        (Grant(hosts=("*.example.com", "*")), "*.example.com=localhost:8000"),
+        (Grant(ports=(), hosts=()), "localhost:8000"),
         (Grant(outside=False), "auto=localhost:8000"),
     ],
 )

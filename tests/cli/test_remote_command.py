@@ -11,7 +11,9 @@ from types import MappingProxyType
 import pytest
 
 from quictunnel.cli.main import invoke
-from quictunnel.cli.remote import ports_line, ready_line
+from quictunnel.cli.remote import changed_lines, ready_line
+from quictunnel.config.ports import PortRange
+from quictunnel.config.settings import RemoteSettings
 from quictunnel.config.state import load_token
 from quictunnel.config.token_store import TokenStore
 from quictunnel.config.tokens import Token
@@ -159,8 +161,18 @@ def test_settings_of_host_names_that_do_not_work(text, sentence, tmp_path, capfd
     assert sentence.format(config) in capfd.readouterr().err
 
 
-def test_the_ports_for_origins_may_be_none():
-    assert ports_line(()) == "Origins may ask for no TCP ports"
+def test_a_reload_shows_what_it_has_changed():
+    before = RemoteSettings()
+    after = RemoteSettings(ports=(PortRange(80, 80), PortRange(90, 99)), hosts=("a.test", "*"))
+    assert changed_lines(before, before) == []
+    assert changed_lines(before, after) == [
+        "Origins may ask for these TCP ports: 80, 90-99",
+        "Origins may ask for these host names: a.test, *",
+    ]
+    assert changed_lines(after, before) == [
+        "Origins may ask for no TCP ports",
+        "Origins may ask for no host names",
+    ]
 
 
 def test_an_expired_token_is_a_warning(lines_printed):

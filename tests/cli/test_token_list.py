@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import date
 from pathlib import Path
 
@@ -10,20 +11,33 @@ from state_directory import SECRET, STATE, add, write
 
 
 def test_the_tokens_of_the_state_directory(run, own):
-    add(ports=["2222", "3000-3999"], outside=False, max_clients=20, comment="my \x85 nas"[:2])
-    add("old", expires=date(2020, 1, 31), ports=[])
+    add(ports=["2222", "3000-3999"], outside=False, max_clients=20, comment="my")
+    add("old", expires=date(2020, 1, 31), ports=[], hosts=["*.a.test", "b.test"])
     state = STATE.absolute()
+    added = f"{state}/tokens.toml"
     header, *rows = run("token", "list")
     assert header.split() == ["ID", "RIGHTS", "EXPIRES", "COMMENT", "STORED", "IN"]
     assert [[cell.strip() for cell in row.split("  ") if cell.strip()] for row in rows] == [
-        [own.id, "outside address, the remote's ports", "never", f"{state}/token"],
-        ["nas", "ports 2222 3000-3999, 20 clients", "never", "my", f"{state}/tokens.toml"],
-        ["old", "outside address", "2020-01-31 (expired)", f"{state}/tokens.toml"],
+        [own.id, "outside address, the remote's ports and hosts", "never", f"{state}/token"],
+        [
+            "nas",
+            "ports 2222 3000-3999, the remote's hosts, 20 clients",
+            "never",
+            "my",
+            added,
+        ],
+        [
+            "old",
+            "outside address, hosts *.a.test b.test",
+            "2020-01-31 (expired)",
+            added,
+        ],
     ]
 
 
 def test_json_has_no_secrets(run, own):
-    add(ports=["2222"], max_clients=20, comment="nas", expires=date(2999, 1, 31))
+    hosts = ["*.Example.com"]
+    add(ports=["2222"], hosts=hosts, max_clients=20, comment="nas", expires=date(2999, 1, 31))
     text = "\n".join(run("token", "list", "--json"))
     assert SECRET not in text
     assert own.secret not in text
@@ -33,6 +47,7 @@ def test_json_has_no_secrets(run, own):
         "id": own.id,
         "outside": True,
         "ports": None,
+        "hosts": None,
         "max_clients": None,
         "expires": None,
         "expired": False,
@@ -44,6 +59,7 @@ def test_json_has_no_secrets(run, own):
         "id": "nas",
         "outside": True,
         "ports": ["2222"],
+        "hosts": ["*.example.com"],
         "max_clients": 20,
         "expires": "2999-01-31",
         "expired": False,
@@ -72,16 +88,16 @@ def test_tokens_of_a_file_replace_the_remotes_own(run, own, config):
 def test_a_file_may_only_give_rights_to_the_remotes_own(run, own):
     file = write("r.toml", f"[token.{own.id}]\nports = 2222\noutside = false\ncomment = 'mine'")
     (_, row) = run("token", "list", "--config", file)
-    assert row.split("  ")[:2] == [own.id, "ports 2222"]
+    assert row.split("  ")[:2] == [own.id, "ports 2222, the remote's hosts"]
     assert "mine" in row
 
 
 def test_a_terminal_gets_a_table_that_wraps(run, own, monkeypatch):
     monkeypatch.setattr("sys.stdout.isatty", lambda: True)
     monkeypatch.setenv("COLUMNS", "60")
-    monkeypatch.setenv("TERM", "dumb")
-    add("[bold]"[1:5], comment="[red]not markup[/red]")
-    lines = run("token", "list")
+    monkeypatch.setenv("TERM", "xterm")
+    add(comment="[red]not markup[/red]")
+    lines = [re.sub(r"\x1b\[[0-9;]*m", "", line) for line in run("token", "list")]
     assert max(map(len, lines)) <= 60
     assert len(lines) > 3
     assert "[red]" in "".join(lines)

@@ -41,6 +41,7 @@ def test_an_added_token_is_stored_and_printed_with_the_command(run, own):
 
 def test_rights_are_stored_as_a_table(run, own):
     words = ["--ports", "2222", "--ports", "3000-3999", "--no-outside", "--max-clients", "20"]
+    words += ["--hosts", "*.example.com", "--hosts", "example.org"]
     words += ["--expires", "2999-01-31", "--comment", 'my "nas"']
     run("token", "new", *words)
     (table,) = tomllib.loads(Path("state/tokens.toml").read_text())["token"].values()
@@ -49,6 +50,7 @@ def test_rights_are_stored_as_a_table(run, own):
         "comment": 'my "nas"',
         "outside": False,
         "ports": ["2222", "3000-3999"],
+        "hosts": ["*.example.com", "example.org"],
         "max-clients": 20,
         "expires": date(2999, 1, 31),
     }
@@ -76,6 +78,7 @@ def test_a_directory_without_a_remote_is_a_note(run):
     ("words", "sentence"),
     [
         (["--ports", "x"], "--ports: 'x' is not a port; write 2222 or 2000-2999"),
+        (["--hosts", "1.2.3.4"], "--hosts: '1.2.3.4' is an IP address, not a host name; write"),
         (["--max-clients", "many"], "--max-clients: 'many' is not a number of clients"),
         (["--max-clients", "0"], "max-clients must be from 1 to 1,000,000"),
         (["--comment", "a\nb"], "--comment: a comment is one line of at most 200 characters"),

@@ -40,9 +40,9 @@ class Setup:
         output = self.command("new", *words).stdout
         return Token.parse(output.splitlines()[0].removeprefix("token: "))
 
-    def origin(self, token: Token, *ports: int, name: str = "box") -> Program:
-        """Start an origin whose services at these ports lead to the tunnel's server."""
-        services = [f"{port}={self.tunnel.server_address}" for port in ports]
+    def origin(self, token: Token, *places: int | str, name: str = "box") -> Program:
+        """Start an origin whose services at these places lead to the tunnel's server."""
+        services = [f"{place}={self.tunnel.server_address}" for place in places]
         options = [word for service in services for word in ("--origin", service)]
         return self.tunnel.start_origin(*options, "--name", name, QUICTUNNEL_TOKEN=token.reveal())
 
@@ -81,6 +81,15 @@ def test_an_added_token_gets_its_port_and_no_other(setup):
     assert is_closed(other)
     assert origin.stdout.count("refused:") == 1
     assert token.secret not in remote.stdout + remote.stderr
+
+
+def test_an_added_token_gets_its_host_names_and_no_other(setup):
+    token = setup.new("--hosts", "*.example.com", "--no-outside")
+    setup.tunnel.start_remote("--tls", f"{LOOPBACK}:0")
+    setup.tunnel.wait_for_remote()
+    origin = setup.origin(token, "www.example.com", "www.example.org")
+    origin.wait_for(r"^ready: www\.example\.com:\d+ at the remote -> ")
+    origin.wait_for(r"^refused: service \S+: the token does not allow host www\.example\.org$")
 
 
 def test_a_revoked_tokens_link_ends_while_another_tokens_downloads_go_on(setup):
