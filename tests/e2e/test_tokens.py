@@ -189,13 +189,14 @@ def test_the_remotes_own_token_is_revoked_and_the_next_start_creates_another(set
     assert load_token(setup.tunnel.state).id != own.id
 
 
-def test_twenty_commands_at_once_lose_no_token(setup):
+def test_twenty_commands_five_at_once_lose_no_token(setup):
     words = ("token", "new", "--add", "--state-dir", setup.tunnel.state)
-    started = [setup.tunnel.programs.quictunnel(*words) for _ in range(20)]
     printed = set()
-    for program in started:
-        assert program.wait(within=5 * PATIENCE) == 0
-        printed.add(program.stdout.splitlines()[0].removeprefix("token: "))
+    for _ in range(4):  # more at once would take the processor from other tests for too long
+        started = [setup.tunnel.programs.quictunnel(*words) for _ in range(5)]
+        for program in started:
+            assert program.wait() == 0
+            printed.add(program.stdout.splitlines()[0].removeprefix("token: "))
     tokens, _ = TokenStore(setup.tunnel.state).load()
     assert {token.reveal() for token in tokens} == printed
     assert len(printed) == 20
