@@ -8,12 +8,14 @@ import time
 from typing import TYPE_CHECKING, TypeVar
 
 from interop._facts import MissingError
+from testkit.namespaces import THIS_HOST
 from testkit.programs import Program, ProgramError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
+    from testkit.namespaces import ProgramHost
     from testkit.programs import Program
 
 T = TypeVar("T")
@@ -51,15 +53,24 @@ def listening(
     :raises ProgramError: it ended, or did not listen in time.
     """
     with Program(name, command, scratch, **environment) as program:
-
-        def listens() -> bool:
-            if program.process.poll() is not None:
-                raise ProgramError(f"{name} ended at once: {program.last_words()}")
-            with socket.socket() as probe:
-                return probe.connect_ex(("127.0.0.1", port)) == 0
-
-        wait(listens, f"the port of {name}")
+        wait_until_listening(program, port)
         yield program
+
+
+def wait_until_listening(program: Program, port: int, host: ProgramHost = THIS_HOST) -> None:
+    """Wait until a program listens on a TCP port of 127.0.0.1.
+
+    :param host: where it runs.
+    :raises ProgramError: it ended, or did not listen in time.
+    """
+
+    def listens() -> bool:
+        if program.process.poll() is not None:
+            raise ProgramError(f"{program.name} ended at once: {program.last_words()}")
+        with host.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", port)) == 0
+
+    wait(listens, f"the port of {program.name}")
 
 
 def need_ipv6() -> None:
