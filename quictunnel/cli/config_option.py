@@ -145,7 +145,7 @@ class Sources:
             raise SettingsError(f"{place}: {exc}") from exc
 
     def files(self, token_file: Path | None) -> tuple[Path, ...]:
-        """Return the files of secrets: that of `--token-file`, and those that the file names."""
+        """Return the files to watch: that of `--token-file`, and those that the file names."""
         own = () if token_file is None else (token_file,)
         return own if self.config is None else (*own, *self.config.files)
 

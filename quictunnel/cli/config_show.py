@@ -16,7 +16,8 @@ from quictunnel.cli.output import print_line
 from quictunnel.cli.preparation import File, RoleOption, prepared, role_of
 from quictunnel.cli.token_check import check_tokens
 from quictunnel.config.accepted_tokens import StateTokens
-from quictunnel.config.policy_tables import POLICY, POLICY_KEYS
+from quictunnel.config.policy_tables import POLICY
+from quictunnel.config.policy_values import POLICY_KEYS
 from quictunnel.config.service_tables import SERVICE, SERVICE_KEYS
 from quictunnel.config.settings import OriginSettings, RemoteSettings
 from quictunnel.config.state import TOKEN_FILE

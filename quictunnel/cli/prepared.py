@@ -19,7 +19,7 @@ class PreparedRole:
     settings: RemoteSettings | OriginSettings
 
     files: tuple[Path, ...]
-    """Further files that the settings come from: those of secrets."""
+    """Further files that the settings come from: those of secrets and of networks."""
 
     run: Callable[[], None]
     """Runs the role to its end, and raises the error that ended it."""

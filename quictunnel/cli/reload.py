@@ -40,7 +40,7 @@ class Reload:
 
     :param ctx: the context of the role's command.
     :param path: the file of `--config`.
-    :param others: further files to watch, which hold secrets.
+    :param others: further files to watch: those of secrets and of networks.
     """
 
     def __init__(self, ctx: typer.Context, path: Path, others: Sequence[Path]) -> None:

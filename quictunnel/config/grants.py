@@ -6,6 +6,7 @@ import time
 from dataclasses import dataclass
 
 from quictunnel.config.hosts import HostName
+from quictunnel.config.policy import check_rate
 from quictunnel.config.ports import PortRange
 from quictunnel.errors import SettingsError
 
@@ -31,11 +32,15 @@ class Grant:
     max_clients: int | None = None
     """Clients that they may have at a time, all together; None for the remote's own limit."""
 
-    def __post_init__(self) -> None:
-        """Check the limit.
+    rate: int | None = None
+    """Bytes per second of all their clients together, in each direction; None for no limit."""
 
-        :raises SettingsError: it is not a reasonable number.
+    def __post_init__(self) -> None:
+        """Check the limits.
+
+        :raises SettingsError: one is not a reasonable number.
         """
+        check_rate("rate", self.rate)
         if self.max_clients is not None and not 1 <= self.max_clients <= _MAX_CLIENTS:
             raise SettingsError(f"max-clients must be from 1 to {_MAX_CLIENTS:,}")
 

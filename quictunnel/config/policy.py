@@ -1,13 +1,14 @@
-"""Policies: which clients a place at the remote accepts, and how many."""
+"""Policies: which clients a place or a service accepts, how many, and how fast they may be."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from quictunnel.config.addresses import Network
 from quictunnel.config.hosts import HostName
+from quictunnel.config.networks import NetworkSet
 from quictunnel.config.ports import PortRange
+from quictunnel.config.units import format_duration, format_rate
 from quictunnel.errors import SettingsError
 
 Place: TypeAlias = PortRange | HostName | None
@@ -16,15 +17,19 @@ address."""
 
 _MOST = 1_000_000
 
+_RATE_RANGE = (1000, 125 * 10**9)  # one packet in a second or two; above any network card
+
+_IDLE_RANGE = (1.0, 7 * 86400.0)  # clients pause for a second; after days, TCP has lost the peer
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
-    """The rules for the clients of one place. By default, every client is accepted."""
+    """The rules for the clients of one place or service. By default, every client is accepted."""
 
-    allow: tuple[Network, ...] = ()
+    allow: NetworkSet = NetworkSet()
     """Networks of accepted clients; empty for all."""
 
-    deny: tuple[Network, ...] = ()
+    deny: NetworkSet = NetworkSet()
     """Networks of rejected clients, also if `allow` contains them."""
 
     max_clients: int | None = None
@@ -36,6 +41,15 @@ class Policy:
     max_rate_per_address: int | None = None
     """New clients a minute from one of these. As many may come at once."""
 
+    rate_per_client: int | None = None
+    """Bytes per second of one client, in each direction."""
+
+    rate: int | None = None
+    """Bytes per second of all clients together, in each direction."""
+
+    idle_timeout: float | None = None
+    """Seconds without a byte in either direction after which a client is reset."""
+
     def __post_init__(self) -> None:
         """Check the limits.
 
@@ -45,6 +59,23 @@ class Policy:
             value = getattr(self, key)
             if value is not None and not 1 <= value <= _MOST:
                 raise SettingsError(f"{key.replace('_', '-')} must be from 1 to {_MOST:,}")
+        check_rate("rate-per-client", self.rate_per_client)
+        check_rate("rate", self.rate)
+        least, most = _IDLE_RANGE
+        if self.idle_timeout is not None and not least <= self.idle_timeout <= most:
+            bounds = f"from {format_duration(least)} to {format_duration(most)}"
+            raise SettingsError(f"idle-timeout must be {bounds}")
+
+
+def check_rate(key: str, rate: int | None) -> None:
+    """Check a rate in bytes per second.
+
+    :param key: its key, for errors.
+    :raises SettingsError: it is not reasonable.
+    """
+    least, most = _RATE_RANGE
+    if rate is not None and not least <= rate <= most:
+        raise SettingsError(f"{key} must be from {format_rate(least)} to {format_rate(most)}")
 
 
 ACCEPT_ALL = Policy()

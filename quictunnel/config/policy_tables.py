@@ -5,25 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from quictunnel.config.addresses import Network, parse_network
 from quictunnel.config.hosts import is_host, parse_host
 from quictunnel.config.policy import Place, Policy
+from quictunnel.config.policy_values import read_policy
 from quictunnel.config.ports import parse_allowed_ports
 from quictunnel.config.services import DEFAULT_SERVICE
-from quictunnel.config.values import Kind, Table, located, number_of, texts_of
+from quictunnel.config.values import Table, located
 from quictunnel.errors import SettingsError
 
 POLICY = "policy"
 """The key of the table that contains the policies of places."""
-
-POLICY_KEYS: Mapping[str, Kind] = {
-    "allow": "texts",
-    "deny": "texts",
-    "max-clients": "text",
-    "max-clients-per-address": "text",
-    "max-rate-per-address": "text",
-}
-"""The keys of a policy."""
 
 
 def read_policies(path: Path, tables: Mapping[str, Table]) -> dict[Place, Policy]:
@@ -49,25 +40,7 @@ def _policy(path: Path, name: str, table: Table) -> tuple[Place, Policy]:
     place = f"{path}: {POLICY}.{name}"
     with located(f"{place}: a policy is for 'default', a port, a range of ports or a host name"):
         for_place = _place(name)
-    networks: dict[str, tuple[Network, ...]] = {}
-    for key in ("allow", "deny"):
-        with located(f"{place}.{key}"):
-            texts = texts_of(table, key)
-            if key in table and not texts:
-                raise SettingsError("the list is empty; leave the key out to accept all clients")
-            networks[key] = tuple(map(parse_network, texts))
-    numbers = {
-        key.replace("-", "_"): number_of(place, key, table)
-        for key in ("max-clients", "max-clients-per-address", "max-rate-per-address")
-    }
-    with located(place):
-        return for_place, Policy(
-            allow=networks["allow"],
-            deny=networks["deny"],
-            max_clients=numbers["max_clients"],
-            max_clients_per_address=numbers["max_clients_per_address"],
-            max_rate_per_address=numbers["max_rate_per_address"],
-        )
+    return for_place, read_policy(place, table)
 
 
 def _place(name: str) -> Place:

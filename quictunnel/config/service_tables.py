@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import get_args
 
 from quictunnel.config.hosts import parse_host, parse_host_protocol
+from quictunnel.config.policy_values import POLICY_KEYS, read_policy
 from quictunnel.config.ports import parse_ports
 from quictunnel.config.services import (
     DEFAULT_SERVICE,
@@ -28,8 +29,9 @@ SERVICE_KEYS: Mapping[str, Kind] = {
     "host": "text",
     "protocol": "text",
     "proxy-protocol": "text",
+    **POLICY_KEYS,
 }
-"""The keys of a service."""
+"""The keys of a service. It has those of a policy, because the origin can narrow the remote's."""
 
 
 def read_services(
@@ -41,17 +43,14 @@ def read_services(
     :param proxy_protocol: the version for services whose table does not set one.
     :raises SettingsError: a value is invalid, or two services collide.
     """
-    services = [
-        _service(path, name, {key: str(text) for key, text in table.items()}, proxy_protocol)
-        for name, table in tables.items()
-    ]
+    services = [_service(path, name, table, proxy_protocol) for name, table in tables.items()]
     with located(path):
         check_services(services)
     return tuple(services)
 
 
 def _service(
-    path: Path, name: str, table: Mapping[str, str], proxy_protocol: ProxyProtocol
+    path: Path, name: str, table: Table, proxy_protocol: ProxyProtocol
 ) -> ServiceSettings:
     """Return the service of a table.
 
@@ -68,19 +67,20 @@ def _service(
     ports = None
     if "port" in table:
         with located(f"{place}.port"):
-            ports = parse_ports(table["port"])
+            ports = parse_ports(str(table["port"]))
     host = protocol = None
     if "host" in table:
         with located(f"{place}.host"):
-            host = parse_host(table["host"])
+            host = parse_host(str(table["host"]))
     if "protocol" in table:
         with located(f"{place}.protocol"):
-            protocol = parse_host_protocol(table["protocol"])
+            protocol = parse_host_protocol(str(table["protocol"]))
     with located(f"{place}.to"):
-        target = parse_range_target(table["to"], ports)
+        target = parse_range_target(str(table["to"]), ports)
     if "proxy-protocol" in table:
         with located(f"{place}.proxy-protocol"):
-            proxy_protocol = _proxy_protocol(table["proxy-protocol"])
+            proxy_protocol = _proxy_protocol(str(table["proxy-protocol"]))
+    policy = read_policy(place, table)
     with located(place):
         return ServiceSettings(
             # Both ends know the service at the outside address by its own name.
@@ -90,6 +90,7 @@ def _service(
             protocol=protocol,
             target=target,
             proxy_protocol=proxy_protocol,
+            policy=policy,
         )
 
 

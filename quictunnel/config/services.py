@@ -17,6 +17,7 @@ from quictunnel.config.hosts import (
     is_host,
     parse_host,
 )
+from quictunnel.config.policy import ACCEPT_ALL, Policy
 from quictunnel.config.ports import AUTO, PortRange, parse_ports
 from quictunnel.errors import SettingsError
 
@@ -54,6 +55,9 @@ class ServiceSettings:
 
     proxy_protocol: ProxyProtocol = "off"
     """PROXY protocol header that tells the origin server the client's address."""
+
+    policy: Policy = ACCEPT_ALL
+    """The rules for its clients, in addition to those of the remote."""
 
     def __post_init__(self) -> None:
         """Check values and combinations.

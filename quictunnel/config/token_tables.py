@@ -9,6 +9,7 @@ from pathlib import Path
 from quictunnel.config.files import read_text, warn_if_exposed
 from quictunnel.config.grants import Grant
 from quictunnel.config.hosts import parse_host
+from quictunnel.config.policy_values import rate_of
 from quictunnel.config.ports import parse_allowed_ports
 from quictunnel.config.tokens import Token
 from quictunnel.config.values import Kind, Table, located, number_of, texts_of
@@ -26,6 +27,7 @@ TOKEN_KEYS: Mapping[str, Kind] = {
     "hosts": "texts",
     "expires": "date",
     "max-clients": "text",
+    "rate": "text",
     "comment": "text",
 }
 """The keys of a token."""
@@ -92,6 +94,7 @@ def _grant(path: Path, name: str, table: Table) -> Grant:
         with located(f"{place}.hosts"):
             hosts = tuple(map(parse_host, texts_of(table, "hosts")))
     max_clients = number_of(place, "max-clients", table)
+    rate = rate_of(place, "rate", table)
     with located(place):
         return Grant(
             outside=bool(table.get("outside", True)),
@@ -99,6 +102,7 @@ def _grant(path: Path, name: str, table: Table) -> Grant:
             hosts=hosts,
             expires_at=_timestamp(str(table["expires"])) if "expires" in table else None,
             max_clients=max_clients,
+            rate=rate,
         )
 
 

@@ -15,7 +15,8 @@ from pathlib import Path
 
 from quictunnel.config.grants import Grant
 from quictunnel.config.policy import Place, Policy
-from quictunnel.config.policy_tables import POLICY, POLICY_KEYS, read_policies
+from quictunnel.config.policy_tables import POLICY, read_policies
+from quictunnel.config.policy_values import POLICY_KEYS, network_files
 from quictunnel.config.service_tables import SERVICE, SERVICE_KEYS, read_services
 from quictunnel.config.services import ProxyProtocol, ServiceSettings
 from quictunnel.config.token_tables import TOKEN, TOKEN_KEYS, read_tokens, secret_files
@@ -82,8 +83,9 @@ class Config:
 
     @property
     def files(self) -> tuple[Path, ...]:
-        """The files of secrets that the tables name."""
-        return secret_files(self.token_tables)
+        """The files that the tables name: those of secrets and those of networks."""
+        networks = network_files(self.policy_tables) + network_files(self.service_tables)
+        return secret_files(self.token_tables) + networks
 
     def tokens(self, emit: EventSink) -> tuple[tuple[Token, ...], dict[str, Grant]]:
         """Return the tokens of the tables `[token.ID]` that have a secret, and the rights of all.

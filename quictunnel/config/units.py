@@ -1,4 +1,4 @@
-"""Parses and formats durations and sizes, such as `15m` and `256MiB`."""
+"""Parses and formats durations, sizes and rates, such as `15m`, `256MiB` and `10Mbit`."""
 
 from __future__ import annotations
 
@@ -26,8 +26,16 @@ _BYTES = {
 }
 _SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([A-Za-z]*)", re.ASCII)
 
+_PREFIXES = {"": 1, "k": 1000, "m": 1000**2, "g": 1000**3}
+_BINARY_PREFIXES = {"k": 1024, "m": 1024**2, "g": 1024**3}
+_RATE = re.compile(
+    # Case matters only in the B of bytes: "Mb" could mean either.
+    r"([0-9]+(?:\.[0-9]+)?)\s*(?:([kKmMgG]?)(?:bit|Bit)|([kKmMgG]?)B|([kKmMgG])iB)(?:/s)?",
+    re.ASCII,
+)
+
 _MAX_TEXT = 32
-"""Characters of a duration or size. Converting long digit strings is slow."""
+"""Characters of a duration, size or rate. Converting long digit strings is slow."""
 
 
 def parse_duration(text: str) -> float:
@@ -82,3 +90,36 @@ def format_size(count: int) -> str:
         if count and count % factor == 0:
             return f"{count // factor}{unit}"
     return str(count)
+
+
+def parse_rate(text: str) -> int:
+    """Return the bytes per second of `10Mbit` (a million bits), `1.25MB` or `512KiB`.
+
+    `/s` may follow. A unit is required, because a plain number could mean bits or bytes.
+
+    :raises SettingsError: it is anything else.
+    """
+    match = _RATE.fullmatch(text.strip()) if len(text) <= _MAX_TEXT else None
+    if match is None:
+        raise SettingsError(
+            f"{text!r} is not a rate; write for example 10Mbit for bits per second, or 1.25MB for "
+            "bytes per second"
+        )
+    number, bits, decimal, binary = match.groups()
+    if bits is not None:
+        return int(float(number) * _PREFIXES[bits.lower()] / 8)
+    if decimal is not None:
+        return int(float(number) * _PREFIXES[decimal.lower()])
+    return int(float(number) * _BINARY_PREFIXES[binary.lower()])
+
+
+def format_rate(rate: int) -> str:
+    """Return text that `parse_rate` reads back exactly: bits per second, in the largest unit.
+
+    :param rate: bytes per second.
+    """
+    bits = rate * 8
+    for unit, factor in (("Gbit", 1000**3), ("Mbit", 1000**2), ("kbit", 1000)):
+        if bits and bits % factor == 0:
+            return f"{bits // factor}{unit}"
+    return f"{bits}bit"
