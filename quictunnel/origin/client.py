@@ -26,6 +26,7 @@ from quictunnel.quic.engines.selection import report_selected
 from quictunnel.quic.path.network_monitor import NetworkMonitor
 from quictunnel.relay.readiness import readiness
 from quictunnel.session.clients import MAX_CLIENTS
+from quictunnel.session.rejections import RejectionReporter
 from quictunnel.session.session import describe_link_end
 
 STABLE_AFTER = 10.0
@@ -61,8 +62,15 @@ class Origin:
         self._retry = RetryTimer(watch)
         rng = rng or random.Random()
         self._backoff = Backoff(rng)
+        self._rejections = RejectionReporter(emit)
         self._connector = Connector(
-            settings, self._session_established, emit, rng, self._retry, max_clients=max_clients
+            settings,
+            self._session_established,
+            emit,
+            rng,
+            self._retry,
+            self._rejections,
+            max_clients=max_clients,
         )
         self._failover = Failover(self._connector)
         self._current: OriginSession | None = None
@@ -119,6 +127,7 @@ class Origin:
         """End at once: reset clients and close links."""
         for session in self._sessions:
             session.abort(Code.GOODBYE, STOPPED)
+        self._rejections.close()
         self._finish_soon()
 
     # -- Connecting
@@ -217,6 +226,7 @@ class Origin:
         if self._run_task is not None:
             await asyncio.wait([self._run_task])
         await self._wait_for_sessions()
+        self._rejections.close()
         self._closed.set()
 
     async def _wait_for_sessions(self) -> None:

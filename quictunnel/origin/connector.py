@@ -21,6 +21,7 @@ from quictunnel.origin.session_settings import OriginSessionSettings
 from quictunnel.protocol.codes import Code
 from quictunnel.protocol.messages import Welcome
 from quictunnel.quic.settings import LinkSettings
+from quictunnel.session.rejections import RejectionReporter
 
 FIRST_ATTEMPT_TIMEOUT = 3.5
 """Seconds for the first attempt. A waiting user learns within five that the remote does not answer.
@@ -40,6 +41,7 @@ class Connector:
     :param emit: receives the events.
     :param rng: the source of the back-off's jitter.
     :param retry: times the attempts.
+    :param rejections: reports clients that the policy of a service rejects.
     """
 
     def __init__(
@@ -49,6 +51,7 @@ class Connector:
         emit: EventSink,
         rng: random.Random,
         retry: RetryTimer,
+        rejections: RejectionReporter,
         *,
         max_clients: int,
     ) -> None:
@@ -70,6 +73,7 @@ class Connector:
             instance=secrets.token_hex(8),
             token=settings.token,
             services={service.name: ExposedService(service) for service in settings.services},
+            rejections=rejections,
             hold=settings.hold,
             linger=settings.linger,
             take_over=settings.take_over,
@@ -79,13 +83,14 @@ class Connector:
     def change_services(self, services: Sequence[ServiceSettings]) -> Mapping[str, ExposedService]:
         """Expose these services with the sessions to come, and return them for the current one."""
         old = self._session_settings.services
-        exposed = {service.name: ExposedService(service) for service in services}
-        # A service that has not changed keeps what it knows of its origin server's addresses.
-        exposed |= {
-            name: old[name]
-            for name in exposed.keys() & old.keys()
-            if old[name].settings == exposed[name].settings
-        }
+        exposed: dict[str, ExposedService] = {}
+        for service in services:
+            before = old.get(service.name)
+            if before is not None and before.settings == service:
+                # It keeps what it knows of its origin server's addresses.
+                exposed[service.name] = before
+            else:
+                exposed[service.name] = ExposedService(service, before)
         self._session_settings = replace(self._session_settings, services=exposed)
         return exposed
 

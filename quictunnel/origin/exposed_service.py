@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -12,6 +13,7 @@ from quictunnel.origin.upstream import Upstream
 from quictunnel.protocol.messages import Service
 from quictunnel.protocol.preamble import Preamble, encode_v2
 from quictunnel.protocol.proxy_v1 import encode_v1
+from quictunnel.session.gate import Gate
 
 HEADER_ENCODERS: dict[str, Callable[[Preamble], bytes]] = {
     "off": lambda _: b"",
@@ -22,11 +24,20 @@ HEADER_ENCODERS: dict[str, Callable[[Preamble], bytes]] = {
 
 
 class ExposedService:
-    """One service. A range of ports has an origin server for each port."""
+    """One service. A range of ports has an origin server for each port.
 
-    def __init__(self, settings: ServiceSettings) -> None:
+    :param before: the service whose settings these replace; None for a new one. Its clients count
+        towards the limits.
+    """
+
+    def __init__(self, settings: ServiceSettings, before: ExposedService | None = None) -> None:
         self.settings = settings
         """The settings, which do not change."""
+        if before is None:
+            self.gate = Gate(settings.policy, time.monotonic, f"the service {settings.name}")
+        else:
+            self.gate = before.gate
+            self.gate.apply(settings.policy)
         self._encode_header = HEADER_ENCODERS[settings.proxy_protocol]
         self._upstreams: dict[int, Upstream] = {}
 

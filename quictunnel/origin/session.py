@@ -24,11 +24,12 @@ from quictunnel.protocol.preamble import Preamble
 from quictunnel.protocol.proof import check, prove
 from quictunnel.quic.link import Link
 from quictunnel.quic.stream import Stream
-from quictunnel.relay.half_close import LingerTimer
+from quictunnel.relay.idle_timer import IdleTimer
 from quictunnel.relay.relay import Relay
 from quictunnel.relay.timers import SharedTimer
 from quictunnel.session.clients import Client
 from quictunnel.session.control_stream import ControlStream
+from quictunnel.session.gate import Gate
 from quictunnel.session.session import Session
 from quictunnel.session.state import State
 
@@ -83,7 +84,7 @@ class OriginSession(Session):
         self.is_replaced = False
         """Whether another session has been established since this one began to leave."""
         self._settings = settings
-        self._linger_timer = LingerTimer(settings.linger)
+        self._linger_timer = IdleTimer(settings.linger, Relay.linger_expired)
         self._welcome: asyncio.Future[Welcome] = self._loop.create_future()
         self._services: tuple[events.GrantedService, ...] = ()
         self._refused: tuple[events.ServiceNotGranted, ...] = ()
@@ -241,12 +242,16 @@ class OriginSession(Session):
             self._emit(events.UnknownServiceRequested(client.service, client.text, client.id))
             stream.reset(Code.UNKNOWN_SERVICE)
             return
+        if (reason := service.gate.enter(client.address)) is not None:
+            self._settings.rejections.report(client.text or "unknown", reason)
+            stream.reset(Code.REJECTED)
+            return
         self._emit(client.accepted())
-        relay = self._start_relay(client, upstream, service.header(preamble))
+        relay = self._start_relay(client, service.gate, upstream, service.header(preamble))
         stream.set_protocol(relay.stream)
         relay.stream.connection_made(stream)
         if rest:
-            relay.stream.data_received(rest)
+            relay.stream.take_over(rest)
 
     def preamble_rejected(self, reason: str) -> None:
         """Report a stream without a valid preamble."""
@@ -305,14 +310,18 @@ class OriginSession(Session):
         else:
             pending.time_out()
 
-    def _start_relay(self, client: Client, upstream: Upstream, header: bytes) -> Relay:
+    def _start_relay(
+        self, client: Client, gate: Gate, upstream: Upstream, header: bytes
+    ) -> Relay:
         """Start to connect to the origin server, and return the client's relay.
 
+        :param gate: has counted the client.
         :param header: the bytes that precede the client's.
         """
         attempt: ConnectAttempt | None = None
 
-        def cancel_attempt() -> None:
+        def left() -> None:
+            gate.leave(client.address)
             if attempt is not None:
                 attempt.cancel()
 
@@ -323,8 +332,9 @@ class OriginSession(Session):
                 loop=self._loop,
                 on_end=on_end,
                 tcp_reset_code=Code.ORIGIN_RESET,
+                limits=gate.limits(),
             ),
-            on_end=cancel_attempt,
+            on_end=left,
         )
         if header:
             relay.tcp.write(header)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from quictunnel.config.tokens import Token
 from quictunnel.origin.exposed_service import ExposedService
+from quictunnel.session.rejections import RejectionReporter
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,6 +25,9 @@ class OriginSessionSettings:
 
     services: Mapping[str, ExposedService]
     """The services by name."""
+
+    rejections: RejectionReporter
+    """Reports clients that the policy of a service rejects."""
 
     hold: float
     """Seconds that a silent link is kept."""

@@ -31,6 +31,8 @@ class Code(enum.IntEnum):
     LINGER_OVER = 0x16
     CUT_SHORT = 0x17
     OVERLOADED = 0x18
+    REJECTED = 0x19
+    IDLE_TIMEOUT = 0x1A
 
     # The whole link
     GOODBYE = 0x20
@@ -63,6 +65,8 @@ _WORDS = {
     Code.LINGER_OVER: "half-closed for longer than the linger",
     Code.CUT_SHORT: "cut short by the end of the grace",
     Code.OVERLOADED: "too many clients",
+    Code.REJECTED: "rejected by a policy of the origin",
+    Code.IDLE_TIMEOUT: "idle for longer than the policy allows",
     Code.GOODBYE: "goodbye",
     Code.TAKEN_OVER: "taken over by a newer link",
     Code.BAD_TOKEN: "token not accepted",

@@ -32,6 +32,19 @@ LOW_WATER = HIGH_WATER // 4
 """Unsent bytes at which a paused protocol is asked to resume."""
 
 
+class ReadLimiter(Protocol):
+    """Limits what a transport reads."""
+
+    def allow(self, wanted: int) -> int:
+        """Return how many bytes may be read now, at most `wanted`.
+
+        If it is 0, the limiter has paused reading.
+        """
+
+    def settle(self, used: int) -> None:
+        """Report how many of these bytes were read, before the protocol gets them."""
+
+
 class StreamOwner(Protocol):
     """The link, as its streams see it."""
 
@@ -74,12 +87,15 @@ class Stream(asyncio.Transport):
         "_reading",
         "_writing_paused",
         "id",
+        "read_limiter",
     )
 
     def __init__(self, link: StreamOwner, stream_id: int) -> None:
         self._link = link
         self.id = stream_id
         """The stream ID (RFC 9000, section 2.1)."""
+        self.read_limiter: ReadLimiter | None = None
+        """Limits what is read, if set."""
         self._protocol: asyncio.Protocol | None = None
         self._reading = True
         self._writing_paused = False
@@ -117,12 +133,17 @@ class Stream(asyncio.Transport):
         """Pass one piece to the protocol, and schedule the next one."""
         if not self._reading or self._closing or self._protocol is None:
             return
-        data, ended = self._link.engine.read(self.id, READ_SIZE)
+        size, limiter = READ_SIZE, self.read_limiter
+        if limiter is not None and not (size := limiter.allow(READ_SIZE)):
+            return
+        data, ended = self._link.engine.read(self.id, size)
+        if limiter is not None:
+            limiter.settle(len(data))
         if data:
             call_protocol(self._fail, self._protocol.data_received, data)
         if ended:
             self._receive_eof()
-        elif len(data) >= READ_SIZE:
+        elif len(data) >= size:
             self._link.read_soon(self.id)
 
     def _receive_eof(self) -> None:

@@ -5,7 +5,7 @@
     reset, timed out        ->  reset with a given code
     FIN                     <-  FIN after all bytes; the other direction stays open likewise
     RST                     <-  reset by the peer, or link lost
-    RST                     <>  reset: `abort()`, linger expired
+    RST                     <>  reset: `abort()`, linger or idle timeout expired
 
 `quictunnel.relay.sides` moves the bytes. A stream is an `asyncio.Transport` with `reset(code)` and
 `is_silent`.
@@ -21,8 +21,10 @@ from typing import NamedTuple
 
 from quictunnel.errors import LinkLost, StreamReset
 from quictunnel.protocol.codes import Code, describe
-from quictunnel.relay.half_close import LingerTimer
+from quictunnel.relay.idle_timer import IdleTimer
+from quictunnel.relay.rate_limit import RateLimit
 from quictunnel.relay.sides import Side, make_sides
+from quictunnel.relay.throttle import Throttle
 
 
 class Ending(enum.StrEnum):
@@ -60,24 +62,38 @@ class RelayEnd(NamedTuple):
     """The ending in words. It may contain text from the peer, so escape it before printing."""
 
 
+class RelayLimits(NamedTuple):
+    """What a policy limits of one relay."""
+
+    rates: tuple[RateLimit, ...] = ()
+    """The limits on its bytes per second. Each may be shared with other relays."""
+    idle_timer: IdleTimer[Relay] | None = None
+    """Limits how long it may be idle; None if it may be idle for ever."""
+
+
+NO_LIMITS = RelayLimits()
+
+
 class Relay:
     """Joins two transports, which may connect in either order.
 
     Use `relay.tcp` as the protocol of the TCP connection and `relay.stream` as the protocol of the
     stream. Nothing is read from either before both are connected. `relay.stream.write(preamble)`
     and `relay.tcp.write(header)` put bytes ahead of the relayed ones; call them before the other
-    side is connected. Bytes that were read before a side was handed over go to its
-    `data_received()` after its `connection_made()`.
+    side is connected. Bytes that were read before a side was handed over go to its `take_over()`
+    after its `connection_made()`.
 
     :param linger_timer: limits the idle time of the second direction once the first has ended.
-        Time while the link is silent does not count.
+        Time in which nothing can move does not count: see `is_on_hold`.
     :param tcp_reset_code: the code with which the stream is reset when the TCP connection is reset.
     :param on_end: called exactly once, when both transports are gone.
+    :param limits: further limits.
     :param loop: the running loop by default.
     """
 
     __slots__ = (
         "_end",
+        "_idle_timer",
         "_is_over",
         "_linger_timer",
         "_made_at",
@@ -91,9 +107,10 @@ class Relay:
     def __init__(
         self,
         *,
-        linger_timer: LingerTimer,
+        linger_timer: IdleTimer[Relay],
         tcp_reset_code: Code,
         on_end: Callable[[RelayEnd], None],
+        limits: RelayLimits = NO_LIMITS,
         loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
         self.loop = loop or asyncio.get_running_loop()
@@ -104,6 +121,14 @@ class Relay:
         self._linger_timer = linger_timer
         self._end: tuple[Ending, int | None, str] | None = None
         self._is_over = False
+        if limits.rates:
+            self.tcp.throttle = Throttle([rate.from_tcp for rate in limits.rates], self.tcp)
+            self.stream.throttle = Throttle(
+                [rate.from_stream for rate in limits.rates], self.stream
+            )
+        self._idle_timer = limits.idle_timer
+        if self._idle_timer is not None:
+            self._idle_timer.start(self)
 
     @property
     def is_over(self) -> bool:
@@ -147,7 +172,7 @@ class Relay:
             self._cut(Ending.LINK_LOST, None, str(exc or "the stream was closed at this end"))
         self._check_over()
 
-    # Called by the linger timer (`HalfClosed`)
+    # Called by the idle timers (`Watched`)
 
     def progress(self) -> tuple[int, ...]:
         """Return numbers that change whenever a byte arrives or a buffered byte leaves."""
@@ -155,19 +180,23 @@ class Relay:
         return tcp.received, stream.received, tcp.unsent(), stream.unsent()
 
     def is_on_hold(self) -> bool:
-        """Return whether the link is silent, so that nothing can move."""
-        return self.stream.is_silent
+        """Return whether nothing can move: the link is silent, or a rate limit holds bytes back."""
+        return self.stream.is_silent or self.tcp.is_throttled or self.stream.is_throttled
 
     def linger_expired(self) -> None:
         """Reset a half-closed connection that was idle for the whole linger."""
         self.abort(Code.LINGER_OVER)
+
+    def idle_expired(self) -> None:
+        """Reset a connection that was idle for longer than its policy allows."""
+        self.abort(Code.IDLE_TIMEOUT)
 
     # Inside
 
     def _cut(self, ending: Ending, code: int | None, reason: str) -> None:
         if self._end is None:
             self._end = (ending, code, reason)
-        self._linger_timer.stop(self)
+        self._stop_timers()
         self.stream.abort(Code.INTERNAL if code is None else code)
         self.tcp.abort(Code.INTERNAL if code is None else code)
 
@@ -178,7 +207,10 @@ class Relay:
         if not (stream.is_lost or stream.transport is None) or self._is_over:
             return
         self._is_over = True
-        self._linger_timer.stop(self)
+        self._stop_timers()
+        for side in (tcp, stream):
+            if side.throttle is not None:
+                side.throttle.close()
         ending, code, reason = self._end or _IN_ORDER
         duration = self.loop.time() - self._made_at
         self._on_end(RelayEnd(tcp.received, stream.received, duration, ending, code, reason))
@@ -186,6 +218,11 @@ class Relay:
             # No callback can follow. Break the reference cycles, so that the objects are freed
             # at once and not by the garbage collector.
             del self._on_end, tcp.peer, tcp.owner, stream.peer, stream.owner
+
+    def _stop_timers(self) -> None:
+        self._linger_timer.stop(self)
+        if self._idle_timer is not None:
+            self._idle_timer.stop(self)
 
     def _describe(self, exc: Exception) -> str:
         """Return why the TCP connection was lost: the code's words for a reset, or the system's."""

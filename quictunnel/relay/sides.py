@@ -16,17 +16,25 @@ import asyncio
 from typing import Protocol, cast
 
 from quictunnel.relay import tcp_options as tcp
+from quictunnel.relay.throttle import Throttle
+
+
+class LimitedTransport(Protocol):
+    """A member of both transports beyond `asyncio.Transport`."""
+
+    read_limiter: Throttle | None
+    """Limits what is read, if set."""
 
 
 class TcpTransport(Protocol):
-    """Members of a TCP transport beyond `asyncio.Transport`."""
+    """Members of a TCP transport beyond these."""
 
     max_read_size: int
     """Largest number of bytes read at a time."""
 
 
 class StreamTransport(Protocol):
-    """Members of a stream beyond `asyncio.Transport`."""
+    """Members of a stream beyond these."""
 
     @property
     def is_silent(self) -> bool:
@@ -64,6 +72,7 @@ class Side(asyncio.Protocol):
         "owner",
         "peer",
         "received",
+        "throttle",
         "transport",
         "write_paused",
     )
@@ -72,6 +81,8 @@ class Side(asyncio.Protocol):
 
     def __init__(self, owner: SideOwner) -> None:
         self.owner = owner
+        self.throttle: Throttle | None = None
+        """Limits the rate at which this side reads, if set before it is connected."""
         self.transport: asyncio.Transport | None = None
         self.received = 0
         """Bytes received on this side."""
@@ -114,12 +125,27 @@ class Side(asyncio.Protocol):
         if self.transport is not None:
             self.transport.pause_reading()
 
-    def resume_reading(self) -> None:
-        """Read again if the peer is connected and can write."""
+    def hold_back(self) -> None:
+        """Stop reading, because the throttle does not allow it."""
+        if self.transport is not None:
+            self.transport.pause_reading()
+
+    @property
+    def may_read(self) -> bool:
+        """Whether the peer is connected and can write, and this side has not ended."""
         if self.transport is None or self.transport.is_closing() or self.has_eof:
-            return
-        if self.peer.transport is not None and not self.peer.write_paused:
+            return False
+        return self.peer.transport is not None and not self.peer.write_paused
+
+    def resume_reading(self) -> None:
+        """Read again if the side may, and the throttle allows it."""
+        if self.transport is not None and self.may_read and not self.is_throttled:
             self.transport.resume_reading()
+
+    @property
+    def is_throttled(self) -> bool:
+        """Whether this side does not read because its rate is limited."""
+        return self.throttle is not None and self.throttle.is_waiting
 
     def close_if_done(self) -> None:
         """Close this side in order once EOF has passed in both directions."""
@@ -138,6 +164,8 @@ class Side(asyncio.Protocol):
         """Take the transport. Nothing is read before both sides are connected."""
         self.transport = cast(asyncio.Transport, transport)
         self.transport.pause_reading()
+        if self.throttle is not None:
+            cast(LimitedTransport, transport).read_limiter = self.throttle
         if self.owner.has_ended(self):
             return
         if self._pending:
@@ -153,6 +181,12 @@ class Side(asyncio.Protocol):
         """Forward bytes to the peer."""
         self.received += len(data)
         self.peer.write(data)
+
+    def take_over(self, data: bytes) -> None:
+        """Forward bytes that were read before this side was connected."""
+        if self.throttle is not None:
+            self.throttle.charge(len(data))
+        self.data_received(data)
 
     def eof_received(self) -> bool:
         """Forward EOF to the peer. The other direction stays open."""

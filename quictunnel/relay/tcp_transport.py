@@ -16,11 +16,14 @@ import asyncio
 import errno
 import os
 import socket
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from quictunnel.relay import tcp_options as tcp
 from quictunnel.relay.readiness import FAILED, HUNG_UP, WRITABLE, Readiness
 from quictunnel.relay.write_buffer import Piece, WriteBuffer
+
+if TYPE_CHECKING:
+    from quictunnel.quic.stream import ReadLimiter
 
 READ_SIZE = 64 * 1024
 """Bytes read at a time at first. Allocators keep buffers of this size at hand."""
@@ -64,6 +67,7 @@ class SocketTransport(asyncio.Transport):
         "_write_buffer",
         "_write_paused",
         "max_read_size",
+        "read_limiter",
         "read_size",
     )
 
@@ -87,6 +91,8 @@ class SocketTransport(asyncio.Transport):
         """Bytes read at a time now: `READ_SIZE` or `READ_SIZE_BULK`."""
         self.max_read_size = READ_SIZE_BULK
         """Upper limit for `read_size`, set by the consumer."""
+        self.read_limiter: ReadLimiter | None = None
+        """Limits what is read, if set."""
         self._reading = False
         self._readable = False  # there may be unread bytes
         self._sticky_events = 0  # HUNG_UP and FAILED, which stay true once reported
@@ -148,13 +154,20 @@ class SocketTransport(asyncio.Transport):
         """Read about one piece, and the EOF if it follows."""
         while self._reading:
             size = min(self.read_size, self.max_read_size)
+            limiter = self.read_limiter
+            if limiter is not None and not (size := limiter.allow(size)):
+                self._readable = True
+                return
+            data = None
             try:
                 data = self._sock.recv(size)
             except BlockingIOError:
                 self._readable = False
-                return
             except OSError as exc:
                 self._lose(exc)
+            if limiter is not None:
+                limiter.settle(len(data or b""))
+            if data is None:
                 return
             if not data:
                 self._read_eof()

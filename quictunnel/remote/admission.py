@@ -13,16 +13,16 @@ from ipaddress import ip_address
 from typing import Protocol
 
 from quictunnel.config.addresses import Network
-from quictunnel.config.policy import Place, Policy
+from quictunnel.config.policy import Place, Policy, describe_place
 from quictunnel.events import ClientLimitReached, EventSink
 from quictunnel.protocol.address import Address
-from quictunnel.relay.relay import Relay
-from quictunnel.remote.gate import Gate
+from quictunnel.relay.relay import NO_LIMITS, Relay, RelayLimits
 from quictunnel.remote.name_readers import NameReader
 from quictunnel.remote.pending_client import ClientRoute, PendingClient
 from quictunnel.remote.policy_selection import select_policy
-from quictunnel.remote.rejections import RejectionReporter
 from quictunnel.session.clients import Client
+from quictunnel.session.gate import Gate
+from quictunnel.session.rejections import RejectionReporter
 
 MAX_WAITING = 4096
 """Clients that may wait at a time, over all services: each holds a socket and a few kB."""
@@ -37,7 +37,9 @@ class ForwardingSession(Protocol):
     def rejection(self) -> str | None:
         """Why no more clients can be forwarded now; None if they can."""
 
-    def forward(self, client: Client, route: str, on_end: Callable[[], None]) -> Relay:
+    def forward(
+        self, client: Client, route: str, on_end: Callable[[], None], limits: RelayLimits
+    ) -> Relay:
         """Open a stream for the client of a route; call `on_end` once the client has left."""
 
 
@@ -67,7 +69,7 @@ class Admission:
         self._emit = emit
         self._rejections = RejectionReporter(emit)
         self._policies: Mapping[Place, Policy] = {}
-        self._gates: dict[str, Gate] = {}  # by route
+        self._gates: dict[str, tuple[Place, Gate]] = {}  # by route, with its place
         self.apply(client_wait=client_wait, proxies=proxies, policies=policies or {})
         self._count = 0
         self._waiting: dict[str, dict[PendingClient, Client]] = {}  # in order of arrival
@@ -91,8 +93,8 @@ class Admission:
         self._client_wait = client_wait
         self._proxies = tuple(proxies)
         self._policies = policies
-        for gate in self._gates.values():
-            gate.policy = select_policy(policies, gate.place)
+        for place, gate in self._gates.values():
+            gate.apply(select_policy(policies, place))
 
     def new_client(self, route: ClientRoute) -> PendingClient:
         """Return the protocol of a client that has arrived at this route."""
@@ -192,11 +194,11 @@ class Admission:
     # -- Inside
 
     def _gate(self, route: ClientRoute) -> Gate:
-        gate = self._gates.get(route.key)
-        if gate is None:
+        if route.key not in self._gates:
             policy = select_policy(self._policies, route.place)
-            gate = self._gates[route.key] = Gate(policy, time.monotonic, route.place)
-        return gate
+            gate = Gate(policy, time.monotonic, describe_place(route.place))
+            self._gates[route.key] = (route.place, gate)
+        return self._gates[route.key][1]
 
     def _turn_away(self, pending: PendingClient, reason: str) -> None:
         """Reject a client that was not accepted."""
@@ -207,10 +209,11 @@ class Admission:
         self, pending: PendingClient, client: Client, route: str, session: ForwardingSession
     ) -> None:
         self._pending.discard(pending)
-        on_end = self._client_left
+        on_end, limits = self._client_left, NO_LIMITS
         if pending.gate is not None:
             on_end = partial(self._client_left, pending.gate, client)
-        pending.hand_over(session.forward(client, route, on_end))
+            limits = pending.gate.limits()
+        pending.hand_over(session.forward(client, route, on_end, limits))
 
     def _client_left(self, gate: Gate | None = None, client: Client | None = None) -> None:
         self._count -= 1

@@ -18,10 +18,10 @@ from quictunnel.protocol.address import Address
 from quictunnel.protocol.proxy_decoder import ProxyDecoder
 from quictunnel.relay.relay import Relay
 from quictunnel.relay.tcp_transport import READ_SIZE, SocketTransport
-from quictunnel.remote.gate import Gate
 from quictunnel.remote.last_answer import LastAnswer
 from quictunnel.remote.name_readers import ClientRefusedError, NameReader, http_no_origin
 from quictunnel.session.clients import Client
+from quictunnel.session.gate import Gate
 
 HEADER_TIMEOUT = 5.0
 """Seconds for a trusted proxy's header, which comes with the connection's first packet."""
@@ -143,7 +143,7 @@ class PendingClient(asyncio.Protocol):
         transport.set_protocol(relay.tcp)
         relay.tcp.connection_made(transport)
         if self._rest:
-            relay.tcp.data_received(bytes(self._rest))
+            relay.tcp.take_over(bytes(self._rest))
             self._rest.clear()
 
     # -- The TCP connection

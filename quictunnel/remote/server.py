@@ -206,6 +206,8 @@ class Remote:
         changed_ids = {key for key in ids if self._grants.get(key) != settings.grants.get(key)}
         self._grants.clear()
         self._grants.update(settings.grants)
+        if self._session_settings is not None:
+            self._session_settings.rates.apply(self._grants)
         self._accept_tokens(tokens)
         affected = {
             session

@@ -37,8 +37,8 @@ from quictunnel.protocol.preamble import Preamble, encode_v2
 from quictunnel.protocol.proof import check, prove
 from quictunnel.quic.link import Link
 from quictunnel.quic.stream import Stream
-from quictunnel.relay.half_close import LingerTimer
-from quictunnel.relay.relay import Relay
+from quictunnel.relay.idle_timer import IdleTimer
+from quictunnel.relay.relay import Relay, RelayLimits
 from quictunnel.remote.registry import Identity, Registry, describe_taken
 from quictunnel.remote.routes import Route
 from quictunnel.remote.session_settings import RemoteSessionSettings
@@ -86,7 +86,7 @@ class RemoteSession(Session):
     ) -> None:
         super().__init__("client", emit)
         self._settings = settings
-        self._linger_timer = LingerTimer(settings.linger)
+        self._linger_timer = IdleTimer(settings.linger, Relay.linger_expired)
         self._registry = registry
         self._on_open = on_open
         self._on_close = on_close
@@ -96,12 +96,17 @@ class RemoteSession(Session):
         self._asked: list[Service] = []
         self._refused: list[RefusedService] = []
 
-    def forward(self, client: Client, route: str, on_end: Callable[[], None]) -> Relay:
+    def forward(
+        self, client: Client, route: str, on_end: Callable[[], None], limits: RelayLimits
+    ) -> Relay:
         """Open a stream for a client and return its relay, which still needs its TCP side.
 
         :param route: the key of the route at which the client has arrived.
         :param on_end: called once the client has left.
+        :param limits: those of the route's policy. Those of the token are added.
         """
+        if token_rates := self._settings.rates.limits(self.token_id, self._grant.rate):
+            limits = limits._replace(rates=limits.rates + token_rates)
         usage, token_id = self._settings.usage, self.token_id
         usage[token_id] += 1
 
@@ -116,6 +121,7 @@ class RemoteSession(Session):
                 loop=self._loop,
                 on_end=ended,
                 tcp_reset_code=Code.CLIENT_RESET,
+                limits=limits,
             ),
             on_end=left,
         )

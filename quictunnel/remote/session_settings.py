@@ -13,6 +13,7 @@ from quictunnel.protocol.messages import Service
 from quictunnel.remote.proof_failures import ProofFailures
 from quictunnel.remote.registry import Identity
 from quictunnel.remote.routes import Route
+from quictunnel.remote.token_rates import TokenRates
 
 
 class RouteTable(Protocol):
@@ -52,6 +53,9 @@ class RemoteSessionSettings:
 
     usage: Counter[str] = field(default_factory=Counter)
     """The clients of each token, by the token's id."""
+
+    rates: TokenRates = field(default_factory=TokenRates)
+    """The rates of tokens."""
 
     failures: ProofFailures = field(default_factory=ProofFailures)
     """Failed proofs of all origins."""

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from quictunnel.config.networks import NetworkSet
 from quictunnel.config.policy import Place, Policy
 from quictunnel.config.ports import PortRange
 from quictunnel.config.toml import parse, read_config
@@ -36,8 +37,8 @@ def test_every_key():
     """
     assert policies(text) == {
         PortRange(2222, 2222): Policy(
-            allow=(ip_network("192.0.2.0/24"),),
-            deny=(ip_network("192.0.2.7"), ip_network("2001:db8::/32")),
+            allow=NetworkSet([ip_network("192.0.2.0/24")]),
+            deny=NetworkSet([ip_network("192.0.2.7"), ip_network("2001:db8::/32")]),
             max_clients=1000,
             max_clients_per_address=10,
             max_rate_per_address=60,

@@ -14,7 +14,7 @@ from collections import deque
 
 from quictunnel.errors import LinkLost, StreamReset
 from quictunnel.protocol.codes import Code
-from quictunnel.relay.half_close import LingerTimer
+from quictunnel.relay.idle_timer import IdleTimer
 from quictunnel.relay.readiness import readiness
 from quictunnel.relay.relay import Relay, RelayEnd
 from quictunnel.relay.tcp_transport import SocketTransport
@@ -289,7 +289,7 @@ class Half:
         clock: asyncio.AbstractEventLoop | None = None,
     ) -> None:
         self.ended: asyncio.Future[RelayEnd] = asyncio.get_running_loop().create_future()
-        self.lingers = LingerTimer(linger, clock)
+        self.lingers = IdleTimer(linger, Relay.linger_expired, clock)
         self.relay = Relay(
             linger_timer=self.lingers, tcp_reset_code=code, on_end=self.ended.set_result
         )

@@ -16,7 +16,7 @@ import asyncio, socket, sys
 sys.path.insert(0, {folder!r})
 from relay_doubles import MemoryLink
 from quictunnel.protocol.codes import Code
-from quictunnel.relay.half_close import LingerTimer
+from quictunnel.relay.idle_timer import IdleTimer
 from quictunnel.relay.relay import Relay
 from quictunnel.relay.tcp_transport import SocketTransport
 from quictunnel.relay.readiness import readiness
@@ -28,7 +28,8 @@ async def main():
     def let_in():
         client, _ = server.accept()
         client.setblocking(False)
-        relay = Relay(linger_timer=LingerTimer(300), tcp_reset_code=Code.CLIENT_RESET, on_end=print)
+        timer = IdleTimer(300, Relay.linger_expired)
+        relay = Relay(linger_timer=timer, tcp_reset_code=Code.CLIENT_RESET, on_end=print)
         near.attach(relay.stream)
         SocketTransport(client, readiness(loop)).attach(relay.tcp)
 

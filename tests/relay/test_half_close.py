@@ -11,7 +11,7 @@ from relay_doubles import Half, MemoryLink, Tunnel, until
 from transport_owner import turns
 
 from quictunnel.protocol.codes import Code
-from quictunnel.relay.half_close import TICKS, LingerTimer
+from quictunnel.relay.idle_timer import TICKS, IdleTimer
 from quictunnel.relay.relay import Ending
 
 LIMIT = 300.0
@@ -58,7 +58,7 @@ class Case:
         self.moved = 0
         self.silent = False
         self.over_at = []
-        self.lingers = LingerTimer(LIMIT, self.time)
+        self.lingers = IdleTimer(LIMIT, Case.expired, self.time)
         self.lingers.start(self)
 
     def progress(self):
@@ -67,7 +67,7 @@ class Case:
     def is_on_hold(self):
         return self.silent
 
-    def linger_expired(self):
+    def expired(self):
         self.over_at.append(self.time.now)
 
 

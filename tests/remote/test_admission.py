@@ -7,6 +7,7 @@ from ipaddress import ip_network
 import pytest
 from role_doubles import FakeTcp, House, Tunnel, a_tunnel, of_type
 
+from quictunnel.config.networks import NetworkSet
 from quictunnel.config.policy import Policy
 from quictunnel.config.ports import PortRange
 from quictunnel.events import ClientAccepted, ClientClosed, ClientLimitReached, ClientRejected
@@ -335,7 +336,7 @@ async def test_a_bad_header_is_reported_with_its_sender():
 
 @virtual_time
 async def test_a_client_that_the_policy_rejects_costs_no_stream():
-    house = House(policies={None: Policy(deny=(ip_network("192.0.2.7"),))})
+    house = House(policies={None: Policy(deny=NetworkSet([ip_network("192.0.2.7")]))})
     tunnel = await Tunnel(house).up()
     rejected, accepted = house.client(), house.client(peer=("192.0.2.8", 1))
     await settle()
@@ -367,7 +368,7 @@ async def test_a_limit_counts_waiting_and_forwarded_clients_until_they_leave():
 
 @virtual_time
 async def test_behind_a_proxy_the_clients_address_counts():
-    behind = await Proxied(Policy(allow=(ip_network("203.0.113.9"),))).up()
+    behind = await Proxied(Policy(allow=NetworkSet([ip_network("203.0.113.9")]))).up()
     accepted, rejected = behind.client(), behind.client()
     accepted.send(V1)
     rejected.send(V1.replace(b"203.0.113.9", b"203.0.113.8"))

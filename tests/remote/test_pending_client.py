@@ -51,6 +51,8 @@ class Taker(asyncio.Protocol):
         if len(self.taken) >= len(BODY):
             self.has_all.set()
 
+    take_over = data_received
+
 
 async def test_little_is_held_of_what_comes_behind_a_header_and_nothing_is_lost():
     owner = Owner()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from quictunnel.events import ClientRejected
-from quictunnel.remote.rejections import INTERVAL, MAX_REPORTS, RejectionReporter
+from quictunnel.session.rejections import INTERVAL, MAX_REPORTS, RejectionReporter
 from testkit.clock import seconds, virtual_time
 
 

@@ -6,11 +6,12 @@ from ipaddress import ip_network
 
 import pytest
 
+from quictunnel.config.networks import NetworkSet
 from quictunnel.config.policy import Policy
 from quictunnel.errors import SettingsError
 from quictunnel.protocol.address import Address
-from quictunnel.remote import gate as module
-from quictunnel.remote.gate import Gate, source_of
+from quictunnel.session import gate as module
+from quictunnel.session.gate import Gate, source_of
 
 
 class Clock:
@@ -33,7 +34,7 @@ def client(host: str) -> Address:
 
 
 def networks(*texts: str):
-    return tuple(map(ip_network, texts))
+    return NetworkSet(map(ip_network, texts))
 
 
 HERE, THERE = client("192.0.2.7"), client("198.51.100.7")
@@ -50,7 +51,7 @@ HERE, THERE = client("192.0.2.7"), client("198.51.100.7")
     ],
 )
 def test_lists(policy, here, there, clock):
-    gate = Gate(policy, clock)
+    gate = Gate(policy, clock, "port 22")
     assert (gate.enter(HERE) is None) == here
     assert (gate.enter(THERE) is None) == there
 
@@ -62,7 +63,7 @@ def test_an_ipv6_client_is_its_network_of_64_bits():
 
 
 def test_clients_at_a_time(clock):
-    gate = Gate(Policy(max_clients=3, max_clients_per_address=2), clock)
+    gate = Gate(Policy(max_clients=3, max_clients_per_address=2), clock, "port 22")
     assert [gate.enter(HERE) for _ in range(3)] == [
         None,
         None,
@@ -78,7 +79,7 @@ def test_clients_at_a_time(clock):
 
 
 def test_new_clients_a_minute(clock):
-    gate = Gate(Policy(max_rate_per_address=6), clock)
+    gate = Gate(Policy(max_rate_per_address=6), clock, "port 22")
 
     def accepted(count: int) -> int:
         return sum(gate.enter(HERE) is None for _ in range(count))
@@ -94,16 +95,16 @@ def test_new_clients_a_minute(clock):
 
 def test_the_memory_of_rates_is_bounded(clock, monkeypatch):
     monkeypatch.setattr(module, "MAX_SOURCES", 10)
-    gate = Gate(Policy(max_rate_per_address=1), clock)
+    gate = Gate(Policy(max_rate_per_address=1), clock, "port 22")
     for number in range(100):
         assert gate.enter(client(f"192.0.2.{number}")) is None
     assert len(gate._tokens) == 10
 
 
 def test_a_policy_that_changes_keeps_its_clients(clock):
-    gate = Gate(Policy(), clock)
+    gate = Gate(Policy(), clock, "port 22")
     assert [gate.enter(HERE) for _ in range(3)] == [None] * 3
-    gate.policy = Policy(max_clients=3)
+    gate.apply(Policy(max_clients=3))
     assert gate.enter(HERE) is not None
     gate.leave(HERE)
     assert gate.enter(HERE) is None
