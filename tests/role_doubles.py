@@ -14,7 +14,7 @@ from typing import Any, TypeVar, cast
 from fake_link import FakeLink, join
 
 from quictunnel.config.addresses import HostPort
-from quictunnel.config.policy import Policy
+from quictunnel.config.policy import ACCEPT_ALL, Policy
 from quictunnel.config.ports import PortRange
 from quictunnel.config.services import ProxyProtocol, ServiceSettings
 from quictunnel.config.tokens import Token
@@ -239,9 +239,13 @@ class House:
 class FakeService(ExposedService):
     """A service by name alone, whose origin server the test plays."""
 
-    def __init__(self, name: str, upstream: Upstream, proxy_protocol: ProxyProtocol) -> None:
+    def __init__(
+        self, name: str, upstream: Upstream, proxy_protocol: ProxyProtocol, policy: Policy
+    ) -> None:
         super().__init__(
-            ServiceSettings(target=HostPort("localhost", 8000), proxy_protocol=proxy_protocol)
+            ServiceSettings(
+                target=HostPort("localhost", 8000), proxy_protocol=proxy_protocol, policy=policy
+            )
         )
         self._name = name
         self._upstream = upstream
@@ -258,11 +262,13 @@ def origin_session(
     *services: str,
     emit: EventSink = discard_event,
     proxy_protocol: ProxyProtocol = "off",
+    policy: Policy = ACCEPT_ALL,
     **offer: Any,
 ) -> tuple[OriginSession, FakeUpstream]:
     upstream = FakeUpstream()
     exposed = {
-        name: FakeService(name, upstream, proxy_protocol) for name in services or ("default",)
+        name: FakeService(name, upstream, proxy_protocol, policy)
+        for name in services or ("default",)
     }
     session = OriginSession(
         replace(

@@ -96,7 +96,9 @@ class Gate:
             rates += (self._rate,)
         if policy.idle_timeout is not None and self._idle_timer is None:
             self._idle_timer = IdleTimer(policy.idle_timeout, Relay.idle_expired)
-        return RelayLimits(rates, self._idle_timer) if rates or self._idle_timer else NO_LIMITS
+        if not rates and self._idle_timer is None:
+            return NO_LIMITS
+        return RelayLimits(rates, self._idle_timer)
 
     def leave(self, address: Address | None) -> None:
         """Count an accepted client as gone."""

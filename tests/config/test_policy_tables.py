@@ -28,6 +28,9 @@ def test_every_key():
         max-clients = 1000
         max-clients-per-address = 10
         max-rate-per-address = 60
+        rate-per-client = "10Mbit"
+        rate = "12.5MB"
+        idle-timeout = "10m"
         [policy.2000-2999]
         [policy.default]
         [policy."WWW.example.com"]
@@ -42,6 +45,9 @@ def test_every_key():
             max_clients=1000,
             max_clients_per_address=10,
             max_rate_per_address=60,
+            rate_per_client=1_250_000,
+            rate=12_500_000,
+            idle_timeout=600,
         ),
         PortRange(2000, 2999): Policy(),
         None: Policy(),
@@ -74,6 +80,19 @@ def test_every_key():
         ("[policy.80]\n[policy.'080']", "policy.080: another table is for the same place"),
         ("[policy.80]\nallow = []", "policy.80.allow: the list is empty; leave the key out"),
         ("[policy.80]\nmax-clients = '%s'" % ("9" * 5000), "is not a number of clients"),
+        ("[policy.80]\nrate = 10", "policy.80.rate: '10' is not a rate; write for example 10Mbit"),
+        ("[policy.80]\nrate = '1bit'", "policy.80: rate must be from 8kbit to 1000Gbit"),
+        (
+            "[policy.80]\nrate-per-client = '2000Gbit'",
+            "policy.80: rate-per-client must be from 8kbit to 1000Gbit",
+        ),
+        ("[policy.80]\nidle-timeout = 'x'", "policy.80.idle-timeout: 'x' is not a duration"),
+        ("[policy.80]\nidle-timeout = 0", "policy.80: idle-timeout must be from 1s to 7d"),
+        ("[policy.80]\ndeny-file = ''", "policy.80.deny-file: the path is empty"),
+        (
+            "[policy.80]\ndeny-file = 'missing'",
+            "policy.80.deny-file: the list of networks 'missing' cannot be read: no such file",
+        ),
         ("[policy.80]\nhold = 1", r"write 'hold' above the first \[policy.NAME\]"),
         ("policy = 1", r"policy: expected tables \[policy.NAME\], found a whole number"),
     ],
@@ -86,3 +105,27 @@ def test_what_is_wrong_is_said(text, sentence):
 def test_an_origins_file_has_no_policies():
     with pytest.raises(SettingsError, match="unknown key 'policy'"):
         policies("[policy.80]", has_services=True)
+
+
+def test_files_add_to_the_lists(tmp_path):
+    (tmp_path / "allowed").write_text("192.0.2.0/24\n")
+    (tmp_path / "denied").write_text("# nobody at present\n")
+    text = """
+        [policy.80]
+        allow = "198.51.100.7"
+        allow-file = "allowed"
+        deny-file = "denied"
+    """
+    config = read_config(parse(text, tmp_path / "remote.toml"), {}, has_services=False)
+    (policy,) = config.policies().values()
+    assert policy.allow == NetworkSet([ip_network("198.51.100.7"), ip_network("192.0.2.0/24")])
+    assert policy.deny == NetworkSet()
+    assert config.files == (tmp_path / "allowed", tmp_path / "denied")
+
+
+def test_an_empty_file_of_allowed_networks_does_not_allow_all(tmp_path):
+    (tmp_path / "allowed").touch()
+    document = parse('[policy.80]\nallow-file = "allowed"', tmp_path / "remote.toml")
+    config = read_config(document, {}, has_services=False)
+    with pytest.raises(SettingsError, match=r"80.allow-file: the list of networks .* is empty"):
+        config.policies()

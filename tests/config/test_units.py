@@ -1,4 +1,4 @@
-"""Durations and sizes."""
+"""Durations, sizes and rates."""
 
 from __future__ import annotations
 
@@ -6,7 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quictunnel.config.units import format_duration, format_size, parse_duration, parse_size
+from quictunnel.config.units import (
+    format_duration,
+    format_rate,
+    format_size,
+    parse_duration,
+    parse_rate,
+    parse_size,
+)
 from quictunnel.errors import SettingsError
 
 
@@ -61,3 +68,36 @@ def test_size_refuses(text):
 @given(st.integers(min_value=0, max_value=2**50))
 def test_size_comes_back(count):
     assert parse_size(format_size(count)) == count
+
+
+@pytest.mark.parametrize(
+    ("text", "rate"),
+    [
+        ("10Mbit", 1_250_000), ("10 mbit/s", 1_250_000), ("10MBit", 1_250_000), ("8bit", 1),
+        ("1.25MB", 1_250_000), ("1.25 MB/s", 1_250_000), ("64kbit", 8000), ("1kB", 1000),
+        ("1KB", 1000), ("1KiB", 1024), ("2MiB/s", 2_097_152), ("1Gbit", 125_000_000), ("500B", 500),
+    ],
+)  # fmt: skip
+def test_rate(text, rate):
+    assert parse_rate(text) == rate
+
+
+@pytest.mark.parametrize(
+    "text", ["", "10", "10M", "10Mb", "10mb", "10Mbps", "bit", "-1Mbit", "1e3B", "1Tbit", "9" * 40]
+)
+def test_rate_refuses_what_could_be_bits_or_bytes(text):
+    with pytest.raises(SettingsError, match="write for example 10Mbit for bits per second, or"):
+        parse_rate(text)
+
+
+@pytest.mark.parametrize(
+    ("rate", "text"),
+    [(1_250_000, "10Mbit"), (125_000_000, "1Gbit"), (1000, "8kbit"), (1, "8bit"), (0, "0bit")],
+)
+def test_rate_as_text(rate, text):
+    assert format_rate(rate) == text
+
+
+@given(st.integers(min_value=0, max_value=2**40))
+def test_rate_comes_back(rate):
+    assert parse_rate(format_rate(rate)) == rate

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import heapq
+import itertools
 import socket
 import struct
 from collections import deque
@@ -16,7 +18,7 @@ from quictunnel.errors import LinkLost, StreamReset
 from quictunnel.protocol.codes import Code
 from quictunnel.relay.idle_timer import IdleTimer
 from quictunnel.relay.readiness import readiness
-from quictunnel.relay.relay import Relay, RelayEnd
+from quictunnel.relay.relay import NO_LIMITS, Relay, RelayEnd, RelayLimits
 from quictunnel.relay.tcp_transport import SocketTransport
 
 HIGH, LOW = 64 * 1024, 16 * 1024
@@ -42,6 +44,7 @@ class MemoryStream(asyncio.Transport):
         self.sent: deque[bytes] = deque()
         self.reset_code: int | None = None
         self._fin_written = self._fin_delivered = self._fin_received = False
+        self.read_limiter = None
         self._reading = True
         self._writing_paused = False
         self._closing = self._lost = False
@@ -135,7 +138,15 @@ class MemoryStream(asyncio.Transport):
         if self._lost or reader._lost or reader.protocol is None or not reader._reading:
             return
         if self.sent:
-            reader.protocol.data_received(self.sent.popleft())
+            size, limiter = len(self.sent[0]), reader.read_limiter
+            if limiter is not None and not (size := limiter.allow(size)):
+                return
+            if limiter is not None:
+                limiter.settle(size)
+            piece = self.sent.popleft()
+            if size < len(piece):
+                self.sent.appendleft(piece[size:])
+            reader.protocol.data_received(piece[:size])
             self._has_drained()
             self.pump_soon()
         elif self._fin_written and not self._fin_delivered:
@@ -277,6 +288,38 @@ async def until(condition) -> None:
             await asyncio.sleep(0)
 
 
+class VirtualTime:
+    """As much of a loop as timers need; time passes when a test says so."""
+
+    def __init__(self):
+        self.now = 0.0
+        self._timers = []
+        self._ids = itertools.count()
+
+    def time(self):
+        return self.now
+
+    def call_at(self, when, callback):
+        timer = VirtualTimer(when, callback)
+        heapq.heappush(self._timers, (when, next(self._ids), timer))
+        return timer
+
+    def advance(self, seconds):
+        until_time = self.now + seconds
+        while self._timers and self._timers[0][0] <= until_time:
+            self.now, _, timer = heapq.heappop(self._timers)
+            timer.run()
+        self.now = until_time
+
+
+class VirtualTimer:
+    def __init__(self, when, callback):
+        self._when, self.run = when, callback
+
+    def when(self):
+        return self._when
+
+
 class Half:
     """One relay with the far end of its TCP connection in hand."""
 
@@ -287,11 +330,15 @@ class Half:
         linger: float = 300,
         small: bool = False,
         clock: asyncio.AbstractEventLoop | None = None,
+        limits: RelayLimits = NO_LIMITS,
     ) -> None:
         self.ended: asyncio.Future[RelayEnd] = asyncio.get_running_loop().create_future()
         self.lingers = IdleTimer(linger, Relay.linger_expired, clock)
         self.relay = Relay(
-            linger_timer=self.lingers, tcp_reset_code=code, on_end=self.ended.set_result
+            linger_timer=self.lingers,
+            tcp_reset_code=code,
+            on_end=self.ended.set_result,
+            limits=limits,
         )
         self._small = small
         self.wire: Wire
@@ -319,9 +366,11 @@ class Half:
 class Tunnel:
     """A client, a relay, a stream, a relay, an origin server."""
 
-    def __init__(self, *, linger: float = 300, small: bool = False) -> None:
+    def __init__(
+        self, *, linger: float = 300, small: bool = False, limits: RelayLimits = NO_LIMITS
+    ) -> None:
         self.link = MemoryLink()
-        self.remote = Half(Code.CLIENT_RESET, linger=linger, small=small)
+        self.remote = Half(Code.CLIENT_RESET, linger=linger, small=small, limits=limits)
         self.origin = Half(Code.ORIGIN_RESET, linger=linger, small=small)
 
     async def stand(self) -> None:

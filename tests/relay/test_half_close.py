@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import heapq
-import itertools
 
 import pytest
-from relay_doubles import Half, MemoryLink, Tunnel, until
+from relay_doubles import Half, MemoryLink, Tunnel, VirtualTime, until
 from transport_owner import turns
 
 from quictunnel.protocol.codes import Code
@@ -16,38 +14,6 @@ from quictunnel.relay.relay import Ending
 
 LIMIT = 300.0
 STEP = LIMIT / TICKS
-
-
-class VirtualTime:
-    """As much of a loop as a clock needs; time passes when told to."""
-
-    def __init__(self):
-        self.now = 0.0
-        self._timers = []
-        self._ids = itertools.count()
-
-    def time(self):
-        return self.now
-
-    def call_at(self, when, callback):
-        timer = Timer(when, callback)
-        heapq.heappush(self._timers, (when, next(self._ids), timer))
-        return timer
-
-    def advance(self, seconds):
-        until_time = self.now + seconds
-        while self._timers and self._timers[0][0] <= until_time:
-            self.now, _, timer = heapq.heappop(self._timers)
-            timer.run()
-        self.now = until_time
-
-
-class Timer:
-    def __init__(self, when, callback):
-        self._when, self.run = when, callback
-
-    def when(self):
-        return self._when
 
 
 class Case:

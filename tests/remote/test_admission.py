@@ -5,13 +5,15 @@ from __future__ import annotations
 from ipaddress import ip_network
 
 import pytest
-from role_doubles import FakeTcp, House, Tunnel, a_tunnel, of_type
+from role_doubles import TOKEN, FakeTcp, House, Tunnel, a_tunnel, of_type
 
+from quictunnel.config.grants import Grant
 from quictunnel.config.networks import NetworkSet
 from quictunnel.config.policy import Policy
 from quictunnel.config.ports import PortRange
 from quictunnel.events import ClientAccepted, ClientClosed, ClientLimitReached, ClientRejected
 from quictunnel.protocol.address import Address
+from quictunnel.protocol.codes import Code
 from quictunnel.protocol.preamble import Preamble, encode_v2
 from quictunnel.remote import admission, pending_client
 from quictunnel.remote.admission import Admission
@@ -394,3 +396,38 @@ async def test_a_policy_is_for_ports_whatever_the_origin_calls_its_service():
     assert not house.client("x").was_reset
     house.admission.reject_waiting("x", "closed")
     assert "x" not in house.admission._gates
+
+
+@virtual_time
+async def test_a_client_is_limited_by_itself_its_place_and_its_token():
+    policy = Policy(rate_per_client=1000, rate=5000)
+    house = House(policies={None: policy}, grants={TOKEN.id: Grant(rate=8000)})
+    await Tunnel(house).up()
+    one, other = (house.client().protocol.throttle._buckets for _ in range(2))
+    assert [bucket._rate for bucket in one] == [1000, 5000, 8000]
+    assert one[0] is not other[0]
+    assert one[1:] == other[1:]
+
+
+@virtual_time
+async def test_a_place_without_a_policy_is_limited_by_the_token_alone():
+    house = House(grants={TOKEN.id: Grant(rate=8000)})
+    await Tunnel(house).up()
+    (bucket,) = house.client().protocol.throttle._buckets
+    assert bucket._rate == 8000
+
+
+@virtual_time
+async def test_an_idle_client_is_reset_at_both_ends():
+    house = House(policies={None: Policy(idle_timeout=60)})
+    tunnel = await Tunnel(house).up()
+    client = house.client()
+    await seconds(50)
+    client.send(b"x")
+    await seconds(50)
+    assert not client.is_over
+    await seconds(20)
+    assert client.was_reset
+    assert tunnel.upstream.connections[0].was_reset
+    for events in (house.events, tunnel.events):
+        assert of_type(events, ClientClosed)[0].reason == Code.IDLE_TIMEOUT.word

@@ -10,8 +10,10 @@ from quictunnel.config.networks import NetworkSet
 from quictunnel.config.policy import Policy
 from quictunnel.errors import SettingsError
 from quictunnel.protocol.address import Address
+from quictunnel.relay.relay import NO_LIMITS
 from quictunnel.session import gate as module
 from quictunnel.session.gate import Gate, source_of
+from testkit.clock import virtual_time
 
 
 class Clock:
@@ -113,3 +115,57 @@ def test_a_policy_that_changes_keeps_its_clients(clock):
 def test_a_limit_is_a_reasonable_number():
     with pytest.raises(SettingsError, match="max-rate-per-address must be from 1 to 1,000,000"):
         Policy(max_rate_per_address=0)
+
+
+@pytest.mark.parametrize("policy", [Policy(allow=networks("::/0")), Policy(deny=networks("::1"))])
+def test_lists_reject_a_client_without_an_address(policy, clock):
+    gate = Gate(policy, clock, "the service web")
+    assert gate.enter(None) == (
+        "the policy of the service web needs an address, and the client has none"
+    )
+
+
+def test_clients_without_an_address_are_one_source(clock):
+    gate = Gate(Policy(max_clients_per_address=1), clock, "the service web")
+    assert gate.enter(None) is None
+    assert gate.enter(None) == "the limit per address is reached (1)"
+    assert gate.enter(HERE) is None
+    gate.leave(None)
+    assert gate.enter(None) is None
+
+
+def test_a_policy_without_rates_limits_no_relay(clock):
+    assert Gate(Policy(max_clients=1), clock, "port 22").limits() is NO_LIMITS
+
+
+@virtual_time
+async def test_clients_share_the_rate_and_the_idle_timer_and_have_a_rate_each():
+    gate = Gate(Policy(rate_per_client=1000, rate=5000, idle_timeout=60), Clock(), "port 22")
+    one, other = gate.limits(), gate.limits()
+    assert one.rates[0] is not other.rates[0]
+    assert one.rates[1] is other.rates[1]
+    assert one.idle_timer is other.idle_timer is not None
+
+
+@virtual_time
+async def test_a_changed_rate_is_that_of_current_clients_too():
+    gate = Gate(Policy(rate=5000), Clock(), "port 22")
+    before = gate.limits()
+    gate.apply(Policy(rate=8000))
+    assert gate.limits() == before
+    assert before.rates[0].from_tcp._rate == before.rates[0].from_stream._rate == 8000
+    gate.apply(Policy())
+    assert gate.limits() is NO_LIMITS
+    assert before.rates[0].from_tcp._rate is None
+
+
+@virtual_time
+async def test_a_changed_idle_timeout_is_for_new_clients():
+    gate = Gate(Policy(idle_timeout=60), Clock(), "port 22")
+    before = gate.limits().idle_timer
+    gate.apply(Policy(idle_timeout=60, max_clients=3))
+    assert gate.limits().idle_timer is before
+    gate.apply(Policy(idle_timeout=90))
+    assert gate.limits().idle_timer is not before
+    gate.apply(Policy())
+    assert gate.limits() is NO_LIMITS
