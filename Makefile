@@ -66,7 +66,7 @@ endef
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test coverage lab fuzz lint actions docs figures bench bench-line soak interop engine wheels sdist check-tag rust clean
+.PHONY: help demo test coverage lab fuzz lint actions docs figures bench bench-line bench-rates soak interop engine wheels sdist check-tag rust clean
 
 help: ## list the targets
 	@echo "usage: make TARGET [ARGS='options for the program that runs'] [PYTHON=python3.x]"
@@ -120,6 +120,9 @@ bench: $(PROGRAM) $(BUILT_ENGINE) ## compare direct, quictunnel, a naive tunnel 
 
 bench-line: $(PROGRAM) $(BUILT_ENGINE) ## measure on lossy, long and shared lines; needs root (ARGS=--help; --simulated needs nothing)
 	@$(BIN)/python -m bench.line $(ARGS)
+
+bench-rates: $(PROGRAM) $(BUILT_ENGINE) ## measure how exact rate limits are, beside another service (ARGS=--help)
+	@$(BIN)/python -m bench.rates $(ARGS)
 
 soak: $(PROGRAM) $(BUILT_ENGINE) ## run random clients over a bad network for 20 minutes (ARGS=--help)
 	@$(BIN)/python -m bench.soak $(ARGS)

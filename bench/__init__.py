@@ -10,6 +10,7 @@
     host_pair    the hosts of a way's ends
     table        medians, the printed table, the JSON file
     line         tunnels on lossy, long and shared lines: `make bench-line`
+    rates        rate limits: how exact they are: `make bench-rates`
     soak         correctness over a bad network for a long time: `make soak`
 
 Linux only: memory and CPU time come from /proc and the kernel's clocks of processes.

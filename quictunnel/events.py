@@ -68,7 +68,8 @@ class ClientRejected(Event):
     """
 
     peer: str
-    """The client's address, or that of a proxy in front of the remote if it names no client."""
+    """The client's address, that of a proxy in front of the remote if it names no client, or
+    `unknown` at an origin."""
     reason: str
     """Why."""
     suppressed: int

@@ -114,10 +114,10 @@ class Tunnel:
         return self.remote
 
     def start_origin(self, *options: object, **environment: str) -> Program:
-        """Start an origin, without waiting for it."""
+        """Start an origin, without waiting for it. A file of `--config` has its own services."""
         words = ["--remote", f"{self._remote_name}:{self.link_port}"]
         words += ["--name", "box"]
-        if "--origin" not in options:
+        if not {"--origin", "--config"} & set(options):
             words += ["--origin", self.server_address]
         command = self._origin_host.command(QUICTUNNEL, "origin", *words, *options)
         settings = self._environment(self.engines[0]) | environment

@@ -64,6 +64,9 @@ def _merged(ranges: list[tuple[int, int]]) -> tuple[tuple[int, ...], tuple[int, 
     return tuple(firsts), tuple(lasts)
 
 
+NO_NETWORKS = NetworkSet()
+
+
 def read_networks(path: Path) -> list[Network]:
     """Return the networks of a file: one in each line. `#` starts a comment.
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from quictunnel.config.hosts import HostName
-from quictunnel.config.networks import NetworkSet
+from quictunnel.config.networks import NO_NETWORKS, NetworkSet
 from quictunnel.config.ports import PortRange
 from quictunnel.config.units import format_duration, format_rate
 from quictunnel.errors import SettingsError
@@ -26,10 +26,10 @@ _IDLE_RANGE = (1.0, 7 * 86400.0)  # clients pause for a second; after days, TCP 
 class Policy:
     """The rules for the clients of one place or service. By default, every client is accepted."""
 
-    allow: NetworkSet = NetworkSet()
+    allow: NetworkSet = NO_NETWORKS
     """Networks of accepted clients; empty for all."""
 
-    deny: NetworkSet = NetworkSet()
+    deny: NetworkSet = NO_NETWORKS
     """Networks of rejected clients, also if `allow` contains them."""
 
     max_clients: int | None = None

@@ -49,9 +49,7 @@ def read_services(
     return tuple(services)
 
 
-def _service(
-    path: Path, name: str, table: Table, proxy_protocol: ProxyProtocol
-) -> ServiceSettings:
+def _service(path: Path, name: str, table: Table, proxy_protocol: ProxyProtocol) -> ServiceSettings:
     """Return the service of a table.
 
     :raises SettingsError: a value is invalid, or `to` is missing.

@@ -69,7 +69,7 @@ class Origin:
             emit,
             rng,
             self._retry,
-            self._rejections,
+            rejections=self._rejections,
             max_clients=max_clients,
         )
         self._failover = Failover(self._connector)

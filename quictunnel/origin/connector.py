@@ -51,8 +51,8 @@ class Connector:
         emit: EventSink,
         rng: random.Random,
         retry: RetryTimer,
-        rejections: RejectionReporter,
         *,
+        rejections: RejectionReporter,
         max_clients: int,
     ) -> None:
         self._settings = settings

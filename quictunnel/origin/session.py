@@ -310,9 +310,7 @@ class OriginSession(Session):
         else:
             pending.time_out()
 
-    def _start_relay(
-        self, client: Client, gate: Gate, upstream: Upstream, header: bytes
-    ) -> Relay:
+    def _start_relay(self, client: Client, gate: Gate, upstream: Upstream, header: bytes) -> Relay:
         """Start to connect to the origin server, and return the client's relay.
 
         :param gate: has counted the client.

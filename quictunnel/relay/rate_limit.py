@@ -10,8 +10,11 @@ import asyncio
 from typing import Protocol
 
 BURST = 0.1
-"""Seconds of the rate that a bucket holds. After a pause, so much may pass at once. A busy event
-loop that returns to the bucket within this time loses nothing."""
+"""Seconds of the rate that a bucket holds. After a pause, so much may pass at once."""
+
+CATCH_UP = 1.0
+"""Seconds of the rate that a bucket holds while readers wait. A busy event loop that returns to the
+bucket within this time does not make them slower."""
 
 PIECES = 8
 """Pieces in a full bucket, at least. With more readers there are as many pieces as readers."""
@@ -79,7 +82,7 @@ class TokenBucket:
 
     def give_back(self, count: int) -> None:
         """Return granted bytes that were not read; negative for bytes read without a grant."""
-        self._tokens = min(self._tokens + count, self._capacity)
+        self._tokens = min(self._tokens + count, max(self._tokens, self._capacity))
 
     def cancel(self, reader: BucketReader) -> None:
         """Remove a reader. Has no effect if it does not wait."""
@@ -100,9 +103,13 @@ class TokenBucket:
 
     def _fill(self) -> None:
         now = self._loop.time()
-        earned = (now - self._filled_at) * (self._rate or 0)
-        self._tokens = min(self._tokens + earned, self._capacity)
-        self._filled_at = now
+        elapsed, self._filled_at = now - self._filled_at, now
+        most = self._capacity
+        if self._waiting:
+            most = max(most, (self._rate or 0) * CATCH_UP)
+        elif elapsed < BURST:
+            most = max(most, self._tokens)  # the readers are about to use what they have waited for
+        self._tokens = min(self._tokens + elapsed * (self._rate or 0), most)
 
     def _serve(self) -> None:
         """Let readers read, in turn, as far as the tokens last."""

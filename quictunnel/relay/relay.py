@@ -63,7 +63,7 @@ class RelayEnd(NamedTuple):
 
 
 class RelayLimits(NamedTuple):
-    """What a policy limits of one relay."""
+    """The limits that policies set for one relay."""
 
     rates: tuple[RateLimit, ...] = ()
     """The limits on its bytes per second. Each may be shared with other relays."""
@@ -196,7 +196,9 @@ class Relay:
     def _cut(self, ending: Ending, code: int | None, reason: str) -> None:
         if self._end is None:
             self._end = (ending, code, reason)
-        self._stop_timers()
+        self._linger_timer.stop(self)
+        if self._idle_timer is not None:
+            self._idle_timer.stop(self)
         self.stream.abort(Code.INTERNAL if code is None else code)
         self.tcp.abort(Code.INTERNAL if code is None else code)
 
@@ -207,10 +209,8 @@ class Relay:
         if not (stream.is_lost or stream.transport is None) or self._is_over:
             return
         self._is_over = True
-        self._stop_timers()
-        for side in (tcp, stream):
-            if side.throttle is not None:
-                side.throttle.close()
+        self._linger_timer.stop(self)
+        self._lift_limits()
         ending, code, reason = self._end or _IN_ORDER
         duration = self.loop.time() - self._made_at
         self._on_end(RelayEnd(tcp.received, stream.received, duration, ending, code, reason))
@@ -219,10 +219,12 @@ class Relay:
             # at once and not by the garbage collector.
             del self._on_end, tcp.peer, tcp.owner, stream.peer, stream.owner
 
-    def _stop_timers(self) -> None:
-        self._linger_timer.stop(self)
+    def _lift_limits(self) -> None:
         if self._idle_timer is not None:
             self._idle_timer.stop(self)
+        if self.tcp.throttle is not None and self.stream.throttle is not None:
+            self.tcp.throttle.close()
+            self.stream.throttle.close()
 
     def _describe(self, exc: Exception) -> str:
         """Return why the TCP connection was lost: the code's words for a reset, or the system's."""

@@ -130,17 +130,19 @@ class Side(asyncio.Protocol):
         if self.transport is not None:
             self.transport.pause_reading()
 
-    @property
-    def may_read(self) -> bool:
-        """Whether the peer is connected and can write, and this side has not ended."""
+    def resume_reading(self) -> bool:
+        """Read again if the peer is connected and can write, and the throttle allows it.
+
+        :return: whether this side reads now.
+        """
         if self.transport is None or self.transport.is_closing() or self.has_eof:
             return False
-        return self.peer.transport is not None and not self.peer.write_paused
-
-    def resume_reading(self) -> None:
-        """Read again if the side may, and the throttle allows it."""
-        if self.transport is not None and self.may_read and not self.is_throttled:
-            self.transport.resume_reading()
+        if self.peer.transport is None or self.peer.write_paused:
+            return False
+        if self.throttle is not None and self.throttle.is_waiting:
+            return False
+        self.transport.resume_reading()
+        return True
 
     @property
     def is_throttled(self) -> bool:
@@ -259,12 +261,12 @@ class TcpSide(Side):
             sock = self.transport.get_extra_info("socket")
         return super().unsent() + (tcp.unacknowledged(sock) if sock is not None else 0)
 
-    def resume_reading(self) -> None:
+    def resume_reading(self) -> bool:
         """Read again, at most as much at a time as the stream may buffer now."""
         if self.transport is not None and self.peer.transport is not None:
             high_water = self.peer.transport.get_write_buffer_limits()[1]
             cast(TcpTransport, self.transport).max_read_size = high_water
-        super().resume_reading()
+        return super().resume_reading()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Report the end of the connection."""

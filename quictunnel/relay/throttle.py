@@ -16,15 +16,11 @@ from quictunnel.relay.rate_limit import TokenBucket
 class ThrottledSide(Protocol):
     """A side of a relay, as its throttle sees it."""
 
-    @property
-    def may_read(self) -> bool:
-        """Whether the side could read, if its throttle let it."""
-
     def hold_back(self) -> None:
         """Stop reading until `resume_reading` is called."""
 
-    def resume_reading(self) -> None:
-        """Read again."""
+    def resume_reading(self) -> bool:
+        """Read again if nothing but the throttle prevented it; return whether the side reads."""
 
 
 class Throttle:
@@ -80,10 +76,8 @@ class Throttle:
         if not self._has_all_grants():
             return
         self.is_waiting = False
-        if self._side is not None and self._side.may_read:
-            self._side.resume_reading()
-        else:
-            self.settle(0)
+        if self._side is None or not self._side.resume_reading():
+            self.settle(0)  # others can use it now
 
     def _has_all_grants(self) -> bool:
         """Take what the next read needs; return False if it must wait for a bucket."""

@@ -105,9 +105,10 @@ class RemoteSession(Session):
         :param on_end: called once the client has left.
         :param limits: those of the route's policy. Those of the token are added.
         """
-        if token_rates := self._settings.rates.limits(self.token_id, self._grant.rate):
-            limits = limits._replace(rates=limits.rates + token_rates)
         usage, token_id = self._settings.usage, self.token_id
+        if (rate := self._grant.rate) is not None:
+            token_rates = self._settings.rates.limits(token_id, rate)
+            limits = limits._replace(rates=limits.rates + token_rates)
         usage[token_id] += 1
 
         def left() -> None:

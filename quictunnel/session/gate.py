@@ -6,7 +6,7 @@ The remote applies its own policies. The origin applies those of its services, w
 from __future__ import annotations
 
 import ipaddress
-from collections import Counter, OrderedDict
+from collections import OrderedDict
 from collections.abc import Callable
 from typing import TypeAlias
 
@@ -16,26 +16,24 @@ from quictunnel.relay.idle_timer import IdleTimer
 from quictunnel.relay.rate_limit import RateLimit
 from quictunnel.relay.relay import NO_LIMITS, Relay, RelayLimits
 
-IPV6_SOURCE_BITS = 64
-"""Bits of an IPv6 address that identify a client's network. A client chooses the others."""
+IPV6_SOURCE_BYTES = 8
+"""Bytes of an IPv6 address that identify a client's network. A client chooses the others."""
 
 MAX_SOURCES = 65_536
 """Sources whose rate is remembered, some 10 MB. The one that is idle for longest is dropped."""
 
 _MINUTE = 60.0
 
-Source: TypeAlias = str
-"""An IPv4 address, the network of an IPv6 address, or empty for all clients without an address."""
+Source: TypeAlias = str | bytes
+"""An IPv4 address as text, the network of an IPv6 address as bytes, or empty for all clients
+without an address."""
 
 
 def source_of(address: Address | None) -> Source:
     """Return the source of a client, for which limits per address count."""
     if address is None:
         return ""
-    host = ipaddress.ip_address(address.host)
-    if isinstance(host, ipaddress.IPv4Address):
-        return str(host)
-    return str(ipaddress.ip_network((host, IPV6_SOURCE_BITS), strict=False))
+    return address.packed[:IPV6_SOURCE_BYTES] if address.is_ipv6 else address.host
 
 
 class Gate:
@@ -47,19 +45,21 @@ class Gate:
 
     def __init__(self, policy: Policy, now: Callable[[], float], where: str) -> None:
         self._policy = policy
+        self._has_lists = bool(policy.allow or policy.deny)
         self._now = now
         self._where = where
         self._total = 0
-        self._by_source: Counter[Source] = Counter()
+        self._by_source: dict[Source, int] = {}
         self._tokens: OrderedDict[Source, tuple[float, float]] = OrderedDict()
         self._rate: RateLimit | None = None  # of all clients together, once there was one
         self._idle_timer: IdleTimer[Relay] | None = None  # of the policy, once a client needed it
 
     def apply(self, policy: Policy) -> None:
-        """Replace the rules. Clients that are connected stay. Those of a rate share the new one."""
+        """Replace the rules. Connected clients stay. Those that share a rate get the new one."""
         if policy.idle_timeout != self._policy.idle_timeout:
             self._idle_timer = None
         self._policy = policy
+        self._has_lists = bool(policy.allow or policy.deny)
         if self._rate is not None:
             self._rate.change(policy.rate)
 
@@ -69,20 +69,20 @@ class Gate:
         :param address: None if it is unknown. Lists then reject the client.
         """
         policy = self._policy
-        if (policy.allow or policy.deny) and not self._is_listed(address):
+        if self._has_lists and not self._is_listed(address):
             if address is None:
                 return f"the policy of {self._where} needs an address, and the client has none"
             return f"the policy of {self._where} does not allow the address"
         source = source_of(address)
         if policy.max_clients is not None and self._total >= policy.max_clients:
             return f"the limit of clients is reached ({policy.max_clients})"
-        limit = policy.max_clients_per_address
-        if limit is not None and self._by_source[source] >= limit:
+        count, limit = self._by_source.get(source, 0), policy.max_clients_per_address
+        if limit is not None and count >= limit:
             return f"the limit per address is reached ({limit})"
-        if not self._take_token(source):
+        if policy.max_rate_per_address is not None and not self._take_token(source):
             return f"the rate per address is exceeded ({policy.max_rate_per_address} a minute)"
         self._total += 1
-        self._by_source[source] += 1
+        self._by_source[source] = count + 1
         return None
 
     def limits(self) -> RelayLimits:
@@ -117,10 +117,8 @@ class Gate:
 
     def _take_token(self, source: Source) -> bool:
         """Take a token from the source's bucket; return False if it is empty."""
-        rate = self._policy.max_rate_per_address
-        if rate is None:
-            return True
-        now = self._now()
+        now, rate = self._now(), self._policy.max_rate_per_address
+        assert rate is not None
         tokens, filled_at = self._tokens.pop(source, (float(rate), now))
         tokens = min(rate, tokens + (now - filled_at) * rate / _MINUTE)
         has_token = tokens >= 1
@@ -128,4 +126,3 @@ class Gate:
         if len(self._tokens) > MAX_SOURCES:
             self._tokens.popitem(last=False)
         return has_token
-

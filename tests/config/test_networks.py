@@ -103,5 +103,5 @@ def test_a_file_that_is_no_list_is_an_error_of_one_sentence(tmp_path, content, s
 
 
 def test_a_missing_file_is_an_error(tmp_path):
-    with pytest.raises(SettingsError, match="the list of networks '.*' cannot be read: no such"):
+    with pytest.raises(SettingsError, match=r"the list of networks '.*' cannot be read: no such"):
         read_networks(tmp_path / "missing")

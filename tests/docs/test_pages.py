@@ -11,6 +11,7 @@ import typer
 
 from bench.__main__ import main as bench
 from bench.line.__main__ import main as line
+from bench.rates import main as rates
 from bench.soak.__main__ import main as soak
 from docs import generate
 from quictunnel.cli.main import app
@@ -56,7 +57,7 @@ def options_of(main) -> dict:
     return options(typer.main.get_command(program))
 
 
-BESIDE = options_of(bench) | options_of(soak) | options_of(line)
+BESIDE = options_of(bench) | options_of(soak) | options_of(line) | options_of(rates)
 """Options of the programs that belong to the project but are not installed."""
 
 
