@@ -173,6 +173,7 @@ def test_the_examples_of_the_documentation(check):
     results = []
     secret = TOKEN.partition(".")[2]
     files = {"token": TOKEN, "tokens": TOKEN, "nas.secret": secret, "laptop.secret": secret}
+    files["offenders"] = "192.0.2.7\n"
     for path, text in files.items():  # the files that the examples name
         Path(path).touch(mode=0o600)
         Path(path).write_text(text)
