@@ -16,6 +16,7 @@ from quictunnel.cli.token_options import StateDir
 from quictunnel.config.files import quoted
 from quictunnel.config.grants import Grant
 from quictunnel.config.state import default_state_dir
+from quictunnel.config.units import format_rate
 
 COLUMNS = ("ID", "RIGHTS", "EXPIRES", "COMMENT", "STORED IN")
 
@@ -65,6 +66,7 @@ def _object(known: KnownToken) -> dict[str, object]:
         "ports": None if grant.ports is None else list(map(str, grant.ports)),
         "hosts": None if grant.hosts is None else list(grant.hosts),
         "max_clients": grant.max_clients,
+        "rate": None if grant.rate is None else format_rate(grant.rate),
         "expires": _expires(known),
         "expired": grant.has_expired,
         "comment": known.table.get("comment"),
@@ -101,4 +103,6 @@ def describe(grant: Grant) -> str:
         words.append(f"the remote's {' and '.join(inherited)}")
     if grant.max_clients is not None:
         words.append(f"{grant.max_clients} clients")
+    if grant.rate is not None:
+        words.append(f"{format_rate(grant.rate)}/s")
     return ", ".join(words) or "none"

@@ -96,6 +96,17 @@ MaxClients = Annotated[
     ),
 ]
 
+Rate = Annotated[
+    str | None,
+    RIGHTS.option(
+        "--rate RATE",
+        "Rate of all clients of its origins together, in each direction: 100Mbit for bits per "
+        "second, or 12.5MB for bytes per second.",
+        show_default="no limit",
+        envvar="QUICTUNNEL_TOKEN_RATE",
+    ),
+]
+
 Comment = Annotated[
     str | None,
     RIGHTS.option(
@@ -115,6 +126,7 @@ def new(
     no_outside: NoOutside = False,
     expires: Expires = None,
     max_clients: MaxClients = None,
+    rate: Rate = None,
     comment: Comment = None,
     config: RemotesConfigFile = None,
     state_dir: StateDir = None,
@@ -137,6 +149,7 @@ def new(
         no_outside=no_outside,
         expires=expires,
         max_clients=max_clients,
+        rate=rate,
         comment=comment,
     )
     sources = Sources(ctx)
@@ -204,6 +217,7 @@ def _rights(
     no_outside: bool,
     expires: str | None,
     max_clients: str | None,
+    rate: str | None,
     comment: str | None,
 ) -> dict[str, TomlValue]:
     """Return the keys of the token's table. The table's own reader checks the values."""
@@ -218,6 +232,8 @@ def _rights(
         rights["hosts"] = list(hosts)
     if max_clients is not None:
         rights["max-clients"] = int(max_clients) if _NUMBER.fullmatch(max_clients) else max_clients
+    if rate is not None:
+        rights["rate"] = rate
     if expires is not None:
         rights["expires"] = read("--expires", parse_expiry, expires)
     return rights

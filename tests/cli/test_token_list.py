@@ -11,7 +11,7 @@ from state_directory import SECRET, STATE, add, write
 
 
 def test_the_tokens_of_the_state_directory(run, own):
-    add(ports=["2222", "3000-3999"], outside=False, max_clients=20, comment="my")
+    add(ports=["2222", "3000-3999"], outside=False, max_clients=20, rate="1.25MB", comment="my")
     add("old", expires=date(2020, 1, 31), ports=[], hosts=["*.a.test", "b.test"])
     state = STATE.absolute()
     added = f"{state}/tokens.toml"
@@ -21,7 +21,7 @@ def test_the_tokens_of_the_state_directory(run, own):
         [own.id, "outside address, the remote's ports and hosts", "never", f"{state}/token"],
         [
             "nas",
-            "ports 2222 3000-3999, the remote's hosts, 20 clients",
+            "ports 2222 3000-3999, the remote's hosts, 20 clients, 10Mbit/s",
             "never",
             "my",
             added,
@@ -37,7 +37,14 @@ def test_the_tokens_of_the_state_directory(run, own):
 
 def test_json_has_no_secrets(run, own):
     hosts = ["*.Example.com"]
-    add(ports=["2222"], hosts=hosts, max_clients=20, comment="nas", expires=date(2999, 1, 31))
+    add(
+        ports=["2222"],
+        hosts=hosts,
+        max_clients=20,
+        rate="10Mbit",
+        comment="nas",
+        expires=date(2999, 1, 31),
+    )
     text = "\n".join(run("token", "list", "--json"))
     assert SECRET not in text
     assert own.secret not in text
@@ -49,6 +56,7 @@ def test_json_has_no_secrets(run, own):
         "ports": None,
         "hosts": None,
         "max_clients": None,
+        "rate": None,
         "expires": None,
         "expired": False,
         "comment": None,
@@ -61,6 +69,7 @@ def test_json_has_no_secrets(run, own):
         "ports": ["2222"],
         "hosts": ["*.example.com"],
         "max_clients": 20,
+        "rate": "10Mbit",
         "expires": "2999-01-31",
         "expired": False,
         "comment": "nas",

@@ -42,7 +42,7 @@ def test_an_added_token_is_stored_and_printed_with_the_command(run, own):
 def test_rights_are_stored_as_a_table(run, own):
     words = ["--ports", "2222", "--ports", "3000-3999", "--no-outside", "--max-clients", "20"]
     words += ["--hosts", "*.example.com", "--hosts", "example.org"]
-    words += ["--expires", "2999-01-31", "--comment", 'my "nas"']
+    words += ["--rate", "100Mbit", "--expires", "2999-01-31", "--comment", 'my "nas"']
     run("token", "new", *words)
     (table,) = tomllib.loads(Path("state/tokens.toml").read_text())["token"].values()
     del table["secret"]
@@ -52,6 +52,7 @@ def test_rights_are_stored_as_a_table(run, own):
         "ports": ["2222", "3000-3999"],
         "hosts": ["*.example.com", "example.org"],
         "max-clients": 20,
+        "rate": "100Mbit",
         "expires": date(2999, 1, 31),
     }
 
@@ -81,6 +82,8 @@ def test_a_directory_without_a_remote_is_a_note(run):
         (["--hosts", "1.2.3.4"], "--hosts: '1.2.3.4' is an IP address, not a host name; write"),
         (["--max-clients", "many"], "--max-clients: 'many' is not a number of clients"),
         (["--max-clients", "0"], "max-clients must be from 1 to 1,000,000"),
+        (["--rate", "100"], "--rate: '100' is not a rate; write for example 10Mbit for bits per"),
+        (["--rate", "1bit"], "rate must be from 8kbit to 1000Gbit"),
         (["--comment", "a\nb"], "--comment: a comment is one line of at most 200 characters"),
         (["--expires", "soon"], "--expires: 'soon' is neither a date nor a duration; write"),
         (["--add", "--listen", "x"], "--listen: 'x' has no port"),

@@ -7,6 +7,7 @@ from ipaddress import ip_network
 import pytest
 from role_doubles import FakeTcp, House, Tunnel, of_type
 
+from quictunnel.config.networks import NetworkSet
 from quictunnel.config.policy import Policy
 from quictunnel.events import ClientAccepted, ClientClosed, ClientRejected
 from quictunnel.remote.pending_client import HEADER_TIMEOUT, SOCKET_REQUIRES
@@ -77,7 +78,7 @@ async def test_a_header_that_does_not_come_in_time_ends_the_connection():
 @pytest.mark.parametrize(("denied", "is_reset"), [("203.0.113.0/24", True), ("127.0.0.1", False)])
 @virtual_time
 async def test_the_policy_applies_to_the_client_not_to_the_proxy(denied, is_reset):
-    policies = {"www.test": Policy(deny=(ip_network(denied),))}
+    policies = {"www.test": Policy(deny=NetworkSet([ip_network(denied)]))}
     house = House("www", policies=policies)
     await Tunnel(house, "www").up()
     client = connect(house)

@@ -7,6 +7,7 @@ from ipaddress import ip_network
 import pytest
 from role_doubles import FakeTcp, House, Tunnel, of_type
 
+from quictunnel.config.networks import NetworkSet
 from quictunnel.config.policy import Policy
 from quictunnel.events import ClientAccepted, ClientClosed, ClientLimitReached, ClientRejected
 from quictunnel.protocol.client_hello import MAX_CLIENT_HELLO, unrecognized_name_alert
@@ -250,7 +251,7 @@ async def test_a_tls_client_without_an_origin_is_reset():
 @pytest.mark.parametrize(("kind", "first"), KINDS)
 @virtual_time
 async def test_a_policy_resets_without_an_answer(kind, first):
-    policy = Policy(deny=(ip_network("192.0.2.0/24"),))
+    policy = Policy(deny=NetworkSet([ip_network("192.0.2.0/24")]))
     shared = await Shared(policies={"*.test": policy}).up()
     client = shared.client(kind)
     client.send(first)
