@@ -19,9 +19,9 @@ def check(ctx: typer.Context, file: File, *, role: RoleOption = None) -> None:
       quictunnel check --role remote /etc/quictunnel/settings.toml
 
     It reads the file as 'quictunnel remote --config FILE' or 'quictunnel origin --config FILE'
-    does, with the token and certificate files that it names, and the tokens in a remote's state
-    directory. It connects to nothing and creates no files. The exit code is 0 if the file is valid,
-    otherwise 2.
+    does, with the files of tokens, certificates and networks that it names, and the tokens in a
+    remote's state directory. It connects to nothing and creates no files. The exit code is 0 if the
+    file is valid, otherwise 2.
     """
     with prepared(ctx, role_of(ctx, file, role), file) as (result, _):
         settings = result.settings

@@ -48,7 +48,7 @@ class Throttle:
             if self._side is not None:
                 self._side.hold_back()
             return 0
-        return min(wanted, *self._granted)
+        return min([wanted, *self._granted])
 
     def settle(self, used: int) -> None:
         """Give back what was granted for a read but not read."""
