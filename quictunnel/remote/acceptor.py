@@ -55,6 +55,7 @@ class Acceptor:
         self._pause: asyncio.TimerHandle | None = None
         self._is_short = False
         self._is_watching = False
+        self._fd = sock.fileno()  # asyncio is slow to find a socket by the object
         self._watch()
 
     def close(self) -> None:
@@ -107,9 +108,9 @@ class Acceptor:
     def _unwatch(self) -> None:
         if self._is_watching:
             self._is_watching = False
-            self._loop.remove_reader(self._sock)
+            self._loop.remove_reader(self._fd)
 
     def _watch(self) -> None:
         if not self._is_watching and self._pause is None and self._sock.fileno() >= 0:
             self._is_watching = True
-            self._loop.add_reader(self._sock, self._accept)
+            self._loop.add_reader(self._fd, self._accept)

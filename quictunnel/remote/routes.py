@@ -112,6 +112,7 @@ class Routes:
             sockets=outside_sockets,
         )
         self._opened: dict[str, Route] = {}
+        self._by_port: dict[int, Route] = {}
         self._hosts: list[SocketAddress] = []
         self._given: dict[tuple[Identity, str], int] = {}
         self._rng = random.Random()
@@ -145,11 +146,18 @@ class Routes:
 
         :return: the keys of routes whose ports are no longer allowed. They are closed.
         """
+        token_ids = {route.token_id for route in self._opened.values()}
+        before = {token_id: self._ports_of(token_id) for token_id in token_ids}
         self._settings = settings
+        changed = {
+            token_id for token_id in token_ids if self._ports_of(token_id) != before[token_id]
+        }
         gone = [
             route.key
             for route in self._opened.values()
-            if route.ports and not self._is_allowed(route.token_id, route.ports)
+            if route.token_id in changed
+            and route.ports
+            and not self._is_allowed(route.token_id, route.ports)
         ]
         for key in gone:
             self._close(key)
@@ -230,15 +238,12 @@ class Routes:
 
     def _obtain_any(self, identity: Identity, name: str, beside: Collection[Route]) -> Route:
         """Return a route at a free port: the service's last one, if possible."""
-        used = {
-            port
-            for route in self._opened.values()
-            if (route.holder, route.name) != (identity, name) or route in beside
-            for port in _each(route.ports)
-        }
         attempts = 0
         for port in self._candidates(identity, name):
-            if port in used:
+            other = self._by_port.get(port)
+            if other is not None and (
+                (other.holder, other.name) != (identity, name) or other in beside
+            ):
                 continue
             attempts += 1
             if attempts > MAX_ATTEMPTS:
@@ -288,13 +293,12 @@ class Routes:
                 raise Refused(
                     Code.SERVICE_TAKEN, f"another service already has {other.ports.where}"
                 )
-        kept = [other for other in self._opened.values() if other not in replaced]
-        if sum(len(other.listeners) for other in kept) + ports.size > MAX_PORTS:
+        freed = {port for other in replaced for port in _each(other.ports)}
+        if len(self._by_port) - len(freed) + ports.size > MAX_PORTS:
             raise Refused(Code.NOT_ALLOWED, f"origins may have {MAX_PORTS} ports in all, not more")
         route = Route(
             key, name, _address(self.outside_address.host, ports), ports, identity.token_id
         )
-        freed = {port for other in replaced for port in _each(other.ports)}
         try:
             # First those that no other route has: if one of them fails, nothing has changed.
             for port in sorted(_each(ports), key=freed.__contains__):
@@ -311,6 +315,7 @@ class Routes:
             sentence = f"the remote cannot open {ports.where}: {why(exc)}"
             raise Refused(Code.SERVICE_TAKEN, sentence) from exc
         self._opened[key] = route
+        self._by_port.update((port, route) for port in _each(ports))
         return route
 
     def _listen(self, route: Route, port: int) -> None:
@@ -324,14 +329,19 @@ class Routes:
         listener.serve()
 
     def _overlapping(self, ports: PortRange) -> list[Route]:
-        return [
-            route for route in self._opened.values() if route.ports and ports.overlaps(route.ports)
-        ]
+        """Return the routes that have one of these ports, which may be more than can be open."""
+        if ports.size > len(self._by_port):
+            found = (route for port, route in self._by_port.items() if port in _each(ports))
+        else:
+            found = (self._by_port[port] for port in _each(ports) if port in self._by_port)
+        return list(dict.fromkeys(found))
 
     def _close(self, key: str) -> None:
         route = self._opened.pop(key)
         if route.closing is not None:
             route.closing.cancel()
+        for port in _each(route.ports):
+            del self._by_port[port]
         for listener in route.listeners:
             listener.close()
         self._reject_waiting(key, CLOSED)
