@@ -17,9 +17,10 @@ from quictunnel.cli.options import read, read_duration
 from quictunnel.cli.origin_probe import is_server_missing
 from quictunnel.cli.output import print_line
 from quictunnel.cli.prepared import PreparedRole
+from quictunnel.cli.ready_lines import ReadyLines
 from quictunnel.cli.reload import Reload
 from quictunnel.cli.role_runner import run
-from quictunnel.cli.status_lines import ORIGIN_LINES, StatusLines
+from quictunnel.cli.status_lines import ORIGIN_LINES, LineFormats, StatusLines
 from quictunnel.config.addresses import HostPort, UnixPath, parse_target
 from quictunnel.config.certificates import parse_pin
 from quictunnel.config.services import (
@@ -35,16 +36,12 @@ from quictunnel.errors import QuictunnelError, Refused, SettingsError
 from quictunnel.events import (
     Event,
     EventSink,
-    GrantedService,
     OriginServerMissing,
     ServicesGranted,
 )
 from quictunnel.origin.client import Origin
 
 ENDS = options.Panel("The two ends")
-
-WILDCARDS = ("[::]", "0.0.0.0")
-"""Hosts of an outside address that mean every address of the remote's machine."""
 
 ADVICE = "give the remote's token with --token ('quictunnel token show' there prints it)"
 """Advice for an origin without a token that is refused, or does not accept the remote."""
@@ -163,9 +160,9 @@ def origin(
     remote_address = read(name_of("--remote"), _parse_remote, remote)
     services = _services(target, origin, proxy_protocol, sources)
     exposed = list(services)
-    formats = {
+    formats: LineFormats = {
         **ORIGIN_LINES,
-        ServicesGranted: lambda event: ready_lines(event, remote_address.host, exposed),
+        ServicesGranted: ReadyLines(remote_address.host, exposed),
     }
     lines = StatusLines("quictunnel.origin", formats, log_level)
     sources.warn_if_exposed(lines)
@@ -220,7 +217,7 @@ async def _expose(
 
     def emit(event: Event) -> None:
         nonlocal is_ready, failure
-        if is_ready or not isinstance(event, ServicesGranted):
+        if is_ready or not (isinstance(event, ServicesGranted) and event.services):
             lines(event)
             return
         is_ready = True
@@ -250,30 +247,6 @@ async def _warn_if_missing(servers: Iterable[HostPort | UnixPath], emit: EventSi
     for server in servers:
         if await is_server_missing(server):
             emit(OriginServerMissing(str(server)))
-
-
-def ready_lines(
-    event: ServicesGranted, remote_host: str, services: Sequence[ServiceSettings]
-) -> list[str]:
-    """Return the lines that say where clients connect, one for each granted service.
-
-    :param remote_host: the remote's host, as the user knows it.
-    """
-    servers = {service.name: service.server for service in services}
-    return [
-        f"ready: {_outside(granted, remote_host)} at the remote -> {servers[granted.name]}"
-        for granted in event.services
-        if granted.name in servers
-    ]
-
-
-def _outside(service: GrantedService, remote_host: str) -> str:
-    """Return a service's outside address, with the remote's name in place of a wildcard."""
-    address = service.address or service.name
-    host, _, port = address.rpartition(":")
-    if host not in WILDCARDS or not port.replace("-", "", 1).isdecimal():
-        return address
-    return f"[{remote_host}]:{port}" if ":" in remote_host else f"{remote_host}:{port}"
 
 
 def _services(

@@ -21,6 +21,9 @@ from quictunnel.events import Event
 MAX_VALUE = 1000
 """Characters of one value or message in a line. The rest is cut, so that no peer fills the disk."""
 
+MAX_ITEMS = 100
+"""Items of one list in a line. An origin can have a thousand services."""
+
 _LEVELS = {logging.WARNING: "WARN", logging.CRITICAL: "FATAL"}
 """Level names that differ from those of `logging`."""
 
@@ -140,7 +143,7 @@ def _text_value(value: object) -> object:
     if isinstance(value, float):
         return f"{value:.6f}".rstrip("0").rstrip(".")
     if isinstance(value, tuple):
-        return _quote(",".join(map(str, value)))
+        return _quote(",".join(map(str, _first_items(value))))
     return _quote(str(value))
 
 
@@ -161,10 +164,17 @@ def _json_value(value: object) -> object:
         # JSON has no infinity and no NaN.
         return round(value, 6) if abs(value) < float("inf") else str(value)
     if isinstance(value, tuple):
-        return [_json_value(item) for item in value]
+        return [_json_value(item) for item in _first_items(value)]
     if is_dataclass(value) and not isinstance(value, type):
         return {key: _json_value(item) for key, item in asdict(value).items()}
     return str(value)[:MAX_VALUE]
+
+
+def _first_items(items: tuple[object, ...]) -> tuple[object, ...]:
+    """Return a list as it appears in a line: the first items, and the number of the others."""
+    if len(items) <= MAX_ITEMS:
+        return items
+    return (*items[:MAX_ITEMS], f"… {len(items) - MAX_ITEMS} more")
 
 
 def _timestamp(record: logging.LogRecord) -> str:

@@ -8,67 +8,13 @@ import socket
 import pytest
 
 from quictunnel.cli.main import invoke
-from quictunnel.cli.origin import ready_lines
 from quictunnel.cli.origin_probe import is_server_missing
 from quictunnel.config.addresses import HostPort, UnixPath
-from quictunnel.config.services import parse_services
 from quictunnel.errors import Refused
 from quictunnel.events import GrantedService, LinkDropped, ServiceNotGranted, ServicesGranted
 from quictunnel.protocol.codes import Code
 
 TOKEN = "laptop." + "SECRET" * 5
-
-
-def lines(*granted, remote="example.com", origins=("8000",)):
-    event = ServicesGranted("192.0.2.1:9001", granted, is_first=True)
-    return ready_lines(event, remote, parse_services(origins))
-
-
-@pytest.mark.parametrize(
-    ("address", "shown"),
-    [
-        ("127.0.0.1:9000", "127.0.0.1:9000"),
-        ("[2001:db8::1]:9000", "[2001:db8::1]:9000"),
-        ("[::]:9000", "example.com:9000"),
-        ("0.0.0.0:80", "example.com:80"),
-        ("0.0.0.0", "0.0.0.0"),
-        (None, "default"),
-        ("www.example.com:443,80", "www.example.com:443,80"),
-        ("*:80", "*:80"),
-    ],
-)
-def test_where_clients_connect(address, shown):
-    expected = f"ready: {shown} at the remote -> localhost:8000"
-    assert lines(GrantedService("default", address)) == [expected]
-
-
-def test_an_ipv6_remote_stands_in_brackets():
-    service = GrantedService("default", "[::]:9000")
-    (line,) = lines(service, remote="2001:db8::9")
-    assert line.startswith("ready: [2001:db8::9]:9000 at")
-
-
-def test_no_service_is_not_ready():
-    assert lines() == []
-
-
-def test_a_unix_socket():
-    service = GrantedService("default", "192.0.2.1:9")
-    (line,) = lines(service, origins=["unix:/run/web"])
-    assert line.endswith("-> unix:/run/web")
-
-
-def test_each_granted_service_leads_to_its_own_server():
-    granted = (
-        GrantedService("2222", "[::]:2222"),
-        GrantedService("5000-5009", "[::]:5000-5009"),
-        GrantedService("a service that was not asked for", "[::]:1"),
-    )
-    origins = ["8000", "2222=box:22", "5000-5009=box:6000-6009"]
-    assert lines(*granted, origins=origins) == [
-        "ready: example.com:2222 at the remote -> box:22",
-        "ready: example.com:5000-5009 at the remote -> box:6000-6009",
-    ]
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ import pytest
 from quictunnel import events
 from quictunnel.observe import event_log
 from quictunnel.observe.event_log import EventLog
-from quictunnel.observe.log_format import MAX_VALUE, JsonFormatter, TextFormatter, escape
+from quictunnel.observe.log_format import MAX_ITEMS, MAX_VALUE, JsonFormatter, TextFormatter, escape
 
 HOSTILE = "a\x1b[2J\r\n2026-01-01T00:00:00Z INFO  forged\x9b31m\u202e\ud800\x00"
 
@@ -119,6 +119,15 @@ def test_tuples_are_joined_in_text_and_arrays_in_json(text, as_json):
     first, second = map(json.loads, as_json.lines)
     assert first["services"] == ["web", "ssh"]
     assert second["services"] == [{"name": "web", "address": "[::]:9000"}]
+
+
+def test_a_long_list_is_cut(text, as_json):
+    names = tuple(str(number) for number in range(1000))
+    for log in (text, as_json):
+        log.emit(events.ServicesChanged("box", "t1", "192.0.2.7:1", names))
+    shown = [*names[:MAX_ITEMS], "… 900 more"]
+    assert text.lines[0].endswith(f'services="{",".join(shown)}"')
+    assert json.loads(as_json.lines[0])["services"] == shown
 
 
 @pytest.mark.parametrize("log", ["text", "as_json"])
