@@ -1,0 +1,293 @@
+"""`python -m bench.services`: what services of an origin, and origins at a remote, cost.
+
+Each column is a remote with so many services of one origin, or so many origins with one service
+each. Figures "for each added one" compare a column with the first one in the same round.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import signal
+import socket
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+
+from bench import load
+from bench.limits import raise_descriptors
+from bench.measures import AT_ONCE, BOTH, Figures, Measure
+from bench.table import Outcome, for_a_page, table
+from quictunnel.config.tokens import Token
+from testkit.programs import PYTHON, QUICTUNNEL, READY_ORIGIN, Program, free_port, running
+from testkit.tunnel import LOOPBACK
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+SERVICES = (1, 100, 1000)
+"""Numbers of services of one origin."""
+
+ORIGINS = (1, 200)
+"""Numbers of origins with one service each."""
+
+RELOADS = 10
+"""Reloads in a round. Each changes one entry."""
+
+SEQUENCE = 300
+"""Connections that follow one another, to all services in turn, for their duration."""
+
+MOST_SECONDS = 60.0
+"""Seconds that a start or a reload may take."""
+
+LOOK_INTERVAL = 0.0005
+"""Seconds between two looks whether a change has been applied."""
+
+ONE = "each added one"
+
+console = Console()
+
+
+@dataclass
+class Site:
+    """A running remote with services, and the programs whose cost counts.
+
+    :param change: writes one changed entry into a file; returns the port whose clients are served
+        again once the change is applied.
+    :param changed: the program that reads the file.
+    """
+
+    ports: tuple[int, ...]
+    remote: Program
+    origin: Program
+    change: Callable[[], int]
+    changed: Program
+    start_seconds: float
+    start_cpu: float
+
+    def cpu(self) -> float:
+        """Return the CPU seconds that both ends have used."""
+        return self.remote.cpu() + self.origin.cpu()
+
+
+def measure(site: Site, seconds: float) -> Figures:
+    """Measure reloads and clients of a site that has just started."""
+    memory = site.remote.resident_memory() + site.origin.resident_memory()
+    reloads, before = [], site.cpu()
+    for _ in range(RELOADS):
+        port = site.change()
+        start = time.perf_counter()
+        site.changed.signal(signal.SIGHUP)
+        wait_for_client(port)
+        reloads.append(time.perf_counter() - start)
+        time.sleep(0.1)  # the program's own look at the file
+    reload_cpu = (site.cpu() - before) / RELOADS
+    one = (LOOPBACK, site.ports[len(site.ports) // 2])
+    load.short(one, 0, AT_ONCE)
+    before = site.cpu()
+    count, _ = load.short(one, seconds, AT_ONCE)
+    client_cpu = (site.cpu() - before) / count
+    in_turn = itertools.islice(itertools.cycle(site.ports), SEQUENCE)
+    durations = [duration((LOOPBACK, port)) for port in in_turn]
+    return {
+        "start until ready, ms": site.start_seconds * 1000,
+        f"start: CPU ms, {BOTH}": site.start_cpu * 1000,
+        "reload of one entry, ms": statistics.median(reloads) * 1000,
+        f"reload: CPU ms, {BOTH}": reload_cpu * 1000,
+        f"resident memory, MB, {BOTH}": memory / 1e6,
+        f"connection of 1 kB: CPU ms, {BOTH}": client_cpu * 1000,
+        "connection of 1 kB: p50, ms": statistics.median(durations) * 1000,
+    }
+
+
+def added(figures: Figures, one: Figures, count: int) -> Figures:
+    """Return what each added service or origin costs, compared with the figures of one."""
+    names = {
+        f"start: CPU ms, {BOTH}": f"start: CPU ms for {ONE}",
+        "start until ready, ms": f"start until ready: ms for {ONE}",
+        f"reload: CPU ms, {BOTH}": f"reload: CPU ms for {ONE}",
+        "reload of one entry, ms": f"reload of one entry: ms for {ONE}",
+        f"resident memory, MB, {BOTH}": f"resident memory: kB for {ONE}",
+    }
+    return {
+        new: (figures[old] - one[old]) / (count - 1) * (1000 if "MB" in old else 1)
+        for old, new in names.items()
+    }
+
+
+def duration(address: load.Address) -> float:
+    """Return the seconds that a client's whole connection takes."""
+    start = time.perf_counter()
+    load.download(address, load.SHORT_ANSWER)
+    return time.perf_counter() - start
+
+
+def wait_for_client(port: int) -> None:
+    """Wait until a client of a port is served.
+
+    :raises TimeoutError: none is served in time.
+    """
+    deadline = time.monotonic() + MOST_SECONDS
+    while time.monotonic() < deadline:
+        with contextlib.suppress(ConnectionError):
+            load.download((LOOPBACK, port), load.SHORT_ANSWER)
+            return
+        time.sleep(LOOK_INTERVAL)
+    raise TimeoutError(f"no client of port {port} is served")
+
+
+def free_ports(count: int) -> int:
+    """Return the first of so many free ports in a row."""
+    while True:
+        first = free_port()
+        with contextlib.suppress(OSError):
+            for port in range(first, first + count):
+                socket.create_server((LOOPBACK, port)).close()
+            return first
+
+
+@contextlib.contextmanager
+def services_site(count: int, server: int, scratch: Path) -> Iterator[Site]:
+    """Run a remote and one origin with so many services."""
+    first, link = free_ports(count + 1), free_port()
+    token = Token.new()
+    spare = itertools.cycle((first + count, first + count - 1))
+    file, remote_file = scratch / "origin.toml", scratch / "remote.toml"
+
+    def write(last: int) -> int:
+        ports = (*range(first, first + count - 1), last)
+        tables = (
+            f'[service.s{number}]\nto = "{LOOPBACK}:{server}"\nport = {port}\n'
+            for number, port in enumerate(ports)
+        )
+        file.write_text("".join(tables))
+        return last
+
+    write(first + count - 1)
+    remote_file.write_text(
+        f'listen = "{LOOPBACK}:{link}"\noutside = "{LOOPBACK}:0"\n'
+        f'ports = "{first}-{first + count}"\nstate-dir = "state"\n'
+    )
+    environment = {"QUICTUNNEL_TOKEN": token.reveal()}
+    command = [QUICTUNNEL, "remote", "--config", remote_file]
+    with running("remote", command, scratch, **environment) as remote:
+        before, start = remote.cpu(), time.perf_counter()
+        origin = ["origin", "--remote", f"{LOOPBACK}:{link}", "--config", file]
+        with Program("origin", [QUICTUNNEL, *origin], scratch, **environment) as program:
+            program.wait_for(READY_ORIGIN, times=count, within=MOST_SECONDS)
+            taken = time.perf_counter() - start
+            cpu = remote.cpu() - before + program.cpu()
+            ports = tuple(range(first, first + count - 1)) or (first,)
+            yield Site(ports, remote, program, lambda: write(next(spare)), program, taken, cpu)
+
+
+@contextlib.contextmanager
+def origins_site(count: int, server: int, scratch: Path) -> Iterator[Site]:
+    """Run a remote and so many origins, each with a token and one service."""
+    first, link = free_ports(count + 1), free_port()
+    tokens = [Token.new() for _ in range(count)]
+    tokens_file, file = scratch / "tokens", scratch / "remote.toml"
+    tokens_file.write_text("".join(f"{token.reveal()}\n" for token in tokens))
+
+    def write(*, last_is_allowed: bool) -> int:
+        head = (
+            f'listen = "{LOOPBACK}:{link}"\noutside = "{LOOPBACK}:0"\n'
+            'client-wait = "0"\nstate-dir = "state"\n'
+        )
+        tables = (
+            f'[token.{token.id}]\nsecret = "{token.secret}"\n'
+            f"ports = {first + (number if number < count - 1 or last_is_allowed else count)}\n"
+            for number, token in enumerate(tokens)
+        )
+        file.write_text(head + "".join(tables))
+        return first + count - 1
+
+    def change() -> int:
+        write(last_is_allowed=False)
+        remote.signal(signal.SIGHUP)
+        deadline = time.monotonic() + MOST_SECONDS
+        with contextlib.suppress(ConnectionRefusedError):
+            while time.monotonic() < deadline:
+                socket.create_connection((LOOPBACK, first + count - 1)).close()
+                time.sleep(LOOK_INTERVAL)
+        return write(last_is_allowed=True)
+
+    write(last_is_allowed=True)
+    with running("remote", [QUICTUNNEL, "remote", "--config", file], scratch) as remote:
+        before, start = remote.cpu(), time.perf_counter()
+        command = [PYTHON, "-m", "bench.origins", link, f"{LOOPBACK}:{server}", first, tokens_file]
+        with Program("origins", command, scratch) as program:
+            program.wait_for("^ready", within=MOST_SECONDS)
+            taken = time.perf_counter() - start
+            cpu = remote.cpu() - before + program.cpu()
+            ports = tuple(range(first, first + count))
+            yield Site(ports, remote, program, change, remote, taken, cpu)
+
+
+SITES = {
+    "services": ("services of one origin", services_site, SERVICES),
+    "origins": ("origins with one service each", origins_site, ORIGINS),
+}
+
+
+def main(
+    seconds: Annotated[float, typer.Option(help="Seconds of short connections.")] = 4.0,
+    rounds: Annotated[int, typer.Option(min=1, help="Rounds.")] = 3,
+    services: Annotated[
+        list[int] | None, typer.Option(min=2, help="Numbers of services beside 1.")
+    ] = None,
+    origins: Annotated[
+        list[int] | None, typer.Option(min=2, help="Numbers of origins beside 1.")
+    ] = None,
+    markdown: Annotated[
+        bool, typer.Option("--markdown", help="Print the table as Markdown.")
+    ] = False,
+) -> None:
+    """Measure 1, 100 and 1,000 services, and 1 and 200 origins, and print medians."""
+    raise_descriptors()
+    chosen = {"services": services, "origins": origins}
+    for kind, (title, site, counts) in SITES.items():
+        asked = chosen[kind]
+        numbers = counts if asked is None else (1, *asked)
+        outcomes = {count: Outcome(kind, f"{count:,}") for count in numbers}
+        for number in range(rounds):
+            one: Figures = {}
+            for count in numbers:
+                with tempfile.TemporaryDirectory(prefix="quictunnel-bench-") as folder:
+                    figures = take(site, count, Path(folder), seconds)
+                one = one or figures
+                if count > 1:
+                    figures |= added(figures, one, count)
+                outcomes[count].rounds.append(figures)
+                console.print(f"{number + 1}/{rounds} {count:,} {title}", highlight=False)
+        result = table(
+            [Measure(kind, title, lambda *_: {})],
+            [outcome.way for outcome in outcomes.values()],
+            list(outcomes.values()),
+        )
+        console.print(for_a_page(result) if markdown else result)
+
+
+def take(
+    site: Callable[[int, int, Path], contextlib.AbstractContextManager[Site]],
+    count: int,
+    scratch: Path,
+    seconds: float,
+) -> Figures:
+    """Measure one site once."""
+    serve = [PYTHON, "-m", "bench.server"]
+    with running("server", serve, scratch) as server:
+        port = int(server.ready.rpartition(":")[2])
+        with site(count, port, scratch) as running_site:
+            return measure(running_site, seconds)
+
+
+if __name__ == "__main__":
+    typer.run(main)
