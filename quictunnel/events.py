@@ -403,6 +403,20 @@ class ServiceNotGranted(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class ServicesLeftOut(Event):
+    """The origin exposes more services than the remote can handle. The last ones are left out."""
+
+    remote: str
+    """The remote's address."""
+    service: str
+    """The name of the first service that is left out."""
+    count: int
+    """Services that are left out."""
+    limit: int
+    """Services that the remote can handle."""
+
+
+@dataclass(frozen=True, slots=True)
 class OriginServerMissing(Event):
     """Nothing listens at the origin server's address when the origin starts."""
 

@@ -9,6 +9,7 @@ import asyncio
 import logging
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import cached_property
 from typing import Any, TypeVar, cast
 
 from fake_link import FakeLink, join
@@ -22,6 +23,7 @@ from quictunnel.errors import Refused
 from quictunnel.events import Event, EventSink, discard_event
 from quictunnel.observe.event_log import EventLog
 from quictunnel.origin.exposed_service import ExposedService
+from quictunnel.origin.offer import Offer
 from quictunnel.origin.session import OriginSession
 from quictunnel.origin.session_settings import OriginSessionSettings
 from quictunnel.origin.upstream import Upstream
@@ -240,7 +242,11 @@ class FakeService(ExposedService):
     """A service by name alone, whose origin server the test plays."""
 
     def __init__(
-        self, name: str, upstream: Upstream, proxy_protocol: ProxyProtocol, policy: Policy
+        self,
+        name: str,
+        upstream: Upstream,
+        proxy_protocol: ProxyProtocol = "off",
+        policy: Policy = ACCEPT_ALL,
     ) -> None:
         super().__init__(
             ServiceSettings(
@@ -250,7 +256,7 @@ class FakeService(ExposedService):
         self._name = name
         self._upstream = upstream
 
-    @property
+    @cached_property
     def request(self) -> Service:
         return Service(name=self._name)
 
@@ -276,7 +282,7 @@ def origin_session(
                 name="box",
                 instance="",
                 token=TOKEN,
-                services=exposed,
+                offer=Offer(exposed),
                 rejections=RejectionReporter(emit),
                 hold=900.0,
                 linger=300.0,

@@ -23,6 +23,7 @@ from quictunnel.events import (
     LinkSilent,
     OriginServerMissing,
     ServiceNotGranted,
+    ServicesLeftOut,
     TokenExpired,
 )
 from quictunnel.observe.event_log import EventLog
@@ -106,6 +107,14 @@ def _duration(seconds: float) -> str:
     return f"{seconds:.0f} s" if seconds < MAX_SECONDS else format_duration(round(seconds))
 
 
+def _left_out(event: ServicesLeftOut) -> str:
+    more = f" and {event.count - 1} more" if event.count > 1 else ""
+    return (
+        f"refused: service {event.service}{more}: "
+        f"the remote is older and accepts {event.limit} services"
+    )
+
+
 def _reloaded(event: ConfigurationReloaded) -> str:
     keys = ", ".join(event.restart_needed)
     return f"reloaded: {event.file}" + (f"; restart to apply {keys}" if keys else "")
@@ -139,6 +148,7 @@ ORIGIN_LINES: LineFormats = {
     LinkRecovered: lambda event: _link_line(event, "link"),
     LinkSilent: lambda event: _link_line(event, "link"),
     ServiceNotGranted: lambda event: f"refused: service {event.service}: {event.reason}",
+    ServicesLeftOut: _left_out,
     OriginServerMissing: lambda event: (
         f"warning: nothing listens at {event.target} yet; start your server there"
     ),

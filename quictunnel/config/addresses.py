@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 from quictunnel.config.host_names import normalise_host
 from quictunnel.errors import SettingsError
@@ -168,6 +169,7 @@ def _split(text: str) -> tuple[str, str | None]:
     return host, port if colon else None
 
 
+@lru_cache(maxsize=64)  # services of one file lead to few hosts
 def _host(host: str) -> str:
     """Check a host, and return an IP address in canonical form or a name in lower case."""
     try:

@@ -27,7 +27,7 @@ ProxyProtocol = Literal["off", "v1", "v2"]
 DEFAULT_SERVICE = "default"
 """The name of the service at the remote's outside address."""
 
-MAX_SERVICES = 128
+MAX_SERVICES = 1024
 """Services that one origin may expose. A range of ports is one service."""
 
 _NAME = re.compile(r"[a-z0-9._-]{1,63}", re.ASCII)
@@ -129,13 +129,15 @@ def parse_services(
     :raises SettingsError: one is malformed, or two of them collide.
     """
     services: list[ServiceSettings] = []
+    autos = 0
     for text in texts:
         where, target = _split(text.strip())
         host = parse_host(where) if where is not None and is_host(where) else None
         ports = None if where is None or host is not None else _parse_where(where)
         name = DEFAULT_SERVICE if ports is None else str(ports)
         if ports == AUTO:
-            name = f"auto-{sum(service.ports == AUTO for service in services) + 1}"
+            autos += 1
+            name = f"auto-{autos}"
         if host is not None:
             name = _name_of_host(host)
         services.append(

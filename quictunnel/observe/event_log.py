@@ -33,6 +33,7 @@ _LINES: dict[type[events.Event], tuple[int, str]] = {
     events.LinkAttemptFailed: (logging.WARNING, "connect failed, retrying"),
     events.ServicesGranted: (logging.INFO, "services granted"),
     events.ServiceNotGranted: (logging.WARNING, "service not granted"),
+    events.ServicesLeftOut: (logging.WARNING, "services left out, the remote accepts fewer"),
     events.OriginServerMissing: (logging.WARNING, "origin server not listening yet"),
     events.PathAttempted: (logging.DEBUG, "path attempted"),
     events.EngineSelected: (logging.INFO, "engine selected"),

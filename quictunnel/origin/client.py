@@ -109,9 +109,8 @@ class Origin:
         changed = differences(self._settings, settings)
         self._settings = replace(self._settings, services=settings.services, grace=settings.grace)
         if "services" in changed:
-            services = self._connector.change_services(settings.services)
-            if self._current is not None:
-                self._current.offer(services)
+            self._connector.change_services(settings.services)
+            self._change_offer()
         return changed - {"services", "grace"}
 
     def drain(self) -> None:
@@ -189,10 +188,11 @@ class Origin:
         self._remote_instance = welcome.instance
         link = session.link
         self._emit(LinkEstablished(str(link.peer), link.rtt, welcome.hold, has_restarted))
-        self._emit(session.services_granted(is_first=True))
-        for event in session.services_refused:
-            self._emit(event)
-        session.offer(self._connector.services)  # they may have changed since its hello
+        session.start_serving(self._connector.offer)  # it may have changed since the hello
+
+    def _change_offer(self) -> None:
+        if self._current is not None:
+            self._current.change_offer(self._connector.offer)
 
     def _retire(self, session: OriginSession, *, resets_backoff: bool) -> None:
         """Let a session's clients finish, if it has any.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import secrets
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import replace
 
 from quictunnel.config.services import ServiceSettings
@@ -15,6 +15,7 @@ from quictunnel.events import EventSink, LinkAttemptFailed
 from quictunnel.origin.backoff import Backoff
 from quictunnel.origin.exposed_service import ExposedService
 from quictunnel.origin.link_dialing import ATTEMPT_TIMEOUT, dial_remote, tls_for
+from quictunnel.origin.offer import Offer
 from quictunnel.origin.retry import RetryTimer
 from quictunnel.origin.session import OriginSession
 from quictunnel.origin.session_settings import OriginSessionSettings
@@ -72,7 +73,7 @@ class Connector:
             name=settings.name,
             instance=secrets.token_hex(8),
             token=settings.token,
-            services={service.name: ExposedService(service) for service in settings.services},
+            offer=Offer({service.name: ExposedService(service) for service in settings.services}),
             rejections=rejections,
             hold=settings.hold,
             linger=settings.linger,
@@ -80,9 +81,9 @@ class Connector:
             max_clients=max_clients,
         )
 
-    def change_services(self, services: Sequence[ServiceSettings]) -> Mapping[str, ExposedService]:
-        """Expose these services with the sessions to come, and return them for the current one."""
-        old = self._session_settings.services
+    def change_services(self, services: Sequence[ServiceSettings]) -> None:
+        """Expose these services with the sessions to come."""
+        old = self.offer.services
         exposed: dict[str, ExposedService] = {}
         for service in services:
             before = old.get(service.name)
@@ -91,13 +92,16 @@ class Connector:
                 exposed[service.name] = before
             else:
                 exposed[service.name] = ExposedService(service, before)
-        self._session_settings = replace(self._session_settings, services=exposed)
-        return exposed
+        self._set_offer(Offer(exposed, self.offer.withdrawn))
+
+    def withdraw(self, names: Collection[str]) -> None:
+        """Offer the services without these with the sessions to come."""
+        self._set_offer(Offer(self.offer.services, names))
 
     @property
-    def services(self) -> Mapping[str, ExposedService]:
-        """The services to expose, by name."""
-        return self._session_settings.services
+    def offer(self) -> Offer:
+        """The services to expose, for the current session."""
+        return self._session_settings.offer
 
     async def establish(
         self,
@@ -148,6 +152,9 @@ class Connector:
             self._reported.clear()
         self._reported[reason] = now
         self._emit(LinkAttemptFailed(str(self._settings.remote), reason, beside_silent_link))
+
+    def _set_offer(self, offer: Offer) -> None:
+        self._session_settings = replace(self._session_settings, offer=offer)
 
     async def _connect(self, time_limit: float) -> OriginSession:
         """Return a session whose link is made.

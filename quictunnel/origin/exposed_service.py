@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cached_property
 
 from quictunnel.config.addresses import HostPort
 from quictunnel.config.ports import AUTO
@@ -41,7 +42,7 @@ class ExposedService:
         self._encode_header = HEADER_ENCODERS[settings.proxy_protocol]
         self._upstreams: dict[int, Upstream] = {}
 
-    @property
+    @cached_property
     def request(self) -> Service:
         """The request to the remote, part of the hello."""
         name, ports = self.settings.name, self.settings.ports

@@ -7,19 +7,18 @@ connects to no origin server.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from functools import partial
 
 from quictunnel import __version__, events
 from quictunnel.errors import LinkFailed, LinkLost, ProtocolError, Refused
-from quictunnel.origin.exposed_service import ExposedService
+from quictunnel.origin.listing import Listing
+from quictunnel.origin.offer import Offer
 from quictunnel.origin.pending_stream import PREAMBLE_TIMEOUT, PendingStream
 from quictunnel.origin.session_life import SessionLife
 from quictunnel.origin.session_settings import OriginSessionSettings
 from quictunnel.origin.upstream import ConnectAttempt, ConnectError, Upstream
 from quictunnel.protocol.codes import VERSION, Code
-from quictunnel.protocol.messages import Hello, Message, RefusedMessage, Service, Services, Welcome
+from quictunnel.protocol.messages import Hello, Message, RefusedMessage, Services, Welcome
 from quictunnel.protocol.preamble import Preamble
 from quictunnel.protocol.proof import check, prove
 from quictunnel.quic.link import Link
@@ -61,16 +60,6 @@ WRONG_PROOF = (
 COMPARE_TOKENS = "compare it with what 'quictunnel token show' prints on the remote"
 """The advice that follows when the remote does not accept the token."""
 
-OLDER_REMOTE = "the remote does not offer it; it may be older than this origin"
-"""The reason for a service that the remote neither grants nor refuses."""
-
-NO_OUTSIDE_ADDRESS = "the remote has no outside address for the service"
-"""How remotes refuse a service without a port. They take one with a host name for such a service if
-they are too old to know host names."""
-
-NO_HOST_NAMES = "it is older than this origin and does not know host names"
-"""The explanation that is added to such a refusal."""
-
 
 class OriginSession(Session):
     """The origin's end of one link."""
@@ -86,8 +75,7 @@ class OriginSession(Session):
         self._settings = settings
         self._linger_timer = IdleTimer(settings.linger, Relay.linger_expired)
         self._welcome: asyncio.Future[Welcome] = self._loop.create_future()
-        self._services: tuple[events.GrantedService, ...] = ()
-        self._refused: tuple[events.ServiceNotGranted, ...] = ()
+        self._listing = Listing(settings.offer, self._send_list, emit)
         self._pending_streams: set[PendingStream] = set()
         self.preamble_timer = SharedTimer(PREAMBLE_TIMEOUT, self._preamble_timed_out, self._loop)
 
@@ -109,10 +97,11 @@ class OriginSession(Session):
                     name=settings.name,
                     token_id=token.id if token else "",
                     proof=prove(token.secret, "origin", link.exporter) if token else "",
-                    services=[service.request for service in settings.services.values()],
+                    services=self._listing.hello.requests,
                     hold=settings.hold,
                     instance=settings.instance,
                     take_over=settings.take_over,
+                    services_follow=not self._listing.hello.is_complete,
                 )
             )
             timed_out = LinkFailed("the remote does not answer")
@@ -122,25 +111,16 @@ class OriginSession(Session):
             self.close(Code.NO_ERROR)
             raise
 
-    def offer(self, services: Mapping[str, ExposedService]) -> None:
-        """Expose these services from now on. Clients of services that are gone may finish."""
-        if services is self._settings.services:
-            return
-        self._settings = replace(self._settings, services=services)
-        if self.state is State.ESTABLISHED:
-            self._send(Services(services=[service.request for service in services.values()]))
+    def start_serving(self, offer: Offer) -> None:
+        """Expose these services, now that the session is established, and report the granted ones.
 
-    def services_granted(self, *, is_first: bool) -> events.ServicesGranted:
-        """Return the event that reports the services granted now.
-
-        :param is_first: whether they were granted by the welcome.
+        If the remote has not judged this list yet, the report follows its answer.
         """
-        return events.ServicesGranted(str(self.link.peer), self._services, is_first)
+        self._listing.open(offer)
 
-    @property
-    def services_refused(self) -> tuple[events.ServiceNotGranted, ...]:
-        """The events that report the services that are not granted now."""
-        return self._refused
+    def change_offer(self, offer: Offer) -> None:
+        """Expose these services from now on. Clients of services that are gone may finish."""
+        self._listing.change(offer)
 
     def origin_address(self) -> str:
         """Return this end's host. The port differs for each socket and has no meaning."""
@@ -197,29 +177,22 @@ class OriginSession(Session):
         :raises ProtocolError: it is another message.
         """
         if isinstance(message, RefusedMessage):
-            services = self._settings.services.values()
-            self._abandon_greeting(_refusal(message.code, _explained(message.message, services)))
+            sentence = self._listing.explain(message.message)
+            self._abandon_greeting(_refusal(message.code, sentence))
         elif isinstance(message, Welcome):
             self._check_welcome(message)
         else:
             raise ProtocolError(f"{type(message).__name__} instead of a welcome")
 
     def message_received(self, message: Message) -> None:
-        """Handle a new list of granted services.
+        """Handle a new list of granted services, or a part of one.
 
-        :raises ProtocolError: the message only starts a session, or only origins send it.
+        :raises ProtocolError: the message only starts a session, or only origins send it, or it is
+            not the next part.
         """
         if not isinstance(message, Services):
             raise ProtocolError(f"{type(message).__name__} in an established session")
-        services = _granted(message.services)
-        if services != self._services:
-            self._services = services
-            self._emit(self.services_granted(is_first=False))
-        refused = self._not_granted(message)
-        if refused != self._refused:
-            self._refused = refused
-            for event in refused:
-                self._emit(event)
+        self._listing.received(message)
 
     def control_violated(self, error: ProtocolError) -> None:
         """Close the link of a remote that breaks the protocol."""
@@ -236,7 +209,7 @@ class OriginSession(Session):
             outside=preamble.outside,
             service=preamble.service or "",
         )
-        service = self._settings.services.get(client.service)
+        service = self._listing.offer.services.get(client.service)
         upstream = None if service is None else service.upstream(preamble)
         if service is None or upstream is None:
             self._emit(events.UnknownServiceRequested(client.service, client.text, client.id))
@@ -268,8 +241,7 @@ class OriginSession(Session):
         if token and not check(token.secret, "remote", self.link.exporter, welcome.proof):
             self._abandon_greeting(Refused(Code.NOT_PROVEN, WRONG_PROOF))
             return
-        self._services = _granted(welcome.services)
-        self._refused = self._not_granted(welcome)
+        self._listing.welcomed(welcome, str(self.link.peer))
         self._establish(origin=self._settings.name, token=token.id if token else None)
         self.link.allow_streams(max(STREAMS_BEFORE_PROOF, self._settings.max_clients))
         # The task in `greet` runs before a preamble is decoded, so the link is reported first.
@@ -277,18 +249,9 @@ class OriginSession(Session):
         for pending in tuple(self._pending_streams):
             pending.start_reading()
 
-    def _not_granted(self, answer: Welcome | Services) -> tuple[events.ServiceNotGranted, ...]:
-        """Return an event for each of our services that the remote does not grant."""
-        granted = {service.name for service in answer.services}
-        reasons = {refused.name: refused.message for refused in answer.refused}
-        peer = str(self.link.peer)
-        return tuple(
-            events.ServiceNotGranted(
-                peer, name, _explained(reasons.get(name, OLDER_REMOTE), [service])
-            )
-            for name, service in self._settings.services.items()
-            if name not in granted or name in reasons
-        )
+    def _send_list(self, part: Services) -> None:
+        if self.state is State.ESTABLISHED:
+            self._send(part)
 
     def _abandon_greeting(self, error: Refused | LinkFailed) -> None:
         """Fail the greeting and close the link."""
@@ -356,15 +319,3 @@ class OriginSession(Session):
 
 def _refusal(code: int, sentence: str) -> Refused:
     return Refused(code, f"{sentence}; {COMPARE_TOKENS}" if code == Code.BAD_TOKEN else sentence)
-
-
-def _explained(sentence: str, services: Iterable[ExposedService]) -> str:
-    """Add to a refusal of some of these services that the remote does not know host names."""
-    has_host = any(service.settings.host is not None for service in services)
-    if has_host and sentence.startswith(NO_OUTSIDE_ADDRESS):
-        return f"{sentence}; {NO_HOST_NAMES}"
-    return sentence
-
-
-def _granted(services: list[Service]) -> tuple[events.GrantedService, ...]:
-    return tuple(events.GrantedService(service.name, service.address) for service in services)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from quictunnel.config.tokens import Token
-from quictunnel.origin.exposed_service import ExposedService
+from quictunnel.origin.offer import Offer
 from quictunnel.session.rejections import RejectionReporter
 
 
@@ -23,8 +22,8 @@ class OriginSessionSettings:
     token: Token | None
     """The token by which both ends authenticate each other; None if there is none."""
 
-    services: Mapping[str, ExposedService]
-    """The services by name."""
+    offer: Offer
+    """The services."""
 
     rejections: RejectionReporter
     """Reports clients that the policy of a service rejects."""

@@ -8,6 +8,8 @@ what messages mean and in which order they are valid.
       hello      ─────────────────────▶
                  ◀─────────────────────  welcome, or refused and the end of the link
       services, goodbye  ◀──────────▶  services, goodbye
+
+A list of services may be longer than a message. `service_list` splits and joins it.
 """
 
 from __future__ import annotations
@@ -24,6 +26,9 @@ MAX_MESSAGE = 64 * 1024
 
 MAX_SERVICES = 128
 """Largest number of services in a message. They fit `MAX_MESSAGE` even with the longest names."""
+
+MAX_PARTS = 64
+"""Largest number of messages that carry one list of services."""
 
 _LENGTH_SIZE = 4
 
@@ -44,6 +49,9 @@ Seconds = Annotated[float, Meta(ge=0, le=366 * 86_400)]
 """A duration of at most a year, so that no clock overflows."""
 Number = Annotated[int, Meta(ge=0, le=2**62 - 1)]
 """An integer that QUIC can carry (RFC 9000, section 16)."""
+PartNumber = Annotated[int, Meta(ge=1, le=MAX_PARTS)]
+ServiceLimit = Annotated[int, Meta(ge=MAX_SERVICES, le=2**62 - 1)]
+"""A limit on services that every hello keeps."""
 
 
 class Service(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -100,6 +108,9 @@ class Hello(_Message, frozen=True, kw_only=True, tag="hello"):
     does not answer a ping."""
     take_over: bool = False
     """Replace another run of the same token and name even if it answers."""
+    services_follow: bool = False
+    """The complete list follows in `Services`. A remote that knows this member grants nothing in
+    its welcome and judges that list. For an older remote, `services` is what it can take."""
 
 
 class Welcome(_Message, frozen=True, kw_only=True, tag="welcome"):
@@ -115,6 +126,8 @@ class Welcome(_Message, frozen=True, kw_only=True, tag="welcome"):
     """How long the remote keeps a silent link."""
     refused: RefusedList = []
     """The services that are not granted, and why."""
+    max_services: ServiceLimit | None = None
+    """Services that an origin may list, in parts; None for those of one message, without parts."""
 
 
 class RefusedMessage(_Message, frozen=True, kw_only=True, tag="refused"):
@@ -127,11 +140,15 @@ class RefusedMessage(_Message, frozen=True, kw_only=True, tag="refused"):
 
 
 class Services(_Message, frozen=True, kw_only=True, tag="services"):
-    """The complete list of services, after a change."""
+    """The complete list of services, after a change, or a part of it."""
 
     services: ServiceList
     refused: RefusedList = []
     """The services that are not granted, and why. Sent by the remote only."""
+    part: PartNumber | None = None
+    """The number of this part, from 1 on; None if the message has the whole list."""
+    parts: PartNumber | None = None
+    """The number of all parts. The list takes effect with the last one."""
 
 
 class Goodbye(_Message, frozen=True, kw_only=True, tag="goodbye"):

@@ -35,6 +35,7 @@ from quictunnel.protocol.messages import (
 )
 from quictunnel.protocol.preamble import Preamble, encode_v2
 from quictunnel.protocol.proof import check, prove
+from quictunnel.protocol.service_list import MAX_LISTED, ServiceListJoiner, split_list
 from quictunnel.quic.link import Link
 from quictunnel.quic.stream import Stream
 from quictunnel.relay.idle_timer import IdleTimer
@@ -93,7 +94,10 @@ class RemoteSession(Session):
         self._hello: Hello | None = None
         self._established_at: float | None = None
         self._routes: dict[str, tuple[str, Route]] = {}  # with the names of the services
+        self._joiner = ServiceListJoiner()
         self._asked: list[Service] = []
+        self._awaits_list = False  # the complete list of services, which follows the hello
+        self._rivals_asked: set[RemoteSession] = set()
         self._refused: list[RefusedService] = []
 
     def forward(
@@ -196,7 +200,8 @@ class RemoteSession(Session):
         if self._hello is not None or not isinstance(message, Hello):
             raise ProtocolError("a session begins with one hello")
         self._hello = message
-        self._asked = message.services
+        self._awaits_list = message.services_follow
+        self._asked = [] if message.services_follow else message.services
         self._clear_deadline()
         try:
             self._authenticate(message)
@@ -204,33 +209,32 @@ class RemoteSession(Session):
         except Refused as exc:
             self._refuse(message, exc)
             return
-        if not rivals:
-            self._admit(message, gone)
-            return
-
-        def answered(rival: RemoteSession, is_there: bool) -> None:
-            rivals.remove(rival)
-            if not is_there:
-                gone.add(rival)
-            if not rivals and self.state is State.GREETING:
-                self._admit(message, gone)
-
-        for rival in tuple(rivals):
-            rival.link.ask(RIVAL_ANSWERS_WITHIN, partial(answered, rival))
+        self._ask(rivals, gone, partial(self._admit, message))
 
     def message_received(self, message: Message) -> None:
         """Replace the origin's services, and answer with the granted ones.
 
-        :raises ProtocolError: for a message that only starts a session, or that only remotes send.
+        :raises ProtocolError: for a message that only starts a session, or that only remotes send,
+            or for a part of a list that is not the next one.
         """
         if not isinstance(message, Services):
             raise ProtocolError(f"{type(message).__name__} in an established session")
-        self._asked = message.services
-        self.judge_again()
+        complete = self._joiner.add(message)
+        if complete is None:
+            return
+        self._asked = complete.services
+        if self._rivals_asked:
+            return  # their answers come first
+        if self._hello is None or not self._awaits_list:
+            self.judge_again()
+            return
+        rivals, gone = self._rivals(self._hello)
+        self._ask(rivals, gone, self._judge_first_list)
 
     def send_services(self) -> None:
         """Send the origin its granted services, and those that it does not get."""
-        self._send(Services(services=self._granted(), refused=self._refused))
+        for part in split_list(self._granted(), self._refused):
+            self._send(part)
 
     def report_lost_services(self, by: Hello) -> None:
         """Tell the origin which services it has left after another link has taken over some."""
@@ -247,15 +251,8 @@ class RemoteSession(Session):
 
     def judge_again(self) -> None:
         """Grant or refuse the services that an established origin asks for, and answer."""
-        hello = self._hello
-        if self.state is not State.ESTABLISHED or hello is None:
-            return
-        before = self._places()
-        losers = self._claim(hello, self._asked)
-        self.send_services()
-        self._report_change(hello, before)
-        self._notify_losers(hello, losers)
-        self._registry.notify_usable(self)
+        if not self._awaits_list:
+            self._judge()
 
     @property
     def is_refused_a_service(self) -> bool:
@@ -313,12 +310,35 @@ class RemoteSession(Session):
     def _rivals(self, hello: Hello) -> tuple[set[RemoteSession], set[RemoteSession]]:
         """Return the sessions that keep the origin out if they answer, and those that must go."""
         identity, registry = Identity(hello.token_id, hello.name), self._registry
-        keys = [self._settings.routes.key(identity, service) for service in hello.services]
+        keys = [self._settings.routes.key(identity, service) for service in self._asked]
         wanted = [key for key in keys if key is not None]
         rivals = set(registry.rivals(identity, wanted, instance=hello.instance))
         predecessor = registry.predecessor(identity)
         gone = {predecessor} if hello.take_over and predecessor is not None else set()
         return rivals - gone, gone
+
+    def _ask(
+        self,
+        rivals: Collection[RemoteSession],
+        gone: set[RemoteSession],
+        then: Callable[[Collection[RemoteSession]], None],
+    ) -> None:
+        """Ping rivals, and call `then` with `gone` and those that have not answered."""
+        if not rivals:
+            then(gone)
+            return
+        self._rivals_asked = set(rivals)
+        asked_in = self.state
+
+        def answered(rival: RemoteSession, is_there: bool) -> None:
+            self._rivals_asked.remove(rival)
+            if not is_there:
+                gone.add(rival)
+            if not self._rivals_asked and self.state is asked_in:
+                then(gone)
+
+        for rival in rivals:
+            rival.link.ask(RIVAL_ANSWERS_WITHIN, partial(answered, rival))
 
     def _admit(self, hello: Hello, gone: Collection[RemoteSession]) -> None:
         """Welcome or refuse an origin that has proven itself.
@@ -327,32 +347,60 @@ class RemoteSession(Session):
         """
         try:
             token = self._authenticate(hello)  # it may be gone by now
-            losers = self._claim(hello, hello.services, gone=gone, is_first=True)
+            identity = Identity(hello.token_id, hello.name)
+            self._registry.check_place(self, identity, instance=hello.instance, gone=gone)
+            losers = self._claim(hello, gone=gone, must_get_one=not self._awaits_list)
         except Refused as exc:
             self._refuse(hello, exc)
         else:
             self._welcome(hello, token, losers)
 
+    def _judge_first_list(self, gone: Collection[RemoteSession]) -> None:
+        """Judge the list that has followed a hello: close the link if the origin gets nothing.
+
+        :param gone: sessions that did not answer.
+        """
+        self._awaits_list = False
+        try:
+            self._judge(gone=gone, must_get_one=bool(self._asked))
+        except Refused as exc:
+            if self._hello is not None:
+                self._emit(OriginRejected(*self._identity(self._hello), exc.message))
+            self.close(Code(exc.code), exc.message)
+
+    def _judge(self, *, gone: Collection[RemoteSession] = (), must_get_one: bool = False) -> None:
+        """Grant or refuse the services that an established origin asks for, and answer.
+
+        :raises Refused: the origin gets none, but must.
+        """
+        hello = self._hello
+        if self.state is not State.ESTABLISHED or hello is None:
+            return
+        before = self._places()
+        losers = self._claim(hello, gone=gone, must_get_one=must_get_one)
+        self.send_services()
+        self._report_change(hello, before)
+        self._notify_losers(hello, losers)
+        self._registry.notify_usable(self)
+
     def _claim(
         self,
         hello: Hello,
-        services: list[Service],
         *,
-        gone: Collection[RemoteSession] = (),
-        is_first: bool = False,
+        gone: Collection[RemoteSession],
+        must_get_one: bool,
     ) -> tuple[RemoteSession, ...]:
-        """Replace the origin's services; return the sessions that lost one by it.
+        """Replace the origin's services by those that it asks for.
 
         Each service is judged on its own.
 
-        :raises Refused: the first time, if the origin gets none.
+        :return: the sessions that have lost a service by it.
+        :raises Refused: the origin gets none, but must.
         """
         identity = Identity(hello.token_id, hello.name)
         registry = self._registry
-        if is_first:
-            registry.check_place(self, identity, instance=hello.instance, gone=gone)
-        asked, refusals = self._obtain(identity, services)
-        if is_first and not asked:
+        asked, refusals = self._obtain(identity, self._asked)
+        if must_get_one and not asked:
             raise next(iter(refusals.values()), Refused(Code.NOT_ALLOWED, NOTHING_ASKED))
         claim = registry.claim(
             self,
@@ -360,7 +408,7 @@ class RemoteSession(Session):
             [route.key for route in asked.values()],
             instance=hello.instance,
             gone=gone,
-            may_be_empty=not is_first,
+            may_be_empty=not must_get_one,
         )
         self._routes = {}
         for name, route in asked.items():
@@ -378,18 +426,20 @@ class RemoteSession(Session):
     ) -> tuple[dict[str, Route], dict[str, Refused]]:
         """Return the routes that services ask for, and why others have none, by their names."""
         asked: dict[str, Route] = {}
+        taken: set[Route] = set()
         refusals: dict[str, Refused] = {}
         for name, service in {service.name: service for service in services}.items():
             try:
-                route = self._settings.routes.obtain(identity, service, asked.values())
+                route = self._settings.routes.obtain(identity, service, taken)
             except Refused as exc:
                 refusals[name] = exc
                 continue
-            if route in asked.values():
+            if route in taken:
                 sentence = "another service of this origin is there"
                 refusals[name] = Refused(Code.SERVICE_TAKEN, sentence)
             else:
                 asked[name] = route
+                taken.add(route)
         return asked, refusals
 
     def _places(self) -> dict[str, str]:
@@ -426,6 +476,7 @@ class RemoteSession(Session):
                 services=granted,
                 hold=min(self._settings.hold, hello.hold or self._settings.hold),
                 refused=self._refused,
+                max_services=MAX_LISTED,
             )
         )
         services = tuple(service.name for service in granted)

@@ -18,6 +18,7 @@ from quictunnel.events import (
     LinkRecovered,
     LinkSilent,
     OriginServerMissing,
+    ServicesLeftOut,
 )
 
 SILENT = LinkSilent("box", "t1", "192.0.2.7", 42.0, 17, 858.04, is_reminder=False)
@@ -170,3 +171,12 @@ def test_a_reader_that_is_gone_is_no_failure(monkeypatch):
         monkeypatch.setattr("sys.stdout", stream)
         print_if_writable("without a reader")
         print_if_writable("nor now")
+
+
+@pytest.mark.parametrize(
+    ("count", "services"), [(1, "service s128"), (872, "service s128 and 871 more")]
+)
+def test_services_that_an_older_remote_cannot_take_are_one_line(output, count, services):
+    emit, printed, _ = output(ORIGIN_LINES)
+    emit(ServicesLeftOut("192.0.2.1:9001", "s128", count, 128))
+    assert printed == [f"refused: {services}: the remote is older and accepts 128 services"]

@@ -96,7 +96,7 @@ def test_services_have_different_names():
         (["1", "2"], "two services lead to the outside address"),
         (["80=1", "80=2"], "two services lead to port 80"),
         (["80-89=1", "85=2"], "two services have port 85"),
-        ([f"{port}=1" for port in range(1, MAX_SERVICES + 2)], "129 services"),
+        ([f"{port}=1" for port in range(1, MAX_SERVICES + 2)], f"{MAX_SERVICES + 1} services"),
     ],
 )
 def test_what_is_not_a_service(texts, sentence):

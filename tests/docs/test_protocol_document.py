@@ -18,6 +18,7 @@ from quictunnel.protocol.client_hello import MAX_CLIENT_HELLO
 from quictunnel.protocol.codes import ALPN, Code
 from quictunnel.protocol.messages import (
     MAX_MESSAGE,
+    MAX_PARTS,
     MAX_SERVICES,
     Goodbye,
     Hello,
@@ -32,6 +33,7 @@ from quictunnel.protocol.messages import (
 from quictunnel.protocol.preamble import Preamble, PreambleDecoder, encode_v2
 from quictunnel.protocol.proof import check, prove
 from quictunnel.protocol.proxy_v2 import MAX_BLOCK
+from quictunnel.protocol.service_list import MAX_LISTED, split_list
 from quictunnel.quic.engines.aioquic.resets import Resets
 from quictunnel.quic.engines.aioquic.tls import derive_exporter
 from quictunnel.remote.host_routes import MAX_FREE_NAMES, HostRoutes
@@ -160,6 +162,18 @@ def test_a_list_of_services_names_addresses():
     )
 
 
+def test_a_part_of_a_list_is_right_to_the_byte():
+    part = read("part of a list")
+    assert encode(part)[4:].decode() == text("part of a list")
+    *_, last = split_list([Service(name=f"s{n}", port=2000 + n) for n in range(1000)])
+    assert (part.part, part.parts) == (last.part, last.parts)
+    assert part.services == last.services[-2:]
+
+
+def test_a_welcome_says_how_many_services_an_origin_may_have():
+    assert read("welcome").max_services == MAX_LISTED
+
+
 def test_the_goodbye_is_right_to_the_byte():
     goodbye = Goodbye(reason="the remote is shutting down", grace=30.0)
     assert encode(goodbye) == octets("goodbye")
@@ -211,6 +225,9 @@ def test_no_other_code_is_named_with_a_wrong_number():
         f"**{LINK_PORT}**",
         f"at most {MAX_MESSAGE:,}",
         f"at most {MAX_SERVICES} entries",
+        f"| services of one origin | {MAX_LISTED}, listed in at most {MAX_PARTS} parts |",
+        f"at most {MAX_LISTED} services and",
+        f"number from 1 to {MAX_PARTS}, or null",
         f"at most {MAX_BLOCK} ",
         f"| {MAX_PORTS}; when more are open",
         f"remembers for services | {MAX_REMEMBERED} |",
@@ -233,6 +250,7 @@ def test_every_vector_of_the_page_is_looked_at_here():
         "welcome with a refused service",
         "refused",
         "services",
+        "part of a list",
         "goodbye",
         "secret",
         "exporter",

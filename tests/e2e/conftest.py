@@ -12,6 +12,7 @@ import itertools
 import logging
 
 import pytest
+from configured_tunnel import ConfiguredTunnel
 from roles_in_process import RolesInProcess
 from time_limit import time_limit
 
@@ -60,6 +61,14 @@ def tunnel(tmp_path, engines):
     tunnel = Tunnel(tmp_path / "tunnel", engines)
     yield tunnel
     tunnel.end()
+
+
+@pytest.fixture
+def setup(tunnel, tmp_path):
+    """A tunnel whose ends have configuration files. Its programs have not been started."""
+    setup = ConfiguredTunnel(tunnel, tmp_path)
+    yield setup
+    setup.close()
 
 
 @pytest.fixture(scope="session")

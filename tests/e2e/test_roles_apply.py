@@ -24,9 +24,9 @@ async def test_an_origin_changes_its_services(roles):
     settings = origin._settings
     assert origin.apply(replace(settings, grace=1.0, hold=5.0, name="other")) == {"hold", "name"}
     assert origin._settings == replace(settings, grace=1.0)
-    first = origin._connector._session_settings.services["default"]
+    first = origin._connector.offer.services["default"]
     assert origin.apply(settings) == set()
-    assert origin._connector._session_settings.services["default"] is first
+    assert origin._connector.offer.services["default"] is first
     with socket.create_server((LOOPBACK, 0)) as other:
         other.settimeout(5)
         services = parse_services([f"{LOOPBACK}:{other.getsockname()[1]}"])

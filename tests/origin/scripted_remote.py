@@ -92,8 +92,10 @@ class ScriptedRemote(LinkProtocol):
         stream.write(data)
         return stream, recorder
 
-    async def established(self) -> ScriptedRemote:
+    async def established(self, **fields) -> ScriptedRemote:
+        """Answer the hello, and let the session serve."""
         await settle()
-        self.send(welcome())
+        self.send(welcome(**fields))
         await self.greeting
+        self.origin.start_serving(self.origin._settings.offer)
         return self

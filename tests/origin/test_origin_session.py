@@ -9,19 +9,11 @@ from scripted_remote import CLIENT, EXPORTER, ScriptedRemote, welcome
 
 from quictunnel.config.services import parse_services
 from quictunnel.errors import LinkError, LinkFailed, LinkLost, Refused
-from quictunnel.events import (
-    GoodbyeReceived,
-    GrantedService,
-    ServiceNotGranted,
-    ServicesGranted,
-)
+from quictunnel.events import GoodbyeReceived, ServiceNotGranted
 from quictunnel.origin.exposed_service import ExposedService
-from quictunnel.origin.session import (
-    COMPARE_TOKENS,
-    NO_HOST_NAMES,
-    OLDER_REMOTE,
-    STREAMS_BEFORE_PROOF,
-)
+from quictunnel.origin.listing import NO_HOST_NAMES
+from quictunnel.origin.offer import Offer
+from quictunnel.origin.session import COMPARE_TOKENS, STREAMS_BEFORE_PROOF
 from quictunnel.protocol.codes import Code
 from quictunnel.protocol.messages import (
     Goodbye,
@@ -29,7 +21,6 @@ from quictunnel.protocol.messages import (
     MessageDecoder,
     RefusedMessage,
     RefusedService,
-    Service,
     Services,
 )
 from quictunnel.protocol.preamble import encode_v2
@@ -51,25 +42,6 @@ async def test_the_hello_names_the_origin_and_services_but_not_the_secret():
 
 
 @virtual_time
-async def test_what_the_remote_does_not_grant_is_reported():
-    remote = ScriptedRemote("web", "ssh", "git")
-    await settle()
-    refused = RefusedService(name="ssh", code=Code.SERVICE_TAKEN, message="port 22 is taken")
-    remote.send(welcome(services=[Service(name="web")], refused=[refused]))
-    await settle()
-    assert remote.origin.services_refused == (
-        ServiceNotGranted(str(remote.near.peer), "ssh", "port 22 is taken"),
-        # A remote of version 0.1.0 says nothing of a service that it does not grant.
-        ServiceNotGranted(str(remote.near.peer), "git", OLDER_REMOTE),
-    )
-    taken = RefusedService(name="web", code=Code.TAKEN_OVER, message="another has taken over")
-    for _ in range(2):
-        remote.send(Services(services=[], refused=[taken, refused]))
-    await settle()
-    reported = [event.service for event in of_type(remote.events, ServiceNotGranted)]
-    assert reported == ["web", "ssh", "git"]
-
-
 @pytest.mark.parametrize(
     ("where", "is_explained"), [("www.a.test=8000", True), ("2222=8000", False)]
 )
@@ -82,13 +54,11 @@ async def test_a_remote_that_does_not_know_host_names_is_explained(where, is_exp
     refused = RefusedService(name=name, code=Code.NOT_ALLOWED, message=sentence)
     expected = f"{sentence}; {NO_HOST_NAMES}" if is_explained else sentence
 
-    remote = ScriptedRemote(services={name: ExposedService(settings)})
-    await settle()
-    remote.send(welcome(services=[], refused=[refused]))
-    await settle()
-    assert [event.reason for event in remote.origin.services_refused] == [expected]
+    remote = ScriptedRemote(offer=Offer({name: ExposedService(settings)}))
+    await remote.established(services=[], refused=[refused])
+    assert [event.reason for event in of_type(remote.events, ServiceNotGranted)] == [expected]
 
-    remote = ScriptedRemote(services={name: ExposedService(settings)})
+    remote = ScriptedRemote(offer=Offer({name: ExposedService(settings)}))
     await settle()
     remote.send(RefusedMessage(code=Code.NOT_ALLOWED, message=sentence))
     with pytest.raises(Refused) as caught:
@@ -200,16 +170,31 @@ def test_a_greeting_in_an_established_session_is_a_violation(message):
 
 
 @virtual_time
-async def test_what_a_remote_repeats_is_reported_once():
+async def test_a_goodbye_that_a_remote_repeats_is_reported_once():
     remote = await ScriptedRemote().established()
-    same, other = welcome().services, [Service(name="ssh")]
-    remote.send(*[Services(services=services) for services in [same, other, other]])
     remote.send(*[Goodbye(reason="", grace=1)] * 5)
     await settle()
-    assert of_type(remote.events, ServicesGranted) == [
-        ServicesGranted("192.0.2.1:1001", (GrantedService("ssh", None),), is_first=False)
-    ]
     assert len(of_type(remote.events, GoodbyeReceived)) == 1
+
+
+@virtual_time
+async def test_a_part_of_a_list_that_is_not_due_closes_the_link():
+    remote = await ScriptedRemote().established()
+    remote.send(Services(services=[], part=2, parts=2))
+    await settle()
+    assert remote.lost.code == Code.PROTOCOL_VIOLATION
+
+
+@virtual_time
+async def test_an_origin_that_leaves_sends_no_list():
+    remote = await ScriptedRemote().established()
+    remote.client(encode_v2(CLIENT))
+    await settle()
+    remote.origin.say_goodbye("", 5)
+    remote.origin.change_offer(Offer({}))
+    await settle()
+    *_, last = MessageDecoder().feed(remote.received.data)
+    assert isinstance(last, Goodbye)
 
 
 @virtual_time

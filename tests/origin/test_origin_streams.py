@@ -219,7 +219,7 @@ async def test_each_service_has_its_own_origin_server():
     house = House("web", "ssh")
     tunnel = Tunnel(house, "web", "ssh")
     session, ssh = origin_session("ssh")
-    tunnel.origin._settings.services["ssh"] = session._settings.services["ssh"]
+    tunnel.origin._settings.offer.services["ssh"] = session._settings.offer.services["ssh"]
     await tunnel.up()
     house.client("web")
     house.client("ssh")

@@ -150,6 +150,9 @@ REFUSED = [RefusedService(name="ssh", code=Code.NOT_ALLOWED, message="port 2222 
         Services(services=[], refused=REFUSED),
         Welcome(proof="", instance="", services=[], hold=1.0, refused=REFUSED),
         msgspec.structs.replace(OLD_MESSAGES[0][1], services=SERVICES),
+        msgspec.structs.replace(OLD_MESSAGES[0][1], services_follow=True),
+        Welcome(proof="", instance="", services=[], hold=1.0, max_services=1024),
+        Services(services=SERVICES, part=1, parts=2),
     ],
 )
 def test_the_old_version_ignores_new_members(message):

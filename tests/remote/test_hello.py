@@ -8,8 +8,8 @@ from types import SimpleNamespace
 
 import msgspec
 import pytest
-from fake_link import join
 from role_doubles import OTHER_TOKEN, TOKEN, House, Tunnel, a_tunnel, of_type
+from stranger import EXPORTER, Listener, Stranger, hello
 
 from quictunnel.config.grants import Grant
 from quictunnel.config.settings import RemoteSettings
@@ -24,11 +24,9 @@ from quictunnel.events import (
     ServiceRefused,
     ServicesChanged,
 )
-from quictunnel.protocol.codes import VERSION, Code
+from quictunnel.protocol.codes import Code
 from quictunnel.protocol.messages import (
     Goodbye,
-    Hello,
-    MessageDecoder,
     RefusedMessage,
     RefusedService,
     Service,
@@ -37,69 +35,11 @@ from quictunnel.protocol.messages import (
     encode,
 )
 from quictunnel.protocol.proof import check, prove
-from quictunnel.quic.link import LinkProtocol
 from quictunnel.remote.host_routes import HostRoutes
 from quictunnel.remote.session import EXPIRED, MAX_REASON, RIVAL_ANSWERS_WITHIN
 from testkit.clock import seconds, settle, virtual_time
 
-EXPORTER = b"e" * 32
 THIRD_TOKEN = Token("desktop", "t" * 32)
-
-
-def hello(**fields) -> Hello:
-    return Hello(
-        **{
-            "version": VERSION,
-            "agent": "test/1",
-            "name": "box",
-            "token_id": TOKEN.id,
-            "proof": prove(TOKEN.secret, "origin", EXPORTER),
-            "services": [Service(name="default")],
-            **fields,
-        }
-    )
-
-
-class Stranger(LinkProtocol):
-    """An origin's end of a link, in the test's hands."""
-
-    def __init__(self, house: House) -> None:
-        self.remote = house.session()
-        self.decoder = MessageDecoder()
-        self.answers = []
-        self.ended = False
-        self.lost: Exception | None = None
-        self.link, self.far = join(self, self.remote)
-        self.stream = self.link.open_stream(Listener(self))
-
-    def say(self, *messages) -> None:
-        for message in messages:
-            self.stream.write(encode(message))
-
-    def link_made(self, link) -> None:
-        pass
-
-    def stream_accepted(self, stream):
-        return asyncio.Protocol()
-
-    def link_lost(self, exc) -> None:
-        self.lost = exc
-
-    @property
-    def code(self) -> int | None:
-        return self.lost.code if isinstance(self.lost, LinkLost) else None
-
-
-class Listener(asyncio.Protocol):
-    def __init__(self, stranger: Stranger) -> None:
-        self._stranger = stranger
-
-    def data_received(self, data):
-        self._stranger.answers += self._stranger.decoder.feed(data)
-
-    def eof_received(self):
-        self._stranger.ended = True
-        return True
 
 
 @virtual_time
