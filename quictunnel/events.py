@@ -417,6 +417,26 @@ class ServicesLeftOut(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class ServiceUnhealthy(Event):
+    """Checks of a service's origin server have failed. The origin withdraws the service."""
+
+    service: str
+    """The service's name."""
+    reason: str
+    """Why the last check has failed."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceHealthy(Event):
+    """An unhealthy service's origin server works again. The origin offers the service again."""
+
+    service: str
+    """The service's name."""
+    duration: float
+    """Seconds that the service was unhealthy."""
+
+
+@dataclass(frozen=True, slots=True)
 class OriginServerMissing(Event):
     """Nothing listens at the origin server's address when the origin starts."""
 

@@ -152,7 +152,8 @@ def origin(
 
     It connects to the remote, so you open no port here. When the network fails, it reconnects for
     ever. It prints a line that begins with "ready" when clients can connect. Later lines begin
-    with "silent", "back", "lost", "refused", "reloaded", "warning", "stopping" or "ready".
+    with "silent", "back", "lost", "refused", "healthy", "unhealthy", "reloaded", "warning",
+    "stopping" or "ready".
     """
     logging_setup.setup(log_format, log_level)
     sources = Sources(ctx)

@@ -22,8 +22,10 @@ from quictunnel.events import (
     LinkRecovered,
     LinkSilent,
     OriginServerMissing,
+    ServiceHealthy,
     ServiceNotGranted,
     ServicesLeftOut,
+    ServiceUnhealthy,
     TokenExpired,
 )
 from quictunnel.observe.event_log import EventLog
@@ -149,6 +151,12 @@ ORIGIN_LINES: LineFormats = {
     LinkSilent: lambda event: _link_line(event, "link"),
     ServiceNotGranted: lambda event: f"refused: service {event.service}: {event.reason}",
     ServicesLeftOut: _left_out,
+    ServiceHealthy: lambda event: (
+        f"healthy: service {event.service}: offered again after {_duration(event.duration)}"
+    ),
+    ServiceUnhealthy: lambda event: (
+        f"unhealthy: service {event.service}: {event.reason}; withdrawn until it answers"
+    ),
     OriginServerMissing: lambda event: (
         f"warning: nothing listens at {event.target} yet; start your server there"
     ),

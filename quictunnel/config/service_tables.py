@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import get_args
 
+from quictunnel.config.health_values import HEALTH_KEYS, read_check
 from quictunnel.config.hosts import parse_host, parse_host_protocol
 from quictunnel.config.policy_values import POLICY_KEYS, read_policy
 from quictunnel.config.ports import parse_ports
@@ -30,6 +31,7 @@ SERVICE_KEYS: Mapping[str, Kind] = {
     "protocol": "text",
     "proxy-protocol": "text",
     **POLICY_KEYS,
+    **HEALTH_KEYS,
 }
 """The keys of a service. It has those of a policy, because the origin can narrow the remote's."""
 
@@ -79,6 +81,7 @@ def _service(path: Path, name: str, table: Table, proxy_protocol: ProxyProtocol)
         with located(f"{place}.proxy-protocol"):
             proxy_protocol = _proxy_protocol(str(table["proxy-protocol"]))
     policy = read_policy(place, table)
+    check = read_check(place, table)
     with located(place):
         return ServiceSettings(
             # Both ends know the service at the outside address by its own name.
@@ -89,6 +92,7 @@ def _service(path: Path, name: str, table: Table, proxy_protocol: ProxyProtocol)
             target=target,
             proxy_protocol=proxy_protocol,
             policy=policy,
+            check=check,
         )
 
 

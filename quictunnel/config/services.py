@@ -9,6 +9,7 @@ from itertools import pairwise
 from typing import Literal, get_args
 
 from quictunnel.config.addresses import HostPort, UnixPath, parse_origin
+from quictunnel.config.health import HealthCheck
 from quictunnel.config.host_names import EVERY_HOST
 from quictunnel.config.hosts import (
     HOST_PROTOCOLS,
@@ -58,6 +59,9 @@ class ServiceSettings:
 
     policy: Policy = ACCEPT_ALL
     """The rules for its clients, in addition to those of the remote."""
+
+    check: HealthCheck | None = None
+    """How to check the origin server; None to assume that it works."""
 
     def __post_init__(self) -> None:
         """Check values and combinations.

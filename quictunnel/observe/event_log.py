@@ -34,6 +34,8 @@ _LINES: dict[type[events.Event], tuple[int, str]] = {
     events.ServicesGranted: (logging.INFO, "services granted"),
     events.ServiceNotGranted: (logging.WARNING, "service not granted"),
     events.ServicesLeftOut: (logging.WARNING, "services left out, the remote accepts fewer"),
+    events.ServiceUnhealthy: (logging.WARNING, "service unhealthy"),
+    events.ServiceHealthy: (logging.INFO, "service healthy"),
     events.OriginServerMissing: (logging.WARNING, "origin server not listening yet"),
     events.PathAttempted: (logging.DEBUG, "path attempted"),
     events.EngineSelected: (logging.INFO, "engine selected"),

@@ -16,6 +16,7 @@ from quictunnel.events import DrainStarted, EventSink, LinkEstablished, discard_
 from quictunnel.origin.backoff import Backoff
 from quictunnel.origin.connector import FIRST_ATTEMPT_TIMEOUT, Connector
 from quictunnel.origin.failover import Failover
+from quictunnel.origin.health import HealthMonitor
 from quictunnel.origin.retry import RetryTimer
 from quictunnel.origin.session import FINAL_CODES, OriginSession
 from quictunnel.origin.session_life import Phase
@@ -73,6 +74,7 @@ class Origin:
             max_clients=max_clients,
         )
         self._failover = Failover(self._connector)
+        self._checks = HealthMonitor(self._health_changed, self._task_ended, emit, rng)
         self._current: OriginSession | None = None
         self._leaving: list[OriginSession] = []
         self._remote_instance = ""
@@ -89,6 +91,7 @@ class Origin:
         report_selected(self._settings.engine, self._settings.congestion, self._emit)
         # Made now, so that a lack of file descriptors cannot prevent it later.
         readiness(asyncio.get_running_loop())
+        self._checks.apply(self._settings.services)
         self._run_task = asyncio.create_task(self._run(), name="origin")
         self._run_task.add_done_callback(self._task_ended)
 
@@ -109,7 +112,8 @@ class Origin:
         changed = differences(self._settings, settings)
         self._settings = replace(self._settings, services=settings.services, grace=settings.grace)
         if "services" in changed:
-            self._connector.change_services(settings.services)
+            self._checks.apply(settings.services)
+            self._connector.change_services(settings.services, self._checks.unhealthy)
             self._change_offer()
         return changed - {"services", "grace"}
 
@@ -144,6 +148,8 @@ class Origin:
             except Refused:
                 await self._wait_for_sessions()
                 raise
+            finally:
+                self._checks.close()
 
     async def _stay_connected(self) -> None:
         """Establish a session whenever the current one leaves or ends.
@@ -189,6 +195,10 @@ class Origin:
         link = session.link
         self._emit(LinkEstablished(str(link.peer), link.rtt, welcome.hold, has_restarted))
         session.start_serving(self._connector.offer)  # it may have changed since the hello
+
+    def _health_changed(self) -> None:
+        self._connector.withdraw(self._checks.unhealthy)
+        self._change_offer()
 
     def _change_offer(self) -> None:
         if self._current is not None:

@@ -81,8 +81,13 @@ class Connector:
             max_clients=max_clients,
         )
 
-    def change_services(self, services: Sequence[ServiceSettings]) -> None:
-        """Expose these services with the sessions to come."""
+    def change_services(
+        self, services: Sequence[ServiceSettings], withdrawn: Collection[str]
+    ) -> None:
+        """Expose these services with the sessions to come.
+
+        :param withdrawn: the names of services that are not offered.
+        """
         old = self.offer.services
         exposed: dict[str, ExposedService] = {}
         for service in services:
@@ -92,7 +97,7 @@ class Connector:
                 exposed[service.name] = before
             else:
                 exposed[service.name] = ExposedService(service, before)
-        self._set_offer(Offer(exposed, self.offer.withdrawn))
+        self._set_offer(Offer(exposed, withdrawn))
 
     def withdraw(self, names: Collection[str]) -> None:
         """Offer the services without these with the sessions to come."""

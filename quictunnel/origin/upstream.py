@@ -91,6 +91,23 @@ class Upstream:
         attempt.start(address)
         return attempt
 
+    async def open_socket(self) -> socket.socket:
+        """Return a connected socket. It has no time limit.
+
+        :raises OSError: the server cannot be reached.
+        """
+        is_known = asyncio.get_running_loop().time() < self._known_until
+        address = self._literal or (self._known if is_known else None)
+        if address is not None:
+            try:
+                sock, _ = await _connect(address)
+            except OSError as exc:
+                if not self.has_alternative(exc):
+                    raise
+            else:
+                return sock
+        return await self.connect_any()
+
     def has_alternative(self, exc: OSError) -> bool:
         """Return whether `connect_any` may succeed although the known address has failed."""
         if self._literal is not None:

@@ -97,7 +97,7 @@ def _check_chain(
     """Build a chain to an authority (RFC 5280, section 6)."""
     store = crypto.X509Store()
     try:
-        store.load_locations(*_system_store() if ca is None else (str(ca), None))
+        store.load_locations(*system_store() if ca is None else (str(ca), None))
         context = crypto.X509StoreContext(
             store,
             crypto.X509.from_cryptography(leaf),
@@ -111,7 +111,7 @@ def _check_chain(
     return None
 
 
-def _system_store() -> tuple[str | None, str | None]:
+def system_store() -> tuple[str | None, str | None]:
     """Return file and directory of the system's authorities, or Mozilla's if there are none.
 
     Python from python.org on macOS has none.

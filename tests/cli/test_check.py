@@ -185,4 +185,5 @@ def test_the_examples_of_the_documentation(check):
         "origin.toml: ok: 4 services\n",
         *["remote.toml: ok\n"] * 4,
         "origin.toml: ok: 2 services\n",
+        "origin.toml: ok: 2 services\n",
     ]

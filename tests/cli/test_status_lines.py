@@ -18,7 +18,9 @@ from quictunnel.events import (
     LinkRecovered,
     LinkSilent,
     OriginServerMissing,
+    ServiceHealthy,
     ServicesLeftOut,
+    ServiceUnhealthy,
 )
 
 SILENT = LinkSilent("box", "t1", "192.0.2.7", 42.0, 17, 858.04, is_reminder=False)
@@ -180,3 +182,13 @@ def test_services_that_an_older_remote_cannot_take_are_one_line(output, count, s
     emit, printed, _ = output(ORIGIN_LINES)
     emit(ServicesLeftOut("192.0.2.1:9001", "s128", count, 128))
     assert printed == [f"refused: {services}: the remote is older and accepts 128 services"]
+
+
+def test_a_service_is_withdrawn_and_offered_again(output):
+    emit, printed, _ = output(ORIGIN_LINES)
+    emit(ServiceUnhealthy("web", "connection refused"))
+    emit(ServiceHealthy("web", 3725.0))
+    assert printed == [
+        "unhealthy: service web: connection refused; withdrawn until it answers",
+        "healthy: service web: offered again after 1h2m5s",
+    ]

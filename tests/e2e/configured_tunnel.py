@@ -36,10 +36,16 @@ class ConfiguredTunnel:
             ports = ""
         self.remote_file.write_text(ports + 'token-file = "tokens"\n' + text)
 
-    def write_origin(self, *numbers: int, head: str = "") -> None:
+    def write_origin(self, *numbers: int, head: str = "", check: str = "") -> None:
+        """Write the origin's file.
+
+        :param numbers: of the services. Number 0 is at the first port.
+        :param head: the lines above the services.
+        :param check: the lines with a health check, for the last service.
+        """
         server = self.tunnel.server_address
         tables = (f'[service.s{n}]\nto = "{server}"\nport = {self.port + n}\n' for n in numbers)
-        self.origin_file.write_text(head + "".join(tables))
+        self.origin_file.write_text(head + "".join(tables) + check)
 
     def write_tokens(self, *tokens: str) -> None:
         self.token_file.touch(0o600)
@@ -51,17 +57,26 @@ class ConfiguredTunnel:
         self.start(*numbers)
         self.tunnel.origin.wait_for(self.ready(numbers[-1]))
 
-    def start(self, *numbers: int) -> None:
+    def start(self, *numbers: int, check: str = "") -> None:
         """Start both programs with these services. The remote's file exists."""
         tunnel = self.tunnel
         self.write_tokens(tunnel.token.reveal())
-        self.write_origin(*numbers)
-        tunnel.start_remote("--config", self.remote_file, QUICTUNNEL_TOKEN="")
+        self.write_origin(*numbers, check=check)
+        self._start_remote()
         command = ["origin", "--remote", f"{LOOPBACK}:{tunnel.link_port}", "--name", "box"]
         tunnel.origin = tunnel.programs.quictunnel(
             *command, "--config", self.origin_file, QUICTUNNEL_TOKEN=tunnel.token.reveal()
         )
         tunnel.wait_for_remote()
+
+    def restart_remote(self) -> None:
+        """Kill the remote, and start it again."""
+        self.tunnel.remote.kill()
+        self._start_remote()
+        self.tunnel.wait_for_remote()
+
+    def _start_remote(self) -> None:
+        self.tunnel.start_remote("--config", self.remote_file, QUICTUNNEL_TOKEN="")
 
     def ready(self, number: int) -> str:
         return rf"^ready: {LOOPBACK}:{self.port + number} at the remote"

@@ -41,7 +41,6 @@ async def test_the_hello_names_the_origin_and_services_but_not_the_secret():
     remote.greeting.cancel()
 
 
-@virtual_time
 @pytest.mark.parametrize(
     ("where", "is_explained"), [("www.a.test=8000", True), ("2222=8000", False)]
 )

@@ -9,6 +9,7 @@ from fake_link import FakeLink, join
 from role_doubles import TOKEN, House, of_type
 
 from quictunnel.config.addresses import HostPort
+from quictunnel.config.health import HealthCheck
 from quictunnel.config.services import ServiceSettings
 from quictunnel.config.settings import OriginSettings
 from quictunnel.errors import LinkFailed, Refused
@@ -21,7 +22,7 @@ from testkit.clock import seconds, settle
 class OriginScenario:
     """A remote that can be reached or not, and an origin that connects to it."""
 
-    def __init__(self, monkeypatch, *, token=TOKEN) -> None:
+    def __init__(self, monkeypatch, *, token=TOKEN, check: HealthCheck | None = None) -> None:
         self.house: House = House()
         self.reachable = True
         self.refusal: Refused | None = None
@@ -29,14 +30,15 @@ class OriginScenario:
         self.time_limits: list[float] = []
         self.links: list[FakeLink] = []
         self.events: list[Event] = []
+        self.settings = OriginSettings(
+            remote=HostPort("remote.example", 9001),
+            services=(ServiceSettings(target=HostPort("localhost", 8000), check=check),),
+            token=token,
+            name="box",
+            grace=30.0,
+        )
         self.origin = Origin(
-            OriginSettings(
-                remote=HostPort("remote.example", 9001),
-                services=(ServiceSettings(target=HostPort("localhost", 8000)),),
-                token=token,
-                name="box",
-                grace=30.0,
-            ),
+            self.settings,
             emit=self.events.append,
             rng=random.Random(7),
             watch=self.watch,
@@ -107,6 +109,9 @@ class OriginScenario:
     async def end(self) -> None:
         self.origin.abort()
         await self.origin.wait_closed()
+        await self.close_links()
+
+    async def close_links(self) -> None:
         for link in self.links:
             link.close()
             link.other.close()
