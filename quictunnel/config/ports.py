@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
+from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import ClassVar
 
 from quictunnel.errors import SettingsError
@@ -49,6 +52,24 @@ class PortRange:
 
 AUTO = PortRange(0, 0)
 """Any free port."""
+
+
+class AllowedPorts:
+    """Ports that may be asked for. A lookup does not slow down with their number.
+
+    :param ranges: the ports. Ranges may overlap.
+    """
+
+    def __init__(self, ranges: Iterable[PortRange]) -> None:
+        in_order = sorted(ranges, key=lambda ports: ports.first)
+        self._firsts = [ports.first for ports in in_order]
+        # The highest port of any range that begins so early.
+        self._lasts = list(accumulate((ports.last for ports in in_order), max))
+
+    def __contains__(self, ports: PortRange) -> bool:
+        """Return whether one of the ranges has all of these ports."""
+        earlier = bisect_right(self._firsts, ports.first)
+        return earlier > 0 and ports.last <= self._lasts[earlier - 1]
 
 
 def parse_ports(text: str) -> PortRange:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import ipaddress
 import re
 import socket
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -160,8 +161,8 @@ class RemoteSettings:
         if (self.cert is None) != (self.key is None):
             given, missing = ("cert", "key") if self.key is None else ("key", "cert")
             raise SettingsError(f"--{given} without --{missing}: give both or neither")
-        ids = [token.id for token in self.tokens]
-        if twice := next((name for name in ids if ids.count(name) > 1), None):
+        counts = Counter(token.id for token in self.tokens)
+        if twice := next((name for name, count in counts.items() if count > 1), None):
             raise SettingsError(f"two tokens have the id {twice}: give each its own id")
         _check_duration("linger", self.linger, _LINGER_RANGE)
         _check_duration("client wait", self.client_wait, _CLIENT_WAIT_RANGE)

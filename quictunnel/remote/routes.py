@@ -17,7 +17,7 @@ from quictunnel.config.files import why
 from quictunnel.config.grants import DEFAULT_GRANT, Grant
 from quictunnel.config.hosts import HostName, HostProtocol
 from quictunnel.config.policy import Place
-from quictunnel.config.ports import AUTO, PortRange, parse_ports
+from quictunnel.config.ports import AUTO, AllowedPorts, PortRange, parse_ports
 from quictunnel.config.services import DEFAULT_SERVICE
 from quictunnel.config.settings import RemoteSettings
 from quictunnel.errors import Refused, SettingsError
@@ -113,6 +113,7 @@ class Routes:
         )
         self._opened: dict[str, Route] = {}
         self._by_port: dict[int, Route] = {}
+        self._allowed: dict[str, AllowedPorts] = {}  # by the id of the token
         self._hosts: list[SocketAddress] = []
         self._given: dict[tuple[Identity, str], int] = {}
         self._rng = random.Random()
@@ -149,6 +150,7 @@ class Routes:
         token_ids = {route.token_id for route in self._opened.values()}
         before = {token_id: self._ports_of(token_id) for token_id in token_ids}
         self._settings = settings
+        self._allowed.clear()
         changed = {
             token_id for token_id in token_ids if self._ports_of(token_id) != before[token_id]
         }
@@ -234,7 +236,10 @@ class Routes:
         return self._settings.ports if ports is None else ports
 
     def _is_allowed(self, token_id: str, ports: PortRange) -> bool:
-        return any(ports in allowed for allowed in self._ports_of(token_id))
+        allowed = self._allowed.get(token_id)
+        if allowed is None:
+            allowed = self._allowed[token_id] = AllowedPorts(self._ports_of(token_id))
+        return ports in allowed
 
     def _obtain_any(self, identity: Identity, name: str, beside: Collection[Route]) -> Route:
         """Return a route at a free port: the service's last one, if possible."""
