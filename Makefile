@@ -66,7 +66,7 @@ endef
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test coverage lab fuzz lint actions docs figures bench bench-line bench-rates soak interop engine wheels sdist check-tag rust clean
+.PHONY: help demo test coverage lab fuzz lint actions docs figures bench bench-services bench-line bench-rates soak interop engine wheels sdist check-tag rust clean
 
 help: ## list the targets
 	@echo "usage: make TARGET [ARGS='options for the program that runs'] [PYTHON=python3.x]"
@@ -117,6 +117,9 @@ figures: $(PROGRAM) ## update the tables in docs/ from bench/results/*.json
 
 bench: $(PROGRAM) $(BUILT_ENGINE) ## compare direct, quictunnel, a naive tunnel and other tunnels (ARGS=--quick, --help)
 	@$(BIN)/python -m bench $(ARGS)
+
+bench-services: $(PROGRAM) $(BUILT_ENGINE) ## measure 1, 100 and 1,000 services, and 200 origins (ARGS=--help)
+	@$(BIN)/python -m bench.services $(ARGS)
 
 bench-line: $(PROGRAM) $(BUILT_ENGINE) ## measure on lossy, long and shared lines; needs root (ARGS=--help; --simulated needs nothing)
 	@$(BIN)/python -m bench.line $(ARGS)

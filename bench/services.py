@@ -7,6 +7,7 @@ each. Figures "for each added one" compare a column with the first one in the sa
 from __future__ import annotations
 
 import contextlib
+import errno
 import itertools
 import signal
 import socket
@@ -23,20 +24,14 @@ from rich.console import Console
 
 from bench import load
 from bench.limits import raise_descriptors
-from bench.measures import AT_ONCE, BOTH, Figures, Measure
-from bench.table import Outcome, for_a_page, table
+from bench.measures import AT_ONCE, BOTH, Effort, Figures
+from bench.table import Outcome, for_a_page, save, table
 from quictunnel.config.tokens import Token
 from testkit.programs import PYTHON, QUICTUNNEL, READY_ORIGIN, Program, free_port, running
 from testkit.tunnel import LOOPBACK
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-SERVICES = (1, 100, 1000)
-"""Numbers of services of one origin."""
-
-ORIGINS = (1, 200)
-"""Numbers of origins with one service each."""
 
 RELOADS = 10
 """Reloads in a round. Each changes one entry."""
@@ -47,10 +42,27 @@ SEQUENCE = 300
 MOST_SECONDS = 60.0
 """Seconds that a start or a reload may take."""
 
+SETTLE = 0.1
+"""Seconds between two reloads."""
+
 LOOK_INTERVAL = 0.0005
 """Seconds between two looks whether a change has been applied."""
 
 ONE = "each added one"
+
+FIGURES = {
+    "start until ready, ms": "start until ready: ms",
+    f"start: CPU ms, {BOTH}": "start: CPU ms",
+    f"start: CPU ms for {ONE}": f"start: CPU ms for {ONE}",
+    "reload of one entry, ms": "reload of one entry: ms",
+    f"reload: CPU ms, {BOTH}": "reload of one entry: CPU ms",
+    f"reload: CPU ms for {ONE}": f"reload of one entry: CPU ms for {ONE}",
+    f"resident memory, MB, {BOTH}": "resident memory: MB",
+    f"resident memory: kB for {ONE}": f"resident memory: kB for {ONE}",
+    f"connection of 1 kB: CPU ms, {BOTH}": "connection of 1 kB: CPU ms",
+    "connection of 1 kB: p50, ms": "connection of 1 kB: p50 in ms",
+}
+"""The figures, and their titles in the documentation."""
 
 console = Console()
 
@@ -87,7 +99,7 @@ def measure(site: Site, seconds: float) -> Figures:
         site.changed.signal(signal.SIGHUP)
         wait_for_client(port)
         reloads.append(time.perf_counter() - start)
-        time.sleep(0.1)  # the program's own look at the file
+        time.sleep(SETTLE)
     reload_cpu = (site.cpu() - before) / RELOADS
     one = (LOOPBACK, site.ports[len(site.ports) // 2])
     load.short(one, 0, AT_ONCE)
@@ -109,16 +121,13 @@ def measure(site: Site, seconds: float) -> Figures:
 
 def added(figures: Figures, one: Figures, count: int) -> Figures:
     """Return what each added service or origin costs, compared with the figures of one."""
-    names = {
-        f"start: CPU ms, {BOTH}": f"start: CPU ms for {ONE}",
-        "start until ready, ms": f"start until ready: ms for {ONE}",
-        f"reload: CPU ms, {BOTH}": f"reload: CPU ms for {ONE}",
-        "reload of one entry, ms": f"reload of one entry: ms for {ONE}",
-        f"resident memory, MB, {BOTH}": f"resident memory: kB for {ONE}",
-    }
     return {
-        new: (figures[old] - one[old]) / (count - 1) * (1000 if "MB" in old else 1)
-        for old, new in names.items()
+        new: (figures[old] - one[old]) / (count - 1) * factor
+        for new, old, factor in (
+            (f"start: CPU ms for {ONE}", f"start: CPU ms, {BOTH}", 1),
+            (f"reload: CPU ms for {ONE}", f"reload: CPU ms, {BOTH}", 1),
+            (f"resident memory: kB for {ONE}", f"resident memory, MB, {BOTH}", 1000),
+        )
     }
 
 
@@ -151,6 +160,20 @@ def free_ports(count: int) -> int:
             for port in range(first, first + count):
                 socket.create_server((LOOPBACK, port)).close()
             return first
+
+
+def wait_until_closed(port: int) -> None:
+    """Wait until a port refuses connections.
+
+    :raises TimeoutError: it is open for too long.
+    """
+    deadline = time.monotonic() + MOST_SECONDS
+    while time.monotonic() < deadline:
+        with socket.socket() as sock:
+            if sock.connect_ex((LOOPBACK, port)) == errno.ECONNREFUSED:
+                return
+        time.sleep(LOOK_INTERVAL)
+    raise TimeoutError(f"port {port} is still open")
 
 
 @contextlib.contextmanager
@@ -210,13 +233,9 @@ def origins_site(count: int, server: int, scratch: Path) -> Iterator[Site]:
         return first + count - 1
 
     def change() -> int:
-        write(last_is_allowed=False)
+        port = write(last_is_allowed=False)
         remote.signal(signal.SIGHUP)
-        deadline = time.monotonic() + MOST_SECONDS
-        with contextlib.suppress(ConnectionRefusedError):
-            while time.monotonic() < deadline:
-                socket.create_connection((LOOPBACK, first + count - 1)).close()
-                time.sleep(LOOK_INTERVAL)
+        wait_until_closed(port)
         return write(last_is_allowed=True)
 
     write(last_is_allowed=True)
@@ -231,10 +250,22 @@ def origins_site(count: int, server: int, scratch: Path) -> Iterator[Site]:
             yield Site(ports, remote, program, change, remote, taken, cpu)
 
 
-SITES = {
-    "services": ("services of one origin", services_site, SERVICES),
-    "origins": ("origins with one service each", origins_site, ORIGINS),
-}
+@dataclass(frozen=True)
+class Kind:
+    """A kind of site, which is measured with different numbers of services or origins."""
+
+    name: str
+    title: str
+    site: Callable[[int, int, Path], contextlib.AbstractContextManager[Site]]
+    counts: tuple[int, ...]
+
+
+KINDS = (
+    Kind("services", "services of one origin", services_site, (1, 100, 1000)),
+    Kind("origins", "origins with one service each", origins_site, (1, 200)),
+)
+
+TITLES = {kind.name: kind.title for kind in KINDS}
 
 
 def main(
@@ -252,41 +283,41 @@ def main(
 ) -> None:
     """Measure 1, 100 and 1,000 services, and 1 and 200 origins, and print medians."""
     raise_descriptors()
-    chosen = {"services": services, "origins": origins}
-    for kind, (title, site, counts) in SITES.items():
-        asked = chosen[kind]
-        numbers = counts if asked is None else (1, *asked)
-        outcomes = {count: Outcome(kind, f"{count:,}") for count in numbers}
-        for number in range(rounds):
-            one: Figures = {}
-            for count in numbers:
-                with tempfile.TemporaryDirectory(prefix="quictunnel-bench-") as folder:
-                    figures = take(site, count, Path(folder), seconds)
-                one = one or figures
-                if count > 1:
-                    figures |= added(figures, one, count)
-                outcomes[count].rounds.append(figures)
-                console.print(f"{number + 1}/{rounds} {count:,} {title}", highlight=False)
-        result = table(
-            [Measure(kind, title, lambda *_: {})],
-            [outcome.way for outcome in outcomes.values()],
-            list(outcomes.values()),
-        )
+    asked = {"services": services, "origins": origins}
+    outcomes = []
+    for kind in KINDS:
+        counts = asked[kind.name]
+        found = run(kind, kind.counts if counts is None else (1, *counts), rounds, seconds)
+        result = table([kind], [outcome.way for outcome in found], found)
         console.print(for_a_page(result) if markdown else result)
+        outcomes += found
+    effort = Effort(seconds=seconds, requests=SEQUENCE, idle=())
+    console.print(f"all rounds: {save(outcomes, effort)}", soft_wrap=True)
 
 
-def take(
-    site: Callable[[int, int, Path], contextlib.AbstractContextManager[Site]],
-    count: int,
-    scratch: Path,
-    seconds: float,
-) -> Figures:
+def run(kind: Kind, counts: tuple[int, ...], rounds: int, seconds: float) -> list[Outcome]:
+    """Measure the numbers of one kind, which take turns. The first one is that of one."""
+    outcomes = {count: Outcome(kind.name, f"{count:,}") for count in counts}
+    for number in range(rounds):
+        one: Figures = {}
+        for count, outcome in outcomes.items():
+            figures = take(kind, count, seconds)
+            one = one or figures
+            if count > 1:
+                figures |= added(figures, one, count)
+            outcome.rounds.append({name: figures[name] for name in FIGURES if name in figures})
+            console.print(f"{number + 1}/{rounds} {count:,} {kind.title}", highlight=False)
+    return list(outcomes.values())
+
+
+def take(kind: Kind, count: int, seconds: float) -> Figures:
     """Measure one site once."""
-    serve = [PYTHON, "-m", "bench.server"]
-    with running("server", serve, scratch) as server:
-        port = int(server.ready.rpartition(":")[2])
-        with site(count, port, scratch) as running_site:
-            return measure(running_site, seconds)
+    with tempfile.TemporaryDirectory(prefix="quictunnel-bench-") as folder:
+        scratch = Path(folder)
+        with running("server", [PYTHON, "-m", "bench.server"], scratch) as server:
+            port = int(server.ready.rpartition(":")[2])
+            with kind.site(count, port, scratch) as site:
+                return measure(site, seconds)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from rich import box
 from rich.table import Table
@@ -19,7 +19,9 @@ import quictunnel
 from bench.peers import PEERS
 
 if TYPE_CHECKING:
-    from bench.measures import Effort, Figures, Measure
+    from collections.abc import Sequence
+
+    from bench.measures import Effort, Figures
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -42,7 +44,19 @@ class Outcome:
         }
 
 
-def table(measures: list[Measure], ways: list[str], outcomes: list[Outcome]) -> Table:
+class Titled(Protocol):
+    """A measurement, as the table sees it."""
+
+    @property
+    def name(self) -> str:
+        """The name of its outcomes."""
+
+    @property
+    def title(self) -> str:
+        """Its title in the table."""
+
+
+def table(measures: Sequence[Titled], ways: list[str], outcomes: list[Outcome]) -> Table:
     """Return the medians as a table with a row for each figure and a column for each way."""
     result = Table(title="medians over the rounds; CPU and memory of remote and origin together")
     result.add_column("")

@@ -5,7 +5,8 @@ A page marks the place of a table with two comments:
     <!-- figures: bench/results/line.json home,loss-1,requests -->
     <!-- end of figures -->
 
-The words after the file name the rows: lines of `bench.line`, or measures of `bench`.
+The words after the file name the rows: lines of `bench.line`, or measures of `bench` or of
+`bench.services`.
 tests/docs/test_figures.py fails if a table is out of date.
 """
 
@@ -17,6 +18,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from bench import services
 from bench.measures import BOTH, MEASURES
 from bench.table import short
 
@@ -40,7 +42,7 @@ LINES = {
 }
 """Titles of the lines in bench/line/lines.py."""
 
-TITLES = {measure.name: measure.title for measure in MEASURES}
+TITLES = {measure.name: measure.title for measure in MEASURES} | services.TITLES
 FIGURES = {
     "Mbit/s": "Mbit/s",
     "connections/s": "per second",
@@ -48,7 +50,7 @@ FIGURES = {
     "p99, ms": "p99 in ms",
     f"CPU s/GB, {BOTH}": "CPU seconds per GB",
     f"CPU ms each, {BOTH}": "CPU ms each",
-}
+} | services.FIGURES
 """The figures of `bench` that are shown, in this order, and their titles."""
 
 CHANGES = {"faster": "50 to 100 Mbit/s", "slower": "50 to 10 Mbit/s"}
@@ -75,7 +77,8 @@ def bench_table(results: dict[str, Any], names: Sequence[str]) -> str:
     medians: dict[str, dict[str, dict[str, float]]] = {}
     for outcome in results["outcomes"]:
         medians.setdefault(outcome["measure"], {})[outcome["way"]] = outcome["medians"]
-    ways = list(dict.fromkeys(outcome["way"] for outcome in results["outcomes"]))
+    shown = [outcome for outcome in results["outcomes"] if outcome["measure"] in names]
+    ways = list(dict.fromkeys(outcome["way"] for outcome in shown))
     lines = ["| | " + " | ".join(ways) + " |", "|---" * (len(ways) + 1) + "|"]
     for name in names:
         if name not in medians:

@@ -62,6 +62,7 @@ class HealthMonitor:
         self._make_probe = make_probe
         self._watches: dict[str, _Watch] = {}
         self._report: asyncio.TimerHandle | None = None
+        self._is_closed = False
 
     @property
     def unhealthy(self) -> frozenset[str]:
@@ -71,8 +72,11 @@ class HealthMonitor:
     def apply(self, services: Sequence[ServiceSettings]) -> None:
         """Check these services from now on. The checks of services that have not changed go on.
 
-        A service with a new check, or a new origin server, is healthy at first.
+        A service with a new check, or a new origin server, is healthy at first. After `close`, this
+        has no effect.
         """
+        if self._is_closed:
+            return
         old, self._watches = self._watches, {}
         for service in services:
             if service.check is None:
@@ -88,7 +92,8 @@ class HealthMonitor:
             watch.task.cancel()
 
     def close(self) -> None:
-        """End all checks."""
+        """End all checks, for good."""
+        self._is_closed = True
         for watch in self._watches.values():
             watch.task.cancel()
         self._watches.clear()
