@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection, Sequence
 from typing import Protocol
 
 from quictunnel.config.grants import DEFAULT_GRANT
-from quictunnel.config.host_names import EVERY_HOST, covers
+from quictunnel.config.host_names import EVERY_HOST
 from quictunnel.config.hosts import (
     HOST_PROTOCOLS,
     HostName,
@@ -69,6 +69,7 @@ class HostRoutes:
         self._settings = settings
         self._reject_waiting = reject_waiting
         self._sockets = sockets
+        self._allowed: dict[str, HostTable[bool]] = {}  # by the id of the token
         self._places: list[HostPlace] = []
         self._routes: dict[str, Route] = {}
         self._by_name: dict[tuple[HostProtocol, HostName], Route] = {}
@@ -108,6 +109,7 @@ class HostRoutes:
         :return: the keys of routes whose names are no longer allowed. They are removed.
         """
         self._settings = settings
+        self._allowed.clear()
         gone = [
             route.key
             for route in self._routes.values()
@@ -206,9 +208,14 @@ class HostRoutes:
     # -- Inside
 
     def _is_allowed(self, token_id: str, host: HostName) -> bool:
-        granted = self._settings.grants.get(token_id, DEFAULT_GRANT).hosts
-        allowed = self._settings.hosts if granted is None else granted
-        return any(covers(each, host) for each in allowed)
+        allowed = self._allowed.get(token_id)
+        if allowed is None:
+            granted = self._settings.grants.get(token_id, DEFAULT_GRANT).hosts
+            allowed = self._allowed[token_id] = HostTable()
+            for pattern in self._settings.hosts if granted is None else granted:
+                allowed.set(pattern, True)
+        # A pattern covers the wildcards below it as it covers the names.
+        return allowed.find(host) is True
 
     def _set_aside(self, route: Route) -> None:
         """Let less specific names that are served have the clients from now on.
