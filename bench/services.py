@@ -27,7 +27,15 @@ from bench.limits import raise_descriptors
 from bench.measures import AT_ONCE, BOTH, Effort, Figures
 from bench.table import Outcome, for_a_page, save, table
 from quictunnel.config.tokens import Token
-from testkit.programs import PYTHON, QUICTUNNEL, READY_ORIGIN, Program, free_port, running
+from testkit.programs import (
+    PYTHON,
+    QUICTUNNEL,
+    READY_ORIGIN,
+    Program,
+    free_port,
+    free_ports,
+    running,
+)
 from testkit.tunnel import LOOPBACK
 
 if TYPE_CHECKING:
@@ -150,16 +158,6 @@ def wait_for_client(port: int) -> None:
             return
         time.sleep(LOOK_INTERVAL)
     raise TimeoutError(f"no client of port {port} is served")
-
-
-def free_ports(count: int) -> int:
-    """Return the first of so many free ports in a row."""
-    while True:
-        first = free_port()
-        with contextlib.suppress(OSError):
-            for port in range(first, first + count):
-                socket.create_server((LOOPBACK, port)).close()
-            return first
 
 
 def wait_until_closed(port: int) -> None:

@@ -328,3 +328,16 @@ def free_port() -> int:
             udp.bind(("127.0.0.1", port))
             tcp.bind(("127.0.0.1", port))
             return port
+
+
+def free_ports(count: int) -> int:
+    """Return the first of so many ports in a row that are free for TCP.
+
+    They are below those of `free_port`, so that tests that run at the same time seldom take one.
+    """
+    while True:
+        first = random.randrange(10_000, 20_000 - count)
+        with contextlib.suppress(OSError):
+            for port in range(first, first + count):
+                socket.create_server(("127.0.0.1", port)).close()
+            return first

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import socket
 from typing import TYPE_CHECKING
 
 from testkit.connections import TcpPeer
-from testkit.programs import PATIENCE, free_port
+from testkit.programs import PATIENCE, free_ports
 from testkit.tunnel import LOOPBACK
 
 if TYPE_CHECKING:
@@ -27,7 +26,7 @@ class ConfiguredTunnel:
         self.origin_file = folder / "origin.toml"
         self.token_file = folder / "tokens"
         self.services = services
-        self.port = _free_ports(services + 1)
+        self.port = free_ports(services + 1)
         self._peers: list[TcpPeer] = []
 
     def write_remote(self, text: str = "") -> None:
@@ -95,15 +94,6 @@ class ConfiguredTunnel:
     def close(self) -> None:
         for peer in self._peers:
             peer.reset()
-
-
-def _free_ports(count: int) -> int:
-    while True:
-        first = free_port()
-        with contextlib.suppress(OSError):
-            for port in range(first, first + count):
-                socket.create_server((LOOPBACK, port)).close()
-            return first
 
 
 def exchange(client: TcpPeer, server: TcpPeer) -> None:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import socket
 import time
 
 import pytest
 
-from testkit.programs import PATIENCE, free_port
+from testkit.programs import PATIENCE, free_port, free_ports
 from testkit.tunnel import LOOPBACK
 
 ONE_ENGINE = True
@@ -38,12 +37,7 @@ def servers():
 @pytest.fixture
 def ports():
     """The first of three ports in a row that were free."""
-    while True:
-        first = free_port()
-        with contextlib.suppress(OSError):
-            for port in range(first, first + 3):
-                socket.create_server((LOOPBACK, port)).close()
-            return first
+    return free_ports(3)
 
 
 def fetch(port: int, server: EchoServer) -> bytes:

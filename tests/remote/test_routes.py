@@ -21,7 +21,7 @@ from quictunnel.remote import routes as module
 from quictunnel.remote.registry import Identity
 from quictunnel.remote.routes import MAX_ATTEMPTS, Routes
 from testkit.clock import virtual_time
-from testkit.programs import free_port
+from testkit.programs import free_ports
 from testkit.tunnel import LOOPBACK
 
 LAPTOP, DESKTOP = Identity("t", "laptop"), Identity("t", "desktop")
@@ -78,18 +78,6 @@ class Place:
         with pytest.raises(Refused) as caught:
             self.ask(*arguments, **more)
         return caught.value
-
-
-def free_ports(count: int) -> int:
-    """Return the first of so many free ports in a row."""
-    while True:
-        first = free_port()
-        try:
-            for port in range(first, first + count):
-                socket.create_server((LOOPBACK, port)).close()
-        except OSError:
-            continue
-        return first
 
 
 def is_open(port: int) -> bool:
