@@ -15,7 +15,6 @@ from typing import Protocol
 from quictunnel.config.health import HealthCheck
 from quictunnel.config.services import ServiceSettings
 from quictunnel.events import EventSink, ServiceHealthy, ServiceUnhealthy
-from quictunnel.origin.health_probe import CheckFailed, HealthProbe
 
 JITTER = 0.1
 """The part of the interval by which the time between two checks varies, in either direction, so
@@ -29,6 +28,10 @@ REPORT_DELAY = 0.2
 sends the remote the complete list."""
 
 
+class CheckFailed(Exception):
+    """An origin server does not work. The message says why, in lower case."""
+
+
 class Probe(Protocol):
     """Checks the origin server of one service."""
 
@@ -37,6 +40,13 @@ class Probe(Protocol):
 
         :raises CheckFailed: the server does not work.
         """
+
+
+def _make_probe(service: ServiceSettings) -> Probe:
+    # Few origins check their servers, and the libraries for it need memory.
+    from quictunnel.origin.health_probe import HealthProbe  # noqa: PLC0415
+
+    return HealthProbe(service)
 
 
 class HealthMonitor:
@@ -53,7 +63,7 @@ class HealthMonitor:
         on_task_end: Callable[[asyncio.Task[None]], None],
         emit: EventSink,
         rng: random.Random,
-        make_probe: Callable[[ServiceSettings], Probe] = HealthProbe,
+        make_probe: Callable[[ServiceSettings], Probe] = _make_probe,
     ) -> None:
         self._on_change = on_change
         self._on_task_end = on_task_end

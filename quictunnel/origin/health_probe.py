@@ -20,6 +20,7 @@ from quictunnel.config.health import HealthUrl
 from quictunnel.config.ports import AUTO
 from quictunnel.config.services import ServiceSettings
 from quictunnel.origin.exposed_service import HEADER_ENCODERS
+from quictunnel.origin.health import CheckFailed
 from quictunnel.origin.upstream import Upstream
 from quictunnel.protocol.preamble import Preamble
 from quictunnel.quic.certificate_verification import system_store
@@ -35,10 +36,6 @@ _HEALTHY = range(200, 400)
 
 _MAX_DETAIL = 120
 """Characters of a parser's error that are reported. The error may quote the server."""
-
-
-class CheckFailed(Exception):
-    """An origin server does not work. The message says why, in lower case."""
 
 
 class HealthProbe:

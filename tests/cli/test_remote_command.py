@@ -124,7 +124,7 @@ def test_the_sockets_of_host_names_are_shown(lines_printed):
     ]
 
 
-def test_the_libraries_of_the_admin_interface_are_loaded_only_for_it():
+def test_the_libraries_for_admin_and_health_checks_are_loaded_only_for_them():
     program = (
         "import sys; import quictunnel.cli.main; "
         "sys.exit(any(name in sys.modules for name in ('starlette', 'uvicorn', 'h11')))"

@@ -14,8 +14,7 @@ from quictunnel.config.health import HealthCheck
 from quictunnel.config.ports import PortRange
 from quictunnel.config.services import ServiceSettings
 from quictunnel.events import ServiceHealthy, ServiceUnhealthy
-from quictunnel.origin.health import FIRST_WITHIN, JITTER, REPORT_DELAY, HealthMonitor
-from quictunnel.origin.health_probe import CheckFailed
+from quictunnel.origin.health import FIRST_WITHIN, JITTER, REPORT_DELAY, CheckFailed, HealthMonitor
 from testkit.clock import seconds, settle, virtual_time
 
 CHECK = HealthCheck(interval=10.0, failures=3, successes=2)

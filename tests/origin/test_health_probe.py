@@ -15,7 +15,8 @@ from quictunnel.config.ports import PortRange
 from quictunnel.config.self_signed import certificate_pem, key_pem, make_key, make_self_signed
 from quictunnel.config.services import ServiceSettings
 from quictunnel.origin import health_probe
-from quictunnel.origin.health_probe import MAX_HEAD, CheckFailed, HealthProbe
+from quictunnel.origin.health import CheckFailed
+from quictunnel.origin.health_probe import MAX_HEAD, HealthProbe
 
 LOOPBACK = "127.0.0.1"
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"

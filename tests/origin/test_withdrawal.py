@@ -9,7 +9,8 @@ from role_doubles import of_type
 
 from quictunnel.config.health import HealthCheck
 from quictunnel.events import ServiceHealthy, ServicesGranted, ServiceUnhealthy
-from quictunnel.origin.health_probe import CheckFailed, HealthProbe
+from quictunnel.origin.health import CheckFailed
+from quictunnel.origin.health_probe import HealthProbe
 from testkit.clock import seconds, settle
 
 CHECK = HealthCheck(interval=1.0, failures=2)
