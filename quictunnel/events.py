@@ -58,6 +58,26 @@ class ClientClosed(Event):
     """Seconds since the client was accepted."""
     reason: str
     """How the connection ended."""
+    origin: str | None = None
+    """The name of the origin that served the client. Only the remote reports it, and only for a
+    service that several origins may serve."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClientMoved(Event):
+    """The remote has taken a client back, because its origin did not answer.
+
+    The client is forwarded to another origin, or waits for one.
+    """
+
+    client: str | None
+    """As in `ClientAccepted`."""
+    service: str
+    """As in `ClientAccepted`."""
+    id: str | None
+    """As in `ClientAccepted`."""
+    origin: str | None
+    """The name of the origin that did not answer, for a service that several may serve."""
 
 
 @dataclass(frozen=True, slots=True)

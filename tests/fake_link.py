@@ -14,7 +14,7 @@ from typing import Any
 from quictunnel.errors import LinkForgotten, LinkLost, StreamReset
 from quictunnel.protocol.address import Address
 from quictunnel.protocol.codes import Code
-from quictunnel.quic.link import LinkProtocol
+from quictunnel.quic.link import AcknowledgementObserver, LinkProtocol
 
 
 class FakeStream(asyncio.Transport):
@@ -130,6 +130,8 @@ class FakeLink:
         self.allowed = 0
         self.code: int | None = None
         self.streams: set[FakeStream] = set()
+        self.acknowledgements: AcknowledgementObserver | None = None
+        self.unacknowledged = False
         self.protocol: LinkProtocol | None = None
         self.other: FakeLink | None = None
         self._loop = asyncio.get_running_loop()
@@ -177,7 +179,19 @@ class FakeLink:
         near.set_protocol(protocol)
         self.carry(lambda: self.other.accept(far))  # type: ignore[union-attr]
         protocol.connection_made(near)
+        self.soon(self._send)
         return near
+
+    def _send(self) -> None:
+        """Tell who observes it that everything was sent, and that the peer has acknowledged it."""
+        other, observer = self.other, self.acknowledgements
+        if observer is not None and other is not None:
+            observer.sent(self._loop.time())
+            self.carry(lambda: other.carry(self._acknowledge))
+
+    def _acknowledge(self) -> None:
+        if self.acknowledgements is not None:
+            self.acknowledgements.acknowledged(self._loop.time(), self)  # type: ignore[arg-type]
 
     def accept(self, stream: FakeStream) -> None:
         if self.is_closed:

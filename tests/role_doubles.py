@@ -221,6 +221,9 @@ class House:
 
     def _serve(self, service: str) -> None:
         self.admission.forward_waiting(service)
+        for session in self.registry.sessions_at(service):
+            if not session.is_usable:
+                session.move_clients()
 
     def session(self) -> RemoteSession:
         return RemoteSession(
@@ -247,6 +250,7 @@ class FakeService(ExposedService):
         upstream: Upstream,
         proxy_protocol: ProxyProtocol = "off",
         policy: Policy = ACCEPT_ALL,
+        share: str | None = None,
     ) -> None:
         super().__init__(
             ServiceSettings(
@@ -255,10 +259,11 @@ class FakeService(ExposedService):
         )
         self._name = name
         self._upstream = upstream
+        self._share = share
 
     @cached_property
     def request(self) -> Service:
-        return Service(name=self._name)
+        return Service(name=self._name, share=self._share)
 
     def upstream(self, preamble: Preamble) -> Upstream:
         return self._upstream
@@ -269,11 +274,12 @@ def origin_session(
     emit: EventSink = discard_event,
     proxy_protocol: ProxyProtocol = "off",
     policy: Policy = ACCEPT_ALL,
+    share: str | None = None,
     **offer: Any,
 ) -> tuple[OriginSession, FakeUpstream]:
     upstream = FakeUpstream()
     exposed = {
-        name: FakeService(name, upstream, proxy_protocol, policy)
+        name: FakeService(name, upstream, proxy_protocol, policy, share)
         for name in services or ("default",)
     }
     session = OriginSession(

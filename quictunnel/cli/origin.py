@@ -25,7 +25,9 @@ from quictunnel.config.addresses import HostPort, UnixPath, parse_target
 from quictunnel.config.certificates import parse_pin
 from quictunnel.config.services import (
     ProxyProtocol,
+    ServiceDefaults,
     ServiceSettings,
+    Share,
     check_services,
     parse_services,
 )
@@ -118,6 +120,25 @@ ProxyProtocolOption = Annotated[
     ),
 ]
 
+ShareOption = Annotated[
+    Share,
+    options.CLIENTS.option(
+        "--share",
+        "How several origins with the same token serve a service: only one of them (single), the "
+        "first one that is available (failover), or all (balance).",
+    ),
+]
+
+Sticky = Annotated[
+    bool,
+    options.CLIENTS.option(
+        "--sticky",
+        "With --share balance: the clients of one address get the same origin, as long as it is "
+        "available. Without this option, the origin with the fewest clients gets each new one.",
+        metavar="",
+    ),
+]
+
 
 def origin(
     ctx: typer.Context,
@@ -133,6 +154,8 @@ def origin(
     ca: Ca = None,
     pin: Pin = None,
     proxy_protocol: ProxyProtocolOption = "off",
+    share: ShareOption = "single",
+    sticky: Sticky = False,
     hold: options.Hold = options.HOLD_DEFAULT,
     linger: options.Linger = options.LINGER_DEFAULT,
     grace: options.Grace = options.GRACE_DEFAULT,
@@ -159,7 +182,8 @@ def origin(
     sources = Sources(ctx)
     name_of = sources.name
     remote_address = read(name_of("--remote"), _parse_remote, remote)
-    services = _services(target, origin, proxy_protocol, sources)
+    defaults = ServiceDefaults(proxy_protocol=proxy_protocol, share=share, sticky=sticky)
+    services = _services(target, origin, defaults, sources)
     exposed = list(services)
     formats: LineFormats = {
         **ORIGIN_LINES,
@@ -251,18 +275,19 @@ async def _warn_if_missing(servers: Iterable[HostPort | UnixPath], emit: EventSi
 
 
 def _services(
-    target: str | None, origins: Sequence[str], proxy_protocol: ProxyProtocol, sources: Sources
+    target: str | None, origins: Sequence[str], defaults: ServiceDefaults, sources: Sources
 ) -> tuple[ServiceSettings, ...]:
     """Return the services of TARGET, of every --origin and of the configuration file.
 
-    :raises SettingsError: one is malformed, two of them collide, or there is none.
+    :raises SettingsError: one is malformed, two of them collide, there is none, or no service uses
+        a default.
     """
     # The same server in both ways is one.
     texts = list(dict.fromkeys([*([] if target is None else [target]), *origins]))
-    parse = partial(parse_services, proxy_protocol=proxy_protocol)
+    parse = partial(parse_services, defaults=defaults)
     services = read(sources.name("--origin"), parse, texts)
     config = sources.config
-    if config is not None and (others := config.services(proxy_protocol)):
+    if config is not None and (others := config.services(defaults)):
         services += others
         try:
             check_services(services)
@@ -274,6 +299,9 @@ def _services(
             f"{place}no origin server is given; add its address, such as 8000 or 192.168.1.5:80"
             f"{table}"
         )
+    if defaults.sticky and not any(service.sticky for service in services):
+        name = sources.name("--sticky")
+        raise options.OptionError(f"{name} needs a service with the share 'balance'")
     return services
 
 

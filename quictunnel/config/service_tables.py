@@ -13,7 +13,9 @@ from quictunnel.config.ports import parse_ports
 from quictunnel.config.services import (
     DEFAULT_SERVICE,
     ProxyProtocol,
+    ServiceDefaults,
     ServiceSettings,
+    Share,
     check_service_name,
     check_services,
     parse_range_target,
@@ -30,6 +32,8 @@ SERVICE_KEYS: Mapping[str, Kind] = {
     "host": "text",
     "protocol": "text",
     "proxy-protocol": "text",
+    "share": "text",
+    "sticky": "flag",
     **POLICY_KEYS,
     **HEALTH_KEYS,
 }
@@ -37,21 +41,21 @@ SERVICE_KEYS: Mapping[str, Kind] = {
 
 
 def read_services(
-    path: Path, tables: Mapping[str, Table], proxy_protocol: ProxyProtocol
+    path: Path, tables: Mapping[str, Table], defaults: ServiceDefaults
 ) -> tuple[ServiceSettings, ...]:
     """Return the services of tables.
 
     :param path: the file, for errors.
-    :param proxy_protocol: the version for services whose table does not set one.
+    :param defaults: the values for services whose table does not set them.
     :raises SettingsError: a value is invalid, or two services collide.
     """
-    services = [_service(path, name, table, proxy_protocol) for name, table in tables.items()]
+    services = [_service(path, name, table, defaults) for name, table in tables.items()]
     with located(path):
         check_services(services)
     return tuple(services)
 
 
-def _service(path: Path, name: str, table: Table, proxy_protocol: ProxyProtocol) -> ServiceSettings:
+def _service(path: Path, name: str, table: Table, defaults: ServiceDefaults) -> ServiceSettings:
     """Return the service of a table.
 
     :raises SettingsError: a value is invalid, or `to` is missing.
@@ -77,9 +81,14 @@ def _service(path: Path, name: str, table: Table, proxy_protocol: ProxyProtocol)
             protocol = parse_host_protocol(str(table["protocol"]))
     with located(f"{place}.to"):
         target = parse_range_target(str(table["to"]), ports)
+    proxy_protocol, share = defaults.proxy_protocol, defaults.share
     if "proxy-protocol" in table:
         with located(f"{place}.proxy-protocol"):
             proxy_protocol = _proxy_protocol(str(table["proxy-protocol"]))
+    if "share" in table:
+        with located(f"{place}.share"):
+            share = _share(str(table["share"]))
+    sticky = bool(table.get("sticky", defaults.sticky and share == "balance"))
     policy = read_policy(place, table)
     check = read_check(place, table)
     with located(place):
@@ -93,6 +102,8 @@ def _service(path: Path, name: str, table: Table, proxy_protocol: ProxyProtocol)
             proxy_protocol=proxy_protocol,
             policy=policy,
             check=check,
+            share=share,
+            sticky=sticky,
         )
 
 
@@ -101,3 +112,10 @@ def _proxy_protocol(text: str) -> ProxyProtocol:
         if text == version:
             return version  # type: ignore[no-any-return] # get_args has no types
     raise SettingsError(f"{text!r} is not off, v1 or v2")
+
+
+def _share(text: str) -> Share:
+    for share in get_args(Share):
+        if text == share:
+            return share  # type: ignore[no-any-return] # get_args has no types
+    raise SettingsError(f"{text!r} is not single, failover or balance")

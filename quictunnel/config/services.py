@@ -25,6 +25,9 @@ from quictunnel.errors import SettingsError
 ProxyProtocol = Literal["off", "v1", "v2"]
 """Versions of the PROXY protocol header that an origin can send."""
 
+Share = Literal["single", "failover", "balance"]
+"""How several origins serve one service: only one of them, the first available one, or all."""
+
 DEFAULT_SERVICE = "default"
 """The name of the service at the remote's outside address."""
 
@@ -33,6 +36,24 @@ MAX_SERVICES = 1024
 
 _NAME = re.compile(r"[a-z0-9._-]{1,63}", re.ASCII)
 _RANGE = re.compile(r"[0-9]+-[0-9]+", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceDefaults:
+    """Values for services that have none of their own: the command's options."""
+
+    proxy_protocol: ProxyProtocol = "off"
+    """As in `ServiceSettings`."""
+
+    share: Share = "single"
+    """As in `ServiceSettings`."""
+
+    sticky: bool = False
+    """As in `ServiceSettings`, for services whose `share` is `balance`."""
+
+
+NO_DEFAULTS = ServiceDefaults()
+"""The defaults without options."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +78,12 @@ class ServiceSettings:
     proxy_protocol: ProxyProtocol = "off"
     """PROXY protocol header that tells the origin server the client's address."""
 
+    share: Share = "single"
+    """How this origin and others with the same token serve the service."""
+
+    sticky: bool = False
+    """Whether the clients of one address get the same origin. It needs `share` to be `balance`."""
+
     policy: Policy = ACCEPT_ALL
     """The rules for its clients, in addition to those of the remote."""
 
@@ -79,6 +106,7 @@ class ServiceSettings:
         self._check_host()
         if self.proxy_protocol not in get_args(ProxyProtocol):
             raise SettingsError(f"{self.proxy_protocol!r} is not off, v1 or v2")
+        self._check_share()
         if self.ports is not None and self.ports.size > 1:
             if isinstance(self.target, UnixPath):
                 raise SettingsError(f"the ports {self.ports} need as many ports, not {self.target}")
@@ -96,6 +124,17 @@ class ServiceSettings:
                 raise SettingsError("only a service with a host name has a protocol")
             if self.protocol not in HOST_PROTOCOLS:
                 raise SettingsError(f"{self.protocol!r} is not {' or '.join(HOST_PROTOCOLS)}")
+
+    def _check_share(self) -> None:
+        if self.share not in get_args(Share):
+            raise SettingsError(f"{self.share!r} is not single, failover or balance")
+        if self.sticky and self.share != "balance":
+            raise SettingsError(f"'sticky' needs the share 'balance', not {self.share!r}")
+        if self.share != "single" and self.ports == AUTO:
+            raise SettingsError(
+                f"the service {self.name!r} is at any free port, which cannot be shared; give it "
+                "a port that all its origins name"
+            )
 
     @property
     def server(self) -> str:
@@ -122,7 +161,7 @@ def check_service_name(name: str) -> None:
 
 
 def parse_services(
-    texts: Sequence[str], proxy_protocol: ProxyProtocol = "off"
+    texts: Sequence[str], defaults: ServiceDefaults = NO_DEFAULTS
 ) -> tuple[ServiceSettings, ...]:
     """Parse services, each written `[WHERE=]TARGET`, and name them after their places.
 
@@ -150,7 +189,9 @@ def parse_services(
                 ports=ports,
                 host=host,
                 target=parse_range_target(target, ports),
-                proxy_protocol=proxy_protocol,
+                proxy_protocol=defaults.proxy_protocol,
+                share=defaults.share,
+                sticky=defaults.sticky and defaults.share == "balance",
             )
         )
     check_services(services)

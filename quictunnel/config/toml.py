@@ -18,7 +18,7 @@ from quictunnel.config.policy import Place, Policy
 from quictunnel.config.policy_tables import POLICY, read_policies
 from quictunnel.config.policy_values import POLICY_KEYS, network_files
 from quictunnel.config.service_tables import SERVICE, SERVICE_KEYS, read_services
-from quictunnel.config.services import ProxyProtocol, ServiceSettings
+from quictunnel.config.services import NO_DEFAULTS, ServiceDefaults, ServiceSettings
 from quictunnel.config.token_tables import TOKEN, TOKEN_KEYS, read_tokens, secret_files
 from quictunnel.config.tokens import Token, is_token_id
 from quictunnel.config.values import Kind, Table, Value
@@ -73,13 +73,13 @@ class Config:
     policy_tables: Mapping[str, Table] = field(repr=False, default_factory=dict)
     """The tables `[policy.NAME]` of a remote's file, by name."""
 
-    def services(self, proxy_protocol: ProxyProtocol = "off") -> tuple[ServiceSettings, ...]:
+    def services(self, defaults: ServiceDefaults = NO_DEFAULTS) -> tuple[ServiceSettings, ...]:
         """Return the services.
 
-        :param proxy_protocol: the version for services whose table does not set one.
+        :param defaults: the values for services whose table does not set them.
         :raises SettingsError: a value is invalid, or two services collide.
         """
-        return read_services(self.path, self.service_tables, proxy_protocol)
+        return read_services(self.path, self.service_tables, defaults)
 
     @property
     def files(self) -> tuple[Path, ...]:

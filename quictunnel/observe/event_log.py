@@ -10,6 +10,7 @@ from quictunnel.observe.log_format import EventRecord
 _LINES: dict[type[events.Event], tuple[int, str]] = {
     events.ClientAccepted: (logging.INFO, "client accepted"),
     events.ClientClosed: (logging.INFO, "client closed"),
+    events.ClientMoved: (logging.INFO, "client moved"),
     events.ClientRejected: (logging.WARNING, "client rejected"),
     events.ClientLimitReached: (logging.WARNING, "too many clients, rejecting new ones"),
     events.AcceptPaused: (logging.WARNING, "accept paused"),

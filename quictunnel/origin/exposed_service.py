@@ -45,14 +45,17 @@ class ExposedService:
     @cached_property
     def request(self) -> Service:
         """The request to the remote, part of the hello."""
-        name, ports = self.settings.name, self.settings.ports
-        if self.settings.host is not None:
-            return Service(name=name, host=self.settings.host, protocol=self.settings.protocol)
-        if ports is None:
-            return Service(name=name)
-        if ports.size == 1:
-            return Service(name=name, port=ports.first)
-        return Service(name=name, ports=str(ports))
+        settings, ports = self.settings, self.settings.ports
+        is_range = ports is not None and ports.size > 1
+        return Service(
+            name=settings.name,
+            port=None if ports is None or is_range else ports.first,
+            ports=str(ports) if is_range else None,
+            host=settings.host,
+            protocol=settings.protocol,
+            share=None if settings.share == "single" else settings.share,
+            sticky=settings.sticky,
+        )
 
     def upstream(self, preamble: Preamble) -> Upstream | None:
         """Return the origin server for a client; None if it came to a port beyond the range."""

@@ -24,7 +24,7 @@ from quictunnel.protocol.proof import check, prove
 from quictunnel.quic.link import Link
 from quictunnel.quic.stream import Stream
 from quictunnel.relay.idle_timer import IdleTimer
-from quictunnel.relay.relay import Relay
+from quictunnel.relay.relay import Relay, RelayEnd
 from quictunnel.relay.timers import SharedTimer
 from quictunnel.session.clients import Client
 from quictunnel.session.control_stream import ControlStream
@@ -281,7 +281,7 @@ class OriginSession(Session):
         """
         attempt: ConnectAttempt | None = None
 
-        def left() -> None:
+        def left(_: RelayEnd) -> None:
             gate.leave(client.address)
             if attempt is not None:
                 attempt.cancel()

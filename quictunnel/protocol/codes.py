@@ -33,6 +33,7 @@ class Code(enum.IntEnum):
     OVERLOADED = 0x18
     REJECTED = 0x19
     IDLE_TIMEOUT = 0x1A
+    MOVED = 0x1B
 
     # The whole link
     GOODBYE = 0x20
@@ -67,6 +68,7 @@ _WORDS = {
     Code.OVERLOADED: "too many clients",
     Code.REJECTED: "rejected by a policy of the origin",
     Code.IDLE_TIMEOUT: "idle for longer than the policy allows",
+    Code.MOVED: "taken back by the remote because the origin did not answer",
     Code.GOODBYE: "goodbye",
     Code.TAKEN_OVER: "taken over by a newer link",
     Code.BAD_TOKEN: "token not accepted",

@@ -43,6 +43,8 @@ PortsText = Annotated[str, Meta(pattern=r"\A[0-9]{1,5}-[0-9]{1,5}\Z")]
 Sentence = Annotated[str, Meta(max_length=1024)]
 ShortSentence = Annotated[str, Meta(max_length=255)]
 """Short enough for `MAX_SERVICES` of them in one message."""
+ShareWord = Annotated[str, Meta(max_length=63)]
+"""How origins share a service. The remote refuses a word that it does not know."""
 AddressText = Annotated[str, Meta(max_length=261)]
 """`HOST:PORT` with the longest host name, and brackets."""
 Seconds = Annotated[float, Meta(ge=0, le=366 * 86_400)]
@@ -68,6 +70,10 @@ class Service(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The protocol of its clients: `tls` or `http`. A remote refuses other values."""
     address: AddressText | None = None
     """Where clients reach it. Set by the remote only."""
+    share: ShareWord | None = None
+    """`failover` or `balance` if several origins may serve it; None if only this one may."""
+    sticky: bool = False
+    """With `balance`: whether a client's address selects the origin."""
 
 
 class RefusedService(msgspec.Struct, frozen=True, kw_only=True):

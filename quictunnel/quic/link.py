@@ -58,6 +58,19 @@ class LinkProtocol(Protocol):
         """
 
 
+class AcknowledgementObserver(Protocol):
+    """Follows what is sent and acknowledged: `AwaitedAnswers`."""
+
+    is_waiting: bool
+    """Whether the methods must be called now."""
+
+    def sent(self, now: float) -> None:
+        """Handle that something was sent."""
+
+    def acknowledged(self, now: float, engine: Engine) -> None:
+        """Handle that the peer has acknowledged something that was not acknowledged before."""
+
+
 class LinkOwner(Protocol):
     """The listener or dialer that created a link."""
 
@@ -124,6 +137,8 @@ class Link:
         self.on_unanswered: Callable[[], None] | None = None
         """Called while the peer does not answer. None at the accepting end, because only the client
         migrates (RFC 9000, section 9)."""
+        self.acknowledgements: AcknowledgementObserver | None = None
+        """Told about packets sent and acknowledged, if it is set."""
         self.paused_writers: set[Stream] = set()
         """Streams whose protocol waits for `resume_writing`."""
         self._socket = socket
@@ -346,6 +361,8 @@ class Link:
         if not self._socket.is_full and self._socket.transmit(self.engine, now):
             if not self._liveness.is_waiting and self.engine.unacknowledged:
                 self._liveness.sent(now)
+            if (observer := self.acknowledgements) is not None and observer.is_waiting:
+                observer.sent(now)
             share = self.engine.share if self.paused_writers else 0
             for stream in tuple(self.paused_writers):
                 stream.on_sent(share)
@@ -404,6 +421,8 @@ class Link:
             self._answered_at = answered_at
             self._act(self._liveness.answered(answered_at))
             self._answer_all(is_answered=True)
+            if (observer := self.acknowledgements) is not None and observer.is_waiting:
+                observer.acknowledged(answered_at, self.engine)
 
     def _answer_all(self, *, is_answered: bool) -> None:
         for question in tuple(self._questions):

@@ -40,6 +40,8 @@ class Ending(enum.StrEnum):
     """The link was lost, and the stream with it."""
     CUT = "cut"
     """This end reset both sides. The code says why."""
+    DETACHED = "detached"
+    """This end reset the stream and kept the TCP connection. The code says why."""
 
 
 _IN_ORDER = (Ending.IN_ORDER, Code.NO_ERROR, Code.NO_ERROR.word)
@@ -100,6 +102,7 @@ class Relay:
         "_on_end",
         "_reset_code",
         "loop",
+        "on_link_lost",
         "stream",
         "tcp",
     )
@@ -119,6 +122,8 @@ class Relay:
         self._on_end = on_end
         self._made_at = self.loop.time()
         self._linger_timer = linger_timer
+        self.on_link_lost: Callable[[], object] | None = None
+        """Called before the TCP connection is reset because the link is lost. It may `detach`."""
         self._end: tuple[Ending, int | None, str] | None = None
         self._is_over = False
         if limits.rates:
@@ -139,6 +144,21 @@ class Relay:
         """Reset both sides and discard their buffers. A side that connects later is reset too."""
         self._cut(Ending.CUT, code, code.word)
         self._check_over()
+
+    def detach(self, code: Code) -> bool:
+        """Reset the stream and let go of the TCP transport. `on_end` is called at once.
+
+        The caller then gives the transport another protocol.
+
+        :return: False, without an effect, if the relay has ended.
+        """
+        if self._end is not None or self._is_over:
+            return False
+        self._end = (Ending.DETACHED, code, code.word)
+        self.tcp.transport, self.tcp.is_lost = None, True
+        self.stream.abort(code)
+        self._finish()
+        return True
 
     # Called by the sides (`SideOwner`)
 
@@ -164,6 +184,11 @@ class Relay:
 
     def stream_lost(self, exc: Exception | None) -> None:
         """Handle the end of the stream: in order, by a reset, or with its link."""
+        if self.on_link_lost is not None and self._end is None and isinstance(exc, LinkLost):
+            self.on_link_lost()
+        if self._end is not None and self._end[0] is Ending.DETACHED:
+            self._break_cycles()
+            return
         if isinstance(exc, StreamReset):
             self._cut(Ending.STREAM_RESET, exc.code, describe(exc.code))
         elif isinstance(exc, LinkLost):
@@ -208,16 +233,24 @@ class Relay:
             return
         if not (stream.is_lost or stream.transport is None) or self._is_over:
             return
+        self._finish()
+        if tcp.is_lost and stream.is_lost:
+            self._break_cycles()
+
+    def _finish(self) -> None:
         self._is_over = True
         self._linger_timer.stop(self)
         self._lift_limits()
         ending, code, reason = self._end or _IN_ORDER
         duration = self.loop.time() - self._made_at
-        self._on_end(RelayEnd(tcp.received, stream.received, duration, ending, code, reason))
-        if tcp.is_lost and stream.is_lost:
-            # No callback can follow. Break the reference cycles, so that the objects are freed
-            # at once and not by the garbage collector.
-            del self._on_end, tcp.peer, tcp.owner, stream.peer, stream.owner
+        received = self.tcp.received, self.stream.received
+        self._on_end(RelayEnd(*received, duration, ending, code, reason))
+
+    def _break_cycles(self) -> None:
+        """Free the objects at once and not by the garbage collector: no callback can follow."""
+        del self._on_end
+        for side in (self.tcp, self.stream):
+            del side.peer, side.owner
 
     def _lift_limits(self) -> None:
         if self._idle_timer is not None:

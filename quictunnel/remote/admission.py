@@ -17,6 +17,7 @@ from quictunnel.config.policy import Place, Policy, describe_place
 from quictunnel.events import ClientLimitReached, EventSink
 from quictunnel.protocol.address import Address
 from quictunnel.relay.relay import NO_LIMITS, Relay, RelayLimits
+from quictunnel.remote.movable_client import MovableClient
 from quictunnel.remote.name_readers import NameReader
 from quictunnel.remote.pending_client import ClientRoute, PendingClient
 from quictunnel.remote.policy_selection import select_policy
@@ -40,14 +41,20 @@ class ForwardingSession(Protocol):
     def forward(
         self, client: Client, route: str, on_end: Callable[[], None], limits: RelayLimits
     ) -> Relay:
-        """Open a stream for the client of a route; call `on_end` once the client has left."""
+        """Open a stream for the client of a route; call `on_end` once the client has left.
+
+        It is not called if the relay was detached.
+        """
+
+    def await_answer(self, client: MovableClient) -> None:
+        """Call the client's `answered` once the origin has answered what was sent last."""
 
 
 class Admission:
     """Admits clients and hands them to sessions.
 
-    :param find: returns the session that a client of a route can be forwarded to now, if any. A
-        route is given by its key, here and below.
+    :param find: returns the session that a client of a route can be forwarded to now, if any, given
+        the client's address if it is known. A route is given by its key, here and below.
     :param client_wait: seconds that a client waits for a session.
     :param proxies: the networks of the proxies that send a PROXY header.
     :param policies: the rules for clients, by the places that they are for.
@@ -56,7 +63,7 @@ class Admission:
 
     def __init__(
         self,
-        find: Callable[[str], ForwardingSession | None],
+        find: Callable[[str, Address | None], ForwardingSession | None],
         *,
         client_wait: float,
         proxies: Collection[Network],
@@ -75,7 +82,7 @@ class Admission:
         self._waiting: dict[str, dict[PendingClient, Client]] = {}  # in order of arrival
         self._pending: set[PendingClient] = set()
         self._limit_reported = False
-        self._is_closed = False
+        self._closed_because: str | None = None
 
     @property
     def pending(self) -> int:
@@ -111,7 +118,7 @@ class Admission:
     def forward_waiting(self, route: str) -> None:
         """Hand the clients that wait at a route to its session, which is usable again."""
         for pending, client in tuple(self._waiting.get(route, {}).items()):
-            session = self._find(route)
+            session = self._find(route, client.address)
             if session is None:
                 return
             self._waiting[route].pop(pending, None)
@@ -129,7 +136,7 @@ class Admission:
 
     def close(self, reason: str) -> None:
         """Reject pending clients, and all new ones from now on."""
-        self._is_closed = True
+        self._closed_because = reason
         for pending in tuple(self._pending):
             pending.reject(reason)
         self._rejections.close()
@@ -138,7 +145,7 @@ class Admission:
 
     def admit(self, pending: PendingClient) -> bool:
         """Count a new connection; return False if there is no room for it."""
-        if self._is_closed:
+        if self._closed_because is not None:
             return False
         if self._count >= self._max_clients or len(self._pending) >= MAX_WAITING:
             if not self._limit_reported:
@@ -159,7 +166,7 @@ class Admission:
 
     def client_identified(self, pending: PendingClient, client: Client, route: ClientRoute) -> None:
         """Hand a client to a session, let it wait for one, or reject it."""
-        session = self._find(route.key)
+        session = self._find(route.key, client.address)
         if session is not None and (reason := session.rejection) is not None:
             self._turn_away(pending, reason)
             return
@@ -172,9 +179,25 @@ class Admission:
         self._emit(client.accepted())
         if session is not None:
             self._forward(pending, client, route.key, session)
-            return
-        self._waiting.setdefault(route.key, {})[pending] = client
-        pending.give_up_after(self._client_wait, NO_ORIGIN)
+        else:
+            self._let_wait(pending, client, route.key)
+
+    def client_returned(self, pending: PendingClient, client: Client, route: ClientRoute) -> None:
+        """Forward a client again that its origin has not answered, or let it wait."""
+        self._pending.add(pending)
+        self._emit(client.moved())
+        session = self._find(route.key, client.address)
+        reason = self._closed_because
+        if session is not None:
+            reason = reason or session.rejection
+        elif len(self._pending) > MAX_WAITING:
+            reason = reason or NO_ORIGIN
+        if reason is not None:
+            pending.reject(reason)
+        elif session is not None:
+            self._forward(pending, client, route.key, session)
+        else:
+            self._let_wait(pending, client, route.key)
 
     def client_dropped(self, pending: PendingClient, reason: str) -> None:
         """Report a client that has left, or was rejected, before it was handed to a session."""
@@ -192,6 +215,10 @@ class Admission:
         self._client_left(pending.gate, pending.client)
 
     # -- Inside
+
+    def _let_wait(self, pending: PendingClient, client: Client, route: str) -> None:
+        self._waiting.setdefault(route, {})[pending] = client
+        pending.give_up_after(self._client_wait, NO_ORIGIN)
 
     def _gate(self, route: ClientRoute) -> Gate:
         if route.key not in self._gates:
@@ -213,7 +240,9 @@ class Admission:
         if pending.gate is not None:
             on_end = partial(self._client_left, pending.gate, client)
             limits = pending.gate.limits()
-        pending.hand_over(session.forward(client, route, on_end, limits))
+        movable = MovableClient(pending, route, session.forward(client, route, on_end, limits))
+        session.await_answer(movable)
+        pending.hand_over(movable)
 
     def _client_left(self, gate: Gate | None = None, client: Client | None = None) -> None:
         self._count -= 1

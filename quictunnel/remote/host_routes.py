@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import shlex
 from collections import OrderedDict
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Sequence, Set
 from typing import Protocol
 
 from quictunnel.config.grants import DEFAULT_GRANT
@@ -57,6 +57,7 @@ class HostRoutes:
     A name has one route for each protocol, or one for both.
 
     :param reject_waiting: rejects the clients that wait at a route, for a reason.
+    :param origins_at: returns the origins that serve a route, given by its key.
     :param sockets: has a Unix socket for each name whose clients speak HTTP; None for none.
     """
 
@@ -64,10 +65,12 @@ class HostRoutes:
         self,
         settings: RemoteSettings,
         reject_waiting: Callable[[str, str], None],
+        origins_at: Callable[[str], Set[Identity]],
         sockets: HostSockets | None = None,
     ) -> None:
         self._settings = settings
         self._reject_waiting = reject_waiting
+        self._origins_at = origins_at
         self._sockets = sockets
         self._allowed: dict[str, HostTable[bool]] = {}  # by the id of the token
         self._places: list[HostPlace] = []
@@ -164,7 +167,8 @@ class HostRoutes:
             other for each in protocols if (other := self._by_name.get((each, host))) is not None
         ]
         for other in replaced:
-            is_free = other.key in self._free or other.holder == identity
+            is_own = other.is_own(identity, self._origins_at(other.key))
+            is_free = other.key in self._free or is_own
             if not is_free or other in beside:
                 raise Refused(Code.SERVICE_TAKEN, f"another service already has host {host}")
         if sockets is not None:

@@ -16,7 +16,6 @@ from quictunnel.config.policy import Place
 from quictunnel.errors import ProtocolError
 from quictunnel.protocol.address import Address
 from quictunnel.protocol.proxy_decoder import ProxyDecoder
-from quictunnel.relay.relay import Relay
 from quictunnel.relay.tcp_transport import READ_SIZE, SocketTransport
 from quictunnel.remote.last_answer import LastAnswer
 from quictunnel.remote.name_readers import ClientRefusedError, NameReader, http_no_origin
@@ -62,6 +61,16 @@ class ClientRoute(Protocol):
         """The place, which selects a policy."""
 
 
+class ClientProtocol(asyncio.Protocol):
+    """The protocol of a connection that is handed over: `MovableClient`."""
+
+    __slots__ = ()
+
+    def take_over(self, data: bytes) -> None:
+        """Handle bytes that were read before the connection was handed over."""
+        raise NotImplementedError
+
+
 class PendingClientOwner(Protocol):
     """Decides what happens to a pending client: `Admission`."""
 
@@ -73,6 +82,9 @@ class PendingClientOwner(Protocol):
 
     def client_identified(self, pending: PendingClient, client: Client, route: ClientRoute) -> None:
         """Forward a client, whose address and route are now known, or let it wait."""
+
+    def client_returned(self, pending: PendingClient, client: Client, route: ClientRoute) -> None:
+        """Forward a client again that its origin has not answered, or let it wait."""
 
     def client_dropped(self, pending: PendingClient, reason: str) -> None:
         """Report a client that has left, or was rejected, before it was handed over."""
@@ -117,6 +129,7 @@ class PendingClient(asyncio.Protocol):
         self._decoder: ProxyDecoder | None = None
         self._outside: Address | None = None
         self._rest = bytearray()
+        self._has_eof = False
         self._deadline: asyncio.TimerHandle | None = None
 
     def give_up_after(self, delay: float, reason: str) -> None:
@@ -132,19 +145,36 @@ class PendingClient(asyncio.Protocol):
             self._last_answer.abort()
         self._drop(reason)
 
-    def hand_over(self, relay: Relay) -> None:
-        """Give the connection to a relay, with the bytes that were read behind the header."""
+    def hand_over(self, protocol: ClientProtocol) -> None:
+        """Give the connection to another protocol, with what was read of the client's bytes."""
         transport = self._transport
         if transport is None:
             raise RuntimeError("the client has disconnected")
         self._clear_deadline()
         self._transport = None
         transport.read_size = READ_SIZE
-        transport.set_protocol(relay.tcp)
-        relay.tcp.connection_made(transport)
+        transport.set_protocol(protocol)
+        protocol.connection_made(transport)
         if self._rest:
-            relay.tcp.take_over(bytes(self._rest))
+            rest = bytes(self._rest)
             self._rest.clear()
+            protocol.take_over(rest)
+        if self._has_eof:
+            protocol.eof_received()
+
+    def take_back(self, transport: SocketTransport, data: bytes, *, has_eof: bool) -> None:
+        """Take the connection back, because the origin has not answered.
+
+        :param data: everything that was read of the client.
+        :param has_eof: whether the client has ended its direction after that.
+        """
+        if self.client is None or self.route is None:
+            raise RuntimeError("the client was not handed over")
+        transport.pause_reading()
+        transport.set_protocol(self)
+        self._transport, self._has_eof = transport, has_eof
+        self._rest += data
+        self._owner.client_returned(self, self.client, self.route)
 
     # -- The TCP connection
 

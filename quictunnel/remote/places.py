@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Sequence, Set
 from functools import partial
 
 from quictunnel.config.addresses import HostPort
@@ -30,6 +30,7 @@ class Places:
     :param new_named_client: makes the protocol of a client that names its host first.
     :param new_local_proxy: makes the protocol of a connection to a Unix socket of a route.
     :param reject_waiting: rejects the clients that wait at a route, for a reason.
+    :param origins_at: returns the origins that serve a route, given by its key.
     :param outside_sockets: bound TCP sockets to use in place of `settings.outside`.
     """
 
@@ -39,19 +40,25 @@ class Places:
         new_client: Callable[[Route], asyncio.Protocol],
         new_named_client: Callable[[NameReader], asyncio.Protocol],
         new_local_proxy: Callable[[Route], asyncio.Protocol],
-        reject_waiting: Callable[[str, str], None],
         *,
+        reject_waiting: Callable[[str, str], None],
+        origins_at: Callable[[str], Set[Identity]],
         emit: EventSink,
         outside_sockets: Sequence[socket.socket] = (),
     ) -> None:
         self._ports = Routes(
-            settings, new_client, reject_waiting, emit=emit, outside_sockets=outside_sockets
+            settings,
+            new_client,
+            reject_waiting,
+            origins_at,
+            emit=emit,
+            outside_sockets=outside_sockets,
         )
         self._new_local_proxy = new_local_proxy
         self._sockets: HostSockets | None = None
         if settings.sockets is not None:
             self._sockets = HostSockets(settings.sockets, self._new_proxy_of, emit=emit)
-        self._hosts = HostRoutes(settings, reject_waiting, self._sockets)
+        self._hosts = HostRoutes(settings, reject_waiting, origins_at, self._sockets)
         self._named: dict[HostProtocol, NamedListener] = {}
         addresses: dict[HostProtocol, HostPort | None] = {
             "tls": settings.tls,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import random
 import socket
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence, Set
 from dataclasses import dataclass, field
 
 from quictunnel.config.addresses import HostPort
@@ -82,12 +82,20 @@ class Route:
         """The place, which selects the policy for its clients."""
         return self.ports if self.host is None else self.host
 
+    def is_own(self, identity: Identity, origins: Set[Identity]) -> bool:
+        """Return whether an origin alone serves it, or was the last to do so.
+
+        :param origins: those that serve it now.
+        """
+        return origins == {identity} if origins else self.holder == identity
+
 
 class Routes:
     """The routes of a remote.
 
     :param new_client: makes the protocol of a client that arrives at a route.
     :param reject_waiting: rejects the clients that wait at a route, for a reason.
+    :param origins_at: returns the origins that serve a route, given by its key.
     :param outside_sockets: bound TCP sockets to use in place of `settings.outside`.
     """
 
@@ -96,6 +104,7 @@ class Routes:
         settings: RemoteSettings,
         new_client: Callable[[Route], asyncio.Protocol],
         reject_waiting: Callable[[str, str], None],
+        origins_at: Callable[[str], Set[Identity]],
         *,
         emit: EventSink,
         outside_sockets: Sequence[socket.socket] = (),
@@ -103,6 +112,7 @@ class Routes:
         self._settings = settings
         self._new_client = new_client
         self._reject_waiting = reject_waiting
+        self._origins_at = origins_at
         self._emit = emit
         self._default = Route(DEFAULT_SERVICE, DEFAULT_SERVICE, str(settings.outside))
         self._outside = OutsideListener(
@@ -247,7 +257,9 @@ class Routes:
         for port in self._candidates(identity, name):
             other = self._by_port.get(port)
             if other is not None and (
-                (other.holder, other.name) != (identity, name) or other in beside
+                not other.is_own(identity, self._origins_at(other.key))
+                or other.name != name
+                or other in beside
             ):
                 continue
             attempts += 1
@@ -293,7 +305,9 @@ class Routes:
             return route
         replaced = self._overlapping(ports)
         for other in replaced:
-            is_free = other.closing is not None or other.holder == identity
+            is_free = other.closing is not None or other.is_own(
+                identity, self._origins_at(other.key)
+            )
             if other.ports is not None and (not is_free or other in beside):
                 raise Refused(
                     Code.SERVICE_TAKEN, f"another service already has {other.ports.where}"

@@ -101,7 +101,8 @@ class Remote:
             self._admission.new_client,
             self._admission.new_named_client,
             self._admission.new_local_proxy,
-            self._admission.reject_waiting,
+            reject_waiting=self._admission.reject_waiting,
+            origins_at=self._registry.origins_at,
             emit=emit,
             outside_sockets=outside_sockets,
         )
@@ -215,8 +216,7 @@ class Remote:
             if session.is_refused_a_service or session.token_id in changed_ids
         }
         for route in self._places.apply(self._settings):
-            session = self._registry.withdraw(route)
-            affected |= set() if session is None else {session}
+            affected.update(self._registry.withdraw(route))
         for session in affected:
             session.judge_again()
         return changed - APPLICABLE
@@ -330,6 +330,9 @@ class Remote:
 
     def _route_usable(self, route: str) -> None:
         self._admission.forward_waiting(route)
+        for session in self._registry.sessions_at(route):
+            if not session.is_usable:
+                session.move_clients()
 
     def _route_free(self, route: str) -> None:
         if not self._is_stopping:

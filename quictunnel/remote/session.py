@@ -7,6 +7,7 @@ with its own proof. Until then the origin may open one stream and gets small win
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Collection, Mapping
 from functools import partial
 
@@ -36,13 +37,16 @@ from quictunnel.protocol.messages import (
 from quictunnel.protocol.preamble import Preamble, encode_v2
 from quictunnel.protocol.proof import check, prove
 from quictunnel.protocol.service_list import MAX_LISTED, ServiceListJoiner, split_list
+from quictunnel.quic.awaited_answers import AwaitedAnswers
 from quictunnel.quic.link import Link
 from quictunnel.quic.stream import Stream
 from quictunnel.relay.idle_timer import IdleTimer
-from quictunnel.relay.relay import Relay, RelayLimits
-from quictunnel.remote.registry import Identity, Registry, describe_taken
+from quictunnel.relay.relay import Ending, Relay, RelayEnd, RelayLimits
+from quictunnel.remote.movable_client import MovableClient
+from quictunnel.remote.registry import Identity, Registry
 from quictunnel.remote.routes import Route
 from quictunnel.remote.session_settings import RemoteSessionSettings
+from quictunnel.remote.sharing import Sharing, sharing_of
 from quictunnel.session.clients import Client
 from quictunnel.session.control_stream import ControlStream
 from quictunnel.session.session import CLOSE_TIMEOUT, Session
@@ -95,10 +99,14 @@ class RemoteSession(Session):
         self._established_at: float | None = None
         self._routes: dict[str, tuple[str, Route]] = {}  # with the names of the services
         self._joiner = ServiceListJoiner()
+        self._shared: set[str] = set()
+        """The routes that other origins may serve too."""
         self._asked: list[Service] = []
         self._awaits_list = False  # the complete list of services, which follows the hello
         self._rivals_asked: set[RemoteSession] = set()
         self._refused: list[RefusedService] = []
+        self._clients_at: dict[str, int] = {}  # by route
+        self._unanswered: AwaitedAnswers[MovableClient] = AwaitedAnswers()
 
     def forward(
         self, client: Client, route: str, on_end: Callable[[], None], limits: RelayLimits
@@ -106,18 +114,23 @@ class RemoteSession(Session):
         """Open a stream for a client and return its relay, which still needs its TCP side.
 
         :param route: the key of the route at which the client has arrived.
-        :param on_end: called once the client has left.
+        :param on_end: called once the client has left, unless its relay was detached.
         :param limits: those of the route's policy. Those of the token are added.
         """
-        usage, token_id = self._settings.usage, self.token_id
+        usage, token_id, clients_at = self._settings.usage, self.token_id, self._clients_at
         if (rate := self._grant.rate) is not None:
             token_rates = self._settings.rates.limits(token_id, rate)
             limits = limits._replace(rates=limits.rates + token_rates)
         usage[token_id] += 1
+        clients_at[route] = clients_at.get(route, 0) + 1
 
-        def left() -> None:
+        def left(end: RelayEnd) -> None:
             usage[token_id] -= 1
-            on_end()
+            clients_at[route] -= 1
+            if not clients_at[route]:
+                del clients_at[route]
+            if end.ending is not Ending.DETACHED:
+                on_end()
 
         relay = self.clients.add(
             client,
@@ -132,10 +145,26 @@ class RemoteSession(Session):
         )
         # A client that has waited for another origin knows the service by that one's name.
         client.service, _ = self._routes[route]
+        client.origin = self._hello.name if route in self._shared and self._hello else None
         preamble = Preamble(client.address, client.outside, client.service, client.id)
         relay.stream.write(encode_v2(preamble))
         self.link.open_stream(relay.stream)
         return relay
+
+    def await_answer(self, client: MovableClient) -> None:
+        """Call the client's `answered` once the origin has answered what was sent last."""
+        self._unanswered.add(client)
+
+    def clients_at(self, route: str) -> int:
+        """Return the number of clients of a route that the origin serves now."""
+        return self._clients_at.get(route, 0)
+
+    def move_clients(self) -> None:
+        """Move clients that this origin has not answered to others that can serve them now."""
+        for client in self._unanswered:
+            others = self._registry.sessions_at(client.route)
+            if any(other.is_usable for other in others if other is not self):
+                client.move()
 
     @property
     def rejection(self) -> str | None:
@@ -155,6 +184,7 @@ class RemoteSession(Session):
     def link_made(self, link: Link) -> None:
         """Wait for the hello."""
         super().link_made(link)
+        link.acknowledgements = self._unanswered
         link.allow_streams(1)  # the control stream; only the remote opens data streams
         self._set_deadline(HELLO_TIMEOUT, self._hello_timed_out)
         self._on_open(self)
@@ -166,6 +196,11 @@ class RemoteSession(Session):
             return asyncio.Protocol()
         self._control = ControlStream(self)
         return self._control
+
+    def link_silent(self) -> None:
+        """Move clients that the origin has not answered to other origins."""
+        super().link_silent()
+        self.move_clients()
 
     def link_back(self) -> None:
         """Forward waiting clients to an origin that answers again."""
@@ -248,6 +283,7 @@ class RemoteSession(Session):
         self.send_services()
         if self._hello is not None:
             self._report_change(self._hello, before)
+        self.move_clients()
 
     def judge_again(self) -> None:
         """Grant or refuse the services that an established origin asks for, and answer."""
@@ -310,8 +346,12 @@ class RemoteSession(Session):
     def _rivals(self, hello: Hello) -> tuple[set[RemoteSession], set[RemoteSession]]:
         """Return the sessions that keep the origin out if they answer, and those that must go."""
         identity, registry = Identity(hello.token_id, hello.name), self._registry
-        keys = [self._settings.routes.key(identity, service) for service in self._asked]
-        wanted = [key for key in keys if key is not None]
+        wanted: dict[str, Sharing] = {}
+        for service in self._asked:
+            key = self._settings.routes.key(identity, service)
+            if key is not None:
+                with contextlib.suppress(Refused):  # `_obtain` will refuse the service
+                    wanted[key] = sharing_of(service)
         rivals = set(registry.rivals(identity, wanted, instance=hello.instance))
         predecessor = registry.predecessor(identity)
         gone = {predecessor} if hello.take_over and predecessor is not None else set()
@@ -405,31 +445,33 @@ class RemoteSession(Session):
         claim = registry.claim(
             self,
             identity,
-            [route.key for route in asked.values()],
+            {route.key: sharing for route, sharing in asked.values()},
             instance=hello.instance,
             gone=gone,
             may_be_empty=not must_get_one,
         )
-        self._routes = {}
-        for name, route in asked.items():
+        self._routes, self._shared = {}, set()
+        for name, (route, sharing) in asked.items():
             if route.key in claim.taken:
-                sentence = describe_taken(claim.taken[route.key])
-                refusals[name] = Refused(Code.SERVICE_TAKEN, sentence)
+                refusals[name] = Refused(Code.SERVICE_TAKEN, claim.taken[route.key])
             else:
                 self._routes[route.key] = (name, route)
+                if sharing.way is not None:
+                    self._shared.add(route.key)
                 self._settings.routes.hold(route, identity, name)
         self._note_refusals(hello, refusals)
         return claim.losers
 
     def _obtain(
         self, identity: Identity, services: list[Service]
-    ) -> tuple[dict[str, Route], dict[str, Refused]]:
+    ) -> tuple[dict[str, tuple[Route, Sharing]], dict[str, Refused]]:
         """Return the routes that services ask for, and why others have none, by their names."""
-        asked: dict[str, Route] = {}
+        asked: dict[str, tuple[Route, Sharing]] = {}
         taken: set[Route] = set()
         refusals: dict[str, Refused] = {}
         for name, service in {service.name: service for service in services}.items():
             try:
+                sharing = sharing_of(service)
                 route = self._settings.routes.obtain(identity, service, taken)
             except Refused as exc:
                 refusals[name] = exc
@@ -438,7 +480,7 @@ class RemoteSession(Session):
                 sentence = "another service of this origin is there"
                 refusals[name] = Refused(Code.SERVICE_TAKEN, sentence)
             else:
-                asked[name] = route
+                asked[name] = route, sharing
                 taken.add(route)
         return asked, refusals
 

@@ -6,10 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
-from quictunnel.events import ClientAccepted, ClientClosed, EventSink
+from quictunnel.events import ClientAccepted, ClientClosed, ClientMoved, EventSink
 from quictunnel.protocol.address import Address
 from quictunnel.protocol.codes import Code
-from quictunnel.relay.relay import Relay, RelayEnd
+from quictunnel.relay.relay import Ending, Relay, RelayEnd
 
 MAX_CLIENTS = 960
 """The default limit on a role's clients. They and all else fit into 1024 open files, which most
@@ -35,6 +35,10 @@ class Client:
     service: str
     """The service at that address."""
 
+    origin: str | None = None
+    """The origin that serves the client, or was the last to do so. Set by the remote, for services
+    that several origins may serve."""
+
     text: str | None = field(init=False)
     """The client's address as text, made once for all events."""
 
@@ -53,7 +57,13 @@ class Client:
         :param down: bytes from the origin server to the client.
         :param duration: seconds since the client was accepted.
         """
-        return ClientClosed(self.text, self.service, self.id, up, down, duration, reason)
+        return ClientClosed(
+            self.text, self.service, self.id, up, down, duration, reason, self.origin
+        )
+
+    def moved(self) -> ClientMoved:
+        """Return the event that reports that the origin has not answered."""
+        return ClientMoved(self.text, self.service, self.id, self.origin)
 
 
 class Clients:
@@ -77,22 +87,24 @@ class Clients:
         client: Client,
         make_relay: Callable[[Callable[[RelayEnd], None]], Relay],
         *,
-        on_end: Callable[[], None] | None = None,
+        on_end: Callable[[RelayEnd], None] | None = None,
     ) -> Relay:
         """Add a client and return its relay.
 
         :param make_relay: makes the relay, given its `on_end` callback.
-        :param on_end: called once the client has left.
+        :param on_end: called with the relay's result once the client has left, or was detached.
         """
 
         def ended(end: RelayEnd) -> None:
             self._relays.discard(relay)
-            up, down = end.bytes_from_tcp, end.bytes_to_tcp
-            if self._tcp_side == "origin server":
-                up, down = down, up  # the same two numbers in the events of both ends
-            self._emit(client.closed(up=up, down=down, duration=end.duration, reason=end.reason))
+            if end.ending is not Ending.DETACHED:
+                up, down = end.bytes_from_tcp, end.bytes_to_tcp
+                if self._tcp_side == "origin server":
+                    up, down = down, up  # the same two numbers in the events of both ends
+                closed = client.closed(up=up, down=down, duration=end.duration, reason=end.reason)
+                self._emit(closed)
             if on_end is not None:
-                on_end()
+                on_end(end)
             self._on_left()
 
         relay = make_relay(ended)

@@ -175,6 +175,21 @@ def test_services_of_the_file_are_added_to_those_of_the_command_line(write, sett
     assert [service.proxy_protocol for service in settings.services] == ["off", "v2"]
 
 
+def test_services_are_shared_as_options_and_the_file_say(write, settings_of):
+    config = write(
+        "origin.toml",
+        "remote = 'vps'\nshare = 'balance'",
+        "[service.ssh]\nto = 22\nport = 22\nshare = 'failover'",
+        "[service.web]\nto = 80\nport = 80",
+    )
+    settings = settings_of("origin", "8000", "--sticky", "--config", config)
+    assert [(s.name, s.share, s.sticky) for s in settings.services] == [
+        ("default", "balance", True),
+        ("ssh", "failover", False),
+        ("web", "balance", True),
+    ]
+
+
 def test_the_service_at_the_outside_address_needs_no_port(write, settings_of):
     config = write("origin.toml", "remote = 'vps'\n[service.web]\nto = 'localhost:80'")
     (service,) = settings_of("origin", "--config", config).services

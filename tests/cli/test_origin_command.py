@@ -74,6 +74,28 @@ def test_an_origin_has_several_services(run_origin):
     assert code == 0
 
 
+def test_an_option_shares_all_services(run_origin):
+    words = ("8000", "--origin", "80=1", "--share", "balance", "--sticky")
+    settings, code, *_ = run_origin(*words)
+    assert {(service.share, service.sticky) for service in settings.services} == {("balance", True)}
+    assert code == 0
+
+
+@pytest.mark.parametrize("words", [("8000", "--sticky"), ("8000", "--sticky", "--share=failover")])
+def test_sticky_without_balance_is_an_error(run_origin, words):
+    code, _, err = run_origin(*words)
+    assert "--sticky needs a service with the share 'balance'" in err
+    assert code == 2
+
+
+def test_a_free_port_is_not_shared(run_origin):
+    code, _, err = run_origin("auto=8000", "--share", "failover")
+    assert "the service 'auto-1' is at any free port, which cannot be shared" in " ".join(
+        err.split()
+    )
+    assert code == 2
+
+
 def test_a_refused_service_is_printed(run_origin):
     refused = ServiceNotGranted("192.0.2.1:9001", "2222", "port 2222 is taken")
     _, _, out, _ = run_origin("8000", events=[granted("[::]:9000"), refused])

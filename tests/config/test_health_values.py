@@ -10,6 +10,7 @@ from quictunnel.config.addresses import HostPort
 from quictunnel.config.health import HealthCheck, HealthUrl, parse_check
 from quictunnel.config.health_values import HEALTH_KEYS
 from quictunnel.config.service_tables import read_services
+from quictunnel.config.services import ServiceDefaults
 from quictunnel.errors import SettingsError
 
 PATH = Path("origin.toml")
@@ -17,7 +18,7 @@ PATH = Path("origin.toml")
 
 def read(**values) -> HealthCheck | None:
     table = {"to": "8000", **{key.replace("_", "-"): value for key, value in values.items()}}
-    (service,) = read_services(PATH, {"web": table}, "off")
+    (service,) = read_services(PATH, {"web": table}, ServiceDefaults())
     return service.check
 
 

@@ -13,6 +13,7 @@ from quictunnel.config.addresses import HostPort, UnixPath
 from quictunnel.config.ports import AUTO, PortRange, parse_allowed_ports, parse_ports
 from quictunnel.config.services import (
     MAX_SERVICES,
+    ServiceDefaults,
     ServiceSettings,
     check_services,
     parse_services,
@@ -69,7 +70,9 @@ def test_each_protocol_of_a_host_has_one_service():
 
 
 def test_services_have_different_names():
-    services = parse_services(["8000", "80=1", "81=1", "auto=1", "auto=1"], "v1")
+    services = parse_services(
+        ["8000", "80=1", "81=1", "auto=1", "auto=1"], ServiceDefaults(proxy_protocol="v1")
+    )
     names = [service.name for service in services]
     assert names == ["default", "80", "81", "auto-1", "auto-2"]
     assert {service.proxy_protocol for service in services} == {"v1"}
@@ -117,6 +120,13 @@ def test_what_is_not_a_service(texts, sentence):
         ({"protocol": "tls"}, "only a service with a host name has a protocol"),
         ({"name": "web", "host": "a.test", "protocol": "udp"}, "'udp' is not tls or http"),
         ({"proxy_protocol": "v3"}, "'v3' is not off, v1 or v2"),
+        ({"share": "all"}, "'all' is not single, failover or balance"),
+        ({"sticky": True}, "'sticky' needs the share 'balance', not 'single'"),
+        ({"sticky": True, "share": "failover"}, "'balance', not 'failover'"),
+        (
+            {"name": "web", "ports": AUTO, "share": "failover"},
+            "the service 'web' is at any free port, which cannot be shared; give it a port",
+        ),
     ],
 )
 def test_settings_that_do_not_go_together(changes, sentence):
@@ -154,3 +164,11 @@ def test_ranges_as_sets(first, size, other_first, other_size):
     assert ours.size == len(ours_set)
     assert ours.overlaps(theirs) == bool(ours_set & theirs_set)
     assert (theirs in ours) == (theirs_set <= ours_set)
+
+
+def test_services_of_the_command_line_share_as_its_options_say():
+    defaults = ServiceDefaults(share="balance", sticky=True)
+    services = parse_services(["8000", "80=1"], defaults)
+    assert {(service.share, service.sticky) for service in services} == {("balance", True)}
+    (service,) = parse_services(["8000"], ServiceDefaults(share="failover", sticky=True))
+    assert (service.share, service.sticky) == ("failover", False)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from quictunnel.config.addresses import HostPort, UnixPath
 from quictunnel.config.ports import AUTO, PortRange
-from quictunnel.config.services import ServiceSettings
+from quictunnel.config.services import ServiceDefaults, ServiceSettings
 from quictunnel.config.toml import parse, read_config
 from quictunnel.errors import SettingsError
 
@@ -31,8 +31,8 @@ def read(text, *, has_services=True):
     return read_config(parse(text, PATH), KEYS, has_services=has_services)
 
 
-def services(*lines, proxy_protocol="off"):
-    return read("\n".join(lines)).services(proxy_protocol)
+def services(*lines, **defaults):
+    return read("\n".join(lines)).services(ServiceDefaults(**defaults))
 
 
 @pytest.mark.parametrize(
@@ -65,7 +65,7 @@ def test_an_empty_file_has_no_values():
 
 
 ALLOWED_KEYS = "the keys are the command's options without '--'"
-SERVICE_KEYS = "a service has the keys to, port, host, protocol, proxy-protocol"
+SERVICE_KEYS = "a service has the keys to, port, host, protocol, proxy-protocol, share, sticky"
 
 
 @pytest.mark.parametrize(
@@ -189,6 +189,10 @@ def test_services_in_a_remotes_file():
             ServiceSettings(name="web", target=HostPort("localhost", 80), ports=AUTO),
         ),
         (
+            ["to = 8000", "share = 'balance'", "sticky = true"],
+            ServiceSettings(target=HostPort("localhost", 8000), share="balance", sticky=True),
+        ),
+        (
             ["to = 'my-nas:80'"],
             ServiceSettings(target=HostPort("my-nas", 80)),
         ),
@@ -201,6 +205,33 @@ def test_a_service(lines, service):
 def test_a_service_has_the_files_proxy_protocol_unless_it_sets_its_own():
     lines = ["[service.a]", "to = 1", "[service.b]", "to = 2", "port = 2", "proxy-protocol = 'off'"]
     assert [s.proxy_protocol for s in services(*lines, proxy_protocol="v1")] == ["v1", "off"]
+
+
+@pytest.mark.parametrize(
+    ("defaults", "found"),
+    [
+        ({}, [("single", False), ("balance", False), ("balance", True), ("single", False)]),
+        (
+            {"share": "failover", "sticky": True},
+            [("failover", False), ("balance", True), ("balance", True), ("single", False)],
+        ),
+        (
+            {"share": "balance", "sticky": True},
+            [("balance", True), ("balance", True), ("balance", True), ("single", False)],
+        ),
+    ],
+)
+def test_a_service_is_shared_as_the_options_say_unless_its_table_says_how(defaults, found):
+    lines = ["[service.a]", "to = 1", "[service.b]", "to = 2", "port = 2", "share = 'balance'"]
+    lines += ["[service.c]", "to = 3", "port = 3", "share = 'balance'", "sticky = true"]
+    lines += ["[service.d]", "to = 4", "port = 4", "share = 'single'"]
+    assert [(s.share, s.sticky) for s in services(*lines, **defaults)] == found
+
+
+def test_a_service_may_be_not_sticky_though_the_others_are():
+    lines = ["[service.a]", "to = 1", "share = 'balance'", "sticky = false"]
+    (service,) = services(*lines, share="balance", sticky=True)
+    assert not service.sticky
 
 
 def test_two_services_may_have_any_free_port():
@@ -227,6 +258,18 @@ def test_two_services_may_have_any_free_port():
         (
             ["[service.web]", "to = 1", "proxy-protocol = 'v3'"],
             "service.web.proxy-protocol: 'v3' is not off, v1 or v2",
+        ),
+        (
+            ["[service.web]", "to = 1", "share = 'all'"],
+            "service.web.share: 'all' is not single, failover or balance",
+        ),
+        (
+            ["[service.web]", "to = 1", "sticky = true"],
+            "service.web: 'sticky' needs the share 'balance', not 'single'",
+        ),
+        (
+            ["[service.web]", "to = 1", "port = 'auto'", "share = 'balance'"],
+            "service.web: the service 'web' is at any free port, which cannot be shared; ",
         ),
         (
             ["[service.a]", "to = 1", "[service.b]", "to = 2"],

@@ -139,7 +139,7 @@ def test_host_names_are_granted_with_the_ports_of_their_listeners():
     settings = RemoteSettings(
         tls=HostPort("::", 443), http=HostPort("::", 80), hosts=("*.example.com",)
     )
-    routes = HostRoutes(settings, lambda *_: None)
+    routes = HostRoutes(settings, lambda *_: None, lambda _: set())
     for protocol, port in (("tls", 443), ("http", 80)):
         routes.add_place(SimpleNamespace(protocol=protocol, port=port))
     origin = Identity("t", "laptop")

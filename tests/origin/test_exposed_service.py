@@ -5,15 +5,15 @@ from __future__ import annotations
 import pytest
 
 from quictunnel.config.addresses import HostPort
-from quictunnel.config.services import ServiceSettings, parse_services
+from quictunnel.config.services import ServiceDefaults, ServiceSettings, parse_services
 from quictunnel.origin.exposed_service import ExposedService
 from quictunnel.protocol.address import Address
 from quictunnel.protocol.messages import Service
 from quictunnel.protocol.preamble import Preamble
 
 
-def exposed(text, proxy_protocol="off") -> ExposedService:
-    return ExposedService(*parse_services([text], proxy_protocol))
+def exposed(text, **defaults) -> ExposedService:
+    return ExposedService(*parse_services([text], ServiceDefaults(**defaults)))
 
 
 def client(port: int | None) -> Preamble:
@@ -42,6 +42,19 @@ def test_the_protocol_of_a_host_name_is_asked_for():
     assert ExposedService(service).request == Service(name="web", host="a.test", protocol="tls")
 
 
+@pytest.mark.parametrize(
+    ("share", "sticky", "members"),
+    [
+        ("failover", False, {"share": "failover"}),
+        ("balance", False, {"share": "balance"}),
+        ("balance", True, {"share": "balance", "sticky": True}),
+    ],
+)
+def test_a_shared_service_is_asked_for_as_one(share, sticky, members):
+    service = exposed("80=1", share=share, sticky=sticky)
+    assert service.request == Service(name="80", port=80, **members)
+
+
 @pytest.mark.parametrize("text", ["8000", "2222=8000", "auto=8000", "80=unix:/run/web"])
 def test_one_port_has_one_origin_server(text):
     service = exposed(text)
@@ -62,5 +75,9 @@ def test_each_port_of_a_range_has_its_own():
 
 def test_the_header_is_the_services_own():
     assert exposed("8000").header(client(80)) == b""
-    assert exposed("8000", "v1").header(client(80)).startswith(b"PROXY TCP4 192.0.2.7 ")
-    assert exposed("8000", "v2").header(client(80)).startswith(b"\r\n\r\n\0\r\nQUIT\n")
+    assert (
+        exposed("8000", proxy_protocol="v1").header(client(80)).startswith(b"PROXY TCP4 192.0.2.7 ")
+    )
+    assert (
+        exposed("8000", proxy_protocol="v2").header(client(80)).startswith(b"\r\n\r\n\0\r\nQUIT\n")
+    )

@@ -136,8 +136,8 @@ def test_without_new_members_the_old_version_understands_all(message):
 
 
 SERVICES = [
-    Service(name="ssh", port=2222),
-    Service(name="game", ports="50000-50100"),
+    Service(name="ssh", port=2222, share="failover"),
+    Service(name="game", ports="50000-50100", share="balance", sticky=True),
     Service(name="www", host="www.example.com", protocol="tls"),
 ]
 REFUSED = [RefusedService(name="ssh", code=Code.NOT_ALLOWED, message="port 2222 is not allowed")]
@@ -179,8 +179,11 @@ def test_the_longest_lists_of_services_fit_a_message():
         {"name": "a", "port": "22"},
         {"name": "a", "ports": "22"},
         {"name": "a", "ports": "auto"},
+        {"name": "a", "share": 1},
+        {"name": "a", "share": "b" * 64},
+        {"name": "a", "sticky": "yes"},
     ],
 )
-def test_a_port_that_is_none_is_a_violation(service):
+def test_a_member_of_the_wrong_type_is_a_violation(service):
     with pytest.raises(msgspec.ValidationError):
         msgspec.convert(service, type=Service)

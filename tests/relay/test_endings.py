@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import weakref
 
@@ -12,6 +13,12 @@ from quictunnel.protocol.codes import Code
 from quictunnel.relay.relay import Ending, Relay
 
 BULK = bytes(range(256)) * 8192  # 2 MiB: more than all buffers of a narrow tunnel
+
+
+class WatchedRelay(Relay):
+    """A relay of which a test notices that it is freed."""
+
+    __slots__ = ("__weakref__",)
 
 
 async def test_bytes_pass_both_ways(tunnel, way):
@@ -248,12 +255,9 @@ async def test_the_end_counts_bytes_and_time(tunnel):
 async def test_what_has_ended_is_gone_without_the_garbage_collector(way):
     """With many clients it would be busy for a tenth of the time."""
 
-    class Watched(Relay):
-        __slots__ = ("__weakref__",)
-
     tunnel = Tunnel()
     half, other = tunnel.ways(way)
-    half.relay = Watched(
+    half.relay = WatchedRelay(
         linger_timer=half.lingers, tcp_reset_code=Code.CLIENT_RESET, on_end=half.ended.set_result
     )
     relay = weakref.ref(half.relay)
@@ -294,3 +298,80 @@ async def test_what_is_sent_arrives_in_order_and_whole(tunnel, way, size):
     sending = actor.relay.loop.create_task(send())
     assert await seer.wire.receive_to_fin() == data
     await sending
+
+
+# A relay that lets go of its TCP connection
+
+
+class Successor(asyncio.Protocol):
+    """The protocol of a TCP connection after its relay."""
+
+    def __init__(self):
+        self.data = b""
+
+    def data_received(self, data):
+        self.data += data
+
+
+def detach(half, successor):
+    half.transport.pause_reading()
+    half.transport.set_protocol(successor)
+    return half.relay.detach(Code.MOVED)
+
+
+async def test_a_detached_relay_resets_the_stream_and_keeps_the_tcp_connection(tunnel):
+    successor = Successor()
+    assert detach(tunnel.remote, successor)
+    end = await tunnel.remote.end()
+    assert (end.ending, end.code, end.reason) == (Ending.DETACHED, Code.MOVED, Code.MOVED.word)
+    assert tunnel.remote.relay.is_over
+    assert await tunnel.server.sees_reset()
+    assert (await tunnel.origin.end()).code == Code.MOVED
+    tunnel.remote.transport.resume_reading()
+    await tunnel.client.send(b"still there")
+    await until(lambda: successor.data == b"still there")
+    assert not tunnel.remote.relay.detach(Code.MOVED)
+    tunnel.remote.relay.abort(Code.CUT_SHORT)
+    assert not tunnel.remote.transport.is_closing()
+    tunnel.remote.transport.abort()
+
+
+async def test_a_relay_may_be_detached_when_its_link_is_lost(tunnel):
+    successor = Successor()
+    tunnel.remote.relay.on_link_lost = lambda: detach(tunnel.remote, successor)
+    tunnel.link.lose()
+    assert (await tunnel.remote.end()).ending is Ending.DETACHED
+    assert await tunnel.server.sees_reset()
+    assert not tunnel.remote.transport.is_closing()
+    tunnel.remote.transport.abort()
+
+
+async def test_a_relay_that_has_ended_is_not_detached(tunnel):
+    tunnel.remote.relay.on_link_lost = lambda: pytest.fail("it has ended")
+    tunnel.remote.relay.abort(Code.CUT_SHORT)
+    assert not tunnel.remote.relay.detach(Code.MOVED)
+    tunnel.link.lose()
+    assert (await tunnel.remote.end()).ending is Ending.CUT
+    assert await tunnel.client.sees_reset()
+
+
+async def test_a_detached_relay_is_gone_without_the_garbage_collector():
+    tunnel = Tunnel()
+    half = tunnel.remote
+    half.relay = WatchedRelay(
+        linger_timer=half.lingers, tcp_reset_code=Code.CLIENT_RESET, on_end=half.ended.set_result
+    )
+    relay = weakref.ref(half.relay)
+    gc.disable()
+    try:
+        await tunnel.stand()
+        assert detach(half, Successor())
+        await tunnel.origin.end()
+        half.relay = tunnel.near = tunnel.far = None
+        tunnel.link.streams.clear()
+        await until(lambda: relay() is None)
+    finally:
+        gc.enable()
+    half.transport.abort()
+    tunnel.client.close()
+    tunnel.server.close()

@@ -293,7 +293,7 @@ def test_an_origin_that_does_not_answer_a_ping_is_replaced(name):
 @virtual_time
 async def test_a_host_name_of_a_killed_origin_goes_to_another_one_of_the_same_token():
     place = SimpleNamespace(protocol="tls", port=443)
-    routes = HostRoutes(RemoteSettings(hosts=("*",)), lambda *_: None)
+    routes = HostRoutes(RemoteSettings(hosts=("*",)), lambda *_: None, lambda _: set())
     routes.add_place(place)
     house = House(routes=routes)
     asked = hello(services=[Service(name="web", host="a.test")])
@@ -393,6 +393,70 @@ async def test_who_loses_one_of_two_services_keeps_the_other_and_is_told():
         services=[Service(name="ssh", address="198.51.100.1:9000")], refused=[lost]
     )
     assert house.registry.find("ssh") is stranger.remote
+
+
+@virtual_time
+async def test_a_share_that_the_remote_does_not_know_is_refused_for_its_service_only():
+    stranger = Stranger(House("web", "ssh", "db"))
+    services = [Service(name="web", share="quorum"), Service(name="ssh", share="balance")]
+    services.append(Service(name="db", share="failover", port=0))
+    stranger.say(hello(services=services))
+    await settle()
+    (welcome,) = stranger.answers
+    assert [service.name for service in welcome.services] == ["ssh"]
+    assert [(refused.name, refused.code) for refused in welcome.refused] == [
+        ("web", Code.NOT_ALLOWED),
+        ("db", Code.NOT_ALLOWED),
+    ]
+    assert "does not know the share 'quorum'" in welcome.refused[0].message
+
+
+@virtual_time
+async def test_origins_that_share_a_service_are_welcome_side_by_side():
+    house = House()
+    strangers = []
+    for name in ("first", "second", "third"):
+        strangers.append(Stranger(house))
+        service = Service(name="default", share="balance")
+        strangers[-1].say(hello(name=name, services=[service]))
+        await settle()
+        (welcome,) = strangers[-1].answers
+        assert [service.name for service in welcome.services] == ["default"]
+    assert {house.registry.find("default") for _ in strangers} == {
+        stranger.remote for stranger in strangers
+    }
+    assert [event.origin for event in of_type(house.events, OriginConnected)] == [
+        "first",
+        "second",
+        "third",
+    ]
+    other = Stranger(house)
+    other.say(hello(name="other", services=[Service(name="default", share="failover")]))
+    await seconds(RIVAL_ANSWERS_WITHIN)
+    (refused,) = other.answers
+    assert refused.code == Code.SERVICE_TAKEN
+    strangers[0].say(Goodbye(reason="", grace=1))
+    await settle()
+    assert house.registry.sessions_at("default") == (strangers[1].remote, strangers[2].remote)
+    assert house.routes.freed == []
+
+
+@virtual_time
+async def test_an_origin_shares_a_service_later():
+    house = House()
+    first, second = Stranger(house), Stranger(house)
+    first.say(hello(name="first"))
+    await settle()
+    shared = [Service(name="default", share="failover")]
+    first.say(Services(services=shared))
+    await settle()
+    second.say(hello(name="second", services=shared))
+    await settle()
+    assert isinstance(second.answers[0], Welcome)
+    first.say(Services(services=[Service(name="default")]))
+    await settle()
+    assert [refused.code for refused in first.answers[-1].refused] == [Code.SERVICE_TAKEN]
+    assert house.registry.find("default") is second.remote
 
 
 @virtual_time

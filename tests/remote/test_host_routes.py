@@ -61,10 +61,16 @@ class Names:
 
     def __init__(self, *allowed: str, places=(TLS, HTTP), sockets=None) -> None:
         self.rejected: list[str] = []
+        self.serving: dict[str, set[Identity]] = {}
         self.settings = RemoteSettings(
             outside=HostPort("127.0.0.1", 0), hosts=allowed or ("*",), client_wait=CLIENT_WAIT
         )
-        self.routes = HostRoutes(self.settings, lambda key, _: self.rejected.append(key), sockets)
+        self.routes = HostRoutes(
+            self.settings,
+            lambda key, _: self.rejected.append(key),
+            lambda key: self.serving.get(key, set()),
+            sockets,
+        )
         for place in places:
             self.routes.add_place(place)
 
@@ -240,6 +246,18 @@ async def test_another_token_gets_a_name_that_no_origin_serves_at_once():
     assert names.routes.find("tls", "a.test") is other
     await asyncio.sleep(2 * CLIENT_WAIT)
     assert names.routes.find("tls", "a.test") is other
+
+
+@virtual_time
+async def test_a_shared_name_stays_as_long_as_another_origin_serves_it():
+    names = Names()
+    both = names.ask("a.test")
+    names.serving[both.key] = {LAPTOP, DESKTOP}
+    refusal = names.refusal("a.test", "tls")
+    assert refusal.message == "another service already has host a.test"
+    names.serving[both.key] = {LAPTOP}
+    assert names.ask("a.test", "tls") is not both
+    assert names.rejected == [both.key]
 
 
 @virtual_time

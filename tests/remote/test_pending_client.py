@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from types import SimpleNamespace
 
 from quictunnel.config.addresses import HostPort
 from quictunnel.events import discard_event
@@ -67,7 +66,7 @@ async def test_little_is_held_of_what_comes_behind_a_header_and_nothing_is_lost(
     assert str(pending.client.address) == "203.0.113.9:40000"
     assert len(pending._rest) < HEADER_READ_SIZE
     taker = Taker()
-    pending.hand_over(SimpleNamespace(tcp=taker))
+    pending.hand_over(taker)
     await taker.has_all.wait()
     assert taker.taken == BODY
     taker.transport.abort()

@@ -46,7 +46,8 @@ async def make_places():
             lambda _: asyncio.Protocol(),
             lambda _: asyncio.Protocol(),
             RouteTeller,
-            lambda *_: None,
+            reject_waiting=lambda *_: None,
+            origins_at=lambda _: set(),
             emit=discard_event,
         )
         made.append(places)

@@ -43,6 +43,7 @@ class Place:
         self.first = free_ports(count)
         self.clients: list[str] = []
         self.rejected: list[str] = []
+        self.serving: dict[str, set[Identity]] = {}
         self.settings = RemoteSettings(
             outside=HostPort(LOOPBACK, 0),
             ports=(PortRange(self.first, self.first + count - 1),) if count else (),
@@ -52,6 +53,7 @@ class Place:
             self.settings,
             self.arrived,
             lambda key, _: self.rejected.append(key),
+            lambda key: self.serving.get(key, set()),
             emit=discard_event,
         )
 
@@ -251,6 +253,20 @@ def test_an_origin_may_change_its_range(story):
         assert place.refusal(ports=place.range(1, 2), identity=DESKTOP).message == (
             f"another service already has ports {new.ports}"
         )
+
+    story(test)
+
+
+def test_the_ports_of_a_shared_route_stay_as_long_as_another_origin_serves_them(story):
+    async def test(place):
+        old = place.ask(ports=place.range(1, 2), name="game")
+        place.serving[old.key] = {LAPTOP, DESKTOP}
+        refusal = place.refusal(ports=place.range(1, 3), name="game")
+        assert refusal.message == f"another service already has ports {old.ports}"
+        assert place.ask(0, name="game").ports.first > old.ports.last
+        place.serving[old.key] = {LAPTOP}
+        place.ask(ports=place.range(1, 3), name="game", identity=LAPTOP)
+        assert old.key in place.rejected
 
     story(test)
 
