@@ -46,6 +46,9 @@ class ForwardingSession(Protocol):
         It is not called if the relay was detached.
         """
 
+    def is_shared(self, route: str) -> bool:
+        """Return whether other origins may serve the route too, so that its clients may move."""
+
     def await_answer(self, client: MovableClient) -> None:
         """Call the client's `answered` once the origin has answered what was sent last."""
 
@@ -240,7 +243,11 @@ class Admission:
         if pending.gate is not None:
             on_end = partial(self._client_left, pending.gate, client)
             limits = pending.gate.limits()
-        movable = MovableClient(pending, route, session.forward(client, route, on_end, limits))
+        relay = session.forward(client, route, on_end, limits)
+        if not session.is_shared(route):
+            pending.hand_over(relay.tcp)
+            return
+        movable = MovableClient(pending, route, relay)
         session.await_answer(movable)
         pending.hand_over(movable)
 

@@ -1,4 +1,4 @@
-"""A forwarded client whose origin has not answered yet, so that another origin can serve it.
+"""A client of a shared service whose origin has not answered yet, so that another can serve it.
 
 An origin that was killed answers nothing, and the remote notices it only after seconds. Until the
 first answer, the remote keeps what it has read from the client, and can send it to another origin.

@@ -16,6 +16,7 @@ from quictunnel.config.policy import Place
 from quictunnel.errors import ProtocolError
 from quictunnel.protocol.address import Address
 from quictunnel.protocol.proxy_decoder import ProxyDecoder
+from quictunnel.relay.sides import TcpSide
 from quictunnel.relay.tcp_transport import READ_SIZE, SocketTransport
 from quictunnel.remote.last_answer import LastAnswer
 from quictunnel.remote.name_readers import ClientRefusedError, NameReader, http_no_origin
@@ -62,7 +63,7 @@ class ClientRoute(Protocol):
 
 
 class ClientProtocol(asyncio.Protocol):
-    """The protocol of a connection that is handed over: `MovableClient`."""
+    """A protocol beside the relay's own side that takes a client's connection: `MovableClient`."""
 
     __slots__ = ()
 
@@ -145,7 +146,7 @@ class PendingClient(asyncio.Protocol):
             self._last_answer.abort()
         self._drop(reason)
 
-    def hand_over(self, protocol: ClientProtocol) -> None:
+    def hand_over(self, protocol: ClientProtocol | TcpSide) -> None:
         """Give the connection to another protocol, with what was read of the client's bytes."""
         transport = self._transport
         if transport is None:

@@ -145,11 +145,15 @@ class RemoteSession(Session):
         )
         # A client that has waited for another origin knows the service by that one's name.
         client.service, _ = self._routes[route]
-        client.origin = self._hello.name if route in self._shared and self._hello else None
+        client.origin = self._hello.name if self.is_shared(route) and self._hello else None
         preamble = Preamble(client.address, client.outside, client.service, client.id)
         relay.stream.write(encode_v2(preamble))
         self.link.open_stream(relay.stream)
         return relay
+
+    def is_shared(self, route: str) -> bool:
+        """Return whether other origins may serve the route too, so that its clients may move."""
+        return route in self._shared
 
     def await_answer(self, client: MovableClient) -> None:
         """Call the client's `answered` once the origin has answered what was sent last."""

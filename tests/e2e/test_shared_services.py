@@ -206,10 +206,10 @@ def test_every_place_can_be_shared(tunnel):
 
 def test_a_client_of_a_killed_origin_is_served_by_its_successor(tunnel):
     """The client comes after the death of the origin, and before the remote notices it."""
-    tunnel.up().origin.kill()
+    tunnel.up(origin=("--share", "failover")).origin.kill()
     client = tunnel.connect()
     client.send(b"question")
-    tunnel.start_origin()
+    tunnel.start_origin("--share", "failover")
     tunnel.wait_for_origin()
     server = tunnel.accept()
     assert server.receive(8) == b"question"

@@ -403,7 +403,7 @@ async def test_a_client_is_limited_by_itself_its_place_and_its_token():
     policy = Policy(rate_per_client=1000, rate=5000)
     house = House(policies={None: policy}, grants={TOKEN.id: Grant(rate=8000)})
     await Tunnel(house).up()
-    one, other = (house.client().protocol._relay.tcp.throttle._buckets for _ in range(2))
+    one, other = (house.client().protocol.throttle._buckets for _ in range(2))
     assert [bucket._rate for bucket in one] == [1000, 5000, 8000]
     assert one[0] is not other[0]
     assert one[1:] == other[1:]
@@ -413,7 +413,7 @@ async def test_a_client_is_limited_by_itself_its_place_and_its_token():
 async def test_a_place_without_a_policy_is_limited_by_the_token_alone():
     house = House(grants={TOKEN.id: Grant(rate=8000)})
     await Tunnel(house).up()
-    (bucket,) = house.client().protocol._relay.tcp.throttle._buckets
+    (bucket,) = house.client().protocol.throttle._buckets
     assert bucket._rate == 8000
 
 

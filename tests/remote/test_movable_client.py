@@ -188,21 +188,35 @@ async def test_a_silence_that_ends_changes_nothing():
 @virtual_time
 async def test_it_waits_for_the_next_origin_when_the_link_is_lost():
     house = House(client_wait=10.0)
-    old = await SharingTunnel(house, "box", share=None).up()
+    old = await SharingTunnel(house, "box").up()
     old.die()
     client = house.client()
     client.send(b"question")
     old.far.die()
     await seconds(9)
     assert not client.is_reading()
-    new = await SharingTunnel(house, "box", share=None).up()
+    new = await SharingTunnel(house, "box").up()
     assert new.server.written == b"question"
+
+
+@virtual_time
+async def test_the_client_of_a_service_with_one_origin_stays():
+    """Only an origin that shares a service says that a request may come twice."""
+    house = House()
+    old = await SharingTunnel(house, "box", share=None).up()
+    old.die()
+    client = house.client()
+    client.send(b"question")
+    await seconds(1)
+    old.far.die()
+    await settle()
+    assert client.was_reset
 
 
 @virtual_time
 async def test_but_not_for_long():
     house = House(client_wait=10.0)
-    old = await SharingTunnel(house, "box", share=None).up()
+    old = await SharingTunnel(house, "box").up()
     old.die()
     client = house.client()
     client.send(b"question")
@@ -218,14 +232,14 @@ async def test_but_not_for_long():
 @virtual_time
 async def test_a_restarted_origin_serves_the_clients_of_the_killed_one():
     house = House()
-    old = await SharingTunnel(house, "box", share=None).up()
+    old = await SharingTunnel(house, "box").up()
     served, unanswered = house.client(), None
     served.send(b"first")
     await settle()
     old.die()
     unanswered = house.client()
     unanswered.send(b"second")
-    new = await SharingTunnel(house, "box", share=None).up()
+    new = await SharingTunnel(house, "box").up()
     await seconds(2)  # the remote pings the old link before it gives up the place
     assert served.was_reset
     assert new.server.written == b"second"
@@ -234,14 +248,14 @@ async def test_a_restarted_origin_serves_the_clients_of_the_killed_one():
 @virtual_time
 async def test_an_origin_that_takes_one_of_two_services_gets_its_clients():
     house = House("web", "ssh")
-    both = await Tunnel(house, "web", "ssh", name="both").up()
+    both = await Tunnel(house, "web", "ssh", name="both", share="failover").up()
     both.near.freeze()
     both.far.freeze()
     clients = [house.client("web"), house.client("ssh")]
     for client in clients:
         client.send(b"question")
     both.far.go_silent()
-    web = await Tunnel(house, "web", name="other").up()
+    web = await Tunnel(house, "web", name="other", share="failover").up()
     (server,) = web.upstream.connections
     assert server.written == b"question"
     assert [len(both.remote.clients), len(web.remote.clients)] == [1, 1]
@@ -306,7 +320,7 @@ async def test_a_moved_client_counts_once():
 async def test_clients_that_were_taken_back_are_bounded(monkeypatch):
     monkeypatch.setattr(admission, "MAX_WAITING", 2)
     house = House()
-    only = await SharingTunnel(house, "box", share=None).up()
+    only = await SharingTunnel(house, "box").up()
     only.die()
     clients = [house.client() for _ in range(3)]
     only.far.die()
