@@ -29,16 +29,25 @@ def test_a_lossy_line_is_full_and_its_queue_is_short(engine: str) -> None:
     assert found.queueing < 0.25
 
 
+def median_share(sender: Sender, line: Line, *, seconds: float, warm_up: float) -> float:
+    """Return the median share of three runs. One run of a few seconds depends on its losses."""
+    runs = (
+        figures.bulk(sender, line, seconds=seconds, warm_up=warm_up, seed=seed)
+        for seed in (7, 8, 9)
+    )
+    return statistics.median(run.share for run in runs)
+
+
 def test_the_queue_stays_short_if_processes_are_suspended() -> None:
-    found = figures.bulk(Sender("aioquic", stops=20), LOSSY, seconds=3.0, warm_up=2.0)
-    assert found.share > 0.8
-    assert found.queueing < 0.3
+    sender = Sender("aioquic", stops=20)
+    assert median_share(sender, LOSSY, seconds=3.0, warm_up=2.0) > 0.8
+    assert figures.bulk(sender, LOSSY, seconds=3.0, warm_up=2.0).queueing < 0.3
 
 
 @pytest.mark.parametrize("line", ["mobile", "mobile-overtaking"])
 def test_jitter_and_reordering_are_not_taken_for_loss(line: str) -> None:
-    found = figures.bulk(Sender("aioquic"), BY_NAME[line].line, seconds=6.0, warm_up=5.0)
-    assert found.share > 0.75
+    sender = Sender("aioquic")
+    assert median_share(sender, BY_NAME[line].line, seconds=6.0, warm_up=5.0) > 0.75
 
 
 def test_losses_in_bursts() -> None:
