@@ -281,6 +281,7 @@ def main(
 ) -> None:
     """Measure 1, 100 and 1,000 services, and 1 and 200 origins, and print medians."""
     raise_descriptors()
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # nohup would let the programs ignore it
     asked = {"services": services, "origins": origins}
     outcomes = []
     for kind in KINDS:

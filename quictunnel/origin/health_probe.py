@@ -23,7 +23,7 @@ from quictunnel.origin.exposed_service import HEADER_ENCODERS
 from quictunnel.origin.health import CheckFailed
 from quictunnel.origin.upstream import Upstream
 from quictunnel.protocol.preamble import Preamble
-from quictunnel.quic.certificate_verification import system_store
+from quictunnel.quic.system_store import system_store
 from quictunnel.relay.tcp_options import send_fin_at_close
 
 MAX_HEAD = 16 * 1024

@@ -7,15 +7,15 @@ from __future__ import annotations
 
 import datetime
 import ipaddress
-import ssl
 from typing import TYPE_CHECKING
 
-import certifi
 import service_identity
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from OpenSSL import crypto
 from service_identity import cryptography as names
+
+from quictunnel.quic.system_store import system_store
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -109,14 +109,3 @@ def _check_chain(
     except crypto.Error:  # its text does not help a user
         return f"no authorities could be read from {ca or 'the system store'}"
     return None
-
-
-def system_store() -> tuple[str | None, str | None]:
-    """Return file and directory of the system's authorities, or Mozilla's if there are none.
-
-    Python from python.org on macOS has none.
-    """
-    paths = ssl.get_default_verify_paths()
-    if not (paths.cafile or paths.capath):
-        return certifi.where(), None
-    return paths.cafile, paths.capath
