@@ -178,6 +178,7 @@ async def test_files_of_others_stay(make, directory):
     (directory / "a.example.com" / "page.html").write_text("mine")
     (directory / "b.example.com").mkdir()
     (directory / "b.example.com" / "http").write_text("mine")
+    (directory / "mnt").mkdir()
     before = sorted(directory.rglob("*"))
     sockets = make()
     sockets.bind()
