@@ -9,7 +9,10 @@ from quictunnel.relay.rate_limit import RateLimit
 
 
 class TokenRates:
-    """One `RateLimit` for each token that has a rate."""
+    """One `RateLimit` for each token that has a rate.
+
+    It stays when the token loses its rate, because clients that still use it may get the next one.
+    """
 
     def __init__(self) -> None:
         self._by_token: dict[str, RateLimit] = {}
@@ -27,7 +30,5 @@ class TokenRates:
 
     def apply(self, grants: Mapping[str, Grant]) -> None:
         """Apply changed rights, also to the current clients of tokens that had a rate."""
-        for token_id, limit in tuple(self._by_token.items()):
+        for token_id, limit in self._by_token.items():
             limit.change(grants.get(token_id, DEFAULT_GRANT).rate)
-            if token_id not in grants:
-                del self._by_token[token_id]

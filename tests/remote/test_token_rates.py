@@ -29,9 +29,11 @@ async def test_changed_rights_change_the_rate_of_current_clients():
 
 
 @virtual_time
-async def test_a_token_that_is_gone_is_removed():
+async def test_a_rate_that_is_removed_and_put_back_is_that_of_current_clients_too():
     rates = TokenRates()
     (limit,) = rates.limits("a", 5000)
     rates.apply({})
     assert limit.from_tcp._rate is None
-    assert not rates._by_token
+    rates.apply({"a": Grant(rate=8000)})
+    assert limit.from_tcp._rate == 8000
+    assert rates.limits("a", 8000) == (limit,)
