@@ -30,6 +30,9 @@ MAX_WAITING = 4096
 
 NO_ORIGIN = "no origin connected in time"
 
+TAKEN_MEANWHILE = "an origin with another token serves the place now"
+"""Why a client is rejected that an origin of the previous token has not answered."""
+
 
 class ForwardingSession(Protocol):
     """A session, as admission sees it."""
@@ -37,6 +40,10 @@ class ForwardingSession(Protocol):
     @property
     def rejection(self) -> str | None:
         """Why no more clients can be forwarded now; None if they can."""
+
+    @property
+    def token_id(self) -> str:
+        """The id of the token of its origin."""
 
     def forward(
         self, client: Client, route: str, on_end: Callable[[], None], limits: RelayLimits
@@ -125,7 +132,7 @@ class Admission:
             if session is None:
                 return
             self._waiting[route].pop(pending, None)
-            if (reason := session.rejection) is not None:
+            if (reason := _rejection(session, client)) is not None:
                 pending.reject(reason)
             else:
                 self._forward(pending, client, route, session)
@@ -192,7 +199,7 @@ class Admission:
         session = self._find(route.key, client.address)
         reason = self._closed_because
         if session is not None:
-            reason = reason or session.rejection
+            reason = reason or _rejection(session, client)
         elif len(self._pending) > MAX_WAITING:
             reason = reason or NO_ORIGIN
         if reason is not None:
@@ -255,3 +262,14 @@ class Admission:
         self._count -= 1
         if gate is not None and client is not None and client.address is not None:
             gate.leave(client.address)
+
+
+def _rejection(session: ForwardingSession, client: Client) -> str | None:
+    """Return why a session cannot have a client that has waited; None if it can.
+
+    What a client has sent to the origin of one token must not come to the origin of another one,
+    which may serve the outside address by now.
+    """
+    if client.token not in (None, session.token_id):
+        return TAKEN_MEANWHILE
+    return session.rejection

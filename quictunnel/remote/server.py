@@ -107,6 +107,8 @@ class Remote:
             outside_sockets=outside_sockets,
         )
         self._sessions: set[RemoteSession] = set()
+        self._silent: set[RemoteSession] = set()
+        """Silent sessions some of whose routes have become usable with another session."""
         self._listener: Listener | None = None
         self._session_settings: RemoteSessionSettings | None = None
         self._certificate_watch: asyncio.Task[None] | None = None
@@ -330,9 +332,16 @@ class Remote:
 
     def _route_usable(self, route: str) -> None:
         self._admission.forward_waiting(route)
-        for session in self._registry.sessions_at(route):
-            if not session.is_usable:
-                session.move_clients()
+        silent = {each for each in self._registry.sessions_at(route) if not each.is_usable}
+        if silent and not self._silent:
+            asyncio.get_running_loop().call_soon(self._move_clients)
+        self._silent |= silent
+
+    def _move_clients(self) -> None:
+        """Move clients of silent origins, once for all routes that have become usable together."""
+        silent, self._silent = self._silent, set()
+        for session in silent:
+            session.move_clients()
 
     def _route_free(self, route: str) -> None:
         if not self._is_stopping:

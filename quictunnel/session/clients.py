@@ -39,6 +39,9 @@ class Client:
     """The origin that serves the client, or was the last to do so. Set by the remote, for services
     that several origins may serve."""
 
+    token: str | None = None
+    """The token of the origin that was given what the client has sent. Set by the remote."""
+
     text: str | None = field(init=False)
     """The client's address as text, made once for all events."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 
 import pytest
@@ -9,6 +10,7 @@ from role_doubles import TOKEN, FakeTcp, House, Tunnel, of_type
 
 from quictunnel.config.grants import Grant
 from quictunnel.config.policy import Policy
+from quictunnel.config.tokens import Token
 from quictunnel.events import ClientAccepted, ClientClosed, ClientMoved
 from quictunnel.protocol.codes import Code
 from quictunnel.relay.sides import TcpSide
@@ -211,6 +213,26 @@ async def test_the_client_of_a_service_with_one_origin_stays():
     old.far.die()
     await settle()
     assert client.was_reset
+
+
+@virtual_time
+async def test_an_origin_of_another_token_never_gets_what_the_client_has_sent():
+    """The outside address may pass from one token to another. A request may hold a secret."""
+    other = Token.new()
+    house = House(tokens={TOKEN.id: TOKEN, other.id: other})
+    first = await SharingTunnel(house, "first").up()
+    first.die()
+    client = house.client()
+    client.send(b"question")
+    stranger = Tunnel(house, name="stranger", token=other)
+    greeting = asyncio.ensure_future(stranger.up())
+    await seconds(5)
+    await greeting
+    assert client.was_reset
+    assert stranger.upstream.connections == []
+    house.client()
+    await settle()
+    assert len(stranger.upstream.connections) == 1
 
 
 @virtual_time
