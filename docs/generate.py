@@ -72,7 +72,7 @@ def _command(
 
 
 def _option(option: TyperOption) -> str:
-    names = ", ".join(f"`{name}`" for name in option.opts)
+    names = ", ".join(f"`{name}`" for name in (*option.opts, *option.secondary_opts))
     choices = get_args(option.type_descriptor.annotation)
     if argument := option.metavar or "|".join(map(str, choices)):
         names = names.removesuffix("`") + f" {argument}`"

@@ -12,9 +12,9 @@ from quictunnel.cli import options
 from quictunnel.cli.config_option import RemotesConfigFile, Sources
 from quictunnel.cli.known_tokens import KnownToken, known_tokens
 from quictunnel.cli.output import print_line, print_table
+from quictunnel.cli.rights import describe
 from quictunnel.cli.token_options import StateDir
 from quictunnel.config.files import quoted
-from quictunnel.config.grants import Grant
 from quictunnel.config.state import default_state_dir
 from quictunnel.config.units import format_rate
 
@@ -87,22 +87,3 @@ def _expires(known: KnownToken) -> str | None:
     """Return the date as its file has it; None for never."""
     text = known.table.get("expires")
     return None if text is None else str(text).replace("+00:00", "Z")
-
-
-def describe(grant: Grant) -> str:
-    """Return the rights of a token in words, for people."""
-    words = ["outside address"] if grant.outside else []
-    inherited = [
-        name for name, own in (("ports", grant.ports), ("hosts", grant.hosts)) if own is None
-    ]
-    if grant.ports:
-        words.append(f"ports {' '.join(map(str, grant.ports))}")
-    if grant.hosts:
-        words.append(f"hosts {' '.join(grant.hosts)}")
-    if inherited:
-        words.append(f"the remote's {' and '.join(inherited)}")
-    if grant.max_clients is not None:
-        words.append(f"{grant.max_clients} clients")
-    if grant.rate is not None:
-        words.append(f"{format_rate(grant.rate)}/s")
-    return ", ".join(words) or "none"

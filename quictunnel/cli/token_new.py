@@ -16,6 +16,7 @@ from quictunnel.cli.known_tokens import known_tokens
 from quictunnel.cli.options import OptionError, read
 from quictunnel.cli.origin_command import RemotePlace
 from quictunnel.cli.output import print_line
+from quictunnel.cli.rights import describe
 from quictunnel.cli.token_options import LISTEN_DEFAULT, Listen, RemoteName, StateDir
 from quictunnel.config.files import exists
 from quictunnel.config.grants import Grant
@@ -49,7 +50,7 @@ Ports = Annotated[
         "--ports PORTS",
         "TCP ports that its origins may ask for: 2222 or 2000-2999; may be given several times. "
         "They need not be among those of the remote's --ports.",
-        show_default="those of the remote's --ports",
+        show_default="none with --hosts, otherwise those of the remote's --ports",
         envvar="QUICTUNNEL_TOKEN_PORTS",
     ),
 ]
@@ -60,17 +61,18 @@ Hosts = Annotated[
         "--hosts NAME",
         "Host names that its origins may ask for: www.example.com, *.example.com or *; may be "
         "given several times. The remote needs --tls or --http.",
-        show_default="those of the remote's --hosts",
+        show_default="none with --ports, otherwise those of the remote's --hosts",
         envvar="QUICTUNNEL_TOKEN_HOSTS",
     ),
 ]
 
-NoOutside = Annotated[
-    bool,
+Outside = Annotated[
+    bool | None,
     RIGHTS.option(
-        "--no-outside",
-        "Its origins may not have the remote's outside address.",
-        envvar="QUICTUNNEL_TOKEN_NO_OUTSIDE",
+        "--outside/--no-outside",
+        "Whether its origins may have the remote's outside address.",
+        show_default="no with --ports or --hosts, otherwise yes",
+        envvar="QUICTUNNEL_TOKEN_OUTSIDE",
         metavar="",
     ),
 ]
@@ -123,7 +125,7 @@ def new(
     add: Add = False,
     ports: Ports = [],  # noqa: B006 - typer copies it
     hosts: Hosts = [],  # noqa: B006 - typer copies it
-    no_outside: NoOutside = False,
+    outside: Outside = None,
     expires: Expires = None,
     max_clients: MaxClients = None,
     rate: Rate = None,
@@ -140,13 +142,16 @@ def new(
       quictunnel token new --comment nas --ports 2222 --expires 90d
 
     Without options, it prints the token and stores nothing. With --add or a right, it stores the
-    token for the remote on this machine, and prints the command for the origin as well. A token
-    without stated rights has those of the remote's options.
+    token for the remote on this machine, and prints the command for the origin as well.
+
+    With --ports or --hosts, the token's origins may have what these options name, and nothing else:
+    the outside address only with --outside. Without both, they may have the outside address and
+    what the remote's --ports and --hosts allow.
     """
     rights = _rights(
         ports=ports,
         hosts=hosts,
-        no_outside=no_outside,
+        outside=outside,
         expires=expires,
         max_clients=max_clients,
         rate=rate,
@@ -166,6 +171,7 @@ def new(
     grant = _checked(store, token, rights)
     store.add(token, rights)
     place.print_token(token, grant)
+    print_line(f"rights: {describe(grant)}")
     print_line(escape(f"stored: {store.path}"))
     if not exists(directory / RESET_KEY_FILE, "the reset key"):
         print_line(
@@ -214,22 +220,26 @@ def _rights(
     *,
     ports: Sequence[str],
     hosts: Sequence[str],
-    no_outside: bool,
+    outside: bool | None,
     expires: str | None,
     max_clients: str | None,
     rate: str | None,
     comment: str | None,
 ) -> dict[str, TomlValue]:
-    """Return the keys of the token's table. The table's own reader checks the values."""
+    """Return the keys of the token's table. The table's own reader checks the values.
+
+    Once ports or host names are given, a right that is not given is denied explicitly, because a
+    missing key allows what the remote's options allow.
+    """
     rights: dict[str, TomlValue] = {}
     if comment is not None:
         rights["comment"] = comment
-    if no_outside:
-        rights["outside"] = False
-    if ports:
+    if ports or hosts:
+        rights["outside"] = bool(outside)
         rights["ports"] = list(ports)
-    if hosts:
         rights["hosts"] = list(hosts)
+    elif outside is not None:
+        rights["outside"] = outside
     if max_clients is not None:
         rights["max-clients"] = int(max_clients) if _NUMBER.fullmatch(max_clients) else max_clients
     if rate is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import tomllib
 from datetime import UTC, date, datetime, timedelta
@@ -31,10 +32,11 @@ def test_options_of_the_remote_in_the_environment_do_not_matter(run, monkeypatch
 
 
 def test_an_added_token_is_stored_and_printed_with_the_command(run, own):
-    first, second, third = run("token", "new", "--add", "--remote", "example.com")
+    first, second, rights, last = run("token", "new", "--add", "--remote", "example.com")
     token = Token.parse(first.removeprefix("token: "))
     assert second == f"origin: {HEAD} localhost:8000 --token {token.reveal()}"
-    assert third == f"stored: {STATE.absolute()}/tokens.toml"
+    assert rights == "rights: outside address, the remote's ports and hosts"
+    assert last == f"stored: {STATE.absolute()}/tokens.toml"
     assert TokenStore(STATE).load()[0] == (token,)
     assert load_token(STATE) == own
 
@@ -55,6 +57,39 @@ def test_rights_are_stored_as_a_table(run, own):
         "rate": "100Mbit",
         "expires": date(2999, 1, 31),
     }
+
+
+DEFAULT = {"outside": True, "ports": None, "hosts": None}
+NOTHING = {"outside": False, "ports": [], "hosts": []}
+
+
+@pytest.mark.parametrize(
+    ("words", "allowed", "line"),
+    [
+        ("--add", DEFAULT, "outside address, the remote's ports and hosts"),
+        ("--rate 1Mbit", DEFAULT, "outside address, the remote's ports and hosts, 1Mbit/s"),
+        ("--outside", DEFAULT, "outside address, the remote's ports and hosts"),
+        ("--no-outside", {**DEFAULT, "outside": False}, "the remote's ports and hosts"),
+        ("--hosts a.test", {**NOTHING, "hosts": ["a.test"]}, "hosts a.test"),
+        ("--ports 2222", {**NOTHING, "ports": ["2222"]}, "ports 2222"),
+        ("--ports 2222 --no-outside", {**NOTHING, "ports": ["2222"]}, "ports 2222"),
+        (
+            "--ports 2222 --outside",
+            {**NOTHING, "ports": ["2222"], "outside": True},
+            "outside address, ports 2222",
+        ),
+        (
+            "--ports 2222 --hosts a.test",
+            {**NOTHING, "ports": ["2222"], "hosts": ["a.test"]},
+            "ports 2222, hosts a.test",
+        ),
+    ],
+)
+def test_once_ports_or_host_names_are_named_nothing_else_is_allowed(run, own, words, allowed, line):
+    assert f"rights: {line}" in run("token", "new", *words.split())
+    _, listed = json.loads("\n".join(run("token", "list", "--json")))
+    assert {key: listed[key] for key in allowed} == allowed
+    assert line in run("token", "list")[-1]
 
 
 def test_the_command_has_the_port_of_the_remote(run, own):

@@ -45,7 +45,11 @@ def every_option(command) -> list:
 
 
 def options(command) -> dict:
-    return {name: option for option in every_option(command) for name in option.opts}
+    return {
+        name: option
+        for option in every_option(command)
+        for name in (*option.opts, *option.secondary_opts)
+    }
 
 
 PROGRAM = typer.main.get_command(app)

@@ -41,8 +41,11 @@ class Setup:
         return Token.parse(output.splitlines()[0].removeprefix("token: "))
 
     def origin(self, token: Token, *places: int | str, name: str = "box") -> Program:
-        """Start an origin whose services at these places lead to the tunnel's server."""
-        services = [f"{place}={self.tunnel.server_address}" for place in places]
+        """Start an origin whose services at these places lead to the tunnel's server.
+
+        The empty place is the outside address.
+        """
+        services = [f"{place}={self.tunnel.server_address}".removeprefix("=") for place in places]
         options = [word for service in services for word in ("--origin", service)]
         return self.tunnel.start_origin(*options, "--name", name, QUICTUNNEL_TOKEN=token.reveal())
 
@@ -84,12 +87,14 @@ def test_an_added_token_gets_its_port_and_no_other(setup):
 
 
 def test_an_added_token_gets_its_host_names_and_no_other(setup):
-    token = setup.new("--hosts", "*.example.com", "--no-outside")
-    setup.tunnel.start_remote("--tls", f"{LOOPBACK}:0")
+    token, port = setup.new("--hosts", "*.example.com"), free_port()
+    setup.tunnel.start_remote("--tls", f"{LOOPBACK}:0", "--ports", port)
     setup.tunnel.wait_for_remote()
-    origin = setup.origin(token, "www.example.com", "www.example.org")
+    origin = setup.origin(token, "www.example.com", "www.example.org", "", port)
     origin.wait_for(r"^ready: www\.example\.com:\d+ at the remote -> ")
     origin.wait_for(r"^refused: service \S+: the token does not allow host www\.example\.org$")
+    origin.wait_for(rf"^refused: service {port}: the token does not allow port {port}$")
+    origin.wait_for(r"^refused: service default: the token does not allow the outside address$")
 
 
 def test_a_revoked_tokens_link_ends_while_another_tokens_downloads_go_on(setup):
