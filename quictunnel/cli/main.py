@@ -56,7 +56,11 @@ HELPERS = "Other commands"
 
 
 class _Command(TyperCommand):
-    """A command whose help shows `--help` without `<bool>`, and which can be prepared again."""
+    """A command whose help shows `--help` without `<bool>`, and which can be prepared again.
+
+    Its errors do not repeat extra arguments. A shell splits a value without quotes, so one of them
+    may be a token.
+    """
 
     def make_context(
         self,
@@ -70,6 +74,15 @@ class _Command(TyperCommand):
         ctx = super().make_context(info_name, args, parent, **extra)
         ctx.meta[ARGUMENTS] = arguments
         return ctx
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # noqa: ANN401 - a private type
+        """Parse the arguments; return those that the command does not have, which are none."""
+        ctx.allow_extra_args = True
+        extra = super().parse_args(ctx, args)
+        if extra and not ctx.resilient_parsing:
+            count = "1 argument" if len(extra) == 1 else f"{len(extra)} arguments"
+            ctx.fail(f"{count} too many; a value with spaces needs quotes")
+        return extra
 
     def get_help_option(self, ctx: Any) -> TyperOption | None:  # noqa: ANN401 - a private type
         return _without_metavar(super().get_help_option(ctx))

@@ -146,7 +146,15 @@ ORIGIN = ["origin", "--remote", "localhost:1", "--origin", "8000"]
         (["token"], "Missing command"),
         (["remote", "--bogus"], "No such option: --bogus"),
         (["remote", "--listen"], "requires an argument"),
-        (["remote", "extra"], "unexpected extra argument"),
+        (
+            ["remote", TOKEN],
+            "quictunnel remote: 1 argument too many; a value with spaces needs quotes (see",
+        ),
+        (
+            [*ORIGIN, "--token", *f"# The token.\n{TOKEN}".split()],
+            "quictunnel origin: 2 arguments too many; a value with spaces needs quotes (see",
+        ),
+        (["token", "show", "laptop", TOKEN], "quictunnel token show: 1 argument too many; a"),
         (["remote", "--log-format", "xml"], "'xml' is not one of 'text', 'json'"),
         (["remote", "--listen", "a b:1"], "--listen: 'a b' is neither a host name"),
         (["remote", "--outside", "::1:9"], "--outside: "),
