@@ -9,6 +9,7 @@ from quictunnel.config.accepted_tokens import (
     AcceptedTokens,
     StateTokens,
     accept_tokens,
+    accepts_own,
     check_grants,
     load_state_tokens,
 )
@@ -115,7 +116,7 @@ class RemoteTokens:
 
         :raises SettingsError: a file is invalid, or the directory has gone with its tokens.
         """
-        with_own = not settings.tokens
+        with_own = accepts_own(settings.tokens)
         state = load_state_tokens(self._directory, with_own=with_own, emit=self._emit)
         had_tokens = self._state.own is not None or self._state.added
         if had_tokens and not self._directory.is_dir():

@@ -9,6 +9,7 @@ from quictunnel.cli.status_lines import expired_line
 from quictunnel.config.accepted_tokens import (
     StateTokens,
     accept_tokens,
+    accepts_own,
     check_grants,
     load_state_tokens,
 )
@@ -29,15 +30,17 @@ def check_tokens(settings: RemoteSettings, file: Path) -> tuple[StateTokens, lis
     """
     emit = EventLog(logging.getLogger("quictunnel.remote"))
     directory, warnings = settings.state_dir, []
+    with_own = accepts_own(settings.tokens)
+    is_known = True
     try:
-        state = load_state_tokens(directory, with_own=not settings.tokens, emit=emit)
+        state = load_state_tokens(directory, with_own=with_own, emit=emit)
     except SettingsError as exc:
         if not isinstance(exc.__cause__, PermissionError):
             raise
-        state = StateTokens(directory)
+        state, is_known = StateTokens(directory), not with_own
         warnings.append(f"warning: {exc}, so the tokens in the state directory are not checked")
     accepted = accept_tokens(settings, state)
-    if accepted.tokens:  # otherwise the remote creates one, whose id is not known yet
+    if is_known:  # a token that the remote is yet to create gets an id that no table has
         check_grants(file, settings.grants, accepted.tokens)
     warnings += [expired_line(TokenExpired(name)) for name in accepted.expired]
     return state, warnings

@@ -7,7 +7,7 @@ added    by commands, to the state directory; always accepted
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -51,6 +51,14 @@ class AcceptedTokens:
         return [name for name, grant in self.grants.items() if grant.has_expired]
 
 
+def accepts_own(given: Collection[Token]) -> bool:
+    """Return whether a remote accepts the token that it has created, if it exists.
+
+    :param given: the tokens of options, environment variables and the configuration file.
+    """
+    return not given
+
+
 def token_files(directory: Path) -> tuple[Path, ...]:
     """Return the files of a state directory that `load_state_tokens` reads."""
     return directory / TOKEN_FILE, directory / STORE_FILE
@@ -74,7 +82,7 @@ def accept_tokens(settings: RemoteSettings, state: StateTokens) -> AcceptedToken
 
     :raises SettingsError: two tokens have the same id, also if one of them has only rights.
     """
-    own = () if state.own is None or settings.tokens else (state.own,)
+    own = () if state.own is None or not accepts_own(settings.tokens) else (state.own,)
     added = {token.id for token in state.added}
     if twice := next((name for name in settings.grants if name in added), None):
         raise _twice(twice, state, "an option or the configuration file")
@@ -95,7 +103,8 @@ def check_grants(file: Path | None, grants: Mapping[str, Grant], tokens: tuple[T
     known = {token.id for token in tokens}
     if missing := next((name for name in grants if name not in known), None):
         raise SettingsError(
-            f"{file}: token.{missing}: no token has this id; set 'secret' or 'secret-file'"
+            f"{file}: token.{missing}: no token has this id; set 'secret' or 'secret-file'; "
+            "'quictunnel token list' shows the ids"
         )
 
 

@@ -109,8 +109,19 @@ def test_the_tokens_of_the_state_directory_count(check):
     assert "tokens.toml: not TOML: " in check("")[2]
 
 
-def test_rights_of_a_token_that_the_remote_will_create_cannot_be_checked(check):
-    assert check("[token.x]\nports = 2222\n") == (0, "c.toml: ok\n", "")
+def test_rights_need_a_token_before_the_first_start_as_well(check, capfd):
+    sentence = (
+        "quictunnel: c.toml: token.x: no token has this id; set 'secret' or 'secret-file'; "
+        "'quictunnel token list' shows the ids\n"
+    )
+    assert check("[token.x]\nports = 2222\n") == (2, "", sentence)
+    assert os.listdir() == ["c.toml"]
+    assert invoke(["remote", "--config", "c.toml", "--log-level", "error"]) == 2
+    assert capfd.readouterr().err == sentence
+
+
+def test_rights_of_the_token_that_the_remote_has_created(check, own):
+    assert check(f"[token.{own.id}]\nports = 2222\n") == (0, "c.toml: ok\n", "")
 
 
 def test_a_state_directory_that_this_user_may_not_read_is_a_warning(check, monkeypatch):
@@ -126,6 +137,7 @@ def test_a_state_directory_that_this_user_may_not_read_is_a_warning(check, monke
         "permission denied, so the tokens in the state directory are not checked"
     )
     assert ok == "c.toml: ok"
+    assert check("[token.x]\nports = 2222\n")[0] == 0  # the directory may have the token
 
 
 def test_the_name_of_the_file_is_escaped(check):
