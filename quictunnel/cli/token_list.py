@@ -13,7 +13,7 @@ from quictunnel.cli.config_option import RemotesConfigFile, Sources
 from quictunnel.cli.known_tokens import KnownToken, known_tokens
 from quictunnel.cli.output import print_line, print_table
 from quictunnel.cli.rights import describe
-from quictunnel.cli.token_options import StateDir
+from quictunnel.cli.token_options import OTHER_USER, StateDir
 from quictunnel.config.files import quoted
 from quictunnel.config.state import default_state_dir
 from quictunnel.config.units import format_rate
@@ -55,7 +55,7 @@ def list_tokens(
     elif tokens:
         print_table(COLUMNS, [_row(known) for known in tokens])
     else:
-        print_line(f"there is no token in {quoted(directory)}")
+        print_line(f"there is no token in {quoted(directory)}; {OTHER_USER}")
 
 
 def _object(known: KnownToken) -> dict[str, object]:

@@ -17,7 +17,7 @@ from quictunnel.cli.options import OptionError, read
 from quictunnel.cli.origin_command import RemotePlace
 from quictunnel.cli.output import print_line
 from quictunnel.cli.rights import describe
-from quictunnel.cli.token_options import LISTEN_DEFAULT, Listen, RemoteName, StateDir
+from quictunnel.cli.token_options import LISTEN_DEFAULT, OTHER_USER, Listen, RemoteName, StateDir
 from quictunnel.config.files import exists
 from quictunnel.config.grants import Grant
 from quictunnel.config.state import RESET_KEY_FILE, default_state_dir
@@ -174,9 +174,7 @@ def new(
     print_line(f"rights: {describe(grant)}")
     print_line(escape(f"stored: {store.path}"))
     if not exists(directory / RESET_KEY_FILE, "the reset key"):
-        print_line(
-            "note: no remote has run with this state directory yet; --state-dir selects another one"
-        )
+        print_line(f"warning: no remote has used this state directory yet; {OTHER_USER}")
 
 
 def parse_expiry(text: str) -> date:

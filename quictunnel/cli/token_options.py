@@ -10,6 +10,11 @@ from quictunnel.config.settings import LISTEN
 
 LISTEN_DEFAULT = str(LISTEN)
 
+OTHER_USER = (
+    "if the remote runs as another user, run this command as that user or give its --state-dir"
+)
+"""What to do if the state directory is not the remote's."""
+
 Listen = Annotated[
     str,
     options.OPTIONS.option(

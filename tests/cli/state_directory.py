@@ -12,6 +12,11 @@ STATE = Path("state")
 
 SECRET = "SECRET" * 5
 
+OTHER_USER = (
+    "; if the remote runs as another user, run this command as that user or give its --state-dir"
+)
+"""The advice for a state directory that may be the wrong one."""
+
 HEAD = "quictunnel origin --remote example.com:9001 --origin"
 """The beginning of a command for an origin."""
 

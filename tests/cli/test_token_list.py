@@ -7,7 +7,7 @@ import re
 from datetime import date
 from pathlib import Path
 
-from state_directory import SECRET, STATE, add, write
+from state_directory import OTHER_USER, SECRET, STATE, add, write
 
 
 def test_the_tokens_of_the_state_directory(run, own):
@@ -79,7 +79,7 @@ def test_json_has_no_secrets(run, own):
 
 
 def test_no_token_is_a_sentence_or_an_empty_array(run):
-    assert run("token", "list") == [f"there is no token in '{STATE.absolute()}'"]
+    assert run("token", "list") == [f"there is no token in '{STATE.absolute()}'{OTHER_USER}"]
     assert run("token", "list", "--json") == ["[]"]
 
 

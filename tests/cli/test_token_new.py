@@ -9,7 +9,7 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from state_directory import HEAD, STATE, add, write
+from state_directory import HEAD, OTHER_USER, STATE, add, write
 
 from quictunnel.cli.token_new import parse_expiry
 from quictunnel.config.state import load_token
@@ -92,6 +92,14 @@ def test_once_ports_or_host_names_are_named_nothing_else_is_allowed(run, own, wo
     assert line in run("token", "list")[-1]
 
 
+@pytest.mark.parametrize(("value", "allowed"), [("true", True), ("false", False)])
+def test_the_outside_address_may_be_set_in_the_environment(run, own, monkeypatch, value, allowed):
+    monkeypatch.setenv("QUICTUNNEL_TOKEN_OUTSIDE", value)
+    run("token", "new")
+    (table,) = TokenStore(STATE).tables().values()
+    assert table["outside"] is allowed
+
+
 def test_the_command_has_the_port_of_the_remote(run, own):
     lines = run("token", "new", "--ports", "7", "--remote", "example.com", "--listen", "9005")
     assert "--remote example.com:9005 --origin 7=localhost:8000 " in lines[1]
@@ -105,9 +113,9 @@ def test_the_configuration_file_names_the_state_and_the_port(run):
     assert set(table) == {"secret"}
 
 
-def test_a_directory_without_a_remote_is_a_note(run):
-    *_, note = run("token", "new", "--add")
-    assert note.startswith("note: no remote has run with this state directory yet; ")
+def test_a_directory_without_a_remote_is_a_warning(run):
+    *_, warning = run("token", "new", "--add")
+    assert warning == f"warning: no remote has used this state directory yet{OTHER_USER}"
 
 
 @pytest.mark.parametrize(
