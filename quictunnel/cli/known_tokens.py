@@ -9,6 +9,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Literal
 
+from quictunnel.config.accepted_tokens import accepts_own
 from quictunnel.config.files import read_text
 from quictunnel.config.grants import DEFAULT_GRANT, Grant
 from quictunnel.config.state import TOKEN_FILE, load_token
@@ -76,26 +77,8 @@ def known_tokens(directory: Path, config: Config | None) -> list[KnownToken]:
     :raises SettingsError: a file cannot be read or is invalid.
     """
     given = [] if config is None else [*_given(config)]
-    own = own_token(directory, config, is_accepted=not given)
+    own = _own(directory, config, is_accepted=accepts_own([known.token for known in given]))
     return [*([] if own is None else [own]), *_added(directory), *given]
-
-
-def own_token(
-    directory: Path, config: Config | None = None, *, is_accepted: bool = True
-) -> KnownToken | None:
-    """Return the token that the remote has created in its state directory, if it exists.
-
-    :param config: the configuration file, which may have a table with the rights of the token.
-    :raises SettingsError: it cannot be read.
-    """
-    token = load_token(directory)
-    if token is None:
-        return None
-    known = KnownToken(token, "remote", directory / TOKEN_FILE, is_accepted=is_accepted)
-    if config is None or token.id not in config.token_tables:
-        return known
-    _, grants = config.tokens(discard_event)
-    return replace(known, grant=grants[token.id], table=config.token_tables[token.id])
 
 
 def find_token(tokens: Sequence[KnownToken], token_id: str) -> KnownToken:
@@ -115,6 +98,22 @@ def find_token(tokens: Sequence[KnownToken], token_id: str) -> KnownToken:
         else "'quictunnel token list' shows the tokens, with --config also those of a file"
     )
     raise SettingsError(f"no token has the id {token_id!r}; {advice}")
+
+
+def _own(directory: Path, config: Config | None, *, is_accepted: bool) -> KnownToken | None:
+    """Return the token that the remote has created in its state directory, if it exists.
+
+    :param config: the configuration file, which may have a table with the rights of the token.
+    :raises SettingsError: it cannot be read.
+    """
+    token = load_token(directory)
+    if token is None:
+        return None
+    known = KnownToken(token, "remote", directory / TOKEN_FILE, is_accepted=is_accepted)
+    if config is None or token.id not in config.token_tables:
+        return known
+    _, grants = config.tokens(discard_event)
+    return replace(known, grant=grants[token.id], table=config.token_tables[token.id])
 
 
 def _added(directory: Path) -> Iterator[KnownToken]:

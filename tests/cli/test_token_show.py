@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from state_directory import HEAD, SECRET, STATE, add, write
+from state_directory import HEAD, OTHER_USER, SECRET, STATE, add, write
 
 
 def test_its_own_token_and_the_command(run, own):
@@ -14,13 +14,55 @@ def test_its_own_token_and_the_command(run, own):
 
 def test_nothing_is_made_by_showing(fail):
     sentence = "'quictunnel remote' creates one when it starts without --token"
-    assert sentence in fail("token", "show")
+    assert f"{sentence}{OTHER_USER}" in fail("token", "show")
     assert not STATE.exists()
 
 
-def test_a_remote_without_a_token_of_its_own_may_have_others(fail):
+def test_the_only_added_token_is_printed_if_the_remote_has_created_none(run):
+    token = add()
+    assert run("token", "show")[0] == f"token: {token.reveal()}"
+
+
+def test_one_of_several_added_tokens_has_to_be_named(fail):
+    for number in range(12):
+        add(f"t{number}")
+    assert fail("token", "show") == (
+        "quictunnel: the remote accepts several tokens: t0, t1, t2, t3, t4, t5, t6, t7, t8, t9 "
+        "and 2 more; name one: 'quictunnel token show ID'\n"
+    )
+
+
+def test_the_token_that_the_remote_has_created_comes_before_added_ones(run, own):
     add()
-    assert "'quictunnel token list' shows the others" in fail("token", "show")
+    assert run("token", "show")[0] == f"token: {own.reveal()}"
+
+
+def test_the_only_token_of_a_file_replaces_the_one_that_the_remote_has_created(run, own):
+    file = write("r.toml", f"[token.phone]\nsecret = '{SECRET}'\nports = 2222\noutside = false")
+    first, command, *_ = run("token", "show", "--config", file, "--remote", "example.com")
+    assert first == f"token: phone.{SECRET}"
+    assert "--origin 2222=localhost:8000 " in command
+
+
+def test_one_of_several_tokens_of_a_file_and_the_state_has_to_be_named(fail, own, config):
+    add()
+    assert "the remote accepts several tokens: nas, phone, box; name one" in fail(
+        "token", "show", "--config", config
+    )
+
+
+def test_a_named_token_that_the_remote_does_not_accept_is_a_warning(run, own, config):
+    words = ("--config", config, "--remote", "example.com")
+    first, _, warning = run("token", "show", own.id, *words)
+    assert first == f"token: {own.reveal()}"
+    assert warning == (
+        "warning: a remote with r.toml does not accept this token, because the file has others"
+    )
+
+
+def test_rights_in_a_file_do_not_replace_the_token_that_the_remote_has_created(run, own):
+    file = write("r.toml", f"[token.{own.id}]\nports = 2222")
+    assert run("token", "show", "--config", file)[0] == f"token: {own.reveal()}"
 
 
 def test_a_token_by_its_id(run, own):
