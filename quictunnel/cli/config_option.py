@@ -121,6 +121,10 @@ class Sources:
         """Return whether the file sets an option that is set nowhere else."""
         return _source(self._ctx, option.removeprefix("--")) == _FROM_FILE
 
+    def is_set(self, option: str) -> bool:
+        """Return whether the command line, the environment or the file sets an option."""
+        return _source(self._ctx, option.removeprefix("--")) in (*_FROM_USER, _FROM_FILE)
+
     def is_on_command_line(self, option: str) -> bool:
         """Return whether an option is given on the command line."""
         return _source(self._ctx, option.removeprefix("--")) == "COMMANDLINE"

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import shlex
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -25,6 +23,7 @@ from quictunnel.cli.reload import Reload, attempt
 from quictunnel.cli.remote_tokens import RemoteTokens
 from quictunnel.cli.role_runner import run
 from quictunnel.cli.status_lines import REMOTE_LINES, StatusLines
+from quictunnel.cli.token_commands import TokenCommands
 from quictunnel.config.accepted_tokens import token_files
 from quictunnel.config.addresses import (
     EVERY_ADDRESS,
@@ -273,7 +272,8 @@ def remote(
     files = sources.files(token_file)
     config_file = None if sources.config is None else sources.config.path
     reload = None if config_file is None else Reload(ctx, config_file, files)
-    run_role = partial(_run, settings, given, config_file, reload, lines)
+    commands = TokenCommands(settings, sources)
+    run_role = partial(_run, settings, given, config_file, reload, commands=commands, lines=lines)
     return PreparedRole(settings, files, run_role)
 
 
@@ -296,9 +296,11 @@ def _run(
     given: CertificateFiles | None,
     config_file: Path | None,
     reload: Reload | None,
+    *,
+    commands: TokenCommands,
     lines: StatusLines,
 ) -> None:
-    asyncio.run(_serve(settings, given, config_file, reload, lines))
+    asyncio.run(_serve(settings, given, config_file, reload, commands=commands, lines=lines))
 
 
 async def _serve(
@@ -306,6 +308,8 @@ async def _serve(
     given: CertificateFiles | None,
     config_file: Path | None,
     reload: Reload | None,
+    *,
+    commands: TokenCommands,
     lines: StatusLines,
 ) -> None:
     certificates = _certificates(given, settings.state_dir, lines)
@@ -337,9 +341,10 @@ async def _serve(
         if administered is not None:
             print_line(f"Admin interface: http://{administered.address}/")
         if tokens.own_is_accepted:
-            print_line(f"To see the command for the origin: {_command('show', settings.state_dir)}")
+            command = commands.show_token(remote.link_address.port)
+            print_line(f"To see the command for the origin: {command}")
         elif not settings.tokens:
-            print_line(f"To see the tokens of origins: {_command('list', settings.state_dir)}")
+            print_line(f"To see the tokens of origins: {commands.list_tokens()}")
 
     def apply(prepared: PreparedRole) -> set[str]:
         assert isinstance(prepared.settings, RemoteSettings)
@@ -435,15 +440,6 @@ def ports_line(ports: Sequence[PortRange]) -> str:
     if not ports:
         return "Origins may ask for no TCP ports"
     return f"Origins may ask for these TCP ports: {', '.join(map(str, ports))}"
-
-
-def _command(name: str, directory: Path) -> str:
-    """Return a command about the tokens in a state directory."""
-    words = ["quictunnel", "token", name]
-    # Another user, or a shell without the service's STATE_DIRECTORY, has another default.
-    if "STATE_DIRECTORY" in os.environ or directory != default_state_dir():
-        words += ["--state-dir", str(directory)]
-    return shlex.join(words)
 
 
 def _given_certificate(settings: RemoteSettings, emit: EventSink) -> CertificateFiles | None:

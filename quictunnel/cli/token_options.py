@@ -13,7 +13,7 @@ LISTEN_DEFAULT = str(LISTEN)
 OTHER_USER = (
     "if the remote runs as another user, run this command as that user or give its --state-dir"
 )
-"""What to do if the state directory is not the remote's."""
+"""The advice for a state directory that may not be the remote's."""
 
 Listen = Annotated[
     str,

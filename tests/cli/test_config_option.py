@@ -35,7 +35,7 @@ def settings_of(monkeypatch):
     seen = []
     for role in ("origin", "remote"):
         monkeypatch.setattr(
-            f"quictunnel.cli.{role}._run", lambda settings, *_: seen.append(settings)
+            f"quictunnel.cli.{role}._run", lambda settings, *_, **__: seen.append(settings)
         )
 
     def run(*words):

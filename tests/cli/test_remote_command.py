@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -185,8 +186,11 @@ def test_an_expired_token_is_a_warning(lines_printed):
 def test_a_remote_with_added_tokens_only_names_the_list(lines_printed, tmp_path):
     TokenStore(tmp_path / "state").add(Token.new(), {})
     words = ("--state-dir", str(tmp_path / "state"))
-    hint = "To see the tokens of origins: quictunnel token list --state-dir"
-    assert lines_printed(words=words) == [READY, f"{hint} {tmp_path / 'state'}"]
+    hint = "To see the tokens of origins: quictunnel token list"
+    assert lines_printed(words=words) == [READY, f"{hint} --state-dir {tmp_path / 'state'}"]
+    Path("r.toml").write_text("state-dir = 'state'")
+    words = ("--config", "r.toml", "--listen", "127.0.0.1:9001")
+    assert lines_printed(words=words) == [READY, f"{hint} --config r.toml"]
 
 
 def test_a_token_that_was_created_is_not_printed_into_a_pipe(lines_printed, tmp_path):
@@ -212,9 +216,45 @@ def test_on_a_terminal_the_first_start_prints_the_command_for_the_origin(
         f"--token {token.reveal()}",
         "",
         READY,
-        HINT.removesuffix(" --state-dir "),
+        HINT.replace("--state-dir ", "--listen 127.0.0.1:9001"),
     ]
     assert lines_printed(words=words) == first[-2:]
+
+
+@pytest.mark.parametrize(
+    ("file", "words", "options"),
+    [
+        (None, "", ""),
+        (None, "--listen 9001", " --listen 9001"),
+        (None, "--listen [::1]:0", " --listen '[::1]:9001'"),
+        (None, "--state-dir other", " --state-dir other"),
+        ("", "", " --config 'my r.toml'"),
+        ("listen = 9001\nstate-dir = 'other'", "", " --config 'my r.toml'"),
+        ("listen = 0", "", " --config 'my r.toml' --listen 9001"),
+        ("listen = 9005", "--listen 9001", " --config 'my r.toml' --listen 9001"),
+    ],
+)
+def test_the_hint_has_the_options_that_the_command_needs(
+    lines_printed, monkeypatch, file, words, options
+):
+    monkeypatch.delenv("STATE_DIRECTORY")
+    monkeypatch.setenv("HOME", str(Path.cwd()))
+    monkeypatch.setenv("XDG_STATE_HOME", str(Path.cwd()))
+    given = words.split()
+    if file is not None:
+        Path("my r.toml").write_text(file)
+        given += ["--config", "my r.toml"]
+    hint = HINT.removesuffix(" --state-dir ")
+    assert lines_printed(words=tuple(given)) == [READY, f"{hint}{options}"]
+
+
+def test_a_file_from_a_pipe_is_not_in_the_hint(lines_printed):
+    read_end, write_end = os.pipe()
+    os.write(write_end, b"listen = 9001\nstate-dir = '/proc/self/cwd/state'\n")
+    os.close(write_end)
+    _, hint = lines_printed(words=("--config", f"/dev/fd/{read_end}"))
+    os.close(read_end)
+    assert hint == f"{HINT}/proc/self/cwd/state --listen 9001"
 
 
 def test_a_plain_number_is_explained_on_a_terminal(lines_printed, monkeypatch):
