@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import random
+import shlex
 import socket
 from pathlib import Path
 
@@ -67,6 +68,17 @@ def setup(tunnel):
 def is_closed(port: int) -> bool:
     with socket.socket() as sock:
         return sock.connect_ex((LOOPBACK, port)) != 0
+
+
+def test_the_commands_that_the_remote_prints_lead_to_an_origin_that_is_ready(setup):
+    remote = setup.tunnel.start_remote(QUICTUNNEL_TOKEN="")
+    setup.tunnel.wait_for_remote()
+    hint = remote.wait_for("^To see the command for the origin: quictunnel (.*)$")[1]
+    shown = setup.tunnel.programs.quictunnel(*shlex.split(hint))
+    assert shown.wait() == 0
+    command = shown.wait_for("^origin: quictunnel (.*)$")[1]
+    origin = setup.tunnel.programs.quictunnel(*shlex.split(command))
+    origin.wait_for(rf"^ready: {LOOPBACK}:{setup.tunnel.outside_port} at the remote -> ")
 
 
 def test_an_added_token_gets_its_port_and_no_other(setup):
