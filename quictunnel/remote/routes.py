@@ -7,6 +7,7 @@ while the link is silent, and for `client_wait` longer: clients wait for an orig
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 import socket
 from collections.abc import Callable, Collection, Iterator, Sequence, Set
@@ -25,6 +26,7 @@ from quictunnel.events import EventSink
 from quictunnel.protocol.address import Address
 from quictunnel.protocol.codes import Code
 from quictunnel.protocol.messages import Service
+from quictunnel.remote.fair_table import FairTable
 from quictunnel.remote.outside_listener import OutsideListener, SocketAddress
 from quictunnel.remote.registry import Identity
 
@@ -35,8 +37,8 @@ if the host has an address of each."""
 MAX_ATTEMPTS = 64
 """Ports that are tried for one service that asks for any free port. Each try is a system call."""
 
-MAX_REMEMBERED = 1024
-"""Free ports that were given out and are remembered, so that a service gets the same one again."""
+MAX_REMEMBERED = MAX_PORTS
+"""Closed ports that are remembered, so that a service gets the same one again."""
 
 CLOSED = "the service has ended"
 """Why a client is rejected that waits when a port is closed."""
@@ -125,7 +127,12 @@ class Routes:
         self._by_port: dict[int, Route] = {}
         self._allowed: dict[str, AllowedPorts] = {}  # by the id of the token
         self._hosts: list[SocketAddress] = []
-        self._given: dict[tuple[Identity, str], int] = {}
+        self._by_service: dict[tuple[Identity, str], Route] = {}
+        """The open route that an origin's service has, or was the last to have."""
+        self._closed: FairTable[tuple[Identity, str], int] = FairTable()
+        """The port that an origin's service had last. It is closed, or another service has it."""
+        self._exhausted: set[str] = set()
+        """The tokens for which no port was free in this iteration of the event loop."""
         self._rng = random.Random()
 
     @property
@@ -161,6 +168,7 @@ class Routes:
         before = {token_id: self._ports_of(token_id) for token_id in token_ids}
         self._settings = settings
         self._allowed.clear()
+        self._exhausted.clear()
         changed = {
             token_id for token_id in token_ids if self._ports_of(token_id) != before[token_id]
         }
@@ -224,7 +232,11 @@ class Routes:
 
     def hold(self, route: Route, identity: Identity, name: str) -> None:
         """Keep a route open for an origin's service, which has been claimed."""
+        self._unlink(route)
         route.holder, route.name = identity, name
+        if route.ports is not None:
+            self._by_service[identity, name] = route
+            self._closed.pop(identity.token_id, (identity, name))
         if route.closing is not None:
             route.closing.cancel()
             route.closing = None
@@ -252,29 +264,30 @@ class Routes:
         return ports in allowed
 
     def _obtain_any(self, identity: Identity, name: str, beside: Collection[Route]) -> Route:
-        """Return a route at a free port: the service's last one, if possible."""
+        """Return a route at a free port: the one that the service has or had last, if possible.
+
+        The services of a list are judged in one iteration of the event loop. When a search has
+        found no port, those that follow in it do not search again.
+        """
+        own = self._by_service.get((identity, name))
+        if own is not None and (
+            own in beside or not own.is_own(identity, self._origins_at(own.key))
+        ):
+            own = None
+        if own is not None and own.ports is not None and own.ports.size == 1:
+            return own
         attempts = 0
         for port in self._candidates(identity, name):
-            other = self._by_port.get(port)
-            if other is not None and (
-                not other.is_own(identity, self._origins_at(other.key))
-                or other.name != name
-                or other in beside
-            ):
+            if self._by_port.get(port, own) is not own:
                 continue
             attempts += 1
             if attempts > MAX_ATTEMPTS:
                 break
-            ports = PortRange(port, port)
-            try:
-                route = self._obtain(identity, name, ports, beside)
-            except Refused:
-                continue  # another program has it, or there are too many
-            self._given.pop((identity, name), None)
-            self._given[identity, name] = port
-            if len(self._given) > MAX_REMEMBERED:
-                del self._given[next(iter(self._given))]
-            return route
+            with contextlib.suppress(Refused):  # another program has it, or there are too many
+                return self._obtain(identity, name, PortRange(port, port), beside)
+        if not self._exhausted:
+            asyncio.get_running_loop().call_soon(self._exhausted.clear)
+        self._exhausted.add(identity.token_id)
         if self._grant(identity.token_id).ports is not None:
             raise Refused(Code.NOT_ALLOWED, "none of the token's ports is free")
         raise Refused(
@@ -285,10 +298,10 @@ class Routes:
     def _candidates(self, identity: Identity, name: str) -> Iterator[int]:
         """Iterate over the allowed ports: the service's last one, then all from a random one on."""
         allowed = self._ports_of(identity.token_id)
-        given = self._given.get((identity, name))
-        if given is not None and self._is_allowed(identity.token_id, PortRange(given, given)):
-            yield given
-        if not allowed:
+        last = self._closed.get(identity.token_id, (identity, name))
+        if last is not None and self._is_allowed(identity.token_id, PortRange(last, last)):
+            yield last
+        if not allowed or identity.token_id in self._exhausted:
             return
         first = self._rng.randrange(len(allowed))
         start = self._rng.randint(allowed[first].first, allowed[first].last)
@@ -357,6 +370,8 @@ class Routes:
 
     def _close(self, key: str) -> None:
         route = self._opened.pop(key)
+        self._exhausted.clear()
+        self._remember(route)
         if route.closing is not None:
             route.closing.cancel()
         for port in _each(route.ports):
@@ -364,6 +379,21 @@ class Routes:
         for listener in route.listeners:
             listener.close()
         self._reject_waiting(key, CLOSED)
+
+    def _remember(self, route: Route) -> None:
+        """Remember the port of a route that closes for the service that has it."""
+        if self._unlink(route) and route.holder and route.ports and route.ports.size == 1:
+            service = route.holder, route.name
+            self._closed.add(route.token_id, service, route.ports.first)
+            if len(self._closed) > MAX_REMEMBERED:
+                self._closed.pop(*self._closed.oldest())
+
+    def _unlink(self, route: Route) -> bool:
+        """Note that a service no longer has a route; return whether this was its newest one."""
+        if route.holder is None or self._by_service.get((route.holder, route.name)) is not route:
+            return False
+        del self._by_service[route.holder, route.name]
+        return True
 
 
 def _asked_ports(service: Service) -> PortRange | None:

@@ -241,6 +241,83 @@ def test_a_free_port_is_the_same_again(story):
     story(test)
 
 
+def test_a_service_keeps_its_free_port_however_few_closed_ones_are_remembered(story, monkeypatch):
+    monkeypatch.setattr(module, "MAX_REMEMBERED", 1)
+
+    async def test(place):
+        names = [f"s{number}" for number in range(8)]
+        ports = [place.ask(name=name).ports for name in names]
+        for _ in range(3):
+            assert [place.ask(name=name).ports for name in names] == ports
+
+    story(test, 16)
+
+
+def test_no_token_displaces_the_closed_ports_of_others(story, monkeypatch):
+    monkeypatch.setattr(module, "MAX_REMEMBERED", 2)
+
+    async def test(place):
+        own = place.ask(name="a")
+        theirs = [place.ask(name=name, identity=STRANGER) for name in "abcd"]
+        for route in (own, *theirs):
+            place.routes.free(route.key)
+        await asyncio.sleep(CLIENT_WAIT + 1)
+        assert len(place.routes._closed) == 2
+        assert place.ask(name="a").ports == own.ports
+
+    story(test, 16)
+
+
+def test_a_service_may_change_from_a_range_to_a_free_port(story):
+    async def test(place):
+        old = place.ask(ports=place.range(1, 4), name="game")
+        assert place.ask(name="game").ports.first - place.first in range(4)
+        assert place.rejected == [old.key]
+
+    story(test)
+
+
+def test_services_of_one_list_search_in_vain_once(story, monkeypatch):
+    searches = []
+    candidates = Routes._candidates
+
+    def count(routes, identity, name):
+        ports = list(candidates(routes, identity, name))
+        searches.append(len(ports))
+        return iter(ports)
+
+    monkeypatch.setattr(Routes, "_candidates", count)
+
+    async def test(place):
+        kept = place.ask(name="kept", identity=STRANGER)
+        taken = [
+            place.ask(number, name=f"s{number}")
+            for number in range(1, 5)
+            if place.first + number - 1 != kept.ports.first
+        ]
+        searches.clear()
+        for name in "abc":
+            assert "has no free port" in place.refusal(name=name, identity=STRANGER).message
+        assert searches == [4, 0, 0]
+        assert place.ask(name="kept", identity=STRANGER) is kept
+        place.routes.free(taken[0].key)
+        await asyncio.sleep(CLIENT_WAIT + 1)
+        assert place.ask(name="a", identity=STRANGER).ports == taken[0].ports
+
+    story(test)
+
+
+def test_a_port_that_closes_ends_a_vain_search(story):
+    async def test(place):
+        ranged = place.ask(ports=place.range(1, 4), name="game")
+        assert "has no free port" in place.refusal(name="web", identity=STRANGER).message
+        place.routes.apply(replace(place.settings, ports=(PortRange(place.first, place.first),)))
+        assert place.rejected == [ranged.key]
+        assert place.ask(name="web", identity=STRANGER).ports.first == place.first
+
+    story(test)
+
+
 def test_an_origin_may_change_its_range(story):
     async def test(place):
         old = place.ask(ports=place.range(1, 3), name="game")
