@@ -396,6 +396,11 @@ class Routes:
         return True
 
 
+def asks_any_port(service: Service) -> bool:
+    """Return whether a service asks for any free port."""
+    return service.host is None and service.port == AUTO.first
+
+
 def _asked_ports(service: Service) -> PortRange | None:
     """Return the ports that a service asks for; None if it asks for none.
 

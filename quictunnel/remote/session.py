@@ -44,7 +44,7 @@ from quictunnel.relay.idle_timer import IdleTimer
 from quictunnel.relay.relay import Ending, Relay, RelayEnd, RelayLimits
 from quictunnel.remote.movable_client import MovableClient
 from quictunnel.remote.registry import Identity, Registry
-from quictunnel.remote.routes import Route
+from quictunnel.remote.routes import Route, asks_any_port
 from quictunnel.remote.session_settings import RemoteSessionSettings
 from quictunnel.remote.sharing import Sharing, sharing_of
 from quictunnel.session.clients import Client
@@ -470,11 +470,15 @@ class RemoteSession(Session):
     def _obtain(
         self, identity: Identity, services: list[Service]
     ) -> tuple[dict[str, tuple[Route, Sharing]], dict[str, Refused]]:
-        """Return the routes that services ask for, and why others have none, by their names."""
+        """Return the routes that services ask for, and why others have none, by their names.
+
+        Services that ask for any free port come last: it must not be one that another asks for.
+        """
+        by_name = {service.name: service for service in services}
         asked: dict[str, tuple[Route, Sharing]] = {}
         taken: set[Route] = set()
         refusals: dict[str, Refused] = {}
-        for name, service in {service.name: service for service in services}.items():
+        for name, service in sorted(by_name.items(), key=lambda item: asks_any_port(item[1])):
             try:
                 sharing = sharing_of(service)
                 route = self._settings.routes.obtain(identity, service, taken)
@@ -487,7 +491,10 @@ class RemoteSession(Session):
             else:
                 asked[name] = route, sharing
                 taken.add(route)
-        return asked, refusals
+        return (
+            {name: asked[name] for name in by_name if name in asked},
+            {name: refusals[name] for name in by_name if name in refusals},
+        )
 
     def _places(self) -> dict[str, str]:
         """Return the places of the origin's services, by the services' names."""

@@ -507,6 +507,38 @@ async def test_each_service_is_judged_on_its_own():
 
 
 @virtual_time
+async def test_free_ports_are_left_for_the_end_and_the_answer_has_the_order_of_the_list(
+    monkeypatch,
+):
+    house = House("auto-1", "ssh", "auto-2", "web", "all")
+    obtained = []
+    obtain = house.routes.obtain
+
+    def note(identity, service, beside):
+        obtained.append(service.name)
+        return obtain(identity, service, beside)
+
+    monkeypatch.setattr(house.routes, "obtain", note)
+    asked = [
+        Service(name="auto-1", port=0),
+        Service(name="no-1", port=0),
+        Service(name="ssh", port=22),
+        Service(name="no-2", ports="9-5"),
+        Service(name="auto-2", port=0),
+        Service(name="web", host="a.test"),
+        Service(name="all", ports="80-89"),
+    ]
+    stranger = Stranger(house)
+    stranger.say(hello(services=asked))
+    await settle()
+    assert obtained == ["ssh", "no-2", "web", "all", "auto-1", "no-1", "auto-2"]
+    (welcome,) = stranger.answers
+    names = [service.name for service in welcome.services]
+    assert names == ["auto-1", "ssh", "auto-2", "web", "all"]
+    assert [refused.name for refused in welcome.refused] == ["no-1", "no-2"]
+
+
+@virtual_time
 async def test_a_new_list_replaces_the_old_one():
     house = House("web", "ssh")
     await Tunnel(house, "web", name="other").up()

@@ -268,6 +268,21 @@ def test_no_token_displaces_the_closed_ports_of_others(story, monkeypatch):
     story(test, 16)
 
 
+def test_a_free_port_that_another_service_of_the_origin_asks_for_is_replaced(story):
+    async def test(place):
+        free = place.ask(name="auto-1")
+        number = free.ports.first - place.first + 1
+        fixed = place.ask(number, name="web")
+        assert fixed is free
+        other = place.routes.obtain(LAPTOP, Service(name="auto-1", port=0), [fixed])
+        assert other.ports != fixed.ports
+        place.routes.hold(other, LAPTOP, "auto-1")
+        assert place.ask(name="auto-1") is other
+        assert place.ask(number, name="web") is fixed
+
+    story(test)
+
+
 def test_a_service_may_change_from_a_range_to_a_free_port(story):
     async def test(place):
         old = place.ask(ports=place.range(1, 4), name="game")
