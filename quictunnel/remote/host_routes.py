@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import shlex
-from collections import OrderedDict
 from collections.abc import Callable, Collection, Sequence, Set
 from typing import Protocol
 
@@ -27,12 +26,14 @@ from quictunnel.errors import Refused, SettingsError
 from quictunnel.protocol.codes import Code
 from quictunnel.protocol.host_names import HostTable
 from quictunnel.protocol.messages import Service
+from quictunnel.remote.fair_table import FairTable
 from quictunnel.remote.host_sockets import HostSockets
 from quictunnel.remote.registry import Identity
-from quictunnel.remote.routes import CLOSED, Route
+from quictunnel.remote.routes import CLOSED, Route, refuse_taken
 
 MAX_FREE_NAMES = 1024
-"""Names that no origin serves any more and are still known. The one free for longest is dropped."""
+"""Names that no origin serves any more and are still known. When there are more, the token with the
+most loses the one that is free for longest."""
 
 
 MAX_ADDRESS = 261
@@ -79,8 +80,8 @@ class HostRoutes:
         self._served = {protocol: HostTable[Route]() for protocol in HOST_PROTOCOLS}
         self._unserved = {protocol: HostTable[Route]() for protocol in HOST_PROTOCOLS}
         """Those without an origin for longer than `client_wait`. Any served route comes first."""
-        self._free: OrderedDict[str, Route] = OrderedDict()
-        """Those without an origin, the one that is free for longest first."""
+        self._free: FairTable[str, Route] = FairTable()
+        """Those without an origin, by their keys."""
 
     def add_place(self, place: HostPlace) -> None:
         """Let clients of host names arrive at a place, which is bound before an origin comes."""
@@ -103,7 +104,7 @@ class HostRoutes:
 
     def close(self) -> None:
         """Stop the timers. No client is rejected."""
-        for route in self._free.values():
+        for route in self._free:
             _stop_timer(route)
 
     def apply(self, settings: RemoteSettings) -> list[str]:
@@ -135,7 +136,10 @@ class HostRoutes:
         A route of the same origin for the same name, but other protocols, is removed: the origin
         has changed.
 
-        Call `hold` once it is claimed, and `free` when no origin serves it any more.
+        A name that no origin serves is kept for its token for `client_wait`, for an origin that
+        restarts. Then another token gets it.
+
+        Call `hold` once it is claimed, and `free` when no origin serves it.
 
         :param beside: the routes of the origin's other services.
         :raises Refused: the name or the protocol is not valid, the remote has no place for it or
@@ -162,15 +166,16 @@ class HostRoutes:
         if (route := self._routes.get(key)) is not None:
             if sockets is not None:
                 sockets.add(host)  # it was removed if the route was set aside
+            self._end_free(route)
             return route
         replaced = [
             other for each in protocols if (other := self._by_name.get((each, host))) is not None
         ]
         for other in replaced:
             is_own = other.is_own(identity, self._origins_at(other.key))
-            is_free = other.key in self._free or is_own
-            if not is_free or other in beside:
-                raise Refused(Code.SERVICE_TAKEN, f"another service already has host {host}")
+            is_free = self._is_free(other) and not other.is_kept_from(identity)
+            if not (is_own or is_free) or other in beside:
+                raise refuse_taken(f"host {host}", other, identity)
         if sockets is not None:
             sockets.add(host)
         for other in replaced:
@@ -193,21 +198,18 @@ class HostRoutes:
     def hold(self, route: Route, identity: Identity, name: str) -> None:
         """Note that an origin's service has been claimed."""
         route.holder, route.name = identity, name
-        if self._free.pop(route.key, None) is not None:
-            if route.closing is None:
-                self._move(route, self._unserved, self._served)
-            _stop_timer(route)
 
     def free(self, key: str) -> None:
         """Keep a name known, although no origin serves it any more."""
         route = self._routes.get(key)
-        if route is None or key in self._free:
+        if route is None or self._is_free(route):
             return
-        self._free[key] = route
+        self._free.add(route.token_id, key, route)
         loop = asyncio.get_running_loop()
         route.closing = loop.call_later(self._settings.client_wait, self._set_aside, route)
         if len(self._free) > MAX_FREE_NAMES:
-            self._remove(next(iter(self._free)))
+            _, oldest = self._free.oldest()
+            self._remove(oldest)
 
     # -- Inside
 
@@ -220,6 +222,16 @@ class HostRoutes:
                 allowed.set(pattern, True)
         # A pattern covers the wildcards below it as it covers the names.
         return allowed.find(host) is True
+
+    def _is_free(self, route: Route) -> bool:
+        return self._free.get(route.token_id, route.key) is not None
+
+    def _end_free(self, route: Route) -> None:
+        """Note that an origin is about to serve a route, so that its name cannot be dropped."""
+        if self._free.pop(route.token_id, route.key) is not None:
+            if route.closing is None:
+                self._move(route, self._unserved, self._served)
+            _stop_timer(route)
 
     def _set_aside(self, route: Route) -> None:
         """Let less specific names that are served have the clients from now on.
@@ -236,7 +248,8 @@ class HostRoutes:
         :param has_socket: whether the name keeps its socket, for another route.
         """
         route = self._routes.pop(key)
-        is_set_aside = self._free.pop(key, None) is not None and route.closing is None
+        is_free = self._free.pop(route.token_id, key) is not None
+        is_set_aside = is_free and route.closing is None
         _stop_timer(route)
         tables = self._unserved if is_set_aside else self._served
         assert route.host is not None  # it is in this table

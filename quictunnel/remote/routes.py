@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import random
 import socket
 from collections.abc import Callable, Collection, Iterator, Sequence, Set
@@ -90,6 +91,10 @@ class Route:
         :param origins: those that serve it now.
         """
         return origins == {identity} if origins else self.holder == identity
+
+    def is_kept_from(self, identity: Identity) -> bool:
+        """Return whether no origin serves it, but it is kept for one with another token."""
+        return self.closing is not None and self.token_id != identity.token_id
 
 
 class Routes:
@@ -197,8 +202,9 @@ class Routes:
         """Return the route that an origin's service asks for. Its ports are open from now on.
 
         A route of the same origin at other ports that overlap is closed: the origin has changed.
+        So is one that no origin serves, if it is not kept for another token.
 
-        Call `hold` once it is claimed, and `free` when no origin serves it any more.
+        Call `hold` once it is claimed, and `free` when no origin serves it.
 
         :param beside: the routes of the origin's other services.
         :raises Refused: the service asks for a place that the remote does not have, does not allow,
@@ -318,13 +324,10 @@ class Routes:
             return route
         replaced = self._overlapping(ports)
         for other in replaced:
-            is_free = other.closing is not None or other.is_own(
-                identity, self._origins_at(other.key)
-            )
-            if other.ports is not None and (not is_free or other in beside):
-                raise Refused(
-                    Code.SERVICE_TAKEN, f"another service already has {other.ports.where}"
-                )
+            is_own = other.is_own(identity, self._origins_at(other.key))
+            is_free = other.closing is not None and not other.is_kept_from(identity)
+            if other.ports is not None and (not (is_own or is_free) or other in beside):
+                raise refuse_taken(other.ports.where, other, identity)
         freed = {port for other in replaced for port in _each(other.ports)}
         if len(self._by_port) - len(freed) + ports.size > MAX_PORTS:
             raise Refused(Code.NOT_ALLOWED, f"origins may have {MAX_PORTS} ports in all, not more")
@@ -394,6 +397,20 @@ class Routes:
             return False
         del self._by_service[route.holder, route.name]
         return True
+
+
+def refuse_taken(where: str, route: Route, identity: Identity) -> Refused:
+    """Return the refusal for an origin that asks for a place that a route has.
+
+    :param where: the place, in words.
+    """
+    if route.closing is None or not route.is_kept_from(identity):
+        return Refused(Code.SERVICE_TAKEN, f"another service already has {where}")
+    left = math.ceil(route.closing.when() - asyncio.get_running_loop().time())
+    return Refused(
+        Code.SERVICE_TAKEN,
+        f"an origin with another token had {where} and may return; try again in {max(left, 1)} s",
+    )
 
 
 def asks_any_port(service: Service) -> bool:

@@ -447,14 +447,21 @@ class RemoteSession(Session):
         asked, refusals = self._obtain(identity, self._asked)
         if must_get_one and not asked:
             raise next(iter(refusals.values()), Refused(Code.NOT_ALLOWED, NOTHING_ASKED))
-        claim = registry.claim(
-            self,
-            identity,
-            {route.key: sharing for route, sharing in asked.values()},
-            instance=hello.instance,
-            gone=gone,
-            may_be_empty=not must_get_one,
-        )
+        wanted = {route.key: sharing for route, sharing in asked.values()}
+        try:
+            claim = registry.claim(
+                self,
+                identity,
+                wanted,
+                instance=hello.instance,
+                gone=gone,
+                may_be_empty=not must_get_one,
+            )
+        except Refused:
+            for key in wanted:
+                if not registry.sessions_at(key):
+                    self._settings.routes.free(key)
+            raise
         self._routes, self._shared = {}, set()
         for name, (route, sharing) in asked.items():
             if route.key in claim.taken:

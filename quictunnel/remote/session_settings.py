@@ -28,6 +28,9 @@ class RouteTable(Protocol):
     def hold(self, route: Route, identity: Identity, name: str) -> None:
         """Keep a route open for an origin's service, which has been claimed."""
 
+    def free(self, key: str) -> None:
+        """Note that no origin serves a route."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RemoteSessionSettings:

@@ -539,6 +539,21 @@ async def test_free_ports_are_left_for_the_end_and_the_answer_has_the_order_of_t
 
 
 @virtual_time
+async def test_a_place_is_free_again_if_the_claim_fails(monkeypatch):
+    house = House("web")
+
+    def fail(*_, **__):
+        raise Refused(Code.SERVICE_TAKEN, "taken")
+
+    monkeypatch.setattr(house.registry, "claim", fail)
+    stranger = Stranger(house)
+    stranger.say(hello(services=[Service(name="web")]))
+    await settle()
+    assert [answer.message for answer in stranger.answers] == ["taken"]
+    assert house.routes.freed == ["web"]
+
+
+@virtual_time
 async def test_a_new_list_replaces_the_old_one():
     house = House("web", "ssh")
     await Tunnel(house, "web", name="other").up()

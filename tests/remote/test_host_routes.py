@@ -236,10 +236,36 @@ async def test_protocols_of_a_name_do_not_overlap(first, second):
 
 
 @virtual_time
-async def test_another_token_gets_a_name_that_no_origin_serves_at_once():
+async def test_a_name_is_kept_for_its_token_for_a_while():
     names = Names()
     route = names.ask("a.test")
     names.routes.free(route.key)
+    await seconds(CLIENT_WAIT - 3)
+    refusal = names.refusal("a.test", identity=STRANGER)
+    assert (refusal.code, refusal.message) == (
+        Code.SERVICE_TAKEN,
+        "an origin with another token had host a.test and may return; try again in 3 s",
+    )
+    assert names.rejected == []
+    assert names.ask("a.test") is route
+
+
+@virtual_time
+async def test_another_origin_of_the_token_gets_a_name_that_no_origin_serves_at_once():
+    names = Names()
+    both = names.ask("a.test")
+    names.routes.free(both.key)
+    secure = names.ask("a.test", "tls", identity=DESKTOP)
+    assert names.rejected == [both.key]
+    assert names.routes.find("tls", "a.test") is secure
+
+
+@virtual_time
+async def test_another_token_gets_a_name_that_no_origin_has_served_for_a_while():
+    names = Names()
+    route = names.ask("a.test")
+    names.routes.free(route.key)
+    await seconds(CLIENT_WAIT + 1)
     other = names.ask("a.test", identity=STRANGER)
     assert other.key != route.key
     assert names.rejected == [route.key]
@@ -330,6 +356,34 @@ async def test_few_names_without_an_origin_are_known(monkeypatch):
     known = [names.found(f"{letter}.test") for letter in "abcd"]
     assert known == ["a.test", None, "c.test", "d.test"]
     names.ask("b.test", identity=STRANGER)
+
+
+@virtual_time
+async def test_no_token_displaces_the_names_of_others(monkeypatch):
+    monkeypatch.setattr(module, "MAX_FREE_NAMES", 2)
+    names = Names()
+    own = names.ask("own.test")
+    theirs = [names.ask(f"{letter}.test", identity=STRANGER) for letter in "abcd"]
+    for route in (own, *theirs):
+        names.routes.free(route.key)
+    assert names.rejected == [route.key for route in theirs[:3]]
+    assert names.found("own.test") == "own.test"
+
+
+@virtual_time
+async def test_a_name_that_is_about_to_be_served_is_not_dropped(monkeypatch):
+    monkeypatch.setattr(module, "MAX_FREE_NAMES", 1)
+    names = Names()
+    route, first, second = (names.ask(f"{letter}.test") for letter in "abc")
+    names.routes.free(route.key)
+    await seconds(CLIENT_WAIT + 1)
+    assert names.routes.obtain(LAPTOP, Service(name="web", host="a.test")) is route
+    for other in (first, second):
+        names.routes.free(other.key)
+    names.routes.hold(route, LAPTOP, "web")
+    assert names.rejected == [first.key]
+    await seconds(CLIENT_WAIT + 1)
+    assert names.routes.find("tls", "a.test") is route
 
 
 @virtual_time
@@ -467,7 +521,8 @@ async def test_each_known_name_has_one_route_whatever_happens(monkeypatch, seed)
             allowed = tuple(rng.sample(hosts, 4))
             names.routes.apply(replace(names.settings, hosts=allowed))
         known = names.routes._routes.values()
-        aside = {key for key, route in names.routes._free.items() if route.closing is None}
+        free = {route.key for route in names.routes._free}
+        aside = {route.key for route in names.routes._free if route.closing is None}
         assert sockets.names == {
             route.host
             for route in known
@@ -480,7 +535,7 @@ async def test_each_known_name_has_one_route_whatever_happens(monkeypatch, seed)
             found = names.routes.find(protocol, None if host == "*" else host.replace("*", "x"))
             assert found is not None
             own = next(r for r in known if r.host == host and protocol in protocols_of(r))
-            assert found is own or own.key in names.routes._free or len(found.host) > len(host)
+            assert found is own or own.key in free or len(found.host) > len(host)
         assert len(names.routes._free) <= 3
     names.routes.close()
 

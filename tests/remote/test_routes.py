@@ -212,10 +212,39 @@ def test_a_port_that_no_origin_serves_closes_after_a_while(story):
     story(test)
 
 
-def test_another_token_gets_a_port_that_no_origin_serves_at_once(story):
+def test_a_port_is_kept_for_its_token_for_a_while(story):
     async def test(place):
         route = place.ask(1)
         place.routes.free(route.key)
+        await asyncio.sleep(CLIENT_WAIT - 3)
+        for ports in (f"{place.first}", place.range(1, 2)):
+            refusal = place.refusal(ports=ports, identity=STRANGER)
+            assert (refusal.code, refusal.message) == (
+                Code.SERVICE_TAKEN,
+                f"an origin with another token had port {place.first} and may return; "
+                "try again in 3 s",
+            )
+        assert (is_open(place.first), place.rejected) == (True, [])
+        assert place.ask(1) is route
+
+    story(test)
+
+
+def test_another_origin_of_the_token_gets_a_port_that_no_origin_serves_at_once(story):
+    async def test(place):
+        route = place.ask(1)
+        place.routes.free(route.key)
+        place.ask(ports=place.range(1, 2), identity=DESKTOP)
+        assert place.rejected == [route.key]
+
+    story(test)
+
+
+def test_another_token_gets_a_port_that_no_origin_has_served_for_a_while(story):
+    async def test(place):
+        route = place.ask(1)
+        place.routes.free(route.key)
+        await asyncio.sleep(CLIENT_WAIT + 1)
         other = place.ask(1, identity=STRANGER, name="theirs")
         assert other.key != route.key
         assert place.rejected == [route.key]
