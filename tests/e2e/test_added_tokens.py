@@ -109,6 +109,21 @@ def test_an_added_token_gets_its_host_names_and_no_other(setup):
     origin.wait_for(r"^refused: service default: the token does not allow the outside address$")
 
 
+def test_a_port_is_kept_for_the_token_of_an_origin_that_restarts(setup):
+    port = free_port()
+    own, other = (setup.new("--ports", port, "--no-outside") for _ in "ab")
+    setup.tunnel.start_remote("--client-wait", "10m")
+    setup.tunnel.wait_for_remote()
+    ready = rf"^ready: {LOOPBACK}:{port} at the remote -> "
+    origin = setup.origin(own, port)
+    origin.wait_for(ready)
+    origin.stop()
+    refused = setup.origin(other, port)
+    assert refused.wait() == 3
+    assert f"an origin with another token had port {port} and may return" in refused.stderr
+    setup.origin(own, port).wait_for(ready)
+
+
 def test_a_revoked_tokens_link_ends_while_another_tokens_downloads_go_on(setup):
     revoked_port, kept_port = free_port(), free_port()
     revoked, kept = (setup.new("--ports", port) for port in (revoked_port, kept_port))

@@ -76,6 +76,17 @@ def test_each_service_leads_to_its_own_server(tunnel, servers, ports):
     tunnel.origin.wait_for_log(rf"client closed .*service={ports} ")
 
 
+def test_a_free_port_is_none_that_the_origin_asks_for_by_number(tunnel, servers, ports):
+    options = origin_options(
+        f"auto={LOOPBACK}:{servers[0].port}",
+        f"{ports}={LOOPBACK}:{servers[1].port}",
+        f"{ports + 1}={LOOPBACK}:{servers[2].port}",
+    )
+    tunnel.up(remote=("--ports", f"{ports}-{ports + 2}"), origin=options)
+    for port, server in ((ports + 2, 0), (ports, 1), (ports + 1, 2)):
+        assert fetch(port, servers[server]) == str(servers[server].port).encode()
+
+
 def test_a_range_keeps_the_offset(tunnel, ports):
     first = ports
     servers = [socket.create_server((LOOPBACK, first + number)) for number in range(3)]
