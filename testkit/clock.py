@@ -50,6 +50,10 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
         """Return the virtual time."""
         return self._jumping.now
 
+    def jump(self, delay: float) -> None:
+        """Let time pass as while the process is stopped: nothing runs meanwhile."""
+        self._jumping.now += delay
+
 
 def virtual_time(
     test: Callable[..., Coroutine[Any, Any, None]], *, lateness: float = 0.0

@@ -32,6 +32,9 @@ FULL_SOCKET_INTERVAL = 0.05
 """Shortest time in seconds between timers while the socket is full. Nothing can be sent then, and
 due timers would fire again at once. The socket reports when it accepts more."""
 
+LATE_AFTER = 0.05
+"""Seconds by which a timer fires late if the process was stopped, as by SIGSTOP."""
+
 
 class LinkProtocol(Protocol):
     """The role above a link. Its methods are called in this order: made, others, lost."""
@@ -393,6 +396,18 @@ class Link:
         return deadline
 
     def _on_timer(self) -> None:
+        """Run what is due. After the process was stopped, read first.
+
+        The peer's answers may wait to be read, but epoll_wait(2) reports no event to a process
+        that continues after the end of its timeout.
+        """
+        now = self.loop.time()
+        if self._timer is not None and now - self._timer.when() > LATE_AFTER:
+            self._timer = self.loop.call_at(now, self._run_due)
+        else:
+            self._run_due()
+
+    def _run_due(self) -> None:
         self._timer = None
         now = self.loop.time()
         if (heard_at := self.engine.heard_at) is not None:

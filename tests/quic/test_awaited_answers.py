@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import socket
+
 import pytest
 from link_pair import LinkPair, Recorder, over_links, seconds, settle
 from pair import Engines
@@ -116,3 +119,37 @@ async def test_packets_in_flight_of_a_dead_peer_are_no_answer(engines: Engines) 
     assert pair.server.engine.answered_at > answered_at
     assert pair.server.is_silent
     assert waiter.answers == 0
+
+
+@over_links
+async def test_a_process_that_was_stopped_reads_before_it_calls_its_peer_silent(
+    engines: Engines,
+) -> None:
+    """When it continues, epoll_wait(2) reports no event at first, but timers are due."""
+    pair = await LinkPair.made(engines=engines)
+    awaited: AwaitedAnswers[Waiter] = AwaitedAnswers()
+    pair.server.acknowledgements = awaited
+    waiter, unread = Waiter(), []
+    arrive, pair.server_socket._arrive = pair.server_socket._arrive, unread.append
+    pair.server.open_stream(Recorder()).write(b"question")
+    awaited.add(waiter)
+    await seconds(1)
+    assert unread
+    readable, writer = socket.socketpair()
+    loop = asyncio.get_running_loop()
+
+    def read() -> None:
+        loop.remove_reader(readable)
+        for datagram in unread:
+            arrive(datagram)
+
+    loop.add_reader(readable, read)
+    try:
+        loop.jump(5)
+        loop.call_soon(writer.send, b"!")
+        await settle()
+        assert waiter.answers == 1
+        assert "link_silent" not in pair.server_session.calls
+    finally:
+        readable.close()
+        writer.close()
