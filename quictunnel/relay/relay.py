@@ -44,6 +44,9 @@ class Ending(enum.StrEnum):
     """This end reset the stream and kept the TCP connection. The code says why."""
 
 
+_NO_PROTOCOL = asyncio.Protocol()
+"""The protocol of a stream whose relay was detached."""
+
 _IN_ORDER = (Ending.IN_ORDER, Code.NO_ERROR, Code.NO_ERROR.word)
 
 
@@ -155,9 +158,12 @@ class Relay:
         if self._end is not None or self._is_over:
             return False
         self._end = (Ending.DETACHED, code, code.word)
-        self.tcp.transport, self.tcp.is_lost = None, True
-        self.stream.abort(code)
-        self._finish()
+        if self.stream.transport is not None:
+            self.stream.transport.set_protocol(_NO_PROTOCOL)
+            self.stream.abort(code)
+        for side in (self.tcp, self.stream):  # no callback can follow from either
+            side.transport, side.is_lost = None, True
+        self._check_over()
         return True
 
     # Called by the sides (`SideOwner`)
@@ -186,9 +192,8 @@ class Relay:
         """Handle the end of the stream: in order, by a reset, or with its link."""
         if self.on_link_lost is not None and self._end is None and isinstance(exc, LinkLost):
             self.on_link_lost()
-        if self._end is not None and self._end[0] is Ending.DETACHED:
-            self._break_cycles()
-            return
+            if self._is_over:
+                return  # it was detached
         if isinstance(exc, StreamReset):
             self._cut(Ending.STREAM_RESET, exc.code, describe(exc.code))
         elif isinstance(exc, LinkLost):
@@ -233,24 +238,16 @@ class Relay:
             return
         if not (stream.is_lost or stream.transport is None) or self._is_over:
             return
-        self._finish()
-        if tcp.is_lost and stream.is_lost:
-            self._break_cycles()
-
-    def _finish(self) -> None:
         self._is_over = True
         self._linger_timer.stop(self)
         self._lift_limits()
         ending, code, reason = self._end or _IN_ORDER
         duration = self.loop.time() - self._made_at
-        received = self.tcp.received, self.stream.received
-        self._on_end(RelayEnd(*received, duration, ending, code, reason))
-
-    def _break_cycles(self) -> None:
-        """Free the objects at once and not by the garbage collector: no callback can follow."""
-        del self._on_end
-        for side in (self.tcp, self.stream):
-            del side.peer, side.owner
+        self._on_end(RelayEnd(tcp.received, stream.received, duration, ending, code, reason))
+        if tcp.is_lost and stream.is_lost:
+            # No callback can follow. Break the reference cycles, so that the objects are freed
+            # at once and not by the garbage collector.
+            del self._on_end, tcp.peer, tcp.owner, stream.peer, stream.owner
 
     def _lift_limits(self) -> None:
         if self._idle_timer is not None:

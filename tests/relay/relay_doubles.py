@@ -57,6 +57,9 @@ class MemoryStream(asyncio.Transport):
 
     # asyncio.Transport
 
+    def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
+        self.protocol = protocol  # type: ignore[assignment]
+
     def write(self, data) -> None:
         assert not self._fin_written, "write() behind write_eof()"
         assert isinstance(data, bytes), "what is kept must not change"
