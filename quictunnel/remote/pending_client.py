@@ -172,6 +172,7 @@ class PendingClient(asyncio.Protocol):
         if self.client is None or self.route is None:
             raise RuntimeError("the client was not handed over")
         transport.pause_reading()
+        transport.read_limiter = None  # that of the relay, which has ended
         transport.set_protocol(self)
         self._transport, self._has_eof = transport, has_eof
         self._rest += data

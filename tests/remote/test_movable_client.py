@@ -339,6 +339,22 @@ async def test_a_moved_client_counts_once():
 
 
 @virtual_time
+async def test_a_moved_client_keeps_its_limits():
+    house, first, second = await two_origins(policies={None: Policy(rate_per_client=1000)})
+    client = house.client()
+    client.send(b"question")
+    before = client.read_limiter
+    first.far.go_silent()
+    await settle()
+    second.server.send(b"answer")
+    await settle()
+    assert client.written == b"answer"
+    assert client.read_limiter is not before
+    assert before.allow(1_000_000) == 1_000_000, "it waits for nothing any more"
+    assert client.read_limiter.allow(1_000_000) <= 1000
+
+
+@virtual_time
 async def test_clients_that_were_taken_back_are_bounded(monkeypatch):
     monkeypatch.setattr(admission, "MAX_WAITING", 2)
     house = House()
