@@ -90,6 +90,8 @@ class RemoteSession(Session):
         on_close: Callable[[RemoteSession], None],
     ) -> None:
         super().__init__("client", emit)
+        self.token_id = ""
+        """The id of the token that the origin has proven to know; empty until then."""
         self._settings = settings
         self._linger_timer = IdleTimer(settings.linger, Relay.linger_expired)
         self._registry = registry
@@ -299,12 +301,6 @@ class RemoteSession(Session):
     def is_refused_a_service(self) -> bool:
         """Whether the origin asks for a service that it does not get."""
         return bool(self._refused)
-
-    @property
-    def token_id(self) -> str:
-        """The id of the token that the origin has proven to know; empty until then."""
-        is_proven = self._hello is not None and self._established_at is not None
-        return self._hello.token_id if is_proven and self._hello is not None else ""
 
     def close_taken_over(self, by: Hello) -> None:
         """Close the link because another one now serves all of its services."""
@@ -527,7 +523,7 @@ class RemoteSession(Session):
 
     def _welcome(self, hello: Hello, token: Token, losers: tuple[RemoteSession, ...]) -> None:
         self._establish(origin=hello.name, token=hello.token_id)
-        self._established_at = self._loop.time()
+        self._established_at, self.token_id = self._loop.time(), hello.token_id
         self._settings.failures.clear(self.link.peer)
         granted = self._granted()
         self._send(

@@ -82,8 +82,10 @@ class Session(ABC):
     @property
     def is_usable(self) -> bool:
         """Whether a new client can be forwarded over this link now."""
-        is_established = self.state is State.ESTABLISHED
-        return is_established and not (self.link.is_closed or self.link.is_silent)
+        link = self._link  # without the calls of properties, because each client needs it
+        if link is None or self._life.state is not State.ESTABLISHED:
+            return False
+        return not (link.is_closed or link.is_silent)
 
     @property
     def silent_for(self) -> float | None:
