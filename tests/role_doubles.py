@@ -49,9 +49,12 @@ OUTSIDE = Address("198.51.100.1", 9000)
 class FakeTcp(asyncio.Transport):
     """A TCP connection's transport, as `SocketTransport` is; the test plays the other end."""
 
-    def __init__(self, peer: tuple[Any, ...] | None = ("192.0.2.7", 5555)) -> None:
+    def __init__(
+        self, peer: tuple[Any, ...] | None = ("192.0.2.7", 5555), port: int = OUTSIDE.port
+    ) -> None:
         super().__init__()
         self.peer = peer
+        self.port = port
         self.written = b""
         self.eof_written = False
         self.was_reset = False
@@ -65,7 +68,7 @@ class FakeTcp(asyncio.Transport):
         return self
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
-        facts = {"peername": self.peer, "sockname": (OUTSIDE.host, OUTSIDE.port)}
+        facts = {"peername": self.peer, "sockname": (OUTSIDE.host, self.port)}
         return facts.get(name, default)
 
     def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
@@ -235,10 +238,13 @@ class House:
         )
 
     def client(
-        self, service: str = "default", peer: tuple[str, int] | None = ("192.0.2.7", 5555)
+        self,
+        service: str = "default",
+        peer: tuple[str, int] | None = ("192.0.2.7", 5555),
+        port: int = OUTSIDE.port,
     ) -> FakeTcp:
         route = self.routes.routes[service]
-        return FakeTcp(peer).connect(self.admission.new_client(route))
+        return FakeTcp(peer, port).connect(self.admission.new_client(route))
 
 
 class FakeService(ExposedService):

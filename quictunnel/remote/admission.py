@@ -6,23 +6,22 @@ No decision here awaits anything, so decisions never interleave.
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable, Collection, Mapping
 from functools import partial
 from ipaddress import ip_address
 from typing import Protocol
 
 from quictunnel.config.addresses import Network
-from quictunnel.config.policy import Place, Policy, describe_place
+from quictunnel.config.policy import Place, Policy
 from quictunnel.events import ClientLimitReached, EventSink
 from quictunnel.protocol.address import Address
 from quictunnel.relay.relay import NO_LIMITS, Relay, RelayLimits
 from quictunnel.remote.movable_client import MovableClient
 from quictunnel.remote.name_readers import NameReader
 from quictunnel.remote.pending_client import ClientRoute, PendingClient
-from quictunnel.remote.policy_selection import select_policy
+from quictunnel.remote.place_gates import PlaceGate, PlaceGates
+from quictunnel.remote.routes import CLOSED
 from quictunnel.session.clients import Client
-from quictunnel.session.gate import Gate
 from quictunnel.session.rejections import RejectionReporter
 
 MAX_WAITING = 4096
@@ -85,8 +84,7 @@ class Admission:
         self._max_clients = max_clients
         self._emit = emit
         self._rejections = RejectionReporter(emit)
-        self._policies: Mapping[Place, Policy] = {}
-        self._gates: dict[str, tuple[Place, Gate]] = {}  # by route, with its place
+        self._gates = PlaceGates({})
         self.apply(client_wait=client_wait, proxies=proxies, policies=policies or {})
         self._count = 0
         self._waiting: dict[str, dict[PendingClient, Client]] = {}  # in order of arrival
@@ -109,9 +107,7 @@ class Admission:
         """Apply changed settings to the clients to come."""
         self._client_wait = client_wait
         self._proxies = tuple(proxies)
-        self._policies = policies
-        for place, gate in self._gates.values():
-            gate.apply(select_policy(policies, place))
+        self._gates.apply(policies)
 
     def new_client(self, route: ClientRoute) -> PendingClient:
         """Return the protocol of a client that has arrived at this route."""
@@ -131,7 +127,7 @@ class Admission:
             session = self._find(route, client.address)
             if session is None:
                 return
-            self._waiting[route].pop(pending, None)
+            self._stop_waiting(pending, route)
             if (reason := _rejection(session, client)) is not None:
                 pending.reject(reason)
             else:
@@ -141,8 +137,7 @@ class Admission:
         """Reject the clients that wait at a route, which is closed."""
         for pending in tuple(self._waiting.get(route, ())):
             pending.reject(reason)
-        self._waiting.pop(route, None)
-        self._gates.pop(route, None)
+        self._gates.close_route(route)
 
     def close(self, reason: str) -> None:
         """Reject pending clients, and all new ones from now on."""
@@ -176,16 +171,20 @@ class Admission:
 
     def client_identified(self, pending: PendingClient, client: Client, route: ClientRoute) -> None:
         """Hand a client to a session, let it wait for one, or reject it."""
+        if route.is_closed:
+            self._turn_away(pending, CLOSED)
+            return
         session = self._find(route.key, client.address)
         if session is not None and (reason := session.rejection) is not None:
             self._turn_away(pending, reason)
             return
-        gate = self._gate(route) if self._policies else None
-        if gate is not None and client.address is not None:
-            if (reason := gate.enter(client.address)) is not None:
-                self._turn_away(pending, reason)
-                return
-            pending.gate = gate
+        if self._gates.has_policies and client.address is not None:
+            counted = self._gates.obtain(route.key, pending.place)
+            if counted is not None:
+                if (reason := counted.gate.enter(client.address)) is not None:
+                    self._turn_away(pending, reason)
+                    return
+                pending.gate = counted
         self._emit(client.accepted())
         if session is not None:
             self._forward(pending, client, route.key, session)
@@ -197,7 +196,7 @@ class Admission:
         self._pending.add(pending)
         self._emit(client.moved())
         session = self._find(route.key, client.address)
-        reason = self._closed_because
+        reason = self._closed_because or (CLOSED if route.is_closed else None)
         if session is not None:
             reason = reason or _rejection(session, client)
         elif len(self._pending) > MAX_WAITING:
@@ -212,7 +211,7 @@ class Admission:
     def client_dropped(self, pending: PendingClient, reason: str) -> None:
         """Report a client that has left, or was rejected, before it was handed to a session."""
         if pending.route is not None:
-            self._waiting.get(pending.route.key, {}).pop(pending, None)
+            self._stop_waiting(pending, pending.route.key)
         if pending.client is None:
             self._rejections.report(str(pending.peer), reason)
             return
@@ -230,12 +229,12 @@ class Admission:
         self._waiting.setdefault(route, {})[pending] = client
         pending.give_up_after(self._client_wait, NO_ORIGIN)
 
-    def _gate(self, route: ClientRoute) -> Gate:
-        if route.key not in self._gates:
-            policy = select_policy(self._policies, route.place)
-            gate = Gate(policy, time.monotonic, describe_place(route.place))
-            self._gates[route.key] = (route.place, gate)
-        return self._gates[route.key][1]
+    def _stop_waiting(self, pending: PendingClient, route: str) -> None:
+        waiting = self._waiting.get(route)
+        if waiting is not None:
+            waiting.pop(pending, None)
+            if not waiting:
+                del self._waiting[route]
 
     def _turn_away(self, pending: PendingClient, reason: str) -> None:
         """Reject a client that was not accepted."""
@@ -249,7 +248,7 @@ class Admission:
         on_end, limits = self._client_left, NO_LIMITS
         if pending.gate is not None:
             on_end = partial(self._client_left, pending.gate, client)
-            limits = pending.gate.limits()
+            limits = pending.gate.gate.limits()
         relay = session.forward(client, route, on_end, limits)
         if not session.is_shared(route):
             pending.hand_over(relay.tcp)
@@ -258,10 +257,10 @@ class Admission:
         session.await_answer(movable)
         pending.hand_over(movable)
 
-    def _client_left(self, gate: Gate | None = None, client: Client | None = None) -> None:
+    def _client_left(self, counted: PlaceGate | None = None, client: Client | None = None) -> None:
         self._count -= 1
-        if gate is not None and client is not None and client.address is not None:
-            gate.leave(client.address)
+        if counted is not None and client is not None:
+            self._gates.leave(counted, client.address)
 
 
 def _rejection(session: ForwardingSession, client: Client) -> str | None:

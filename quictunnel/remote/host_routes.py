@@ -248,6 +248,7 @@ class HostRoutes:
         :param has_socket: whether the name keeps its socket, for another route.
         """
         route = self._routes.pop(key)
+        route.is_closed = True
         is_free = self._free.pop(route.token_id, key) is not None
         is_set_aside = is_free and route.closing is None
         _stop_timer(route)

@@ -35,6 +35,10 @@ class ClientRefusedError(Exception):
 class NameReader(Protocol):
     """Reads the first bytes of one client."""
 
+    @property
+    def name(self) -> HostName | None:
+        """The name that was read; None before that, or if the client names no host."""
+
     def feed(self, data: bytes) -> Route | None:
         """Return the route once the name is known, or None while more bytes are needed.
 
@@ -54,6 +58,8 @@ class TlsNameReader:
     def __init__(self, find: Find) -> None:
         self._find = find
         self._reader = ClientHelloReader()
+        self.name: HostName | None = None
+        """See `NameReader`."""
 
     def feed(self, data: bytes) -> Route | None:
         """See `NameReader`."""
@@ -63,6 +69,7 @@ class TlsNameReader:
             raise ClientRefusedError(str(exc), exc.answer) from exc
         if found is None:
             return None
+        self.name = found.name
         if (route := self._find(found.name)) is None:
             raise ClientRefusedError(_unknown(found.name), unrecognized_name_alert())
         return route
@@ -82,6 +89,8 @@ class HttpNameReader:
     def __init__(self, find: Find) -> None:
         self._find = find
         self._reader = RequestHostReader()
+        self.name: HostName | None = None
+        """See `NameReader`."""
         self._has_begun = False
         self._is_head = False
 
@@ -94,7 +103,7 @@ class HttpNameReader:
             raise ClientRefusedError(str(exc), self._answer(exc.status, str(exc))) from exc
         if found is None:
             return None
-        self._is_head = found.is_head
+        self.name, self._is_head = found.name, found.is_head
         if (route := self._find(found.name)) is None:
             sentence = "no site has this host name here"
             raise ClientRefusedError(

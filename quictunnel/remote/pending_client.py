@@ -12,7 +12,9 @@ from collections.abc import Callable
 from functools import partial
 from typing import Protocol, cast
 
+from quictunnel.config.hosts import HostName
 from quictunnel.config.policy import Place
+from quictunnel.config.ports import PortRange
 from quictunnel.errors import ProtocolError
 from quictunnel.protocol.address import Address
 from quictunnel.protocol.proxy_decoder import ProxyDecoder
@@ -20,8 +22,8 @@ from quictunnel.relay.sides import TcpSide
 from quictunnel.relay.tcp_transport import READ_SIZE, SocketTransport
 from quictunnel.remote.last_answer import LastAnswer
 from quictunnel.remote.name_readers import ClientRefusedError, NameReader, http_no_origin
+from quictunnel.remote.place_gates import PlaceGate
 from quictunnel.session.clients import Client
-from quictunnel.session.gate import Gate
 
 HEADER_TIMEOUT = 5.0
 """Seconds for a trusted proxy's header, which comes with the connection's first packet."""
@@ -59,7 +61,11 @@ class ClientRoute(Protocol):
 
     @property
     def place(self) -> Place:
-        """The place, which selects a policy."""
+        """The place. Its clients choose a port or a name of it."""
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether it gets no more clients."""
 
 
 class ClientProtocol(asyncio.Protocol):
@@ -123,15 +129,31 @@ class PendingClient(asyncio.Protocol):
         """The last bytes for a client whose route has no origin."""
         self._loop = asyncio.get_running_loop()
         self.accepted_at = self._loop.time()
-        self.gate: Gate | None = None
+        self.gate: PlaceGate | None = None
         """The gate that has counted the client."""
         self._transport: SocketTransport | None = None
         self._last_answer: LastAnswer | None = None
         self._decoder: ProxyDecoder | None = None
         self._outside: Address | None = None
+        self._port = 0
+        """The port at which the connection has arrived. A header does not change it."""
+        self._name: HostName | None = None
         self._rest = bytearray()
         self._has_eof = False
         self._deadline: asyncio.TimerHandle | None = None
+
+    @property
+    def place(self) -> Place:
+        """The place that the client has chosen, which selects its policy; once there is a route.
+
+        It is one port, also if the route has several. Of a host name, it is the name that the
+        client has sent. At a Unix socket, the socket's name counts, because the proxy does not say
+        which name its client has sent.
+        """
+        place = None if self.route is None else self.route.place
+        if isinstance(place, PortRange):
+            return PortRange(self._port, self._port)
+        return place if place is None else self._name or place
 
     def give_up_after(self, delay: float, reason: str) -> None:
         """Reject the client unless it is handed over within `delay` seconds.
@@ -196,6 +218,7 @@ class PendingClient(asyncio.Protocol):
             self.reject("the client disconnected before it was accepted")
             return
         self.peer, self._outside = Address.of(peer), Address.of(outside)
+        self._port = self._outside.port
         if self._owner.expects_header(self.peer):
             self._expect_header(transport)
         else:
@@ -277,7 +300,7 @@ class PendingClient(asyncio.Protocol):
         if self.route is not None and self._transport is not None:
             self._clear_deadline()
             self._transport.pause_reading()
-            self._no_origin = reader.no_origin()
+            self._no_origin, self._name = reader.no_origin(), reader.name
             self._reader = None  # it holds up to 16 KiB
             self._identify(self.route)
 

@@ -80,9 +80,12 @@ class Route:
     protocol: HostProtocol | None = None
     """The protocol of the clients of the host name; None for every protocol."""
 
+    is_closed: bool = False
+    """Whether it gets no more clients. A later route may have the same key."""
+
     @property
     def place(self) -> Place:
-        """The place, which selects the policy for its clients."""
+        """The place. Its clients choose a port or a name of it."""
         return self.ports if self.host is None else self.host
 
     def is_own(self, identity: Identity, origins: Set[Identity]) -> bool:
@@ -373,6 +376,7 @@ class Routes:
 
     def _close(self, key: str) -> None:
         route = self._opened.pop(key)
+        route.is_closed = True
         self._exhausted.clear()
         self._remember(route)
         if route.closing is not None:

@@ -54,6 +54,11 @@ class Gate:
         self._rate: RateLimit | None = None  # of all clients together, once there was one
         self._idle_timer: IdleTimer[Relay] | None = None  # of the policy, once a client needed it
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether every client that has entered has left."""
+        return not self._total
+
     def apply(self, policy: Policy) -> None:
         """Replace the rules. Connected clients stay. Those that share a rate get the new one."""
         if policy.idle_timeout != self._policy.idle_timeout:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import socket
+
 import pytest
 
 from testkit.flows import flow
-from testkit.programs import CLIENT_CLOSED, logged
+from testkit.programs import CLIENT_CLOSED, PATIENCE, free_ports, logged
 from testkit.tunnel import LOOPBACK
 
 ONE_ENGINE = (
@@ -13,6 +15,7 @@ ONE_ENGINE = (
     "test_the_rate_of_a_token_is_not_exceeded",
     "test_an_idle_client_is_reset",
     "test_a_file_of_networks_is_applied_to_new_clients",
+    "test_a_range_does_not_avoid_the_policy_of_a_port",
     "test_the_origin_narrows_the_policy_of_the_remote",
 )
 
@@ -131,6 +134,21 @@ def test_a_file_of_networks_is_applied_to_new_clients(configured, tmp_path):
     networks.write_text("")
     remote.wait_for(r"^reloaded: ", times=2)
     configured.exchange()
+
+
+def test_a_range_does_not_avoid_the_policy_of_a_port(configured):
+    port, tunnel = free_ports(2), configured.tunnel
+    ports = f'"{port}-{port + 1}"\n'
+    configured.up(
+        remote=f'ports = {ports}[policy.{port + 1}]\ndeny = "127.0.0.0/8"\n',
+        origin=f"port = {ports}",
+    )
+    with socket.create_connection((LOOPBACK, port), PATIENCE):
+        tunnel.accept()
+    with socket.create_connection((LOOPBACK, port + 1), PATIENCE):
+        reason = f'"the policy of port {port + 1} does not allow the address"'
+        rejected = logged("client rejected", peer=rf"{LOOPBACK}:\d+", reason=reason)
+        tunnel.remote.wait_for_log(rejected)
 
 
 def test_the_origin_narrows_the_policy_of_the_remote(configured):

@@ -17,7 +17,7 @@ from quictunnel.protocol.codes import Code
 from quictunnel.protocol.preamble import Preamble, encode_v2
 from quictunnel.remote import admission, pending_client
 from quictunnel.remote.admission import Admission
-from quictunnel.remote.routes import Route
+from quictunnel.remote.routes import CLOSED, Route
 from testkit.clock import seconds, settle, virtual_time
 
 V1 = b"PROXY TCP4 203.0.113.9 198.51.100.7 40000 443\r\n"
@@ -386,16 +386,102 @@ async def test_a_policy_is_for_ports_whatever_the_origin_calls_its_service():
     house = House("web", "x", policies={ssh: Policy(max_clients=1), near: Policy(max_clients=2)})
     house.routes.routes["x"].ports = ssh
     house.routes.routes["y"] = Route("y", "y", "", PortRange(2223, 2223))
-    clients = [house.client(service) for service in ("web", "web", "x", "x", "y", "y", "y")]
+    ports = {"web": 9000, "x": 2222, "y": 2223}
+    clients = [
+        house.client(service, port=ports[service])
+        for service in ("web", "web", "x", "x", "y", "y", "y")
+    ]
     await settle()
     reset = [client.was_reset for client in clients]
     assert reset == [False, False, False, True, False, False, True]
     house.admission.apply(client_wait=10.0, proxies=(), policies={near: Policy(max_clients=2)})
-    assert not house.client("x").was_reset
+    assert not house.client("x", port=2222).was_reset
     house.admission.apply(client_wait=10.0, proxies=(), policies={})
-    assert not house.client("x").was_reset
-    house.admission.reject_waiting("x", "closed")
-    assert "x" not in house.admission._gates
+    assert not house.client("x", port=2222).was_reset
+
+
+@pytest.mark.parametrize("header", [b"", V1])
+@virtual_time
+async def test_a_range_does_not_avoid_the_policy_of_a_port(header):
+    """The header of a proxy names the port of the proxy, which is another one."""
+    policies = {
+        PortRange(2222, 2222): Policy(max_clients=1),
+        PortRange(2224, 2299): Policy(max_clients=2),
+    }
+    house = House("x", policies=policies)
+    house.routes.routes["x"].ports = PortRange(2221, 2230)
+    if header:
+        proxies = [ip_network("192.0.2.7")]
+        house.admission.apply(client_wait=10.0, proxies=proxies, policies=policies)
+    ports = (2222, 2222, 2221, 2221, 2221, 2224, 2230, 2224)
+    clients = [house.client("x", port=port) for port in ports]
+    if header:
+        for client in clients:
+            client.send(header)
+    await settle()
+    reset = [client.was_reset for client in clients]
+    assert reset == [False, True, False, False, False, False, False, True]
+
+
+@virtual_time
+async def test_each_service_in_a_range_has_limits_of_its_own():
+    house = House("x", "y", policies={PortRange(2000, 2999): Policy(max_clients=1)})
+    for port, name in ((2222, "x"), (2223, "y")):
+        house.routes.routes[name].ports = PortRange(port, port)
+    asked = (("x", 2222), ("x", 2222), ("y", 2223), ("y", 2223))
+    clients = [house.client(name, port=port) for name, port in asked]
+    await settle()
+    assert [client.was_reset for client in clients] == [False, True, False, True]
+
+
+@virtual_time
+async def test_a_place_that_is_closed_and_opened_again_keeps_its_count():
+    house = House("x", policies={PortRange(2222, 2222): Policy(max_clients_per_address=1)})
+    house.routes.routes["x"].ports = PortRange(2222, 2222)
+    await Tunnel(house, "x").up()
+    client = house.client("x", port=2222)
+    await settle()
+    for _ in range(3):
+        house.admission.reject_waiting("x", "closed")
+        assert house.client("x", port=2222).was_reset
+    assert not client.is_over
+    client.fail(ConnectionResetError())
+    await settle()
+    assert not house.client("x", port=2222).was_reset
+
+
+@virtual_time
+async def test_nothing_is_kept_of_a_closed_place():
+    house = House("x", policies={None: Policy(max_clients=5)})
+    house.admission.apply(
+        client_wait=10.0, proxies=[ip_network("192.0.2.8")], policies={None: Policy(max_clients=5)}
+    )
+    for number in range(10):
+        route = house.routes.routes["x"] = Route(f"x{number}", "x", "")
+        waiting, left = house.client("x"), house.client("x")
+        left.fail(ConnectionResetError())
+        late = house.client("x", peer=("192.0.2.8", 1))
+        route.is_closed = True
+        house.admission.reject_waiting(route.key, "closed")
+        late.send(V1)
+        early = house.client("x")
+        assert [client.was_reset for client in (waiting, late, early)] == [True] * 3
+    await settle()
+    assert house.admission.pending == 0
+    assert (len(house.admission._gates), house.admission._waiting) == (0, {})
+    rejected = of_type(house.events, ClientRejected)
+    assert {event.reason for event in rejected} == {CLOSED}
+
+
+@virtual_time
+async def test_no_empty_list_of_waiting_clients_is_kept():
+    house = House("x", "y")
+    for service in ("x", "y"):
+        house.client(service)
+    house.client("x").fail(ConnectionResetError())
+    await Tunnel(house, "x").up()
+    await seconds(11)
+    assert house.admission._waiting == {}
 
 
 @virtual_time

@@ -36,13 +36,14 @@ class Shared:
         self.house = House("www", **settings)
         self.route = self.house.routes.routes["www"]
         self.route.host = "www.test"
+        self.names = {"www.test"}
 
     async def up(self) -> Shared:
         self.tunnel = await Tunnel(self.house, "www").up()
         return self
 
     def client(self, kind, *, host: str = "192.0.2.7") -> FakeTcp:
-        reader = kind(lambda name: self.route if name == "www.test" else None)
+        reader = kind(lambda name: self.route if name in self.names else None)
         return FakeTcp((host, 5555)).connect(self.house.admission.new_named_client(reader))
 
     @property
@@ -258,12 +259,55 @@ async def test_a_policy_resets_without_an_answer(kind, first):
     await settle()
     assert (client.was_reset, client.written) == (True, b"")
     assert shared.rejections == [
-        ("192.0.2.7:5555", "the policy of host www.test does not allow the address")
+        ("192.0.2.7:5555", "the policy of host *.test does not allow the address")
     ]
     other = shared.client(kind, host="198.51.100.7")
     other.send(first)
     await settle()
     assert shared.server.written == first
+
+
+@pytest.mark.parametrize("kind", [TlsNameReader, HttpNameReader])
+@virtual_time
+async def test_a_wildcard_does_not_avoid_the_policy_of_a_name(kind):
+    policies = {"www.test": Policy(max_clients=1), "*.test": Policy(max_clients=2)}
+    shared = await Shared(policies=policies).up()
+    shared.route.host = "*"
+    shared.names = {"www.test", "a.test", "b.test", "other", None}
+    asked = ["www.test", "www.test", "a.test", "b.test", "a.test", "other", "other"]
+    clients = [shared.client(kind) for _ in asked]
+    for client, name in zip(clients, asked, strict=True):
+        client.send(request(name) if kind is HttpNameReader else hello(name.encode()))
+    await settle()
+    reset = [client.was_reset for client in clients]
+    assert reset == [False, True, False, False, True, False, False]
+
+
+@pytest.mark.parametrize(("place", "is_accepted"), [("*", False), ("www.test", True)])
+@virtual_time
+async def test_a_client_that_names_no_host_has_the_policy_of_the_fallback(place, is_accepted):
+    deny = Policy(deny=NetworkSet([ip_network("192.0.2.0/24")]))
+    shared = await Shared(policies={place: deny}).up()
+    shared.route.host = "*"
+    shared.names = {None}
+    client = shared.client(TlsNameReader)
+    client.send(records(client_hello()))
+    await settle()
+    assert client.was_reset != is_accepted
+
+
+@virtual_time
+async def test_at_a_unix_socket_the_policy_of_its_own_name_counts():
+    policies = {"*.test": Policy(max_clients=1), "www.test": Policy(max_clients=2)}
+    shared = await Shared(policies=policies).up()
+    reset = []
+    for host in ("*.test", "*.test", "www.test"):
+        shared.route.host = host
+        proxy = FakeTcp(None).connect(shared.house.admission.new_local_proxy(shared.route))
+        proxy.send(V1 + request("www.test"))
+        await settle()
+        reset.append(proxy.was_reset)
+    assert reset == [False, True, False]
 
 
 @pytest.mark.parametrize(("kind", "first"), KINDS)
