@@ -21,7 +21,9 @@ from quictunnel.remote.name_readers import NameReader
 from quictunnel.remote.pending_client import ClientRoute, PendingClient
 from quictunnel.remote.place_gates import PlaceGate, PlaceGates
 from quictunnel.remote.routes import CLOSED
+from quictunnel.remote.unnamed_clients import MAX_UNNAMED_PER_SOURCE, UnnamedClients
 from quictunnel.session.clients import Client
+from quictunnel.session.gate import source_of
 from quictunnel.session.rejections import RejectionReporter
 
 MAX_WAITING = 4096
@@ -31,6 +33,10 @@ NO_ORIGIN = "no origin connected in time"
 
 TAKEN_MEANWHILE = "an origin with another token serves the place now"
 """Why a client is rejected that an origin of the previous token has not answered."""
+
+NO_ROOM = "the client has named no host, and its place is needed for another client"
+
+TOO_MANY_UNNAMED = f"more than {MAX_UNNAMED_PER_SOURCE} clients of the address have named no host"
 
 
 class ForwardingSession(Protocol):
@@ -89,6 +95,7 @@ class Admission:
         self._count = 0
         self._waiting: dict[str, dict[PendingClient, Client]] = {}  # in order of arrival
         self._pending: set[PendingClient] = set()
+        self._unnamed: UnnamedClients[PendingClient] = UnnamedClients()
         self._limit_reported = False
         self._closed_because: str | None = None
 
@@ -149,18 +156,39 @@ class Admission:
     # -- Called by pending clients
 
     def admit(self, pending: PendingClient) -> bool:
-        """Count a new connection; return False if there is no room for it."""
+        """Count a new connection; return False if there is no room for it.
+
+        If there is none, the oldest client that has not named its host is rejected. Most clients
+        send the name at once.
+        """
         if self._closed_because is not None:
             return False
-        if self._count >= self._max_clients or len(self._pending) >= MAX_WAITING:
+        if self._is_full:
             if not self._limit_reported:
                 self._limit_reported = True
                 self._emit(ClientLimitReached(clients=self._count, waiting=len(self._pending)))
-            return False
-        self._limit_reported = False
+            oldest = self._unnamed.oldest
+            if oldest is None:
+                return False
+            oldest.reject(NO_ROOM)
+        else:
+            self._limit_reported = False
         self._count += 1
         self._pending.add(pending)
+        if not pending.is_named:
+            self._unnamed.add(pending)
         return True
+
+    def expect_name(self, pending: PendingClient) -> None:
+        """Count a client that has yet to name its host, and reject its source's oldest if needed.
+
+        A proxy in front is not limited: it has the connections of many clients.
+        """
+        if pending.peer is None or self.expects_header(pending.peer):
+            return
+        oldest = self._unnamed.count(pending, source_of(pending.peer))
+        if oldest is not None:
+            oldest.reject(TOO_MANY_UNNAMED)
 
     def expects_header(self, peer: Address) -> bool:
         """Return whether this peer is a proxy that sends a PROXY header first."""
@@ -171,6 +199,7 @@ class Admission:
 
     def client_identified(self, pending: PendingClient, client: Client, route: ClientRoute) -> None:
         """Hand a client to a session, let it wait for one, or reject it."""
+        self._unnamed.discard(pending)
         if route.is_closed:
             self._turn_away(pending, CLOSED)
             return
@@ -221,9 +250,14 @@ class Admission:
     def connection_ended(self, pending: PendingClient) -> None:
         """Stop counting a dropped client, whose connection has ended."""
         self._pending.discard(pending)
+        self._unnamed.discard(pending)
         self._client_left(pending.gate, pending.client)
 
     # -- Inside
+
+    @property
+    def _is_full(self) -> bool:
+        return self._count >= self._max_clients or len(self._pending) >= MAX_WAITING
 
     def _let_wait(self, pending: PendingClient, client: Client, route: str) -> None:
         self._waiting.setdefault(route, {})[pending] = client

@@ -84,6 +84,9 @@ class PendingClientOwner(Protocol):
     def admit(self, pending: PendingClient) -> bool:
         """Count a new connection; return False if there is no room for it."""
 
+    def expect_name(self, pending: PendingClient) -> None:
+        """Count a client that has yet to name its host, and whose address is now known."""
+
     def expects_header(self, peer: Address) -> bool:
         """Return whether this peer is a proxy that sends a PROXY header first."""
 
@@ -143,6 +146,11 @@ class PendingClient(asyncio.Protocol):
         self._deadline: asyncio.TimerHandle | None = None
 
     @property
+    def is_named(self) -> bool:
+        """Whether its route is known."""
+        return self.route is not None
+
+    @property
     def place(self) -> Place:
         """The place that the client has chosen, which selects its policy; once there is a route.
 
@@ -166,6 +174,7 @@ class PendingClient(asyncio.Protocol):
         """Reset the connection."""
         if self._last_answer is not None:
             self._last_answer.abort()
+            self._answered()
         self._drop(reason)
 
     def hand_over(self, protocol: ClientProtocol | TcpSide) -> None:
@@ -287,6 +296,7 @@ class PendingClient(asyncio.Protocol):
         if self.route is not None:
             self._identify(self.route)
         elif self._reader is not None:
+            self._owner.expect_name(self)
             self._set_deadline(NAME_TIMEOUT, partial(self._name_timed_out, self._reader))
             self._start_reading(transport)
 
@@ -333,8 +343,9 @@ class PendingClient(asyncio.Protocol):
             self._owner.connection_ended(self)
 
     def _answered(self) -> None:
-        self._last_answer = None
-        self._owner.connection_ended(self)
+        if self._last_answer is not None:
+            self._last_answer = None
+            self._owner.connection_ended(self)
 
     def _set_deadline(self, delay: float, expired: Callable[[], None]) -> None:
         self._clear_deadline()

@@ -15,6 +15,7 @@ from quictunnel.remote import admission
 from quictunnel.remote.last_answer import DROP_LIMIT, TIME_LIMIT
 from quictunnel.remote.name_readers import HttpNameReader, TlsNameReader
 from quictunnel.remote.pending_client import NAME_TIMEOUT
+from quictunnel.remote.unnamed_clients import MAX_UNNAMED_PER_SOURCE
 from testkit.client_hellos import browser_hello, client_hello, records, server_name
 from testkit.clock import seconds, settle, virtual_time
 
@@ -343,14 +344,83 @@ async def test_half_sent_names_and_last_answers_count_as_waiting(monkeypatch):
     half, answered = shared.client(TlsNameReader), shared.client(HttpNameReader)
     half.send(hello(b"www.test")[:100])
     answered.send(request("other.test"))
-    third = shared.client(TlsNameReader)
+    assert shared.house.admission.pending == 2
+    shared.client(TlsNameReader)
+    assert shared.house.admission.pending == 2
     await settle()
-    assert third.was_reset
     assert len(of_type(shared.house.events, ClientLimitReached)) == 1
     await seconds(NAME_TIMEOUT + TIME_LIMIT)
+    assert shared.house.admission.pending == 0
     shared.client(TlsNameReader).send(hello(b"www.test"))
     await settle()
     assert shared.server.written == hello(b"www.test")
+
+
+@pytest.mark.parametrize("limit", ["waiting", "clients"])
+@virtual_time
+async def test_when_there_is_no_room_the_oldest_client_without_a_name_makes_it(monkeypatch, limit):
+    shared = await Shared().up()
+    if limit == "waiting":
+        monkeypatch.setattr(admission, "MAX_WAITING", 3)
+    else:
+        shared.house.admission._max_clients = 3
+    answered = shared.client(HttpNameReader, host="198.51.100.1")
+    answered.send(request("other.test"))
+    silent = [shared.client(TlsNameReader, host=f"198.51.100.{number}") for number in (2, 3)]
+    for round_ in range(2):
+        client = shared.client(TlsNameReader)
+        assert shared.house.admission.pending == 3 - (round_ if limit == "clients" else 0)
+        client.send(hello(b"www.test"))
+        await settle()
+        assert shared.server.written == hello(b"www.test")
+        if round_ == 0 and limit == "waiting":  # a forwarded client does not wait
+            shared.client(TlsNameReader, host="198.51.100.4")
+    assert [client.was_reset for client in (answered, *silent)] == [True, True, False]
+    assert shared.rejections[1:] == [("198.51.100.2:5555", admission.NO_ROOM)]
+
+
+@virtual_time
+async def test_without_room_clients_that_wait_for_their_origin_stay(monkeypatch):
+    monkeypatch.setattr(admission, "MAX_WAITING", 2)
+    shared = Shared()
+    waiting = [shared.client(TlsNameReader) for _ in range(2)]
+    for client in waiting:
+        client.send(hello(b"www.test"))
+    assert shared.client(TlsNameReader).was_reset
+    await settle()
+    assert not any(client.is_over for client in waiting)
+
+
+@virtual_time
+async def test_an_address_has_a_limited_number_of_clients_without_a_name():
+    shared = await Shared().up()
+    other = shared.client(TlsNameReader, host="198.51.100.7")
+    # Those that have a name, or have left, do not count.
+    shared.client(TlsNameReader).send(hello(b"www.test"))
+    shared.client(TlsNameReader).fail(ConnectionResetError())
+    clients = [shared.client(HttpNameReader) for _ in range(MAX_UNNAMED_PER_SOURCE)]
+    clients[0].send(request("other.test"))  # its last answer counts
+    assert not any(client.was_reset for client in clients)
+    clients += [shared.client(TlsNameReader) for _ in range(2)]
+    await settle()
+    reset = [client.was_reset for client in (other, *clients)]
+    assert reset == [False, True, True] + [False] * MAX_UNNAMED_PER_SOURCE
+    assert shared.house.admission.pending == 1 + MAX_UNNAMED_PER_SOURCE
+    assert shared.rejections[-1] == ("192.0.2.7:5555", admission.TOO_MANY_UNNAMED)
+
+
+@virtual_time
+async def test_behind_a_proxy_the_clients_without_a_name_are_counted_by_their_own_address():
+    shared = await Shared().up()
+    shared.house.admission.apply(client_wait=10.0, proxies=[ip_network("192.0.2.7")], policies={})
+    number = MAX_UNNAMED_PER_SOURCE + 1
+    silent, checks, clients = ([shared.client(TlsNameReader) for _ in range(number)] for _ in "123")
+    for check, client in zip(checks, clients, strict=True):
+        check.send(b"PROXY UNKNOWN\r\n")
+        client.send(V1)
+    await settle()
+    reset = [[each.was_reset for each in group].count(True) for group in (silent, checks, clients)]
+    assert reset == [0, 0, 1]
 
 
 @virtual_time
