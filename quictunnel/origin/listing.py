@@ -51,6 +51,7 @@ class Listing:
         self._answer: Services | None = None
         self._is_open = False
         self._granted: tuple[GrantedService, ...] | None = None
+        self._servers: list[str] = []
         self._not_granted: frozenset[ServiceNotGranted] = frozenset()
         self._left_out = 0
 
@@ -124,15 +125,22 @@ class Listing:
     def _report(self, answer: Services) -> None:
         """Report what has changed since the last answer."""
         granted = tuple(GrantedService(each.name, each.address) for each in answer.services)
-        if granted != self._granted:
+        # The user wants to know of a new origin server too, which the remote does not know.
+        servers = self._find_servers(answer)
+        if (granted, servers) != (self._granted, self._servers):
             is_first = self._granted is None
-            self._granted = granted
+            self._granted, self._servers = granted, servers
             self._emit(ServicesGranted(self._peer, granted, is_first))
         not_granted = self._find_not_granted(answer)
         for event in not_granted:
             if event not in self._not_granted:
                 self._emit(event)
         self._not_granted = frozenset(not_granted)
+
+    def _find_servers(self, answer: Services) -> list[str]:
+        """Return the origin servers of the granted services, as far as they are still exposed."""
+        exposed = (self.offer.services.get(service.name) for service in answer.services)
+        return [service.settings.server for service in exposed if service is not None]
 
     def _find_not_granted(self, answer: Services) -> list[ServiceNotGranted]:
         """Return an event for each of our services that the remote does not grant."""

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from role_doubles import FakeService, FakeUpstream, of_type
 
+from quictunnel.config.addresses import HostPort
+from quictunnel.config.services import ServiceSettings
 from quictunnel.events import (
     GrantedService,
     ServiceNotGranted,
     ServicesGranted,
     ServicesLeftOut,
 )
+from quictunnel.origin.exposed_service import ExposedService
 from quictunnel.origin.listing import OLDER_REMOTE, Listing
 from quictunnel.origin.offer import Offer
 from quictunnel.protocol.codes import Code
@@ -105,6 +108,15 @@ def test_what_the_remote_repeats_is_reported_once():
         remote.answer(refused=[taken("ssh"), taken("web")])
     assert [event.service for event in of_type(remote.events, ServiceNotGranted)] == ["ssh", "web"]
     assert remote.granted() == [(["web"], True), ([], False)]
+
+
+def test_a_new_origin_server_is_reported_though_the_remote_repeats_its_answer():
+    remote = Remote(["default"]).welcome("default")
+    moved = ExposedService(ServiceSettings(target=HostPort("localhost", 9)))
+    for _ in range(2):
+        remote.listing.change(Offer({"default": moved}))
+        remote.answer("default")
+    assert remote.granted() == [(["default"], True), (["default"], False)]
 
 
 def test_a_service_that_is_refused_again_is_reported_again():
