@@ -447,6 +447,16 @@ class ServiceUnhealthy(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class UnhealthyReasonChanged(Event):
+    """A check of an unhealthy service has failed for another reason than the one before."""
+
+    service: str
+    """The service's name."""
+    reason: str
+    """Why the last check has failed."""
+
+
+@dataclass(frozen=True, slots=True)
 class ServiceHealthy(Event):
     """An unhealthy service's origin server works again. The origin offers the service again."""
 

@@ -27,6 +27,7 @@ from quictunnel.events import (
     ServicesLeftOut,
     ServiceUnhealthy,
     TokenExpired,
+    UnhealthyReasonChanged,
 )
 from quictunnel.observe.event_log import EventLog
 from quictunnel.observe.log_format import escape
@@ -126,6 +127,11 @@ def _rejected(event: ConfigurationRejected) -> str:
     return f"warning: {event.reason}; the old configuration stays in use"
 
 
+def _unhealthy(event: ServiceUnhealthy | UnhealthyReasonChanged) -> str:
+    reason = f"{event.reason}; withdrawn until the check succeeds"
+    return f"unhealthy: service {event.service}: {reason}"
+
+
 def expired_line(event: TokenExpired) -> str:
     """Return the line for a token that has expired."""
     return f"warning: token.{event.token} has expired"
@@ -154,9 +160,8 @@ ORIGIN_LINES: LineFormats = {
     ServiceHealthy: lambda event: (
         f"healthy: service {event.service}: offered again after {_duration(event.duration)}"
     ),
-    ServiceUnhealthy: lambda event: (
-        f"unhealthy: service {event.service}: {event.reason}; withdrawn until it answers"
-    ),
+    ServiceUnhealthy: _unhealthy,
+    UnhealthyReasonChanged: _unhealthy,
     OriginServerMissing: lambda event: (
         f"warning: nothing listens at {event.target} yet; start your server there"
     ),

@@ -36,6 +36,7 @@ _LINES: dict[type[events.Event], tuple[int, str]] = {
     events.ServiceNotGranted: (logging.WARNING, "service not granted"),
     events.ServicesLeftOut: (logging.WARNING, "services left out, the remote accepts fewer"),
     events.ServiceUnhealthy: (logging.WARNING, "service unhealthy"),
+    events.UnhealthyReasonChanged: (logging.WARNING, "service unhealthy for another reason"),
     events.ServiceHealthy: (logging.INFO, "service healthy"),
     events.OriginServerMissing: (logging.WARNING, "origin server not listening yet"),
     events.PathAttempted: (logging.DEBUG, "path attempted"),

@@ -10,11 +10,16 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 from quictunnel.config.health import HealthCheck
 from quictunnel.config.services import ServiceSettings
-from quictunnel.events import EventSink, ServiceHealthy, ServiceUnhealthy
+from quictunnel.events import (
+    EventSink,
+    ServiceHealthy,
+    ServiceUnhealthy,
+    UnhealthyReasonChanged,
+)
 
 JITTER = 0.1
 """The part of the interval by which the time between two checks varies, in either direction, so
@@ -26,6 +31,9 @@ FIRST_WITHIN = 1.0
 REPORT_DELAY = 0.2
 """Seconds for which changes are collected. Many services may lead to one server, and each report
 sends the remote the complete list."""
+
+
+_HealthEvent: TypeAlias = ServiceHealthy | ServiceUnhealthy | UnhealthyReasonChanged
 
 
 class CheckFailed(Exception):
@@ -71,7 +79,7 @@ class HealthMonitor:
         self._rng = rng
         self._make_probe = make_probe
         self._watches: dict[str, _Watch] = {}
-        self._report: asyncio.TimerHandle | None = None
+        self._change: asyncio.TimerHandle | None = None
         self._is_closed = False
 
     @property
@@ -107,25 +115,26 @@ class HealthMonitor:
         for watch in self._watches.values():
             watch.task.cancel()
         self._watches.clear()
-        if self._report is not None:
-            self._report.cancel()
-            self._report = None
+        if self._change is not None:
+            self._change.cancel()
+            self._change = None
 
     # -- Inside
 
     def _start(self, service: ServiceSettings, check: HealthCheck) -> _Watch:
-        watch = _Watch(service, check, self._make_probe(service), self._changed, self._rng)
+        watch = _Watch(service, check, self._make_probe(service), self._report, self._rng)
         watch.task.add_done_callback(self._on_task_end)
         return watch
 
-    def _changed(self, event: ServiceHealthy | ServiceUnhealthy) -> None:
+    def _report(self, event: _HealthEvent) -> None:
         self._emit(event)
-        if self._report is None:
+        # Another reason does not change the offer.
+        if self._change is None and not isinstance(event, UnhealthyReasonChanged):
             loop = asyncio.get_running_loop()
-            self._report = loop.call_later(REPORT_DELAY, self._report_change)
+            self._change = loop.call_later(REPORT_DELAY, self._report_change)
 
     def _report_change(self) -> None:
-        self._report = None
+        self._change = None
         self._on_change()
 
 
@@ -137,15 +146,16 @@ class _Watch:
         service: ServiceSettings,
         check: HealthCheck,
         probe: Probe,
-        on_change: Callable[[ServiceHealthy | ServiceUnhealthy], None],
+        report: Callable[[_HealthEvent], None],
         rng: random.Random,
     ) -> None:
         self.is_healthy = True
         self._service = service
         self._check = check
         self._probe = probe
-        self._on_change = on_change
+        self._report = report
         self._rng = rng
+        self._failure: str | None = None  # the reported reason, while it is not healthy
         self._contrary = 0  # checks in a row that contradict `is_healthy`
         self._unhealthy_since = 0.0
         self.task = asyncio.create_task(self._run(), name=f"check of {service.name}")
@@ -176,6 +186,9 @@ class _Watch:
         """Count the result of a check: the reason why it has failed, or None."""
         if (failure is None) == self.is_healthy:
             self._contrary = 0
+            if failure is not None and failure != self._failure:
+                self._failure = failure
+                self._report(UnhealthyReasonChanged(self._service.name, failure))
             return
         self._contrary += 1
         needed = self._check.failures if self.is_healthy else self._check.successes
@@ -183,10 +196,11 @@ class _Watch:
             return
         self._contrary = 0
         self.is_healthy = failure is None
+        self._failure = failure
         now = asyncio.get_running_loop().time()
         if failure is None:
             duration = now - self._unhealthy_since
-            self._on_change(ServiceHealthy(self._service.name, duration))
+            self._report(ServiceHealthy(self._service.name, duration))
         else:
             self._unhealthy_since = now
-            self._on_change(ServiceUnhealthy(self._service.name, failure))
+            self._report(ServiceUnhealthy(self._service.name, failure))

@@ -21,6 +21,7 @@ from quictunnel.events import (
     ServiceHealthy,
     ServicesLeftOut,
     ServiceUnhealthy,
+    UnhealthyReasonChanged,
 )
 
 SILENT = LinkSilent("box", "t1", "192.0.2.7", 42.0, 17, 858.04, is_reminder=False)
@@ -187,8 +188,10 @@ def test_services_that_an_older_remote_cannot_take_are_one_line(output, count, s
 def test_a_service_is_withdrawn_and_offered_again(output):
     emit, printed, _ = output(ORIGIN_LINES)
     emit(ServiceUnhealthy("web", "connection refused"))
+    emit(UnhealthyReasonChanged("web", "HTTP status 503"))
     emit(ServiceHealthy("web", 3725.0))
     assert printed == [
-        "unhealthy: service web: connection refused; withdrawn until it answers",
+        "unhealthy: service web: connection refused; withdrawn until the check succeeds",
+        "unhealthy: service web: HTTP status 503; withdrawn until the check succeeds",
         "healthy: service web: offered again after 1h2m5s",
     ]

@@ -78,7 +78,7 @@ def test_a_server_that_dies_and_returns(setup):
     origin.wait_for(setup.ready(0))
     server.close()
     name = "service s0"
-    origin.wait_for(f"^unhealthy: {name}: connection refused; withdrawn until it answers$")
+    origin.wait_for(f"^unhealthy: {name}: connection refused; withdrawn until the check succeeds$")
     setup.tunnel.remote.wait_for_log(logged("services changed", services='""'))
     assert is_turned_away(setup.port)
     with socket.create_server((LOOPBACK, port)) as server:
@@ -110,9 +110,11 @@ def test_a_web_server_whose_health_page_fails(setup, web_server):
         origin.wait_for(setup.ready(number))
         assert fetch(setup.port + number).endswith(b"hello")
     web_server.status = 503
-    origin.wait_for("^unhealthy: service s1: HTTP status 503; withdrawn until it answers$")
+    origin.wait_for("^unhealthy: service s1: HTTP status 503; withdrawn until the check succeeds$")
     setup.tunnel.remote.wait_for_log(logged("services changed", services="s0$"))
     assert is_turned_away(setup.port + 1)
+    web_server.status = 404
+    origin.wait_for("^unhealthy: service s1: HTTP status 404; withdrawn until the check succeeds$")
     # The link stays, and other services do not notice.
     assert "link lost" not in origin.stderr
     web_server.status = 302

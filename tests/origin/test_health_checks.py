@@ -13,7 +13,7 @@ from quictunnel.config.addresses import HostPort
 from quictunnel.config.health import HealthCheck
 from quictunnel.config.ports import PortRange
 from quictunnel.config.services import ServiceSettings
-from quictunnel.events import ServiceHealthy, ServiceUnhealthy
+from quictunnel.events import ServiceHealthy, ServiceUnhealthy, UnhealthyReasonChanged
 from quictunnel.origin.health import FIRST_WITHIN, JITTER, REPORT_DELAY, CheckFailed, HealthMonitor
 from testkit.clock import seconds, settle, virtual_time
 
@@ -121,6 +121,21 @@ async def test_a_service_is_unhealthy_after_some_failures_in_a_row():
     assert servers.events == [ServiceUnhealthy("web", "HTTP status 503")]
     ((_, unhealthy),) = servers.changes
     assert unhealthy == {"web"}
+    await servers.end()
+
+
+@virtual_time
+async def test_another_reason_is_reported_and_the_offer_stays():
+    servers = Servers(service("web"))
+    servers.down["web"] = "connection refused"
+    await servers.check("web", 4)
+    servers.down["web"] = "HTTP status 404"
+    await servers.check("web", 3)
+    assert servers.events == [
+        ServiceUnhealthy("web", "connection refused"),
+        UnhealthyReasonChanged("web", "HTTP status 404"),
+    ]
+    assert len(servers.changes) == 1
     await servers.end()
 
 
