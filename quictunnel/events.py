@@ -645,6 +645,16 @@ class TokenExpired(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class PolicyUnused(Event):
+    """A policy is for a place that no service can have, so it protects nothing."""
+
+    policy: str
+    """The place, as the configuration file has it."""
+    reason: str
+    """Why no service can have it."""
+
+
+@dataclass(frozen=True, slots=True)
 class SecretExposed(Event):
     """Other users of this machine can read a file that holds a secret."""
 

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import typer
 
 from quictunnel.cli.output import print_line
 from quictunnel.cli.preparation import File, RoleOption, prepared, role_of
+from quictunnel.cli.status_lines import unused_line
 from quictunnel.cli.token_check import check_tokens
+from quictunnel.config.accepted_tokens import accept_tokens
 from quictunnel.config.settings import OriginSettings
+from quictunnel.config.unused_policies import unused_policies
+from quictunnel.events import PolicyUnused
 from quictunnel.observe.log_format import escape
 
 
@@ -30,7 +36,10 @@ def check(ctx: typer.Context, file: File, *, role: RoleOption = None) -> None:
         count = len(settings.services)
         line += ": 1 service" if count == 1 else f": {count} services"
     else:
-        _, warnings = check_tokens(settings, file)
+        state, warnings = check_tokens(settings, file)
+        grants = accept_tokens(settings, state).grants
+        unused = unused_policies(replace(settings, grants=grants))
+        warnings += [unused_line(PolicyUnused(*each)) for each in unused.items()]
         for warning in warnings:
             print_line(escape(warning))
     print_line(escape(line))

@@ -1,4 +1,7 @@
-"""The tokens of a running remote, as its configuration and its state directory change."""
+"""The tokens of a running remote, as its configuration and its state directory change.
+
+It also warns of policies that have no place, because the rights of tokens decide that too.
+"""
 
 from __future__ import annotations
 
@@ -18,8 +21,15 @@ from quictunnel.config.settings import RemoteSettings
 from quictunnel.config.state import TOKEN_FILE, load_or_make_token
 from quictunnel.config.token_store import STORE_FILE
 from quictunnel.config.tokens import Token
+from quictunnel.config.unused_policies import unused_policies
 from quictunnel.errors import SettingsError
-from quictunnel.events import AddedTokensLoaded, EventSink, TokenExpired, TokenLoaded
+from quictunnel.events import (
+    AddedTokensLoaded,
+    EventSink,
+    PolicyUnused,
+    TokenExpired,
+    TokenLoaded,
+)
 
 
 class RemoteTokens:
@@ -36,6 +46,7 @@ class RemoteTokens:
         self._emit = emit
         self._state = StateTokens(self._directory)
         self._expired: set[str] = set()
+        self._unused: dict[str, str] = {}
         self.settings = settings
         """The settings in use, with the rights of all accepted tokens."""
         self.accepted: tuple[Token, ...] = ()
@@ -110,6 +121,11 @@ class RemoteTokens:
         for name in sorted(expired - self._expired):
             self._emit(TokenExpired(name))
         self._expired = expired
+        unused = unused_policies(self.settings)
+        for place, reason in unused.items():
+            if self._unused.get(place) != reason:
+                self._emit(PolicyUnused(place, reason))
+        self._unused = unused
 
     def _read_state(self, settings: RemoteSettings) -> StateTokens:
         """Read the state directory.

@@ -22,6 +22,7 @@ from quictunnel.events import (
     LinkRecovered,
     LinkSilent,
     OriginServerMissing,
+    PolicyUnused,
     ServiceHealthy,
     ServiceNotGranted,
     ServicesLeftOut,
@@ -137,6 +138,11 @@ def expired_line(event: TokenExpired) -> str:
     return f"warning: token.{event.token} has expired"
 
 
+def unused_line(event: PolicyUnused) -> str:
+    """Return the line for a policy that is for no place."""
+    return f"warning: policy.{event.policy} is for no place: {event.reason}"
+
+
 REMOTE_LINES: LineFormats = {
     ConfigurationRejected: _rejected,
     ConfigurationReloaded: _reloaded,
@@ -144,6 +150,7 @@ REMOTE_LINES: LineFormats = {
     LinkDropped: _origin_lost,
     LinkRecovered: lambda event: _link_line(event, f"link of origin {event.origin}"),
     LinkSilent: lambda event: _link_line(event, f"link of origin {event.origin}"),
+    PolicyUnused: unused_line,
     TokenExpired: expired_line,
 }
 """The lines of a remote."""

@@ -55,6 +55,7 @@ _LINES: dict[type[events.Event], tuple[int, str]] = {
     events.TokenLoaded: (logging.INFO, "token loaded"),
     events.AddedTokensLoaded: (logging.INFO, "added tokens loaded"),
     events.TokenExpired: (logging.WARNING, "token has expired"),
+    events.PolicyUnused: (logging.WARNING, "policy is for no place"),
     events.SecretExposed: (logging.WARNING, "secret readable by other users"),
     events.ResetKeyNotSaved: (logging.WARNING, "reset key not saved, restarts are noticed later"),
 }

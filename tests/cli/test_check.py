@@ -96,6 +96,17 @@ def test_an_expired_token_is_a_warning(check):
     assert check(f"{table}2999-01-01") == (0, "c.toml: ok\n", "")
 
 
+def test_a_policy_for_no_place_is_a_warning(check):
+    code, out, err = check("ports = 20432\n[policy.20423]\nmax-clients = 1\n")
+    assert (code, err) == (0, "")
+    assert out == (
+        "warning: policy.20423 is for no place: neither 'ports' nor a token allows port 20423\n"
+        "c.toml: ok\n"
+    )
+    add("nas", ports=["20423"])
+    assert check("[policy.20423]\nmax-clients = 1\n") == (0, "c.toml: ok\n", "")
+
+
 def test_the_tokens_of_the_state_directory_count(check):
     add("nas")
     assert check("") == (0, "c.toml: ok\n", "")

@@ -9,12 +9,20 @@ import pytest
 
 from quictunnel.cli.remote_tokens import RemoteTokens
 from quictunnel.config.grants import Grant
+from quictunnel.config.policy import Policy
+from quictunnel.config.ports import PortRange
 from quictunnel.config.settings import RemoteSettings
 from quictunnel.config.state import load_token, remove_token
 from quictunnel.config.token_store import TokenStore
 from quictunnel.config.tokens import Token
 from quictunnel.errors import SettingsError
-from quictunnel.events import AddedTokensLoaded, SecretExposed, TokenExpired, TokenLoaded
+from quictunnel.events import (
+    AddedTokensLoaded,
+    PolicyUnused,
+    SecretExposed,
+    TokenExpired,
+    TokenLoaded,
+)
 
 GIVEN, NAS, LAPTOP = (Token(name, "s" * 32) for name in ("given", "nas", "laptop"))
 PAST = Grant(expires_at=1.0)
@@ -171,6 +179,20 @@ def test_an_expired_token_is_reported_once(remote):
     remote.tokens.configure(remote.settings(tokens=(GIVEN,)))
     remote.tokens.configure(remote.settings(tokens=(GIVEN,), grants={"given": PAST}))
     assert remote.events == [TokenExpired("given")] * 2
+
+
+def test_a_policy_for_no_place_is_reported_once_and_when_a_token_no_longer_allows_the_place(remote):
+    port = PortRange(2222, 2222)
+    unused = PolicyUnused("2222", "neither 'ports' nor a token allows port 2222")
+    settings = {"tokens": (GIVEN,), "policies": {port: Policy(max_clients=1)}}
+    remote.start(**settings)
+    remote.tokens.configure(remote.settings(**settings, client_wait=1.0))
+    assert remote.events == [unused]
+    remote.store.add(NAS, {"ports": ["2222"]})
+    remote.tokens.reload()
+    remote.store.remove("nas")
+    remote.tokens.reload()
+    assert [event for event in remote.events if isinstance(event, PolicyUnused)] == [unused] * 2
 
 
 def test_a_file_that_others_can_read_is_a_warning(remote):

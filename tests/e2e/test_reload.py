@@ -60,6 +60,25 @@ def test_a_remote_takes_a_port_back(setup):
     exchange(*setup.pair(1))
 
 
+def test_a_policy_for_no_place_is_a_warning(setup):
+    setup.up(0)
+    wrong = setup.port - 1
+    setup.write_remote(f"[policy.{wrong}]\nmax-clients = 1\n")
+    reason = f"neither 'ports' nor a token allows port {wrong}"
+    setup.tunnel.remote.wait_for(rf"^warning: policy\.{wrong} is for no place: {reason}$")
+    setup.tunnel.remote.wait_for(rf"^reloaded: {setup.remote_file}$")
+
+
+def test_the_ready_line_names_a_new_origin_server(setup):
+    setup.up(0, 1)
+    moved = setup.origin_file.read_text()
+    old = str(setup.tunnel.server_address)
+    setup.origin_file.write_text(moved.replace(old, f"{LOOPBACK}:1", 1))
+    setup.tunnel.origin.wait_for(rf"{setup.ready(0)} -> {LOOPBACK}:1$")
+    setup.tunnel.origin.wait_for(rf"^reloaded: {setup.origin_file}$")
+    assert setup.tunnel.origin.stdout.count("ready: ") == 3
+
+
 def test_a_token_is_revoked(setup):
     setup.up(0)
     client, server = setup.pair(0)
