@@ -21,6 +21,7 @@ from quictunnel.config.service_tables import SERVICE, SERVICE_KEYS, read_service
 from quictunnel.config.services import NO_DEFAULTS, ServiceDefaults, ServiceSettings
 from quictunnel.config.token_tables import TOKEN, TOKEN_KEYS, read_tokens, secret_files
 from quictunnel.config.tokens import Token, is_token_id
+from quictunnel.config.toml_errors import describe
 from quictunnel.config.values import Kind, Table, Value
 from quictunnel.errors import SettingsError
 from quictunnel.events import EventSink
@@ -34,6 +35,31 @@ _EXPECTED: Mapping[Kind, str] = {
 }
 
 _TABLE_KEYS = {SERVICE: SERVICE_KEYS, TOKEN: TOKEN_KEYS, POLICY: POLICY_KEYS}
+
+REMOTE_KEYS = frozenset(
+    (
+        "accept-proxy-protocol",
+        "admin",
+        "cert",
+        "client-wait",
+        "hosts",
+        "http",
+        "key",
+        "listen",
+        "outside",
+        "ports",
+        "sockets",
+        "state-dir",
+        "tls",
+        "trusted-proxy",
+    )
+)
+"""The options that only a remote has."""
+
+ORIGIN_KEYS = frozenset(
+    ("ca", "name", "origin", "pin", "proxy-protocol", "remote", "share", "sticky", "take-over")
+)
+"""The options that only an origin has."""
 
 ONLY_THE_ID = "write only the part of the token before the dot"
 """The advice for a table whose name seems to contain a secret."""
@@ -112,9 +138,7 @@ def parse(text: str, path: Path) -> Document:
     try:
         return Document(path, tomllib.loads(text))
     except tomllib.TOMLDecodeError as exc:
-        reason = str(exc)
-        reason = f'{reason[:1].lower()}{reason[1:]}; text needs quotes, as in hold = "15m"'
-        raise SettingsError(f"{path}: not TOML: {reason}") from None
+        raise SettingsError(f"{path}: not TOML: {describe(text, str(exc))}") from None
     except (ValueError, RecursionError):
         reason = "a number is too long, or lists are nested too deeply"
         raise SettingsError(f"{path}: not TOML: {reason}") from None
@@ -151,7 +175,8 @@ def read_config(document: Document, keys: Mapping[str, Kind], *, has_services: b
             )
         if key not in keys:
             hint = (
-                _suggestion(key, [*keys, *kinds])
+                _other_role(key, has_services=has_services)
+                or _suggestion(key, [*keys, *kinds])
                 or "the keys are the command's options without '--'"
             )
             raise SettingsError(f"{path}: unknown key {key!r}; {hint}")
@@ -198,6 +223,14 @@ def _tables(
 def _table_hint(kind: str, place: str, key: str, own_keys: Iterable[str]) -> str:
     names = ", ".join(own_keys)
     return _suggestion(key, own_keys, f"{place}.") or f"a {kind} has the keys {names}"
+
+
+def _other_role(key: str, *, has_services: bool) -> str:
+    """Return a sentence if only the other role's file has a key, otherwise nothing."""
+    if key in (REMOTE_KEYS if has_services else ORIGIN_KEYS):
+        own, other = ("origin", "remote") if has_services else ("remote", "origin")
+        return f"it belongs in the {other}'s file, not in the {own}'s"
+    return ""
 
 
 def _suggestion(key: str, keys: Iterable[str], prefix: str = "") -> str:

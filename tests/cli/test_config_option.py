@@ -5,11 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import typer
 
-from quictunnel.cli.main import invoke
+from quictunnel.cli.config_option import keys_of
+from quictunnel.cli.main import app, invoke
 from quictunnel.config.addresses import HostPort
 from quictunnel.config.ports import PortRange
 from quictunnel.config.self_signed import certificate_pem, key_pem, make_key, make_self_signed
+from quictunnel.config.toml import ORIGIN_KEYS, REMOTE_KEYS
 
 TOKEN = "laptop." + "SECRET" * 5
 ORIGIN = 'remote = "vps"\norigin = 8000\n'
@@ -304,3 +307,10 @@ def test_a_plain_number_in_a_file_is_explained_on_a_terminal(
 def test_help_does_not_read_the_file(capsys):
     assert invoke(["remote", "--help", "--config", "none"]) == 0
     assert "Usage: quictunnel remote" in capsys.readouterr().out
+
+
+def test_the_keys_that_only_one_role_has():
+    commands = typer.main.get_command(app).commands
+    remotes, origins = (set(keys_of(commands[role])) for role in ("remote", "origin"))
+    assert remotes - origins == REMOTE_KEYS
+    assert origins - remotes == ORIGIN_KEYS

@@ -158,6 +158,49 @@ def test_what_is_not_toml(text, sentence):
     assert str(caught.value).startswith(f"{PATH}: {sentence}")
 
 
+QUOTES = 'text needs quotes, as in hold = "15m"'
+ASTERISK = 'a name with * needs quotes, as in [policy."*.example.com"]'
+LIST = "write a list: ports = [2222, 5432]"
+
+
+@pytest.mark.parametrize(
+    ("text", "advice"),
+    [
+        ("hold = 15m", QUOTES),
+        ("remote = vps.example.com", QUOTES),
+        ("listen = 127.0.0.1:9001", QUOTES),
+        ("x = 1\r\nhosts = [www.example.com]", QUOTES),
+        ("[policy.*]", ASTERISK),
+        ("[policy.*.example.com]\nmax-clients = 1", ASTERISK),
+        ("ports = 2222, 5432", LIST),
+        ("hosts = 'a.test', 'b.test'", LIST),
+        ("hold =\n", None),
+        ("hold = # later", None),
+        ("hold = '15m' please", None),
+        ("hold = '15m'x", None),
+        ("a = 1\na = 2", None),
+        ("[policy.80", None),
+        ("[policy.80] x", None),
+        ("hold = '15m", None),
+        ("* = 1", None),
+        ("hold 15m", None),
+    ],
+)
+def test_advice_about_what_is_not_toml(text, advice):
+    with pytest.raises(SettingsError) as caught:
+        read(text)
+    assert str(caught.value).endswith(f"; {advice}" if advice else ")")
+
+
+def test_a_key_that_only_the_other_role_has():
+    with pytest.raises(SettingsError) as caught:
+        read("listen = 9001")
+    sentence = "unknown key 'listen'; it belongs in the remote's file, not in the origin's"
+    assert str(caught.value) == f"{PATH}: {sentence}"
+    with pytest.raises(SettingsError, match="it belongs in the origin's file, not in the remote's"):
+        read("name = 'box'", has_services=False)
+
+
 def test_services_in_a_remotes_file():
     sentence = "services belong in the origin's file, not in the remote's"
     with pytest.raises(SettingsError, match=sentence):
