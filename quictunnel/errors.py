@@ -2,6 +2,7 @@
 
     QuictunnelError
     ├── SettingsError     the user: an invalid option or file, or an address in use
+    │   └── OutOfRange        a number that is too low or too high
     ├── ProtocolError     the peer: bytes that violate the protocol
     ├── Refused           the peer or our check of it: retrying without a change is pointless
     └── LinkError         the network, or the peer's end of the link
@@ -22,6 +23,19 @@ class QuictunnelError(Exception):
 
 class SettingsError(QuictunnelError):
     """A setting cannot be used. The message is one sentence for the user."""
+
+
+class OutOfRange(SettingsError):
+    """A number is too low or too high.
+
+    :param key: the option without its dashes, or the key in a table.
+    :param sentence: what it must be, as in `must be from 1 to 1000`.
+    """
+
+    def __init__(self, key: str, sentence: str) -> None:
+        super().__init__(f"{key} {sentence}")
+        self.key = key
+        self.sentence = sentence
 
 
 class ProtocolError(QuictunnelError):

@@ -22,7 +22,7 @@ from quictunnel.config.policy import Place, Policy
 from quictunnel.config.tokens import Token
 from quictunnel.config.toml import Config, Document, parse, read_config
 from quictunnel.config.values import Kind
-from quictunnel.errors import SettingsError
+from quictunnel.errors import OutOfRange, SettingsError
 from quictunnel.events import EventSink
 
 _DOCUMENTS = "quictunnel.documents"
@@ -131,7 +131,7 @@ class Sources:
 
     @contextlib.contextmanager
     def located(self) -> Iterator[None]:
-        """Put the file's name in front of errors that name no option.
+        """Put the file's name in front of errors that name no option, or the option itself.
 
         Such an error may concern a combination of values. If some of them do not come from the
         file, the error says so.
@@ -140,6 +140,8 @@ class Sources:
             yield
         except options.OptionError:
             raise
+        except OutOfRange as exc:
+            raise options.OptionError(f"{self.name(f'--{exc.key}')}: {exc.sentence}") from exc
         except SettingsError as exc:
             if self.config is None:
                 raise

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -60,6 +60,8 @@ if TYPE_CHECKING:
 
 ADDRESSES = options.Panel("Addresses")
 _PROTOCOLS: Mapping[HostProtocol, str] = {"tls": "TLS", "http": "HTTP"}
+_OPTIONS_FOR_HOSTS = "--tls, --http or --sockets"
+_KEYS_FOR_HOSTS = "'tls', 'http' or 'sockets'"
 CLIENT_WAIT_DEFAULT = format_duration(CLIENT_WAIT)
 
 Listen = Annotated[
@@ -237,12 +239,15 @@ def remote(
         read(name_of("--trusted-proxy"), parse_network, text) for text in trusted_proxy
     )
     if networks and not accept_proxy_protocol:
-        raise options.OptionError(f"{name_of('--trusted-proxy')} needs --accept-proxy-protocol")
+        option, needed = "--trusted-proxy", "--accept-proxy-protocol"
+        if sources.is_from_file(option):
+            needed = "'accept-proxy-protocol'"
+        raise options.OptionError(f"{name_of(option)} needs {needed}")
     from_file, grants = sources.tokens(lines)
     policies = sources.policies()
     with sources.located():
         if tls is None and http is None and sockets is None:
-            _check_no_hosts(hosts, grants, name_of)
+            _check_no_hosts(hosts, grants, sources)
         settings = RemoteSettings(
             listen=read(name_of("--listen"), parse_listen, listen),
             outside=read(name_of("--outside"), parse_listen, outside),
@@ -277,18 +282,18 @@ def remote(
     return PreparedRole(settings, files, run_role)
 
 
-def _check_no_hosts(
-    hosts: Sequence[str], grants: Mapping[str, Grant], name_of: Callable[[str], str]
-) -> None:
+def _check_no_hosts(hosts: Sequence[str], grants: Mapping[str, Grant], sources: Sources) -> None:
     """Check that no origin may ask for a host name, because clients could not reach it.
 
     :raises SettingsError: one may.
     """
     if hosts:
-        raise options.OptionError(f"{name_of('--hosts')} needs --tls, --http or --sockets")
+        option = "--hosts"
+        needed = _KEYS_FOR_HOSTS if sources.is_from_file(option) else _OPTIONS_FOR_HOSTS
+        raise options.OptionError(f"{sources.name(option)} needs {needed}")
     for token_id, grant in grants.items():
         if grant.hosts:
-            raise SettingsError(f"token.{token_id}.hosts needs --tls, --http or --sockets")
+            raise SettingsError(f"token.{token_id}.hosts needs {_KEYS_FOR_HOSTS}")
 
 
 def _run(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from quictunnel.config.hosts import HostName
 from quictunnel.config.policy import check_rate
 from quictunnel.config.ports import PortRange
-from quictunnel.errors import SettingsError
+from quictunnel.errors import OutOfRange
 
 _MAX_CLIENTS = 1_000_000
 
@@ -38,11 +38,11 @@ class Grant:
     def __post_init__(self) -> None:
         """Check the limits.
 
-        :raises SettingsError: one is not a reasonable number.
+        :raises OutOfRange: one is not a reasonable number.
         """
         check_rate("rate", self.rate)
         if self.max_clients is not None and not 1 <= self.max_clients <= _MAX_CLIENTS:
-            raise SettingsError(f"max-clients must be from 1 to {_MAX_CLIENTS:,}")
+            raise OutOfRange("max-clients", f"must be from 1 to {_MAX_CLIENTS:,}")
 
     @property
     def has_expired(self) -> bool:

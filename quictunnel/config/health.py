@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from quictunnel.config.addresses import HostPort, parse_target
 from quictunnel.config.units import format_duration
-from quictunnel.errors import SettingsError
+from quictunnel.errors import OutOfRange, SettingsError
 
 TCP = "tcp"
 """The text of a check that only connects."""
@@ -69,16 +69,17 @@ class HealthCheck:
     def __post_init__(self) -> None:
         """Check the numbers.
 
-        :raises SettingsError: one is out of its range.
+        :raises OutOfRange: one is out of its range.
         """
         for name, seconds, (least, most) in (
             ("check-interval", self.interval, _INTERVAL_RANGE),
             ("check-timeout", self.timeout, _TIMEOUT_RANGE),
         ):
             if not least <= seconds <= most:
-                raise SettingsError(
-                    f"{name} must be between {format_duration(least)} and {format_duration(most)}, "
-                    f"not {format_duration(seconds)}"
+                raise OutOfRange(
+                    name,
+                    f"must be between {format_duration(least)} and {format_duration(most)}, "
+                    f"not {format_duration(seconds)}",
                 )
         least, most = _COUNT_RANGE
         for name, count in (
@@ -86,7 +87,7 @@ class HealthCheck:
             ("check-successes", self.successes),
         ):
             if not least <= count <= most:
-                raise SettingsError(f"{name} must be from {least} to {most}, not {count}")
+                raise OutOfRange(name, f"must be from {least} to {most}, not {count}")
 
 
 def parse_check(text: str) -> HealthUrl | None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from quictunnel.config.health import HealthCheck, parse_check
 from quictunnel.config.units import parse_duration
-from quictunnel.config.values import Kind, Table, located
+from quictunnel.config.values import Kind, Table, located, table_located
 from quictunnel.errors import SettingsError
 
 CHECK = "check"
@@ -43,7 +43,7 @@ def read_check(place: str, table: Table) -> HealthCheck | None:
     for key in given:
         with located(f"{place}.{key}"):
             values[key] = _value(key, str(table[key]))
-    with located(place):
+    with table_located(place):
         return HealthCheck(
             url=values.pop(CHECK),
             **{key.removeprefix("check-"): value for key, value in values.items()},

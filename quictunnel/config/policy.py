@@ -9,7 +9,7 @@ from quictunnel.config.hosts import HostName
 from quictunnel.config.networks import NO_NETWORKS, NetworkSet
 from quictunnel.config.ports import PortRange
 from quictunnel.config.units import format_duration, format_rate
-from quictunnel.errors import SettingsError
+from quictunnel.errors import OutOfRange
 
 Place: TypeAlias = PortRange | HostName | None
 """A place at the remote where clients arrive: ports, a host name, or None for the outside
@@ -53,29 +53,29 @@ class Policy:
     def __post_init__(self) -> None:
         """Check the limits.
 
-        :raises SettingsError: one is not a reasonable number.
+        :raises OutOfRange: one is not a reasonable number.
         """
         for key in ("max_clients", "max_clients_per_address", "max_rate_per_address"):
             value = getattr(self, key)
             if value is not None and not 1 <= value <= _MOST:
-                raise SettingsError(f"{key.replace('_', '-')} must be from 1 to {_MOST:,}")
+                raise OutOfRange(key.replace("_", "-"), f"must be from 1 to {_MOST:,}")
         check_rate("rate-per-client", self.rate_per_client)
         check_rate("rate", self.rate)
         least, most = _IDLE_RANGE
         if self.idle_timeout is not None and not least <= self.idle_timeout <= most:
             bounds = f"from {format_duration(least)} to {format_duration(most)}"
-            raise SettingsError(f"idle-timeout must be {bounds}")
+            raise OutOfRange("idle-timeout", f"must be {bounds}")
 
 
 def check_rate(key: str, rate: int | None) -> None:
     """Check a rate in bytes per second.
 
     :param key: its key, for errors.
-    :raises SettingsError: it is not reasonable.
+    :raises OutOfRange: it is not reasonable.
     """
     least, most = _RATE_RANGE
     if rate is not None and not least <= rate <= most:
-        raise SettingsError(f"{key} must be from {format_rate(least)} to {format_rate(most)}")
+        raise OutOfRange(key, f"must be from {format_rate(least)} to {format_rate(most)}")
 
 
 ACCEPT_ALL = Policy()

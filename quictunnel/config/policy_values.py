@@ -10,7 +10,7 @@ from quictunnel.config.files import quoted
 from quictunnel.config.networks import NetworkSet, read_networks
 from quictunnel.config.policy import Policy
 from quictunnel.config.units import parse_duration, parse_rate
-from quictunnel.config.values import Kind, Table, located, number_of, texts_of
+from quictunnel.config.values import Kind, Table, located, number_of, table_located, texts_of
 from quictunnel.errors import SettingsError
 
 POLICY_KEYS: Mapping[str, Kind] = {
@@ -44,7 +44,7 @@ def read_policy(place: str, table: Table) -> Policy:
     if "idle-timeout" in table:
         with located(f"{place}.idle-timeout"):
             idle_timeout = parse_duration(str(table["idle-timeout"]))
-    with located(place):
+    with table_located(place):
         return Policy(
             allow=allow,
             deny=deny,

@@ -24,7 +24,7 @@ from quictunnel.config.services import ServiceSettings, check_services
 from quictunnel.config.state import default_state_dir
 from quictunnel.config.tokens import Token
 from quictunnel.config.units import format_duration, format_size
-from quictunnel.errors import SettingsError
+from quictunnel.errors import OutOfRange, SettingsError
 
 EngineName = Literal["auto", "aioquic", "quinn"]
 """QUIC engines. `auto` is the fastest one that is installed."""
@@ -165,7 +165,7 @@ class RemoteSettings:
         if twice := next((name for name, count in counts.items() if count > 1), None):
             raise SettingsError(f"two tokens have the id {twice}: give each its own id")
         _check_duration("linger", self.linger, _LINGER_RANGE)
-        _check_duration("client wait", self.client_wait, _CLIENT_WAIT_RANGE)
+        _check_duration("client-wait", self.client_wait, _CLIENT_WAIT_RANGE)
         _check_common(self.hold, self.grace, self.unread_limit)
 
 
@@ -244,16 +244,18 @@ def _check_common(hold: float, grace: float, unread_limit: int) -> None:
     _check_duration("grace", grace, _GRACE_RANGE)
     least, most = _UNREAD_RANGE
     if not least <= unread_limit <= most:
-        raise SettingsError(
-            f"the unread limit must be between {format_size(least)} and {format_size(most)}, "
-            f"not {format_size(unread_limit)}"
+        raise OutOfRange(
+            "unread-limit",
+            f"must be between {format_size(least)} and {format_size(most)}, "
+            f"not {format_size(unread_limit)}",
         )
 
 
-def _check_duration(what: str, seconds: float, bounds: tuple[float, float]) -> None:
+def _check_duration(key: str, seconds: float, bounds: tuple[float, float]) -> None:
     least, most = bounds
     if not least <= seconds <= most:
-        raise SettingsError(
-            f"the {what} must be between {format_duration(least)} and {format_duration(most)}, "
-            f"not {format_duration(seconds)}"
+        raise OutOfRange(
+            key,
+            f"must be between {format_duration(least)} and {format_duration(most)}, "
+            f"not {format_duration(seconds)}",
         )

@@ -12,7 +12,7 @@ from quictunnel.config.hosts import parse_host
 from quictunnel.config.policy_values import rate_of
 from quictunnel.config.ports import parse_allowed_ports
 from quictunnel.config.tokens import Token
-from quictunnel.config.values import Kind, Table, located, number_of, texts_of
+from quictunnel.config.values import Kind, Table, located, number_of, table_located, texts_of
 from quictunnel.errors import SettingsError
 from quictunnel.events import EventSink
 
@@ -95,7 +95,7 @@ def _grant(path: Path, name: str, table: Table) -> Grant:
             hosts = tuple(map(parse_host, texts_of(table, "hosts")))
     max_clients = number_of(place, "max-clients", table)
     rate = rate_of(place, "rate", table)
-    with located(place):
+    with table_located(place):
         return Grant(
             outside=bool(table.get("outside", True)),
             ports=ports,

@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Iterator, Mapping
 from typing import Literal
 
-from quictunnel.errors import SettingsError
+from quictunnel.errors import OutOfRange, SettingsError
 
 Kind = Literal["flag", "text", "texts", "path", "date"]
 """Kinds of value: true or false, one value, several values, the path of a file or folder, or a date
@@ -26,6 +26,17 @@ def located(place: object) -> Iterator[None]:
     """Put a place, such as a file and a key, in front of errors."""
     try:
         yield
+    except SettingsError as exc:
+        raise SettingsError(f"{place}: {exc}") from exc
+
+
+@contextlib.contextmanager
+def table_located(place: str) -> Iterator[None]:
+    """Put the file and the table in front of errors, and the key of a number out of its range."""
+    try:
+        yield
+    except OutOfRange as exc:
+        raise SettingsError(f"{place}.{exc.key}: {exc.sentence}") from exc
     except SettingsError as exc:
         raise SettingsError(f"{place}: {exc}") from exc
 

@@ -222,7 +222,7 @@ def test_log_options_of_the_file(write, settings_of, capsys):
     ("command", "lines", "sentence"),
     [
         ("remote", ["hold = 'soon'"], "c.toml: hold: 'soon' is not a duration"),
-        ("remote", ["hold = '8d'"], "c.toml: the hold must be between 1s and 7d, not 8d"),
+        ("remote", ["hold = '8d'"], "c.toml: hold: must be between 1s and 7d, not 8d"),
         ("remote", ["outside = 70000"], "c.toml: outside: '70000' is not a port"),
         ("remote", ["ports = ['1', 'x']"], "c.toml: ports: 'x' is not a port"),
         ("remote", ["engine = 'msquic'"], "c.toml: engine: 'msquic' is not one of 'auto', "),
@@ -239,7 +239,11 @@ def test_log_options_of_the_file(write, settings_of, capsys):
         ("remote", ["token-file = 'x'"], "c.toml: token-file: the token file 'x' cannot be read"),
         ("remote", ["cert = 'x'"], "c.toml: --cert without --key"),
         ("remote", ["cert = 'x'", "key = 'x'"], "c.toml: the certificate 'x' cannot be read"),
-        ("remote", ["trusted-proxy = '10.0.0.0/8'"], "c.toml: trusted-proxy needs --accept"),
+        (
+            "remote",
+            ["trusted-proxy = '10.0.0.0/8'"],
+            "c.toml: trusted-proxy needs 'accept-proxy-protocol'",
+        ),
         ("origin", ["origin = 8000"], "c.toml: 'remote' is missing"),
         ("origin", ["target = 8000"], "c.toml: unknown key 'target'; "),
         ("origin", ["remote = 'a b'"], "c.toml: remote: 'a b' is neither a host name nor"),
@@ -259,7 +263,7 @@ def test_a_mistake_in_a_file(write, error_of, command, lines, sentence):
 def test_a_mistake_that_may_be_on_the_command_line(write, error_of):
     config = write("c.toml", "grace = 1")
     error = error_of("remote", "--config", config, "--hold", "8d")
-    assert error.startswith("quictunnel: an option or c.toml: the hold must be between")
+    assert error.startswith("quictunnel: --hold: must be between")
     error = error_of("remote", "--config", config, "--hold", "soon")
     assert error.startswith("quictunnel: --hold: 'soon' is not a duration")
     error = error_of("remote", "--config", config, "--engine", "x")

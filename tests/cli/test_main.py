@@ -159,7 +159,7 @@ ORIGIN = ["origin", "--remote", "localhost:1", "--origin", "8000"]
         (["remote", "--listen", "a b:1"], "--listen: 'a b' is neither a host name"),
         (["remote", "--outside", "::1:9"], "--outside: "),
         (["remote", "--hold", "soon"], "--hold: 'soon' is not a duration"),
-        (["remote", "--hold", "1ms"], "the hold must be between"),
+        (["remote", "--hold", "1ms"], "--hold: must be between"),
         (["remote", "--unread-limit", "much"], "--unread-limit: 'much' is not a size"),
         (["remote", "--trusted-proxy", "office"], "--trusted-proxy: 'office' is not a network"),
         (["remote", "--trusted-proxy", "10.0.0.0/8"], "needs --accept-proxy-protocol"),

@@ -146,10 +146,10 @@ def test_names_that_only_a_token_may_have_are_not_shown(lines_printed, tmp_path)
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ("hosts = 'a.test'", "{}: hosts needs --tls, --http or --sockets"),
+        ("hosts = 'a.test'", "{}: hosts needs 'tls', 'http' or 'sockets'"),
         (
             "[token.laptop]\nhosts = 'a.test'",
-            "{}: token.laptop.hosts needs --tls, --http or --sockets",
+            "{}: token.laptop.hosts needs 'tls', 'http' or 'sockets'",
         ),
         ("tls = 443\nhosts = 'a b'", "{}: hosts: 'a b' is not a host name; write www.example.com"),
         ("http = 'a:b'", "{}: http: 'b' is not a port from 0 to 65535"),

@@ -116,12 +116,12 @@ def test_the_other_keys_need_a_check(key):
     [
         ("check", "ping", "service.web.check: 'ping' is not a check"),
         ("check-interval", "soon", "service.web.check-interval: 'soon' is not a duration"),
-        ("check-interval", "0", "service.web: check-interval must be between 100ms and 1d, not 0s"),
-        ("check-timeout", "2h", "service.web: check-timeout must be between 100ms and 1h, not 2h"),
+        ("check-interval", "0", "service.web.check-interval: must be between 100ms and 1d, not 0s"),
+        ("check-timeout", "2h", "service.web.check-timeout: must be between 100ms and 1h, not 2h"),
         ("check-failures", "many", "service.web.check-failures: 'many' is not a number of checks"),
         ("check-failures", "-1", "service.web.check-failures: '-1' is not a number of checks"),
-        ("check-failures", "0", "service.web: check-failures must be from 1 to 1000, not 0"),
-        ("check-successes", "1001", "service.web: check-successes must be from 1 to 1000, not"),
+        ("check-failures", "0", "service.web.check-failures: must be from 1 to 1000, not 0"),
+        ("check-successes", "1001", "service.web.check-successes: must be from 1 to 1000, not"),
         ("check-successes", "9" * 5000, "service.web.check-successes: '99999"),
     ],
 )

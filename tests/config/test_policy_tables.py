@@ -70,7 +70,7 @@ def test_every_key():
         ("[policy.80]\nmax-clients = -1", "policy.80.max-clients: '-1' is not a number of clients"),
         (
             "[policy.80]\nmax-rate-per-address = 0",
-            "policy.80: max-rate-per-address must be",
+            "policy.80.max-rate-per-address: must be",
         ),
         (
             "[policy.ssh]",
@@ -81,13 +81,13 @@ def test_every_key():
         ("[policy.80]\nallow = []", "policy.80.allow: the list is empty; leave the key out"),
         ("[policy.80]\nmax-clients = '%s'" % ("9" * 5000), "is not a number of clients"),
         ("[policy.80]\nrate = 10", "policy.80.rate: '10' is not a rate; write for example 10Mbit"),
-        ("[policy.80]\nrate = '1bit'", "policy.80: rate must be from 8kbit to 1000Gbit"),
+        ("[policy.80]\nrate = '1bit'", "policy.80.rate: must be from 8kbit to 1000Gbit"),
         (
             "[policy.80]\nrate-per-client = '2000Gbit'",
-            "policy.80: rate-per-client must be from 8kbit to 1000Gbit",
+            "policy.80.rate-per-client: must be from 8kbit to 1000Gbit",
         ),
         ("[policy.80]\nidle-timeout = 'x'", "policy.80.idle-timeout: 'x' is not a duration"),
-        ("[policy.80]\nidle-timeout = 0", "policy.80: idle-timeout must be from 1s to 7d"),
+        ("[policy.80]\nidle-timeout = 0", "policy.80.idle-timeout: must be from 1s to 7d"),
         ("[policy.80]\ndeny-file = ''", "policy.80.deny-file: the path is empty"),
         (
             "[policy.80]\ndeny-file = 'missing'",

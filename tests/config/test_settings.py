@@ -38,11 +38,11 @@ def test_the_defaults_of_an_origin():
     [
         ({"cert": "a"}, "--cert without --key"),
         ({"key": "a"}, "--key without --cert"),
-        ({"hold": 0.5}, "the hold must be between 1s and 7d, not 500ms"),
-        ({"linger": -1.0}, "the linger must be"),
-        ({"client_wait": 4000.0}, "the client wait must be"),
-        ({"grace": 1e9}, "the grace must be"),
-        ({"unread_limit": 5}, "the unread limit must be between 1MiB"),
+        ({"hold": 0.5}, "hold must be between 1s and 7d, not 500ms"),
+        ({"linger": -1.0}, "linger must be"),
+        ({"client_wait": 4000.0}, "client-wait must be"),
+        ({"grace": 1e9}, "grace must be"),
+        ({"unread_limit": 5}, "unread-limit must be between 1MiB"),
         ({"tokens": (Token("a", "x" * 22), Token("a", "y" * 22))}, "two tokens have the id a"),
         (
             {"admin": HostPort("::", 9002)},
@@ -64,7 +64,7 @@ def test_what_a_remote_does_not_take(changes, sentence):
         ({"pin": bytes(32), "ca": "/etc/ca.pem"}, "use one of them"),
         ({"services": ()}, "one service at least"),
         ({"services": (SERVICE, SERVICE)}, "two services lead to the outside address"),
-        ({"hold": 1e9}, "the hold must be"),
+        ({"hold": 1e9}, "hold must be"),
     ],
 )
 def test_what_an_origin_does_not_take(changes, sentence):
