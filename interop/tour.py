@@ -74,7 +74,7 @@ EXPECTED = {
     "curl http://www.example.com/": "the website",
     "curl http://wiki.example.com/": "the wiki",
     "curl https://nas.example.com/": "the NAS",
-    "curl http://shop.example.com/": "no site has this host name here",
+    "curl http://shop.example.com/": "no site is configured for this host name",
     "psql -h vps.example.com -c 'SELECT 1'": "1",
 }
 """Commands of the page, and what they print."""
@@ -91,7 +91,7 @@ class Place:
 
 @dataclass
 class Tour:
-    """What the commands of the page have done so far."""
+    """The state after the commands of the page so far."""
 
     facts: Facts
     places: dict[str, Place]

@@ -105,7 +105,7 @@ class HttpNameReader:
             return None
         self.name, self._is_head = found.name, found.is_head
         if (route := self._find(found.name)) is None:
-            sentence = "no site has this host name here"
+            sentence = "no site is configured for this host name"
             raise ClientRefusedError(
                 _unknown(found.name), self._answer(HTTPStatus.NOT_FOUND, sentence)
             )

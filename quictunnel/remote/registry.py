@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Generic, Protocol, TypeVar
 
 from quictunnel.errors import Refused
@@ -30,6 +31,8 @@ class ServingSession(Protocol):
     def clients_at(self, route: str) -> int:
         """Return the number of clients of a route that it serves now."""
 
+
+_NO_PLACES: Mapping[str, str] = MappingProxyType({})
 
 SessionT = TypeVar("SessionT", bound=ServingSession)
 
@@ -122,6 +125,7 @@ class Registry(Generic[SessionT]):
         instance: str,
         gone: Collection[SessionT] = (),
         may_be_empty: bool = False,
+        places: Mapping[str, str] = _NO_PLACES,
     ) -> Claim[SessionT]:
         """Replace a session's routes by these, as far as other origins do not stand in the way.
 
@@ -134,6 +138,7 @@ class Registry(Generic[SessionT]):
         :param instance: identifies the origin's process; empty if unknown.
         :param gone: sessions to treat as if they were silent: they have not answered a ping.
         :param may_be_empty: whether the session may get none of the routes.
+        :param places: the routes' places in words, for messages.
         :raises Refused: SERVICE_TAKEN, if another process of this origin is connected, or the
             session would get none of the routes but must. Then nothing has changed.
         """
@@ -153,7 +158,8 @@ class Registry(Generic[SessionT]):
             if holder is None:
                 replaced += [(route, other) for other in others]
             else:
-                taken[route] = self._describe(holder, shared.sharing, identity, sharing)
+                where = places.get(route, "this place")
+                taken[route] = self._describe(where, holder, shared.sharing, identity, sharing)
         if routes and len(taken) == len(routes) and not may_be_empty:
             raise Refused(Code.SERVICE_TAKEN, next(iter(taken.values())))
         served = {*self.routes_of(session), *self.routes_of(predecessor)}
@@ -226,13 +232,13 @@ class Registry(Generic[SessionT]):
                 self._on_free(route)
 
     def _describe(
-        self, holder: SessionT, there: Sharing, identity: Identity, asked: Sharing
+        self, where: str, holder: SessionT, there: Sharing, identity: Identity, asked: Sharing
     ) -> str:
         """Name the holder of a route to another origin, but not to one with another token."""
         other = self._identities[holder]
         if other.token_id != identity.token_id:
-            return describe_taken("another origin")
-        return describe_taken(f"origin {other.name!r}", there, asked)
+            return describe_taken(where, "another origin")
+        return describe_taken(where, f"origin {other.name!r}", there, asked)
 
 
 def describe_connected(name: str) -> str:
@@ -243,17 +249,20 @@ def describe_connected(name: str) -> str:
     )
 
 
-def describe_taken(origin: str, there: Sharing = ALONE, asked: Sharing = ALONE) -> str:
+def describe_taken(where: str, origin: str, there: Sharing = ALONE, asked: Sharing = ALONE) -> str:
     """Return the sentence for an origin whose service another one serves.
 
+    :param where: the place in words.
     :param there: how the other one shares it.
     :param asked: how this one wants to share it.
     """
-    serves = f"{origin} already serves it here"
+    serves = f"{origin} already serves {where}"
+    elsewhere = "choose another port or host name"
     if there.way is None and asked.way is None:
-        return f"{serves}; stop that one, or give this origin a port or a host name of its own"
+        return f"{serves}; stop that one, or {elsewhere}"
     if there.way is None:
-        return f"{serves} alone; give that one the share {asked.way!r} too, or stop it"
-    if asked.way is None:
-        return f"{serves} with the share {there.way!r}; give this origin the same, or another place"
-    return f"{serves} with the share {there.way!r}, not {asked.way!r}; give both the same share"
+        return f"{serves} alone; start that one with --share {asked.way} too, or {elsewhere}"
+    serves += f" with share {there.way!r}"
+    if asked.way is not None:
+        serves += f", not {asked.way!r}"
+    return f"{serves}; start this origin with --share {there.way}, or {elsewhere}"

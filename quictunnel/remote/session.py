@@ -12,6 +12,7 @@ from collections.abc import Callable, Collection, Mapping
 from functools import partial
 
 from quictunnel.config.grants import DEFAULT_GRANT, Grant
+from quictunnel.config.policy import describe_place
 from quictunnel.config.tokens import Token
 from quictunnel.errors import ProtocolError, Refused
 from quictunnel.events import (
@@ -452,6 +453,7 @@ class RemoteSession(Session):
                 instance=hello.instance,
                 gone=gone,
                 may_be_empty=not must_get_one,
+                places={route.key: describe_place(route.place) for route, _ in asked.values()},
             )
         except Refused:
             for key in wanted:

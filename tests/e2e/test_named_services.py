@@ -217,7 +217,11 @@ def test_a_client_that_speaks_no_tls_is_reset(shared):
 @pytest.mark.parametrize(
     ("sent", "status", "sentence"),
     [
-        (request("other.test") + bytes(100_000), b"404 Not Found", b"no site has this host"),
+        (
+            request("other.test") + bytes(100_000),
+            b"404 Not Found",
+            b"no site is configured for this host",
+        ),
         (request("x", "Host: y"), b"400 Bad Request", b"two Host fields"),
         (b"GET / HTTP/2.0\r\n", b"505 HTTP Version Not Supported", b"HTTP version"),
         (
@@ -275,7 +279,7 @@ def test_two_origins_have_a_name_each(shared, run_site):
     options = ("--origin", f"www.example.com={blog.address}")
     third = shared.tunnel.start_origin(*options, "--name", "third")
     assert third.wait() == 3
-    assert "origin 'box' already serves it here" in third.stderr
+    assert "origin 'box' already serves host www.example.com" in third.stderr
 
 
 def test_a_name_that_is_not_allowed_is_refused(shared, run_site):
@@ -312,7 +316,7 @@ def test_changed_rights_apply_while_names_are_used(shared, run_site, tmp_path):
     origin.wait_for("^ready: blog.example.com:")
     origin.wait_for("^refused: service www.example.com: the remote does not let origins have host")
     assert shared.curl("blog.example.com").startswith("blog ")
-    assert "no site has this host name" in shared.curl("www.example.com")
+    assert "no site is configured for this host name" in shared.curl("www.example.com")
     assert ask(client, "www.example.com") == b"www www.example.com\n"  # it may finish
 
     allow("blog.example.com", "www.example.com", head='outside = ":1"\n')

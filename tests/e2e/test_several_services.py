@@ -166,4 +166,4 @@ def test_two_origins_of_one_token_have_a_port_each(tunnel, servers, ports):
         assert fetch(ports + number, servers[number]) == str(servers[number].port).encode()
     third = tunnel.start_origin(*first, "--name", "third")
     assert third.wait() == 3
-    assert "origin 'box' already serves it here" in third.stderr
+    assert f"origin 'box' already serves port {ports}; stop that one" in third.stderr

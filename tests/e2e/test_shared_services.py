@@ -173,13 +173,16 @@ def test_sticky_clients_keep_their_origin(share):
 def test_origins_that_share_differently_are_refused(share, tunnel):
     service = share("--share", "balance", names=("anna",))
     for options, sentence in (
-        (("--share", "failover"), "with the share 'balance', not 'failover'; give both the same"),
-        (("--share", "single"), "with the share 'balance'; give this origin the same"),
+        (
+            ("--share", "failover"),
+            "with share 'balance', not 'failover'; start this origin with --share balance",
+        ),
+        (("--share", "single"), "with share 'balance'; start this origin with --share balance"),
     ):
         own = ("--name", "doris", "--origin", service.servers["anna"].address)
         refused = tunnel.start_origin(*own, *options)
         assert refused.wait() == 3
-        assert f"origin 'anna' already serves it here {sentence}" in refused.stderr
+        assert f"origin 'anna' already serves the outside address {sentence}" in refused.stderr
 
 
 def test_every_place_can_be_shared(tunnel):

@@ -304,7 +304,7 @@ async def test_a_host_name_of_a_killed_origin_goes_to_another_one_of_the_same_to
     await settle()
     (refused,) = second.answers
     assert refused.code == Code.SERVICE_TAKEN
-    assert refused.message.startswith("origin 'box' already serves it here; stop that one, or give")
+    assert refused.message.startswith("origin 'box' already serves host a.test; stop that")
     first.far.freeze()  # killed, and not yet noticed
     third.say(msgspec.structs.replace(asked, name="nas"))
     await seconds(RIVAL_ANSWERS_WITHIN)
@@ -501,7 +501,7 @@ async def test_each_service_is_judged_on_its_own():
         ("git", Code.NOT_ALLOWED),
         ("web", Code.SERVICE_TAKEN),
     ]
-    assert welcome.refused[1].message.startswith("origin 'other' already serves it")
+    assert welcome.refused[1].message.startswith("origin 'other' already serves ")
     reported = [(event.service, event.reason) for event in of_type(house.events, ServiceRefused)]
     assert reported == [(refused.name, refused.message) for refused in welcome.refused]
 

@@ -126,8 +126,8 @@ def test_another_origin_does_not_take_a_route_that_is_served(house):
     house.claim(holder, LAPTOP, ["web"])
     claim = house.registry.claim(other, DESKTOP, routes(["ssh", "web"]), instance="")
     assert claim.losers == ()
-    assert claim.taken["web"].startswith("origin 'laptop' already serves it here; stop that one")
-    with pytest.raises(Refused, match=r"^another origin already serves it") as caught:
+    assert claim.taken["web"].startswith("origin 'laptop' already serves this place; stop that one")
+    with pytest.raises(Refused, match=r"^another origin already serves this place") as caught:
         house.claim(Session(), STRANGER, ["web"])
     assert caught.value.code == Code.SERVICE_TAKEN
     assert house.find("web") is holder
@@ -251,10 +251,25 @@ def test_a_new_link_of_an_origin_comes_last_and_a_new_list_does_not(house):
 @pytest.mark.parametrize(
     ("there", "asked", "identity", "sentence"),
     [
-        (ALONE, BALANCED, DESKTOP, "origin 'laptop' already serves it here alone; give that one"),
-        (BALANCED, ALONE, DESKTOP, "with the share 'balance'; give this origin the same"),
-        (BALANCED, FAILING_OVER, DESKTOP, "with the share 'balance', not 'failover'; give both"),
-        (BALANCED, BALANCED, STRANGER, "another origin already serves it here; stop that one"),
+        (
+            ALONE,
+            BALANCED,
+            DESKTOP,
+            "origin 'laptop' already serves this place alone; start that one",
+        ),
+        (
+            BALANCED,
+            ALONE,
+            DESKTOP,
+            "with share 'balance'; start this origin with --share balance, or",
+        ),
+        (
+            BALANCED,
+            FAILING_OVER,
+            DESKTOP,
+            "with share 'balance', not 'failover'; start this origin",
+        ),
+        (BALANCED, BALANCED, STRANGER, "another origin already serves this place; stop that one"),
     ],
 )
 def test_who_shares_in_another_way_is_refused_while_the_holder_answers(
