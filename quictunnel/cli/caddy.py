@@ -107,10 +107,8 @@ def caddy(
     the name, and forwards requests to the remote. Browsers use HTTP/1.1, HTTP/2 or HTTP/3.
     """
     sources = Sources(ctx)
-    if sockets is None:
-        raise SettingsError("give --sockets DIR, as the remote has it")
-    if admin is None:
-        raise SettingsError("give --admin HOST:PORT, as the remote has it")
+    if sockets is None or admin is None:
+        raise SettingsError(_missing(sources, sockets, admin))
     listen = read(sources.name("--admin"), parse_admin, admin)
     if not listen.port:
         raise SettingsError("--admin: Caddy needs a fixed port, and port 0 changes at each start")
@@ -125,6 +123,17 @@ def caddy(
     )
     for line in (*_notes(directory, listen), "", *text.splitlines()):
         print_line(line)
+
+
+def _missing(sources: Sources, sockets: Path | None, admin: str | None) -> str:
+    """Return the sentence about what the command lacks: the sockets, the admin address or both."""
+    if sources.config is None:
+        missing = {"--sockets DIR": sockets, "--admin HOST:PORT": admin}
+        options_needed = " and ".join(name for name, value in missing.items() if value is None)
+        return f"give --config FILE, or {options_needed}, as the remote has them"
+    keys = {"sockets": sockets, "admin": admin}
+    needed = " and ".join(f"'{name}'" for name, value in keys.items() if value is None)
+    return f"{sources.config.path}: set {needed}, which the remote needs for Caddy"
 
 
 def _email(text: str) -> str:

@@ -164,7 +164,8 @@ Admin = Annotated[
     ADDRESSES.option(
         "--admin HOST:PORT",
         "Address of the admin interface (HTTP), which Caddy asks before it requests a "
-        "certificate. It must be of this machine alone, such as 127.0.0.1:9002.",
+        "certificate. It must be a loopback address, such as 127.0.0.1:9002 or \\[::1]:9002. "
+        "A port alone, and localhost, mean 127.0.0.1.",
         show_default="none",
     ),
 ]

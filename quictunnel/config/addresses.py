@@ -89,8 +89,8 @@ def check_admin(listen: HostPort) -> None:
     """
     if not is_loopback(listen.host):
         raise SettingsError(
-            f"'{listen}' is not an address of this machine alone, such as 127.0.0.1:{ADMIN_PORT}; "
-            "elsewhere the admin interface would need a password, which it does not have yet"
+            f"'{listen}' is not a loopback address; use {LOOPBACK_ADDRESS}:{ADMIN_PORT}. The admin "
+            "interface has no password."
         )
 
 

@@ -35,6 +35,7 @@ MAX_SERVICES = 1024
 """Services that one origin may expose. A range of ports is one service."""
 
 _NAME = re.compile(r"[a-z0-9._-]{1,63}", re.ASCII)
+_TWO_PORTS = re.compile(r"([0-9]+):([0-9]+)", re.ASCII)
 _RANGE = re.compile(r"[0-9]+-[0-9]+", re.ASCII)
 
 
@@ -175,6 +176,7 @@ def parse_services(
     autos = 0
     for text in texts:
         where, target = _split(text.strip())
+        _check_no_two_ports(text.strip())
         host = parse_host(where) if where is not None and is_host(where) else None
         ports = None if where is None or host is not None else _parse_where(where)
         name = DEFAULT_SERVICE if ports is None else str(ports)
@@ -260,6 +262,18 @@ def _split(text: str) -> tuple[str | None, str]:
     if not equals or where.startswith("unix:"):
         return None, text
     return where, target
+
+
+def _check_no_two_ports(text: str) -> None:
+    """Check that a service is not written as other programs do, with a colon between two ports.
+
+    :raises SettingsError: it is.
+    """
+    if match := _TWO_PORTS.fullmatch(text):
+        raise SettingsError(
+            f"{text!r} is not HOST:PORT; for a port at the remote, write "
+            f"{match[1]}=localhost:{match[2]}"
+        )
 
 
 def _parse_where(where: str) -> PortRange:

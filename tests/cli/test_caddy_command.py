@@ -107,15 +107,25 @@ def test_the_command_line_has_precedence_over_the_file(printed):
     assert sites(text) == "c.test"
 
 
+def test_a_file_of_a_remote_without_caddy_is_not_enough(capsys):
+    Path("remote.toml").write_text("ports = 2222\n")
+    assert invoke(["caddy", "--config", "remote.toml"]) == 2
+    sentence = "quictunnel: remote.toml: set 'sockets' and 'admin', which the remote needs"
+    assert capsys.readouterr().err.startswith(sentence)
+
+
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        ((), "give --sockets DIR, as the remote has it"),
-        (("--sockets", "/run/q"), "give --admin HOST:PORT, as the remote has it"),
+        ((), "give --config FILE, or --sockets DIR and --admin HOST:PORT, as the remote has them"),
+        (
+            ("--sockets", "/run/q"),
+            "give --config FILE, or --admin HOST:PORT, as the remote has them",
+        ),
         (("--sockets", "/run/q", "--admin", "0"), "--admin: Caddy needs a fixed port"),
         (
             ("--sockets", "/run/q", "--admin", "192.0.2.1:9002"),
-            "--admin: '192.0.2.1:9002' is not an address of this machine alone",
+            "--admin: '192.0.2.1:9002' is not a loopback address; use 127.0.0.1:9002",
         ),
         ((*PLACES, "--hosts", "a b"), "--hosts: 'a b' is not a host name"),
         (("--sockets", "/run/{q}", "--admin", "9002"), "--sockets '/run/{q}': choose a name"),
@@ -132,7 +142,7 @@ def test_options_that_do_not_work(caddy, words, sentence):
 
 def test_a_file_that_does_not_work(caddy):
     Path("c.toml").write_text("sockets = '/run/q'\nadmin = '0.0.0.0:9002'\n")
-    assert "c.toml: admin: '0.0.0.0:9002' is not an address of" in caddy("--config", "c.toml")[2]
+    assert "c.toml: admin: '0.0.0.0:9002' is not a loopback" in caddy("--config", "c.toml")[2]
     Path("c.toml").write_text("socket = '/run/q'\n")
     assert "unknown key 'socket'; did you mean 'sockets'?" in caddy("--config", "c.toml")[2]
 

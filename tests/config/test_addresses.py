@@ -62,8 +62,10 @@ def test_the_address_of_the_admin_interface_is_of_this_machine_by_default(text, 
 @pytest.mark.parametrize(
     "text", ["0.0.0.0:9002", "[::]:9002", "192.0.2.1:9002", "[2001:db8::1]:1", "example.com:9002"]
 )
-def test_an_admin_interface_that_others_can_reach_would_need_a_password(text):
-    with pytest.raises(SettingsError, match=r"would need a password, which it does not have yet"):
+def test_an_admin_interface_that_others_can_reach_is_refused(text):
+    with pytest.raises(
+        SettingsError, match=r"is not a loopback address; use 127\.0\.0\.1:9002\. The admin"
+    ):
         parse_admin(text)
 
 

@@ -100,6 +100,10 @@ def test_services_have_different_names():
         (["80=1", "80=2"], "two services lead to port 80"),
         (["80-89=1", "85=2"], "two services have port 85"),
         ([f"{port}=1" for port in range(1, MAX_SERVICES + 2)], f"{MAX_SERVICES + 1} services"),
+        (
+            ["8000:80"],
+            "'8000:80' is not HOST:PORT; for a port at the remote, write 8000=localhost:80",
+        ),
     ],
 )
 def test_what_is_not_a_service(texts, sentence):

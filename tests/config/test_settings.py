@@ -46,7 +46,7 @@ def test_the_defaults_of_an_origin():
         ({"tokens": (Token("a", "x" * 22), Token("a", "y" * 22))}, "two tokens have the id a"),
         (
             {"admin": HostPort("::", 9002)},
-            "'\\[::\\]:9002' is not an address of this machine alone",
+            "'\\[::\\]:9002' is not a loopback address; use 127",
         ),
     ],
 )
