@@ -447,6 +447,18 @@ class ServiceUnhealthy(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class LoopSuspected(Event):
+    """The remote is on this machine, and a service probably leads back to it."""
+
+    service: str
+    """The service's name."""
+    target: str
+    """Address of its origin server."""
+    where: str
+    """The service's ports at the remote, in words."""
+
+
+@dataclass(frozen=True, slots=True)
 class UnhealthyReasonChanged(Event):
     """A check of an unhealthy service has failed for another reason than the one before."""
 

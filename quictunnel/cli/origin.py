@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -23,6 +23,7 @@ from quictunnel.cli.role_runner import run
 from quictunnel.cli.status_lines import ORIGIN_LINES, LineFormats, StatusLines
 from quictunnel.config.addresses import HostPort, UnixPath, parse_target
 from quictunnel.config.certificates import parse_pin
+from quictunnel.config.loops import looping_services
 from quictunnel.config.services import (
     ProxyProtocol,
     ServiceDefaults,
@@ -38,6 +39,7 @@ from quictunnel.errors import QuictunnelError, Refused, SettingsError
 from quictunnel.events import (
     Event,
     EventSink,
+    LoopSuspected,
     OriginServerMissing,
     ServicesGranted,
 )
@@ -238,6 +240,7 @@ async def _expose(
     :param exposed: the services, for the `ready` lines. A reload changes the list.
     """
     is_ready = False
+    looping: Collection[LoopSuspected] = ()
     failure: QuictunnelError | None = None
 
     def emit(event: Event) -> None:
@@ -255,8 +258,22 @@ async def _expose(
     def apply(prepared: PreparedRole) -> set[str]:
         assert isinstance(prepared.settings, OriginSettings)
         exposed[:] = prepared.settings.services
-        return role.apply(prepared.settings)
+        changed = role.apply(prepared.settings)
+        warn_of_loops(prepared.settings)
+        return changed
 
+    def warn_of_loops(used: OriginSettings) -> None:
+        nonlocal looping
+        found = {
+            LoopSuspected(service.name, str(service.target), service.where): None
+            for service in looping_services(used)
+        }
+        for event in found:
+            if event not in looping:
+                lines(event)
+        looping = found
+
+    warn_of_loops(settings)
     role = Origin(settings, emit=emit, max_clients=raise_file_limit())
     targets = {service.target for service in settings.services}
     probe = asyncio.create_task(_warn_if_missing(targets, emit), name="origin server probe")

@@ -21,6 +21,7 @@ from quictunnel.events import (
     LinkDropped,
     LinkRecovered,
     LinkSilent,
+    LoopSuspected,
     OriginServerMissing,
     PolicyUnused,
     ServiceHealthy,
@@ -168,6 +169,10 @@ ORIGIN_LINES: LineFormats = {
         f"healthy: service {event.service}: offered again after {_duration(event.duration)}"
     ),
     ServiceUnhealthy: _unhealthy,
+    LoopSuspected: lambda event: (
+        f"warning: service {event.service}: {event.target} is probably {event.where} of the remote "
+        "on this machine, so clients would go round in a loop; give the server a port of its own"
+    ),
     UnhealthyReasonChanged: _unhealthy,
     OriginServerMissing: lambda event: (
         f"warning: nothing listens at {event.target} yet; start your server there"

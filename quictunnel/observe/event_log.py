@@ -38,6 +38,7 @@ _LINES: dict[type[events.Event], tuple[int, str]] = {
     events.ServiceUnhealthy: (logging.WARNING, "service unhealthy"),
     events.UnhealthyReasonChanged: (logging.WARNING, "service unhealthy for another reason"),
     events.ServiceHealthy: (logging.INFO, "service healthy"),
+    events.LoopSuspected: (logging.WARNING, "service probably leads back to the remote"),
     events.OriginServerMissing: (logging.WARNING, "origin server not listening yet"),
     events.PathAttempted: (logging.DEBUG, "path attempted"),
     events.EngineSelected: (logging.INFO, "engine selected"),

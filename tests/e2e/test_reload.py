@@ -79,6 +79,16 @@ def test_the_ready_line_names_a_new_origin_server(setup):
     assert setup.tunnel.origin.stdout.count("ready: ") == 3
 
 
+def test_a_service_that_leads_back_to_the_remote_is_a_warning(setup):
+    setup.up(0)
+    own = f"{LOOPBACK}:{setup.port + 1}"
+    text = setup.origin_file.read_text()
+    loop = f'[service.loop]\nto = "{own}"\nport = {setup.port + 1}\n'
+    setup.origin_file.write_text(text + loop)
+    place = f"port {setup.port + 1} of the remote on this machine"
+    setup.tunnel.origin.wait_for(f"^warning: service loop: {own} is probably {place}, so clients")
+
+
 def test_a_token_is_revoked(setup):
     setup.up(0)
     client, server = setup.pair(0)
