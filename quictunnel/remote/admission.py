@@ -300,8 +300,8 @@ class Admission:
 def _rejection(session: ForwardingSession, client: Client) -> str | None:
     """Return why a session cannot have a client that has waited; None if it can.
 
-    What a client has sent to the origin of one token must not come to the origin of another one,
-    which may serve the outside address by now.
+    The bytes that a client has sent to the origin of one token must not come to that of another
+    one, which may serve the outside address by now.
     """
     if client.token not in (None, session.token_id):
         return TAKEN_MEANWHILE
