@@ -322,6 +322,10 @@ async def _serve(
     state_files = FileWatch(token_files(settings.state_dir))
     tokens = RemoteTokens(settings, config_file, lines)
     tokens.load()
+    if tokens.created:
+        # Its file was missing when the watch began. If it were revoked before the next look, it
+        # would be missing again, and the watch would see no change.
+        state_files.mark_read()
     remote = Remote(
         tokens.settings,
         tokens.accepted,
