@@ -175,7 +175,7 @@ class HostSockets:
         for entry in tuple(os.scandir(self._directory)):
             if entry.is_dir(follow_symlinks=False) and _is_ours(entry.name):
                 folder = Path(entry.path)
-                # An empty folder may be somebody's mount point.
+                # An empty folder may be a mount point.
                 has_socket = entry.name == _NEW or (folder / SOCKET_NAME).is_socket()
                 if has_socket and not _is_in_use(folder / SOCKET_NAME):
                     self._delete(folder)
