@@ -213,6 +213,9 @@ def _after_command(tour: Tour, line: str) -> None:
         origin = tour.running[line]
         lines = [each for each in origin.stdout.splitlines() if each.startswith("ready")]
         tour.facts.equal("services that are ready", len(lines), 5)
+    elif line.startswith("quictunnel token new"):
+        # A friend would need longer than this to type the next command.
+        tour.running["quictunnel remote --config remote.toml"].wait_for("^reloaded: .*tokens.toml")
     elif line.startswith("psql"):
         done = tour.run(visitor, line)
         tour.facts.holds("the same elsewhere fails", done.returncode, when=done.returncode != 0)
