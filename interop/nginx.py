@@ -13,6 +13,7 @@ import json
 from typing import TYPE_CHECKING
 
 from interop._facts import Facts, program, run_script
+from interop._nginx import nginx_settings
 from interop._tunnel import engines, tunnel
 from interop._waiting import WITHIN, listening, need_ipv6, wait
 from testkit.programs import free_port
@@ -22,24 +23,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 CONFIG = """
-daemon off;
-pid {folder}/nginx.pid;
-error_log stderr warn;
-events {{ worker_connections 64; }}
-http {{
-  log_format facts escape=json '{{"path": "$request_uri", "client": "$proxy_protocol_addr",'
-    ' "port": "$proxy_protocol_port", "server_port": "$proxy_protocol_server_port"}}';
-  access_log {folder}/access.log facts;
-  client_body_temp_path {folder}/body;
-  proxy_temp_path {folder}/proxy;
-  fastcgi_temp_path {folder}/fastcgi;
-  uwsgi_temp_path {folder}/uwsgi;
-  scgi_temp_path {folder}/scgi;
-  server {{
-    listen 127.0.0.1:{port} proxy_protocol;
-    listen unix:{folder}/nginx.sock proxy_protocol;
-    location / {{ return 200 "hello $proxy_protocol_addr\\n"; }}
-  }}
+log_format facts escape=json '{{"path": "$request_uri", "client": "$proxy_protocol_addr",'
+  ' "port": "$proxy_protocol_port", "server_port": "$proxy_protocol_server_port"}}';
+access_log {folder}/access.log facts;
+server {{
+  listen 127.0.0.1:{port} proxy_protocol;
+  listen unix:{folder}/nginx.sock proxy_protocol;
+  location / {{ return 200 "hello $proxy_protocol_addr\\n"; }}
 }}
 """
 
@@ -82,7 +72,7 @@ def _one_client(facts: Facts, scratch: Path, outside: int, family: str, how: str
 @contextlib.contextmanager
 def _running(nginx: str, scratch: Path, port: int) -> Iterator[None]:
     config = scratch / "nginx.conf"
-    config.write_text(CONFIG.format(folder=scratch, port=port))
+    config.write_text(nginx_settings(scratch, CONFIG.format(folder=scratch, port=port)))
     scratch.chmod(0o755)  # nginx started by root serves as another user
     command = [nginx, "-p", str(scratch), "-c", str(config), "-e", "stderr"]
     with listening("nginx", command, scratch, port):

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from interop._commands import output_of
 from interop._facts import Facts, program, run_script
+from interop._nginx import nginx_settings
 from interop._tunnel import engines, remote
 from interop._waiting import listening, need_ipv6
 from testkit.certificates import write_certificate
@@ -24,24 +25,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 NGINX = """
-daemon off;
-pid {folder}/nginx.pid;
-error_log stderr warn;
-events {{ worker_connections 64; }}
-http {{
-  access_log off;
-  client_body_temp_path {folder}/body;
-  proxy_temp_path {folder}/proxy;
-  fastcgi_temp_path {folder}/fastcgi;
-  uwsgi_temp_path {folder}/uwsgi;
-  scgi_temp_path {folder}/scgi;
-  server {{
-    listen 127.0.0.1:{port} ssl http2 proxy_protocol;
-    ssl_certificate {certificate};
-    ssl_certificate_key {certificate};
-    ssl_protocols TLSv1.2 TLSv1.3;
-    location / {{ return 200 "nginx $proxy_protocol_addr $host\\n"; }}
-  }}
+access_log off;
+server {{
+  listen 127.0.0.1:{port} ssl http2 proxy_protocol;
+  ssl_certificate {certificate};
+  ssl_certificate_key {certificate};
+  ssl_protocols TLSv1.2 TLSv1.3;
+  location / {{ return 200 "nginx $proxy_protocol_addr $host\\n"; }}
 }}
 """
 
@@ -119,7 +109,7 @@ def _nginx(scratch: Path) -> Iterator[int]:
     """Run nginx; yield its port."""
     port, file = free_port(), scratch / "nginx.conf"
     certificate = write_certificate("www.nginx.test", scratch)
-    file.write_text(NGINX.format(folder=scratch, port=port, certificate=certificate))
+    file.write_text(nginx_settings(scratch, NGINX.format(port=port, certificate=certificate)))
     command = [program("nginx"), "-p", str(scratch), "-c", str(file), "-e", "stderr"]
     with listening("nginx", command, scratch, port):
         yield port

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from bench import ssh
 from interop._commands import WITHIN
 from interop._facts import Facts, MissingError, program, run_script
+from interop._nginx import nginx_settings
 from interop._postgres import DATABASE, USER, postgres
 from interop._tunnel import engines
 from interop._waiting import wait_until_listening
@@ -48,24 +49,13 @@ BLOCK = re.compile(r"```(toml|sh)\n(.*?)```", re.DOTALL)
 SITES = {8000: "the website", 8001: "the wiki", 8002: "the moved wiki"}
 
 NGINX = """
-daemon off;
-pid {folder}/nginx.pid;
-error_log stderr warn;
-events {{ worker_connections 64; }}
-http {{
-  access_log off;
-  client_body_temp_path {folder}/body;
-  proxy_temp_path {folder}/proxy;
-  fastcgi_temp_path {folder}/fastcgi;
-  uwsgi_temp_path {folder}/uwsgi;
-  scgi_temp_path {folder}/scgi;
-  {sites}
-  server {{
-    listen 127.0.0.1:8443 ssl;
-    ssl_certificate {certificate};
-    ssl_certificate_key {certificate};
-    location / {{ return 200 "the NAS"; }}
-  }}
+access_log off;
+{sites}
+server {{
+  listen 127.0.0.1:8443 ssl;
+  ssl_certificate {certificate};
+  ssl_certificate_key {certificate};
+  location / {{ return 200 "the NAS"; }}
 }}
 """
 SITE = 'server {{ listen 127.0.0.1:{port}; location / {{ return 200 "{text}"; }} }}'
@@ -270,7 +260,9 @@ def _serve_at_home(home: Place, scratch: Path, stack: contextlib.ExitStack) -> N
     sites = "\n  ".join(SITE.format(port=port, text=text) for port, text in SITES.items())
     certificate = write_certificate("nas.example.com", scratch)
     settings = home.folder / "nginx.conf"
-    settings.write_text(NGINX.format(folder=home.folder, sites=sites, certificate=certificate))
+    settings.write_text(
+        nginx_settings(home.folder, NGINX.format(sites=sites, certificate=certificate))
+    )
     stack.enter_context(_serving("nginx", [program("nginx"), "-c", settings], home, 8443))
     keys = home.folder / "ssh"
     keys.mkdir()
