@@ -25,7 +25,7 @@ SocketAddress: TypeAlias = tuple[int, str]
 """An address family and a literal address of it."""
 
 
-class _Ipv4(socket.socket):
+class _TcpSocket(socket.socket):
     """A socket with a constant family and type.
 
     `socket.socket` looks both up at each access, and accept() accesses them for each client.
@@ -35,7 +35,7 @@ class _Ipv4(socket.socket):
     type = socket.SOCK_STREAM
 
 
-class _Ipv6(_Ipv4):
+class _TcpSocketOverIpv6(_TcpSocket):
     family = socket.AF_INET6
 
 
@@ -127,7 +127,9 @@ class OutsideListener:
     def _open(self, addresses: Sequence[SocketAddress]) -> None:
         port = self._listen.port
         for family, host in addresses:
-            sock = (_Ipv6 if family == socket.AF_INET6 else _Ipv4)(family, socket.SOCK_STREAM)
+            sock = (_TcpSocketOverIpv6 if family == socket.AF_INET6 else _TcpSocket)(
+                family, socket.SOCK_STREAM
+            )
             self._sockets.append(sock)
             # Without it, a remote could not be restarted for a minute.
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
