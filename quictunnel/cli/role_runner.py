@@ -64,9 +64,11 @@ async def run(
                 shutdown.is_ready = True
                 started()
                 if reload is not None:
-                    watches.append(asyncio.create_task(reload.watch(apply, emit)))
+                    watches.append(
+                        asyncio.create_task(reload.watch(apply, emit), name="configuration")
+                    )
                 if watch is not None:
-                    watches.append(asyncio.create_task(watch()))
+                    watches.append(asyncio.create_task(watch(), name="watch"))
                 await shutdown.run_step(role.wait_closed())
         finally:
             for task in watches:
