@@ -7,8 +7,8 @@ import ssl
 
 from fuzz.fuzzer import run
 from fuzz.outcomes import outcome_of_any_split
+from quictunnel.config.host_names import is_ip_literal, normalise_host
 from quictunnel.protocol.client_hello import ClientHelloReader, ServerName
-from quictunnel.protocol.host_names import is_ip_literal, normalise_host
 
 
 def check(data: bytes) -> None:

@@ -12,7 +12,7 @@ import httptools
 
 from fuzz.fuzzer import run
 from fuzz.outcomes import outcome_of_any_split
-from quictunnel.protocol.host_names import normalise_host
+from quictunnel.config.host_names import normalise_host
 from quictunnel.protocol.http_host import RequestHost, RequestHostReader
 
 Fields = list[tuple[bytes, bytes]]

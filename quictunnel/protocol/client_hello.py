@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from quictunnel.config.host_names import is_ip_literal, normalise_host
 from quictunnel.errors import ProtocolError
-from quictunnel.protocol.host_names import is_ip_literal, normalise_host
 
 MAX_CLIENT_HELLO = 16 * 1024
 """Bytes of the longest ClientHello, with the headers of its records. Browsers send about 2 KiB."""

@@ -1,30 +1,13 @@
 """Finds the value of a host name among patterns: the most specific pattern wins.
 
-`config/host_names.py` has the rules for names and patterns. They are available from here too.
+`config/host_names.py` has the rules for names and patterns.
 """
 
 from __future__ import annotations
 
 from typing import Generic, TypeVar
 
-from quictunnel.config.host_names import (
-    EVERY_HOST,
-    covers,
-    is_ip_literal,
-    is_pattern,
-    normalise_host,
-    parse_pattern,
-)
-
-__all__ = [
-    "EVERY_HOST",
-    "HostTable",
-    "covers",
-    "is_ip_literal",
-    "is_pattern",
-    "normalise_host",
-    "parse_pattern",
-]
+from quictunnel.config.host_names import EVERY_HOST
 
 T = TypeVar("T")
 

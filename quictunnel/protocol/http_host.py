@@ -11,8 +11,8 @@ import re
 from dataclasses import dataclass
 from http import HTTPStatus
 
+from quictunnel.config.host_names import is_ip_literal, normalise_host
 from quictunnel.errors import ProtocolError
-from quictunnel.protocol.host_names import is_ip_literal, normalise_host
 
 MAX_REQUEST_HEAD = 16 * 1024
 """Bytes of the longest head, with its empty line. Servers usually accept 8 to 64 KiB."""
