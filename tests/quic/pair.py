@@ -228,6 +228,7 @@ class Pair:
         self.ends = (self.client, self.server)
         self._wire: list[tuple[float, int, End, bytes]] = []
         self._number = itertools.count()
+        self._steps_at_one_time = 0
         self.tap: Callable[[End, bytes], None] | None = None
         """Called with the receiving end and each datagram that arrives."""
         self.astray: dict[tuple[str, int], int] = {}
@@ -258,17 +259,13 @@ class Pair:
         end_at = self.now + limit
         for end in self.ends:
             self._turn(end)
-        at_one_time = 0
         for _ in range(STEPS_MAX):
             if until():
                 return
             now = self._next()
             if now is None or now > end_at:
                 raise AssertionError(f"not within {limit:g} s: {self.describe()}")
-            at_one_time = 0 if now > self.now else at_one_time + 1
-            assert at_one_time < STEPS_AT_ONE_TIME, "it spins: timers that change nothing"
-            self.now = max(now, self.now)
-            self._step()
+            self._advance(now)
         raise AssertionError("too many steps")
 
     def run_for(self, seconds: float) -> None:
@@ -277,8 +274,7 @@ class Pair:
         for end in self.ends:
             self._turn(end)
         while (now := self._next()) is not None and now <= stop:
-            self.now = max(now, self.now)
-            self._step()
+            self._advance(now)
         self.now = stop
 
     def describe(self) -> str:
@@ -294,6 +290,13 @@ class Pair:
         if self._wire:
             times.append(self._wire[0][0])
         return min(times, default=None)
+
+    def _advance(self, now: float) -> None:
+        """Go on to `now`, and do what is due."""
+        self._steps_at_one_time = 0 if now > self.now else self._steps_at_one_time + 1
+        assert self._steps_at_one_time < STEPS_AT_ONE_TIME, "it spins: timers that change nothing"
+        self.now = max(now, self.now)
+        self._step()
 
     def _step(self) -> None:
         """Do what is due now, and what follows from it."""

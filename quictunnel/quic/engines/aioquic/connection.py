@@ -338,6 +338,8 @@ class AioquicEngine(QuicConnection):
         if self._mtu.on_timeouts(self._loss.timeouts):
             self._set_datagram_size(self._mtu.size)
         has_frames = self._table.send_queue or self._may_have_other_frames(now)
+        if not has_frames:
+            self._pacing_at = None  # aioquic sets it behind a lone ACK, and it would stay due
         datagrams = self.datagrams_to_send(now) if has_frames else []
         if not self._table.send_queue:
             self._loss.on_app_limited()

@@ -168,6 +168,19 @@ def test_bulk_takes_the_short_cut_also_after_moves(
     assert long_way == []
 
 
+def test_a_pacing_timer_ends_when_nothing_is_left_to_send() -> None:
+    pair = Pair.trusting(echo=True)
+    stream = pair.client.open(b"?")
+    pair.run(lambda: stream in pair.client.inbox)
+    pair.server.paused = None  # the server reads nothing now, so it sends no more than ACKs
+    pacer = pair.server.engine._loss.pacer
+    assert pacer.rate
+    pacer._tokens = -0.5 * pacer.rate  # as after a burst: no packet for half a second
+    pair.client.write(stream, b"!")
+    pair.run_for(2.0)  # fails if the timer stays due
+    assert pair.server.due > pair.now, "only the timer of the idle connection is left"
+
+
 def test_a_key_update_of_the_peer_is_followed() -> None:
     pair = Pair.trusting()
     for _ in range(3):
