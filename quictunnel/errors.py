@@ -47,12 +47,15 @@ class Refused(QuictunnelError):
 
     :param code: the reason, a `quictunnel.protocol.codes.Code`.
     :param message: one sentence for the user.
+    :param is_proven: at the origin, whether the peer has proven on this link that it is the remote.
+        Otherwise anyone who can answer in the remote's place may have sent the refusal.
     """
 
-    def __init__(self, code: int, message: str) -> None:
+    def __init__(self, code: int, message: str, *, is_proven: bool = False) -> None:
         super().__init__(message)
         self.code = code
         self.message = message
+        self.is_proven = is_proven
 
 
 class LinkError(QuictunnelError, ConnectionError):

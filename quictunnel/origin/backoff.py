@@ -19,8 +19,20 @@ datagrams."""
 MAX_SHORT_RETRIES = 300
 """Unanswered attempts with short delays: three minutes' worth if each attempt fails at once."""
 
+REFUSED_DELAY = 20.0
+"""Seconds to wait after a refusal by a peer that has not proven that it is the remote.
+
+When such a peer has gone, the origin is back this soon."""
+
+STEADY_REFUSALS = 30
+"""Refusals by such peers after which the delays grow: ten minutes' worth."""
+
+MAX_REFUSED_DELAY = 300.0
+"""The longest delay in seconds after such a refusal. The origin's token may have been revoked."""
+
 JITTER = 0.2
-"""The fraction by which a delay varies, so that origins do not all reconnect at the same moment."""
+"""The fraction by which a delay may be shorter, so that origins do not all reconnect at the same
+moment."""
 
 
 class Backoff:
@@ -33,6 +45,8 @@ class Backoff:
         self._rng = rng
         self._delay = FIRST_DELAY
         self._unanswered = 0
+        self._refused_delay = REFUSED_DELAY
+        self._refusals = 0
 
     def next(self, *, answered: bool = True) -> float:
         """Return the delay in seconds before the next attempt.
@@ -45,9 +59,22 @@ class Backoff:
         else:
             delay = self._delay
             self._delay = min(2 * delay, MAX_DELAY)
-        return delay * self._rng.uniform(1 - JITTER, 1 + JITTER)
+        return self._shorten(delay)
+
+    def next_refused(self) -> float:
+        """Return the delay in seconds after a refusal without a proof."""
+        delay = self._refused_delay
+        self._refusals += 1
+        if self._refusals >= STEADY_REFUSALS:
+            self._refused_delay = min(2 * delay, MAX_REFUSED_DELAY)
+        return self._shorten(delay)
 
     def reset(self) -> None:
-        """Start again with the first delay."""
+        """Start again with the first delays."""
         self._delay = FIRST_DELAY
         self._unanswered = 0
+        self._refused_delay = REFUSED_DELAY
+        self._refusals = 0
+
+    def _shorten(self, delay: float) -> float:
+        return delay * self._rng.uniform(1 - JITTER, 1)

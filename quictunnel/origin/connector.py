@@ -7,14 +7,16 @@ import random
 import secrets
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import replace
+from functools import partial
 
 from quictunnel.config.services import ServiceSettings
 from quictunnel.config.settings import OriginSettings
 from quictunnel.errors import LinkError, Refused
 from quictunnel.events import EventSink, LinkAttemptFailed
+from quictunnel.origin.attempt import Attempt
 from quictunnel.origin.backoff import Backoff
 from quictunnel.origin.exposed_service import ExposedService
-from quictunnel.origin.link_dialing import ATTEMPT_TIMEOUT, dial_remote, tls_for
+from quictunnel.origin.link_dialing import ATTEMPT_TIMEOUT, RemoteAddresses, tls_for
 from quictunnel.origin.offer import Offer
 from quictunnel.origin.retry import RetryTimer
 from quictunnel.origin.session import OriginSession
@@ -30,6 +32,9 @@ Later attempts take up to `ATTEMPT_TIMEOUT`, which slow networks need."""
 
 REPORT_INTERVAL = 900.0
 """Seconds after which a reason that persists is reported again."""
+
+UNPROVEN = "retrying slowly, because the peer has not proven that it is the remote"
+"""What follows a refusal that does not end the origin, because anyone may have sent it."""
 
 MAX_REASONS = 16
 """Reasons remembered. There are few, but a name server may word each of its answers differently."""
@@ -62,6 +67,7 @@ class Connector:
         self._rng = rng
         self._retry = retry
         self._reported: dict[str, float] = {}
+        self._has_met_remote = False
         self._client_tls = tls_for(settings)
         self._link_settings = LinkSettings(
             hold=settings.hold,
@@ -119,37 +125,49 @@ class Connector:
     ) -> OriginSession:
         """Return an established session, however many attempts it takes.
 
-        :param backoff: the delays between the attempts; by default, new ones.
-        :param is_final: whether a refusal ends the attempts; otherwise they go on.
+        A refusal ends them if the peer has proven that it is the remote, or if no peer has done so
+        in this run. Otherwise anyone who can answer in the remote's place could stop the origin.
+
+        :param backoff: the delays from the start of an attempt to the next; by default, new ones.
+        :param is_final: whether a refusal may end the attempts at all.
         :param greet: greets the remote with a session whose link is made.
         :param first_time_limit: seconds for the first attempt.
         :raises Refused: the remote refuses the origin, or the peer is not the remote.
         """
         backoff = backoff or Backoff(self._rng)
+        loop = asyncio.get_running_loop()
         time_limit = first_time_limit
         while True:
-            session = None
+            started_at = loop.time()
+            attempt = self._attempt(greet, time_limit)
             try:
-                session = await self._connect(time_limit)
-                welcome = await greet(session)
+                session, welcome = await attempt.run()
             except (LinkError, Refused) as exc:
-                is_refusal = isinstance(exc, Refused)
-                if is_refusal and is_final():
+                is_doubtful = (
+                    isinstance(exc, Refused) and not exc.is_proven and self._has_met_remote
+                )
+                if isinstance(exc, Refused) and not is_doubtful and is_final():
                     raise
-                self.report_failure(exc, beside_silent_link=beside_silent_link)
-                delay = backoff.next(answered=is_refusal or session is not None)
-                await self._retry.wait(backoff, delay)
+                reason = f"{exc}; {UNPROVEN}" if is_doubtful else str(exc)
+                self.report_failure(reason, beside_silent_link=beside_silent_link)
+                if is_doubtful:
+                    delay = backoff.next_refused()
+                else:
+                    delay = backoff.next(answered=attempt.was_answered)
+                # Counted from the start: a peer that answers late must not gain time.
+                await self._retry.wait(backoff, started_at + delay - loop.time())
                 time_limit = ATTEMPT_TIMEOUT
             else:
+                self._has_met_remote = True
                 self._reported.clear()
                 # An origin that is replaced later must not come back and replace the other one.
                 self._session_settings = replace(self._session_settings, take_over=False)
                 self._on_established(session, welcome)
                 return session
 
-    def report_failure(self, exc: Exception, *, beside_silent_link: bool = False) -> None:
+    def report_failure(self, reason: str, *, beside_silent_link: bool = False) -> None:
         """Report why an attempt has failed, unless the same reason was reported lately."""
-        now, reason = asyncio.get_running_loop().time(), str(exc)
+        now = asyncio.get_running_loop().time()
         reported_at = self._reported.get(reason)
         if reported_at is not None and now < reported_at + REPORT_INTERVAL:
             return
@@ -161,7 +179,19 @@ class Connector:
     def _set_offer(self, offer: Offer) -> None:
         self._session_settings = replace(self._session_settings, offer=offer)
 
-    async def _connect(self, time_limit: float) -> OriginSession:
+    def _attempt(
+        self, greet: Callable[[OriginSession], Awaitable[Welcome]], time_limit: float
+    ) -> Attempt:
+        addresses = RemoteAddresses(
+            self._settings.remote,
+            make_session=lambda: OriginSession(self._session_settings, self._emit),
+            client_tls=self._client_tls,
+            settings=self._link_settings,
+            time_limit=time_limit,
+        )
+        return Attempt(partial(self._dial, addresses), greet)
+
+    async def _dial(self, addresses: RemoteAddresses) -> OriginSession:
         """Return a session whose link is made.
 
         :raises LinkFailed: the remote cannot be reached.
@@ -169,13 +199,7 @@ class Connector:
         """
         try:
             async with self._retry.limit_attempt():
-                return await dial_remote(
-                    self._settings.remote,
-                    make_session=lambda: OriginSession(self._session_settings, self._emit),
-                    client_tls=self._client_tls,
-                    settings=self._link_settings,
-                    time_limit=time_limit,
-                )
+                return await addresses.dial()
         except Refused as exc:
             if exc.code == Code.BAD_CERTIFICATE and self._client_tls.verify == "system":
                 raise Refused(exc.code, f"no --token was given, and {exc.message}") from exc

@@ -36,59 +36,89 @@ def tls_for(settings: OriginSettings) -> ClientTls:
     return ClientTls(server_name=name, verify="system" if settings.token is None else "none")
 
 
-async def dial_remote(
-    target: HostPort,
-    *,
-    make_session: Callable[[], OriginSession],
-    client_tls: ClientTls,
-    settings: LinkSettings,
-    time_limit: float = ATTEMPT_TIMEOUT,
-) -> OriginSession:
-    """Return a session whose link is made, with the first of the remote's addresses that answers.
+class RemoteAddresses:
+    """The addresses that the remote's name has at the start of an attempt.
+
+    Each makes at most one link. A peer that answers at one of them and is not the remote therefore
+    does not keep the origin from the others.
 
     :param make_session: makes a session. It is called for each address that is dialled.
-    :param time_limit: seconds, for all of it.
-    :raises LinkFailed: no address answers, or the name does not resolve.
-    :raises Refused: the peer's certificate or protocol is not what `client_tls` requires.
+    :param time_limit: seconds for `dial`.
     """
-    hosts: list[str] = []
-    failures: dict[str, Failure] = {}
 
-    async def attempt(host: str) -> OriginSession:
-        session = make_session()
+    def __init__(
+        self,
+        target: HostPort,
+        *,
+        make_session: Callable[[], OriginSession],
+        client_tls: ClientTls,
+        settings: LinkSettings,
+        time_limit: float = ATTEMPT_TIMEOUT,
+    ) -> None:
+        self._target = target
+        self._make_session = make_session
+        self._client_tls = client_tls
+        self._settings = settings
+        self._time_limit = time_limit
+        self._hosts: list[str] | None = None
+        self._linked: set[str] = set()
+
+    async def dial(self) -> OriginSession:
+        """Return a session whose link is made, with the first address that answers.
+
+        An address that has made a link before is left out.
+
+        :raises LinkFailed: no address answers or is left, or the name does not resolve.
+        :raises Refused: the peer's certificate or protocol is not what the settings require.
+        """
+        failures: dict[str, Failure] = {}
+        hosts: list[str] = []
+
+        async def attempt(host: str) -> tuple[str, OriginSession]:
+            try:
+                return host, await self._dial(host)
+            except LinkFailed as exc:
+                failures[host] = Failure(host, exc)
+                raise
+
         try:
-            await dial(
-                host,
-                target.port,
-                protocol=session,
-                client_tls=client_tls,
-                settings=settings,
-                within=time_limit,
-                hosts=hosts,
-                resolve=partial(_resolve, target),
-            )
-        except LinkFailed as exc:
-            failures[host] = Failure(host, exc)
-            raise
+            async with asyncio.timeout(self._time_limit):
+                if self._hosts is None:
+                    self._hosts = await _resolve(self._target)
+                hosts = [host for host in self._hosts if host not in self._linked]
+                if not hosts:
+                    raise LinkFailed(f"{self._target.host} has no other address")
+                host, session = await first_to_succeed(
+                    [partial(attempt, host) for host in hosts],
+                    discard=lambda made: made[1].abort(),
+                )
+        except TimeoutError as exc:
+            if self._hosts is None:
+                sentence = explain_lookup_timeout(self._target, self._time_limit)
+                raise LinkFailed(sentence) from exc
+            timed_out = [failures.get(host) or Failure(host, exc) for host in hosts]
+            raise LinkFailed(explain_unreachable(self._target, timed_out)) from exc
+        except socket.gaierror as exc:
+            raise LinkFailed(f"{self._target.host} does not resolve: {exc.strerror}") from exc
+        except ExceptionGroup as group:
+            unreachable = LinkFailed(explain_unreachable(self._target, [*failures.values()]))
+            raise _select_error(group, unreachable) from group
+        self._linked.add(host)
         return session
 
-    try:
-        async with asyncio.timeout(time_limit):
-            hosts = await _resolve(target)
-            return await first_to_succeed(
-                [partial(attempt, host) for host in hosts],
-                discard=lambda session: session.abort(),
-            )
-    except TimeoutError as exc:
-        if not hosts:
-            raise LinkFailed(explain_lookup_timeout(target, time_limit)) from exc
-        timed_out = [failures.get(host) or Failure(host, exc) for host in hosts]
-        raise LinkFailed(explain_unreachable(target, timed_out)) from exc
-    except socket.gaierror as exc:
-        raise LinkFailed(f"{target.host} does not resolve: {exc.strerror}") from exc
-    except ExceptionGroup as group:
-        unreachable = LinkFailed(explain_unreachable(target, [*failures.values()]))
-        raise _select_error(group, unreachable) from group
+    async def _dial(self, host: str) -> OriginSession:
+        session = self._make_session()
+        await dial(
+            host,
+            self._target.port,
+            protocol=session,
+            client_tls=self._client_tls,
+            settings=self._settings,
+            within=self._time_limit,
+            hosts=self._hosts or (),
+            resolve=partial(_resolve, self._target),
+        )
+        return session
 
 
 async def _resolve(target: HostPort) -> list[str]:

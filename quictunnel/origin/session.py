@@ -154,8 +154,9 @@ class OriginSession(Session):
         by_goodbye = isinstance(exc, LinkLost) and exc.code == Code.GOODBYE
         is_expected = is_wanted or (by_goodbye and self.is_replaced)
         if isinstance(exc, LinkLost) and exc.code in FINAL_CODES:
-            # No `LinkDropped`: the origin does not reconnect, and its error says why.
-            self._fail_greeting(_refusal(exc.code, reason))
+            # No `LinkDropped`: if the session was established, the origin does not reconnect, and
+            # its error says why.
+            self._fail_greeting(_refusal(exc.code, reason, is_proven=self._is_proof("")))
             self.life.end(exc)
             return
         if not is_expected or self.silent_for is not None:
@@ -178,7 +179,8 @@ class OriginSession(Session):
         """
         if isinstance(message, RefusedMessage):
             sentence = self._listing.explain(message.message)
-            self._abandon_greeting(_refusal(message.code, sentence))
+            is_proven = self._is_proof(message.proof)
+            self._abandon_greeting(_refusal(message.code, sentence, is_proven=is_proven))
         elif isinstance(message, Welcome):
             self._check_welcome(message)
         else:
@@ -237,10 +239,10 @@ class OriginSession(Session):
     # -- Inside
 
     def _check_welcome(self, welcome: Welcome) -> None:
-        token = self._settings.token
-        if token and not check(token.secret, "remote", self.link.exporter, welcome.proof):
+        if not self._is_proof(welcome.proof):
             self._abandon_greeting(Refused(Code.NOT_PROVEN, WRONG_PROOF))
             return
+        token = self._settings.token
         self._listing.welcomed(welcome, str(self.link.peer))
         self._establish(origin=self._settings.name, token=token.id if token else None)
         self.link.allow_streams(max(STREAMS_BEFORE_PROOF, self._settings.max_clients))
@@ -248,6 +250,14 @@ class OriginSession(Session):
         self._welcome.set_result(welcome)
         for pending in tuple(self._pending_streams):
             pending.start_reading()
+
+    def _is_proof(self, proof: str) -> bool:
+        """Return whether this proves that the peer is the remote.
+
+        Without a token, the certificate was verified, and that is the only proof.
+        """
+        token = self._settings.token
+        return token is None or check(token.secret, "remote", self.link.exporter, proof)
 
     def _send_list(self, part: Services) -> None:
         if self.state is State.ESTABLISHED:
@@ -317,5 +327,7 @@ class OriginSession(Session):
             relay.abort(Code.INTERNAL)
 
 
-def _refusal(code: int, sentence: str) -> Refused:
-    return Refused(code, f"{sentence}; {COMPARE_TOKENS}" if code == Code.BAD_TOKEN else sentence)
+def _refusal(code: int, sentence: str, *, is_proven: bool) -> Refused:
+    if code == Code.BAD_TOKEN:
+        sentence = f"{sentence}; {COMPARE_TOKENS}"
+    return Refused(code, sentence, is_proven=is_proven)

@@ -143,6 +143,8 @@ class RefusedMessage(_Message, frozen=True, kw_only=True, tag="refused"):
     """A `codes.Code`."""
     message: Sentence
     """One sentence for the user."""
+    proof: Word = ""
+    """The remote's proof, as in a welcome, if the origin's own proof was good; empty otherwise."""
 
 
 class Services(_Message, frozen=True, kw_only=True, tag="services"):

@@ -99,6 +99,7 @@ class RemoteSession(Session):
         self._on_open = on_open
         self._on_close = on_close
         self._hello: Hello | None = None
+        self._proven_token: Token | None = None
         self._established_at: float | None = None
         self._routes: dict[str, tuple[str, Route]] = {}  # with the names of the services
         self._joiner = ServiceListJoiner()
@@ -341,6 +342,7 @@ class RemoteSession(Session):
         token = self._settings.tokens.get(hello.token_id)
         if token is None or not check(token.secret, "origin", self.link.exporter, hello.proof):
             raise Refused(Code.BAD_TOKEN, "the remote does not accept this token")
+        self._proven_token = token
         if self._settings.grants.get(token.id, DEFAULT_GRANT).has_expired:
             raise Refused(Code.NOT_ALLOWED, EXPIRED)
         return token
@@ -566,7 +568,11 @@ class RemoteSession(Session):
 
     def _send_refusal(self, refusal: Refused) -> None:
         if self._control is not None:
-            self._control.send(RefusedMessage(code=refusal.code, message=refusal.message))
+            token = self._proven_token
+            # A peer that does not know the secret must not get a proof: it could guess offline.
+            proof = prove(token.secret, "remote", self.link.exporter) if token else ""
+            answer = RefusedMessage(code=refusal.code, message=refusal.message, proof=proof)
+            self._control.send(answer)
             self._control.finish()
         # The origin closes the link when it has read this. The code is for one that does not.
         self._set_deadline(CLOSE_TIMEOUT, self._close_in_order)

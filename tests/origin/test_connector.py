@@ -7,7 +7,7 @@ from itertools import pairwise
 import pytest
 from role_doubles import of_type
 
-from quictunnel.errors import LinkFailed, Refused
+from quictunnel.errors import Refused
 from quictunnel.events import (
     GrantedService,
     LinkAttemptFailed,
@@ -94,8 +94,7 @@ def test_a_failure_is_reported_again_after_a_while_and_after_another_link(world)
 def test_alternating_reasons_are_reported_once_each(world):
     async def story(world):
         for number in range(4):
-            reason = LinkFailed(f"reason {number % 2}")
-            world.origin._connector.report_failure(reason)
+            world.origin._connector.report_failure(f"reason {number % 2}")
         assert world.failures == ["reason 0", "reason 1"]
 
     world(story)
@@ -104,7 +103,7 @@ def test_alternating_reasons_are_reported_once_each(world):
 def test_the_number_of_remembered_reasons_is_limited(world):
     async def story(world):
         for number in range(1000):
-            world.origin._connector.report_failure(LinkFailed(f"reason {number}"))
+            world.origin._connector.report_failure(f"reason {number}")
         assert len(world.origin._connector._reported) <= connector.MAX_REASONS
 
     world(story)

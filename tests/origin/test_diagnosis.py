@@ -13,7 +13,7 @@ from quictunnel.config.addresses import HostPort
 from quictunnel.errors import LinkFailed
 from quictunnel.origin import link_dialing
 from quictunnel.origin.diagnosis import Failure, explain_unreachable
-from quictunnel.origin.link_dialing import dial_remote
+from quictunnel.origin.link_dialing import RemoteAddresses
 from quictunnel.quic.settings import ClientTls, LinkSettings
 from testkit.engines import ENGINES
 
@@ -94,14 +94,15 @@ def test_the_clients_port_has_a_hint(cause):
 
 
 async def why_not(host: str, port: int, *, engine: str = "auto", within: float = 5.0) -> str:
+    addresses = RemoteAddresses(
+        HostPort(host, port),
+        make_session=lambda: origin_session()[0],
+        client_tls=ClientTls(server_name=host, verify="none"),
+        settings=LinkSettings(engine=engine),
+        time_limit=within,
+    )
     with pytest.raises(LinkFailed) as caught:
-        await dial_remote(
-            HostPort(host, port),
-            make_session=lambda: origin_session()[0],
-            client_tls=ClientTls(server_name=host, verify="none"),
-            settings=LinkSettings(engine=engine),
-            time_limit=within,
-        )
+        await addresses.dial()
     await asyncio.sleep(0)
     return str(caught.value)
 

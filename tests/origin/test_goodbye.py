@@ -129,13 +129,13 @@ def test_a_refusal_is_final_only_after_the_leaving_session_has_ended(world, upst
         await world.up()
         await seconds(60)
         client, link = await world.client(), world.link
-        world.refusal = Refused(Code.BAD_CERTIFICATE, "not the pinned one")
+        world.refusal = Refused(Code.NOT_ALLOWED, "the token has expired", is_proven=True)
         say_goodbye(link)
         await seconds(20)
         assert not client.is_over
-        assert world.failures == ["not the pinned one"]
+        assert world.failures == ["the token has expired"]
         finish(client, servers()[0])
-        with pytest.raises(Refused, match="not the pinned one"):
+        with pytest.raises(Refused, match="the token has expired"):
             await world.origin.wait_closed()
         assert (client.was_closed, client.was_reset) == (True, False)
         world.origin._failure = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from functools import partial
 
 from fake_link import FakeLink, join
 from role_doubles import TOKEN, House, of_type
@@ -16,7 +17,23 @@ from quictunnel.errors import LinkFailed, Refused
 from quictunnel.events import Event, LinkAttemptFailed, LinkEstablished
 from quictunnel.origin import connector
 from quictunnel.origin.client import Origin
+from quictunnel.origin.session import OriginSession
 from testkit.clock import seconds, settle
+
+
+class OneAddress:
+    """The one address of a scenario's remote, in one attempt."""
+
+    def __init__(self, world, target, *, make_session, client_tls, settings, time_limit) -> None:
+        self._dial = partial(world.dial, make_session, time_limit)
+        self._is_linked = False
+
+    async def dial(self) -> OriginSession:
+        if self._is_linked:
+            raise LinkFailed("no other address")
+        session = await self._dial()
+        self._is_linked = True
+        return session
 
 
 class OriginScenario:
@@ -43,7 +60,7 @@ class OriginScenario:
             rng=random.Random(7),
             watch=self.watch,
         )
-        monkeypatch.setattr(connector, "dial_remote", self.dial_remote)
+        monkeypatch.setattr(connector, "RemoteAddresses", partial(OneAddress, self))
 
     def watch(self, loop, changed) -> OriginScenario:
         """Be the origin's network monitor too."""
@@ -53,7 +70,7 @@ class OriginScenario:
     def close(self) -> None:
         """Stop monitoring the network."""
 
-    async def dial_remote(self, target, *, make_session, client_tls, settings, time_limit):
+    async def dial(self, make_session, time_limit) -> OriginSession:
         self.time_limits.append(time_limit)
         self.attempts.append(asyncio.get_running_loop().time())
         await asyncio.sleep(0.05)
