@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from fake_link import join
-from role_doubles import TOKEN, House, of_type, origin_session
+from role_doubles import OTHER_TOKEN, TOKEN, House, of_type, origin_session
 from scripted_remote import CLIENT, EXPORTER, ScriptedRemote, welcome
 
 from quictunnel.config.services import parse_services
@@ -220,6 +220,46 @@ async def test_a_refusal_by_message_or_by_code_has_the_same_effect():
     remote.link.close(Code.BAD_TOKEN, "no")
     with pytest.raises(Refused, match=COMPARE_TOKENS):
         await remote.greeting
+
+
+@pytest.mark.parametrize(
+    ("proof", "is_proven"),
+    [
+        (prove(TOKEN.secret, "remote", EXPORTER), True),
+        (prove(TOKEN.secret, "origin", EXPORTER), False),
+        (prove(TOKEN.secret, "remote", b"f" * 32), False),
+        (prove(OTHER_TOKEN.secret, "remote", EXPORTER), False),
+        ("", False),
+        ("é", False),
+    ],
+)
+def test_a_refusal_is_proven_by_the_proof_of_this_link_alone(proof, is_proven):
+    @virtual_time
+    async def story():
+        remote = ScriptedRemote()
+        await settle()
+        remote.send(RefusedMessage(code=Code.SERVICE_TAKEN, message="taken", proof=proof))
+        with pytest.raises(Refused) as caught:
+            await remote.greeting
+        assert caught.value.is_proven is is_proven
+
+    story()
+
+
+@pytest.mark.parametrize(("token", "is_proven"), [(TOKEN, False), (None, True)])
+def test_a_final_code_before_the_welcome_is_proven_by_the_certificate_alone(token, is_proven):
+    """Without a token, a link is made only if the certificate verifies."""
+
+    @virtual_time
+    async def story():
+        remote = ScriptedRemote(token=token)
+        await settle()
+        remote.link.close(Code.NO_TOKEN, "no")
+        with pytest.raises(Refused) as caught:
+            await remote.greeting
+        assert caught.value.is_proven is is_proven
+
+    story()
 
 
 @virtual_time

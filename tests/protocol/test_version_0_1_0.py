@@ -162,6 +162,12 @@ def test_the_old_version_ignores_new_members(message):
     ]
 
 
+def test_the_old_version_ignores_the_proof_of_a_refusal():
+    message = RefusedMessage(code=Code.SERVICE_TAKEN, message="taken", proof=PROOF)
+    seen = msgspec.json.decode(encode(message)[4:], type=OldMessage)
+    assert seen == OldRefused(code=Code.SERVICE_TAKEN, message="taken")
+
+
 def test_the_longest_lists_of_services_fit_a_message():
     name, sentence = "n" * 63, "s" * 255
     granted = Service(name=name, ports="50000-50100", address="h" * 261)

@@ -115,6 +115,81 @@ def test_a_failed_proof_is_answered_slowly_and_reported(fields, code):
     story()
 
 
+@pytest.mark.parametrize(
+    ("house", "fields", "code"),
+    [
+        ({"grants": {TOKEN.id: Grant(expires_at=0.0)}}, {}, Code.NOT_ALLOWED),
+        ({}, {"services": [Service(name="ssh")]}, Code.NOT_ALLOWED),
+        ({}, {"services": []}, Code.NOT_ALLOWED),
+    ],
+)
+def test_a_refusal_after_a_good_proof_has_the_remotes_own(house, fields, code):
+    @virtual_time
+    async def story():
+        stranger = Stranger(House(**house))
+        stranger.say(hello(**fields))
+        await settle()
+        (refused,) = stranger.answers
+        assert refused.code == code
+        assert refused.proof == prove(TOKEN.secret, "remote", EXPORTER)
+
+    story()
+
+
+@virtual_time
+async def test_the_refusal_of_a_second_origin_has_the_remotes_proof():
+    house = House()
+    await Tunnel(house, instance="one run").up()
+    second = Stranger(house)
+    second.say(hello(instance="another run"))
+    await settle()
+    (refused,) = second.answers
+    assert refused.code == Code.SERVICE_TAKEN
+    assert refused.proof == prove(TOKEN.secret, "remote", EXPORTER)
+
+
+@virtual_time
+async def test_a_token_that_is_revoked_during_the_hello_is_refused_with_a_proof():
+    tokens = {TOKEN.id: TOKEN}
+    house = House(tokens=tokens)
+    first = await Tunnel(house, instance="one run").up()
+    first.far.freeze()
+    second = Stranger(house)
+    second.say(hello(instance="another run"))
+    await settle()
+    tokens.clear()
+    await seconds(RIVAL_ANSWERS_WITHIN + 1.1)
+    (refused,) = second.answers
+    assert refused.code == Code.BAD_TOKEN
+    assert refused.proof == prove(TOKEN.secret, "remote", EXPORTER)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"proof": ""},
+        {"proof": "00" * 32},
+        {"token_id": "nobody"},
+        {"token_id": "", "proof": ""},
+        {"version": 2},
+        {"version": 2, "proof": "00" * 32},
+    ],
+)
+def test_an_origin_without_a_good_proof_gets_none(fields):
+    """Otherwise a stranger could guess a weak secret offline, or without a delay."""
+
+    @virtual_time
+    async def story():
+        stranger = Stranger(House())
+        stranger.say(hello(**fields))
+        await seconds(1.1)
+        (refused,) = stranger.answers
+        assert isinstance(refused, RefusedMessage)
+        assert refused.proof == ""
+
+    story()
+
+
 @virtual_time
 async def test_who_is_refused_and_does_not_leave_is_closed():
     stranger = Stranger(House())
