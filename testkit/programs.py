@@ -67,6 +67,7 @@ BAD_TOKEN = "does not accept this token"
 PROOF_WRONG = "the remote's proof is wrong"
 MAN_IN_THE_MIDDLE = "something in between terminates TLS"
 NOT_A_REMOTE = "it is not a quictunnel remote"
+NOT_PROVEN = "retrying slowly, because the peer has not proven that it is the remote"
 TOKEN_NEEDED = "give the remote's token with --token"
 
 

@@ -7,14 +7,23 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 from typing import TYPE_CHECKING, Any
 
 from time_limit import LIMIT
 
 from quictunnel.config.certificates import CertificateFiles
 from quictunnel.config.state import load_or_make_certificate
-from quictunnel.protocol.codes import VERSION
-from quictunnel.protocol.messages import Hello, MessageDecoder, Service, encode
+from quictunnel.protocol.codes import VERSION, Code
+from quictunnel.protocol.messages import (
+    Goodbye,
+    Hello,
+    MessageDecoder,
+    RefusedMessage,
+    Service,
+    Welcome,
+    encode,
+)
 from quictunnel.protocol.proof import prove
 from quictunnel.quic.dialer import dial
 from quictunnel.quic.link import LinkProtocol
@@ -23,10 +32,11 @@ from quictunnel.quic.settings import ClientTls, LinkSettings, ServerTls
 from testkit.tunnel import LOOPBACK
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Coroutine
+    from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
     from pathlib import Path
 
     from quictunnel.config.tokens import Token
+    from quictunnel.protocol.messages import Message
 
 NOT_VERIFIED = ClientTls(server_name="localhost", verify="none")
 
@@ -130,9 +140,12 @@ async def scripted_origin(port: int) -> AsyncIterator[ScriptedPeer]:
 
 @contextlib.asynccontextmanager
 async def scripted_remote(
-    directory: Path,
+    directory: Path, *, host: str = LOOPBACK, port: int = 0
 ) -> AsyncIterator[tuple[int, asyncio.Queue[ScriptedPeer]]]:
-    """Listen for origins; yield the port, and a queue of the remote's ends of new links."""
+    """Listen for origins; yield the port, and a queue of the remote's ends of new links.
+
+    :param port: the port, or 0 for any free one.
+    """
     current = CertificateFiles(*load_or_make_certificate(directory)).current
     peers: asyncio.Queue[ScriptedPeer] = asyncio.Queue()
 
@@ -142,8 +155,8 @@ async def scripted_remote(
         return peer
 
     listener = await listen(
-        LOOPBACK,
-        0,
+        host,
+        port,
         protocol_factory=accept,
         server_tls=ServerTls(current.chain, current.key),
         settings=AIOQUIC,
@@ -153,6 +166,53 @@ async def scripted_remote(
     finally:
         listener.close()
         await listener.wait_closed()
+
+
+WRONG_ANSWERS = {
+    "a refusal": RefusedMessage(code=Code.BAD_TOKEN, message="no"),
+    "a refusal with a wrong proof": RefusedMessage(
+        code=Code.SERVICE_TAKEN, message="no", proof="00" * 32
+    ),
+    "a wrong proof": Welcome(proof="00" * 32, instance="x", services=[], hold=900.0),
+    "a final code": Code.TAKEN_OVER,
+    "another code": Code.GOODBYE,
+    "a violation": Goodbye(reason="", grace=1.0),
+    "nothing": None,
+}
+"""What an impostor may send when the hello has come: a message, or a code that closes the link."""
+
+
+class Impostor:
+    """Answers every hello, with these answers in turn, and knows no token.
+
+    :param peers: the queue of a scripted remote.
+    """
+
+    def __init__(
+        self, peers: asyncio.Queue[ScriptedPeer], answers: Iterable[Message | Code | None]
+    ) -> None:
+        self.answered = 0
+        """The number of hellos that were answered."""
+        self._peers = peers
+        self._answers = itertools.cycle(answers)
+
+    async def run(self) -> None:
+        """Answer until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            while True:
+                peer = await self._peers.get()
+                tasks.create_task(self._answer(peer, next(self._answers)))
+
+    async def _answer(self, peer: ScriptedPeer, answer: Message | Code | None) -> None:
+        await peer.made.wait()
+        with contextlib.suppress(AssertionError):  # the origin may go before its hello
+            control = await peer.accepted.get()
+            await control.receive()
+            self.answered += 1
+            if isinstance(answer, Code):
+                peer.link.close(answer, "no")
+            elif answer is not None:
+                control.send(answer)
 
 
 class ManInTheMiddle:
