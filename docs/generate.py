@@ -47,7 +47,8 @@ def cli_page() -> str:
         "| 0 | The program ended in order. |",
         "| 1 | It failed. |",
         "| 2 | An option, a setting or a file is wrong, or an address is in use. |",
-        "| 3 | The remote does not accept this origin, or the origin does not accept the remote. |",
+        "| 3 | The remote does not accept this origin, or the origin does not accept the remote. "
+        "Once connected, an origin ends so only if the remote proves its refusal. |",
     ]
     return "\n".join(lines) + "\n"
 

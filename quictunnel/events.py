@@ -374,7 +374,11 @@ class LinkEstablished(Event):
 
 @dataclass(frozen=True, slots=True)
 class LinkAttemptFailed(Event):
-    """An attempt to establish a link failed, and is retried. Emitted once for each new reason."""
+    """An attempt to establish a link failed, and is retried. Emitted once for each new reason.
+
+    A refusal ends the origin instead, unless the remote has proven itself before and the peer that
+    refuses has not.
+    """
 
     remote: str
     """The remote as configured."""

@@ -34,7 +34,7 @@ REPORT_INTERVAL = 900.0
 """Seconds after which a reason that persists is reported again."""
 
 UNPROVEN = "retrying slowly, because the peer has not proven that it is the remote"
-"""What follows a refusal that does not end the origin, because anyone may have sent it."""
+"""The end of the reason when a refusal does not end the origin, because anyone may have sent it."""
 
 MAX_REASONS = 16
 """Reasons remembered. There are few, but a name server may word each of its answers differently."""

@@ -12,6 +12,16 @@ from cryptography.hazmat.primitives import hashes
 
 from quictunnel.config.addresses import HostPort
 from quictunnel.config.settings import CLIENT_WAIT, LINK_PORT, RemoteSettings
+from quictunnel.origin.backoff import (
+    FIRST_DELAY,
+    JITTER,
+    MAX_DELAY,
+    MAX_REFUSED_DELAY,
+    MAX_SHORT_DELAY,
+    MAX_SHORT_RETRIES,
+    REFUSED_DELAY,
+    STEADY_REFUSALS,
+)
 from quictunnel.origin.session import FINAL_CODES
 from quictunnel.protocol.address import Address
 from quictunnel.protocol.client_hello import MAX_CLIENT_HELLO
@@ -98,7 +108,17 @@ def test_the_greeting_proves_both_ends():
     assert check(text("secret"), "remote", octets("exporter"), welcome.proof)
 
 
-@pytest.mark.parametrize("name", ["hello", "welcome", "refused", "services"])
+def test_a_refusal_may_be_proven():
+    assert read("refused").proof == ""
+    refused = read("refused with a proof")
+    assert isinstance(refused, RefusedMessage)
+    assert refused.code == Code.SERVICE_TAKEN
+    assert check(text("secret"), "remote", octets("exporter"), refused.proof)
+
+
+@pytest.mark.parametrize(
+    "name", ["hello", "welcome", "refused", "refused with a proof", "services"]
+)
 def test_the_messages_have_every_member_that_ours_have(name):
     message = read(name)
     ours = json.loads(encode(message)[4:])
@@ -234,6 +254,11 @@ def test_no_other_code_is_named_with_a_wrong_number():
         f"stays open | {CLIENT_WAIT:.0f} s |",
         f"are still known | {MAX_FREE_NAMES} |",
         f"name its host | {MAX_CLIENT_HELLO // 1024} KiB, within {NAME_TIMEOUT:.0f} s |",
+        f"it waits **{REFUSED_DELAY:.0f} s**, and after {STEADY_REFUSALS} such answers",
+        f"doubling up to **{MAX_REFUSED_DELAY / 60:.0f} min**",
+        f"waits {FIRST_DELAY:g} s, doubling up to {MAX_DELAY:.0f} s, each wait shortened by up to "
+        f"{JITTER:.0%}".replace("%", " %"),
+        f"at most {MAX_SHORT_DELAY:g} s between the first {MAX_SHORT_RETRIES} attempts",
     ],
 )
 def test_the_numbers_in_the_text_are_the_codes_own(fact):
@@ -249,6 +274,7 @@ def test_every_vector_of_the_page_is_looked_at_here():
         "granted host names",
         "welcome with a refused service",
         "refused",
+        "refused with a proof",
         "services",
         "part of a list",
         "goodbye",

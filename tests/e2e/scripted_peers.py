@@ -179,7 +179,7 @@ WRONG_ANSWERS = {
     "a violation": Goodbye(reason="", grace=1.0),
     "nothing": None,
 }
-"""What an impostor may send when the hello has come: a message, or a code that closes the link."""
+"""An impostor's answers to a hello: a message, a code that closes the link, or nothing."""
 
 
 class Impostor:

@@ -15,7 +15,7 @@ from quictunnel.protocol.messages import Goodbye, Message, RefusedMessage, encod
 from quictunnel.quic.link import LinkProtocol
 
 Answer = Callable[[FakeLink, FakeStream], None]
-"""What an impostor does when the hello has arrived."""
+"""An impostor's answer to a hello."""
 
 
 class Impostors:

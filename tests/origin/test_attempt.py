@@ -22,7 +22,7 @@ WELCOME = welcome()
 
 
 class Peers:
-    """What happens at the remote's addresses in turn: an error of the dial, or of the greeting.
+    """The remote's addresses, each of which cannot be dialled, refuses the hello, or welcomes it.
 
     :param dials: for each address, the error of the dial, or None.
     :param greetings: for each address that was dialled, the error of the greeting, or None.
