@@ -176,7 +176,7 @@ class Origin:
             else:
                 error = session.life.ended.result()
                 if isinstance(error, LinkLost) and error.code in FINAL_CODES:
-                    raise Refused(error.code, _explain(error))
+                    raise Refused(error.code, _explain(error), is_proven=True)
                 # The peer that sent a stateless reset is running, and clients are waiting.
                 reconnect_at_once = isinstance(error, LinkForgotten)
             if not (is_stable and reconnect_at_once):

@@ -117,6 +117,24 @@ def test_a_proven_refusal_is_final_at_any_time(world):
     world(story)
 
 
+def test_beside_a_silent_link_even_a_proven_refusal_is_not_final(world):
+    """The silent link may recover, with its clients."""
+
+    async def story(world):
+        await world.up()
+        client, link = await world.client(), world.link
+        world.go_dark()
+        world.reachable, world.house = True, House(grants=EXPIRED)
+        await seconds(120)
+        assert not client.is_over
+        link.die()
+        with pytest.raises(Refused, match="the token has expired"):
+            await world.origin.wait_closed()
+        world.origin._failure = None
+
+    world(story)
+
+
 def test_an_unproven_refusal_is_reported_once_and_says_that_the_origin_retries(world):
     async def story(world):
         await world.up()
