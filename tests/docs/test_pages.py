@@ -37,6 +37,10 @@ COMMANDS = {"git", "make", "quictunnel", "systemctl"}
 LAYERS = (ROOT / "quictunnel", ROOT)
 """Folders that the paths in the architecture page start from."""
 
+UNITS = sorted(ROOT.glob("contrib/systemd/*.service"))
+
+SYSTEMD = (DOCS / "how-to" / "systemd.md").read_text("utf-8")
+
 
 def every_option(command) -> list:
     children = getattr(command, "commands", {}).values()
@@ -111,6 +115,11 @@ def test_log_messages_exist(path):
 def test_the_architecture_names_files():
     text = (DOCS / "explanation" / "architecture.md").read_text("utf-8")
     assert len(re.findall(r"`[a-z_]+/[a-z_/]+\.py`", text)) > 10
+
+
+@pytest.mark.parametrize("path", UNITS, ids=lambda path: path.name)
+def test_the_page_about_systemd_shows_the_units(path):
+    assert f"```ini\n{path.read_text('utf-8')}```" in SYSTEMD
 
 
 def test_every_page_is_in_the_navigation():
