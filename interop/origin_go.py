@@ -234,7 +234,7 @@ def _leaves(facts: Facts, name: str, program: Program, outside: int) -> None:
 def _remote_dies(facts: Facts, ends: ProgramPair, server: counterpart.CounterpartServer) -> None:
     """Kill and restart the remote. Ours then resets its origins' links by stateless resets."""
     with contextlib.ExitStack() as stack:
-        # The ports are fixed, because the reset key belongs to a port.
+        # The ports are fixed, because the reset key belongs to an address.
         link, outside = free_port(), free_port()
         with ends.running_remote(link, outside) as (remote, _, _):
             command = ends.origin_command(link, server.address, "stays")

@@ -678,6 +678,28 @@ class SecretExposed(Event):
     """The file."""
     mode: str
     """Its mode, in octal."""
+    command: str
+    """The command that takes their rights away."""
+
+
+@dataclass(frozen=True, slots=True)
+class WritableByGroup(Event):
+    """A group can write to the state directory, or to a directory above it."""
+
+    directory: str
+    """The directory."""
+    group: str
+    """The group, whose members could replace the remote's tokens."""
+    command: str
+    """The command that takes this right away."""
+
+
+@dataclass(frozen=True, slots=True)
+class ResetKeyNotUsed(Event):
+    """The saved key of stateless resets is not used, so origins notice a restart later."""
+
+    reason: str
+    """Why."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from typing import Literal
 from quictunnel.config.accepted_tokens import accepts_own
 from quictunnel.config.files import read_text
 from quictunnel.config.grants import DEFAULT_GRANT, Grant
-from quictunnel.config.state import TOKEN_FILE, load_token
+from quictunnel.config.state import TOKEN_FILE, check_state_directory, load_token
 from quictunnel.config.token_store import TokenStore
 from quictunnel.config.tokens import Token, read_token_file
 from quictunnel.config.toml import ONLY_THE_ID, Config
@@ -74,8 +74,10 @@ def known_tokens(directory: Path, config: Config | None) -> list[KnownToken]:
 
     :param directory: its state directory.
     :param config: its configuration file, if it has one.
-    :raises SettingsError: a file cannot be read or is invalid.
+    :raises SettingsError: a file cannot be read or is invalid, or other users can change the state
+        directory.
     """
+    check_state_directory(directory, is_anothers=True)
     given = [] if config is None else [*_given(config)]
     own = _own(directory, config, is_accepted=accepts_own([known.token for known in given]))
     return [*([] if own is None else [own]), *_added(directory), *given]

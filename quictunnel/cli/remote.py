@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sys
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -37,6 +38,7 @@ from quictunnel.config.files import quoted
 from quictunnel.config.grants import Grant
 from quictunnel.config.hosts import HostName, HostProtocol, parse_host
 from quictunnel.config.ports import PortRange, parse_allowed_ports
+from quictunnel.config.reset_key import locked_reset_key
 from quictunnel.config.settings import (
     CLIENT_WAIT,
     LISTEN,
@@ -45,9 +47,9 @@ from quictunnel.config.settings import (
     RemoteSettings,
 )
 from quictunnel.config.state import (
+    check_state_directory,
     default_state_dir,
     load_or_make_certificate,
-    load_or_make_reset_key,
 )
 from quictunnel.config.units import format_duration, parse_size
 from quictunnel.errors import SettingsError
@@ -306,7 +308,11 @@ def _run(
     commands: TokenCommands,
     lines: StatusLines,
 ) -> None:
-    asyncio.run(_serve(settings, given, config_file, reload, commands=commands, lines=lines))
+    with contextlib.ExitStack() as held:
+        serving = _serve(
+            settings, given, config_file, reload, commands=commands, lines=lines, held=held
+        )
+        asyncio.run(serving)
 
 
 async def _serve(
@@ -317,7 +323,9 @@ async def _serve(
     *,
     commands: TokenCommands,
     lines: StatusLines,
+    held: contextlib.ExitStack,
 ) -> None:
+    check_state_directory(settings.state_dir, lines)
     certificates = _certificates(given, settings.state_dir, lines)
     state_files = FileWatch(token_files(settings.state_dir))
     tokens = RemoteTokens(settings, config_file, lines)
@@ -332,7 +340,7 @@ async def _serve(
         certificates,
         emit=lines,
         max_clients=raise_file_limit(),
-        reset_key=load_or_make_reset_key(settings.state_dir, lines),
+        reset_key=held.enter_context(locked_reset_key(settings.state_dir, settings.listen, lines)),
     )
     administered = None if settings.admin is None else _administered(remote, settings.admin, lines)
     shown = settings

@@ -18,8 +18,12 @@ from quictunnel.config.accepted_tokens import (
 )
 from quictunnel.config.files import quoted
 from quictunnel.config.settings import RemoteSettings
-from quictunnel.config.state import TOKEN_FILE, load_or_make_token
-from quictunnel.config.token_store import STORE_FILE
+from quictunnel.config.state import (
+    STORE_FILE,
+    TOKEN_FILE,
+    check_state_directory,
+    load_or_make_token,
+)
 from quictunnel.config.tokens import Token
 from quictunnel.config.unused_policies import unused_policies
 from quictunnel.errors import SettingsError
@@ -130,9 +134,11 @@ class RemoteTokens:
     def _read_state(self, settings: RemoteSettings) -> StateTokens:
         """Read the state directory.
 
-        :raises SettingsError: a file is invalid, or the directory has gone with its tokens.
+        :raises SettingsError: a file is invalid, another user can change the directory, or it has
+            gone with its tokens.
         """
         with_own = accepts_own(settings.tokens)
+        check_state_directory(self._directory)
         state = load_state_tokens(self._directory, with_own=with_own, emit=self._emit)
         had_tokens = self._state.own is not None or self._state.added
         if had_tokens and not self._directory.is_dir():

@@ -14,6 +14,7 @@ from quictunnel.config.accepted_tokens import (
     load_state_tokens,
 )
 from quictunnel.config.settings import RemoteSettings
+from quictunnel.config.state import check_state_directory
 from quictunnel.errors import SettingsError
 from quictunnel.events import TokenExpired
 from quictunnel.observe.event_log import EventLog
@@ -26,12 +27,14 @@ def check_tokens(settings: RemoteSettings, file: Path) -> tuple[StateTokens, lis
 
     :param file: the configuration file.
     :return: the tokens in the state directory, and lines with warnings.
-    :raises SettingsError: a file or a combination of tokens is invalid.
+    :raises SettingsError: a file or a combination of tokens is invalid, or other users can change
+        the state directory.
     """
     emit = EventLog(logging.getLogger("quictunnel.remote"))
     directory, warnings = settings.state_dir, []
     with_own = accepts_own(settings.tokens)
     is_known = True
+    check_state_directory(directory, emit, is_anothers=True)
     try:
         state = load_state_tokens(directory, with_own=with_own, emit=emit)
     except SettingsError as exc:

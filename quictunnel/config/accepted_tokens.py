@@ -13,8 +13,8 @@ from pathlib import Path
 
 from quictunnel.config.grants import Grant
 from quictunnel.config.settings import RemoteSettings
-from quictunnel.config.state import TOKEN_FILE, load_token
-from quictunnel.config.token_store import STORE_FILE, TokenStore
+from quictunnel.config.state import STORE_FILE, TOKEN_FILE, load_token
+from quictunnel.config.token_store import TokenStore
 from quictunnel.config.tokens import Token
 from quictunnel.errors import SettingsError
 from quictunnel.events import EventSink, discard_event

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import itertools
 import os
 import secrets
+import shlex
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -77,18 +79,23 @@ def warn_if_exposed(path: Path, emit: EventSink) -> None:
         status = path.stat()
     except OSError:
         return  # deleted since it was read, so it exposes nothing
-    for_others = 0o037 if status.st_uid == 0 else 0o077
+    for_others, change = (0o037, "g-wx,o=") if status.st_uid == 0 else (0o077, "go=")
     if stat.S_ISREG(status.st_mode) and status.st_mode & for_others:
-        emit(SecretExposed(file=str(path), mode=f"{stat.S_IMODE(status.st_mode):04o}"))
+        mode = f"{stat.S_IMODE(status.st_mode):04o}"
+        command = f"chmod {change} {shlex.quote(str(path))}"
+        emit(SecretExposed(file=str(path), mode=mode, command=command))
 
 
 def make_directory(path: Path, what: str) -> None:
-    """Create a directory and its parents, with access for the owner only, unless it exists.
+    """Create a directory and its parents, all with access for the owner only, unless they exist.
 
     :raises SettingsError: it cannot be created.
     """
     try:
-        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # Path.mkdir gives parents the default mode, which lets others read them.
+        parents = itertools.takewhile(lambda parent: not os.path.lexists(parent), path.parents)
+        for folder in (*reversed([*parents]), path):
+            folder.mkdir(mode=0o700, exist_ok=True)
     except (OSError, ValueError) as exc:
         raise SettingsError(f"{what} {quoted(path)} cannot be created: {why(exc)}") from exc
 

@@ -3,7 +3,7 @@
     token         its token, as a token file
     server.key    the private key of its self-signed certificate
     server.pem    that certificate
-    reset.key     the key of stateless resets, with which a restarted remote resets old links
+    reset.key     the secret of stateless resets: see `reset_key`
     tokens.toml   the tokens that commands have added: see `token_store`
 
 Each file is written atomically, and only its owner can read the secrets. A damaged file is reported
@@ -14,8 +14,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
-import secrets
 import socket
 from pathlib import Path
 
@@ -25,23 +23,23 @@ from quictunnel.config import files
 from quictunnel.config.certificates import load_key, load_pair
 from quictunnel.config.directory_lock import locked
 from quictunnel.config.self_signed import certificate_pem, key_pem, make_key, make_self_signed
+from quictunnel.config.strict_modes import check_modes
 from quictunnel.config.tokens import Token, read_token_file
 from quictunnel.errors import SettingsError
-from quictunnel.events import EventSink, ResetKeyNotSaved, discard_event
+from quictunnel.events import EventSink, discard_event
 
 TOKEN_FILE = "token"  # noqa: S105 - the name of a file, not a password
 KEY_FILE = "server.key"
 CERTIFICATE_FILE = "server.pem"
 RESET_KEY_FILE = "reset.key"
+STORE_FILE = "tokens.toml"
 
-RESET_KEY_BYTES = 32
+WHAT = "the state directory"
+"""What the directory is, for errors."""
 
 _TOKEN_COMMENT = (
     "# The token of this quictunnel remote. Keep it secret. Delete it to get a new one.\n"  # noqa: S105 - a comment in the file
 )
-_RESET_KEY_COMMENT = "# The stateless reset key of this quictunnel remote. Keep it secret.\n"
-
-_RESET_KEY = re.compile(rf"[0-9a-f]{{{2 * RESET_KEY_BYTES}}}", re.ASCII)
 
 
 def default_state_dir() -> Path:
@@ -63,6 +61,28 @@ def default_state_dir() -> Path:
             "this user has no home directory for the state; choose a directory with --state-dir"
         )
     return path
+
+
+def check_state_directory(
+    directory: Path, emit: EventSink = discard_event, *, is_anothers: bool = False
+) -> None:
+    """Check that no other user of this machine can change the state directory.
+
+    :param is_anothers: whether it may be the directory of another user's remote.
+    :raises SettingsError: another user can. The error has the command that helps.
+    """
+    names = (TOKEN_FILE, KEY_FILE, CERTIFICATE_FILE, RESET_KEY_FILE, STORE_FILE)
+    check_modes(directory, WHAT, emit, names=names, may_be_anothers=is_anothers)
+
+
+def make_state_directory(directory: Path, *, is_anothers: bool = False) -> None:
+    """Create the state directory unless it exists.
+
+    :param is_anothers: as for `check_state_directory`.
+    :raises SettingsError: it cannot be created, or another user of this machine can change it.
+    """
+    files.make_directory(directory, WHAT)
+    check_state_directory(directory, is_anothers=is_anothers)  # who has created it?
 
 
 def load_token(directory: Path, emit: EventSink = discard_event) -> Token | None:
@@ -87,7 +107,7 @@ def load_or_make_token(directory: Path, emit: EventSink = discard_event) -> tupl
     if kept := load_token(directory, emit):
         return kept, False
     token = Token.new()
-    files.make_directory(directory, "the state directory")
+    make_state_directory(directory)
     content = f"{_TOKEN_COMMENT}{token.reveal()}\n".encode()
     made = files.write_new(directory / TOKEN_FILE, content, "the token")
     if not made and (kept := load_token(directory)):
@@ -100,7 +120,7 @@ def remove_token(directory: Path, token_id: str) -> bool:
 
     :raises SettingsError: it cannot be read or removed.
     """
-    with locked(directory, "the state directory"):
+    with locked(directory, WHAT):
         token = load_token(directory)
         if token is None or token.id != token_id:
             return False
@@ -121,7 +141,7 @@ def load_or_make_certificate(directory: Path) -> tuple[Path, Path]:
             f"the state directory {files.quoted(directory)} contains {CERTIFICATE_FILE} without "
             f"{KEY_FILE}; restore the key, or delete the certificate to get a new pair"
         )
-    files.make_directory(directory, "the state directory")
+    make_state_directory(directory)
     # The key first, so that an interrupted or concurrent start continues with the same key.
     if not os.path.lexists(key):
         files.write_new(key, key_pem(make_key()), "the key")
@@ -130,48 +150,6 @@ def load_or_make_certificate(directory: Path) -> tuple[Path, Path]:
         files.write_new(cert, certificate_pem(certificate), "the certificate", mode=0o644)
     load_pair(cert, key)
     return cert, key
-
-
-def load_reset_key(directory: Path, emit: EventSink = discard_event) -> bytes | None:
-    """Return the stateless reset key in `directory`, or None if there is none yet.
-
-    :raises SettingsError: it cannot be read or is damaged.
-    """
-    path = directory / RESET_KEY_FILE
-    if not os.path.lexists(path):
-        return None
-    lines = files.read_text(path, "the reset key").splitlines()
-    words = [line.strip() for line in lines if line.strip() and not line.startswith("#")]
-    if len(words) != 1 or not _RESET_KEY.fullmatch(words[0]):
-        raise SettingsError(
-            f"the reset key {files.quoted(path)} is damaged: it should be {2 * RESET_KEY_BYTES} "
-            "hexadecimal digits; delete it to get a new one"
-        )
-    files.warn_if_exposed(path, emit)
-    return bytes.fromhex(words[0])
-
-
-def load_or_make_reset_key(directory: Path, emit: EventSink = discard_event) -> bytes:
-    """Return the stateless reset key in `directory`, created if it is missing.
-
-    A remote with a given token and certificate can run on a read-only file system. Then the key
-    lasts as long as the process, and origins notice a restart some seconds later.
-
-    :raises SettingsError: it exists but cannot be read or is damaged.
-    """
-    if kept := load_reset_key(directory, emit):
-        return kept
-    key = secrets.token_bytes(RESET_KEY_BYTES)
-    content = f"{_RESET_KEY_COMMENT}{key.hex()}\n".encode()
-    try:
-        files.make_directory(directory, "the state directory")
-        made = files.write_new(directory / RESET_KEY_FILE, content, "the reset key")
-    except SettingsError as exc:
-        emit(ResetKeyNotSaved(reason=str(exc)))
-        return key
-    if not made and (kept := load_reset_key(directory)):
-        return kept  # another remote has created it in the meantime
-    return key
 
 
 def machine_names() -> list[str]:

@@ -14,6 +14,7 @@ from typing import TypeAlias, cast
 from quictunnel.config import files
 from quictunnel.config.directory_lock import locked
 from quictunnel.config.grants import Grant
+from quictunnel.config.state import STORE_FILE, WHAT, make_state_directory
 from quictunnel.config.token_tables import TOKEN
 from quictunnel.config.tokens import Token
 from quictunnel.config.toml import Config, parse, read_config
@@ -22,13 +23,11 @@ from quictunnel.config.values import Table
 from quictunnel.errors import SettingsError
 from quictunnel.events import EventSink, discard_event
 
-STORE_FILE = "tokens.toml"
-
 _HEADER = (
     "# The tokens that 'quictunnel token new' has added. Keep them secret.\n"
     "# 'quictunnel token revoke ID' removes one. Comments in this file are not kept.\n"
 )
-_WHAT = "the file of added tokens"
+_WHAT_FILE = "the file of added tokens"
 
 _Tables: TypeAlias = dict[str, Mapping[str, TomlValue]]
 """Tables by the tokens' IDs."""
@@ -88,7 +87,7 @@ class TokenStore:
             or written. Then nothing has changed.
         """
         self.check(token, rights)
-        files.make_directory(self._directory, "the state directory")
+        make_state_directory(self._directory, is_anothers=True)
 
         def change(tables: _Tables) -> None:
             if token.id in tables:
@@ -118,7 +117,7 @@ class TokenStore:
 
         A damaged file is reported and not overwritten.
         """
-        with locked(self._directory, "the state directory"):
+        with locked(self._directory, WHAT):
             text = self._read() or ""
             _checked(text, self.path)
             # The values as the file has them: a date stays a date, and a number a number.
@@ -128,13 +127,15 @@ class TokenStore:
             new = _format(tables).encode()
             if len(new) > files.MAX_BYTES:
                 raise SettingsError(
-                    f"{_WHAT} {files.quoted(self.path)} is full; revoke some tokens"
+                    f"{_WHAT_FILE} {files.quoted(self.path)} is full; revoke some tokens"
                 )
-            files.replace(self.path, new, _WHAT, for_owner_of_folder=True)
+            files.replace(self.path, new, _WHAT_FILE, for_owner_of_folder=True)
 
     def _read(self) -> str | None:
         """Return the file's text; None if there is no file."""
-        return files.read_text(self.path, _WHAT) if files.exists(self.path, _WHAT) else None
+        return (
+            files.read_text(self.path, _WHAT_FILE) if files.exists(self.path, _WHAT_FILE) else None
+        )
 
 
 def _table(token: Token, rights: Mapping[str, TomlValue]) -> Mapping[str, TomlValue]:

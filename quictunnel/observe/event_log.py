@@ -58,6 +58,8 @@ _LINES: dict[type[events.Event], tuple[int, str]] = {
     events.TokenExpired: (logging.WARNING, "token has expired"),
     events.PolicyUnused: (logging.WARNING, "policy is for no place"),
     events.SecretExposed: (logging.WARNING, "secret readable by other users"),
+    events.WritableByGroup: (logging.WARNING, "directory writable by a group"),
+    events.ResetKeyNotUsed: (logging.WARNING, "reset key not used, restarts are noticed later"),
     events.ResetKeyNotSaved: (logging.WARNING, "reset key not saved, restarts are noticed later"),
 }
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hmac
 import secrets
 import socket
 from collections.abc import Callable, Collection, Sequence
@@ -62,8 +61,8 @@ class Remote:
     :param certificates: the remote's certificate, read again when the files change.
     :param emit: receives the events.
     :param max_clients: the limit on clients. Each costs a file descriptor.
-    :param reset_key: the secret that the key of stateless resets is derived from, by which origins
-        notice a restart at once; None for a new one.
+    :param reset_key: the key of stateless resets, by which origins notice a restart at once; None
+        for a new one.
     :param link_socket: a bound UDP socket to use in place of `settings.listen`.
     :param outside_sockets: bound TCP sockets to use in place of `settings.outside`.
     """
@@ -263,7 +262,7 @@ class Remote:
                 unread_limit=self._settings.unread_limit,
                 engine=self._settings.engine,
                 congestion=self._settings.congestion,
-                reset_key=derive_reset_key(self._reset_key, port),
+                reset_key=self._reset_key,
             ),
             sock=sock,
             emit=self._emit,
@@ -360,17 +359,3 @@ def _proxies(settings: RemoteSettings) -> Collection[Network]:
 
 def _tls(certificate: ServerCertificate) -> ServerTls:
     return ServerTls(certificate.chain, certificate.key)
-
-
-def derive_reset_key(secret: bytes | None, port: int) -> bytes | None:
-    """Return the key of the stateless resets of the remote at this UDP port.
-
-    Remotes that share a state directory must not share a key: anyone could make one of them
-    reveal the reset tokens of the other's links (RFC 9000, 21.11).
-
-    :param secret: the secret of the state directory.
-    :param port: 0 if the port changes with each start; the engine then makes a new key.
-    """
-    if secret is None or port == 0:
-        return None
-    return hmac.digest(secret, f"udp {port}".encode(), "sha256")

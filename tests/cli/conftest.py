@@ -9,7 +9,8 @@ import pytest
 from state_directory import CONFIG, SECRET, STATE, write
 
 from quictunnel.cli.main import invoke
-from quictunnel.config.state import load_or_make_reset_key, load_or_make_token
+from quictunnel.config.reset_key import load_or_make_reset_key
+from quictunnel.config.state import load_or_make_token
 
 
 @pytest.fixture(autouse=True)

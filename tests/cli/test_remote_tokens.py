@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from unittest.mock import ANY
 
 import pytest
 
@@ -199,4 +200,4 @@ def test_a_file_that_others_can_read_is_a_warning(remote):
     remote.store.add(NAS, {})
     remote.store.path.chmod(0o644)
     remote.start()
-    assert remote.events[0] == SecretExposed(str(remote.store.path), "0644")
+    assert remote.events[0] == SecretExposed(str(remote.store.path), "0644", ANY)

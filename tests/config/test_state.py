@@ -10,7 +10,6 @@ from quictunnel.config import state
 from quictunnel.config.certificates import load_pair
 from quictunnel.config.tokens import Token
 from quictunnel.errors import SettingsError
-from quictunnel.events import ResetKeyNotSaved
 
 
 def mode(path):
@@ -74,48 +73,6 @@ def test_a_damaged_certificate_is_reported_and_left_alone(tmp_path):
     with pytest.raises(SettingsError, match="certificate"):
         state.load_or_make_certificate(tmp_path)
     assert cert.read_text() == "garbage"
-
-
-def test_a_reset_key_is_made_once_and_kept(tmp_path):
-    directory = tmp_path / "deep" / "state"
-    assert state.load_reset_key(directory) is None
-    key = state.load_or_make_reset_key(directory)
-    assert len(key) == 32
-    assert state.load_or_make_reset_key(directory) == key
-    assert state.load_reset_key(directory) == key
-    assert mode(directory / "reset.key") == 0o600
-    assert mode(directory) == 0o700
-    assert state.load_or_make_reset_key(tmp_path) != key
-
-
-def test_of_two_remotes_at_once_the_first_ones_reset_key_counts(tmp_path, monkeypatch):
-    theirs = state.load_or_make_reset_key(tmp_path)
-    answers = iter([None, theirs])
-    monkeypatch.setattr(state, "load_reset_key", lambda *_: next(answers))
-    assert state.load_or_make_reset_key(tmp_path) == theirs
-
-
-@pytest.mark.parametrize(
-    "content",
-    [b"", b"garbage", b"ab" * 31, b"ab" * 33, b"ab" * 32 + b"\n" + b"cd" * 32, b"\xff" * 32],
-)
-def test_a_damaged_reset_key_is_reported_and_left_alone(tmp_path, content):
-    path = tmp_path / "reset.key"
-    path.write_bytes(content)
-    with pytest.raises(SettingsError, match="the reset key") as caught:
-        state.load_or_make_reset_key(tmp_path)
-    assert path.read_bytes() == content
-    assert "abab" not in str(caught.value)
-
-
-def test_where_nothing_can_be_written_a_reset_key_ends_with_its_remote(tmp_path):
-    events = []
-    (tmp_path / "file").touch()
-    directory = tmp_path / "file" / "state"
-    keys = {state.load_or_make_reset_key(directory, events.append) for _ in range(2)}
-    assert sorted(map(len, keys)) == [32, 32]
-    assert [type(event) for event in events] == [ResetKeyNotSaved] * 2
-    assert not any(key.hex() in str(events) for key in keys)
 
 
 def test_a_directory_that_cannot_be_made(tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from unittest.mock import ANY
 
 import pytest
 
@@ -110,4 +111,4 @@ def test_an_exposed_token_file_is_used_with_a_warning(token_file):
     token_file.write_text(f"a.{SECRET}\n")
     token_file.chmod(0o644)
     assert len(read_token_file(token_file, events.append)) == 1
-    assert events == [SecretExposed(str(token_file), "0644")]
+    assert events == [SecretExposed(str(token_file), "0644", ANY)]

@@ -7,12 +7,8 @@ import socket
 import stat
 
 from quictunnel.config.certificates import format_pin, load_pair
-from quictunnel.config.state import (
-    load_or_make_certificate,
-    load_or_make_reset_key,
-    load_reset_key,
-    load_token,
-)
+from quictunnel.config.reset_key import load_or_make_reset_key, load_reset_key
+from quictunnel.config.state import load_or_make_certificate, load_token
 from quictunnel.config.tokens import Token
 from testkit.engines import another_than
 from testkit.programs import (
