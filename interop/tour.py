@@ -104,7 +104,7 @@ class Tour:
 
     def type(self, place: Place, line: str) -> None:
         """Run a command of the page, and check its result."""
-        if re.match("quictunnel (remote|origin)", line):
+        if re.match("(?:QUICTUNNEL_TOKEN=TOKEN )?quictunnel (remote|origin)", line):
             self._start(place, line)
             return
         done = self.run(place, line)
@@ -116,7 +116,7 @@ class Tour:
             self.facts.holds(line, done.stdout.strip()[:80], when=is_there and not done.returncode)
         else:
             shown = f"exit code {done.returncode} {done.stderr.strip()[-200:]}".strip()
-            self.facts.holds(line.split(" --token", maxsplit=1)[0], shown, when=not done.returncode)
+            self.facts.holds(line, shown, when=not done.returncode)
 
     def stop(self) -> None:
         """Stop the programs that the page has started."""
@@ -137,18 +137,20 @@ class Tour:
 
     def _start(self, place: Place, line: str) -> None:
         command = place.host.command(
-            "sh", "-c", f'cd "$0" && exec {self._filled(line)}', place.folder
+            "sh", "-c", f'cd "$0" && exec env {self._filled(line)}', place.folder
         )
         started = Program(
             f"program-{len(self.running)}", command, place.folder, **place.environment
         )
         self.running[line] = started
         ready = started.wait_until_ready()
-        self.facts.holds(line.split(" --token", maxsplit=1)[0], ready, when=True)
+        self.facts.holds(line, ready, when=True)
 
     def _filled(self, line: str) -> str:
         """Put the token and its ID in place of the page's placeholders."""
-        return re.sub(r"\bID\b", self.token.partition(".")[0], line.replace("TOKEN", self.token))
+        return re.sub(
+            r"\bID\b", self.token.partition(".")[0], re.sub(r"\bTOKEN\b", self.token, line)
+        )
 
 
 def script(facts: Facts, scratch: Path) -> None:
@@ -209,7 +211,7 @@ def _after_command(tour: Tour, line: str) -> None:
     elif line.startswith("psql"):
         done = tour.run(visitor, line)
         tour.facts.holds("the same elsewhere fails", done.returncode, when=done.returncode != 0)
-    elif line.startswith("quictunnel origin --remote"):
+    elif "quictunnel origin --remote" in line:
         there = tour.run(visitor, "curl http://friend.example.com/").stdout
         tour.facts.equal("the friend's website", there, "the friend's website")
     elif line == "quictunnel token revoke ID":

@@ -70,7 +70,7 @@ PROOF_WRONG = "the remote's proof is wrong"
 MAN_IN_THE_MIDDLE = "something in between terminates TLS"
 NOT_A_REMOTE = "it is not a quictunnel remote"
 NOT_PROVEN = "retrying slowly, because the peer has not proven that it is the remote"
-TOKEN_NEEDED = "give the remote's token with --token"
+TOKEN_NEEDED = "give the remote's token with QUICTUNNEL_TOKEN or --token-file"
 
 
 def logged(message: str, **fields: str) -> str:

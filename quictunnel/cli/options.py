@@ -38,8 +38,8 @@ Text = TypeVar("Text", str, Sequence[str], Path)
 Value = TypeVar("Value")
 
 EXPOSED = (
-    "Other users of this machine can see it in the process list; the environment variable and "
-    "--token-file keep it private."
+    "Other users of this machine can see this option in the process list. Better use the "
+    "environment variable or --token-file."
 )
 """The risk of a secret on the command line, for the help."""
 

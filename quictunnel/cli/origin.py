@@ -47,7 +47,10 @@ from quictunnel.origin.client import Origin
 
 ENDS = options.Panel("The two ends")
 
-ADVICE = "give the remote's token with --token ('quictunnel token show' there prints it)"
+ADVICE = (
+    "give the remote's token with QUICTUNNEL_TOKEN or --token-file ('quictunnel token show' there "
+    "prints it)"
+)
 """Advice for an origin without a token that is refused, or does not accept the remote."""
 
 Target = Annotated[
@@ -171,7 +174,7 @@ def origin(
 
     Examples:
       quictunnel origin 8000 --remote vps.example.com --token-file token
-      quictunnel origin 192.168.1.5:80 --remote 203.0.113.7:9001 --token ID.SECRET
+      quictunnel origin 192.168.1.5:80 --remote 203.0.113.7:9001 --token-file token
       quictunnel origin --origin www.example.com=8443 --remote vps.example.com --token-file token
       quictunnel origin --config origin.toml
 

@@ -72,9 +72,12 @@ def print_origin_command(
 
 
 def origin_command(remote: HostPort, token: Token, grant: Grant = DEFAULT_GRANT) -> str:
-    """Return the command that exposes a web server on port 8000 of the origin's machine."""
+    """Return the command that exposes a web server on port 8000 of the origin's machine.
+
+    The token is in the environment, because the process list shows options to all users.
+    """
     words = ["quictunnel", "origin", "--remote", str(remote), "--origin", _service(grant)]
-    return shlex.join([*words, "--token", token.reveal()])
+    return f"QUICTUNNEL_TOKEN={token.reveal()} {shlex.join(words)}"
 
 
 def _service(grant: Grant) -> str:

@@ -78,7 +78,7 @@ def _select(tokens: Sequence[KnownToken], directory: Path) -> KnownToken:
     if not accepted:
         raise SettingsError(
             f"there is no token in {quoted(directory)}; 'quictunnel remote' creates one when it "
-            f"starts without --token; {OTHER_USER}"
+            f"starts without a token; {OTHER_USER}"
         )
     if len(accepted) > 1:
         ids = [known.token.id for known in accepted]

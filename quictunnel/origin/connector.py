@@ -202,5 +202,5 @@ class Connector:
                 return await addresses.dial()
         except Refused as exc:
             if exc.code == Code.BAD_CERTIFICATE and self._client_tls.verify == "system":
-                raise Refused(exc.code, f"no --token was given, and {exc.message}") from exc
+                raise Refused(exc.code, f"no token was given, and {exc.message}") from exc
             raise

@@ -17,9 +17,6 @@ OTHER_USER = (
 )
 """The advice for a state directory that may be the wrong one."""
 
-HEAD = "quictunnel origin --remote example.com:9001 --origin"
-"""The beginning of a command for an origin."""
-
 CONFIG = f"""
 token = ["phone.{SECRET}"]
 token-file = "tokens"
@@ -32,6 +29,11 @@ def add(token_id: str = "nas", **rights) -> Token:
     token = Token(token_id, SECRET)
     TokenStore(STATE).add(token, {key.replace("_", "-"): value for key, value in rights.items()})
     return token
+
+
+def head(token: Token) -> str:
+    """Return the beginning of a command for an origin."""
+    return f"QUICTUNNEL_TOKEN={token.reveal()} quictunnel origin --remote example.com:9001 --origin"
 
 
 def write(name: str, text: str) -> str:

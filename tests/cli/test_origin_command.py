@@ -133,7 +133,11 @@ def test_a_ready_line_that_cannot_be_written_ends_the_origin(run_origin, monkeyp
     ("words", "advice"),
     [
         (("--token", TOKEN), ""),
-        ((), "; give the remote's token with --token ('quictunnel token show' there prints it)"),
+        (
+            (),
+            "; give the remote's token with QUICTUNNEL_TOKEN or --token-file "
+            "('quictunnel token show' there prints it)",
+        ),
     ],
 )
 def test_a_refusal_without_a_token_says_where_the_token_is(run_origin, words, advice):

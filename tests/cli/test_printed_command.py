@@ -20,7 +20,7 @@ from quictunnel.config.tokens import Token
 
 def test_the_command_survives_a_shell():
     command = origin_command(HostPort("2001:db8::1", 9001), Token.new())
-    assert shlex.split(command)[2:4] == ["--remote", "[2001:db8::1]:9001"]
+    assert shlex.split(command)[3:5] == ["--remote", "[2001:db8::1]:9001"]
 
 
 @pytest.mark.parametrize(
@@ -85,5 +85,5 @@ def test_a_private_address_is_not_printed_in_the_command(monkeypatch, capsys, ow
     monkeypatch.setattr("quictunnel.cli.origin_command.own_host", lambda _: own)
     print_origin_command("origin: ", HostPort("::", 7), Token.new())
     command, *others = capsys.readouterr().out.splitlines()
-    assert command.startswith(f"origin: quictunnel origin --remote {shown} --origin ")
+    assert command.endswith(f" quictunnel origin --remote {shown} --origin localhost:8000")
     assert others == ([] if advice is None else [advice])

@@ -212,8 +212,8 @@ def test_on_a_terminal_the_first_start_prints_the_command_for_the_origin(
     assert first == [
         "A token was created. Run this next to your own server:",
         "",
-        "  quictunnel origin --remote 127.0.0.1:9001 --origin localhost:8000 "
-        f"--token {token.reveal()}",
+        f"  QUICTUNNEL_TOKEN={token.reveal()} "
+        "quictunnel origin --remote 127.0.0.1:9001 --origin localhost:8000",
         "",
         READY,
         HINT.replace("--state-dir ", "--listen 127.0.0.1:9001"),

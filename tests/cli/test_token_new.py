@@ -9,7 +9,7 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from state_directory import HEAD, OTHER_USER, STATE, add, write
+from state_directory import OTHER_USER, STATE, add, head, write
 
 from quictunnel.cli.token_new import parse_expiry
 from quictunnel.config.state import load_token
@@ -34,7 +34,7 @@ def test_options_of_the_remote_in_the_environment_do_not_matter(run, monkeypatch
 def test_an_added_token_is_stored_and_printed_with_the_command(run, own):
     first, second, rights, last = run("token", "new", "--add", "--remote", "example.com")
     token = Token.parse(first.removeprefix("token: "))
-    assert second == f"origin: {HEAD} localhost:8000 --token {token.reveal()}"
+    assert second == f"origin: {head(token)} localhost:8000"
     assert rights == "rights: outside address, the remote's ports and hosts"
     assert last == f"stored: {STATE.absolute()}/tokens.toml"
     assert TokenStore(STATE).load()[0] == (token,)
@@ -102,13 +102,13 @@ def test_the_outside_address_may_be_set_in_the_environment(run, own, monkeypatch
 
 def test_the_command_has_the_port_of_the_remote(run, own):
     lines = run("token", "new", "--ports", "7", "--remote", "example.com", "--listen", "9005")
-    assert "--remote example.com:9005 --origin 7=localhost:8000 " in lines[1]
+    assert "--remote example.com:9005 --origin 7=localhost:8000" in lines[1]
 
 
 def test_the_configuration_file_names_the_state_and_the_port(run):
     file = write("r.toml", "listen = 9005\nstate-dir = 'other'\nports = 2222\nhold = '1h'")
     lines = run("token", "new", "--add", "--config", file, "--remote", "example.com")
-    assert "--remote example.com:9005 --origin localhost:8000 " in lines[1]
+    assert "--remote example.com:9005 --origin localhost:8000" in lines[1]
     (table,) = TokenStore(Path("other")).tables().values()
     assert set(table) == {"secret"}
 

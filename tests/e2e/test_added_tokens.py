@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import random
 import shlex
+import signal
 import socket
+import sys
 from pathlib import Path
 
 import pytest
@@ -15,7 +18,7 @@ from quictunnel.config.state import load_token
 from quictunnel.config.token_store import TokenStore
 from quictunnel.config.tokens import Token
 from testkit.connections import TcpPeer
-from testkit.programs import ORIGIN_CONNECTED, PATIENCE, Program, free_port
+from testkit.programs import ORIGIN_CONNECTED, PATIENCE, QUICTUNNEL, Program, free_port
 from testkit.tunnel import LOOPBACK
 
 ONE_ENGINE = True
@@ -70,15 +73,27 @@ def is_closed(port: int) -> bool:
         return sock.connect_ex((LOOPBACK, port)) != 0
 
 
-def test_the_commands_that_the_remote_prints_lead_to_an_origin_that_is_ready(setup):
+def test_the_commands_that_the_remote_prints_lead_to_an_origin_that_is_ready(setup, tmp_path):
+    """The shell runs the command as it is pasted. The process list does not show the token."""
+    programs = setup.tunnel.programs
     remote = setup.tunnel.start_remote(QUICTUNNEL_TOKEN="")
     setup.tunnel.wait_for_remote()
     hint = remote.wait_for("^To see the command for the origin: quictunnel (.*)$")[1]
-    shown = setup.tunnel.programs.quictunnel(*shlex.split(hint))
+    shown = programs.quictunnel(*shlex.split(hint))
     assert shown.wait() == 0
-    command = shown.wait_for("^origin: quictunnel (.*)$")[1]
-    origin = setup.tunnel.programs.quictunnel(*shlex.split(command))
-    origin.wait_for(rf"^ready: {LOOPBACK}:{setup.tunnel.outside_port} at the remote -> ")
+    command = shown.wait_for("^origin: (.*)$")[1]
+    script = tmp_path / "pasted"
+    script.write_text(f'{command} &\necho "pid: $!"\nwait "$!"\n')
+    path = f"{QUICTUNNEL.parent}{os.pathsep}{os.environ['PATH']}"
+    shell = programs.start("shell", "sh", script, PATH=path)
+    shell.wait_for(rf"^ready: {LOOPBACK}:{setup.tunnel.outside_port} at the remote -> ")
+    pid = int(shell.wait_for("^pid: (.*)")[1])
+    secret = load_token(setup.tunnel.state).secret
+    assert secret in command
+    if sys.platform == "linux":
+        assert secret.encode() not in Path(f"/proc/{pid}/cmdline").read_bytes()
+    os.kill(pid, signal.SIGTERM)
+    assert shell.wait() == 0
 
 
 def test_an_added_token_gets_its_port_and_no_other(setup):

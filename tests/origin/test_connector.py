@@ -124,7 +124,7 @@ def test_a_refused_certificate_without_a_token_mentions_the_token(world):
     async def story(world):
         world.refusal = Refused(Code.BAD_CERTIFICATE, "the remote's certificate does not verify")
         await world.origin.start()
-        with pytest.raises(Refused, match=r"^no --token was given, and the remote's certificate"):
+        with pytest.raises(Refused, match=r"^no token was given, and the remote's certificate"):
             await world.origin.wait_closed()
         world.origin._failure = None
 
