@@ -661,6 +661,16 @@ class TokenExpired(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class SecretWeak(Event):
+    """The secret of a token is short or regular, so it can be guessed."""
+
+    token: str
+    """The token's id."""
+    bits: int
+    """An estimate of its bits, which is an upper bound."""
+
+
+@dataclass(frozen=True, slots=True)
 class PolicyUnused(Event):
     """A policy is for a place that no service can have, so it protects nothing."""
 

@@ -8,9 +8,10 @@ import typer
 
 from quictunnel.cli.output import print_line
 from quictunnel.cli.preparation import File, RoleOption, prepared, role_of
-from quictunnel.cli.status_lines import unused_line
+from quictunnel.cli.status_lines import unused_line, weak_line
 from quictunnel.cli.token_check import check_tokens
 from quictunnel.config.accepted_tokens import accept_tokens
+from quictunnel.config.secret_strength import weak_secrets
 from quictunnel.config.settings import OriginSettings
 from quictunnel.config.unused_policies import unused_policies
 from quictunnel.events import PolicyUnused
@@ -35,11 +36,13 @@ def check(ctx: typer.Context, file: File, *, role: RoleOption = None) -> None:
     if isinstance(settings, OriginSettings):
         count = len(settings.services)
         line += ": 1 service" if count == 1 else f": {count} services"
+        tokens = [] if settings.token is None else [settings.token]
+        warnings = [weak_line(event) for event in weak_secrets(tokens)]
     else:
         state, warnings = check_tokens(settings, file)
         grants = accept_tokens(settings, state).grants
         unused = unused_policies(replace(settings, grants=grants))
         warnings += [unused_line(PolicyUnused(*each)) for each in unused.items()]
-        for warning in warnings:
-            print_line(escape(warning))
+    for warning in warnings:
+        print_line(escape(warning))
     print_line(escape(line))

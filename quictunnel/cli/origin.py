@@ -24,6 +24,7 @@ from quictunnel.cli.status_lines import ORIGIN_LINES, LineFormats, StatusLines
 from quictunnel.config.addresses import HostPort, UnixPath, parse_target
 from quictunnel.config.certificates import parse_pin
 from quictunnel.config.loops import looping_services
+from quictunnel.config.secret_strength import weak_secrets
 from quictunnel.config.services import (
     ProxyProtocol,
     ServiceDefaults,
@@ -276,6 +277,8 @@ async def _expose(
                 lines(event)
         looping = found
 
+    for weak in weak_secrets([] if settings.token is None else [settings.token]):
+        lines(weak)
     warn_of_loops(settings)
     role = Origin(settings, emit=emit, max_clients=raise_file_limit())
     targets = {service.target for service in settings.services}

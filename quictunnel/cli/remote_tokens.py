@@ -5,6 +5,7 @@ It also warns of policies that have no place, because the rights of tokens decid
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from quictunnel.config.accepted_tokens import (
     load_state_tokens,
 )
 from quictunnel.config.files import quoted
+from quictunnel.config.secret_strength import weak_secrets
 from quictunnel.config.settings import RemoteSettings
 from quictunnel.config.state import (
     STORE_FILE,
@@ -31,6 +33,7 @@ from quictunnel.events import (
     AddedTokensLoaded,
     EventSink,
     PolicyUnused,
+    SecretWeak,
     TokenExpired,
     TokenLoaded,
 )
@@ -50,6 +53,7 @@ class RemoteTokens:
         self._emit = emit
         self._state = StateTokens(self._directory)
         self._expired: set[str] = set()
+        self._weak: Sequence[SecretWeak] = ()
         self._unused: dict[str, str] = {}
         self.settings = settings
         """The settings in use, with the rights of all accepted tokens."""
@@ -121,6 +125,11 @@ class RemoteTokens:
         if (state.added, state.grants) != (before.added, before.grants):
             file = str(self._directory / STORE_FILE)
             self._emit(AddedTokensLoaded(count=len(state.added), file=file))
+        weak = weak_secrets(accepted.tokens)
+        for event in weak:
+            if event not in self._weak:
+                self._emit(event)
+        self._weak = weak
         expired = set(accepted.expired)
         for name in sorted(expired - self._expired):
             self._emit(TokenExpired(name))

@@ -12,6 +12,7 @@ from typing import Any, TypeAlias
 
 from quictunnel.cli.logging_setup import LogLevel
 from quictunnel.cli.output import print_if_writable
+from quictunnel.config.secret_strength import MIN_BITS
 from quictunnel.config.units import format_duration
 from quictunnel.events import (
     ConfigurationRejected,
@@ -24,6 +25,7 @@ from quictunnel.events import (
     LoopSuspected,
     OriginServerMissing,
     PolicyUnused,
+    SecretWeak,
     ServiceHealthy,
     ServiceNotGranted,
     ServicesLeftOut,
@@ -139,6 +141,14 @@ def expired_line(event: TokenExpired) -> str:
     return f"warning: token.{event.token} has expired"
 
 
+def weak_line(event: SecretWeak) -> str:
+    """Return the line for a token whose secret is easy to guess."""
+    return (
+        f"warning: the secret of token {event.token} is easy to guess: it has about {event.bits} "
+        f"bits, and should have {MIN_BITS}; 'quictunnel token new' creates a good one"
+    )
+
+
 def unused_line(event: PolicyUnused) -> str:
     """Return the line for a policy that is for no place."""
     return f"warning: policy.{event.policy} is for no place: {event.reason}"
@@ -152,6 +162,7 @@ REMOTE_LINES: LineFormats = {
     LinkRecovered: lambda event: _link_line(event, f"link of origin {event.origin}"),
     LinkSilent: lambda event: _link_line(event, f"link of origin {event.origin}"),
     PolicyUnused: unused_line,
+    SecretWeak: weak_line,
     TokenExpired: expired_line,
 }
 """The lines of a remote."""
@@ -163,6 +174,7 @@ ORIGIN_LINES: LineFormats = {
     LinkDropped: _remote_lost,
     LinkRecovered: lambda event: _link_line(event, "link"),
     LinkSilent: lambda event: _link_line(event, "link"),
+    SecretWeak: weak_line,
     ServiceNotGranted: lambda event: f"refused: service {event.service}: {event.reason}",
     ServicesLeftOut: _left_out,
     ServiceHealthy: lambda event: (

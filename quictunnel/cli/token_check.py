@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-from quictunnel.cli.status_lines import expired_line
+from quictunnel.cli.status_lines import expired_line, weak_line
 from quictunnel.config.accepted_tokens import (
     StateTokens,
     accept_tokens,
@@ -13,6 +13,7 @@ from quictunnel.config.accepted_tokens import (
     check_grants,
     load_state_tokens,
 )
+from quictunnel.config.secret_strength import weak_secrets
 from quictunnel.config.settings import RemoteSettings
 from quictunnel.config.state import check_state_directory
 from quictunnel.errors import SettingsError
@@ -45,5 +46,6 @@ def check_tokens(settings: RemoteSettings, file: Path) -> tuple[StateTokens, lis
     accepted = accept_tokens(settings, state)
     if is_known:  # a token that the remote is yet to create gets an id that no table has
         check_grants(file, settings.grants, accepted.tokens)
+    warnings += [weak_line(event) for event in weak_secrets(accepted.tokens)]
     warnings += [expired_line(TokenExpired(name)) for name in accepted.expired]
     return state, warnings

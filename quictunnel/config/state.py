@@ -35,7 +35,7 @@ RESET_KEY_FILE = "reset.key"
 STORE_FILE = "tokens.toml"
 
 WHAT = "the state directory"
-"""What the directory is, for errors."""
+"""The directory in errors."""
 
 _TOKEN_COMMENT = (
     "# The token of this quictunnel remote. Keep it secret. Delete it to get a new one.\n"  # noqa: S105 - a comment in the file

@@ -1,6 +1,7 @@
 """Checks that no other user of this machine can change a directory, as sshd's StrictModes does.
 
-Whoever can write to a directory, or rename one of the directories above it, decides what is in it.
+A user who can write to a directory, or rename one of the directories above it, decides what is in
+it.
 """
 
 from __future__ import annotations
@@ -37,12 +38,12 @@ def check_modes(
     names: Iterable[str] = (),
     may_be_anothers: bool = False,
 ) -> None:
-    """Check a directory, the directories above it, and files in it. What is missing is right.
+    """Check a directory, the directories above it, and files in it. Any of them may be missing.
 
     Each must belong to this user or to root, and must not be writable by everyone. A directory
-    above may be if it has the sticky bit, as /tmp has: then nobody can replace what is in it. If a
-    group can write to a directory, `WritableByGroup` is emitted, except for the group of one user
-    that many systems make.
+    above may be if it has the sticky bit, as /tmp has: then other users cannot replace the entries
+    of this user. If a group can write to a directory, `WritableByGroup` is emitted, except for the
+    group of one user that many systems make.
 
     :param what: what the directory is, for errors: "the state directory".
     :param names: the files to check.

@@ -56,6 +56,7 @@ _LINES: dict[type[events.Event], tuple[int, str]] = {
     events.TokenLoaded: (logging.INFO, "token loaded"),
     events.AddedTokensLoaded: (logging.INFO, "added tokens loaded"),
     events.TokenExpired: (logging.WARNING, "token has expired"),
+    events.SecretWeak: (logging.WARNING, "token secret is easy to guess"),
     events.PolicyUnused: (logging.WARNING, "policy is for no place"),
     events.SecretExposed: (logging.WARNING, "secret readable by other users"),
     events.WritableByGroup: (logging.WARNING, "directory writable by a group"),

@@ -10,7 +10,7 @@ from quictunnel.config.tokens import Token
 STATE = Path("state")
 """The default state directory, below the folder of the test."""
 
-SECRET = "SECRET" * 5
+SECRET = "SECRET-7Kd0vQ2mXw9bTz4LpRfA"
 
 OTHER_USER = (
     "; if the remote runs as another user, run this command as that user or give its --state-dir"

@@ -9,11 +9,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from state_directory import add
+from state_directory import SECRET, add
 
 from quictunnel.cli.main import invoke
 
-TOKEN = "laptop." + "SECRET" * 5
+TOKEN = f"laptop.{SECRET}"
 ORIGIN = "remote = 'vps'\n[service.web]\nto = 80\n"
 
 
@@ -91,9 +91,27 @@ def test_warnings_are_logged_as_the_command_logs_them(check):
 
 
 def test_an_expired_token_is_a_warning(check):
-    table = f"[token.old]\nsecret = '{'s' * 30}'\nexpires = "
+    table = f"[token.old]\nsecret = '{SECRET}'\nexpires = "
     assert check(f"{table}2020-01-01") == (0, "warning: token.old has expired\nc.toml: ok\n", "")
     assert check(f"{table}2999-01-01") == (0, "c.toml: ok\n", "")
+
+
+WEAK = (
+    "warning: the secret of token old is easy to guess: it has about 42 bits, and should have 80; "
+    "'quictunnel token new' creates a good one\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "ok"),
+    [
+        ("token = 'old.passwordpasswordpassword'", "c.toml: ok\n"),
+        ("[token.old]\nsecret = 'passwordpasswordpassword'", "c.toml: ok\n"),
+        (f"token = 'old.passwordpasswordpassword'\n{ORIGIN}", "c.toml: ok: 1 service\n"),
+    ],
+)
+def test_a_secret_that_is_easy_to_guess_is_a_warning(check, text, ok):
+    assert check(text) == (0, f"{WEAK}{ok}", "")
 
 
 def test_a_policy_for_no_place_is_a_warning(check):

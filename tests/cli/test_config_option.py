@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import typer
+from state_directory import SECRET
 
 from quictunnel.cli.config_option import keys_of
 from quictunnel.cli.main import app, invoke
@@ -14,7 +15,7 @@ from quictunnel.config.ports import PortRange
 from quictunnel.config.self_signed import certificate_pem, key_pem, make_key, make_self_signed
 from quictunnel.config.toml import ORIGIN_KEYS, REMOTE_KEYS
 
-TOKEN = "laptop." + "SECRET" * 5
+TOKEN = f"laptop.{SECRET}"
 ORIGIN = 'remote = "vps"\norigin = 8000\n'
 
 

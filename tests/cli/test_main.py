@@ -9,6 +9,7 @@ import sys
 
 import pytest
 import typer
+from state_directory import SECRET
 
 from quictunnel import __version__
 from quictunnel.cli import main
@@ -19,7 +20,7 @@ from quictunnel.protocol.codes import Code
 from quictunnel.quic.engines import selection
 from quictunnel.quic.engines.selection import EngineKind
 
-TOKEN = "laptop." + "SECRET" * 5
+TOKEN = f"laptop.{SECRET}"
 
 
 def options():

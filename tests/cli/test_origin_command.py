@@ -6,6 +6,7 @@ import asyncio
 import socket
 
 import pytest
+from state_directory import SECRET
 
 from quictunnel.cli.main import invoke
 from quictunnel.cli.origin_probe import is_server_missing
@@ -14,7 +15,7 @@ from quictunnel.errors import Refused
 from quictunnel.events import GrantedService, LinkDropped, ServiceNotGranted, ServicesGranted
 from quictunnel.protocol.codes import Code
 
-TOKEN = "laptop." + "SECRET" * 5
+TOKEN = f"laptop.{SECRET}"
 
 
 @pytest.fixture
@@ -127,6 +128,15 @@ def test_a_ready_line_that_cannot_be_written_ends_the_origin(run_origin, monkeyp
         _, code, _, err = run_origin("1", events=[granted("[::]:9000")])
     assert code == 1
     assert err == "quictunnel: standard output cannot be written: no space left on device\n"
+
+
+def test_a_secret_that_is_easy_to_guess_is_a_warning(run_origin):
+    _, _, out, _ = run_origin("1", "--token", "box.passwordpasswordpassword")
+    assert out == (
+        "warning: the secret of token box is easy to guess: it has about 42 bits, and should have "
+        "80; 'quictunnel token new' creates a good one\n"
+    )
+    assert run_origin("1", "--token", TOKEN)[2] == ""
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 import pytest
+from state_directory import SECRET
 
 from quictunnel.cli.main import invoke
 from quictunnel.cli.remote import changed_lines, ready_line
@@ -21,7 +22,7 @@ from quictunnel.config.tokens import Token
 from quictunnel.events import Event, LinkDropped, LinkRecovered, LinkSilent
 from quictunnel.protocol.address import Address
 
-TOKEN = "laptop." + "SECRET" * 5
+TOKEN = f"laptop.{SECRET}"
 READY = "ready: origins connect to UDP 127.0.0.1:9001, clients to TCP 127.0.0.1:9000"
 HINT = "To see the command for the origin: quictunnel token show --state-dir "
 
@@ -178,7 +179,7 @@ def test_a_reload_shows_what_it_has_changed():
 
 def test_an_expired_token_is_a_warning(lines_printed):
     Path("r.toml").touch(mode=0o600)
-    Path("r.toml").write_text(f"[token.old]\nsecret = '{'s' * 30}'\nexpires = 2020-01-01\n")
+    Path("r.toml").write_text(f"[token.old]\nsecret = '{SECRET}'\nexpires = 2020-01-01\n")
     lines = lines_printed(words=("--config", "r.toml"))
     assert lines == ["warning: token.old has expired", READY]
 

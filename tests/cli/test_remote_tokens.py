@@ -7,6 +7,7 @@ from pathlib import Path
 from unittest.mock import ANY
 
 import pytest
+from state_directory import SECRET
 
 from quictunnel.cli.remote_tokens import RemoteTokens
 from quictunnel.config.grants import Grant
@@ -21,11 +22,12 @@ from quictunnel.events import (
     AddedTokensLoaded,
     PolicyUnused,
     SecretExposed,
+    SecretWeak,
     TokenExpired,
     TokenLoaded,
 )
 
-GIVEN, NAS, LAPTOP = (Token(name, "s" * 32) for name in ("given", "nas", "laptop"))
+GIVEN, NAS, LAPTOP = (Token(name, SECRET) for name in ("given", "nas", "laptop"))
 PAST = Grant(expires_at=1.0)
 
 
@@ -171,6 +173,16 @@ def test_rights_without_a_token_are_an_error_of_the_configuration(remote):
     with pytest.raises(SettingsError, match=sentence):
         remote.tokens.configure(remote.settings(grants={"x": Grant()}))
     assert remote.tokens.settings.grants == {}
+
+
+def test_a_secret_that_is_easy_to_guess_is_reported_once(remote):
+    weak = Token("weak", "password" * 3)
+    remote.start(tokens=(GIVEN, weak))
+    remote.tokens.configure(remote.settings(tokens=(GIVEN, weak), client_wait=1.0))
+    assert remote.events == [SecretWeak("weak", 42)]
+    remote.store.add(Token("nas", "1" * 32), {})
+    remote.tokens.reload()
+    assert remote.events[1:] == [AddedTokensLoaded(1, ANY), SecretWeak("nas", 6)]
 
 
 def test_an_expired_token_is_reported_once(remote):
