@@ -56,6 +56,7 @@ PROOF_FAILED = "proof failed"
 PROTOCOL_VIOLATION = "protocol violation"
 RESET_KEY_NOT_SAVED = "reset key not saved, restarts are noticed later"
 RESET_KEY_NOT_USED = "reset key not used, restarts are noticed later"
+SECRET_READABLE = "secret readable by other users"
 SERVER_REFUSED = "connect to origin server failed"
 
 # Sentences that users read when a program ends or waits.

@@ -11,9 +11,16 @@ from pathlib import Path
 
 import pytest
 
+from quictunnel.config.state import load_or_make_certificate
 from quictunnel.config.tokens import Token
 from testkit.connections import TcpPeer
-from testkit.programs import BAD_TOKEN, PATIENCE, POLL_INTERVAL
+from testkit.programs import (
+    BAD_TOKEN,
+    DIRECTORY_WRITABLE,
+    PATIENCE,
+    POLL_INTERVAL,
+    SECRET_READABLE,
+)
 from testkit.systemd import SystemdMachine, what_is_missing
 
 UNITS = Path(__file__).parents[2] / "contrib" / "systemd"
@@ -33,6 +40,12 @@ LOW_PORTS = (
     "CapabilityBoundingSet=CAP_NET_BIND_SERVICE",
 )
 
+PASSED_ON = (
+    f"LoadCredential=cert:{CONFIGURATION}/cert.pem",
+    f"LoadCredential=key:{CONFIGURATION}/key.pem",
+    "Environment=QUICTUNNEL_CERT=%d/cert QUICTUNNEL_KEY=%d/key",
+)
+
 FOR_CADDY = (
     "Group=quictunnel",
     "RuntimeDirectory=quictunnel",
@@ -44,6 +57,7 @@ FOR_CADDY = (
 ONE_ENGINE = (
     "test_a_mistake_in_the_settings_ends_the_service_for_good",
     "test_a_refused_origin_is_started_again",
+    "test_systemd_passes_a_certificate_on",
     "test_ports_below_1024_need_one_setting_more",
     "test_sockets_for_caddy_belong_to_the_group",
 )
@@ -127,6 +141,9 @@ def services(tmp_path, engines):
         services.server.close()
         for unit in (REMOTE, ORIGIN):
             assert "Traceback" not in machine.log(unit)
+            # Neither the credentials nor the state directory is open to others.
+            assert SECRET_READABLE not in machine.log(unit)
+            assert DIRECTORY_WRITABLE not in machine.log(unit)
 
 
 @pytest.mark.parametrize("unit", [REMOTE, ORIGIN])
@@ -199,6 +216,15 @@ def test_ports_below_1024_need_one_setting_more(services):
     services.add_setting(REMOTE, *LOW_PORTS)
     services.start_both()
     services.answer(80)
+
+
+def test_systemd_passes_a_certificate_on(services, tmp_path):
+    for path, name in zip(load_or_make_certificate(tmp_path), ("cert", "key"), strict=True):
+        services.write(f"{CONFIGURATION}/{name}.pem", path.read_text(), 0o600)
+    services.add_setting(REMOTE, *PASSED_ON)
+    services.start_both()
+    services.answer()
+    services.machine.wait_for(REMOTE, f"file=/run/credentials/{REMOTE}/cert")
 
 
 def test_sockets_for_caddy_belong_to_the_group(services):
