@@ -567,6 +567,16 @@ class InternalErrorOccurred(Event):
     """The id of the client concerned, if one is."""
 
 
+@dataclass(frozen=True, slots=True)
+class LogLinesLost(Event):
+    """Lines of the log were dropped, because the program does not wait for the log's reader."""
+
+    count: int
+    """Lines that are missing."""
+    reason: str
+    """Why: the reader has paused, or the system's error."""
+
+
 # Files
 
 

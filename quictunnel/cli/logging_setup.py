@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import sys
 from collections.abc import Iterator
 from typing import Literal, TextIO
 
+from quictunnel.observe.line_writer import TextWriter, writer_of
 from quictunnel.observe.log_format import JsonFormatter, TextFormatter
 from quictunnel.observe.log_writer import BatchHandler
 
@@ -24,7 +26,8 @@ def setup(log_format: LogFormat, level: LogLevel | None, stream: TextIO | None =
     """
     stream = stream or sys.stderr
     level = level or ("warning" if stream.isatty() else "info")
-    handler = BatchHandler(stream)
+    flush()  # a reload sets up the log again
+    handler = BatchHandler(log_writer(stream) or writer_of(stream), stream)
     handler.setFormatter(JsonFormatter() if log_format == "json" else TextFormatter())
     root = logging.getLogger()
     root.handlers[:] = [handler]
@@ -55,6 +58,24 @@ def restored_after_failure() -> Iterator[None]:
 
 
 def flush() -> None:
-    """Write the waiting log lines, so that a line printed next stands after them."""
+    """Write the waiting log lines, so that a line printed next stands after them.
+
+    This waits for the log's reader, but only for a moment, and not for one that has paused.
+    """
     for handler in logging.getLogger().handlers:
         handler.flush()
+
+
+def log_writer(stream: TextIO) -> TextWriter | None:
+    """Return the log's writer if the log goes to the same file, pipe or terminal as `stream`."""
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler, BatchHandler) and _is_same_file(handler.stream, stream):
+            return handler.writer
+    return None
+
+
+def _is_same_file(one: TextIO, other: TextIO) -> bool:
+    try:
+        return one is other or os.path.sameopenfile(one.fileno(), other.fileno())
+    except (OSError, ValueError, AttributeError):
+        return False  # one of them is closed, or has no descriptor

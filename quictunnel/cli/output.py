@@ -7,16 +7,40 @@ import errno
 import os
 import select
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TextIO
 
 from quictunnel.cli import logging_setup
 from quictunnel.config.files import why
 from quictunnel.errors import QuictunnelError
+from quictunnel.observe.line_writer import TextWriter, writer_of
 from quictunnel.observe.log_format import escape
 
 _STDERR = 2
 """The highest of the three standard descriptors."""
+
+_background: list[TextWriter] = []
+"""The writer of standard output while a role runs; otherwise empty."""
+
+
+@contextlib.contextmanager
+def in_background() -> Iterator[None]:
+    """Print lines of this context without blocking for long, for the time in which a role runs.
+
+    Lines are lost if the reader of standard output pauses, and their number is printed later.
+    """
+    own = None
+    writer = logging_setup.log_writer(sys.stdout)
+    if writer is None:
+        writer = own = writer_of(sys.stdout)
+    _background.append(writer)
+    try:
+        yield
+    finally:
+        _background.remove(writer)
+        logging_setup.flush()
+        if own is not None:
+            own.close()
 
 
 def print_line(line: str) -> None:
@@ -27,7 +51,13 @@ def print_line(line: str) -> None:
     :raises QuictunnelError: the line cannot be written.
     """
     try:
-        _write(sys.stdout, line)
+        if not _background:
+            _write(sys.stdout, line)
+            return
+        writer = _print_in_background(line)
+        writer.flush()
+        if writer.error is not None:
+            raise writer.error
     except OSError as exc:
         if exc.errno != errno.EPIPE:
             raise QuictunnelError(f"standard output cannot be written: {why(exc)}") from exc
@@ -38,6 +68,9 @@ def print_if_writable(line: str) -> None:
 
     A running tunnel must not wait for a slow reader or end because of a full disk.
     """
+    if _background:
+        _print_in_background(line)
+        return
     with contextlib.suppress(OSError, ValueError):
         _, ready, _ = select.select([], [sys.stdout], [], 0)
         if ready:
@@ -85,9 +118,15 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
 
 def print_error(program: str, sentence: str) -> None:
     """Print one sentence on standard error, escaped, because it may quote a peer or a file."""
+    line = f"{program}: {escape(' '.join(sentence.split()))}"
+    if (writer := logging_setup.log_writer(sys.stderr)) is not None:
+        logging_setup.flush()
+        writer.write(f"{line}\n", _describe_loss)
+        writer.flush()
+        return
     # If standard error is broken, the exit code still reports the failure.
     with contextlib.suppress(OSError):
-        _write(sys.stderr, f"{program}: {escape(' '.join(sentence.split()))}")
+        _write(sys.stderr, line)
 
 
 def open_missing_streams() -> None:
@@ -108,6 +147,18 @@ def open_missing_streams() -> None:
 def discard_output() -> None:
     """Drop buffered standard output that cannot be written, which would fail again at exit."""
     _redirect_to_null(sys.stdout)
+
+
+def _print_in_background(line: str) -> TextWriter:
+    logging_setup.flush()  # earlier log lines come first
+    writer = _background[-1]
+    writer.write(f"{line}\n", _describe_loss)
+    return writer
+
+
+def _describe_loss(count: int, reason: str) -> str:
+    lines = "1 line was" if count == 1 else f"{count} lines were"
+    return f"warning: {lines} not printed: {reason}"
 
 
 def _write(stream: TextIO, line: str) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Coroutine, Iterable, Iterator
 from functools import partial
 from typing import Protocol
 
+from quictunnel.cli.output import in_background
 from quictunnel.cli.prepared import PreparedRole
 from quictunnel.cli.reload import Reload
 from quictunnel.events import EventSink, SignalReceived
@@ -58,7 +59,7 @@ async def run(
         hangup = partial(reload.reload, apply, emit)
     shutdown = _Shutdown(role, emit, hangup)
     watches: list[asyncio.Task[None]] = []
-    with _handled(shutdown.on_signal):
+    with in_background(), _handled(shutdown.on_signal):
         try:
             if await shutdown.run_step(role.start()):
                 shutdown.is_ready = True

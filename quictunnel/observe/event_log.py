@@ -61,6 +61,7 @@ _LINES: dict[type[events.Event], tuple[int, str]] = {
     events.SecretExposed: (logging.WARNING, "secret readable by other users"),
     events.WritableByGroup: (logging.WARNING, "directory writable by a group"),
     events.ResetKeyNotUsed: (logging.WARNING, "reset key not used, restarts are noticed later"),
+    events.LogLinesLost: (logging.WARNING, "log lines lost"),
     events.ResetKeyNotSaved: (logging.WARNING, "reset key not saved, restarts are noticed later"),
 }
 
@@ -79,3 +80,9 @@ class EventLog:
         level, message = _LINES[type(event)]
         if self._logger.isEnabledFor(level):
             self._logger.handle(EventRecord(self._logger.name, level, message, event))
+
+
+def make_record(logger: str, event: events.Event) -> EventRecord:
+    """Return the record of an event, for a logger of this name."""
+    level, message = _LINES[type(event)]
+    return EventRecord(logger, level, message, event)

@@ -12,6 +12,9 @@ import contextlib
 import logging
 from typing import TextIO
 
+from quictunnel.events import LogLinesLost
+from quictunnel.observe.event_log import make_record
+from quictunnel.observe.line_writer import TextWriter
 from quictunnel.observe.log_format import EventRecord
 
 MAX_DELAY = 0.02
@@ -21,35 +24,52 @@ MAX_LINES = 256
 """Lines that may wait, about 30 kB."""
 
 
-class BatchHandler(logging.Handler):
-    """Writes the lines of events to `stream`, at most `MAX_DELAY` seconds late.
+LOGGER = "quictunnel.log"
+"""The logger of the line that reports lost lines."""
 
-    Warnings, records of other libraries, and all lines logged without an event loop are written at
-    once. `logging` flushes its handlers at exit. A program that prints beside the log calls `flush`
-    first to keep the order.
+
+class BatchHandler(logging.Handler):
+    """Passes the lines of events to `writer`, at most `MAX_DELAY` seconds late.
+
+    Warnings, records of other libraries, and all lines logged without an event loop are passed on
+    at once. `logging` flushes its handlers at exit. A program that prints beside the log calls
+    `flush` first to keep the order.
     """
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, writer: TextWriter, stream: TextIO) -> None:
         super().__init__()
-        self._stream = stream
+        self.writer = writer
+        """Writes the lines to `stream`. Whatever else is written there needs this writer."""
+        self.stream = stream
+        """The log's stream."""
         self._records: list[logging.LogRecord] = []
         self._scheduled_on: asyncio.AbstractEventLoop | None = None
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write the record now, or let it wait if it is an event, which cannot change."""
+        """Pass the record on, or let it wait if it is an event, which cannot change."""
         self._records.append(record)
         is_urgent = record.levelno >= logging.WARNING or not isinstance(record, EventRecord)
         if is_urgent or len(self._records) >= MAX_LINES or not self._is_scheduled():
-            self.flush()
+            self._pass_on()
 
     def flush(self) -> None:
-        """Write the waiting lines. Drop them if the pipe is closed or the disk is full."""
-        # The tunnel must not end because its log cannot be written.
-        with self.lock or contextlib.nullcontext(), contextlib.suppress(OSError, ValueError):
+        """Pass on the waiting lines, and give the writer a moment to write them."""
+        self._pass_on()
+        self.writer.flush()
+
+    def close(self) -> None:
+        """Write the last lines, unless the reader has paused."""
+        self._pass_on()
+        self.writer.close()
+        super().close()
+
+    # -- Inside
+
+    def _pass_on(self) -> None:
+        with self.lock or contextlib.nullcontext():
             if self._records:
                 records, self._records = self._records, []
-                self._stream.write("".join(map(self._line, records)))
-                self._stream.flush()
+                self.writer.write("".join(map(self._line, records)), self._describe_loss)
 
     def _line(self, record: logging.LogRecord) -> str:
         try:
@@ -58,8 +78,11 @@ class BatchHandler(logging.Handler):
             self.handleError(record)
             return ""
 
+    def _describe_loss(self, count: int, reason: str) -> str:
+        return self.format(make_record(LOGGER, LogLinesLost(count, reason)))
+
     def _is_scheduled(self) -> bool:
-        """Return whether the loop will flush in time; ask it to if need be."""
+        """Return whether the loop will pass the lines on in time; ask it to if need be."""
         if self._scheduled_on is None or self._scheduled_on.is_closed():
             try:
                 self._scheduled_on = asyncio.get_running_loop()
@@ -71,4 +94,4 @@ class BatchHandler(logging.Handler):
 
     def _on_time(self) -> None:
         self._scheduled_on = None
-        self.flush()
+        self._pass_on()

@@ -12,6 +12,7 @@ import pytest
 from quictunnel.cli.logging_setup import flush
 from quictunnel.cli.output import print_line
 from quictunnel.events import Event
+from quictunnel.observe.line_writer import writer_of
 from quictunnel.observe.log_format import EventRecord
 from quictunnel.observe.log_writer import MAX_DELAY, MAX_LINES, BatchHandler
 from testkit.clock import virtual_time
@@ -42,7 +43,7 @@ class Stream:
 @pytest.fixture
 def stream():
     stream = Stream()
-    handler = BatchHandler(stream)
+    handler = BatchHandler(writer_of(stream), stream)
     stream.handler = handler
     log.addHandler(handler)
     log.setLevel(logging.INFO)

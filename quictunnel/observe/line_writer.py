@@ -1,0 +1,242 @@
+"""Writes lines to a descriptor in a thread, and drops lines rather than make the program wait.
+
+A write to a pipe that is not read, or to a terminal that is stopped (Ctrl-S), blocks. The event
+loop must not block, so a thread of its own writes. The alternatives are worse:
+
+- O_NONBLOCK belongs to the open file description, which the shell and other programs share. They
+  would fail with EAGAIN.
+- poll(2) before each write promises little. Another program may fill the pipe in between, a
+  terminal may take fewer bytes than a pipe, and a file on a slow disk always polls as writable.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Protocol, TextIO, TypeAlias
+
+MAX_WAITING = 1024 * 1024
+"""Bytes that wait for the reader: a second of the log of 4,000 connections per second."""
+
+MAX_WRITE = 64 * 1024
+"""Bytes per write(2), about the size of a pipe."""
+
+FLUSH_WITHIN = 0.1
+"""Seconds that `flush` waits. A reader that is not paused takes far less."""
+
+CLOSE_WITHIN = 0.5
+"""Seconds that `close` waits, so that a paused reader delays the end of the program only a little.
+"""
+
+RETRY_INTERVAL = 0.05
+"""Seconds between two attempts to write to a full pipe that another program has made non-blocking.
+"""
+
+NOT_READ = "the reader has paused"
+"""Why lines were lost that found no room."""
+
+DescribeLoss: TypeAlias = Callable[[int, str], str]
+"""Returns the line that reports lost lines, given their number and the reason."""
+
+
+class TextWriter(Protocol):
+    """Writes lines to one stream."""
+
+    @property
+    def error(self) -> OSError | None:
+        """The error of the last write; None if it succeeded."""
+
+    def write(self, text: str, describe_loss: DescribeLoss) -> None:
+        """Write complete lines, or drop them.
+
+        :param describe_loss: returns the line that reports dropped lines.
+        """
+
+    def flush(self) -> None:
+        """Wait until the lines are written, at most `FLUSH_WITHIN` seconds."""
+
+    def close(self) -> None:
+        """Write what waits, for at most `CLOSE_WITHIN` seconds, and drop the rest."""
+
+
+class LineWriter:
+    """Writes lines to a descriptor in a daemon thread, in order. Its methods do not block for long.
+
+    Lines are lost if `MAX_WAITING` bytes wait already, or the system refuses a write: the disk is
+    full, or the pipe is closed. One line then reports how many. It follows the lines before the
+    loss as soon as the reader continues, or precedes the next line that can be written.
+
+    :param descriptor: is not closed.
+    """
+
+    def __init__(self, descriptor: int, encoding: str = "utf-8") -> None:
+        self.error: OSError | None = None
+        """See `TextWriter`."""
+        self._descriptor = descriptor
+        self._encoding = encoding
+        self._changed = threading.Condition()
+        self._pieces: deque[bytes] = deque()
+        self._size = 0  # bytes that wait, with those that are being written
+        self._dropped = 0  # lines that found no room
+        self._failed = 0  # lines that the system refused
+        self._is_mid_line = False
+        self._describe_loss: DescribeLoss = _describe
+        self._is_behind = False
+        self._is_closed = False
+        self._thread: threading.Thread | None = None
+
+    def write(self, text: str, describe_loss: DescribeLoss) -> None:
+        """See `TextWriter`. This returns at once."""
+        data = text.encode(self._encoding, "backslashreplace")
+        with self._changed:
+            self._describe_loss = describe_loss
+            # Once lines are dropped, so are all until the loss is reported in its place.
+            if self._dropped or self._is_closed or self._size + len(data) > MAX_WAITING:
+                self._dropped += data.count(b"\n")
+                return
+            self._pieces.append(data)
+            self._size += len(data)
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="log writer", daemon=True)
+                self._thread.start()
+            self._changed.notify_all()
+
+    def flush(self) -> None:
+        """See `TextWriter`.
+
+        If this has waited in vain, it does not wait again until everything is written.
+        """
+        if not self._is_behind:
+            self._is_behind = not self._wait_until_written(FLUSH_WITHIN)
+
+    def close(self) -> None:
+        """See `TextWriter`."""
+        self._wait_until_written(CLOSE_WITHIN)
+        with self._changed:
+            self._is_closed = True
+            self._changed.notify_all()
+
+    # -- Inside
+
+    def _wait_until_written(self, within: float) -> bool:
+        with self._changed:
+            return self._changed.wait_for(lambda: not (self._size or self._dropped), within)
+
+    def _run(self) -> None:
+        """Write what waits, until the end of the process or of this writer."""
+        while (piece := self._next()) is not None:
+            data, lost = piece
+            written = self._write(data)
+            with self._changed:
+                self._size -= len(data)
+                if self.error is not None:
+                    self._failed += lost or data.count(b"\n", written)
+                    self._give_up()
+                if not self._size:
+                    self._is_behind = False
+                self._changed.notify_all()
+
+    def _next(self) -> tuple[bytes, int] | None:
+        """Wait for what to write next, and return it; None at the end.
+
+        :return: some of the lines, and 0; or the report of a loss, and how many lines were lost.
+        """
+        with self._changed:
+            self._changed.wait_for(lambda: self._pieces or self._dropped or self._is_closed)
+            if self._pieces and not self._failed:
+                pieces = [self._pieces.popleft()]
+                size = len(pieces[0])
+                while self._pieces and size + len(self._pieces[0]) <= MAX_WRITE:
+                    size += len(self._pieces[0])
+                    pieces.append(self._pieces.popleft())
+                return b"".join(pieces), 0
+            if self._failed and (self._pieces or self._dropped):
+                lost, self._failed = self._failed, 0
+                return self._report(lost, _why(self.error)), lost
+            if self._dropped and not self._is_closed:
+                lost, self._dropped = self._dropped, 0
+                return self._report(lost, NOT_READ), lost
+            return None
+
+    def _report(self, lost: int, reason: str) -> bytes:
+        line = f"{self._describe_loss(lost, reason)}\n"
+        data = line.encode(self._encoding, "backslashreplace")
+        self._size += len(data)
+        return data
+
+    def _give_up(self) -> None:
+        """Count the lines that wait as lost. The next line is another attempt."""
+        while self._pieces:
+            piece = self._pieces.popleft()
+            self._failed += piece.count(b"\n")
+            self._size -= len(piece)
+        self._failed += self._dropped
+        self._dropped = 0
+
+    def _write(self, data: bytes) -> int:
+        """Write all of it; set the error if that fails. Return how many bytes were written."""
+        self.error = None
+        start = b"\n" if self._is_mid_line else b""  # an error has cut a line
+        rest = memoryview(start + data)
+        try:
+            while rest:
+                try:
+                    written = os.write(self._descriptor, rest[:MAX_WRITE])
+                except BlockingIOError:  # another program has set O_NONBLOCK
+                    time.sleep(RETRY_INTERVAL)
+                    continue
+                self._is_mid_line = rest[written - 1] != ord("\n")
+                rest = rest[written:]
+        except OSError as exc:
+            self.error = exc
+        return max(0, len(data) - len(rest))
+
+
+class StreamWriter:
+    """Writes lines to a stream without a descriptor, such as one in memory, which never blocks."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self.error: OSError | None = None
+        """See `TextWriter`."""
+        self._stream = stream
+
+    def write(self, text: str, _describe_loss: DescribeLoss) -> None:
+        """See `TextWriter`. Lines that cannot be written are lost."""
+        try:
+            self._stream.write(text)
+            self._stream.flush()
+        except OSError as exc:
+            self.error = exc
+        except ValueError:
+            return  # the stream is closed
+        else:
+            self.error = None
+
+    def flush(self) -> None:
+        """Do nothing: what was written does not wait."""
+
+    def close(self) -> None:
+        """Do nothing: the stream belongs to the caller."""
+
+
+def writer_of(stream: TextIO) -> TextWriter:
+    """Return a writer for a stream. It writes to the descriptor, past the stream's own buffer."""
+    with contextlib.suppress(OSError, ValueError):
+        stream.flush()
+    try:
+        return LineWriter(stream.fileno(), stream.encoding or "utf-8")
+    except (io.UnsupportedOperation, OSError, ValueError, AttributeError):
+        return StreamWriter(stream)
+
+
+def _describe(lost: int, reason: str) -> str:
+    return f"{lost} lines lost: {reason}"
+
+
+def _why(error: OSError | None) -> str:
+    return "the system refused them" if error is None else (error.strerror or str(error)).lower()
