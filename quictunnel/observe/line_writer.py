@@ -20,8 +20,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import Protocol, TextIO, TypeAlias
 
-MAX_WAITING = 1024 * 1024
-"""Bytes that wait for the reader: a second of the log of 4,000 connections per second."""
+MAX_WAITING = 512 * 1024
+"""Bytes that wait for the reader: half a second of the log of 4,000 connections per second."""
 
 MAX_WRITE = 64 * 1024
 """Bytes per write(2), about the size of a pipe."""
