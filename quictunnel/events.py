@@ -92,8 +92,8 @@ class ClientRejected(Event):
     `unknown` at an origin."""
     reason: str
     """Why."""
-    suppressed: int
-    """Rejected clients that were not reported since the last event, because there were many."""
+    suppressed: int = 0
+    """Others that were not reported one by one in the last minute, because there were many."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +104,8 @@ class ClientLimitReached(Event):
     """Clients connected now."""
     waiting: int
     """Clients of those that wait for an origin."""
+    suppressed: int = 0
+    """As in `ClientRejected`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +114,8 @@ class AcceptPaused(Event):
 
     reason: str
     """The system's error, such as too many open files."""
+    suppressed: int = 0
+    """As in `ClientRejected`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +130,8 @@ class ConnectFailed(Event):
     """The system's error."""
     id: str | None
     """As in `ClientAccepted`."""
+    suppressed: int = 0
+    """As in `ClientRejected`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +144,8 @@ class UnknownServiceRequested(Event):
     """As in `ClientAccepted`."""
     id: str | None
     """As in `ClientAccepted`."""
+    suppressed: int = 0
+    """As in `ClientRejected`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +156,8 @@ class PreambleRejected(Event):
     """The remote's address."""
     reason: str
     """Why."""
+    suppressed: int = 0
+    """As in `ClientRejected`."""
 
 
 # Origins, as the remote sees them
@@ -197,6 +207,8 @@ class OriginRejected(Event):
     """Its address."""
     reason: str
     """Why."""
+    suppressed: int = 0
+    """As in `ClientRejected`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,6 +227,8 @@ class ProofFailed(Event):
     """Failures counted for this source address (for IPv6, its /64)."""
     failures_total: int
     """Failures counted since the remote started."""
+    suppressed: int = 0
+    """As in `ClientRejected`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,6 +237,8 @@ class HelloTimedOut(Event):
 
     peer: str
     """Its address."""
+    suppressed: int = 0
+    """As in `ClientRejected`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -353,6 +369,8 @@ class ProtocolViolated(Event):
     """Its address."""
     reason: str
     """Which rule it broke."""
+    suppressed: int = 0
+    """As in `ClientRejected`."""
 
 
 # The origin's way to the remote
@@ -386,6 +404,8 @@ class LinkAttemptFailed(Event):
     """Why, and what to check."""
     beside_silent_link: bool
     """Whether a silent link is still held meanwhile."""
+    suppressed: int = 0
+    """As in `ClientRejected`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,7 +36,6 @@ from quictunnel.remote.registry import Identity, Registry
 from quictunnel.remote.routes import Route
 from quictunnel.remote.session import RemoteSession
 from quictunnel.remote.session_settings import RemoteSessionSettings
-from quictunnel.session.rejections import RejectionReporter
 from testkit.clock import settle
 
 EventT = TypeVar("EventT", bound=Event)
@@ -295,7 +294,6 @@ def origin_session(
                 instance="",
                 token=TOKEN,
                 offer=Offer(exposed),
-                rejections=RejectionReporter(emit),
                 hold=900.0,
                 linger=300.0,
                 max_clients=1000,

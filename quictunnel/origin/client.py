@@ -27,7 +27,7 @@ from quictunnel.quic.engines.selection import report_selected
 from quictunnel.quic.path.network_monitor import NetworkMonitor
 from quictunnel.relay.readiness import readiness
 from quictunnel.session.clients import MAX_CLIENTS
-from quictunnel.session.rejections import RejectionReporter
+from quictunnel.session.failure_reporter import FailureReporter
 from quictunnel.session.session import describe_link_end
 
 STABLE_AFTER = 10.0
@@ -59,18 +59,16 @@ class Origin:
         watch: MonitorFactory = NetworkMonitor.of_this_machine,
     ) -> None:
         self._settings = settings
-        self._emit = emit
+        self._emit = emit = self._failures = FailureReporter(emit)
         self._retry = RetryTimer(watch)
         rng = rng or random.Random()
         self._backoff = Backoff(rng)
-        self._rejections = RejectionReporter(emit)
         self._connector = Connector(
             settings,
             self._session_established,
             emit,
             rng,
             self._retry,
-            rejections=self._rejections,
             max_clients=max_clients,
         )
         self._failover = Failover(self._connector)
@@ -130,7 +128,7 @@ class Origin:
         """End at once: reset clients and close links."""
         for session in self._sessions:
             session.abort(Code.GOODBYE, STOPPED)
-        self._rejections.close()
+        self._failures.close()
         self._finish_soon()
 
     # -- Connecting
@@ -236,7 +234,7 @@ class Origin:
         if self._run_task is not None:
             await asyncio.wait([self._run_task])
         await self._wait_for_sessions()
-        self._rejections.close()
+        self._failures.close()
         self._closed.set()
 
     async def _wait_for_sessions(self) -> None:

@@ -24,7 +24,6 @@ from quictunnel.origin.session_settings import OriginSessionSettings
 from quictunnel.protocol.codes import Code
 from quictunnel.protocol.messages import Welcome
 from quictunnel.quic.settings import LinkSettings
-from quictunnel.session.rejections import RejectionReporter
 
 FIRST_ATTEMPT_TIMEOUT = 3.5
 """Seconds for the first attempt. A waiting user learns within five that the remote does not answer.
@@ -47,7 +46,6 @@ class Connector:
     :param emit: receives the events.
     :param rng: the source of the back-off's jitter.
     :param retry: times the attempts.
-    :param rejections: reports clients that the policy of a service rejects.
     """
 
     def __init__(
@@ -58,7 +56,6 @@ class Connector:
         rng: random.Random,
         retry: RetryTimer,
         *,
-        rejections: RejectionReporter,
         max_clients: int,
     ) -> None:
         self._settings = settings
@@ -80,7 +77,6 @@ class Connector:
             instance=secrets.token_hex(8),
             token=settings.token,
             offer=Offer({service.name: ExposedService(service) for service in settings.services}),
-            rejections=rejections,
             hold=settings.hold,
             linger=settings.linger,
             take_over=settings.take_over,

@@ -218,7 +218,7 @@ class OriginSession(Session):
             stream.reset(Code.UNKNOWN_SERVICE)
             return
         if (reason := service.gate.enter(client.address)) is not None:
-            self._settings.rejections.report(client.text or "unknown", reason)
+            self._emit(events.ClientRejected(client.text or "unknown", reason))
             stream.reset(Code.REJECTED)
             return
         self._emit(client.accepted())

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 from quictunnel.config.tokens import Token
 from quictunnel.origin.offer import Offer
-from quictunnel.session.rejections import RejectionReporter
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,9 +23,6 @@ class OriginSessionSettings:
 
     offer: Offer
     """The services."""
-
-    rejections: RejectionReporter
-    """Reports clients that the policy of a service rejects."""
 
     hold: float
     """Seconds that a silent link is kept."""

@@ -13,7 +13,7 @@ from typing import Protocol
 
 from quictunnel.config.addresses import Network
 from quictunnel.config.policy import Place, Policy
-from quictunnel.events import ClientLimitReached, EventSink
+from quictunnel.events import ClientLimitReached, ClientRejected, EventSink
 from quictunnel.protocol.address import Address
 from quictunnel.relay.relay import NO_LIMITS, Relay, RelayLimits
 from quictunnel.remote.movable_client import MovableClient
@@ -24,7 +24,6 @@ from quictunnel.remote.routes import CLOSED
 from quictunnel.remote.unnamed_clients import MAX_UNNAMED_PER_SOURCE, UnnamedClients
 from quictunnel.session.clients import Client
 from quictunnel.session.gate import source_of
-from quictunnel.session.rejections import RejectionReporter
 
 MAX_WAITING = 4096
 """Clients that may wait at a time, over all services: each holds a socket and a few kB."""
@@ -89,7 +88,6 @@ class Admission:
         self._find = find
         self._max_clients = max_clients
         self._emit = emit
-        self._rejections = RejectionReporter(emit)
         self._gates = PlaceGates({})
         self.apply(client_wait=client_wait, proxies=proxies, policies=policies or {})
         self._count = 0
@@ -151,7 +149,6 @@ class Admission:
         self._closed_because = reason
         for pending in tuple(self._pending):
             pending.reject(reason)
-        self._rejections.close()
 
     # -- Called by pending clients
 
@@ -242,7 +239,7 @@ class Admission:
         if pending.route is not None:
             self._stop_waiting(pending, pending.route.key)
         if pending.client is None:
-            self._rejections.report(str(pending.peer), reason)
+            self._emit(ClientRejected(str(pending.peer), reason))
             return
         waited = asyncio.get_running_loop().time() - pending.accepted_at
         self._emit(pending.client.closed(up=0, down=0, duration=waited, reason=reason))

@@ -28,6 +28,7 @@ from quictunnel.remote.registry import Registry
 from quictunnel.remote.session import EXPIRED, RemoteSession
 from quictunnel.remote.session_settings import RemoteSessionSettings
 from quictunnel.session.clients import MAX_CLIENTS
+from quictunnel.session.failure_reporter import FailureReporter
 
 CERTIFICATE_CHECK_INTERVAL = 5.0
 """Seconds between two checks of the certificate's files, each of which costs two stat calls."""
@@ -80,7 +81,7 @@ class Remote:
         outside_sockets: Sequence[socket.socket] = (),
     ) -> None:
         self._settings = settings
-        self._emit = emit
+        self._emit = emit = self._failures = FailureReporter(emit)
         self._tokens = {token.id: token for token in tokens}
         self._grants = dict(settings.grants)
         self._certificates = certificates
@@ -233,6 +234,7 @@ class Remote:
     def abort(self) -> None:
         """End at once: reset clients and close links."""
         self._stop(lambda session: session.abort(Code.GOODBYE, STOPPED))
+        self._failures.close()
 
     # -- Inside
 
@@ -312,6 +314,7 @@ class Remote:
             await self._listener.wait_closed()
         elif self._link_socket is not None:
             self._link_socket.close()
+        self._failures.close()
         self._closed.set()
 
     async def _watch_certificate(self, listener: Listener) -> None:

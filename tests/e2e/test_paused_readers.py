@@ -1,4 +1,4 @@
-"""Nobody reads standard error: clients are served, SIGTERM works, and the lost lines are counted."""
+"""The log is not read: clients are served, SIGTERM works, and the lost lines are counted."""
 
 from __future__ import annotations
 

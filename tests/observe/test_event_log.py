@@ -86,7 +86,7 @@ def test_an_event_is_a_json_object(as_json):
     assert first.pop("time").endswith("Z")
     assert first == {
         "level": "warning", "logger": "quictunnel.remote", "message": "hello timed out",
-        "peer": "192.0.2.7:1",
+        "peer": "192.0.2.7:1", "suppressed": 0,
     }  # fmt: skip
     assert (second["bytes_up"], second["duration"]) == (7, "inf")
 
@@ -103,7 +103,7 @@ def test_booleans_are_written_as_in_json(text, as_json):
     event = events.LinkAttemptFailed("vps:9001", "no answer", beside_silent_link=True)
     for log in (text, as_json):
         log.emit(event)
-    assert text.lines[0].endswith("beside_silent_link=true")
+    assert " beside_silent_link=true " in text.lines[0]
     assert json.loads(as_json.lines[0])["beside_silent_link"] is True
 
 

@@ -7,8 +7,10 @@ import asyncio
 import pytest
 from role_doubles import of_type
 
-from quictunnel.events import DrainStarted
+from quictunnel.errors import LinkFailed
+from quictunnel.events import DrainStarted, LinkAttemptFailed
 from quictunnel.protocol.codes import Code
+from quictunnel.session.failure_reporter import MAX_REPORTS
 from testkit.clock import seconds, settle
 
 
@@ -92,5 +94,19 @@ def test_a_bug_is_raised_by_wait_closed(world):
         with pytest.raises(AttributeError):
             await world.origin.wait_closed()
         world.origin._failure = None
+
+    world(story)
+
+
+def test_failed_attempts_that_were_not_reported_are_counted_at_the_end(world):
+    async def story(world):
+        world.reachable = False
+        await world.origin.start()
+        for number in range(20):
+            world.origin._connector.report_failure(LinkFailed(f"reason {number}"))
+        assert len(world.failures) == MAX_REPORTS
+        world.origin.abort()
+        await world.origin.wait_closed()
+        assert sum(1 + event.suppressed for event in of_type(world.events, LinkAttemptFailed)) == 20
 
     world(story)

@@ -15,7 +15,6 @@ from quictunnel.events import ClientAccepted, ClientClosed, ClientRejected
 from quictunnel.origin.exposed_service import ExposedService
 from quictunnel.protocol.codes import Code
 from quictunnel.protocol.preamble import Preamble, encode_v2
-from quictunnel.session.rejections import MAX_REPORTS
 from testkit.clock import seconds, settle, virtual_time
 
 NOT_HERE = Policy(deny=NetworkSet([ip_network(CLIENT.client.host)]))
@@ -72,17 +71,6 @@ async def test_a_client_whose_server_is_missing_leaves_too():
         await settle()
         assert received.code == Code.INTERNAL
     assert remote.upstream.attempts == 3
-
-
-@virtual_time
-async def test_a_flood_of_rejected_clients_fills_no_log():
-    remote = await ScriptedRemote(policy=NOT_HERE).established()
-    for _ in range(100):
-        remote.client()
-    await seconds(61)
-    events = of_type(remote.events, ClientRejected)
-    assert len(events) == MAX_REPORTS + 1
-    assert events[-1].suppressed == 100 - MAX_REPORTS - 1
 
 
 @virtual_time
