@@ -21,6 +21,7 @@ from quictunnel.config.services import ProxyProtocol, ServiceSettings
 from quictunnel.config.tokens import Token
 from quictunnel.errors import Refused
 from quictunnel.events import Event, EventSink, discard_event
+from quictunnel.observe.escaping import MAX_NAME, MAX_SENTENCE, escape
 from quictunnel.observe.event_log import EventLog
 from quictunnel.origin.exposed_service import ExposedService
 from quictunnel.origin.offer import Offer
@@ -335,3 +336,16 @@ async def a_tunnel(**settings: Any) -> Tunnel:
 def of_type(events: list[Event], kind: type[EventT]) -> list[EventT]:
     """The events of this class."""
     return [event for event in events if isinstance(event, kind)]
+
+
+def check_peer_texts(events: list[Event]) -> None:
+    """Assert that a peer's texts in these events are short once they are escaped."""
+    assert events
+    for event in events:
+        for name in event.__slots__:
+            limit = MAX_SENTENCE if name in ("reason", "error") else MAX_NAME
+            value = getattr(event, name)
+            texts = value if isinstance(value, tuple) else (value,)
+            for text in texts:
+                if not isinstance(text, int | float | None):
+                    assert len(escape(str(text))) <= limit, (type(event), name)

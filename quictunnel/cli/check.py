@@ -15,7 +15,7 @@ from quictunnel.config.secret_strength import weak_secrets
 from quictunnel.config.settings import OriginSettings
 from quictunnel.config.unused_policies import unused_policies
 from quictunnel.events import PolicyUnused
-from quictunnel.observe.log_format import escape
+from quictunnel.observe.escaping import escape
 
 
 def check(ctx: typer.Context, file: File, *, role: RoleOption = None) -> None:

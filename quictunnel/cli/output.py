@@ -13,8 +13,8 @@ from typing import TextIO
 from quictunnel.cli import logging_setup
 from quictunnel.config.files import why
 from quictunnel.errors import QuictunnelError
+from quictunnel.observe.escaping import escape
 from quictunnel.observe.line_writer import TextWriter, writer_of
-from quictunnel.observe.log_format import escape
 
 _STDERR = 2
 """The highest of the three standard descriptors."""

@@ -33,8 +33,8 @@ from quictunnel.events import (
     TokenExpired,
     UnhealthyReasonChanged,
 )
+from quictunnel.observe.escaping import escape
 from quictunnel.observe.event_log import EventLog
-from quictunnel.observe.log_format import escape
 
 LineFormats: TypeAlias = Mapping[type[Event], Callable[[Any], str | Sequence[str] | None]]
 """For each kind of event that has a line: a function that returns the line, several lines, or None

@@ -11,15 +11,12 @@ import logging
 import re
 import time
 import traceback
-from collections.abc import Iterator
 from dataclasses import asdict, is_dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
 
 from quictunnel.events import Event
-
-MAX_VALUE = 1000
-"""Characters of one value or message in a line. The rest is cut, so that no peer fills the disk."""
+from quictunnel.observe.escaping import MAX_VALUE, escape
 
 MAX_ITEMS = 100
 """Items of one list in a line. An origin can have a thousand services."""
@@ -100,36 +97,13 @@ class JsonFormatter(logging.Formatter):
             "time": _timestamp(record),
             "level": record.levelname.lower(),
             "logger": record.name,
-            "message": message[:MAX_VALUE],
+            "message": escape(message),
         }
         for name, value in fields:
             entry.setdefault(name, _json_value(value))
         if trace := _traceback(record):
-            entry["trace"] = trace
+            entry["trace"] = list(map(escape, trace))
         return _encode_json(entry)
-
-
-def escape(text: str) -> str:
-    r"""Return text that is safe on a terminal and in one line, cut to `MAX_VALUE`.
-
-    Control characters, line breaks and direction marks become `\x1b` and the like. A backslash
-    becomes two, so that a peer cannot imitate an escape.
-    """
-    if len(text) > MAX_VALUE:
-        text = text[: MAX_VALUE - 1] + "…"
-    if text.isprintable() and "\\" not in text:
-        return text
-    return "".join(_escaped(text))
-
-
-def _escaped(text: str) -> Iterator[str]:
-    for character in text:
-        if character == "\\":
-            yield "\\\\"
-        elif character.isprintable():
-            yield character
-        else:
-            yield character.encode("unicode_escape").decode("ascii")
 
 
 def _text_value(value: object) -> object:
@@ -157,7 +131,7 @@ def _quote(text: str) -> str:
 
 def _json_value(value: object) -> object:
     if isinstance(value, str):
-        return value[:MAX_VALUE]
+        return escape(value)
     if isinstance(value, int):
         return value
     if isinstance(value, float):
@@ -167,7 +141,7 @@ def _json_value(value: object) -> object:
         return [_json_value(item) for item in _first_items(value)]
     if is_dataclass(value) and not isinstance(value, type):
         return {key: _json_value(item) for key, item in asdict(value).items()}
-    return str(value)[:MAX_VALUE]
+    return escape(str(value))
 
 
 def _first_items(items: tuple[object, ...]) -> tuple[object, ...]:

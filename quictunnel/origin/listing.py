@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 
 from quictunnel.events import (
@@ -11,6 +12,7 @@ from quictunnel.events import (
     ServicesGranted,
     ServicesLeftOut,
 )
+from quictunnel.observe.escaping import cut_name, cut_sentence
 from quictunnel.origin.exposed_service import ExposedService
 from quictunnel.origin.offer import Offer, hello_list
 from quictunnel.protocol.messages import MAX_SERVICES, Service, Services, Welcome
@@ -22,6 +24,9 @@ OLDER_REMOTE = "the remote does not offer it; it may be older than this origin"
 NO_OUTSIDE_ADDRESS = "the remote has no outside address for the service"
 """How remotes refuse a service without a port. They take one with a host name for such a service if
 they are too old to know host names."""
+
+_is_address = re.compile(r"[!-~]+").fullmatch
+"""Whether a text may be an address: visible ASCII. The protocol limits its length."""
 
 NO_HOST_NAMES = "it is older than this origin and does not know host names"
 """The explanation that is added to such a refusal."""
@@ -124,7 +129,9 @@ class Listing:
 
     def _report(self, answer: Services) -> None:
         """Report what has changed since the last answer."""
-        granted = tuple(GrantedService(each.name, each.address) for each in answer.services)
+        granted = tuple(
+            GrantedService(each.name, _shown_address(each.address)) for each in answer.services
+        )
         # The user wants to know of a new origin server too, which the remote does not know.
         servers = self._find_servers(answer)
         if (granted, servers) != (self._granted, self._servers):
@@ -144,7 +151,7 @@ class Listing:
 
     def _find_not_granted(self, answer: Services) -> list[ServiceNotGranted]:
         """Return an event for each of our services that the remote does not grant."""
-        reasons = {refused.name: refused.message for refused in answer.refused}
+        reasons = {refused.name: cut_sentence(refused.message) for refused in answer.refused}
         if not self._gives_reasons:
             granted = {service.name for service in answer.services}
             silent = (each.name for each in self._requests if each.name not in granted)
@@ -156,6 +163,11 @@ class Listing:
             ServiceNotGranted(self._peer, name, _explained(reasons[name], [services[name]]))
             for name in names
         ]
+
+
+def _shown_address(address: str | None) -> str | None:
+    """Return a service's address at the remote. A text that is none is cut like a name."""
+    return address if address is None or _is_address(address) else cut_name(address)
 
 
 def _explained(refusal: str, services: Iterable[ExposedService]) -> str:

@@ -11,6 +11,7 @@ from functools import partial
 
 from quictunnel import __version__, events
 from quictunnel.errors import LinkFailed, LinkLost, ProtocolError, Refused
+from quictunnel.observe.escaping import cut_name, cut_sentence
 from quictunnel.origin.listing import Listing
 from quictunnel.origin.offer import Offer
 from quictunnel.origin.pending_stream import PREAMBLE_TIMEOUT, PendingStream
@@ -178,7 +179,7 @@ class OriginSession(Session):
         :raises ProtocolError: it is another message.
         """
         if isinstance(message, RefusedMessage):
-            sentence = self._listing.explain(message.message)
+            sentence = self._listing.explain(cut_sentence(message.message))
             is_proven = self._is_proof(message.proof)
             self._abandon_greeting(_refusal(message.code, sentence, is_proven=is_proven))
         elif isinstance(message, Welcome):
@@ -199,14 +200,15 @@ class OriginSession(Session):
     def control_violated(self, error: ProtocolError) -> None:
         """Close the link of a remote that breaks the protocol."""
         super().control_violated(error)
-        self._fail_greeting(LinkFailed(f"the remote breaks the protocol: {error}"))
+        sentence = cut_sentence(str(error))
+        self._fail_greeting(LinkFailed(f"the remote breaks the protocol: {sentence}"))
 
     # -- Streams
 
     def preamble_received(self, stream: Stream, preamble: Preamble, rest: bytes) -> None:
         """Relay a client's stream to a new connection to the origin server."""
         client = Client(
-            id=preamble.client_id,
+            id=None if preamble.client_id is None else cut_name(preamble.client_id),
             address=preamble.client,
             outside=preamble.outside,
             service=preamble.service or "",
@@ -214,7 +216,8 @@ class OriginSession(Session):
         service = self._listing.offer.services.get(client.service)
         upstream = None if service is None else service.upstream(preamble)
         if service is None or upstream is None:
-            self._emit(events.UnknownServiceRequested(client.service, client.text, client.id))
+            name = cut_name(client.service)
+            self._emit(events.UnknownServiceRequested(name, client.text, client.id))
             stream.reset(Code.UNKNOWN_SERVICE)
             return
         if (reason := service.gate.enter(client.address)) is not None:
@@ -230,7 +233,7 @@ class OriginSession(Session):
 
     def preamble_rejected(self, reason: str) -> None:
         """Report a stream without a valid preamble."""
-        self._emit(events.PreambleRejected(peer=str(self.link.peer), reason=reason))
+        self._emit(events.PreambleRejected(str(self.link.peer), cut_sentence(reason)))
 
     def pending_stream_ended(self, pending: PendingStream) -> None:
         """Remove a stream that was handed over, or is closed."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from quictunnel.errors import LinkFailed, Refused
 from quictunnel.events import EventSink, discard_event
+from quictunnel.observe.escaping import cut_sentence
 from quictunnel.protocol.address import Address
 from quictunnel.protocol.codes import Code
 from quictunnel.quic.engine import Peer
@@ -167,7 +168,8 @@ class LinkDialer:
             return None
         ca = self._tls.ca if self._tls.verify == "ca" else None
         reason = verify(leaf, chain, server_name=self._tls.server_name, ca=ca)
-        return None if reason is None else f"the remote's certificate does not verify: {reason}"
+        sentence = "the remote's certificate does not verify"
+        return None if reason is None else f"{sentence}: {cut_sentence(reason)}"
 
     # Migration
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 from cryptography import x509
 
 from quictunnel.errors import LinkForgotten, LinkLost
+from quictunnel.observe.escaping import cut_sentence
 from quictunnel.protocol.address import Address
 from quictunnel.protocol.codes import Code
 from quictunnel.quic.callbacks import call_protocol
@@ -508,7 +509,7 @@ class Link:
     def on_closed(self, code: int | None, reason: str, *, by_peer: bool) -> None:
         """See `Observer`."""
         error = LinkForgotten if self.engine.forgotten_by_peer else LinkLost
-        self.lost = error(code, reason)
+        self.lost = error(code, cut_sentence(reason))  # the peer may have chosen it
         for stream in tuple(self._streams.values()):
             stream.on_lost(self.lost)
         self._answer_all(is_answered=False)

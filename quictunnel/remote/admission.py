@@ -14,6 +14,7 @@ from typing import Protocol
 from quictunnel.config.addresses import Network
 from quictunnel.config.policy import Place, Policy
 from quictunnel.events import ClientLimitReached, ClientRejected, EventSink
+from quictunnel.observe.escaping import cut_sentence
 from quictunnel.protocol.address import Address
 from quictunnel.relay.relay import NO_LIMITS, Relay, RelayLimits
 from quictunnel.remote.movable_client import MovableClient
@@ -239,7 +240,7 @@ class Admission:
         if pending.route is not None:
             self._stop_waiting(pending, pending.route.key)
         if pending.client is None:
-            self._emit(ClientRejected(str(pending.peer), reason))
+            self._emit(ClientRejected(str(pending.peer), cut_sentence(reason)))
             return
         waited = asyncio.get_running_loop().time() - pending.accepted_at
         self._emit(pending.client.closed(up=0, down=0, duration=waited, reason=reason))

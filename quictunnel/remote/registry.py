@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import Generic, Protocol, TypeVar
 
 from quictunnel.errors import Refused
+from quictunnel.observe.escaping import cut_name
 from quictunnel.protocol.address import Address
 from quictunnel.protocol.codes import Code
 from quictunnel.remote.sharing import ALONE, SharedRoute, Sharing
@@ -238,14 +239,14 @@ class Registry(Generic[SessionT]):
         other = self._identities[holder]
         if other.token_id != identity.token_id:
             return describe_taken(where, "another origin")
-        return describe_taken(where, f"origin {other.name!r}", there, asked)
+        return describe_taken(where, f"origin {cut_name(other.name)!r}", there, asked)
 
 
 def describe_connected(name: str) -> str:
     """Return the sentence for an origin while another process of it is connected."""
     return (
-        f"an origin {name!r} with this token is connected and answers; give each origin its own "
-        "--name and port, or start this one with --take-over to replace that one"
+        f"an origin {cut_name(name)!r} with this token is connected and answers; give each origin "
+        "its own --name and port, or start this one with --take-over to replace that one"
     )
 
 

@@ -25,6 +25,7 @@ from quictunnel.events import (
     ServiceRefused,
     ServicesChanged,
 )
+from quictunnel.observe.escaping import cut_name, cut_sentence
 from quictunnel.protocol.codes import VERSION, Code
 from quictunnel.protocol.messages import (
     Hello,
@@ -100,6 +101,8 @@ class RemoteSession(Session):
         self._on_close = on_close
         self._hello: Hello | None = None
         self._proven_token: Token | None = None
+        self._shown_name: str | None = None
+        """The origin's name for logs, once its hello has come."""
         self._established_at: float | None = None
         self._routes: dict[str, tuple[str, Route]] = {}  # with the names of the services
         self._joiner = ServiceListJoiner()
@@ -150,7 +153,7 @@ class RemoteSession(Session):
         # A client that has waited for another origin knows the service by that one's name.
         client.service, _ = self._routes[route]
         client.token = token_id
-        client.origin = self._hello.name if self.is_shared(route) and self._hello else None
+        client.origin = self._shown_name if self.is_shared(route) else None
         preamble = Preamble(client.address, client.outside, client.service, client.id)
         relay.stream.write(encode_v2(preamble))
         self.link.open_stream(relay.stream)
@@ -244,6 +247,7 @@ class RemoteSession(Session):
         if self._hello is not None or not isinstance(message, Hello):
             raise ProtocolError("a session begins with one hello")
         self._hello = message
+        self._shown_name = cut_name(message.name)
         self._awaits_list = message.services_follow
         self._asked = [] if message.services_follow else message.services
         self._clear_deadline()
@@ -323,7 +327,9 @@ class RemoteSession(Session):
         own = self._hello
         is_same_token = own is not None and own.token_id == by.token_id
         is_same_origin = is_same_token and own is not None and own.name == by.name
-        origin = "a newer link of the same origin" if is_same_origin else f"origin {by.name}"
+        origin = (
+            "a newer link of the same origin" if is_same_origin else f"origin {cut_name(by.name)}"
+        )
         reason = f"{origin} has taken over"
         return reason, reason if is_same_token else "another origin has taken over"
 
@@ -409,7 +415,8 @@ class RemoteSession(Session):
             self._judge(gone=gone, must_get_one=bool(self._asked))
         except Refused as exc:
             if self._hello is not None:
-                self._emit(OriginRejected(*self._identity(self._hello), exc.message))
+                reason = cut_sentence(exc.message)
+                self._emit(OriginRejected(*self._identity(self._hello), reason))
             self.close(Code(exc.code), exc.message)
 
     def _judge(self, *, gone: Collection[RemoteSession] = (), must_get_one: bool = False) -> None:
@@ -523,10 +530,12 @@ class RemoteSession(Session):
         for name, refusal in refusals.items():
             if (name, _cut(refusal.message)) in known:
                 continue  # it was reported when it was refused first
-            self._emit(ServiceRefused(*self._identity(hello), name, refusal.message))
+            reason = cut_sentence(refusal.message)
+            self._emit(ServiceRefused(*self._identity(hello), name, reason))
 
     def _welcome(self, hello: Hello, token: Token, losers: tuple[RemoteSession, ...]) -> None:
-        self._establish(origin=hello.name, token=hello.token_id)
+        origin, token_id, _ = self._identity(hello)
+        self._establish(origin=origin, token=token_id)
         self._established_at, self.token_id = self._loop.time(), hello.token_id
         self._settings.failures.clear(self.link.peer)
         granted = self._granted()
@@ -541,7 +550,7 @@ class RemoteSession(Session):
             )
         )
         services = tuple(service.name for service in granted)
-        self._emit(OriginConnected(*self._identity(hello), services, hello.agent))
+        self._emit(OriginConnected(*self._identity(hello), services, cut_name(hello.agent)))
         self._notify_losers(hello, losers)
         self._registry.notify_usable(self)
 
@@ -559,7 +568,7 @@ class RemoteSession(Session):
         self._farewell = (Code(refusal.code), refusal.message)
         identity, failures = self._identity(hello), self._settings.failures
         if refusal.code not in (Code.BAD_TOKEN, Code.NO_TOKEN):
-            self._emit(OriginRejected(*identity, refusal.message))
+            self._emit(OriginRejected(*identity, cut_sentence(refusal.message)))
             self._send_refusal(refusal)
             return
         counts = (failures.record(self.link.peer), failures.total)
@@ -583,7 +592,7 @@ class RemoteSession(Session):
 
     def _identity(self, hello: Hello) -> tuple[str, str, str]:
         """Return the name, the token's id and the address of the origin, as events begin."""
-        return hello.name, hello.token_id, str(self.link.peer)
+        return cut_name(hello.name), cut_name(hello.token_id), str(self.link.peer)
 
     def _granted(self) -> list[Service]:
         routes = (self._routes[key] for key in self._registry.routes_of(self))

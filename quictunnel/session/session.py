@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 from quictunnel.errors import LinkForgotten, LinkLost, ProtocolError
 from quictunnel.events import EventSink, GoodbyeReceived, ProtocolViolated
+from quictunnel.observe.escaping import cut_sentence
 from quictunnel.protocol.codes import Code, describe
 from quictunnel.protocol.messages import Goodbye, Message
 from quictunnel.quic.link import Link
@@ -225,7 +226,8 @@ class Session(ABC):
     def control_violated(self, error: ProtocolError) -> None:
         """Close the link of a peer that breaks the protocol."""
         if not self.state.is_over:
-            self._emit(ProtocolViolated(peer=str(self.link.peer), reason=str(error)))
+            reason = cut_sentence(str(error))
+            self._emit(ProtocolViolated(peer=str(self.link.peer), reason=reason))
             self.close(Code.PROTOCOL_VIOLATION, str(error))
 
     # -- For roles
@@ -288,7 +290,8 @@ class Session(ABC):
         was_established = self.state is State.ESTABLISHED
         if not self._apply(Input.PEER_GOODBYE):
             return
-        self._emit(GoodbyeReceived(str(self.link.peer), message.reason, message.grace))
+        reason = cut_sentence(message.reason)
+        self._emit(GoodbyeReceived(str(self.link.peer), reason, message.grace))
         if was_established:
             # The peer cuts its clients when its grace is over. This is for a peer that does not.
             self._drain(min(message.grace, MAX_PEER_GRACE) + 2 * CLOSE_TIMEOUT)

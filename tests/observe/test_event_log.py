@@ -16,8 +16,9 @@ import pytest
 
 from quictunnel import events
 from quictunnel.observe import event_log
+from quictunnel.observe.escaping import MAX_VALUE, escape
 from quictunnel.observe.event_log import EventLog
-from quictunnel.observe.log_format import MAX_ITEMS, MAX_VALUE, JsonFormatter, TextFormatter, escape
+from quictunnel.observe.log_format import MAX_ITEMS, JsonFormatter, TextFormatter
 
 HOSTILE = "a\x1b[2J\r\n2026-01-01T00:00:00Z INFO  forged\x9b31m\u202e\ud800\x00"
 
@@ -139,9 +140,12 @@ def test_a_peers_text_stays_in_its_line_and_off_the_terminal(log, request):
     assert all(line.isprintable() for line in log.lines)
 
 
-def test_json_returns_a_peers_text_unchanged(as_json):
+def test_json_has_a_peers_text_escaped_as_a_line_of_text_has_it(as_json):
+    """Programs print what they read in JSON."""
     as_json.emit(closed(client=HOSTILE))
-    assert json.loads(as_json.lines[0])["client"] == HOSTILE
+    as_json.emit(events.ServicesChanged("box", "t1", "192.0.2.7:1", (HOSTILE,)))
+    first, second = map(json.loads, as_json.lines)
+    assert first["client"] == second["services"][0] == escape(HOSTILE)
 
 
 @pytest.mark.parametrize(
@@ -256,7 +260,7 @@ def test_a_traceback_is_indented_and_escaped(text):
 def test_a_traceback_in_json_is_a_member(as_json):
     as_json.emit(bug())
     (line,) = as_json.lines
-    assert json.loads(line)["trace"][-1] == "RuntimeError: line\x1b one"
+    assert json.loads(line)["trace"][-1] == r"RuntimeError: line\x1b one"
 
 
 def test_every_event_has_a_level_and_a_message():

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from fake_link import join
-from role_doubles import OTHER_TOKEN, TOKEN, House, of_type, origin_session
+from role_doubles import OTHER_TOKEN, TOKEN, House, check_peer_texts, of_type, origin_session
 from scripted_remote import CLIENT, EXPORTER, ScriptedRemote, welcome
 
 from quictunnel.config.services import parse_services
 from quictunnel.errors import LinkError, LinkFailed, LinkLost, Refused
-from quictunnel.events import GoodbyeReceived, ServiceNotGranted
+from quictunnel.events import (
+    ClientAccepted,
+    GoodbyeReceived,
+    PreambleRejected,
+    ServiceNotGranted,
+    ServicesGranted,
+    UnknownServiceRequested,
+)
+from quictunnel.observe.escaping import MAX_NAME, MAX_SENTENCE, escape
 from quictunnel.origin.exposed_service import ExposedService
 from quictunnel.origin.listing import NO_HOST_NAMES
 from quictunnel.origin.offer import Offer
@@ -21,6 +31,7 @@ from quictunnel.protocol.messages import (
     MessageDecoder,
     RefusedMessage,
     RefusedService,
+    Service,
     Services,
 )
 from quictunnel.protocol.preamble import encode_v2
@@ -278,3 +289,52 @@ async def test_a_cancelled_greeting_closes_the_link():
     remote.greeting.cancel()
     await settle()
     assert remote.near.is_closed
+
+
+LONG = "\x1b" * 255
+"""A text of a hostile remote."""
+
+
+@virtual_time
+async def test_a_remotes_texts_are_short_in_events():
+    service = Service(name="default", address=LONG)
+    refused = RefusedService(name="web", code=Code.NOT_ALLOWED, message=LONG)
+    remote = await ScriptedRemote("default", "web").established(
+        services=[service], refused=[refused], max_services=1024
+    )
+    for name, client_id in (("default", "\x1b" * 128), ("\x1b" * 200, "\x1b" * 128)):
+        remote.client(encode_v2(replace(CLIENT, service=name, client_id=client_id)))
+    remote.client(b"\x1b" * 300)
+    await settle()
+    remote.send(Goodbye(reason="\x1b" * 1024, grace=1))
+    await settle()
+    kinds = {type(event) for event in remote.events}
+    assert {
+        ClientAccepted,
+        GoodbyeReceived,
+        PreambleRejected,
+        ServiceNotGranted,
+        ServicesGranted,
+        UnknownServiceRequested,
+    } <= kinds
+    granted = of_type(remote.events, ServicesGranted)[0].services[0]
+    assert len(escape(granted.address)) <= MAX_NAME
+    check_peer_texts([each for each in remote.events if not isinstance(each, ServicesGranted)])
+
+
+@virtual_time
+async def test_a_long_host_name_in_an_address_is_not_cut():
+    address = f"{'www.' * 60}example.com:443"
+    service = Service(name="default", address=address)
+    remote = await ScriptedRemote().established(services=[service])
+    assert of_type(remote.events, ServicesGranted)[0].services[0].address == address
+
+
+@virtual_time
+async def test_the_reason_of_a_refusal_is_short():
+    remote = ScriptedRemote()
+    await settle()
+    remote.send(RefusedMessage(code=Code.NOT_ALLOWED, message="\x1b" * 1024))
+    with pytest.raises(Refused) as refused:
+        await remote.greeting
+    assert len(escape(str(refused.value))) <= MAX_SENTENCE

@@ -9,6 +9,7 @@ from link_pair import LinkPair, Network, Recorder, Spied, over_links, seconds, s
 from pair import Engines
 
 from quictunnel.errors import LinkLost
+from quictunnel.observe.escaping import MAX_SENTENCE, escape
 from quictunnel.quic.settings import LinkSettings
 
 
@@ -35,6 +36,14 @@ async def test_it_can_be_closed_by_the_end_that_dialled(engines: Engines) -> Non
     assert pair.client_session.exc is None, "closed here"
     assert isinstance(pair.server_session.exc, LinkLost)
     assert (pair.server_session.exc.code, pair.server_session.exc.reason) == (0x21, "taken over")
+
+
+@over_links
+async def test_the_reason_of_the_other_end_is_short(engines: Engines) -> None:
+    pair = await LinkPair.made(engines=engines)
+    pair.client.close(0x21, "\x1b" * 1024)
+    await asyncio.wait_for(pair.server.wait_closed(), 1)
+    assert 0 < len(escape(pair.server_session.exc.reason)) <= MAX_SENTENCE
 
 
 @over_links

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import msgspec
 import pytest
-from role_doubles import OTHER_TOKEN, TOKEN, House, Tunnel, a_tunnel, of_type
+from role_doubles import OTHER_TOKEN, TOKEN, House, Tunnel, a_tunnel, check_peer_texts, of_type
 from stranger import EXPORTER, Listener, Stranger, hello
 
 from quictunnel.config.grants import Grant
@@ -17,6 +17,7 @@ from quictunnel.config.tokens import Token
 from quictunnel.errors import LinkFailed, LinkLost, Refused
 from quictunnel.events import (
     ClientRejected,
+    GoodbyeReceived,
     LinkDropped,
     OriginConnected,
     OriginDisconnected,
@@ -24,6 +25,7 @@ from quictunnel.events import (
     ServiceRefused,
     ServicesChanged,
 )
+from quictunnel.observe.escaping import MAX_NAME
 from quictunnel.protocol.codes import Code
 from quictunnel.protocol.messages import (
     Goodbye,
@@ -36,7 +38,7 @@ from quictunnel.protocol.messages import (
 )
 from quictunnel.protocol.proof import check, prove
 from quictunnel.remote.host_routes import HostRoutes
-from quictunnel.remote.session import EXPIRED, MAX_REASON, RIVAL_ANSWERS_WITHIN
+from quictunnel.remote.session import EXPIRED, RIVAL_ANSWERS_WITHIN
 from testkit.clock import seconds, settle, virtual_time
 
 THIRD_TOKEN = Token("desktop", "t" * 32)
@@ -186,6 +188,47 @@ def test_an_origin_without_a_good_proof_gets_none(fields):
         (refused,) = stranger.answers
         assert isinstance(refused, RefusedMessage)
         assert refused.proof == ""
+
+    story()
+
+
+LONG = "\x1b" * 255
+"""A name of a hostile origin."""
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {},
+        {"proof": ""},
+        {"token_id": LONG},
+        {"version": 2},
+        {"services": [Service(name="default", share="\x1b" * 63)]},
+        {"services": [Service(name="a", host=LONG), Service(name="default")]},
+        {"services": [Service(name="a", protocol=LONG), Service(name="default")]},
+    ],
+)
+def test_an_origins_texts_are_short_in_events(fields):
+    @virtual_time
+    async def story():
+        house = House()
+        stranger = Stranger(house)
+        stranger.say(hello(name=LONG, agent=LONG, **fields))
+        await seconds(2)
+        if not stranger.ended:
+            other = Stranger(house)  # is refused, because the first one answers
+            other.say(hello(name=LONG, instance="another"))
+            await seconds(2)
+            stranger.say(Goodbye(reason="\x1b" * 1024, grace=1))
+            await settle()
+            assert of_type(house.events, GoodbyeReceived)
+        broken = Stranger(house)
+        broken.stream.write(b'\0\0\1\0{"type":"' + b"\\u001b" * 41 + b'"' + b" " * 100)
+        await seconds(4)
+        for each in (stranger, broken):
+            each.link.close()
+        await settle()
+        check_peer_texts(house.events)
 
     story()
 
@@ -676,7 +719,8 @@ async def test_a_loser_is_told_by_its_own_names():
     stranger.far.come_back()
     await settle()
     (lost,) = stranger.answers[-1].refused
-    assert (lost.name, lost.code, len(lost.message)) == ("ssh", Code.TAKEN_OVER, MAX_REASON)
+    assert (lost.name, lost.code) == ("ssh", Code.TAKEN_OVER)
+    assert lost.message == f"origin {'n' * (MAX_NAME - 1)}… has taken over"
 
 
 @virtual_time
