@@ -106,7 +106,9 @@ def log_page() -> str:
         "This page is generated from `quictunnel/events.py`. Each log line is one event: the",
         "message, then the event's fields as `key=value` (or as members of a JSON object with",
         "`--log-format json`). Fields without a value are left out. Durations are in seconds and",
-        "sizes in bytes.",
+        "sizes in bytes. Texts of peers are escaped, names cut to 64 characters, and reasons to",
+        "256. An event with the field `suppressed` is logged at a bounded rate:",
+        "[Security](../explanation/security.md#the-log) explains both.",
         "",
     ]
     explained = _field_docstrings()
