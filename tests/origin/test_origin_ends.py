@@ -7,7 +7,6 @@ import asyncio
 import pytest
 from role_doubles import of_type
 
-from quictunnel.errors import LinkFailed
 from quictunnel.events import DrainStarted, LinkAttemptFailed
 from quictunnel.protocol.codes import Code
 from quictunnel.session.failure_reporter import MAX_REPORTS
@@ -103,7 +102,7 @@ def test_failed_attempts_that_were_not_reported_are_counted_at_the_end(world):
         world.reachable = False
         await world.origin.start()
         for number in range(20):
-            world.origin._connector.report_failure(LinkFailed(f"reason {number}"))
+            world.origin._connector.report_failure(f"reason {number}")
         assert len(world.failures) == MAX_REPORTS
         world.origin.abort()
         await world.origin.wait_closed()
