@@ -12,7 +12,6 @@ loop must not block, so a thread of its own writes. The alternatives are worse:
 from __future__ import annotations
 
 import contextlib
-import io
 import os
 import threading
 import time
@@ -67,11 +66,12 @@ class TextWriter(Protocol):
 class LineWriter:
     """Writes lines to a descriptor in a daemon thread, in order. Its methods do not block for long.
 
-    Lines are lost if `MAX_WAITING` bytes wait already, or the system refuses a write: the disk is
-    full, or the pipe is closed. One line then reports how many. It follows the lines before the
-    loss as soon as the reader continues, or precedes the next line that can be written.
+    Lines are lost if more than `MAX_WAITING` bytes would wait, or the system refuses a write: the
+    disk is full, or the pipe is closed. One line then reports how many. It follows the lines before
+    the loss as soon as the reader continues, or precedes the next line that can be written.
 
     :param descriptor: is not closed.
+    :raises RuntimeError: the system allows no more threads.
     """
 
     def __init__(self, descriptor: int, encoding: str = "utf-8") -> None:
@@ -88,22 +88,22 @@ class LineWriter:
         self._describe_loss: DescribeLoss = _describe
         self._is_behind = False
         self._is_closed = False
-        self._thread: threading.Thread | None = None
+        # Started now, because some versions of Python start no thread while the program ends.
+        self._thread = threading.Thread(target=self._run, name="log writer", daemon=True)
+        self._thread.start()
 
     def write(self, text: str, describe_loss: DescribeLoss) -> None:
         """See `TextWriter`. This returns at once."""
         data = text.encode(self._encoding, "backslashreplace")
         with self._changed:
             self._describe_loss = describe_loss
+            has_room = not self._size or self._size + len(data) <= MAX_WAITING
             # Once lines are dropped, so are all until the loss is reported in its place.
-            if self._dropped or self._is_closed or self._size + len(data) > MAX_WAITING:
+            if self._dropped or self._is_closed or not has_room:
                 self._dropped += data.count(b"\n")
                 return
             self._pieces.append(data)
             self._size += len(data)
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="log writer", daemon=True)
-                self._thread.start()
             self._changed.notify_all()
 
     def flush(self) -> None:
@@ -111,8 +111,9 @@ class LineWriter:
 
         If this has waited in vain, it does not wait again until everything is written.
         """
-        if not self._is_behind:
-            self._is_behind = not self._wait_until_written(FLUSH_WITHIN)
+        with self._changed:
+            if not self._is_behind:
+                self._is_behind = not self._wait_until_written(FLUSH_WITHIN)
 
     def close(self) -> None:
         """See `TextWriter`."""
@@ -198,7 +199,7 @@ class LineWriter:
 
 
 class StreamWriter:
-    """Writes lines to a stream without a descriptor, such as one in memory, which never blocks."""
+    """Writes lines to a stream at once. It is for streams in memory, which never block."""
 
     def __init__(self, stream: TextIO) -> None:
         self.error: OSError | None = None
@@ -230,8 +231,8 @@ def writer_of(stream: TextIO) -> TextWriter:
         stream.flush()
     try:
         return LineWriter(stream.fileno(), stream.encoding or "utf-8")
-    except (io.UnsupportedOperation, OSError, ValueError, AttributeError):
-        return StreamWriter(stream)
+    except (OSError, ValueError, AttributeError, RuntimeError):
+        return StreamWriter(stream)  # the stream has no descriptor, or there is no thread for it
 
 
 def _describe(lost: int, reason: str) -> str:

@@ -260,11 +260,14 @@ def test_close_does_not_wait_for_a_paused_reader(pipe, monkeypatch):
     assert writer._thread.daemon
 
 
-def test_a_writer_without_lines_has_no_thread(pipe):
-    before = threading.active_count()
-    writer, _ = pipe
-    writer.flush()
-    assert threading.active_count() == before
+def test_without_a_thread_lines_are_written_by_the_caller(monkeypatch, tmp_path):
+    def start(_):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", start)
+    with (tmp_path / "log").open("w") as stream:
+        writer_of(stream).write("a\n", describe)
+        assert (tmp_path / "log").read_text() == "a\n"
 
 
 def test_a_stream_without_a_descriptor_is_written_at_once():

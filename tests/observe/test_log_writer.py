@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import subprocess
 import sys
@@ -12,8 +13,8 @@ import pytest
 from quictunnel.cli.logging_setup import flush
 from quictunnel.cli.output import print_line
 from quictunnel.events import Event
-from quictunnel.observe.line_writer import writer_of
-from quictunnel.observe.log_format import EventRecord
+from quictunnel.observe.line_writer import NOT_READ, writer_of
+from quictunnel.observe.log_format import EventRecord, JsonFormatter
 from quictunnel.observe.log_writer import MAX_DELAY, MAX_LINES, BatchHandler
 from testkit.clock import virtual_time
 
@@ -153,6 +154,26 @@ async def test_what_is_printed_stands_behind_what_was_logged_before(stream, monk
     assert stream.writes == ["link established\n", "ready\n"]
     flush()
     assert len(stream.writes) == 2
+
+
+def test_the_report_of_lost_lines_has_the_format_of_the_log():
+    class Paused:
+        def write(self, _text, describe_loss):
+            reports.append(describe_loss(2, NOT_READ))
+
+    reports = []
+    handler = BatchHandler(Paused(), None)
+    handler.setFormatter(JsonFormatter())
+    handler.handle(logging.LogRecord(log.name, logging.WARNING, "", 0, "lost", None, None))
+    (report,) = map(json.loads, reports)
+    del report["time"]
+    assert report == {
+        "level": "warning",
+        "logger": "quictunnel.log",
+        "message": "log lines lost",
+        "count": 2,
+        "reason": NOT_READ,
+    }
 
 
 PROGRAM = """
