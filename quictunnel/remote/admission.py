@@ -16,6 +16,7 @@ from quictunnel.config.policy import Place, Policy
 from quictunnel.events import ClientLimitReached, ClientRejected, EventSink
 from quictunnel.observe.escaping import cut_sentence
 from quictunnel.protocol.address import Address
+from quictunnel.protocol.source import source_of
 from quictunnel.relay.relay import NO_LIMITS, Relay, RelayLimits
 from quictunnel.remote.movable_client import MovableClient
 from quictunnel.remote.name_readers import NameReader
@@ -24,7 +25,6 @@ from quictunnel.remote.place_gates import PlaceGate, PlaceGates
 from quictunnel.remote.routes import CLOSED
 from quictunnel.remote.unnamed_clients import MAX_UNNAMED_PER_SOURCE, UnnamedClients
 from quictunnel.session.clients import Client
-from quictunnel.session.gate import source_of
 
 MAX_WAITING = 4096
 """Clients that may wait at a time, over all services: each holds a socket and a few kB."""

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections import OrderedDict
 
 from quictunnel.protocol.address import Address
+from quictunnel.protocol.source import Source, source_of
 
 MAX_SOURCES = 4096
 """Sources counted at a time, which take some hundred kB. The one idle for longest is dropped."""
@@ -16,11 +16,11 @@ class ProofFailures:
 
     def __init__(self) -> None:
         self.total = 0
-        self._by_source: OrderedDict[str, int] = OrderedDict()
+        self._by_source: OrderedDict[Source, int] = OrderedDict()
 
     def record(self, address: Address) -> int:
         """Count one failure, and return the number of failures from its source."""
-        source = _source(address)
+        source = source_of(address)
         self.total += 1
         failures = self._by_source.pop(source, 0) + 1
         self._by_source[source] = failures
@@ -30,11 +30,4 @@ class ProofFailures:
 
     def clear(self, address: Address) -> None:
         """Reset the count of a source after a good proof."""
-        self._by_source.pop(_source(address), None)
-
-
-def _source(address: Address) -> str:
-    """Return the host, or for IPv6 its /64: one user has as many addresses in it as they like."""
-    if address.is_ipv6:
-        return str(ipaddress.ip_network((address.host, 64), strict=False))
-    return address.host
+        self._by_source.pop(source_of(address), None)

@@ -17,7 +17,7 @@ from quictunnel.errors import Refused
 from quictunnel.protocol.address import Address
 from quictunnel.protocol.codes import Code
 from quictunnel.protocol.messages import Service
-from quictunnel.session.gate import Source, source_of
+from quictunnel.protocol.source import Source, source_of
 
 FAILOVER, BALANCE = "failover", "balance"
 """The words for ways of sharing, in configuration files and on the wire."""

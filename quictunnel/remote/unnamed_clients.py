@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Generic, TypeVar
 
-from quictunnel.session.gate import Source
+from quictunnel.protocol.source import Source
 
 MAX_UNNAMED_PER_SOURCE = 64
 """Clients of one source that have not named their host. Clients send the name at once, so only many

@@ -8,32 +8,18 @@ from __future__ import annotations
 import ipaddress
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import TypeAlias
 
 from quictunnel.config.policy import Policy
 from quictunnel.protocol.address import Address
+from quictunnel.protocol.source import Source, source_of
 from quictunnel.relay.idle_timer import IdleTimer
 from quictunnel.relay.rate_limit import RateLimit
 from quictunnel.relay.relay import NO_LIMITS, Relay, RelayLimits
-
-IPV6_SOURCE_BYTES = 8
-"""Bytes of an IPv6 address that identify a client's network. A client chooses the others."""
 
 MAX_SOURCES = 65_536
 """Sources whose rate is remembered, some 10 MB. The one that is idle for longest is dropped."""
 
 _MINUTE = 60.0
-
-Source: TypeAlias = str | bytes
-"""An IPv4 address as text, the network of an IPv6 address as bytes, or empty for all clients
-without an address."""
-
-
-def source_of(address: Address | None) -> Source:
-    """Return the source of a client, for which limits per address count."""
-    if address is None:
-        return ""
-    return address.packed[:IPV6_SOURCE_BYTES] if address.is_ipv6 else address.host
 
 
 class Gate:

@@ -1,4 +1,4 @@
-"""Which clients a policy accepts: lists, limits, rates, and what a source is."""
+"""Which clients a policy accepts: lists, limits and rates."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from quictunnel.errors import SettingsError
 from quictunnel.protocol.address import Address
 from quictunnel.relay.relay import NO_LIMITS
 from quictunnel.session import gate as module
-from quictunnel.session.gate import Gate, source_of
+from quictunnel.session.gate import Gate
 from testkit.clock import virtual_time
 
 
@@ -56,12 +56,6 @@ def test_lists(policy, here, there, clock):
     gate = Gate(policy, clock, "port 22")
     assert (gate.enter(HERE) is None) == here
     assert (gate.enter(THERE) is None) == there
-
-
-def test_an_ipv6_client_is_its_network_of_64_bits():
-    assert source_of(client("2001:db8::1")) == source_of(client("2001:db8::ffff:1"))
-    assert source_of(client("2001:db8::1")) != source_of(client("2001:db8:0:1::1"))
-    assert source_of(client("::ffff:192.0.2.7")) == source_of(HERE) == "192.0.2.7"
 
 
 def test_clients_at_a_time(clock):
