@@ -46,6 +46,7 @@ class Code(enum.IntEnum):
     NOT_ALLOWED = 0x27
     SERVICE_TAKEN = 0x28
     BAD_CERTIFICATE = 0x29
+    TOO_MUCH = 0x2A
 
     @property
     def word(self) -> str:
@@ -79,6 +80,7 @@ _WORDS = {
     Code.NOT_ALLOWED: "not allowed with this token",
     Code.SERVICE_TAKEN: "the service is served by another origin",
     Code.BAD_CERTIFICATE: "certificate not accepted",
+    Code.TOO_MUCH: "too much before the proof",
 }
 
 
