@@ -242,6 +242,16 @@ class HelloTimedOut(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class PeerDropped(Event):
+    """Datagrams or a link of a peer without a proof were dropped, because of a limit."""
+
+    source: str
+    """The peer's address, or for IPv6 its network of 64 bits. It may be forged."""
+    reason: str
+    """The limit."""
+
+
+@dataclass(frozen=True, slots=True)
 class ServicesChanged(Event):
     """A connected origin has other services than before."""
 

@@ -129,6 +129,9 @@ class LinkDialer:
         self._monitor = self._monitor_factory(self._loop, self._migration.network_changed)
         return True
 
+    def proven(self, link: Link) -> None:
+        """Do nothing: this end has chosen its peer."""
+
     def closed(self, link: Link) -> None:
         """Fail the dial if the link was not made, and release the socket."""
         if not self.made.done():

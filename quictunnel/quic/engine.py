@@ -212,7 +212,14 @@ class Engine(Protocol):
 
 
 class IncomingConnection(Protocol):
-    """A new peer's first datagrams, to be accepted, answered with a Retry, or ignored."""
+    """A new peer's first datagrams, to be accepted, answered with a Retry, or ignored.
+
+    It waits for that decision. What the peer sends again in the meantime belongs to it.
+    """
+
+    @property
+    def path(self) -> tuple[str, int, bytes] | None:
+        """The peer's address, as in `Path`. An engine may return None after the decision."""
 
     @property
     def is_validated(self) -> bool:
@@ -225,7 +232,7 @@ class ReceivedBatch(NamedTuple):
     connections: Sequence[Engine]
     """The connections that have received something, each once."""
     incoming: Sequence[IncomingConnection]
-    """New peers; valid until the next batch."""
+    """New peers, each once."""
 
 
 class Endpoint(Protocol):

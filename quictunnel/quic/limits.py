@@ -15,3 +15,66 @@ UNPROVEN_FRAMES = 2048
 FRAMES_PER_PACKET = 512
 """Frames, other than PADDING, that any packet may contain. The smallest frames with a purpose take
 5 bytes, so honest packets of 1,452 bytes contain fewer than 300."""
+
+MAX_LINKS = 1024
+"""Links that a listener has at once."""
+
+UNPROVEN_LINKS = 128
+"""Links without proof that a listener has at once."""
+
+RESERVED_SHARE = 0.25
+"""Share of the places and of the handshakes for links without proof that is kept for sources that
+have proven themselves recently."""
+
+RETRY_ABOVE = 16
+"""Links without proof above which a new peer must prove its address with a Retry (RFC 9000, section
+8.1.2)."""
+
+SOURCE_UNPROVEN_LINKS = 8
+"""Links without proof of one source. Further peers of the source wait."""
+
+SOURCE_HANDSHAKES_PER_SECOND = 4
+"""Handshakes per second of one source, in the long run. One that leads to a proof does not
+count."""
+
+SOURCE_HANDSHAKE_BURST = 32
+"""Handshakes of one source that may follow each other at once: the origins behind one NAT, after a
+power failure there."""
+
+PROVEN_SOURCE_FACTOR = 4
+"""Factor by which a source that has proven itself recently exceeds the three limits above."""
+
+PROVEN_SOURCES = 4096
+"""Sources that have proven themselves recently and are remembered; the newest are kept."""
+
+PROVEN_SOURCE_LIFETIME = 86_400.0
+"""Seconds for which a source is remembered after the end of its last proven link."""
+
+HANDSHAKES_PER_SECOND = 50
+"""Handshakes per second of all peers together, in the long run. One that leads to a proof does not
+count. With aioquic, a handshake takes about 3 ms."""
+
+HANDSHAKE_BURST = 200
+"""Handshakes of all peers together that may follow each other at once. When half of them are used,
+a new peer must prove its address with a Retry."""
+
+HANDSHAKES_PER_TURN = 1
+"""Handshakes that start in one turn of the event loop, so that other links need not wait."""
+
+HANDSHAKE_TIMEOUT = 10.0
+"""Seconds that a handshake may take at the accepting end."""
+
+HANDSHAKE_PATIENCE = 2.0
+"""Seconds after which a link without proof loses its place to a peer that waits for it."""
+
+WAITING_PEERS = 128
+"""New peers that wait for a place or a handshake."""
+
+SOURCE_WAITING_PEERS = 32
+"""New peers of one source that wait."""
+
+WAITING_TIME = 2.0
+"""Seconds that a new peer waits. Then its datagrams are dropped, and it may send them again."""
+
+RETRIES_PER_SECOND = 1500
+"""Retries per second in total: more than the Initial packets that fit 10 Mbit/s."""

@@ -81,6 +81,9 @@ class LinkOwner(Protocol):
     def handshake_completed(self, link: Link) -> bool:
         """Return whether the link is acceptable. If not, the owner has closed it."""
 
+    def proven(self, link: Link) -> None:
+        """Handle a peer that has proven itself to the role."""
+
     def closed(self, link: Link) -> None:
         """Handle the end of a link. `Link.lost` is the reason."""
 
@@ -254,6 +257,7 @@ class Link:
         """Grant the peer normal flow-control windows, because it has proven itself."""
         self.is_trusted = True
         self.engine.trust()
+        self._owner.proven(self)
         self.send_soon()
 
     def close(self, code: int = Code.NO_ERROR, reason: str = "") -> None:

@@ -1,7 +1,8 @@
 """Accepts links: many on one UDP socket, within limits.
 
-The limits are on all links and on those whose peer has not proven itself. Above a number of
-unproven links, new peers must show that they receive at their address (Retry).
+`link_admission` decides which new peers are accepted, and when. The listener serves proven links
+first, and starts few handshakes in each turn of the event loop, so that a flood of new peers delays
+current links little.
 """
 
 from __future__ import annotations
@@ -13,11 +14,14 @@ from typing import TYPE_CHECKING
 from quictunnel.config.addresses import HostPort
 from quictunnel.config.listen_errors import listen_error
 from quictunnel.errors import SettingsError
-from quictunnel.events import EventSink, discard_event
+from quictunnel.events import EventSink, PeerDropped, discard_event
 from quictunnel.protocol.address import Address
 from quictunnel.protocol.codes import Code
+from quictunnel.protocol.source import Source, format_source, source_of
 from quictunnel.quic.engines.selection import select
+from quictunnel.quic.limits import HANDSHAKES_PER_TURN
 from quictunnel.quic.link import MAX_UNPROVEN_STREAMS, Link, LinkProtocol
+from quictunnel.quic.link_admission import LinkAdmission, Verdict, address_of
 from quictunnel.quic.path import udp
 
 if TYPE_CHECKING:
@@ -26,12 +30,21 @@ if TYPE_CHECKING:
     from quictunnel.quic.engine import Engine, IncomingConnection, ReceivedBatch
     from quictunnel.quic.engines.selection import EngineKind
     from quictunnel.quic.settings import LinkSettings, ServerTls
+    from quictunnel.quic.waiting_peers import WaitingPeer
+
+WAITING_CHECK_INTERVAL = 0.05
+"""Seconds between two attempts to accept a peer that waits."""
+
+HANDSHAKE_TIMED_OUT = "no handshake in time"
+DISPLACED = "its place was needed for another peer"
+TOO_MANY_LINKS = "too many links"
 
 
 class Listener:
     """Accepts links on one UDP address.
 
     :param protocol_factory: creates the `LinkProtocol` of each link.
+    :param emit: consumes `PeerDropped`.
     """
 
     def __init__(
@@ -42,12 +55,17 @@ class Listener:
         protocol_factory: Callable[[], LinkProtocol],
         server_tls: ServerTls,
         settings: LinkSettings,
+        emit: EventSink = discard_event,
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._protocol_factory = protocol_factory
         self._settings = settings
+        self._emit = emit
         self._links: dict[Engine, Link] = {}
-        self._unproven: set[Link] = set()
+        self._admission: LinkAdmission[Link] = LinkAdmission(
+            settings, self._loop.time, report=self._report, ignore=self._ignore
+        )
+        self._next_opening: asyncio.Handle | None = None
         self._handshake_timers: dict[Link, asyncio.TimerHandle] = {}
         self._closing = False
         self._closed = asyncio.Event()
@@ -80,6 +98,7 @@ class Listener:
         if self._closing:
             return
         self._closing = True
+        self._admission.reject_waiting()
         for link in tuple(self._links.values()):
             link.close(Code.GOODBYE)
         self._loop.call_soon(self._finish)
@@ -99,33 +118,61 @@ class Listener:
     # The socket's callbacks
 
     def _on_received(self, batch: ReceivedBatch) -> None:
-        for engine in batch.connections:
-            link = self._links.get(engine)
-            if link is not None:
-                link.datagrams_received()
+        received = [link for each in batch.connections if (link := self._links.get(each))]
+        received.sort(key=lambda link: not link.is_trusted)  # proven links come first
+        for link in received:
+            link.datagrams_received()
         for incoming in batch.incoming:
-            self._accept(incoming)
+            self._judge(incoming)
         self._socket.answer()
+        if self._admission.has_waiting and self._next_opening is None:
+            self._next_opening = self._loop.call_soon(self._open_next)
 
     def _on_writable(self) -> None:
         for link in tuple(self._links.values()):
             link.socket_writable()
 
-    def _accept(self, incoming: IncomingConnection) -> None:
-        """Create a link if there is room for it, or answer with a Retry."""
-        unproven = self._count_unproven()
-        if (
-            self._closing
-            or len(self._links) >= self._settings.max_links
-            or unproven >= self._settings.max_unproven
-        ):
-            self._endpoint.ignore(incoming)
+    # New peers
+
+    def _judge(self, incoming: IncomingConnection) -> None:
+        """Let a new peer wait for its turn, answer with a Retry, or ignore it."""
+        if self._closing:
+            self._ignore(incoming)
             return
-        now = self._loop.time()
-        if unproven >= self._settings.retry_above and not incoming.is_validated:
-            self._endpoint.retry(incoming, now)
+        if len(self._links) >= self._settings.max_links:
+            self._report(source_of(address_of(incoming)), TOO_MANY_LINKS)
+            self._ignore(incoming)
             return
-        engine = self._endpoint.accept(incoming, now)
+        match self._admission.judge(incoming):
+            case Verdict.RETRY:
+                self._endpoint.retry(incoming, self._loop.time())
+            case Verdict.IGNORE:
+                self._ignore(incoming)
+            case Verdict.WAIT:
+                pass  # `_open_next` follows
+
+    def _open_next(self) -> None:
+        """Accept the peers whose turn has come. This is called again while others wait."""
+        self._next_opening = None
+        if self._closing:
+            return
+        for _ in range(HANDSHAKES_PER_TURN):
+            opening = self._admission.next_opening()
+            if opening is None:
+                break
+            if opening.displaced is not None:
+                self._drop(opening.displaced, DISPLACED)
+            self._open(opening.peer)
+        else:
+            if self._admission.has_waiting:
+                self._next_opening = self._loop.call_soon(self._open_next)
+            return
+        if self._admission.has_waiting:
+            self._next_opening = self._loop.call_later(WAITING_CHECK_INTERVAL, self._open_next)
+
+    def _open(self, peer: WaitingPeer) -> None:
+        """Accept a peer: its handshake starts."""
+        engine = self._endpoint.accept(peer.incoming, self._loop.time())
         if engine is None:
             return
         link = Link(
@@ -138,36 +185,54 @@ class Listener:
             loop=self._loop,
         )
         self._links[engine] = link
-        self._unproven.add(link)
+        self._admission.link_opened(link, peer)
         self._handshake_timers[link] = self._loop.call_later(
-            self._settings.handshake_timeout, link.close, Code.HELLO_TIMEOUT
+            self._settings.handshake_timeout, self._drop, link, HANDSHAKE_TIMED_OUT
         )
         link.datagrams_received()
 
-    def _count_unproven(self) -> int:
-        """Return the number of links without proof.
+    def _ignore(self, incoming: IncomingConnection) -> None:
+        self._endpoint.ignore(incoming)
 
-        A closed link counts until it is terminated. Otherwise, peers that are rejected at once
-        would never be asked for a Retry.
-        """
-        self._unproven = {link for link in self._unproven if not link.is_trusted}
-        return len(self._unproven)
+    def _drop(self, link: Link, reason: str) -> None:
+        """End a link without proof, and release what it uses at once."""
+        self._report(source_of(link.peer), reason)
+        link.close(Code.HELLO_TIMEOUT)
+        link.send_now()
+        link.terminate()
+
+    def _report(self, source: Source, reason: str) -> None:
+        self._emit(PeerDropped(format_source(source), reason))
 
     # Called by links (`LinkOwner`)
 
     def handshake_completed(self, link: Link) -> bool:
         """Stop the handshake's timer. The role finds out who the peer is."""
         self._cancel_handshake_timer(link)
+        self._admission.link_validated(link)
         return True
 
+    def proven(self, link: Link) -> None:
+        """Stop counting the link as unproven."""
+        self._admission.link_proven(link)
+
     def closed(self, link: Link) -> None:
-        """Stop the handshake's timer."""
+        """Stop the handshake's timer.
+
+        A link without proof is released as soon as its close packet is sent. It answers no late
+        packets of a peer that may have sent many.
+        """
         self._cancel_handshake_timer(link)
+        if link.is_trusted:
+            return
+        if link.lost is not None and link.lost.code == Code.TOO_MUCH:
+            self._report(source_of(link.peer), Code.TOO_MUCH.word)
+        self._loop.call_soon(link.terminate)
 
     def terminated(self, link: Link) -> None:
         """Remove the link."""
         self._cancel_handshake_timer(link)
-        self._unproven.discard(link)
+        self._admission.link_ended(link, link.peer)
         if self._links.pop(link.engine, None) is not None:
             self._endpoint.forget(link.engine)
 
@@ -194,7 +259,7 @@ async def listen(
 
     :param port: 0 for any free port.
     :param sock: a bound UDP socket to use instead of `host` and `port`; closed with the listener.
-    :param emit: consumes `EngineSkipped`.
+    :param emit: consumes `EngineSkipped` and `PeerDropped`.
     :raises SettingsError: the address is in use or not this machine's, the socket is not a UDP
         socket, the selected engine is not available, or the engine cannot use the key.
     """
@@ -213,6 +278,7 @@ async def listen(
             protocol_factory=protocol_factory,
             server_tls=server_tls,
             settings=settings,
+            emit=emit,
         )
     except SettingsError:
         sock.close()

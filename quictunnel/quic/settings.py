@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 from quictunnel.config.settings import HOLD, UNREAD_LIMIT
 from quictunnel.protocol.codes import ALPN
+from quictunnel.quic.limits import HANDSHAKE_TIMEOUT, MAX_LINKS, RETRY_ABOVE, UNPROVEN_LINKS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,14 +26,13 @@ class LinkSettings:
     """How long a silent link is kept: QUIC's idle timeout. The smaller of both ends' counts."""
     unread_limit: int = UNREAD_LIMIT
     """Unread bytes of all links of an endpoint above which their peers are slowed down."""
-    max_links: int = 1024
+    max_links: int = MAX_LINKS
     """Links that a listener has at once."""
-    max_unproven: int = 128
-    """Links without proof that a listener has at once. Beyond, new peers are ignored."""
-    retry_above: int = 16
-    """Links without proof above which a new peer must prove its address with a Retry (RFC 9000,
-    section 8.1.2)."""
-    handshake_timeout: float = 10.0
+    max_unproven: int = UNPROVEN_LINKS
+    """Links without proof that a listener has at once."""
+    retry_above: int = RETRY_ABOVE
+    """Links without proof above which a new peer must prove its address with a Retry."""
+    handshake_timeout: float = HANDSHAKE_TIMEOUT
     """How long a handshake may take at the accepting end."""
     alpn: str = ALPN
     """The application protocol (RFC 7301)."""

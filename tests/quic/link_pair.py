@@ -103,6 +103,9 @@ class MemorySocket:
             link.close(0x29)
         return self.trusts
 
+    def proven(self, link: Link) -> None:
+        pass
+
     def closed(self, link: Link) -> None:
         self.closed_links += 1
 

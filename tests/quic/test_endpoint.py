@@ -333,7 +333,7 @@ async def test_above_a_threshold_newcomers_must_show_their_address(engines: Engi
         listener._endpoint.retry = lambda *args: asked.append(1) or retry(*args)
         links = [await dialled(listener.address.port, engine=engines[0]) for _ in range(4)]
         assert len(asked) == 2
-        assert listener._count_unproven() == 4
+        assert listener._admission.unproven == 4
         for link in links:
             await closed(link)
 
@@ -373,7 +373,7 @@ async def test_a_handshake_that_never_ends_is_given_up(alike: Engines) -> None:
             while listener._links:  # noqa: ASYNC110 - no callback reports it
                 await asyncio.sleep(0.01)
         assert PROBES[alike[1]].connections(listener._endpoint) == 0
-        assert listener._count_unproven() == 0
+        assert listener._admission.unproven == 0
         stranger.close()
 
 
@@ -386,7 +386,7 @@ async def test_nothing_is_left_of_a_link_that_was_closed(engines: Engines) -> No
             while listener._links:  # noqa: ASYNC110 - no callback reports it
                 await asyncio.sleep(0.01)
         assert PROBES[engines[1]].connections(listener._endpoint) == 0
-        assert listener._count_unproven() == 0
+        assert listener._admission.unproven == 0
 
 
 def first_datagram(engine: str) -> bytes:

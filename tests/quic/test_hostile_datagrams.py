@@ -134,13 +134,13 @@ async def test_a_listener_and_its_live_link_bear_them(
             take(listener, batch)
             if done % ECHO_EVERY == 0:
                 assert await echo(link, b"still well" * 100) == b"still well" * 100
-                assert len(listener._unproven) <= limits.retry_above
+                assert listener._admission.unproven <= limits.retry_above
         async with asyncio.timeout(20):
             while len(listener._links) > 1 or their_link.stream_count:  # noqa: ASYNC110 - no callback reports it
                 await asyncio.sleep(0.02)
         assert list(listener._links.values()) == [their_link]
         assert PROBES[alike[1]].connections(listener._endpoint) == 1
-        assert listener._count_unproven() == 0
+        assert listener._admission.unproven == 0
         assert await echo(link, bytes(100_000)) == bytes(100_000)
     assert errors == []
     assert_no_traceback(caplog)

@@ -25,6 +25,11 @@ if TYPE_CHECKING:
     from quictunnel.quic.settings import LinkSettings, ServerTls
 
 
+MAX_FIRST_DATAGRAMS = 8
+"""Datagrams kept for an incoming connection until it is accepted. A ClientHello fits two or three,
+and the client may have sent them again."""
+
+
 @dataclass(eq=False, slots=True)
 class AioquicIncoming:
     """A connection attempt. Implements `quictunnel.quic.engine.IncomingConnection`."""
@@ -62,6 +67,7 @@ class AioquicEndpoint:
         self._routes: dict[bytes, AioquicEngine] = {}  # by connection ID
         self._ids: dict[AioquicEngine, set[bytes]] = {}
         self._dialed: dict[AioquicEngine, tuple[str, int, bytes]] = {}
+        self._incoming: dict[bytes, AioquicIncoming] = {}  # by the connection ID it was sent to
         self._answers: list[Datagram] = []
 
     def set_certificate(self, server_tls: ServerTls) -> None:
@@ -80,7 +86,7 @@ class AioquicEndpoint:
     def receive(self, datagrams: Sequence[Datagram], now: float) -> ReceivedBatch:
         """Route datagrams to their connections, and find incoming connections."""
         touched: dict[AioquicEngine, None] = {}
-        newcomers: dict[bytes, AioquicIncoming] = {}
+        newcomers: list[AioquicIncoming] = []
         for data, path in datagrams:
             connection_id = packets.destination(data)
             if connection_id is None:
@@ -95,13 +101,13 @@ class AioquicEndpoint:
             elif (engine := self._find_reset(data)) is not None:
                 engine.end_by_reset(now)
                 touched[engine] = None
-        return ReceivedBatch(list(touched), list(newcomers.values()))
+        return ReceivedBatch(list(touched), newcomers)
 
     def _receive_unrouted(
         self,
         connection_id: bytes,
         datagram: Datagram,
-        newcomers: dict[bytes, AioquicIncoming],
+        newcomers: list[AioquicIncoming],
         now: float,
     ) -> None:
         """Take a datagram that belongs to no connection."""
@@ -111,15 +117,17 @@ class AioquicEndpoint:
             if reset is not None:
                 self._answers.append((reset, path))
             return
-        newcomer = newcomers.get(connection_id)
+        newcomer = self._incoming.get(connection_id)
         if newcomer is None:
             initial = packets.parse_initial(data)
             if not isinstance(initial, QuicHeader):
                 self._answers += [] if initial is None else [(initial, path)]
                 return
             original_id = self._retries.check(initial, path, now)
-            newcomer = newcomers[connection_id] = AioquicIncoming(initial, path, original_id)
-        newcomer.datagrams.append(datagram)
+            newcomer = self._incoming[connection_id] = AioquicIncoming(initial, path, original_id)
+            newcomers.append(newcomer)
+        if len(newcomer.datagrams) < MAX_FIRST_DATAGRAMS:
+            newcomer.datagrams.append(datagram)
 
     def _find_reset(self, data: bytes) -> AioquicEngine | None:
         """Return the connection that a stateless reset ends, if the datagram is one.
@@ -141,6 +149,7 @@ class AioquicEndpoint:
         assert isinstance(newcomer, AioquicIncoming)
         assert self._tls is not None  # or there would be no newcomers
         initial = newcomer.initial
+        self._incoming.pop(initial.destination_cid, None)
         if initial.token and not newcomer.is_validated:
             self.retry(newcomer, now)
             return None
@@ -157,11 +166,14 @@ class AioquicEndpoint:
     def retry(self, newcomer: IncomingConnection, now: float) -> None:
         """Answer with a Retry."""
         assert isinstance(newcomer, AioquicIncoming)
+        self._incoming.pop(newcomer.initial.destination_cid, None)
         answer = self._retries.ask(newcomer.initial, newcomer.path, now)
         self._answers.append((answer, newcomer.path))
 
     def ignore(self, newcomer: IncomingConnection) -> None:
-        """Drop an incoming connection: there is no state to free."""
+        """Drop an incoming connection."""
+        assert isinstance(newcomer, AioquicIncoming)
+        self._incoming.pop(newcomer.initial.destination_cid, None)
 
     # Connection IDs
 
