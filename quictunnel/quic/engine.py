@@ -289,6 +289,12 @@ class EndpointSocket(Protocol):
     def answer(self) -> None:
         """Send the endpoint's own datagrams, or drop them if the kernel's buffer is full."""
 
+    def accept_only(self, is_accepted: Callable[[str], bool] | None) -> None:
+        """Drop datagrams before the engine sees them.
+
+        :param is_accepted: returns whether datagrams of this host are accepted; None for all hosts.
+        """
+
     def close(self) -> None:
         """Close the socket. The connections stay."""
 

@@ -22,11 +22,13 @@ from quictunnel.quic.engines.selection import select
 from quictunnel.quic.limits import HANDSHAKES_PER_TURN
 from quictunnel.quic.link import MAX_UNPROVEN_STREAMS, Link, LinkProtocol
 from quictunnel.quic.link_admission import LinkAdmission, Verdict, address_of
+from quictunnel.quic.network_filter import NetworkFilter
 from quictunnel.quic.path import udp
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from quictunnel.config.networks import NetworkSet
     from quictunnel.quic.engine import Engine, IncomingConnection, ReceivedBatch
     from quictunnel.quic.engines.selection import EngineKind
     from quictunnel.quic.settings import LinkSettings, ServerTls
@@ -35,9 +37,13 @@ if TYPE_CHECKING:
 WAITING_CHECK_INTERVAL = 0.05
 """Seconds between two attempts to accept a peer that waits."""
 
+OTHER_NETWORK = "its network is not one of --origins-from"
 HANDSHAKE_TIMED_OUT = "no handshake in time"
 DISPLACED = "its place was needed for another peer"
 TOO_MANY_LINKS = "too many links"
+
+NETWORK_REMOVED = "the remote accepts no more origins from this network"
+"""The reason that a peer is given whose network was accepted before."""
 
 
 class Listener:
@@ -66,6 +72,7 @@ class Listener:
             settings, self._loop.time, report=self._report, ignore=self._ignore
         )
         self._next_opening: asyncio.Handle | None = None
+        self._filter: NetworkFilter | None = None
         self._handshake_timers: dict[Link, asyncio.TimerHandle] = {}
         self._closing = False
         self._closed = asyncio.Event()
@@ -92,6 +99,21 @@ class Listener:
         :raises SettingsError: the engine cannot use this key.
         """
         self._endpoint.set_certificate(server_tls)
+
+    def accept_only(self, networks: NetworkSet) -> None:
+        """Drop all datagrams from other networks from now on, and close the links there.
+
+        A link whose peer moves to another network later is not closed: it becomes silent, and
+        returns when its peer returns.
+
+        :param networks: an empty set accepts all.
+        """
+        self._filter = NetworkFilter(networks) if networks else None
+        if self._filter is not None:
+            for link in tuple(self._links.values()):
+                if not self._filter.accepts(link.peer.host):
+                    link.close(Code.GOODBYE, NETWORK_REMOVED)
+        self._socket.accept_only(None if self._filter is None else self._accepts_host)
 
     def close(self) -> None:
         """Stop accepting, close all links, and close the socket once the peers are notified."""
@@ -131,6 +153,13 @@ class Listener:
     def _on_writable(self) -> None:
         for link in tuple(self._links.values()):
             link.socket_writable()
+
+    def _accepts_host(self, host: str) -> bool:
+        """Return whether datagrams of a host are accepted, and report those that are not."""
+        if self._filter is None or self._filter.accepts(host):
+            return True
+        self._report(source_of(Address.of((host, 0))), OTHER_NETWORK)
+        return False
 
     # New peers
 

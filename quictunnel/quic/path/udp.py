@@ -18,7 +18,7 @@ from quictunnel.protocol.address import literal, sockaddr_of
 from quictunnel.quic.engine import Path
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from quictunnel.quic.engine import Datagram
 
@@ -37,6 +37,9 @@ SEGMENTS_BYTES_MAX = 65_000
 
 BATCH = 64
 """Datagrams read per wake-up, so that acknowledgements leave and other callbacks run."""
+
+ANCILLARY_SIZE = 256
+"""Bytes for control messages: addresses, the segment size, and what the quinn engine asks for."""
 
 _UDP_SEGMENT = 103  # linux/udp.h
 _UDP_GRO = 104
@@ -67,6 +70,8 @@ class UdpSocket:
         self._has_pktinfo = False
         self.send_error: OSError | None = None
         """The last error of sending, except EMSGSIZE. The owner reads and clears it."""
+        self.is_accepted: Callable[[str], bool] | None = None
+        """Returns whether datagrams of a host are received. None if those of all hosts are."""
         request_buffers(sock)
         if _ON_LINUX:
             self._set_linux_options(sock)
@@ -111,9 +116,11 @@ class UdpSocket:
         :raises OSError: a pending error of an earlier send, such as an ICMP port unreachable.
         """
         datagrams: list[Datagram] = []
-        while len(datagrams) < BATCH:
+        for _ in range(BATCH):
+            if len(datagrams) >= BATCH:
+                break
             try:
-                size, ancillary, _, peer = self._sock.recvmsg_into([self._view], 128)
+                size, ancillary, _, peer = self._sock.recvmsg_into([self._view], ANCILLARY_SIZE)
             except (BlockingIOError, InterruptedError):
                 break
             except OSError:
@@ -121,6 +128,8 @@ class UdpSocket:
                     break  # datagrams prove that the error has passed
                 raise
             path, segment = self._parse_ancillary(ancillary, peer, size)
+            if self.is_accepted is not None and not self.is_accepted(path.host):
+                continue
             datagrams += [
                 (bytes(self._view[start : min(start + segment, size)]), path)
                 for start in range(0, max(size, 1), segment)

@@ -76,6 +76,10 @@ class AioquicEndpointSocket:
         if error is not None:
             self._on_send_error(error)
 
+    def accept_only(self, is_accepted: Callable[[str], bool] | None) -> None:
+        """Drop datagrams of hosts that are not accepted."""
+        self._socket.is_accepted = is_accepted
+
     def close(self) -> None:
         """Close the socket; the connections stay."""
         self._loop.remove_reader(self._socket.fileno())

@@ -42,6 +42,8 @@ class QuinnEndpointSocket:
         self._on_send_error = send_error
         self._on_writable = writable
         self._is_full = False
+        self._filtering: udp.UdpSocket | None = None
+        """Reads the socket if some hosts are not accepted."""
         sock.setblocking(False)
         udp.request_buffers(sock)
         real, known_as = peer or (None, None)
@@ -65,6 +67,17 @@ class QuinnEndpointSocket:
         """Watch for room if the endpoint's own responses, sent on receipt, filled the buffer."""
         self._check_full()
 
+    def accept_only(self, is_accepted: Callable[[str], bool] | None) -> None:
+        """Drop datagrams of hosts that are not accepted.
+
+        The native module cannot do that, so they are read here, at a higher cost.
+        """
+        if is_accepted is None:
+            self._filtering = None
+            return
+        self._filtering = udp.UdpSocket(self._socket, connected=False)
+        self._filtering.is_accepted = is_accepted
+
     def close(self) -> None:
         """Close the socket."""
         self._loop.remove_reader(self._socket.fileno())
@@ -84,8 +97,12 @@ class QuinnEndpointSocket:
             self._on_send_error(error)
 
     def _receive(self) -> None:
+        now = self._loop.time()
         try:
-            received = self._native.receive_ready(self._loop.time())
+            if self._filtering is None:
+                received = self._native.receive_ready(now)
+            else:
+                received = self._native.receive(self._filtering.receive(), now)
         except OSError as exc:  # ICMP reports an error for an earlier datagram
             self._on_send_error(exc)
             return
