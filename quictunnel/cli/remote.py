@@ -29,6 +29,7 @@ from quictunnel.config.accepted_tokens import token_files
 from quictunnel.config.addresses import (
     EVERY_ADDRESS,
     HostPort,
+    Network,
     parse_admin,
     parse_listen,
     parse_network,
@@ -72,6 +73,16 @@ Listen = Annotated[
         "--listen HOST:PORT",
         "UDP address for origins. Open this UDP port in the firewall. \\[::] means every "
         "address of this machine, IPv6 and IPv4. A port alone means the same.",
+    ),
+]
+
+OriginsFrom = Annotated[
+    list[str],
+    ADDRESSES.option(
+        "--origins-from NETWORK",
+        "Address or network of origins, for example 198.51.100.0/24; may be given several times. "
+        "Packets from other networks are dropped unread.",
+        show_default="every network",
     ),
 ]
 
@@ -196,6 +207,7 @@ def remote(
     *,
     config: ConfigFile = None,  # its callback has loaded the file
     listen: Listen = str(LISTEN),
+    origins_from: OriginsFrom = [],  # noqa: B006 - typer copies it
     outside: OutsideListener = str(OUTSIDE),
     ports: Ports = [],  # noqa: B006 - typer copies it
     tls: TlsListener = None,
@@ -253,6 +265,9 @@ def remote(
             _check_no_hosts(hosts, grants, sources)
         settings = RemoteSettings(
             listen=read(name_of("--listen"), parse_listen, listen),
+            origins_from=tuple(
+                read(name_of("--origins-from"), parse_network, text) for text in origins_from
+            ),
             outside=read(name_of("--outside"), parse_listen, outside),
             ports=tuple(read(name_of("--ports"), parse_allowed_ports, text) for text in ports),
             tls=None if tls is None else read(name_of("--tls"), parse_listen, tls),
@@ -352,6 +367,8 @@ async def _serve(
             print_origin_command("  ", listen, tokens.accepted[0])
             print_line("")
         print_line(ready_line(remote.link_address, remote.outside_address))
+        if settings.origins_from:
+            print_line(origins_from_line(settings.origins_from))
         if settings.ports:
             print_line(ports_line(settings.ports))
         for line in host_lines(tokens.settings, remote.named_addresses):
@@ -441,8 +458,12 @@ def _place(address: Address) -> str:
 
 
 def changed_lines(before: RemoteSettings, after: RemoteSettings) -> list[str]:
-    """Return the lines that say what origins may ask for, as far as a reload has changed it."""
-    lines = [ports_line(after.ports)] if after.ports != before.ports else []
+    """Return the lines about origins and what they may ask for, as far as a reload has changed."""
+    lines = []
+    if after.origins_from != before.origins_from:
+        lines.append(origins_from_line(after.origins_from))
+    if after.ports != before.ports:
+        lines.append(ports_line(after.ports))
     return lines + ([hosts_line(after.hosts)] if after.hosts != before.hosts else [])
 
 
@@ -451,6 +472,13 @@ def hosts_line(hosts: Sequence[HostName]) -> str:
     if not hosts:
         return "Origins may ask for no host names"
     return f"Origins may ask for these host names: {', '.join(hosts)}"
+
+
+def origins_from_line(networks: Sequence[Network]) -> str:
+    """Return the line that says from which networks origins connect."""
+    if not networks:
+        return "Origins may connect from every network"
+    return f"Origins may connect from these networks: {', '.join(map(str, networks))}"
 
 
 def ports_line(ports: Sequence[PortRange]) -> str:

@@ -85,6 +85,9 @@ class RemoteSettings:
     listen: HostPort = LISTEN
     """UDP address for origins."""
 
+    origins_from: tuple[Network, ...] = ()
+    """Networks whose datagrams are accepted at `listen`. If empty, those of all networks are."""
+
     outside: HostPort = OUTSIDE
     """TCP address for clients of the service `default`."""
 

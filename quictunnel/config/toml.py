@@ -46,6 +46,7 @@ REMOTE_KEYS = frozenset(
         "http",
         "key",
         "listen",
+        "origins-from",
         "outside",
         "ports",
         "sockets",

@@ -11,6 +11,7 @@ from dataclasses import replace
 from quictunnel.config.addresses import Network
 from quictunnel.config.certificates import CertificateFiles, ServerCertificate
 from quictunnel.config.hosts import HostName, HostProtocol
+from quictunnel.config.networks import NetworkSet
 from quictunnel.config.settings import RemoteSettings, differences
 from quictunnel.config.tokens import Token
 from quictunnel.events import DrainStarted, EventSink, RemoteStarted, discard_event
@@ -40,6 +41,7 @@ REVOKED = "the remote no longer accepts this token"
 """The reason that an origin is given whose token is gone."""
 
 APPLICABLE = {
+    "origins_from",
     "ports",
     "hosts",
     "grants",
@@ -205,6 +207,8 @@ class Remote:
             proxies=_proxies(settings),
             policies=settings.policies,
         )
+        if self._listener is not None and "origins_from" in changed:
+            self._listener.accept_only(NetworkSet(settings.origins_from))
         ids = self._grants.keys() | settings.grants.keys()
         changed_ids = {key for key in ids if self._grants.get(key) != settings.grants.get(key)}
         self._grants.clear()
@@ -254,7 +258,7 @@ class Remote:
             host, port = await resolve_listen("udp", listen_at), listen_at.port
         else:
             host, port = sock.getsockname()[:2]
-        return await listen(
+        listener = await listen(
             host,
             port,
             protocol_factory=self._new_session,
@@ -269,6 +273,8 @@ class Remote:
             sock=sock,
             emit=self._emit,
         )
+        listener.accept_only(NetworkSet(self._settings.origins_from))
+        return listener
 
     def _new_session(self) -> LinkProtocol:
         if self._session_settings is None:

@@ -10,7 +10,7 @@ from state_directory import SECRET
 
 from quictunnel.cli.config_option import keys_of
 from quictunnel.cli.main import app, invoke
-from quictunnel.config.addresses import HostPort
+from quictunnel.config.addresses import HostPort, parse_network
 from quictunnel.config.ports import PortRange
 from quictunnel.config.self_signed import certificate_pem, key_pem, make_key, make_self_signed
 from quictunnel.config.toml import ORIGIN_KEYS, REMOTE_KEYS
@@ -100,6 +100,11 @@ def test_a_list_on_the_command_line_or_in_the_environment_replaces_the_files(
     assert settings_of(*words, "--ports", "3").ports == (PortRange(3, 3),)
     monkeypatch.setenv("QUICTUNNEL_PORTS", "4 5-6")
     assert settings_of(*words).ports == (PortRange(4, 4), PortRange(5, 6))
+    words = ("remote", "--config", write("r.toml", "origins-from = '192.0.2.0/24'"))
+    assert settings_of(*words).origins_from == (parse_network("192.0.2.0/24"),)
+    monkeypatch.setenv("QUICTUNNEL_ORIGINS_FROM", "10.0.0.0/8 2001:db8::/32")
+    expected = parse_network("10.0.0.0/8"), parse_network("2001:db8::/32")
+    assert settings_of(*words).origins_from == expected
 
 
 def test_a_flag(write, settings_of, monkeypatch):

@@ -66,6 +66,7 @@ def test_a_remote(show, monkeypatch):
         r"accept-proxy-protocol = true +# file",
         r'trusted-proxy = \["127.0.0.0/8", "::1/128"\] +# default',
         r'congestion = "bbr" +# default',
+        r"# origins-from is not set: every network",
         r"# cert is not set",
         r"# log-level is not set: warning on a terminal, info elsewhere",
     ):

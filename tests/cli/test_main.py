@@ -119,8 +119,8 @@ def test_every_option_has_help_and_an_environment_variable():
 
 
 REMOTE_OPTIONS = """
-    config listen outside cert key token token-file accept-proxy-protocol trusted-proxy hold linger
-    client-wait grace state-dir unread-limit engine congestion log-format log-level
+    config listen origins-from outside cert key token token-file accept-proxy-protocol trusted-proxy
+    hold linger client-wait grace state-dir unread-limit engine congestion log-format log-level
 """
 ORIGIN_OPTIONS = """
     config remote origin token token-file name ca pin proxy-protocol hold grace unread-limit
@@ -162,6 +162,7 @@ ORIGIN = ["origin", "--remote", "localhost:1", "--origin", "8000"]
         (["remote", "--hold", "soon"], "--hold: 'soon' is not a duration"),
         (["remote", "--hold", "1ms"], "--hold: must be between"),
         (["remote", "--unread-limit", "much"], "--unread-limit: 'much' is not a size"),
+        (["remote", "--origins-from", "home"], "--origins-from: 'home' is not a network"),
         (["remote", "--trusted-proxy", "office"], "--trusted-proxy: 'office' is not a network"),
         (["remote", "--trusted-proxy", "10.0.0.0/8"], "needs --accept-proxy-protocol"),
         (["remote", "--token", "SECRET"], "--token: a token is written id.secret"),

@@ -14,6 +14,7 @@ from state_directory import SECRET
 
 from quictunnel.cli.main import invoke
 from quictunnel.cli.remote import changed_lines, ready_line
+from quictunnel.config.addresses import parse_network
 from quictunnel.config.ports import PortRange
 from quictunnel.config.settings import RemoteSettings
 from quictunnel.config.state import load_token
@@ -163,15 +164,30 @@ def test_settings_of_host_names_that_do_not_work(text, sentence, tmp_path, capfd
     assert sentence.format(config) in capfd.readouterr().err
 
 
+def test_the_networks_of_origins_are_shown(lines_printed):
+    words = ("--origins-from", "192.0.2.0/24", "--origins-from", "2001:db8::1", "--token", TOKEN)
+    networks = "192.0.2.0/24, 2001:db8::1/128"
+    assert lines_printed(words=words)[:2] == [
+        READY,
+        f"Origins may connect from these networks: {networks}",
+    ]
+
+
 def test_a_reload_shows_what_it_has_changed():
     before = RemoteSettings()
-    after = RemoteSettings(ports=(PortRange(80, 80), PortRange(90, 99)), hosts=("a.test", "*"))
+    after = RemoteSettings(
+        origins_from=(parse_network("192.0.2.0/24"), parse_network("2001:db8::1")),
+        ports=(PortRange(80, 80), PortRange(90, 99)),
+        hosts=("a.test", "*"),
+    )
     assert changed_lines(before, before) == []
     assert changed_lines(before, after) == [
+        "Origins may connect from these networks: 192.0.2.0/24, 2001:db8::1/128",
         "Origins may ask for these TCP ports: 80, 90-99",
         "Origins may ask for these host names: a.test, *",
     ]
     assert changed_lines(after, before) == [
+        "Origins may connect from every network",
         "Origins may ask for no TCP ports",
         "Origins may ask for no host names",
     ]
