@@ -214,7 +214,7 @@ class Engine(Protocol):
 class IncomingConnection(Protocol):
     """A new peer's first datagrams, to be accepted, answered with a Retry, or ignored.
 
-    It waits for that decision. What the peer sends again in the meantime belongs to it.
+    It waits for that decision, and takes the datagrams that the peer sends again in the meantime.
     """
 
     @property

@@ -14,15 +14,15 @@ are limited for each source and in total. The limits are to stop floods without 
   in vain is ignored, and its retransmissions start over.
 - **Handshakes that lead to a proof do not count.** A whole rack of origins behind one NAT may
   connect at once. They only take turns.
-- **A link without proof keeps its place for a while, then only as long as nobody needs it.** If the
-  table is full, the busiest source loses its oldest link, so that a new source always gets in. If
-  each source has as few links, or if the source itself is full, the oldest link must be 2 s old.
+- **A link without proof keeps its place only while no other peer needs it.** If the table is full,
+  the busiest source loses its oldest link, so that a new source always gets in. If each source has
+  as few links, or if the source itself is full, the oldest link must be 2 s old.
 - **Sources with a recent proof** have larger limits and a reserve that no other source can use.
   They need a validated address for that. The limits stay finite, because an attacker may share the
   address: behind one NAT, it competes with the origin for their common limits, and affects no other
   source. One of its sockets has one peer in the queue.
 
-What one link may send is the engines' business: see `UNPROVEN_DATAGRAMS` in `limits`.
+The engines limit the datagrams of one link: see `UNPROVEN_DATAGRAMS` in `limits`.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def address_of(incoming: IncomingConnection) -> Address:
 
 
 class Verdict(enum.Enum):
-    """What to do with a new peer now."""
+    """The decision about a new peer."""
 
     WAIT = enum.auto()
     """`LinkAdmission.next_opening` returns it when its turn has come."""
@@ -308,7 +308,7 @@ class LinkAdmission(Generic[LinkT]):
             return not self._is_proven(group, now), self._links.count(group), -opened_at
 
         if len(self._links) < self._max_unreserved:
-            return None  # nobody needs its place
+            return None  # there is room
         return self._links.oldest(max(self._links.groups, key=key))
 
     def _is_stale(self, link: LinkT, now: float) -> bool:

@@ -44,6 +44,7 @@ from quictunnel.protocol.preamble import Preamble, PreambleDecoder, encode_v2
 from quictunnel.protocol.proof import check, prove
 from quictunnel.protocol.proxy_v2 import MAX_BLOCK
 from quictunnel.protocol.service_list import MAX_LISTED, split_list
+from quictunnel.quic import limits
 from quictunnel.quic.engines.aioquic.resets import Resets
 from quictunnel.quic.engines.aioquic.tls import derive_exporter
 from quictunnel.remote.host_routes import MAX_FREE_NAMES, HostRoutes
@@ -236,6 +237,13 @@ def test_no_other_code_is_named_with_a_wrong_number():
     assert len(named) > 20
     for name, number in named:
         assert Code[name] == int(number, 16)
+
+
+def test_the_table_of_limits_is_the_whole_of_them():
+    table = PAGE.split("<!-- limits -->\n")[1].split("\n\n")[0]
+    rows = [line.strip("| ").split(" | ") for line in table.splitlines()[2:]]
+    shown = {name.strip("`"): float(value.split()[0].replace(",", "")) for name, value, _ in rows}
+    assert shown == {name: value for name, value in vars(limits).items() if name.isupper()}
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""What a source is, and how it is written."""
+"""The sources of peers, and how they are written."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who is admitted, who is asked for a Retry, and who loses a place, without engines."""
+"""The decisions about new peers, without engines: accept, Retry, wait, and lose a place."""
 
 from __future__ import annotations
 
