@@ -315,6 +315,22 @@ class AioquicEngine(QuicConnection):
             )
             self._close_begin(is_initiator=False, now=now)
 
+    def release(self) -> None:
+        """Free what the connection holds. It sends and receives nothing any more.
+
+        aioquic's objects refer to each other in cycles. The garbage collector would free them late
+        and many at a time, and other links would wait for it.
+        """
+        self._close_at = None  # no timer is left
+        self._QuicConnection__frame_handlers.clear()  # type: ignore[attr-defined]
+        self._cryptos.clear()
+        self._cryptos_initial.clear()
+        for space in self._loss.spaces:
+            space.sent_packets.clear()
+        self._loss._send_probe = _do_nothing
+        if (context := getattr(self, "tls", None)) is not None:  # a peer may have sent nothing good
+            context.alpn_cb = context.update_traffic_key_cb = None
+
     # Datagrams and time
 
     def receive(self, data: bytes, path: tuple[str, int, bytes], now: float) -> None:
@@ -665,6 +681,10 @@ class AioquicEngine(QuicConnection):
         at_finished = tls.Direction.DECRYPT if self._is_client else tls.Direction.ENCRYPT
         if epoch is tls.Epoch.ONE_RTT and direction is at_finished:
             self.exporter = derive_exporter(self.tls)
+
+
+def _do_nothing() -> None:
+    """Replace a callback."""
 
 
 def _why_closed(event: events.ConnectionTerminated) -> str:

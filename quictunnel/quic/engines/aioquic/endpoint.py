@@ -192,8 +192,9 @@ class AioquicEndpoint:
         return self._resets.token(connection_id)
 
     def forget(self, engine: Engine) -> None:
-        """Route nothing to a connection any more."""
+        """Route nothing to a connection any more, and free what it holds."""
         assert isinstance(engine, AioquicEngine)
+        engine.release()
         self._dialed.pop(engine, None)
         for connection_id in self._ids.pop(engine, ()):
             self._routes.pop(connection_id, None)

@@ -24,7 +24,9 @@ ATTRIBUTES: dict[str, dict[str, type | tuple[type, ...]]] = {
         "_close_event": (events.ConnectionTerminated, type(None)),
         "_configuration": QuicConfiguration,
         "_crypto_streams": dict,
+        "_QuicConnection__frame_handlers": dict,
         "_cryptos": dict,
+        "_cryptos_initial": dict,
         "_events": deque,
         "_handshake_confirmed": bool,
         "_host_cids": list,
@@ -64,6 +66,8 @@ ATTRIBUTES: dict[str, dict[str, type | tuple[type, ...]]] = {
         "tls": tls.Context,
     },
     "tls": {
+        "alpn_cb": object,
+        "update_traffic_key_cb": object,
         "_peer_certificate": object,
         "_peer_certificate_chain": (list, tuple),
         "key_schedule": tls.KeySchedule,
