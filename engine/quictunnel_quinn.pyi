@@ -74,6 +74,8 @@ class Connection:
     @property
     def peer(self) -> tuple[str, int] | None: ...
     @property
+    def latest_sent(self) -> bytes: ...
+    @property
     def heard_at(self) -> float | None: ...
     @property
     def answered_at(self) -> float: ...
@@ -201,7 +203,7 @@ class Endpoint:
     def receive_ready(self, now: float) -> tuple[list[Connection], list[IncomingConnection]]:
         """Do what `receive` does, with one system call on the attached socket.
 
-        :raises OSError: ICMP reported an error for an earlier datagram, on a connected socket.
+        :raises OSError: ICMP reported an error for an earlier datagram. Nothing is lost.
         """
 
     def flush(self) -> bool:

@@ -22,6 +22,8 @@ const ZERO_COPY_MIN: usize = BUFFER_SIZE / 2;
 /// Most bytes of one write: 65,535 for the IP packet, minus the headers.
 const WRITE_MAX: usize = 65_000;
 
+const IS_LINUX: bool = cfg!(target_os = "linux");
+
 /// A received datagram.
 pub(crate) struct Received {
     pub(crate) remote: SocketAddr,
@@ -80,7 +82,7 @@ impl Socket {
     /// Make one system call to receive, and pass each datagram to `handle`.
     ///
     /// # Errors
-    /// ICMP reported an error for an earlier datagram, on a connected socket.
+    /// ICMP reported an error for an earlier datagram. Nothing was received, and nothing is lost.
     pub(crate) fn receive(&mut self, mut handle: impl FnMut(Received)) -> io::Result<()> {
         let mut metas = [RecvMeta::default(); BUFFERS];
         let known_as = self.peer.map(|peer| peer.known_as);
@@ -145,7 +147,13 @@ impl Socket {
             segment_size: transmit.segment_size,
             src_ip: transmit.src_ip,
         };
-        match self.state.try_send((&self.descriptor).into(), &transmit) {
+        let mut sent = self.state.try_send((&self.descriptor).into(), &transmit);
+        // On Linux, the error may be a pending one about an earlier datagram, perhaps of another
+        // connection. The error queue, which the caller reads, has it.
+        if IS_LINUX && sent.as_ref().is_err_and(|error| error.kind() != io::ErrorKind::WouldBlock) {
+            sent = self.state.try_send((&self.descriptor).into(), &transmit);
+        }
+        match sent {
             Ok(()) => true,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => false,
             // To QUIC this is a lost datagram. The path may be down, or the MTU too small.

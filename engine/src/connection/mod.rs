@@ -37,6 +37,9 @@ use send_window::SendWindow;
 /// Longest reason phrase of a CONNECTION_CLOSE frame in bytes. The frame must fit one packet.
 const REASON_MAX: usize = 512;
 
+/// Bytes of the latest datagram that are kept, to recognise an ICMP message that quotes it.
+pub(crate) const SENT_BYTES: usize = 16;
+
 /// One connection.
 pub struct Connection {
     pub(crate) handle: ConnectionHandle,
@@ -68,6 +71,8 @@ pub struct Connection {
     now: Instant,
     peer_activity: PeerActivity,
     close_reason: Option<CloseReason>,
+    /// First bytes of the latest write.
+    latest_sent: Option<[u8; SENT_BYTES]>,
 }
 
 impl Connection {
@@ -105,6 +110,7 @@ impl Connection {
             now,
             peer_activity: PeerActivity::default(),
             close_reason: None,
+            latest_sent: None,
         }
     }
 
@@ -153,6 +159,7 @@ impl Connection {
         if self.quinn.side().is_server() {
             transmit.src_ip = self.local_address_for(transmit.destination);
         }
+        self.latest_sent = buffer.first_chunk().copied();
         Some(transmit)
     }
 

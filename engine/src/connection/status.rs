@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use quinn_proto::ConnectionStats;
 
-use super::Connection;
+use super::{Connection, SENT_BYTES};
 use crate::tls::EXPORTER_SIZE;
 
 impl Connection {
@@ -44,6 +44,12 @@ impl Connection {
     #[must_use]
     pub const fn peer(&self) -> SocketAddr {
         self.peer
+    }
+
+    /// First bytes of the latest datagram that was sent, if any was.
+    #[must_use]
+    pub const fn latest_sent(&self) -> Option<[u8; SENT_BYTES]> {
+        self.latest_sent
     }
 
     /// When the last authenticated packet arrived.

@@ -92,6 +92,12 @@ impl PyConnection {
     }
 
     #[getter]
+    fn latest_sent<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
+        let sent = self.with(|connection| connection.latest_sent());
+        PyBytes::new(py, sent.as_ref().map_or(&[], |bytes| &bytes[..]))
+    }
+
+    #[getter]
     fn heard_at(&self) -> Option<f64> {
         self.with(|connection| connection.last_received_at()).map(|at| self.clock.seconds(at))
     }
