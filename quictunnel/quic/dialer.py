@@ -18,6 +18,7 @@ from quictunnel.quic.path import udp
 from quictunnel.quic.path.candidates import Candidates
 from quictunnel.quic.path.migration import PathMigration
 from quictunnel.quic.path.network_monitor import NetworkMonitor
+from quictunnel.quic.path.retired_sockets import RetiredSockets
 
 if TYPE_CHECKING:
     import socket
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from quictunnel.quic.engine import EndpointSocket, ReceivedBatch
     from quictunnel.quic.engines.selection import EngineKind
     from quictunnel.quic.path.candidates import Candidate, Resolve
+    from quictunnel.quic.path.error_queue import IcmpError
     from quictunnel.quic.settings import ClientTls, LinkSettings
 
 
@@ -71,7 +73,9 @@ class LinkDialer:
         )
         engine = self._endpoint.connect(peer, client_tls.server_name, loop.time())
         local = Address.of(sock.getsockname())
+        self._sock = sock
         self._socket = self._open_endpoint_socket(sock, peer)
+        self._retired = RetiredSockets(loop)
         self._is_terminated = False
         self.link = Link(
             engine,
@@ -111,6 +115,17 @@ class LinkDialer:
             self.made.set_exception(failed)
             self.link.close(Code.NO_ERROR)
 
+    def _on_icmp_error(self, error: IcmpError) -> None:
+        """Handle an error that leaves no hope, and quotes this link if it is made."""
+        if not error.is_final:
+            return
+        if self.link.is_made:
+            if not self.link.is_quoted_by(error.quoted):
+                return
+            if error.is_closed_port:
+                self.link.port_closed()
+        self._on_send_error(error.as_os_error())
+
     def _on_writable(self) -> None:
         self.link.socket_writable()
 
@@ -139,10 +154,11 @@ class LinkDialer:
         self._loop.call_soon(link.terminate)
 
     def terminated(self, link: Link) -> None:
-        """Close the socket and the network monitor."""
+        """Close the sockets and the network monitor."""
         if not self._is_terminated:
             self._is_terminated = True
             self._migration.close()
+            self._retired.close()
             if self._monitor is not None:
                 self._monitor.close()
             self._socket.close()
@@ -177,13 +193,15 @@ class LinkDialer:
     # Migration
 
     def _switch(self, candidate: Candidate, local: Address) -> None:
-        """Continue the link on another socket. The previous one is closed afterwards.
+        """Continue the link on another socket. The previous one stays open for a while, unread.
 
         :raises OSError: the system cannot watch another socket.
         """
         previous = self._socket
         peer = candidate.host, self._peer[1]
         self._socket = self._open_endpoint_socket(candidate.sock, peer)
+        self._retired.add(self._sock)
+        self._sock = candidate.sock
         previous.close()
         self.link.move(self._socket, local, Address.of(peer))
 
@@ -195,6 +213,7 @@ class LinkDialer:
             loop=self._loop,
             received=self._on_received,
             send_error=self._on_send_error,
+            icmp_error=self._on_icmp_error,
             writable=self._on_writable,
         )
 

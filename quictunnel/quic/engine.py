@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import Callable, Sequence
 
+    from quictunnel.quic.path.error_queue import IcmpError
     from quictunnel.quic.settings import LinkSettings, ServerTls
 
 
@@ -138,6 +139,10 @@ class Engine(Protocol):
     @property
     def answered_at(self) -> float:
         """When the peer last acknowledged a packet; 0 before."""
+
+    @property
+    def latest_sent(self) -> bytes:
+        """The first 16 bytes of the latest datagram sent, which ICMP errors quote; empty before."""
 
     @property
     def is_terminated(self) -> bool:
@@ -326,6 +331,7 @@ class EndpointSocketFactory(Protocol):
         loop: asyncio.AbstractEventLoop,
         received: Callable[[ReceivedBatch], None],
         send_error: Callable[[OSError], None],
+        icmp_error: Callable[[IcmpError], None],
         writable: Callable[[], None],
     ) -> EndpointSocket:
         """Return an endpoint socket.
@@ -333,7 +339,9 @@ class EndpointSocketFactory(Protocol):
         :param sock: a bound or connected UDP socket, owned by the endpoint socket from now on.
         :param peer: the peer of a connected socket; None for a bound one.
         :param received: called with the result of each batch of datagrams.
-        :param send_error: called with errors of sending, immediate or by ICMP, except EMSGSIZE.
+        :param send_error: called with errors of sending that `udp.is_send_error` accepts. Where the
+            system has no queue of ICMP errors, they are among them.
+        :param icmp_error: called with the ICMP errors about datagrams of this socket.
         :param writable: called when the kernel's buffer is not full any more.
         :raises OSError: the system cannot watch another socket. The caller still owns `sock`.
         """

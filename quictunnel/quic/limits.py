@@ -78,3 +78,7 @@ WAITING_TIME = 2.0
 
 RETRIES_PER_SECOND = 1500
 """Retries per second in total: more than the Initial packets that fit 10 Mbit/s."""
+
+ICMP_ERRORS_PER_SECOND = 32
+"""ICMP errors that are read from a UDP socket in a second. Anybody can forge them. The kernel
+discards further ones until the second is over, which costs no CPU time here."""

@@ -18,7 +18,15 @@ from quictunnel.observe.escaping import cut_sentence
 from quictunnel.protocol.address import Address
 from quictunnel.protocol.codes import Code
 from quictunnel.quic.callbacks import call_protocol
-from quictunnel.quic.path.liveness import ACCEPTOR_PATIENCE, PING_AFTER, Liveness, Step
+from quictunnel.quic.path.error_queue import is_about
+from quictunnel.quic.path.liveness import (
+    ACCEPTOR_PATIENCE,
+    BUSY_PATIENCE,
+    PING_AFTER,
+    PING_WHEN_BUSY_AFTER,
+    Liveness,
+    Step,
+)
 from quictunnel.quic.stream import Stream
 
 if TYPE_CHECKING:
@@ -32,6 +40,12 @@ MAX_UNPROVEN_STREAMS = 16
 FULL_SOCKET_INTERVAL = 0.05
 """Shortest time in seconds between timers while the socket is full. Nothing can be sent then, and
 due timers would fire again at once. The socket reports when it accepts more."""
+
+PEER_ENDED = "the other end's process has ended: its machine reports that its UDP port is closed"
+"""Why a link is lost whose peer is dead."""
+
+NOT_ANSWERED = "a closed port was reported, and no ping was answered"
+"""The reason in the close for that peer, which reads it only if it is alive after all."""
 
 LATE_AFTER = 0.05
 """Seconds by which a timer fires late if the process was stopped, as by SIGSTOP."""
@@ -156,9 +170,15 @@ class Link:
         self._moved_to: Address | None = None
         self._streams: dict[int, Stream] = {}
         self._still_readable: dict[int, None] = {}
-        patience = 0.0 if is_client else ACCEPTOR_PATIENCE
-        self._liveness = Liveness(loop.time(), ping_after=PING_AFTER + patience)
+        patience, busy_patience = (0.0, 0.0) if is_client else (ACCEPTOR_PATIENCE, BUSY_PATIENCE)
+        self._liveness = Liveness(
+            loop.time(),
+            ping_after=PING_AFTER + patience,
+            ping_when_busy_after=PING_WHEN_BUSY_AFTER + busy_patience,
+        )
         self._answered_at = 0.0
+        self._moved_at = 0.0
+        self._is_peer_dead = False
         self._reported_path: tuple[Address, Address] | None = None
         self._send_handle: asyncio.Handle | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -308,6 +328,7 @@ class Link:
         self._socket = socket
         self.local = local
         self._moved_to = peer
+        self._moved_at = self.loop.time()
         self.engine.move(self.loop.time())
         self.send_soon()
 
@@ -315,6 +336,25 @@ class Link:
         """Ask the peer for an answer on the current path."""
         self.engine.ping()
         self.send_soon()
+
+    def is_quoted_by(self, quoted: bytes) -> bool:
+        """Return whether an ICMP message quotes a datagram of this link, as it is sent now."""
+        return is_about(quoted, self.engine.latest_sent)
+
+    def port_closed(self) -> None:
+        """Handle an ICMP port unreachable from the peer's address that quotes this link.
+
+        It is only a reason to ping. On a path on which the peer has not answered yet, it means
+        nothing: a stranger may have this address here.
+        """
+        is_answered = self.engine.answered_at >= self._moved_at
+        if self.is_made and self.lost is None and is_answered:
+            self._act(self._liveness.suspect(self.loop.time()))
+            self.send_soon()
+
+    def path_changed(self) -> None:
+        """Stop suspecting the peer: this end's network has changed, or is down."""
+        self._liveness.trust_again()
 
     def terminate(self) -> None:
         """Cancel all timers and notify the owner."""
@@ -395,7 +435,7 @@ class Link:
         """Return when the engine or the liveness check is due."""
         deadline = self.engine.deadline()
         if self.is_made and self.lost is None:
-            self._liveness.is_busy = self._is_client and len(self._streams) > 1
+            self._liveness.is_busy = len(self._streams) > 1
             check_at = self._liveness.deadline(self.engine.pto)
             deadline = check_at if deadline is None else min(deadline, check_at)
         return deadline
@@ -469,6 +509,12 @@ class Link:
         elif step is Step.BACK:
             self.engine.revive(self.loop.time())
             call_protocol(self._fail, self._protocol.link_back)
+        elif step is Step.DEAD:
+            # If the peer lives after all, it learns of the end, and need not wait for the hold.
+            self._is_peer_dead = True
+            self.engine.close_with(Code.NO_ERROR, NOT_ANSWERED)
+            self.send_soon()
+            return
         if self.is_silent and step is not Step.NOTHING and self.on_unanswered is not None:
             self.on_unanswered()
 
@@ -513,7 +559,10 @@ class Link:
     def on_closed(self, code: int | None, reason: str, *, by_peer: bool) -> None:
         """See `Observer`."""
         error = LinkForgotten if self.engine.forgotten_by_peer else LinkLost
-        self.lost = error(code, cut_sentence(reason))  # the peer may have chosen it
+        if self._is_peer_dead:
+            self.lost = LinkLost(None, PEER_ENDED)
+        else:
+            self.lost = error(code, cut_sentence(reason))  # the peer may have chosen it
         for stream in tuple(self._streams.values()):
             stream.on_lost(self.lost)
         self._answer_all(is_answered=False)

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from quictunnel.config.networks import NetworkSet
     from quictunnel.quic.engine import Engine, IncomingConnection, ReceivedBatch
     from quictunnel.quic.engines.selection import EngineKind
+    from quictunnel.quic.path.error_queue import IcmpError
     from quictunnel.quic.settings import LinkSettings, ServerTls
     from quictunnel.quic.waiting_peers import WaitingPeer
 
@@ -88,6 +89,7 @@ class Listener:
             loop=self._loop,
             received=self._on_received,
             send_error=_ignore_send_error,
+            icmp_error=self._on_icmp_error,
             writable=self._on_writable,
         )
 
@@ -153,6 +155,14 @@ class Listener:
     def _on_writable(self) -> None:
         for link in tuple(self._links.values()):
             link.socket_writable()
+
+    def _on_icmp_error(self, error: IcmpError) -> None:
+        """Notify the link that the quoted datagram belongs to, if any."""
+        if error.is_closed_port:
+            for link in self._links.values():
+                if link.peer == error.destination and link.is_quoted_by(error.quoted):
+                    link.port_closed()
+                    break
 
     def _accepts_host(self, host: str) -> bool:
         """Return whether datagrams of a host are accepted, and report those that are not."""
@@ -271,7 +281,7 @@ class Listener:
 
 
 def _ignore_send_error(exc: OSError) -> None:
-    """Ignore an ICMP error. The peer's silence tells a listener the same."""
+    """Ignore an error of sending. The peer's silence tells a listener the same."""
 
 
 async def listen(

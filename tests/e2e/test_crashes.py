@@ -4,8 +4,20 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import sys
 
-from testkit.programs import CLIENT_CLOSED, PATIENCE, logged
+import pytest
+
+from testkit.programs import (
+    CLIENT_CLOSED,
+    CONNECT_FAILED,
+    LINK_LOST,
+    PATIENCE,
+    PROCESS_ENDED,
+    logged,
+)
+
+on_linux = pytest.mark.skipif(sys.platform != "linux", reason="only Linux reports ICMP errors")
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nConnection: close\r\n\r\n"
 """Of a response without a length: it ends with the connection."""
@@ -59,6 +71,53 @@ def test_the_death_of_the_remote_fails_the_download(tunnel):
     # The origin has not noticed yet. SIGTERM ends it nevertheless.
     tunnel.reset_connections()
     tunnel.origin.end()
+
+
+@on_linux
+def test_the_death_of_the_remote_resets_the_servers(tunnel):
+    """No other remote takes its place, which would reset the link at once."""
+    download = HalfDownload(tunnel.up())
+    idle_client, idle_server = tunnel.pair()
+    tunnel.remote.kill()
+    for server in (*download.servers, idle_server):
+        assert server.is_reset()
+    assert download.fails()
+    assert idle_client.is_reset()
+    tunnel.origin.wait_for(f"^lost: {PROCESS_ENDED}")
+    tunnel.origin.wait_for_log(logged(CONNECT_FAILED))
+    assert tunnel.origin.stderr.count(LINK_LOST) == 1
+    tunnel.reset_connections()
+    tunnel.start_remote()
+    tunnel.wait_for_remote()
+    client, server = tunnel.pair()
+    client.send(b"again")
+    assert server.receive(5) == b"again"
+
+
+@on_linux
+def test_the_death_of_the_origin_resets_the_clients(tunnel):
+    """No other origin takes its place, and the hold is much longer than the test waits."""
+    download = HalfDownload(tunnel.up())
+    idle_client, idle_server = tunnel.pair()
+    tunnel.origin.kill()
+    for server in (*download.servers, idle_server):
+        assert server.is_reset()
+    assert download.fails()
+    assert idle_client.is_reset()
+    tunnel.remote.wait_for(f"^lost: origin box.*{PROCESS_ENDED}")
+    assert tunnel.remote.wait_for_log(logged(CLIENT_CLOSED, bytes_down=r"\d\d+"))
+    assert tunnel.remote.stderr.count(LINK_LOST) == 1
+
+
+@on_linux
+def test_the_death_of_an_origin_in_an_upload_resets_the_client(tunnel):
+    """Its machine reports the closed port for data as well as for pings."""
+    client, server = tunnel.up().pair()
+    client.send(b"x" * 200_000)
+    assert server.receive(100_000) == b"x" * 100_000
+    tunnel.origin.kill()
+    assert server.is_reset()
+    assert client.is_reset()
 
 
 def test_the_death_of_the_origin_fails_the_download_after_the_hold(tunnel):

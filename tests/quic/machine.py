@@ -47,6 +47,7 @@ class Machine:
         self.asked: list[float] = []
         self.moves: list[tuple[str, str]] = []
         self.moved_at: list[float] = []
+        self.acquittals: list[float] = []
         self.has_room = True
         self.resolved: list[float] = []
         self.resolver: asyncio.Future[list[str]] | None = None
@@ -58,6 +59,7 @@ class Machine:
             local=None,
             engine=SimpleNamespace(pto=0.05, answered_at=0.0),
             ping=self._ask,
+            path_changed=lambda: self.acquittals.append(self.loop.time()),
         )
         self.candidates = Candidates(
             hosts[0],

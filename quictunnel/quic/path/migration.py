@@ -55,6 +55,9 @@ class MigratingLink(Protocol):
     def ping(self) -> None:
         """Ask the peer for an answer on the current path."""
 
+    def path_changed(self) -> None:
+        """Stop suspecting the peer: this end's network has changed, or is down."""
+
 
 class PathMigration:
     """Judges the path of one dialed link and finds others.
@@ -98,6 +101,7 @@ class PathMigration:
         self._candidates.refresh()
         candidate = self._open(next_host=False)
         if candidate is None:
+            self._link.path_changed()
             self._ping()
             return
         local = Address.of(candidate.sock.getsockname())
@@ -106,6 +110,7 @@ class PathMigration:
             self._ping()
         else:
             self._attempts = 0
+            self._link.path_changed()
             self._move(candidate, reason)
 
     def send_failed(self, exc: OSError) -> None:

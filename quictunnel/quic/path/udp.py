@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from quictunnel.protocol.address import literal, sockaddr_of
 from quictunnel.quic.engine import Path
+from quictunnel.quic.path.error_queue import PENDING_ERRORS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -69,7 +70,7 @@ class UdpSocket:
         self._segments = False
         self._has_pktinfo = False
         self.send_error: OSError | None = None
-        """The last error of sending, except EMSGSIZE. The owner reads and clears it."""
+        """The last error that `is_send_error` accepts. The owner reads and clears it."""
         self.is_accepted: Callable[[str], bool] | None = None
         """Returns whether datagrams of a host are received. None if those of all hosts are."""
         request_buffers(sock)
@@ -206,7 +207,7 @@ class UdpSocket:
 
     def _record(self, exc: OSError) -> None:
         logger.debug("datagram not sent: %s", exc)
-        if exc.errno != errno.EMSGSIZE:  # usually an MTU probe
+        if is_send_error(exc):
             self.send_error = exc
 
     def _send_run(self, buffers: list[bytes], path: tuple[str, int, bytes], size: int) -> None:
@@ -214,7 +215,7 @@ class UdpSocket:
         if len(buffers) > 1:
             ancillary.append((socket.IPPROTO_UDP, _UDP_SEGMENT, _U16.pack(size)))
         if self._connected:
-            self._sock.sendmsg(buffers, ancillary)
+            self._write(buffers, ancillary)
             return
         host, port, local = path
         if local and self._has_pktinfo:
@@ -222,7 +223,26 @@ class UdpSocket:
                 ancillary.append((socket.IPPROTO_IPV6, _IPV6_PKTINFO, local + bytes(4)))
             else:
                 ancillary.append((socket.IPPROTO_IP, _IP_PKTINFO, bytes(4) + local + bytes(4)))
-        self._sock.sendmsg(buffers, ancillary, 0, sockaddr_of(host, port))
+        self._write(buffers, ancillary, 0, sockaddr_of(host, port))
+
+    def _write(self, buffers: list[bytes], *arguments: Any) -> None:  # noqa: ANN401 - of sendmsg
+        """Call sendmsg, again if it reports a pending error of an earlier datagram."""
+        try:
+            self._sock.sendmsg(buffers, *arguments)
+        except OSError as exc:
+            is_probe = exc.errno == errno.EMSGSIZE and len(buffers) == 1
+            if not _ON_LINUX or not (exc.errno in PENDING_ERRORS or is_probe):
+                raise
+            self._sock.sendmsg(buffers, *arguments)
+
+
+def is_send_error(exc: OSError) -> bool:
+    """Return whether an error says that this end cannot send.
+
+    EMSGSIZE is usually about an MTU probe. On Linux, ECONNREFUSED is only about earlier datagrams,
+    and the error queue has it.
+    """
+    return exc.errno != errno.EMSGSIZE and not (_ON_LINUX and exc.errno == errno.ECONNREFUSED)
 
 
 def request_buffers(sock: socket.socket) -> None:

@@ -10,7 +10,10 @@ from pair import Engines
 from quictunnel.quic.path.liveness import (
     ACCEPTOR_PATIENCE,
     ANSWER_WITHIN,
+    CONFIRMATION_ANSWER,
+    CONFIRMATION_INTERVAL,
     PING_AFTER,
+    SUSPICION_INTERVAL,
     Liveness,
     Step,
 )
@@ -63,6 +66,78 @@ def test_a_slow_path_has_three_probe_timeouts() -> None:
     liveness = Liveness(0.0)
     liveness.sent(1.0)
     assert liveness.deadline(2.0) == 1.0 + 3 * 2.0
+
+
+def confirmed(liveness: Liveness, now: float) -> list[tuple[float, Step]]:
+    """Return the actions after a report of a closed port that is not answered, and their times."""
+    steps = [(now, liveness.suspect(now))]
+    while steps[-1][1] is not Step.DEAD:
+        now = liveness.deadline(PTO)
+        steps.append((now, liveness.check(now, PTO)))
+    return steps
+
+
+def test_a_closed_port_is_confirmed_by_three_pings_in_3_s() -> None:
+    liveness = Liveness(0.0)
+    steps = confirmed(liveness, 1.0)
+    pinged_at = [1.0, 1.0 + CONFIRMATION_INTERVAL, 1.0 + 2 * CONFIRMATION_INTERVAL]
+    assert steps[:3] == [(at, Step.PING) for at in pinged_at]
+    assert pinged_at[-1] == 4.0
+    assert steps[3:] == [(4.0 + CONFIRMATION_ANSWER, Step.DEAD)]
+
+
+def test_a_slow_path_has_three_probe_timeouts_to_disprove_a_closed_port() -> None:
+    liveness = Liveness(0.0)
+    liveness.suspect(0.0)
+    liveness.check(CONFIRMATION_INTERVAL, 2.0)
+    last = 2 * CONFIRMATION_INTERVAL
+    liveness.check(last, 2.0)
+    assert liveness.check(last + 5.9, 2.0) is not Step.DEAD
+    assert liveness.check(last + 6.0, 2.0) is Step.DEAD
+
+
+def test_anything_heard_disproves_a_closed_port() -> None:
+    liveness = Liveness(0.0)
+    assert liveness.suspect(1.0) is Step.PING
+    liveness.heard(1.1)
+    assert liveness.check(1.0 + CONFIRMATION_INTERVAL, PTO) is Step.NOTHING
+    assert liveness.deadline(PTO) == 1.1 + PING_AFTER
+
+
+def test_forged_reports_cost_a_ping_in_5_s() -> None:
+    liveness = Liveness(0.0)
+    pings = 0
+    for tenth in range(300):
+        now = tenth / 10
+        pings += liveness.suspect(now) is Step.PING
+        liveness.heard(now + 0.05)
+        pings += liveness.check(now + 0.06, PTO) is Step.PING
+    assert pings == 30 / SUSPICION_INTERVAL
+
+
+def test_a_closed_port_of_a_silent_peer_means_nothing() -> None:
+    """Its address may belong to another machine by now."""
+    liveness = Liveness(0.0)
+    liveness.sent(0.0)
+    assert liveness.check(ANSWER_WITHIN, PTO) is Step.SILENT
+    assert liveness.suspect(10.0) is Step.NOTHING
+    assert liveness.answered(60.0) is Step.BACK
+    assert liveness.suspect(61.0) is Step.PING
+
+
+def test_a_peer_that_goes_silent_meanwhile_is_dead_all_the_same() -> None:
+    liveness = Liveness(0.0)
+    liveness.sent(0.5)
+    steps = confirmed(liveness, 1.0)
+    assert [step for _, step in steps if step is not Step.PING] == [Step.SILENT, Step.DEAD]
+    assert steps[-1][0] == 1.0 + 2 * CONFIRMATION_INTERVAL + CONFIRMATION_ANSWER
+
+
+def test_another_path_ends_the_suspicion() -> None:
+    liveness = Liveness(0.0)
+    liveness.suspect(1.0)
+    liveness.trust_again()
+    assert liveness.deadline(PTO) == PING_AFTER
 
 
 @over_links

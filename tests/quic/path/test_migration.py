@@ -55,6 +55,23 @@ async def test_with_another_local_address_it_moves_at_once_and_then_stays():
 
 
 @virtual_time
+async def test_only_a_change_of_this_network_clears_the_peer_of_suspicion():
+    machine = Machine(four="192.0.2.7")
+    machine.answers_at.clear()
+    machine.mover.network_changed("the network has changed")
+    await seconds(10)
+    assert machine.moves, "to other sockets"
+    assert machine.acquittals == []
+    machine.routes["four"] = "198.51.100.3"
+    machine.mover.network_changed("the network has changed")
+    assert machine.acquittals == [10.0]
+    machine.routes = {}
+    machine.mover.network_changed("the network has changed")
+    assert len(machine.acquittals) == 2
+    machine.close()
+
+
+@virtual_time
 async def test_a_path_that_does_not_answer_soon_is_left():
     machine = Machine(four="192.0.2.7")
     machine.answers_at.clear()

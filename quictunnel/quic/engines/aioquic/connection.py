@@ -37,6 +37,7 @@ from quictunnel.quic.engines.aioquic.stream_table import StreamTable
 from quictunnel.quic.engines.aioquic.streams import AioquicStream, Receiver
 from quictunnel.quic.engines.aioquic.tls import ALPN_MISMATCH, derive_exporter
 from quictunnel.quic.flow_control import LINK_WINDOW_UNPROVEN, STREAM_WINDOW, Budget, share
+from quictunnel.quic.path.error_queue import SENT_BYTES
 
 if TYPE_CHECKING:
     from aioquic._buffer import Buffer
@@ -112,6 +113,8 @@ class AioquicEngine(QuicConnection):
         self._is_close_reported = False
         self._bytes_sent = 0
         self._bytes_received = 0
+        self.latest_sent = b""
+        """The first bytes of the latest datagram sent."""
         self.exporter = b""
         """The TLS exporter of the tunnel's label, 32 bytes."""
         self.forgotten_by_peer = False
@@ -360,6 +363,8 @@ class AioquicEngine(QuicConnection):
         if not self._table.send_queue:
             self._loss.on_app_limited()
         datagrams += self._probe_mtu(now)
+        if datagrams:
+            self.latest_sent = datagrams[-1][0][:SENT_BYTES]
         self._bytes_sent += sum(len(data) for data, _ in datagrams)
         return datagrams
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from quictunnel.quic.path.error_queue import ErrorQueue
 from quictunnel.quic.path.udp import UdpSocket
 
 if TYPE_CHECKING:
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from quictunnel.quic.engine import Datagram, Endpoint, Engine, Peer, ReceivedBatch
+    from quictunnel.quic.path.error_queue import IcmpError
 
 
 class AioquicEndpointSocket:
@@ -29,6 +31,7 @@ class AioquicEndpointSocket:
         loop: asyncio.AbstractEventLoop,
         received: Callable[[ReceivedBatch], None],
         send_error: Callable[[OSError], None],
+        icmp_error: Callable[[IcmpError], None],
         writable: Callable[[], None],
     ) -> None:
         self._endpoint = endpoint
@@ -39,6 +42,7 @@ class AioquicEndpointSocket:
         self._on_writable = writable
         self._waiting: list[Datagram] = []
         loop.add_reader(sock.fileno(), self._readable)
+        self._errors = ErrorQueue(sock, loop, handle=icmp_error, failed=send_error)
 
     @property
     def is_full(self) -> bool:
@@ -85,16 +89,19 @@ class AioquicEndpointSocket:
         self._loop.remove_reader(self._socket.fileno())
         self._loop.remove_writer(self._socket.fileno())
         self._waiting.clear()
+        self._errors.close()
         self._socket.close()
 
     def _readable(self) -> None:
         try:
             datagrams = self._socket.receive()
         except OSError as exc:  # an ICMP message about an earlier datagram
-            self._on_send_error(exc)
+            self._errors.receive_failed(exc)
             return
         if datagrams:
             self._on_received(self._endpoint.receive(datagrams, self._loop.time()))
+        else:
+            self._errors.drain()
 
     def _writable(self) -> None:
         del self._waiting[: self._socket.send(self._waiting)]

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import errno
 from typing import TYPE_CHECKING
 
 from quictunnel.quic.engine import ReceivedBatch
 from quictunnel.quic.engines.quinn.endpoint import QuinnEndpoint
 from quictunnel.quic.path import udp
+from quictunnel.quic.path.error_queue import ErrorQueue
 
 if TYPE_CHECKING:
     import asyncio
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from quictunnel.quic.engine import Endpoint, Engine, Peer
+    from quictunnel.quic.path.error_queue import IcmpError
 
 
 class QuinnEndpointSocket:
@@ -32,6 +33,7 @@ class QuinnEndpointSocket:
         loop: asyncio.AbstractEventLoop,
         received: Callable[[ReceivedBatch], None],
         send_error: Callable[[OSError], None],
+        icmp_error: Callable[[IcmpError], None],
         writable: Callable[[], None],
     ) -> None:
         assert isinstance(endpoint, QuinnEndpoint)
@@ -49,6 +51,7 @@ class QuinnEndpointSocket:
         real, known_as = peer or (None, None)
         self._number = self._native.attach(sock.fileno(), real, known_as)
         loop.add_reader(sock.fileno(), self._receive)
+        self._errors = ErrorQueue(sock, loop, handle=icmp_error, failed=send_error)
 
     @property
     def is_full(self) -> bool:
@@ -83,6 +86,7 @@ class QuinnEndpointSocket:
         self._loop.remove_reader(self._socket.fileno())
         self._loop.remove_writer(self._socket.fileno())
         self._native.detach(self._number)
+        self._errors.close()
         self._socket.close()
 
     def _check_full(self) -> None:
@@ -92,8 +96,7 @@ class QuinnEndpointSocket:
 
     def _report_send_error(self) -> None:
         error = self._native.take_send_error()
-        # EMSGSIZE is expected: path MTU discovery sends packets that may be too large.
-        if error is not None and error.errno != errno.EMSGSIZE:
+        if error is not None and udp.is_send_error(error):
             self._on_send_error(error)
 
     def _receive(self) -> None:
@@ -104,9 +107,12 @@ class QuinnEndpointSocket:
             else:
                 received = self._native.receive(self._filtering.receive(), now)
         except OSError as exc:  # ICMP reports an error for an earlier datagram
-            self._on_send_error(exc)
+            self._errors.receive_failed(exc)
             return
-        self._on_received(ReceivedBatch(*received))
+        batch = ReceivedBatch(*received)
+        self._on_received(batch)
+        if not (batch.connections or batch.incoming):
+            self._errors.drain()
 
     def _flush(self) -> None:
         is_flushed = self._native.flush()

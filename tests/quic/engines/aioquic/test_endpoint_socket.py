@@ -49,6 +49,7 @@ async def test_what_the_kernel_does_not_take_is_sent_first_when_it_does() -> Non
             loop=asyncio.get_running_loop(),
             received=lambda batch: None,
             send_error=lambda exc: None,
+            icmp_error=lambda error: None,
             writable=ready.set,
         )
         real = endpoint_socket._socket.send
