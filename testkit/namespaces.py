@@ -114,10 +114,10 @@ class NamespaceHost:
         if done.returncode:
             raise ProgramError(f"{self.name}: {done.stderr.strip()}")
 
-    def socket(self) -> socket.socket:
+    def socket(self, family: int = socket.AF_INET) -> socket.socket:
         """Return a TCP socket in this host's network."""
         with network_of(self.pid):
-            return socket.socket()
+            return socket.socket(family)
 
     def end(self) -> None:
         """Release the host. It vanishes with the last of its processes and sockets."""

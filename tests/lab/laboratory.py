@@ -129,9 +129,36 @@ class Laboratory:
         """Change properties of the network on every uplink."""
         self._command(network=properties)
 
-    def _command(self, **command: object) -> None:
+    def reject_strangers(self) -> None:
+        """Let NAT routers answer packets without a mapping with an ICMP port unreachable."""
+        self._command(reject=True)
+
+    def forge(self, *packets: bytes) -> None:
+        """Let forged packets arrive at the remote's host."""
+        self._command(forge=[packet.hex() for packet in packets])
+
+    def packets_of_remote(self) -> tuple[int, bytes]:
+        """Return the number of packets that the remote's host has sent, and the latest one."""
+        seen = self._command()
+        return seen["packets"], bytes.fromhex(seen["latest"])
+
+    def _command(self, **command: object) -> dict:
+        """Execute a command, and return what the router has seen."""
         print(json.dumps(command), file=self._router.stdin, flush=True)
-        assert self._router.stdout.readline() == "done\n"
+        return json.loads(self._router.stdout.readline())
+
+    def put_clients_far_away(self) -> None:
+        """Let clients connect over the network from now on, from the origin's host."""
+        self.origin_host.ip(*WIFI.join(6))
+        self.traffic.connect_from(self._far_socket, (REMOTE.address6, OUTSIDE_PORT))
+
+    def _far_socket(self) -> socket.socket:
+        return with_small_buffers(self.origin_host.socket(socket.AF_INET6))
+
+    def lose_far_clients(self) -> float:
+        """Let these clients vanish: their host no longer has their address."""
+        self.origin_host.ip(f"address del {WIFI.address6}/64 dev {WIFI.name}")
+        return time.monotonic()
 
     # The programs
 

@@ -4,22 +4,22 @@
 
 It holds the far ends of the hosts' devices (TUN). Each of the origin's uplinks has its own network
 towards the remote. A NAT router of each uplink translates IPv4. IPv6 is not translated. Each line
-of standard input is a command, which is answered with a line. The program ends with its standard
-input.
+of standard input is a command, which is answered with a line about the packets seen. The program
+ends with its standard input.
 """
 
 from __future__ import annotations
 
 import heapq
-import ipaddress
 import itertools
 import json
 import select
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from nat import NatTable
+from nat import UDP, NatTable, rejection
 from uplinks import REMOTE, UPLINKS, Uplink
 
 from testkit.namespaces import open_tun, packets, write
@@ -36,6 +36,13 @@ class UplinkPath:
     nat: NatTable
     generation: int = 0
     """Increases when all packets in flight are lost."""
+    rejects: bool = False
+    """Whether the NAT router answers packets without a mapping, as a host with a closed port."""
+
+    def rejected(self, packet: bytes) -> bytes | None:
+        """Return the answer to an IPv4 packet that has no mapping, if there is one."""
+        is_udp_for_us = packet[9] == UDP and packet[16:20] == self.uplink.outside_packed
+        return rejection(packet) if self.rejects and is_udp_for_us else None
 
 
 class Router:
@@ -49,7 +56,7 @@ class Router:
                 uplink,
                 open_tun(uplink.name, origin),
                 Network(**properties),
-                NatTable(ipaddress.ip_address(uplink.outside).packed),
+                NatTable(uplink.outside_packed),
             )
             for uplink in UPLINKS
         }
@@ -59,6 +66,8 @@ class Router:
             self.poll.register(descriptor, select.EPOLLIN)
         self._due: list[tuple[float, int, UplinkPath, int, int, bytes]] = []
         self._numbers = itertools.count()
+        self._seen = {"packets": 0, "latest": ""}
+        """Of the packets from the remote: their number, and the latest in hex."""
 
     def run(self) -> None:
         """Forward until standard input ends."""
@@ -73,7 +82,7 @@ class Router:
                     return
                 else:
                     self._execute(**json.loads(line))
-                    print("done", flush=True)
+                    print(json.dumps(self._seen), flush=True)
             now = time.monotonic()
             while self._due and self._due[0][0] <= now:
                 *_, path, generation, tun, packet = heapq.heappop(self._due)
@@ -87,6 +96,8 @@ class Router:
         lose: str | None = None,
         rebind: str | None = None,
         network: dict | None = None,
+        reject: bool | None = None,
+        forge: Sequence[str] = (),
     ) -> None:
         """Execute a command.
 
@@ -94,6 +105,8 @@ class Router:
         :param lose: the uplink whose packets in flight are lost.
         :param rebind: the uplink whose NAT router loses its mappings and the packets in flight.
         :param network: properties to change of every path's network.
+        :param reject: whether all NAT routers answer packets without a mapping from now on.
+        :param forge: packets, in hex, for the remote's host.
         """
         if dark is not None:
             self.is_dark = dark
@@ -104,6 +117,11 @@ class Router:
         if rebind is not None:
             self.paths[rebind].generation += 1
             self.paths[rebind].nat.clear()
+        if reject is not None:
+            for path in self.paths.values():
+                path.rejects = reject
+        for packet in forge:
+            write(self.remote, bytes.fromhex(packet))
         for name, value in (network or {}).items():
             for path in self.paths.values():
                 setattr(path.network, name, value)
@@ -116,9 +134,13 @@ class Router:
 
     def _from_remote(self) -> None:
         for packet in packets(self.remote):
+            self._seen = {"packets": self._seen["packets"] + 1, "latest": packet.hex()}
             for path in self.paths.values():
                 if packet[0] >> 4 == 4:
                     coming = path.nat.inwards(packet)
+                    answer = None if coming else path.rejected(packet)
+                    if answer is not None:
+                        self._forward(path, self.remote, "up", answer)
                 else:
                     coming = packet if packet[24:40] == path.uplink.packed6 else None
                 if coming is not None:

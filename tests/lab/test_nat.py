@@ -6,7 +6,7 @@ import ipaddress
 import random
 import struct
 
-from nat import Flow, NatTable, flow_of
+from nat import Flow, NatTable, flow_of, icmp_error, quotation, rejection
 
 INSIDE, OUTSIDE, REMOTE, OTHER = (
     ipaddress.ip_address(text).packed
@@ -20,7 +20,8 @@ def port(number: int) -> bytes:
 
 def ones_complement(data: bytes) -> int:
     """Return the checksum of RFC 1071; 0xFFFF over data with a correct checksum."""
-    total = sum(struct.unpack(f">{len(data) // 2}H", data + bytes(len(data) % 2)))
+    even = data + bytes(len(data) % 2)
+    total = sum(struct.unpack(f">{len(even) // 2}H", even))
     while total >> 16:
         total = (total & 0xFFFF) + (total >> 16)
     return total
@@ -82,6 +83,29 @@ def test_checksums_of_any_payload_are_correct():
         payload = dice.randbytes(size)
         left = nat.outwards(datagram(flow, payload))
         assert left == datagram(flow_of(left), payload)
+
+
+def test_errors_of_either_side_are_translated():
+    nat = NatTable(OUTSIDE)
+    sent = datagram(LEAVING, b"hello")
+    left = nat.outwards(sent)
+    back = nat.inwards(rejection(left))
+    assert back == rejection(sent)
+    answer = answer_to(left, b"answer")
+    arrived = nat.inwards(answer)
+    assert nat.outwards(rejection(arrived)) == rejection(answer)
+    assert ones_complement(back[:20]) == ones_complement(back[20:]) == 0xFFFF
+
+
+def test_errors_about_other_packets_are_dropped():
+    nat = NatTable(OUTSIDE)
+    left = nat.outwards(datagram(LEAVING, b"hello"))
+    other = datagram(Flow(OUTSIDE, port(1), REMOTE, port(9001)), b"hello")
+    assert nat.inwards(rejection(other)) is None
+    assert nat.outwards(rejection(answer_to(other, b"answer"))) is None
+    ping = icmp_error(REMOTE, OUTSIDE, (8, 0), left)
+    assert quotation(ping) is None
+    assert nat.inwards(ping) is None
 
 
 def test_only_whole_udp_over_ipv4_passes():

@@ -6,10 +6,13 @@ import time
 
 import pytest
 
-from testkit.programs import ENGINE_SELECTED, TAKEN_OVER, UDP_BLOCKED, logged
+from testkit.programs import ENGINE_SELECTED, PROCESS_ENDED, TAKEN_OVER, UDP_BLOCKED, logged
 
 AWAY = 1
 """Seconds between the death of a program and its restart."""
+
+NOTICED = 3
+"""The bound for the death of a program to be noticed. With the allowance it is 10 s."""
 
 
 @pytest.mark.mixed
@@ -38,6 +41,35 @@ def test_origin_is_killed_and_restarted(scenario):
     scenario.are_reset(gone, "server", "servers reset", killed, bound=1)
     scenario.are_reset(gone, "client", "clients reset", ready, bound=1)
     scenario.nothing_is_lost()
+
+
+@pytest.mark.mixed
+def test_origin_is_killed_without_a_successor(scenario):
+    scenario.up()
+    gone = scenario.traffic.retire()
+    killed = scenario.lab.kill(scenario.lab.origin)
+    scenario.are_reset(gone, "server", "servers reset", killed, bound=1)
+    scenario.are_reset(gone, "client", "clients reset", killed, bound=NOTICED)
+    assert PROCESS_ENDED in scenario.lab.remote.stdout
+
+
+def test_idle_origin_is_killed_without_a_successor(scenario):
+    """Nothing is sent to it but pings."""
+    scenario.up()
+    scenario.pause_traffic()
+    gone = scenario.traffic.retire()
+    killed = scenario.lab.kill(scenario.lab.origin)
+    scenario.are_reset(gone, "client", "clients reset", killed, bound=NOTICED)
+    assert PROCESS_ENDED in scenario.lab.remote.stdout
+
+
+def test_remote_is_killed_without_a_successor(scenario):
+    scenario.up()
+    gone = scenario.traffic.retire()
+    killed = scenario.lab.kill(scenario.lab.remote)
+    scenario.are_reset(gone, "client", "clients reset", killed, bound=1)
+    scenario.are_reset(gone, "server", "servers reset", killed, bound=NOTICED)
+    assert PROCESS_ENDED in scenario.lab.origin.stdout
 
 
 def test_remote_is_out_of_reach_for_longer_than_the_hold(scenario):

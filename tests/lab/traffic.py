@@ -156,6 +156,10 @@ class LabTraffic:
             self._call(self._start, self._connect(connection))
         return new
 
+    def connect_from(self, client: Callable[[], socket.socket], address: tuple[str, int]) -> None:
+        """Let clients connect from another host from now on. See the class for the parameters."""
+        self._client, self._address = client, address
+
     def let(self, *kinds: Kind, by: tuple[Side, ...] = SIDES) -> None:
         """Let only these lead. A question or piece that has begun is finished."""
         for (kind, side), gate in self._gates.items():

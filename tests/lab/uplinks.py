@@ -25,6 +25,10 @@ class Uplink:
     """The public address of its NAT router. Empty without NAT."""
 
     @property
+    def outside_packed(self) -> bytes:
+        return ipaddress.ip_address(self.outside).packed
+
+    @property
     def packed6(self) -> bytes:
         return ipaddress.ip_address(self.address6).packed
 
