@@ -41,6 +41,7 @@ from quictunnel.config.hosts import HostName, HostProtocol, parse_host
 from quictunnel.config.ports import PortRange, parse_allowed_ports
 from quictunnel.config.reset_key import locked_reset_key
 from quictunnel.config.settings import (
+    CLIENT_KEEPALIVE,
     CLIENT_WAIT,
     LISTEN,
     LOOPBACK,
@@ -66,6 +67,7 @@ _PROTOCOLS: Mapping[HostProtocol, str] = {"tls": "TLS", "http": "HTTP"}
 _OPTIONS_FOR_HOSTS = "--tls, --http or --sockets"
 _KEYS_FOR_HOSTS = "'tls', 'http' or 'sockets'"
 CLIENT_WAIT_DEFAULT = format_duration(CLIENT_WAIT)
+CLIENT_KEEPALIVE_DEFAULT = format_duration(CLIENT_KEEPALIVE)
 
 Listen = Annotated[
     str,
@@ -200,6 +202,14 @@ ClientWait = Annotated[
         "How long a new client waits if no origin is connected.",
     ),
 ]
+ClientKeepalive = Annotated[
+    str,
+    options.CLIENTS.option(
+        "--client-keepalive DURATION",
+        "Idle time after which a client is probed (TCP keep-alive). A client that has vanished is "
+        "lost after three times as long. 0 for never.",
+    ),
+]
 
 
 def remote(
@@ -221,6 +231,7 @@ def remote(
     key: Key = None,
     state_dir: options.StateDir = None,
     client_wait: ClientWait = CLIENT_WAIT_DEFAULT,
+    client_keepalive: ClientKeepalive = CLIENT_KEEPALIVE_DEFAULT,
     hold: options.Hold = options.HOLD_DEFAULT,
     linger: options.Linger = options.LINGER_DEFAULT,
     grace: options.Grace = options.GRACE_DEFAULT,
@@ -285,6 +296,7 @@ def remote(
             hold=read_duration(name_of("--hold"), hold),
             linger=read_duration(name_of("--linger"), linger),
             client_wait=read_duration(name_of("--client-wait"), client_wait),
+            client_keepalive=read_duration(name_of("--client-keepalive"), client_keepalive),
             grace=read_duration(name_of("--grace"), grace),
             state_dir=state_dir or default_state_dir(),
             unread_limit=read(name_of("--unread-limit"), parse_size, unread_limit),

@@ -56,6 +56,9 @@ LINGER = 300.0
 CLIENT_WAIT = 10.0
 """Default of `client_wait`, in seconds."""
 
+CLIENT_KEEPALIVE = 60.0
+"""Default of `client_keepalive`, in seconds."""
+
 GRACE = 30.0
 """Default of `grace`, in seconds."""
 
@@ -66,6 +69,7 @@ _DAY = 86400.0
 _HOLD_RANGE = (1.0, 7 * _DAY)  # at least some round trips; at most a week of memory per link
 _LINGER_RANGE = (0.0, 7 * _DAY)
 _CLIENT_WAIT_RANGE = (0.0, 3600.0)  # clients time out earlier than that
+_KEEPALIVE_RANGE = (0.0, 7200.0)  # the default of most systems
 _GRACE_RANGE = (0.0, _DAY)
 _UNREAD_RANGE = (1024**2, 1024**4)  # at least a few streams' initial windows
 
@@ -136,6 +140,10 @@ class RemoteSettings:
     client_wait: float = CLIENT_WAIT
     """Seconds that a new client waits for an origin."""
 
+    client_keepalive: float = CLIENT_KEEPALIVE
+    """Idle seconds after which a client is probed. It is lost after three times as long; 0 for
+    never."""
+
     grace: float = GRACE
     """Seconds that current clients have to finish when the remote drains."""
 
@@ -169,6 +177,7 @@ class RemoteSettings:
             raise SettingsError(f"two tokens have the id {twice}: give each its own id")
         _check_duration("linger", self.linger, _LINGER_RANGE)
         _check_duration("client-wait", self.client_wait, _CLIENT_WAIT_RANGE)
+        _check_duration("client-keepalive", self.client_keepalive, _KEEPALIVE_RANGE)
         _check_common(self.hold, self.grace, self.unread_limit)
 
 

@@ -41,6 +41,7 @@ REMOTE_KEYS = frozenset(
         "accept-proxy-protocol",
         "admin",
         "cert",
+        "client-keepalive",
         "client-wait",
         "hosts",
         "http",

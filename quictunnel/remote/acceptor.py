@@ -14,14 +14,18 @@ import os
 import socket
 from collections.abc import Callable
 
+from quictunnel.config import settings
 from quictunnel.events import AcceptPaused, EventSink, InternalErrorOccurred
 from quictunnel.relay.readiness import readiness
-from quictunnel.relay.tcp_options import OPTIONS_ARE_INHERITED
+from quictunnel.relay.tcp_options import OPTIONS_ARE_INHERITED, KeepAlive, set_options
 from quictunnel.relay.tcp_transport import SocketTransport
 
 ACCEPTS_PER_WAKEUP = 16
 """Connections accepted before the event loop does anything else. Together with connections that are
 being rejected, they fit into the file descriptors that are reserved for such things."""
+
+CLIENT_KEEPALIVE = KeepAlive.of_client(settings.CLIENT_KEEPALIVE)
+"""The default."""
 
 PAUSE = 1.0
 """Seconds without accepting after the kernel lacked a resource. Retrying would not free it."""
@@ -36,6 +40,7 @@ class Acceptor:
     :param sock: listens, does not block, and has the options that `relay.set_options` sets.
     :param make_protocol: makes the protocol of an accepted connection.
     :param is_inherited: whether accepted sockets have the listening one's options.
+    :param keep_alive: that of accepted sockets which do not inherit it.
     """
 
     def __init__(
@@ -45,7 +50,10 @@ class Acceptor:
         emit: EventSink,
         *,
         is_inherited: bool = OPTIONS_ARE_INHERITED,
+        keep_alive: KeepAlive = CLIENT_KEEPALIVE,
     ) -> None:
+        self.keep_alive = keep_alive
+        """Of connections that are accepted from now on, and do not inherit it."""
         self._sock = sock
         self._make_protocol = make_protocol
         self._emit = emit
@@ -83,9 +91,9 @@ class Acceptor:
     def _start(self, sock: socket.socket, peer: object) -> None:
         try:
             sock.setblocking(False)
-            transport = SocketTransport(
-                sock, self._readiness, peer=peer, has_options=self._is_inherited
-            )
+            if not self._is_inherited:
+                set_options(sock, self.keep_alive)
+            transport = SocketTransport(sock, self._readiness, peer=peer, has_options=True)
             transport.attach(self._make_protocol())
         except OSError as exc:  # the kernel cannot watch another socket
             sock.close()

@@ -9,6 +9,8 @@ from quictunnel.config.addresses import HostPort
 from quictunnel.config.hosts import HostProtocol
 from quictunnel.events import EventSink
 from quictunnel.protocol.address import Address
+from quictunnel.relay.tcp_options import KeepAlive
+from quictunnel.remote.acceptor import CLIENT_KEEPALIVE
 from quictunnel.remote.name_readers import Find, HttpNameReader, NameReader, TlsNameReader
 from quictunnel.remote.outside_listener import OutsideListener
 
@@ -24,6 +26,7 @@ class NamedListener:
     :param protocol: the protocol of its clients.
     :param find: returns the route of a name.
     :param new_client: makes the protocol of a client whose name is not known yet.
+    :param keep_alive: when the kernel probes clients.
     """
 
     def __init__(
@@ -34,11 +37,16 @@ class NamedListener:
         new_client: Callable[[NameReader], asyncio.Protocol],
         *,
         emit: EventSink,
+        keep_alive: KeepAlive = CLIENT_KEEPALIVE,
     ) -> None:
         self.protocol = protocol
         make_reader = _READERS[protocol]
         self._listener = OutsideListener(
-            listen, lambda: new_client(make_reader(find)), emit=emit, option=f"--{protocol}"
+            listen,
+            lambda: new_client(make_reader(find)),
+            emit=emit,
+            option=f"--{protocol}",
+            keep_alive=keep_alive,
         )
 
     @property
@@ -61,6 +69,10 @@ class NamedListener:
     def serve(self) -> None:
         """Accept clients."""
         self._listener.serve()
+
+    def set_keep_alive(self, keep_alive: KeepAlive) -> None:
+        """Set when the kernel probes clients that connect from now on."""
+        self._listener.set_keep_alive(keep_alive)
 
     def close(self) -> None:
         """Stop accepting clients. Accepted clients stay connected."""

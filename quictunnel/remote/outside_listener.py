@@ -13,8 +13,13 @@ from quictunnel.config.listen_errors import listen_error
 from quictunnel.errors import SettingsError
 from quictunnel.events import EventSink
 from quictunnel.protocol.address import Address, literal, sockaddr_of
-from quictunnel.relay.tcp_options import OPTIONS_ARE_INHERITED, set_options
-from quictunnel.remote.acceptor import Acceptor
+from quictunnel.relay.tcp_options import (
+    OPTIONS_ARE_INHERITED,
+    KeepAlive,
+    set_keep_alive,
+    set_options,
+)
+from quictunnel.remote.acceptor import CLIENT_KEEPALIVE, Acceptor
 from quictunnel.session.resolver import look_up
 
 BACKLOG = 1024
@@ -49,6 +54,7 @@ class OutsideListener:
     :param make_protocol: makes the protocol of an accepted client.
     :param sockets: bound sockets to use in place of that address; closed with the listener.
     :param option: the option that sets the address, for errors.
+    :param keep_alive: when the kernel probes clients.
     """
 
     def __init__(
@@ -59,11 +65,13 @@ class OutsideListener:
         emit: EventSink,
         sockets: Sequence[socket.socket] = (),
         option: str = "--outside",
+        keep_alive: KeepAlive = CLIENT_KEEPALIVE,
     ) -> None:
         self._listen = listen
         self._make_protocol = make_protocol
         self._emit = emit
         self._option = option
+        self._keep_alive = keep_alive
         self._address: Address | None = None
         self._sockets = list(sockets)
         # Connections may wait in the queue of a socket that was passed in without its options.
@@ -107,15 +115,29 @@ class OutsideListener:
         """
         self._open(addresses)
         for sock in self._sockets:
-            _start_listening(sock)
+            _start_listening(sock, self._keep_alive)
         self._address = Address.of(self._sockets[0].getsockname())
 
     def serve(self) -> None:
         """Accept clients."""
         self._acceptors = [
-            Acceptor(sock, self._make_protocol, self._emit, is_inherited=self._is_inherited)
+            Acceptor(
+                sock,
+                self._make_protocol,
+                self._emit,
+                is_inherited=self._is_inherited,
+                keep_alive=self._keep_alive,
+            )
             for sock in self._sockets
         ]
+
+    def set_keep_alive(self, keep_alive: KeepAlive) -> None:
+        """Set when the kernel probes clients that connect from now on."""
+        self._keep_alive = keep_alive
+        for sock in self._sockets:
+            set_keep_alive(sock, keep_alive)
+        for acceptor in self._acceptors:
+            acceptor.keep_alive = keep_alive
 
     def close(self) -> None:
         """Stop accepting clients. Accepted clients stay connected."""
@@ -123,6 +145,8 @@ class OutsideListener:
             acceptor.close()
         for sock in self._sockets:
             sock.close()
+        self._acceptors.clear()
+        self._sockets.clear()
 
     def _open(self, addresses: Sequence[SocketAddress]) -> None:
         port = self._listen.port
@@ -139,11 +163,11 @@ class OutsideListener:
             port = sock.getsockname()[1]  # all addresses share a port that the system chose
 
 
-def _start_listening(sock: socket.socket) -> None:
+def _start_listening(sock: socket.socket, keep_alive: KeepAlive) -> None:
     if sock.type != socket.SOCK_STREAM or sock.family not in (socket.AF_INET, socket.AF_INET6):
         raise SettingsError("a socket passed in for clients is not a TCP socket")
     # Accepted sockets inherit these options, so a crash at any moment sends RST instead of FIN.
-    set_options(sock)
+    set_options(sock, keep_alive)
     sock.listen(BACKLOG)
     sock.setblocking(False)
 

@@ -15,6 +15,7 @@ from quictunnel.events import EventSink
 from quictunnel.protocol.address import Address
 from quictunnel.protocol.codes import Code
 from quictunnel.protocol.messages import Service
+from quictunnel.relay.tcp_options import KeepAlive
 from quictunnel.remote.host_routes import HostRoutes
 from quictunnel.remote.host_sockets import HostSockets
 from quictunnel.remote.name_readers import NameReader
@@ -68,7 +69,12 @@ class Places:
             if listen is not None:
                 find = partial(self._hosts.find, protocol)
                 self._named[protocol] = NamedListener(
-                    listen, protocol, find, new_named_client, emit=emit
+                    listen,
+                    protocol,
+                    find,
+                    new_named_client,
+                    emit=emit,
+                    keep_alive=KeepAlive.of_client(settings.client_keepalive),
                 )
 
     @property
@@ -113,10 +119,12 @@ class Places:
         return self._hosts.has_site(name)
 
     def apply(self, settings: RemoteSettings) -> list[str]:
-        """Apply changed rights and `client_wait`.
+        """Apply changed rights, `client_wait` and `client_keepalive`.
 
         :return: the keys of routes that are no longer allowed. They are closed.
         """
+        for listener in self._named.values():
+            listener.set_keep_alive(KeepAlive.of_client(settings.client_keepalive))
         return [*self._ports.apply(settings), *self._hosts.apply(settings)]
 
     def key(self, identity: Identity, service: Service) -> str | None:

@@ -27,6 +27,7 @@ from quictunnel.events import EventSink
 from quictunnel.protocol.address import Address
 from quictunnel.protocol.codes import Code
 from quictunnel.protocol.messages import Service
+from quictunnel.relay.tcp_options import KeepAlive
 from quictunnel.remote.fair_table import FairTable
 from quictunnel.remote.outside_listener import OutsideListener, SocketAddress
 from quictunnel.remote.registry import Identity
@@ -130,6 +131,7 @@ class Routes:
             lambda: new_client(self._default),
             emit=emit,
             sockets=outside_sockets,
+            keep_alive=KeepAlive.of_client(settings.client_keepalive),
         )
         self._opened: dict[str, Route] = {}
         self._by_port: dict[int, Route] = {}
@@ -168,12 +170,17 @@ class Routes:
             self._close(key)
 
     def apply(self, settings: RemoteSettings) -> list[str]:
-        """Apply changed `ports`, `grants` and `client_wait`.
+        """Apply changed `ports`, `grants`, `client_wait` and `client_keepalive`.
 
         :return: the keys of routes whose ports are no longer allowed. They are closed.
         """
         token_ids = {route.token_id for route in self._opened.values()}
         before = {token_id: self._ports_of(token_id) for token_id in token_ids}
+        if settings.client_keepalive != self._settings.client_keepalive:
+            keep_alive = KeepAlive.of_client(settings.client_keepalive)
+            opened = (listener for route in self._opened.values() for listener in route.listeners)
+            for listener in (self._outside, *opened):
+                listener.set_keep_alive(keep_alive)
         self._settings = settings
         self._allowed.clear()
         self._exhausted.clear()
@@ -361,6 +368,7 @@ class Routes:
             HostPort(self._settings.outside.host, port),
             lambda: self._new_client(route),
             emit=self._emit,
+            keep_alive=KeepAlive.of_client(self._settings.client_keepalive),
         )
         route.listeners.append(listener)
         listener.bind_at(self._hosts)

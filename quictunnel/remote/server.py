@@ -47,6 +47,7 @@ APPLICABLE = {
     "grants",
     "policies",
     "client_wait",
+    "client_keepalive",
     "grace",
     "accept_proxy_protocol",
     "trusted_proxies",

@@ -54,3 +54,38 @@ async def test_a_remote_changes_its_ports_and_tokens(roles):
         assert sock.connect_ex((LOOPBACK, port)) != 0
     remote.apply(settings, (Token(roles.token.id, "another-secret-of-the-same-id"),))
     assert (await refused(origin)).code == Code.BAD_TOKEN
+
+
+async def test_a_remote_changes_the_keep_alive_of_new_clients(roles):
+    port, remote = free_port(), roles.remote
+    settings = replace(remote._settings, ports=(PortRange(port, port),))
+    remote.apply(settings, (roles.token,))
+    server = roles.server.sockets[0].getsockname()[1]
+    target = f"{LOOPBACK}:{server}"
+    await roles.up(services=parse_services([target, f"{port}={target}"]))
+    listening = [
+        sock
+        for place in (remote._places._ports._outside, *opened_at(remote))
+        for sock in place._sockets
+    ]
+    assert len(listening) == 2
+    assert {idle_of(sock) for sock in listening} == {60}
+    assert remote.apply(replace(settings, client_keepalive=9.0), (roles.token,)) == set()
+    assert {idle_of(sock) for sock in listening} == {9}
+    other = free_port()
+    wider = replace(remote._settings, ports=(PortRange(port, port), PortRange(other, other)))
+    remote.apply(wider, (roles.token,))
+    await roles.up(name="other", services=parse_services([f"{other}={target}"]))
+    assert {idle_of(sock) for place in opened_at(remote) for sock in place._sockets} == {9}
+
+
+def opened_at(remote):
+    """Return the listeners of ports that origins asked for."""
+    opened = remote._places._ports._opened.values()
+    return [listener for route in opened for listener in route.listeners]
+
+
+def idle_of(sock: socket.socket) -> int:
+    """Return the idle time before the first probe of a keep-alive, in seconds."""
+    option = getattr(socket, "TCP_KEEPIDLE", None) or socket.TCP_KEEPALIVE
+    return sock.getsockopt(socket.IPPROTO_TCP, option)

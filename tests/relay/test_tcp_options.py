@@ -36,9 +36,57 @@ async def test_a_relayed_socket_has_its_options(half):
 async def test_keep_alive_has_our_times(half):
     await half.stand()
     sock = half.transport.get_extra_info("socket")
-    assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == tcp.KEEPALIVE_IDLE
-    assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL) == tcp.KEEPALIVE_INTERVAL
-    assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT) == tcp.KEEPALIVE_PROBES
+    assert keep_alive_of(sock) == (60, 15, 4)
+
+
+def keep_alive_of(sock: socket.socket) -> tuple[int, ...]:
+    """Return the idle time, the interval and the number of probes."""
+    names = (socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_KEEPCNT)
+    return tuple(sock.getsockopt(socket.IPPROTO_TCP, name) for name in names)
+
+
+@pytest.mark.skipif(not hasattr(socket, "TCP_KEEPIDLE"), reason="not every system has them")
+@pytest.mark.parametrize(
+    ("idle", "times"),
+    [(60.0, (60, 30, 4)), (1.0, (1, 1, 4)), (0.2, (1, 1, 4)), (7200, (7200, 3600, 4))],
+)
+def test_a_client_is_lost_after_three_times_its_idle_time(idle, times):
+    with socket.socket() as sock:
+        tcp.set_options(sock, tcp.KeepAlive.of_client(idle))
+        assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) != 0
+        assert keep_alive_of(sock) == times
+        first, interval, probes = times
+        assert first + interval * probes == 3 * first or idle <= 1
+
+
+def test_keep_alive_can_be_switched_off_and_on():
+    with socket.socket() as sock:
+        tcp.set_options(sock, tcp.KeepAlive.of_client(60))
+        tcp.set_keep_alive(sock, tcp.KeepAlive.of_client(0))
+        assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 0
+        tcp.set_keep_alive(sock, tcp.KeepAlive.of_client(5))
+        assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) != 0
+
+
+@pytest.mark.parametrize(
+    ("idle", "most"), [(60, 16_363), (1, 1_000), (7200, 120_000), (0, 120_000)]
+)
+def test_unacknowledged_bytes_are_sent_again_often_enough(idle, most):
+    with socket.socket() as sock:
+        system = longest_interval(sock)
+        tcp.set_options(sock)
+        assert longest_interval(sock) == system, "origin servers have the system's limit"
+        tcp.set_options(sock, tcp.KeepAlive.of_client(idle))
+        if system is not None:
+            assert abs(longest_interval(sock) - most) <= 10, "the kernel counts in ticks"
+
+
+def longest_interval(sock: socket.socket) -> int | None:
+    """Return the longest interval between retransmissions, in ms; None before Linux 6.15."""
+    try:
+        return sock.getsockopt(socket.IPPROTO_TCP, tcp._TCP_RTO_MAX_MS)
+    except OSError:
+        return None
 
 
 async def test_half_an_end_is_no_orderly_end(tunnel, way):

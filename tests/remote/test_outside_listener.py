@@ -10,6 +10,7 @@ import pytest
 from quictunnel.config.addresses import HostPort
 from quictunnel.errors import SettingsError
 from quictunnel.events import discard_event
+from quictunnel.relay.tcp_options import KeepAlive
 from quictunnel.remote.outside_listener import OutsideListener, resolve_listen
 
 
@@ -110,3 +111,35 @@ async def test_nobody_comes_any_more_when_it_is_closed(outside):
     one.close()
     with pytest.raises(ConnectionRefusedError):
         await call("127.0.0.1", one.address.port)
+
+
+@pytest.mark.skipif(not hasattr(socket, "TCP_KEEPIDLE"), reason="not every system has it")
+@pytest.mark.parametrize("is_passed_in", [False, True])
+async def test_clients_have_the_keep_alive_of_the_time_when_they_connect(came, is_passed_in):
+    sockets = [socket.create_server(("127.0.0.1", 0))] if is_passed_in else []
+    outside = OutsideListener(
+        HostPort("127.0.0.1", 0),
+        lambda: Caller(came),
+        emit=discard_event,
+        sockets=sockets,
+        keep_alive=KeepAlive.of_client(20),
+    )
+    await outside.bind()
+    outside.serve()
+
+    async def keep_alive() -> tuple[bool, int]:
+        await call("127.0.0.1", outside.address.port)
+        transport = await came.get()
+        sock = transport.get_extra_info("socket")
+        is_on = sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) != 0
+        idle = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE)
+        transport.abort()
+        return is_on, idle
+
+    assert await keep_alive() == (True, 20)
+    outside.set_keep_alive(KeepAlive.of_client(7))
+    assert await keep_alive() == (True, 7)
+    outside.set_keep_alive(KeepAlive.of_client(0))
+    assert (await keep_alive())[0] is False
+    outside.close()
+    outside.set_keep_alive(KeepAlive.of_client(7))  # without an effect
