@@ -47,6 +47,18 @@ from quictunnel.protocol.service_list import MAX_LISTED, split_list
 from quictunnel.quic import limits
 from quictunnel.quic.engines.aioquic.resets import Resets
 from quictunnel.quic.engines.aioquic.tls import derive_exporter
+from quictunnel.quic.limits import ICMP_ERRORS_PER_SECOND
+from quictunnel.quic.path.liveness import (
+    ACCEPTOR_PATIENCE,
+    BUSY_PATIENCE,
+    CONFIRMATION_ANSWER,
+    CONFIRMATION_INTERVAL,
+    CONFIRMATION_PINGS,
+    PING_AFTER,
+    PING_WHEN_BUSY_AFTER,
+    SUSPICION_INTERVAL,
+)
+from quictunnel.quic.path.retired_sockets import KEPT_FOR
 from quictunnel.remote.host_routes import MAX_FREE_NAMES, HostRoutes
 from quictunnel.remote.pending_client import NAME_TIMEOUT
 from quictunnel.remote.registry import Identity
@@ -261,6 +273,13 @@ def test_the_table_of_limits_is_the_whole_of_them():
         f"remembers for services | {MAX_REMEMBERED} |",
         f"stays open | {CLIENT_WAIT:.0f} s |",
         f"are still known | {MAX_FREE_NAMES} |",
+        f"sends **{CONFIRMATION_PINGS}** pings, **{CONFIRMATION_INTERVAL:g} s** apart",
+        f"at most once in **{SUSPICION_INTERVAL:g} s**.",
+        f"within **{CONFIRMATION_ANSWER:g} s** of the last ping",
+        f"open for **{KEPT_FOR:g} s**",
+        f"are read | {ICMP_ERRORS_PER_SECOND} per second",
+        f"The remote does so after {PING_AFTER + ACCEPTOR_PATIENCE:g} s, or "
+        f"{PING_WHEN_BUSY_AFTER + BUSY_PATIENCE:g} s with clients",
         f"name its host | {MAX_CLIENT_HELLO // 1024} KiB, within {NAME_TIMEOUT:.0f} s |",
         f"it waits **{REFUSED_DELAY:.0f} s**, and after {STEADY_REFUSALS} such answers",
         f"doubling up to **{MAX_REFUSED_DELAY / 60:.0f} min**",
