@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from lines import lines_of
 from pair import Engines, Pair
+
+from testkit.lines import lines_of
 
 FEW, MANY = 10, 10_000
 EXCHANGES = 20

@@ -14,8 +14,6 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
-from aioquic.quic.crypto import CryptoPair
-from aioquic.tls import Epoch
 from endpoints import closed, dialled, echo, listening
 from pair import Engines, Pair
 from probes import PROBES
@@ -23,6 +21,7 @@ from probes import PROBES
 from quictunnel.quic.engine import Path
 from quictunnel.quic.path import udp
 from quictunnel.quic.settings import LinkSettings
+from testkit.crafted_packets import PacketCrafter, sealed_initial
 from testkit.forwarder import Forwarder
 
 if TYPE_CHECKING:
@@ -36,7 +35,6 @@ if TYPE_CHECKING:
 COUNT = 10_000
 BATCH = 50
 ECHO_EVERY = 500
-VERSION = 1
 ON_LINUX = sys.platform == "linux"
 
 
@@ -187,7 +185,7 @@ async def test_handshake_packets_with_good_keys_and_bad_contents(
     limits = LinkSettings(handshake_timeout=0.2, retry_above=10_000, max_unproven=10_000)
     async with listening(settings=limits, engine=alike[1]) as listener:
         for _ in range(300):
-            take(listener, [(sealed_initial(frames(script), script), deaf)])
+            take(listener, [(full_initial(frames(script), script), deaf)])
         assert len(listener._links) <= 300  # quinn lets none of them in
         async with asyncio.timeout(20):
             while listener._links:  # noqa: ASYNC110 - no callback reports it
@@ -197,14 +195,12 @@ async def test_handshake_packets_with_good_keys_and_bad_contents(
     assert_no_traceback(caplog)
 
 
-def sealed_initial(payload: bytes, script: random.Random) -> bytes:
-    destination, source = script.randbytes(8), script.randbytes(8)
-    crypto = CryptoPair()
-    crypto.setup_initial(destination, is_client=True, version=VERSION)
-    payload = payload[:1160].ljust(1170, b"\0")
-    header = bytes([0xC1]) + VERSION.to_bytes(4, "big") + b"\x08" + destination + b"\x08" + source
-    header += b"\0" + (0x4000 | (len(payload) + 2 + 16)).to_bytes(2, "big") + b"\0\0"
-    return crypto.encrypt_packet(header, payload, 0)
+def full_initial(payload: bytes, script: random.Random) -> bytes:
+    return sealed_initial(
+        payload[:1160].ljust(1170, b"\0"),
+        destination=script.randbytes(8),
+        source=script.randbytes(8),
+    )
 
 
 def frames(script: random.Random) -> bytes:
@@ -238,16 +234,11 @@ def test_a_peer_that_we_know_may_send_any_frames(seed: int, met_by_aioquic: Engi
     paused = pair.client.open(bytes(20_000))
     pair.server.paused.add(paused)
     pair.run_for(0.5)
-    engine = pair.client.engine
+    crafter = PacketCrafter(pair.client.engine)
     for _ in range(30):
         if pair.server.closed is not None:
             break
-        payload = frames(script).ljust(20, b"\0")
-        packet_number = engine._packet_number
-        engine._packet_number += 1
-        header = bytes([0x41]) + engine._peer_cid.cid + (packet_number & 0xFFFF).to_bytes(2, "big")
-        data = engine._cryptos[Epoch.ONE_RTT].encrypt_packet(header, payload, packet_number)
-        pair.server.take([(data, pair.client.path)], pair.now)
+        pair.server.take([(crafter.packet(frames(script)), pair.client.path)], pair.now)
         pair.run_for(0.01)
     assert pair.server.closed is None or pair.server.closed[1]
     pair.server.engine.close_with(0, "")
@@ -285,5 +276,5 @@ async def test_links_that_broke_off_count_as_unproven_until_they_are_gone(
     limits = LinkSettings()
     async with listening(settings=limits, engine=alike[1]) as listener:
         for _ in range(300):
-            take(listener, [(sealed_initial(b"\x1e" + frames(script), script), deaf)])
+            take(listener, [(full_initial(b"\x1e" + frames(script), script), deaf)])
         assert len(listener._links) <= limits.retry_above

@@ -10,7 +10,6 @@ from aioquic.quic.stream import QuicStreamFrame
 from aioquic.tls import Epoch
 from hypothesis import given
 from hypothesis import strategies as st
-from lines import lines_of
 from pair import Pair
 
 from quictunnel.quic.engines.aioquic.streams import (
@@ -21,6 +20,7 @@ from quictunnel.quic.engines.aioquic.streams import (
     Receiver,
     Sender,
 )
+from testkit.lines import lines_of
 
 ACKED, LOST = QuicDeliveryState
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 from aioquic.quic.rangeset import RangeSet
-from lines import lines_of
 from pair import Network, Pair
+
+from testkit.lines import lines_of
 
 
 @pytest.mark.parametrize("what", ["acknowledge", "send"])

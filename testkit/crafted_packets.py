@@ -1,0 +1,82 @@
+"""Packets with any frames, sealed with the keys of a live aioquic connection or of an Initial."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from aioquic.quic.crypto import CryptoPair
+from aioquic.tls import Epoch
+
+if TYPE_CHECKING:
+    from quictunnel.quic.engine import Engine
+
+VERSION = 1
+
+PAYLOAD_MIN = 20
+"""Bytes that the protection of a packet's header needs at least (RFC 9001, 5.4.2)."""
+
+PADDING, PING, ACK, CRYPTO = b"\x00", b"\x01", b"\x02", b"\x06"
+STREAM = 0x08
+WITH_FIN, WITH_LENGTH, WITH_OFFSET = 0x01, 0x02, 0x04
+
+
+def varint(number: int) -> bytes:
+    """Return the shortest variable-length integer (RFC 9000, 16)."""
+    for power, size in enumerate((1, 2, 4, 8)):
+        if number < 1 << 8 * size - 2:
+            return (power << 8 * size - 2 | number).to_bytes(size, "big")
+    raise ValueError(f"{number} is too large")
+
+
+def stream_frame(stream: int, offset: int, data: bytes, *, fin: bool = False) -> bytes:
+    """Return a STREAM frame with its length."""
+    kind = STREAM | WITH_LENGTH | (WITH_OFFSET if offset else 0) | (WITH_FIN if fin else 0)
+    place = varint(offset) if offset else b""
+    return bytes([kind]) + varint(stream) + place + varint(len(data)) + data
+
+
+def crypto_frame(offset: int, data: bytes) -> bytes:
+    """Return a CRYPTO frame."""
+    return CRYPTO + varint(offset) + varint(len(data)) + data
+
+
+def ack_frame(largest: int, ranges: list[tuple[int, int]], *, first: int = 0) -> bytes:
+    """Return an ACK frame.
+
+    :param ranges: after the first one, the gaps and lengths as they are encoded.
+    """
+    numbers = [largest, 0, len(ranges), first, *(part for pair in ranges for part in pair)]
+    return ACK + b"".join(map(varint, numbers))
+
+
+class PacketCrafter:
+    """Seals 1-RTT packets with the keys of a connection that has shaken hands.
+
+    :param engine: an `AioquicEngine`.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine: Any = engine
+
+    def packet(self, frames: bytes, *, skipped: int = 0) -> bytes:
+        """Return the connection's next packet, which is a datagram.
+
+        :param skipped: packet numbers to leave out before it.
+        """
+        engine = self._engine
+        number = engine._packet_number + skipped
+        engine._packet_number = number + 1
+        header = bytes([0x41]) + engine._peer_cid.cid + (number & 0xFFFF).to_bytes(2, "big")
+        payload = frames.ljust(PAYLOAD_MIN, PADDING)
+        sealed: bytes = engine._cryptos[Epoch.ONE_RTT].encrypt_packet(header, payload, number)
+        return sealed
+
+
+def sealed_initial(frames: bytes, *, destination: bytes, source: bytes, number: int = 0) -> bytes:
+    """Return a client's Initial packet. Anyone can make it: its keys follow from `destination`."""
+    crypto = CryptoPair()
+    crypto.setup_initial(destination, is_client=True, version=VERSION)
+    ids = b"".join(bytes([len(cid)]) + cid for cid in (destination, source))
+    header = bytes([0xC1]) + VERSION.to_bytes(4, "big") + ids + b"\0"
+    header += (0x4000 | len(frames) + 2 + 16).to_bytes(2, "big") + number.to_bytes(2, "big")
+    return crypto.encrypt_packet(header, frames, number)
