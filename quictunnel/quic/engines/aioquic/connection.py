@@ -528,6 +528,21 @@ class AioquicEngine(QuicConnection):
 
     # Hooks of aioquic: what is sent
 
+    def _flush_builder(
+        self,
+        builder: QuicPacketBuilder,
+        network_path: QuicNetworkPath,
+        peer_cid: bytes,
+        now: float,
+    ) -> list[Datagram]:
+        """Return the datagrams of a builder, but none beyond the limit against amplification.
+
+        aioquic exceeds it (RFC 9000, 8.1) with the packet that closes a connection.
+        """
+        datagrams = super()._flush_builder(builder, network_path, peer_cid, now)
+        is_closing = self._state in END_STATES
+        return [] if is_closing and not network_path.can_send(0) else datagrams
+
     def _write_application(
         self, builder: QuicPacketBuilder, network_path: QuicNetworkPath, now: float
     ) -> None:

@@ -6,7 +6,7 @@ and against the engine's source.
 
 from __future__ import annotations
 
-from aioquic.quic.connection import QuicConnection
+from aioquic.quic.connection import QuicConnection, QuicNetworkPath
 from aioquic.quic.crypto import CryptoPair
 from aioquic.quic.packet_builder import QuicPacketBuilder
 from aioquic.quic.recovery import QuicPacketPacer, QuicPacketRecovery
@@ -53,6 +53,7 @@ METHODS: dict[type, dict[str, str]] = {
         "_write_stop_sending_frame": "builder stream",
         "_write_stream_frame": "builder space stream max_offset",
     },
+    QuicNetworkPath: {"can_send": "size"},
     QuicStream: {
         "__init__": "stream_id max_stream_data_local max_stream_data_remote readable writable",
     },
@@ -100,6 +101,7 @@ METHODS: dict[type, dict[str, str]] = {
 OVERRIDES: dict[type, set[str]] = {
     AioquicEngine: {
         "receive_datagram",
+        "_flush_builder",
         "_get_or_create_stream",
         "_handle_max_data_frame",
         "_handle_max_stream_data_frame",
