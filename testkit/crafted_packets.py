@@ -66,6 +66,7 @@ class PacketCrafter:
         engine = self._engine
         number = engine._packet_number + skipped
         engine._packet_number = number + 1
+        engine._loss._largest_sent = number  # or its acknowledgement would be an error
         header = bytes([0x41]) + engine._peer_cid.cid + (number & 0xFFFF).to_bytes(2, "big")
         payload = frames.ljust(PAYLOAD_MIN, PADDING)
         sealed: bytes = engine._cryptos[Epoch.ONE_RTT].encrypt_packet(header, payload, number)

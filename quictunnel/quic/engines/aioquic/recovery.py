@@ -6,10 +6,13 @@ Congestion control is `congestion`'s BBR, or aioquic's own cubic or Reno.
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from aioquic.quic.congestion.base import create_congestion_control
+from aioquic.quic.connection import QuicConnectionError
+from aioquic.quic.packet import QuicErrorCode, QuicFrameType
 from aioquic.quic.packet_builder import QuicDeliveryState
 from aioquic.quic.recovery import QuicPacketRecovery
 
@@ -51,6 +54,7 @@ class Recovery(QuicPacketRecovery):
             send_probe=send_probe,
         )
         self._path_since = 0.0
+        self._largest_sent = -1  # of all spaces: aioquic numbers their packets in one sequence
         self._acks: deque[tuple[QuicPacketSpace, int]] = deque()
         self.pacer = self._pacer = Pacer(max_datagram_size=size)
         self.answered_at = 0.0
@@ -109,6 +113,7 @@ class Recovery(QuicPacketRecovery):
         """Note that a packet was sent. A probe of the MTU arms the timer like any other packet."""
         assert packet.sent_time is not None
         self.packets_sent += 1
+        self._largest_sent = packet.packet_number
         super().on_packet_sent(packet=packet, space=space)
         if packet.in_flight:
             return
@@ -130,7 +135,14 @@ class Recovery(QuicPacketRecovery):
     def on_ack_received(
         self, *, ack_rangeset: RangeSet, ack_delay: float, now: float, space: QuicPacketSpace
     ) -> None:
-        """Handle an ACK frame (RFC 9002, A.7)."""
+        """Handle an ACK frame (RFC 9002, A.7).
+
+        :raises QuicConnectionError: it acknowledges a packet that was never sent (RFC 9000, 13.1).
+        """
+        if ack_rangeset.bounds().stop - 1 > self._largest_sent:
+            raise QuicConnectionError(
+                QuicErrorCode.PROTOCOL_VIOLATION, QuicFrameType.ACK, "ACK of a packet never sent"
+            )
         unanswered = space.ack_eliciting_in_flight
         self._remove_acked_of_old_path(ack_rangeset, space)
         super().on_ack_received(
@@ -145,10 +157,14 @@ class Recovery(QuicPacketRecovery):
 
     def _remove_acked_of_old_path(self, ack_rangeset: RangeSet, space: QuicPacketSpace) -> None:
         """Keep the acknowledgements of packets sent on the old path from congestion control."""
-        for number, packet in list(space.sent_packets.items()):
+        old = []
+        for number, packet in space.sent_packets.items():
             if packet.sent_time is None or packet.sent_time >= self._path_since:
-                return
-            if number in ack_rangeset:
+                break
+            old.append(number)
+        for acked in ack_rangeset if old else ():  # the peer chooses how many there are
+            for number in old[bisect_left(old, acked.start) : bisect_left(old, acked.stop)]:
+                packet = space.sent_packets[number]
                 self._forget(space, number)
                 for handler, arguments in packet.delivery_handlers:
                     handler(QuicDeliveryState.ACKED, *arguments)

@@ -129,6 +129,7 @@ class Sender(QuicStreamSender):
     def __init__(self, stream_id: int, on_change: Callable[[], None]) -> None:
         super().__init__(stream_id, writable=True)
         self._acked = Ranges()
+        self._pending = Ranges()
         self._on_change = on_change
 
     @property

@@ -6,6 +6,7 @@ import pytest
 from aioquic.quic.configuration import QuicConfiguration
 from aioquic.quic.congestion.cubic import CubicCongestionControl
 from aioquic.quic.congestion.reno import RenoCongestionControl
+from aioquic.quic.connection import QuicConnectionError
 from aioquic.quic.packet import QuicPacketType
 from aioquic.quic.packet_builder import QuicDeliveryState, QuicSentPacket
 from aioquic.quic.rangeset import RangeSet
@@ -78,10 +79,11 @@ class Trace:
         return [number for name, number in self.reports if name == "LOST"]
 
 
-def test_acknowledgements_of_packets_that_were_never_sent_are_ignored() -> None:
+def test_an_acknowledgement_of_a_packet_that_was_never_sent_is_an_error() -> None:
     trace = Trace()
     trace.send(5, 0.0)
-    trace.acknowledge(range(4), range(10, 2**61), now=RTT)
+    with pytest.raises(QuicConnectionError, match="never sent"):
+        trace.acknowledge(range(4), range(10, 2**61), now=RTT)
     assert trace.reports == []
     trace.acknowledge(range(4), range(5, 6), now=RTT)
     assert trace.reports == [("ACKED", 5)]
