@@ -54,6 +54,10 @@ ROOM_FOR_FRAME = 42
 """Bytes that must be left in a packet to start another frame: a STOP_SENDING and a RESET_STREAM
 fit, or the header of a STREAM frame and some data."""
 
+CREDIT_PER_STREAM = 1024
+"""Bytes of a new limit of the link for which one waiting stream is queued again. A peer that grants
+little at a time must not cause a walk over all of them."""
+
 RESERVED_BITS = 0x18
 """In the first byte of a packet with a short header (RFC 9000, 17.3.1). They must be 0."""
 
@@ -356,7 +360,7 @@ class AioquicEngine(QuicConnection):
             return []
         if self._mtu.on_timeouts(self._loss.timeouts):
             self._set_datagram_size(self._mtu.size)
-        has_frames = self._table.send_queue or self._may_have_other_frames(now)
+        has_frames = self._has_stream_frames() or self._may_have_other_frames(now)
         if not has_frames:
             self._pacing_at = None  # aioquic sets it behind a lone ACK, and it would stay due
         datagrams = self.datagrams_to_send(now) if has_frames else []
@@ -455,8 +459,10 @@ class AioquicEngine(QuicConnection):
     def _handle_max_data_frame(
         self, context: QuicReceiveContext, frame_type: int, buf: Buffer
     ) -> None:
+        before = self._remote_max_data
         super()._handle_max_data_frame(context, frame_type, buf)
-        self._table.send_queue.unblock_all()
+        if granted := self._remote_max_data - before:
+            self._table.send_queue.unblock_starved(1 + granted // CREDIT_PER_STREAM)
 
     def _handle_max_stream_data_frame(
         self, context: QuicReceiveContext, frame_type: int, buf: Buffer
@@ -468,8 +474,11 @@ class AioquicEngine(QuicConnection):
         self._table.send_queue.unblock(stream_id)
 
     def _unblock_streams(self, is_unidirectional: bool) -> None:
+        waiting = tuple(self._streams_blocked_bidi)
         super()._unblock_streams(is_unidirectional)
-        self._table.send_queue.unblock_all()
+        for stream in waiting[: len(waiting) - len(self._streams_blocked_bidi)]:
+            assert isinstance(stream, AioquicStream)
+            self._table.send_queue.unblock(stream.id)
 
     # Hooks of aioquic: what is received
 
@@ -557,7 +566,7 @@ class AioquicEngine(QuicConnection):
         if is_only_probe or not crypto.send.is_valid():
             return
         space = self._spaces[tls.Epoch.ONE_RTT]
-        while self._table.send_queue:
+        while self._has_stream_frames():
             self._pacing_at = self._loss.pacer.next_send_time(now=now)
             if self._pacing_at is not None:
                 return
@@ -569,10 +578,18 @@ class AioquicEngine(QuicConnection):
                 return
             self._loss.pacer.update_after_send(now=now, size=builder._buffer.tell())
 
+    def _has_stream_frames(self) -> bool:
+        queue = self._table.send_queue
+        if not queue and self._remote_max_data > self._remote_max_data_used:
+            queue.unblock_starved(1)
+        return bool(queue)
+
     def _write_stream_frames(self, builder: QuicPacketBuilder, space: QuicPacketSpace) -> None:
         """Fill the rest of a packet."""
         queue = self._table.send_queue
-        while queue and builder.remaining_flight_space >= ROOM_FOR_FRAME:
+        while builder.remaining_flight_space >= ROOM_FOR_FRAME:
+            if not queue and not self._has_stream_frames():
+                return
             stream = queue.head()
             sender = stream.sender
             if stream.is_blocked:  # beyond the peer's limit on streams (RFC 9000, 4.6)
@@ -589,7 +606,7 @@ class AioquicEngine(QuicConnection):
                     builder=builder, space=space, stream=stream, max_offset=limit
                 )
                 if sender.is_blocked_at(limit):
-                    queue.block(stream)
+                    queue.block(stream, by_link=limit < stream.max_stream_data_remote)
                     continue
             queue.end_turn(stream)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ class SendQueue:
         self._first: dict[int, AioquicStream] = {}
         self._others: dict[int, AioquicStream] = {}
         self._blocked: dict[int, AioquicStream] = {}
+        self._starved: dict[int, AioquicStream] = {}
 
     def __len__(self) -> int:
         return len(self._first) + len(self._others)
@@ -27,6 +29,7 @@ class SendQueue:
     def add(self, stream: AioquicStream) -> None:
         """Queue a stream that has something to send."""
         self._blocked.pop(stream.id, None)
+        self._starved.pop(stream.id, None)
         if stream.id not in self._others:
             self._first[stream.id] = stream
 
@@ -41,10 +44,13 @@ class SendQueue:
         if stream.wants_to_send:
             self._others[stream.id] = stream
 
-    def block(self, stream: AioquicStream) -> None:
-        """Set a stream aside: the peer must raise a limit before it may send more."""
+    def block(self, stream: AioquicStream, *, by_link: bool = False) -> None:
+        """Set a stream aside: the peer must raise a limit before it may send more.
+
+        :param by_link: whether that is the link's limit, and not the stream's own.
+        """
         self.remove(stream)
-        self._blocked[stream.id] = stream
+        (self._starved if by_link else self._blocked)[stream.id] = stream
 
     def unblock(self, stream_id: int) -> None:
         """Queue a stream again whose own limit was raised."""
@@ -52,12 +58,12 @@ class SendQueue:
         if stream is not None:
             self._others[stream_id] = stream
 
-    def unblock_all(self) -> None:
-        """Queue all streams again: the connection's limit was raised."""
-        self._others.update(self._blocked)
-        self._blocked.clear()
+    def unblock_starved(self, count: int) -> None:
+        """Queue up to `count` streams again that wait for the link's limit, in their order."""
+        for stream_id in tuple(islice(self._starved, count)):
+            self._others[stream_id] = self._starved.pop(stream_id)
 
     def remove(self, stream: AioquicStream) -> None:
         """Remove a stream."""
-        for table in (self._first, self._others, self._blocked):
+        for table in (self._first, self._others, self._blocked, self._starved):
             table.pop(stream.id, None)

@@ -69,14 +69,24 @@ def test_a_blocked_stream_has_no_turn_until_its_limit_is_raised() -> None:
     assert len(queue) == 2
 
 
-def test_the_connections_limit_unblocks_all() -> None:
+def test_streams_that_wait_for_the_links_limit_are_queued_again_in_order() -> None:
     streams = [stream(number) for number in (0, 4, 8)]
     queue = queue_of(*streams)
     for one in streams:
-        queue.block(one)
+        queue.block(one, by_link=True)
     assert not queue
-    queue.unblock_all()
-    assert served(queue, 3) == [0, 4, 8]
+    queue.unblock_starved(2)
+    assert served(queue, 3) == [0, 4, 0]
+    queue.unblock_starved(2)
+    assert served(queue, 3) == [4, 0, 8]
+
+
+def test_the_links_limit_does_not_unblock_a_stream_that_waits_for_its_own() -> None:
+    one = stream(0)
+    queue = queue_of(one)
+    queue.block(one)
+    queue.unblock_starved(1)
+    assert not queue
 
 
 def test_a_blocked_stream_with_a_reset_to_send_is_queued_again() -> None:
@@ -86,5 +96,14 @@ def test_a_blocked_stream_with_a_reset_to_send_is_queued_again() -> None:
     queue.add(one)
     assert served(queue, 1) == [0]
     queue.remove(one)
-    queue.unblock_all()
+    queue.unblock(0)
+    assert not queue
+
+
+def test_a_starved_stream_that_is_removed_does_not_come_back() -> None:
+    one = stream(0)
+    queue = queue_of(one)
+    queue.block(one, by_link=True)
+    queue.remove(one)
+    queue.unblock_starved(1)
     assert not queue
