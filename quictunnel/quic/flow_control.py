@@ -27,7 +27,11 @@ RELIEF_EVERY = 0.5
 """Seconds between reliefs. Streams that are read continue slowly, whatever other streams hold."""
 
 LINK_WINDOW_UNPROVEN = 1024 * 1024
-"""Bytes that a peer may send before it has proven itself."""
+"""Bytes that a dialed peer may send before it has proven itself."""
+
+HELLO_WINDOW = 128 * 1024
+"""Bytes that an accepted peer may send before it has proven itself: twice the largest message. It
+may claim this memory with two small frames."""
 
 AHEAD_SECONDS = 0.025
 """Shortest time in seconds for which bytes are buffered ahead of sending. The buffer covers a round

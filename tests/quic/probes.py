@@ -19,6 +19,9 @@ class Probe:
     read_window: int
     """Bytes that it may be sent beyond those that were read, once half of that was read at once."""
 
+    hello_window: int
+    """Bytes that an accepted peer may send before it has proven itself."""
+
     taken_ahead: int
     """Bytes that the engine takes of what is written, at most, before they can be sent."""
 
@@ -55,6 +58,7 @@ class Probe:
 class AioquicProbe(Probe):
     stream_window = flow.STREAM_WINDOW
     read_window = flow.STREAM_WINDOW
+    hello_window = flow.HELLO_WINDOW
     taken_ahead = 0
 
     @staticmethod
@@ -97,6 +101,7 @@ class AioquicProbe(Probe):
 
 class QuinnProbe(Probe):
     taken_ahead = 1024 * 1024
+    hello_window = flow.LINK_WINDOW_UNPROVEN
 
     @property
     def stream_window(self) -> int:  # type: ignore[override]

@@ -8,8 +8,6 @@ from __future__ import annotations
 import pytest
 from pair import ROUGH, Engines, Network, Pair, assert_nothing_left
 
-from quictunnel.quic.flow_control import LINK_WINDOW_UNPROVEN
-
 MIB = 1024 * 1024
 
 
@@ -62,7 +60,7 @@ def test_an_unproven_peer_has_a_small_window(engines: Engines) -> None:
     streams = [pair.client.open(bytes(MIB // 2)) for _ in range(4)]
     pair.server.paused.update(streams)
     pair.run_for(5.0)
-    assert pair.client.sent_of(*streams) == LINK_WINDOW_UNPROVEN
+    assert pair.client.sent_of(*streams) == pair.server.probe.hello_window
     pair.server.engine.trust()
     pair.run(lambda: pair.client.sent_of(*streams) == 2 * MIB)
 
@@ -81,7 +79,7 @@ def test_a_reset_stream_is_credited_to_the_link(engines: Engines) -> None:
 
 
 class TestBudget:
-    """What a process holds unread: reaching the limit slows, and neither stalls nor kills."""
+    """The limit on the unread bytes of a process slows senders. It neither stalls nor kills."""
 
     LIMIT = 2 * MIB
 
@@ -94,7 +92,7 @@ class TestBudget:
         return pair
 
     def test_it_is_kept_but_for_a_little(self, pair: Pair) -> None:
-        """What was granted before the limit was near may still come."""
+        """Bytes that were granted before the limit was near may still come."""
         assert pair.client.sent_of(*self.stalled) <= 2 * self.LIMIT
         assert pair.server.closed is pair.client.closed is None
 

@@ -36,7 +36,13 @@ from quictunnel.quic.engines.aioquic.recovery import Recovery
 from quictunnel.quic.engines.aioquic.stream_table import StreamTable
 from quictunnel.quic.engines.aioquic.streams import AioquicStream, Receiver
 from quictunnel.quic.engines.aioquic.tls import ALPN_MISMATCH, derive_exporter
-from quictunnel.quic.flow_control import LINK_WINDOW_UNPROVEN, STREAM_WINDOW, Budget, share
+from quictunnel.quic.flow_control import (
+    HELLO_WINDOW,
+    LINK_WINDOW_UNPROVEN,
+    STREAM_WINDOW,
+    Budget,
+    share,
+)
 from quictunnel.quic.path.error_queue import SENT_BYTES
 
 if TYPE_CHECKING:
@@ -105,7 +111,7 @@ class AioquicEngine(QuicConnection):
         streams: int,
         **connection_ids: bytes | None,
     ) -> None:
-        configuration.max_data = LINK_WINDOW_UNPROVEN
+        configuration.max_data = LINK_WINDOW_UNPROVEN if configuration.is_client else HELLO_WINDOW
         configuration.max_stream_data = STREAM_WINDOW
         super().__init__(configuration=configuration, **connection_ids)  # type: ignore[arg-type]
         self._loss = Recovery(configuration, send_probe=self._send_probe)

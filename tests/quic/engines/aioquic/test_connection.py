@@ -275,6 +275,7 @@ def test_statistics() -> None:
     assert pair.client.engine.statistics.rtt is None
     assert pair.client.engine.statistics.bytes_sent == 0
     pair.run(lambda: all(end.handshakes for end in pair.ends))
+    pair.server.engine.trust()
     pair.run_for(2.0)
     arrived = {"bytes": 0, "datagrams": 0}
 

@@ -7,8 +7,8 @@ from pair import End, Network, Pair, assert_nothing_left
 
 from quictunnel.quic.engines.aioquic.streams import PIECE_MIN
 from quictunnel.quic.flow_control import (
+    HELLO_WINDOW,
     LINK_WINDOW,
-    LINK_WINDOW_UNPROVEN,
     RELIEF,
     RELIEF_EVERY,
     STREAM_WINDOW,
@@ -51,7 +51,7 @@ def test_what_an_unproven_peer_may_send_is_counted() -> None:
     streams = [pair.client.open(bytes(STREAM_WINDOW)) for _ in range(4)]
     pair.server.paused.update(streams)
     pair.run_for(5.0)
-    assert pair.server.endpoint.budget.unread == LINK_WINDOW_UNPROVEN
+    assert pair.server.endpoint.budget.unread == HELLO_WINDOW
     pair.server.engine.trust()
     pair.run(lambda: pair.server.endpoint.budget.unread == 4 * STREAM_WINDOW)
 
