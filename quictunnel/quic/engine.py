@@ -185,7 +185,10 @@ class Engine(Protocol):
         """Let the peer have `count` streams open at once. The limit never falls."""
 
     def trust(self) -> None:
-        """Grant the peer normal windows: it has proven itself."""
+        """Grant the peer normal windows, and count its datagrams and frames no more.
+
+        Before, a connection that exceeds a limit of `limits` is closed with `Code.TOO_MUCH`.
+        """
 
     def ping(self) -> None:
         """Queue a PING."""
@@ -235,7 +238,7 @@ class ReceivedBatch(NamedTuple):
     """The result of a batch of datagrams."""
 
     connections: Sequence[Engine]
-    """The connections that have received something, each once."""
+    """The connections that have received something, each once, and proven ones first."""
     incoming: Sequence[IncomingConnection]
     """New peers, each once."""
 
@@ -260,7 +263,10 @@ class Endpoint(Protocol):
         """
 
     def receive(self, datagrams: Sequence[Datagram], now: float) -> ReceivedBatch:
-        """Process datagrams in the order of their arrival."""
+        """Process datagrams: those of proven connections first, each connection's in order.
+
+        A connection is proven once `Engine.trust` was called. Datagrams of closed ones are dropped.
+        """
 
     def accept(self, incoming: IncomingConnection, now: float) -> Engine | None:
         """Start a connection with a new peer; None if its first packet is invalid."""

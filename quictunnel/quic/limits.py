@@ -16,6 +16,17 @@ FRAMES_PER_PACKET = 512
 """Frames, other than PADDING, that any packet may contain. The smallest frames with a purpose take
 5 bytes, so honest packets of 1,452 bytes contain fewer than 300."""
 
+LINK_FRAMES_PER_PACKET = 32
+"""Frames of any packet that do nothing for a stream: all but PADDING that name none (ACK, PING,
+CRYPTO, connection IDs, paths, limits of the link), and STREAM frames without data or FIN."""
+
+PACKETS_PER_DATAGRAM = 8
+"""Packets that a datagram may join. Honest datagrams join at most one of each encryption level."""
+
+HANDSHAKE_BYTES = 64 * 1024
+"""Bytes of TLS messages that either end accepts at each encryption level. Long certificate chains
+fit."""
+
 MAX_LINKS = 1024
 """Links that a listener has at once."""
 

@@ -19,7 +19,10 @@ from quictunnel.protocol.codes import Code
 from quictunnel.protocol.messages import Service, Welcome, encode
 from quictunnel.protocol.preamble import Preamble, encode_v2
 from quictunnel.protocol.proof import prove
+from quictunnel.quic.limits import UNPROVEN_DATAGRAMS
 from testkit.connections import UnreadSender
+from testkit.crafted_packets import PING, PacketCrafter
+from testkit.engines import BOUNDED
 from testkit.programs import PROTOCOL_VIOLATION, logged
 from testkit.tunnel import LOOPBACK
 
@@ -92,6 +95,23 @@ async def test_an_origin_that_exceeds_its_stream_limit_is_disconnected(shared_tu
             for _ in range(1000):
                 peer.open().stream.write(b"x")
             assert isinstance(await peer.ended, LinkLost)
+    assert clients_are_served(shared_tunnel)
+
+
+async def test_an_origin_that_sends_too_much_before_its_proof_is_disconnected(
+    shared_tunnel, engines
+):
+    """Each packet is valid, and asks for no more than an acknowledgement."""
+    with time_limit():
+        async with scripted_origin(shared_tunnel.link_port) as peer:
+            crafter = PacketCrafter(peer.link.engine)
+            address = peer.link.engine.peer
+            for _ in range(2 * UNPROVEN_DATAGRAMS):
+                peer.link._socket._send([(crafter.packet(PING), (*address, b""))])
+                await asyncio.sleep(0)
+            lost = await peer.ended
+    assert isinstance(lost, LinkLost)
+    assert lost.code == (Code.TOO_MUCH if engines[1] in BOUNDED else Code.HELLO_TIMEOUT)
     assert clients_are_served(shared_tunnel)
 
 

@@ -5,6 +5,8 @@
 - `stream_table`: the open `streams`, and the `send_queue` of those that have something to send,
 - `receive_credit`: the connection's part of the budget for unread data,
 - `recovery`: loss recovery, with the congestion control in `congestion`,
+- `payload`: reads the frames of packets, within the limits on what a peer may cost,
+- `peer_budget`: the budgets of a peer that has not proven itself,
 - `mtu`: the search for the path's MTU.
 
 `endpoint` routes the datagrams of one socket to connections, with `packets` and `resets` for those

@@ -28,13 +28,16 @@ from aioquic.quic.packet_builder import QuicDeliveryState, QuicPacketBuilder
 from aioquic.quic.recovery import MAX_ACK_RANGES
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from quictunnel.protocol.codes import Code
 from quictunnel.quic.engine import Statistics
 from quictunnel.quic.engines.aioquic.mtu import PathMtu
-from quictunnel.quic.engines.aioquic.packets import is_short
+from quictunnel.quic.engines.aioquic.packets import is_overfull, is_short
+from quictunnel.quic.engines.aioquic.payload import PayloadReader
+from quictunnel.quic.engines.aioquic.peer_budget import PeerBudget
 from quictunnel.quic.engines.aioquic.receive_credit import ReceiveCredit
 from quictunnel.quic.engines.aioquic.recovery import Recovery
 from quictunnel.quic.engines.aioquic.stream_table import StreamTable
-from quictunnel.quic.engines.aioquic.streams import AioquicStream, Receiver
+from quictunnel.quic.engines.aioquic.streams import AioquicStream, HandshakeReceiver
 from quictunnel.quic.engines.aioquic.tls import ALPN_MISMATCH, derive_exporter
 from quictunnel.quic.flow_control import (
     HELLO_WINDOW,
@@ -117,6 +120,8 @@ class AioquicEngine(QuicConnection):
         self._loss = Recovery(configuration, send_probe=self._send_probe)
         self._routes = routes
         self._credit = ReceiveCredit(budget)
+        self._peer_budget = PeerBudget(counts_datagrams=not self._is_client)
+        self._payloads = PayloadReader(self._QuicConnection__frame_handlers, self._peer_budget)  # type: ignore[attr-defined]
         self._mtu = PathMtu(self._max_datagram_size)
         self._table = StreamTable(self._credit)
         self._now = 0.0
@@ -185,6 +190,16 @@ class AioquicEngine(QuicConnection):
     def answered_at(self) -> float:
         """When the peer last acknowledged an ack-eliciting packet."""
         return self._loss.answered_at
+
+    @property
+    def is_proven(self) -> bool:
+        """The peer has proven itself: `trust` was called."""
+        return self._peer_budget.is_proven
+
+    @property
+    def is_closed(self) -> bool:
+        """Either end has closed the connection. Datagrams change nothing any more."""
+        return self._close_event is not None
 
     @property
     def is_terminated(self) -> bool:
@@ -287,8 +302,9 @@ class AioquicEngine(QuicConnection):
     # The connection
 
     def trust(self) -> None:
-        """Grant the normal windows."""
+        """Grant the normal windows, and end the budgets."""
         self._credit.trust()
+        self._peer_budget.is_proven = True
 
     def ping(self) -> None:
         """Ask for an answer, even if the congestion window is full (RFC 9002, 7.5)."""
@@ -348,8 +364,13 @@ class AioquicEngine(QuicConnection):
 
     def receive(self, data: bytes, path: tuple[str, int, bytes], now: float) -> None:
         """Take a datagram. If aioquic fails on it, the connection ends."""
+        if self.is_closed:
+            return
         self._now = now
         self._bytes_received += len(data)
+        if not self._peer_budget.take_datagram():
+            self.close_with(Code.TOO_MUCH, Code.TOO_MUCH.word)
+            return
         before = self._network_paths[0] if self._network_paths else None
         try:
             self.receive_datagram(data, path, now)
@@ -505,7 +526,8 @@ class AioquicEngine(QuicConnection):
             or not is_short(data)
             or not (self._is_client or data.startswith(self.host_cid, 1))
         ):
-            super().receive_datagram(data, addr, now)
+            if not is_overfull(data):
+                super().receive_datagram(data, addr, now)
             return
         space = self._spaces[tls.Epoch.ONE_RTT]
         try:
@@ -540,6 +562,11 @@ class AioquicEngine(QuicConnection):
             space.ack_queue.shift()
         if is_ack_eliciting and space.ack_at is None:
             space.ack_at = now + self._ack_delay
+
+    def _payload_received(
+        self, context: QuicReceiveContext, plain: bytes, crypto_frame_required: bool = False
+    ) -> tuple[bool, bool]:
+        return self._payloads.read(context, plain, needs_crypto=crypto_frame_required)
 
     # Hooks of aioquic: what is sent
 
@@ -703,13 +730,13 @@ class AioquicEngine(QuicConnection):
     def _initialize(self, peer_cid: bytes) -> None:
         super()._initialize(peer_cid)
         for stream in self._crypto_streams.values():
-            stream.receiver = Receiver(None, lambda: None)
+            stream.receiver = HandshakeReceiver()
 
     def _replenish_connection_ids(self) -> None:
+        known = len(self._host_cids)
         super()._replenish_connection_ids()
-        for connection_id in self._host_cids:
-            if not connection_id.was_sent:
-                connection_id.stateless_reset_token = self._routes.reset_token(connection_id.cid)
+        for connection_id in self._host_cids[known:]:
+            connection_id.stateless_reset_token = self._routes.reset_token(connection_id.cid)
 
     def _update_traffic_key(
         self,

@@ -84,24 +84,43 @@ class AioquicEndpoint:
     # Datagrams
 
     def receive(self, datagrams: Sequence[Datagram], now: float) -> ReceivedBatch:
-        """Route datagrams to their connections, and find incoming connections."""
+        """Route datagrams to their connections, proven ones first, and find incoming ones."""
         touched: dict[AioquicEngine, None] = {}
         newcomers: list[AioquicIncoming] = []
-        for data, path in datagrams:
-            connection_id = packets.destination(data)
+        others: list[tuple[bytes, AioquicEngine | None, Datagram]] = []
+        for datagram in datagrams:
+            connection_id = packets.destination(datagram[0])
             if connection_id is None:
                 continue
             engine = self._routes.get(connection_id)
+            if engine is not None and engine.is_proven:
+                self._receive_routed(engine, datagram, touched, now)
+            else:
+                others.append((connection_id, engine, datagram))
+        for connection_id, engine, datagram in others:
             if engine is not None:
-                # A client knows one address of its peer, however the socket spells it.
-                engine.receive(data, self._dialed.get(engine, path), now)
-                touched[engine] = None
+                self._receive_routed(engine, datagram, touched, now)
             elif self._tls is not None:
-                self._receive_unrouted(connection_id, (data, path), newcomers, now)
-            elif (engine := self._find_reset(data)) is not None:
+                self._receive_unrouted(connection_id, datagram, newcomers, now)
+            elif (engine := self._find_reset(datagram[0])) is not None:
                 engine.end_by_reset(now)
                 touched[engine] = None
         return ReceivedBatch(list(touched), newcomers)
+
+    def _receive_routed(
+        self,
+        engine: AioquicEngine,
+        datagram: Datagram,
+        touched: dict[AioquicEngine, None],
+        now: float,
+    ) -> None:
+        """Hand a datagram to its connection, unless that is closed."""
+        if engine.is_closed:
+            return
+        data, path = datagram
+        # A client knows one address of its peer, however the socket spells it.
+        engine.receive(data, self._dialed.get(engine, path), now)
+        touched[engine] = None
 
     def _receive_unrouted(
         self,

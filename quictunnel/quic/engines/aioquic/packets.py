@@ -16,6 +16,7 @@ from aioquic.quic.packet import (
 from aioquic.quic.retry import QuicRetryTokenHandler
 
 from quictunnel.quic.engines.aioquic.tls import BASE_DATAGRAM_SIZE, CONNECTION_ID_SIZE
+from quictunnel.quic.limits import PACKETS_PER_DATAGRAM
 
 FIRST_ID_MIN = 8
 """Bytes of the connection ID that a client chooses for the server, at least (RFC 9000, 7.2)."""
@@ -39,6 +40,23 @@ def destination(data: bytes) -> bytes | None:
 def is_short(data: bytes) -> bool:
     """Return whether a datagram, which is not empty, starts with a short header."""
     return not data[0] & 0x80
+
+
+def is_overfull(data: bytes) -> bool:
+    """Return whether a datagram joins more packets than any honest one (RFC 9000, 12.2).
+
+    Each of them costs a decryption, even if it is only a few random bytes.
+    """
+    buf = Buffer(data=data)
+    start = packets = 0
+    while start < len(data) and not is_short(data[start:]) and packets <= PACKETS_PER_DATAGRAM:
+        packets += 1
+        try:
+            start += pull_quic_header(buf, host_cid_length=CONNECTION_ID_SIZE).packet_length
+        except ValueError:
+            break  # the connection drops the rest too
+        buf.seek(start)
+    return packets > PACKETS_PER_DATAGRAM
 
 
 def parse_initial(data: bytes) -> QuicHeader | bytes | None:

@@ -14,6 +14,7 @@ from aioquic.quic.rangeset import RangeSet
 from aioquic.quic.stream import QuicStream, QuicStreamReceiver, QuicStreamSender
 
 from quictunnel.quic.flow_control import STREAM_WINDOW, Window
+from quictunnel.quic.limits import HANDSHAKE_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,6 +31,10 @@ GAPS_MAX = 8192
 every second packet is lost. The peer chooses the number, so it must be bounded."""
 
 _START, _STOP = attrgetter("start"), attrgetter("stop")
+
+
+class EmptyFrame(Exception):
+    """A STREAM frame has neither data nor the end of its stream. It changes nothing."""
 
 
 class Ranges(RangeSet):
@@ -170,7 +175,7 @@ class Sender(QuicStreamSender):
 class Receiver(QuicStreamReceiver):
     """The receiving half of a stream, or of the handshake. It limits the gaps that a peer leaves.
 
-    :param stream_id: None for the handshake.
+    :param stream_id: None for the handshake; see `HandshakeReceiver`.
     :param on_change: called when a STOP_SENDING frame must be sent.
     """
 
@@ -182,8 +187,11 @@ class Receiver(QuicStreamReceiver):
     def handle_frame(self, frame: QuicStreamFrame) -> StreamDataReceived | None:
         """Take a frame of data.
 
+        :raises EmptyFrame: the frame changes nothing.
         :raises QuicConnectionError: there are more gaps than any network would cause.
         """
+        if not frame.data and not frame.fin and self._stream_id is not None:
+            raise EmptyFrame
         event = super().handle_frame(frame)
         if len(self._ranges) > GAPS_MAX:
             # PADDING stands for any frame type (RFC 9000, 19.19).
@@ -203,3 +211,23 @@ class Receiver(QuicStreamReceiver):
         if not self.is_finished:
             super().stop(error_code)
             self._on_change()
+
+
+class HandshakeReceiver(Receiver):
+    """The TLS messages of one encryption level. It limits them all, read or not."""
+
+    def __init__(self) -> None:
+        super().__init__(None, lambda: None)
+
+    def handle_frame(self, frame: QuicStreamFrame) -> StreamDataReceived | None:
+        """Take a CRYPTO frame.
+
+        :raises QuicConnectionError: the messages are too long.
+        """
+        if frame.offset + len(frame.data) > HANDSHAKE_BYTES:
+            raise QuicConnectionError(
+                QuicErrorCode.CRYPTO_BUFFER_EXCEEDED,
+                QuicFrameType.CRYPTO,
+                "the handshake is too long",
+            )
+        return super().handle_frame(frame)

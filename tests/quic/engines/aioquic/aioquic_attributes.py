@@ -101,6 +101,7 @@ ATTRIBUTES: dict[str, dict[str, type | tuple[type, ...]]] = {
     },
     "receiver": {
         "_ranges": RangeSet,
+        "_stream_id": (int, type(None)),
         "highest_offset": int,
         "is_finished": bool,
         "stop_pending": bool,

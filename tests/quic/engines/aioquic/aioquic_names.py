@@ -15,7 +15,12 @@ from aioquic.quic.stream import QuicStream, QuicStreamReceiver, QuicStreamSender
 from quictunnel.quic.engines.aioquic.congestion import Pacer
 from quictunnel.quic.engines.aioquic.connection import AioquicEngine
 from quictunnel.quic.engines.aioquic.recovery import Recovery
-from quictunnel.quic.engines.aioquic.streams import AioquicStream, Receiver, Sender
+from quictunnel.quic.engines.aioquic.streams import (
+    AioquicStream,
+    HandshakeReceiver,
+    Receiver,
+    Sender,
+)
 
 METHODS: dict[type, dict[str, str]] = {
     QuicConnection: {
@@ -106,6 +111,7 @@ OVERRIDES: dict[type, set[str]] = {
         "_handle_max_data_frame",
         "_handle_max_stream_data_frame",
         "_initialize",
+        "_payload_received",
         "_replenish_connection_ids",
         "_unblock_streams",
         "_update_traffic_key",
@@ -114,6 +120,7 @@ OVERRIDES: dict[type, set[str]] = {
     },
     AioquicStream: set(),
     Sender: {"on_data_delivery", "on_reset_delivery", "reset"},
+    HandshakeReceiver: {"handle_frame"},
     Receiver: {"handle_frame", "on_stop_sending_delivery", "stop"},
     Recovery: {"on_ack_received", "on_packet_sent", "_detect_loss", "_on_packets_lost"},
     Pacer: {"next_send_time", "update_after_send", "update_rate"},

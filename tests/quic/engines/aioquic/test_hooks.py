@@ -233,5 +233,21 @@ def ours_of(base: type) -> list[type]:
     return [cls for cls in base.__subclasses__() if cls.__module__.startswith("quictunnel")]
 
 
+def test_frame_handlers_are_a_table_by_type_with_epochs() -> None:
+    plain = QuicConnection(configuration=QuicConfiguration(is_client=True))
+    handlers = plain._QuicConnection__frame_handlers
+    assert {int(kind) for kind in packet.QuicFrameType} <= set(handlers)
+    for handle, epochs in handlers.values():
+        assert parameters(handle) == ["context", "frame_type", "buf"]
+        assert epochs <= set(tls.Epoch)
+
+
+def test_a_packets_frames_are_read_in_one_place_with_the_limits() -> None:
+    """aioquic's own loop, which has no limits, is not reached another way."""
+    source = inspect.getsource(QuicConnection)
+    assert source.count("__frame_handlers") == 2  # the table, and the loop that we replace
+    assert source.count("_payload_received(") == 2  # the loop, and its only call
+
+
 def test_ranges_are_a_list() -> None:
     assert RangeSet([range(3)])._RangeSet__ranges == [range(3)]

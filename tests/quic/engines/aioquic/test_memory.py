@@ -1,9 +1,14 @@
-"""Memory that is freed at once when a stream or a connection ends, to the byte."""
+"""Memory that a peer claims, and memory that is freed when a stream or a connection ends."""
 
 from __future__ import annotations
 
 import pytest
+from attack import on_server
 from pair import ROUGH, Network, Pair, assert_nothing_left
+
+from quictunnel.quic.flow_control import HELLO_WINDOW
+from quictunnel.quic.limits import HANDSHAKE_BYTES
+from testkit.crafted_packets import crypto_frame, stream_frame
 
 NETWORKS = [pytest.param({"delay": 0.01}, id="good"), pytest.param(ROUGH, id="bad")]
 
@@ -66,6 +71,22 @@ def test_nothing_grows_while_a_link_is_silent(pair: Pair, ask: str) -> None:
     pair.run(lambda: not pair.client.engine.unacknowledged)
     assert _remembered(pair) == 0
     assert pair.client.engine._loss.bytes_in_flight == 0
+
+
+def test_an_unproven_peer_claims_little_memory_with_bytes_far_ahead() -> None:
+    pair = Pair()
+    pair.run(lambda: all(end.handshakes for end in pair.ends))
+    attack = on_server(pair)
+    half = HELLO_WINDOW // 2
+    attack.send(stream_frame(0, half - 1, b"x") + stream_frame(4, half - 1, b"x"))
+    attack.send(crypto_frame(HANDSHAKE_BYTES - 1, b"x"))
+    assert attack.target.closed is None
+    engine = pair.server.engine
+    streams = [*engine._table.open.values(), *engine._crypto_streams.values()]
+    claimed = sum(len(stream.receiver._buffer) for stream in streams)
+    assert claimed <= HELLO_WINDOW + HANDSHAKE_BYTES
+    attack.send(stream_frame(8, 0, b"x"))
+    assert attack.target.closed is not None, "beyond the window of the link"
 
 
 def _remembered(pair: Pair) -> int:
