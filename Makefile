@@ -28,7 +28,7 @@ TWICE          := --numprocesses 2 --dist worksteal -m "not nightly"
 SIXFOLD       := --numprocesses 6 --maxschedchunk 1
 
 # The targets in fuzz/, and the folder of the inputs that they find.
-FUZZED := client_hello http_host
+FUZZED := client_hello http_host link_frames
 FOUND  := build/fuzz
 
 ACTIONLINT_VERSION := 1.7.12
