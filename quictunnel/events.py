@@ -249,6 +249,8 @@ class PeerDropped(Event):
     """The peer's address, or for IPv6 its network of 64 bits. It may be forged."""
     reason: str
     """The limit."""
+    suppressed: int = 0
+    """As in `ClientRejected`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ _LINES: dict[type[events.Event], tuple[int, str]] = {
     events.OriginRejected: (logging.WARNING, "origin rejected"),
     events.ProofFailed: (logging.WARNING, "proof failed"),
     events.HelloTimedOut: (logging.WARNING, "hello timed out"),
-    events.PeerDropped: (logging.DEBUG, "peer dropped"),
+    events.PeerDropped: (logging.WARNING, "peer dropped"),
     events.ServicesChanged: (logging.INFO, "services changed"),
     events.ServiceRefused: (logging.WARNING, "service refused"),
     events.LinkSilent: (logging.WARNING, "link silent"),

@@ -20,6 +20,7 @@ from quictunnel.events import (
     HelloTimedOut,
     LinkAttemptFailed,
     OriginRejected,
+    PeerDropped,
     PreambleRejected,
     ProofFailed,
     ProtocolViolated,
@@ -57,7 +58,13 @@ GROUPS: tuple[Mapping[type[Event], Source], ...] = (
     # Clients, before they are forwarded
     {ClientRejected: _peer, ClientLimitReached: _any, AcceptPaused: _any},
     # Links to a remote
-    {ProofFailed: _peer, OriginRejected: _peer, HelloTimedOut: _peer, ProtocolViolated: _peer},
+    {
+        PeerDropped: lambda event: event.source,
+        ProofFailed: _peer,
+        OriginRejected: _peer,
+        HelloTimedOut: _peer,
+        ProtocolViolated: _peer,
+    },
     # Clients at an origin
     {
         ConnectFailed: lambda event: event.target,

@@ -7,7 +7,7 @@ from configured_tunnel import exchange
 from testkit.programs import logged
 from testkit.tunnel import LOOPBACK
 
-ELSEWHERE = 'log-level = "debug"\norigins-from = "192.0.2.0/24"\n'
+ELSEWHERE = 'origins-from = "192.0.2.0/24"\n'
 HERE = 'origins-from = ["192.0.2.0/24", "127.0.0.0/8"]\n'
 
 
