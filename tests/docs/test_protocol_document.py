@@ -47,7 +47,6 @@ from quictunnel.protocol.service_list import MAX_LISTED, split_list
 from quictunnel.quic import limits
 from quictunnel.quic.engines.aioquic.resets import Resets
 from quictunnel.quic.engines.aioquic.tls import derive_exporter
-from quictunnel.quic.limits import ICMP_ERRORS_PER_SECOND
 from quictunnel.quic.path.liveness import (
     ACCEPTOR_PATIENCE,
     BUSY_PATIENCE,
@@ -277,7 +276,6 @@ def test_the_table_of_limits_is_the_whole_of_them():
         f"at most once in **{SUSPICION_INTERVAL:g} s**.",
         f"within **{CONFIRMATION_ANSWER:g} s** of the last ping",
         f"open for **{KEPT_FOR:g} s**",
-        f"are read | {ICMP_ERRORS_PER_SECOND} per second",
         f"The remote does so after {PING_AFTER + ACCEPTOR_PATIENCE:g} s, or "
         f"{PING_WHEN_BUSY_AFTER + BUSY_PATIENCE:g} s with clients",
         f"name its host | {MAX_CLIENT_HELLO // 1024} KiB, within {NAME_TIMEOUT:.0f} s |",
