@@ -24,7 +24,10 @@ LINK_WINDOW: int
 """Bytes that the streams of a connection may have in flight while they are read."""
 
 LINK_WINDOW_UNPROVEN: int
-"""Bytes that a peer may send in total before `Connection.trust`."""
+"""Bytes that a dialed peer may send in total before `Connection.trust`."""
+
+HELLO_WINDOW: int
+"""Bytes that an accepted peer may send in total before `Connection.trust`."""
 
 def version() -> str:
     """Return the name and version of the QUIC library."""
@@ -128,6 +131,14 @@ class Endpoint:
     :param congestion: "bbr", "cubic" or "reno". None for the default, bbr.
     :param reset_key: secret that stateless reset tokens are derived from. None for a random one.
     :param accepts: whether incoming connections are accepted, once there is a certificate.
+    :param unproven_datagrams: datagrams that are processed for an accepted connection before
+        `Connection.trust`.
+    :param unproven_frames: frames, other than PADDING, that are processed for any connection before
+        `Connection.trust`.
+    :param frames_per_packet: frames, other than PADDING, of a packet of any connection.
+    :param link_frames_per_packet: those of them that name no stream.
+    :param too_much: application error code of a connection that exceeds the first two.
+    :param violation: application error code of a connection that exceeds the others.
     :param now: the current time on the caller's clock.
     :raises ValueError: a setting is not valid.
     """
@@ -142,6 +153,12 @@ class Endpoint:
         congestion: str | None,
         reset_key: bytes | None,
         accepts: bool,
+        unproven_datagrams: int,
+        unproven_frames: int,
+        frames_per_packet: int,
+        link_frames_per_packet: int,
+        too_much: int,
+        violation: int,
         now: float,
     ) -> Endpoint: ...
     def set_certificate(self, chain: Sequence[bytes], key: bytes) -> None:
@@ -175,7 +192,10 @@ class Endpoint:
     def receive(
         self, datagrams: Sequence[Datagram], now: float
     ) -> tuple[list[Connection], list[IncomingConnection]]:
-        """Route datagrams. Return the connections that received something, and incoming ones."""
+        """Route datagrams. Return the connections that received something, and incoming ones.
+
+        The datagrams of trusted connections are processed first.
+        """
 
     def transmit(self) -> list[Datagram]:
         """Return the responses to peers without a connection."""

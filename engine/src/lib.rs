@@ -22,8 +22,8 @@ mod transport_parameters;
 pub use clock::Clock;
 pub use congestion::Congestion;
 pub use connection::{
-    CloseReason, Connection, Event, LINK_WINDOW, LINK_WINDOW_UNPROVEN, STREAM_WINDOW,
-    STREAM_WINDOW_FIRST,
+    CloseReason, Connection, Event, HELLO_WINDOW, LINK_WINDOW, LINK_WINDOW_UNPROVEN, PeerLimits,
+    STREAM_WINDOW, STREAM_WINDOW_FIRST,
 };
 pub use datagram::Datagram;
 pub use endpoint::{Endpoint, Incoming};

@@ -3,10 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use quinn_proto::{EndpointConfig, IdleTimeout, MtuDiscoveryConfig, TransportConfig, VarInt};
+use quinn_proto::crypto::ServerConfig as ServerCrypto;
+use quinn_proto::{
+    EndpointConfig, IdleTimeout, MtuDiscoveryConfig, ServerConfig, Side, TransportConfig, VarInt,
+};
 
 use crate::congestion::{Congestion, ControlState, MonitoredFactory};
-use crate::connection::{LINK_WINDOW_UNPROVEN, STREAM_WINDOW};
+use crate::connection::{PeerLimits, STREAM_WINDOW, unproven_window};
 use crate::stateless_reset::{ResetKey, endpoint_config};
 
 /// Smallest UDP payload that every QUIC path must carry (RFC 9000, 14).
@@ -15,6 +18,17 @@ const BASE_MTU: u16 = 1200;
 /// Largest UDP payload that path MTU discovery tries: Ethernet's 1500 bytes minus the IPv6 and UDP
 /// headers.
 pub(crate) const MTU_MAX: u16 = 1452;
+
+/// Largest UDP payload that is received: Ethernet's 1500 bytes minus the IPv4 and UDP headers. Peers
+/// are told (RFC 9000, 18.2: `max_udp_payload_size`), and larger datagrams are dropped.
+pub(crate) const PAYLOAD_MAX: u16 = 1472;
+
+/// Bytes that are kept for one incoming connection beyond its first datagram, while it waits for a
+/// decision. The rest of a ClientHello fits.
+const INCOMING_BUFFER: u64 = 16 * 1024;
+
+/// The same for all incoming connections together.
+const INCOMING_BUFFERS: u64 = 1024 * 1024;
 
 /// The only QUIC version that is supported: 1 (RFC 9000).
 const VERSION: u32 = 1;
@@ -49,6 +63,8 @@ pub struct Settings {
     pub reset_key: Option<ResetKey>,
     /// Whether the endpoint accepts incoming connections.
     pub accepts: bool,
+    /// Limits on what a peer may cost.
+    pub limits: PeerLimits,
 }
 
 impl Settings {
@@ -61,11 +77,26 @@ impl Settings {
         idle.map_err(|_| "the hold is too long for QUIC".to_owned())?;
         let mut config = endpoint_config(self.reset_key.as_ref());
         config.supported_versions(vec![VERSION]);
+        config.max_udp_payload_size(PAYLOAD_MAX).map_err(|error| error.to_string())?;
         Ok(config)
     }
 
+    /// Return quinn's configuration of an accepted connection.
+    pub(crate) fn server(
+        &self,
+        crypto: Arc<dyn ServerCrypto>,
+        control: Arc<ControlState>,
+    ) -> Arc<ServerConfig> {
+        let mut config = ServerConfig::with_crypto(crypto);
+        config
+            .incoming_buffer_size(INCOMING_BUFFER)
+            .incoming_buffer_size_total(INCOMING_BUFFERS)
+            .transport_config(Arc::new(self.transport(Side::Server, control)));
+        Arc::new(config)
+    }
+
     /// Return quinn's configuration of a connection.
-    pub(crate) fn transport(&self, control: Arc<ControlState>) -> TransportConfig {
+    pub(crate) fn transport(&self, side: Side, control: Arc<ControlState>) -> TransportConfig {
         let mut mtu = MtuDiscoveryConfig::default();
         mtu.upper_bound(MTU_MAX);
         let mut transport = TransportConfig::default();
@@ -74,7 +105,7 @@ impl Settings {
             .max_concurrent_uni_streams(VarInt::from_u32(0))
             .datagram_receive_buffer_size(None)
             .stream_receive_window(varint(STREAM_WINDOW))
-            .receive_window(varint(LINK_WINDOW_UNPROVEN))
+            .receive_window(varint(unproven_window(side)))
             .send_window(SEND_WINDOW)
             .packet_threshold(PACKET_THRESHOLD)
             .time_threshold(TIME_THRESHOLD)

@@ -1,15 +1,17 @@
 //! Two endpoints against each other, without Python.
 
+mod fixtures;
 mod network;
 
 use std::os::fd::AsFd;
 use std::time::Duration;
 
 use bytes::Bytes;
-use network::{Host, Network, accept, certificate, settings};
+use fixtures::{certificate, settings};
+use network::{Host, Network, accept};
 use quictunnel_quinn::{
-    CloseReason, Congestion, Datagram, Endpoint, Event, LINK_WINDOW_UNPROVEN, ResetKey,
-    STREAM_WINDOW, STREAM_WINDOW_FIRST, Settings,
+    CloseReason, Congestion, Datagram, Endpoint, Event, HELLO_WINDOW, LINK_WINDOW_UNPROVEN,
+    ResetKey, STREAM_WINDOW, STREAM_WINDOW_FIRST, Settings,
 };
 use quinn_proto::VarInt;
 
@@ -197,11 +199,15 @@ fn an_untrusted_peer_has_a_small_window() {
     net.connect();
     net.run_until(|net| net.server.has_seen(&Event::Handshake));
     net.server.is_reading = false;
+    net.client.is_reading = false;
     let stream = net.client.connection().open_stream();
-    let size = 2 * LINK_WINDOW_UNPROVEN as usize;
-    net.client.connection().write(stream, bytes(size));
-    net.run_for(Duration::from_secs(10));
-    assert_eq!(net.client.connection().unsent(stream), size / 2);
+    net.client.connection().write(stream, bytes(1_000_000));
+    net.run_for(Duration::from_secs(5));
+    assert_eq!(net.client.connection().unsent(stream), 1_000_000 - HELLO_WINDOW as usize);
+    net.server.connection().write(stream, bytes(2_000_000));
+    net.run_for(Duration::from_secs(5));
+    assert_eq!(net.server.connection().unsent(stream), 2_000_000 - LINK_WINDOW_UNPROVEN as usize);
+    assert!(!net.server.is_closed() && !net.client.is_closed());
 }
 
 #[test]
@@ -229,11 +235,11 @@ fn an_unknown_version_is_answered_with_version_negotiation() {
     hello.resize(1200, 0);
     let datagram = Datagram { data: hello, peer: net.client.address, local: None };
     net.server.endpoint.receive(&datagram, net.now);
+    assert!(net.server.endpoint.take_received(net.now).1.is_empty());
     let responses = net.server.endpoint.take_responses();
     assert_eq!(responses.len(), 1);
     assert_eq!(responses[0].data[1..7], [0, 0, 0, 0, 11, 9]);
     assert!(responses[0].data.ends_with(&[0, 0, 0, 1]));
-    assert!(net.server.endpoint.take_received(net.now).1.is_empty());
 }
 
 #[test]
@@ -255,6 +261,7 @@ fn endpoints_talk_through_sockets() {
     for _ in 0..200_000 {
         net.turn_with_sockets();
         if stream.is_none() && net.server.has_seen(&Event::Handshake) {
+            net.trust();
             let opened = net.client.connection().open_stream();
             net.client.connection().write(opened, data.clone());
             stream = Some(opened);

@@ -115,6 +115,12 @@ class QuinnProbe(Probe):
 
         return quictunnel_quinn.STREAM_WINDOW
 
+    @property
+    def hello_window(self) -> int:  # type: ignore[override]
+        import quictunnel_quinn  # noqa: PLC0415 - it may not be there
+
+        return quictunnel_quinn.HELLO_WINDOW
+
     @staticmethod
     def streams(engine: Any) -> int:
         return engine.stream_count

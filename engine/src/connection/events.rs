@@ -111,6 +111,9 @@ impl Connection {
 
     pub(super) fn on_closed(&mut self, reason: CloseReason) {
         if self.close_reason.is_none() {
+            if !self.is_trusted {
+                self.usage.on_closed(self.now);
+            }
             self.close_reason = Some(reason.clone());
             self.events.push_back(Event::Closed(reason));
         }

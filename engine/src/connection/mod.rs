@@ -1,12 +1,14 @@
 //! One QUIC connection: quinn's connection, plus what a link needs beyond it. Sans-IO.
 //!
 //! This file contains its construction, timers, sending and close. `status` has its properties,
-//! `stream_api` the stream operations, `path` migration, and `events` what happens to it.
+//! `stream_api` the stream operations, `path` migration, `peer_limits` what the peer may cost, and
+//! `events` what happens to it.
 
 mod close_reason;
 mod events;
 mod path;
 mod peer_activity;
+mod peer_limits;
 mod receive_window;
 mod send_window;
 mod status;
@@ -29,9 +31,13 @@ use crate::tls::EXPORTER_SIZE;
 pub use close_reason::CloseReason;
 pub use events::Event;
 use peer_activity::PeerActivity;
+pub use peer_limits::PeerLimits;
+use peer_limits::PeerUsage;
 use receive_window::ReceiveWindow;
-pub(crate) use receive_window::unread_max;
-pub use receive_window::{LINK_WINDOW, LINK_WINDOW_UNPROVEN, STREAM_WINDOW, STREAM_WINDOW_FIRST};
+pub use receive_window::{
+    HELLO_WINDOW, LINK_WINDOW, LINK_WINDOW_UNPROVEN, STREAM_WINDOW, STREAM_WINDOW_FIRST,
+};
+pub(crate) use receive_window::{unproven_window, unread_max};
 use send_window::SendWindow;
 
 /// Longest reason phrase of a CONNECTION_CLOSE frame in bytes. The frame must fit one packet.
@@ -70,6 +76,7 @@ pub struct Connection {
     path_since: Instant,
     now: Instant,
     peer_activity: PeerActivity,
+    usage: PeerUsage,
     close_reason: Option<CloseReason>,
     /// First bytes of the latest write.
     latest_sent: Option<[u8; SENT_BYTES]>,
@@ -95,7 +102,7 @@ impl Connection {
             is_trusted: false,
             streams: Streams::new(side),
             events: VecDeque::new(),
-            receive_window: ReceiveWindow::new(),
+            receive_window: ReceiveWindow::new(unproven_window(side)),
             send_window: SendWindow::new(now),
             pacer: Pacer::new(),
             control,
@@ -109,6 +116,7 @@ impl Connection {
             path_since: now,
             now,
             peer_activity: PeerActivity::default(),
+            usage: PeerUsage::default(),
             close_reason: None,
             latest_sent: None,
         }
@@ -120,8 +128,12 @@ impl Connection {
         if self.is_discarded {
             return None;
         }
-        let deadlines =
-            [self.receive_window.deadline(), self.pacer.deadline(), self.quinn.poll_timeout()];
+        let deadlines = [
+            self.receive_window.deadline(),
+            self.pacer.deadline(),
+            self.usage.deadline(),
+            self.quinn.poll_timeout(),
+        ];
         deadlines.into_iter().flatten().min()
     }
 
@@ -129,6 +141,7 @@ impl Connection {
         self.now = now;
         self.pacer.expire(now);
         self.quinn.handle_timeout(now);
+        self.is_discarded |= self.usage.deadline().is_some_and(|due| due <= now);
     }
 
     /// Write the next datagrams to `buffer`: at most `segments`, all of one size.
@@ -184,6 +197,9 @@ impl Connection {
             end -= 1;
         }
         let phrase = Bytes::copy_from_slice(&reason.as_bytes()[..end]);
+        if !self.is_trusted {
+            self.streams.discard(&mut self.quinn, code); // a closed connection is kept for a while
+        }
         self.quinn.close(self.now, code, phrase);
         // quinn applies the congestion window to CONNECTION_CLOSE while data is unsent. After this,
         // no ACK would ever open a full window, and the peer would not learn the reason.

@@ -44,7 +44,14 @@ impl PeerActivity {
     }
 }
 
-fn received_frames(stats: &FrameStats) -> u64 {
+/// Return the number of frames, other than PADDING, that do something for a stream.
+pub(super) const fn received_stream_frames(stats: &FrameStats) -> u64 {
+    let blocked = stats.stream_data_blocked;
+    stats.stream + stats.reset_stream + stats.stop_sending + stats.max_stream_data + blocked
+}
+
+/// Return the number of frames other than PADDING.
+pub(super) fn received_frames(stats: &FrameStats) -> u64 {
     ack_eliciting(stats) + stats.acks + stats.connection_close
 }
 

@@ -9,6 +9,8 @@
 
 use std::time::{Duration, Instant};
 
+use quinn_proto::Side;
+
 /// Bytes that a stream may have in flight or unread while it is read: 671 Mbit/s at 100 ms. The
 /// aioquic engine starts at 512 KiB and grows the window; quinn has one size for all streams.
 pub const STREAM_WINDOW: u64 = 8 * 1024 * 1024;
@@ -23,8 +25,12 @@ pub const STREAM_WINDOW_FIRST: u64 = 2 * RENEWED_AFTER;
 /// Bytes that the streams of a connection may have in flight while they are read.
 pub const LINK_WINDOW: u64 = 64 * 1024 * 1024;
 
-/// Bytes that a peer may send in total before it is trusted.
+/// Bytes that a dialed peer may send in total before it is trusted.
 pub const LINK_WINDOW_UNPROVEN: u64 = 1024 * 1024;
+
+/// Bytes that an accepted peer may send in total before it is trusted: twice the largest control
+/// message.
+pub const HELLO_WINDOW: u64 = 128 * 1024;
 
 /// Bytes granted beyond the limit when a connection is stalled there.
 const RELIEF: u64 = 64 * 1024;
@@ -35,6 +41,14 @@ const RELIEF_EVERY: Duration = Duration::from_millis(500);
 /// Return the most bytes that a stream can hold after `read` bytes of it were read.
 pub(crate) const fn unread_max(read: u64) -> u64 {
     if read < RENEWED_AFTER { STREAM_WINDOW_FIRST - read } else { STREAM_WINDOW }
+}
+
+/// Return the window of a connection whose peer is not trusted.
+pub(crate) const fn unproven_window(side: Side) -> u64 {
+    match side {
+        Side::Client => LINK_WINDOW_UNPROVEN,
+        Side::Server => HELLO_WINDOW,
+    }
 }
 
 /// The receive window of one connection.
@@ -49,14 +63,8 @@ pub(super) struct ReceiveWindow {
 }
 
 impl ReceiveWindow {
-    pub(super) const fn new() -> Self {
-        Self {
-            size: LINK_WINDOW_UNPROVEN,
-            relief: 0,
-            relieved_at: None,
-            stream_frames: 0,
-            relief_due: None,
-        }
+    pub(super) const fn new(size: u64) -> Self {
+        Self { size, relief: 0, relieved_at: None, stream_frames: 0, relief_due: None }
     }
 
     /// Return when to call `update` even if nothing arrives.
@@ -127,7 +135,7 @@ mod tests {
 
     #[test]
     fn streams_that_are_not_read_widen_the_window() {
-        let (mut window, now) = (ReceiveWindow::new(), Instant::now());
+        let (mut window, now) = (ReceiveWindow::new(LINK_WINDOW_UNPROVEN), Instant::now());
         assert_eq!(window.update(0, SHARE, 0, now), Some(LINK_WINDOW));
         assert_eq!(window.update(0, SHARE, 0, now), None);
         assert_eq!(
@@ -139,7 +147,7 @@ mod tests {
 
     #[test]
     fn relief_is_granted_again_only_after_it_was_used() {
-        let (mut window, mut now) = (ReceiveWindow::new(), Instant::now());
+        let (mut window, mut now) = (ReceiveWindow::new(LINK_WINDOW_UNPROVEN), Instant::now());
         assert_eq!(window.update(2 * SHARE, SHARE, 7, now), Some(SHARE));
         let due = window.deadline().expect("relief is due");
         now = due;
@@ -154,7 +162,7 @@ mod tests {
 
     #[test]
     fn a_connection_that_makes_progress_gets_no_relief() {
-        let (mut window, mut now) = (ReceiveWindow::new(), Instant::now());
+        let (mut window, mut now) = (ReceiveWindow::new(LINK_WINDOW_UNPROVEN), Instant::now());
         window.update(2 * SHARE, SHARE, 0, now);
         for frames in 1..100 {
             now += Duration::from_millis(400);

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use quinn_proto::{ClientConfig, ConnectionHandle, ServerConfig};
+use quinn_proto::{ClientConfig, ConnectionHandle, Side};
 
 use super::Endpoint;
 use crate::congestion::ControlState;
@@ -39,9 +39,7 @@ impl Endpoint {
         let crypto = Arc::new(InitialStreamWindow(tls::server(&self.settings.alpn, chain, key)?));
         self.server = Some(crypto.clone());
         if self.settings.accepts {
-            let mut config = ServerConfig::with_crypto(crypto);
-            config.transport_config(Arc::new(self.settings.transport(Arc::default())));
-            self.quinn.set_server_config(Some(Arc::new(config)));
+            self.quinn.set_server_config(Some(self.settings.server(crypto, Arc::default())));
         }
         Ok(())
     }
@@ -58,7 +56,7 @@ impl Endpoint {
     ) -> Result<usize, String> {
         let control = Arc::new(ControlState::default());
         let mut config = ClientConfig::new(Arc::new(InitialStreamWindow(self.client.clone())));
-        config.transport_config(Arc::new(self.settings.transport(control.clone())));
+        config.transport_config(Arc::new(self.settings.transport(Side::Client, control.clone())));
         let connected = self.quinn.connect(now, config, peer, server_name);
         let (handle, quinn) = connected.map_err(|error| error.to_string())?;
         Ok(self.add(handle, quinn, control, now))
@@ -71,14 +69,14 @@ impl Endpoint {
             return None;
         };
         let control = Arc::new(ControlState::default());
-        let mut config = ServerConfig::with_crypto(crypto);
-        config.transport_config(Arc::new(self.settings.transport(control.clone())));
+        let config = self.settings.server(crypto, control.clone());
         self.scratch.clear();
-        let accepted =
-            self.quinn.accept(incoming.0, now, &mut self.scratch, Some(Arc::new(config)));
+        let accepted = self.quinn.accept(incoming.0, now, &mut self.scratch, Some(config));
         match accepted {
             Ok((handle, quinn)) => {
                 let key = self.add(handle, quinn, control, now);
+                let limits = self.settings.limits;
+                self.with(key, |connection| connection.count_accepted(&limits));
                 self.process_events(key, now);
                 // quinn sets no timer for a connection whose first packet closes it, and would hold
                 // it for the whole idle timeout.

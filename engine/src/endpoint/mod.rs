@@ -23,6 +23,7 @@ use crate::settings::Settings;
 use crate::socket::{Peer, Socket};
 use crate::tls;
 use crate::transport_parameters::InitialStreamWindow;
+use datagrams::Deferred;
 
 pub use incoming::Incoming;
 
@@ -39,6 +40,8 @@ pub struct Endpoint {
     keys: HashMap<ConnectionHandle, usize>,
     /// Connections that are trusted.
     trusted: u64,
+    /// Datagrams of untrusted and new peers since the last `take_received`, in order.
+    deferred: Vec<Deferred>,
     /// Connections that have received something since the last `take_received`.
     touched: Vec<usize>,
     incoming: Vec<Incoming>,
@@ -64,6 +67,7 @@ impl Endpoint {
             connections: Slab::new(),
             keys: HashMap::new(),
             trusted: 0,
+            deferred: Vec::new(),
             touched: Vec::new(),
             incoming: Vec::new(),
             responses: Vec::new(),

@@ -12,7 +12,8 @@ use super::connection::PyConnection;
 use super::convert::socket_address;
 use super::convert::{PyDatagram, PyPath, datagram, datagram_to_python, os_error, path};
 use super::{Shared, detached, lock};
-use crate::{Clock, Congestion, Endpoint, Incoming, Peer, ResetKey, Settings};
+use crate::settings::varint;
+use crate::{Clock, Congestion, Endpoint, Incoming, Peer, PeerLimits, ResetKey, Settings};
 
 /// The connections that have received something, and the incoming ones.
 type ReceivedBatch = (Vec<Py<PyConnection>>, Vec<PyIncoming>);
@@ -93,7 +94,8 @@ impl PyEndpoint {
 impl PyEndpoint {
     #[new]
     #[pyo3(signature = (
-        *, alpn, hold, streams, unread_limit, congestion, reset_key, accepts, now
+        *, alpn, hold, streams, unread_limit, congestion, reset_key, accepts, unproven_datagrams,
+        unproven_frames, frames_per_packet, link_frames_per_packet, too_much, violation, now
     ))]
     #[allow(clippy::too_many_arguments)] // keyword arguments
     fn new(
@@ -104,6 +106,12 @@ impl PyEndpoint {
         congestion: Option<&str>,
         reset_key: Option<&[u8]>,
         accepts: bool,
+        unproven_datagrams: u64,
+        unproven_frames: u64,
+        frames_per_packet: u64,
+        link_frames_per_packet: u64,
+        too_much: u64,
+        violation: u64,
         now: f64,
     ) -> PyResult<Self> {
         let name = congestion.unwrap_or("bbr");
@@ -112,8 +120,16 @@ impl PyEndpoint {
         let hold = Duration::try_from_secs_f64(hold)
             .map_err(|error| PyValueError::new_err(format!("hold: {error}")))?;
         let reset_key = reset_key.map(ResetKey::new);
+        let limits = PeerLimits {
+            unproven_datagrams,
+            unproven_frames,
+            frames_per_packet,
+            link_frames_per_packet,
+            too_much: varint(too_much),
+            violation: varint(violation),
+        };
         let settings =
-            Settings { alpn, hold, streams, unread_limit, congestion, reset_key, accepts };
+            Settings { alpn, hold, streams, unread_limit, congestion, reset_key, accepts, limits };
         let endpoint = Endpoint::new(settings).map_err(PyValueError::new_err)?;
         Ok(Self {
             shared: Arc::new(Mutex::new(endpoint)),

@@ -46,6 +46,7 @@ fn quictunnel_quinn(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("STREAM_WINDOW_FIRST", crate::STREAM_WINDOW_FIRST)?;
     module.add("LINK_WINDOW", crate::LINK_WINDOW)?;
     module.add("LINK_WINDOW_UNPROVEN", crate::LINK_WINDOW_UNPROVEN)?;
+    module.add("HELLO_WINDOW", crate::HELLO_WINDOW)?;
     module.add_class::<endpoint::PyEndpoint>()?;
     module.add_class::<endpoint::PyIncoming>()?;
     module.add_class::<connection::PyConnection>()?;

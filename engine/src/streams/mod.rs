@@ -196,6 +196,14 @@ impl Streams {
         self.table.remove(&id);
     }
 
+    /// Discard the data of all streams, sent and received. The connection is about to be closed.
+    pub(crate) fn discard(&mut self, quinn: &mut Connection, code: VarInt) {
+        let streams: Vec<u64> = self.table.keys().copied().collect();
+        for id in streams {
+            self.reset(quinn, id, code);
+        }
+    }
+
     pub(crate) fn set_send_window(&mut self, quinn: &mut Connection, bytes: u64) {
         self.scheduler.set_send_window(quinn, bytes);
     }

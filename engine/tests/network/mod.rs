@@ -4,28 +4,12 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use quictunnel_quinn::{Congestion, Connection, Datagram, Endpoint, Event, Incoming, Settings};
+use quictunnel_quinn::{Connection, Datagram, Endpoint, Event, Incoming, Settings};
+
+use crate::fixtures::{certificate, settings};
 
 /// Virtual time after which a test fails.
 const TIMEOUT: Duration = Duration::from_secs(120);
-
-pub(crate) fn settings(accepts: bool) -> Settings {
-    Settings {
-        alpn: "quictunnel/1".to_owned(),
-        hold: Duration::from_secs(900),
-        streams: 16,
-        unread_limit: 256 * 1024 * 1024,
-        congestion: Congestion::Cubic,
-        reset_key: None,
-        accepts,
-    }
-}
-
-/// Return a self-signed certificate and its key as DER.
-pub(crate) fn certificate() -> (Vec<Vec<u8>>, Vec<u8>) {
-    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
-    (vec![made.cert.der().to_vec()], made.signing_key.serialize_der())
-}
 
 /// A host: an endpoint, its latest connection, and that connection's events and data.
 pub(crate) struct Host {
@@ -129,11 +113,16 @@ impl Network {
         let mut network = Self::new();
         network.connect();
         network.run_until(|net| net.server.has_seen(&Event::Handshake));
-        for host in [&mut network.client, &mut network.server] {
+        network.trust();
+        network
+    }
+
+    /// Let both hosts trust each other.
+    pub(crate) fn trust(&mut self) {
+        for host in [&mut self.client, &mut self.server] {
             let key = host.key.expect("there is a connection");
             host.endpoint.trust(key);
         }
-        network
     }
 
     pub(crate) fn connect(&mut self) {

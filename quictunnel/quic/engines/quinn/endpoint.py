@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from quictunnel.errors import SettingsError
+from quictunnel.protocol.codes import Code
+from quictunnel.quic import limits
 from quictunnel.quic.engine import ReceivedBatch
 from quictunnel.quic.engines.quinn import extension
 
@@ -38,6 +40,12 @@ class QuinnEndpoint:
             congestion=settings.congestion,
             reset_key=settings.reset_key,
             accepts=server_tls is not None,
+            unproven_datagrams=limits.UNPROVEN_DATAGRAMS,
+            unproven_frames=limits.UNPROVEN_FRAMES,
+            frames_per_packet=limits.FRAMES_PER_PACKET,
+            link_frames_per_packet=limits.LINK_FRAMES_PER_PACKET,
+            too_much=Code.TOO_MUCH,
+            violation=Code.PROTOCOL_VIOLATION,
             now=now,
         )
         """The native endpoint, which `QuinnEndpointSocket` calls directly."""
