@@ -56,6 +56,11 @@ if [ "$$(printf '%s\n' "$$least" "$${has:-0}" | sort -V | head -n 1)" != "$$leas
 fi
 endef
 
+# Checks that `cargo $(1)` works.
+define need_cargo
+@cargo $(1) >/dev/null 2>&1 || { echo "this needs $(2)" >&2; exit 2; }
+endef
+
 # Installs dependency groups (PEP 735), which need pip 25.1; a new .venv may hold an older one.
 define install_groups
 @echo "installing $(1) into $(VENV)"
@@ -66,7 +71,7 @@ endef
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test coverage lab fuzz lint actions docs figures bench bench-services bench-line bench-rates soak interop engine wheels sdist check-tag rust clean
+.PHONY: help demo test coverage lab fuzz fuzz-engine deny lint actions docs figures bench bench-services bench-line bench-rates soak interop engine wheels sdist check-tag rust clean
 
 help: ## list the targets
 	@echo "usage: make TARGET [ARGS='options for the program that runs'] [PYTHON=python3.x]"
@@ -95,6 +100,19 @@ fuzz: $(FUZZER) ## fuzz the parsers of clients' first bytes, for a minute each (
 	  $(BIN)/python -m fuzz.$$target -artifact_prefix=$(FOUND)/$$target- \
 	    $(or $(ARGS),-max_total_time=60) $(FOUND)/$$target fuzz/corpus/$$target || exit; \
 	done
+
+# Without a sanitizer, because the engine and quinn-proto are safe Rust, and inputs run faster.
+fuzz-engine: ## fuzz what the quinn engine receives, for ten minutes (needs nightly Rust and cargo-fuzz)
+	$(call need_cargo,+nightly --version,nightly Rust: rustup toolchain install nightly)
+	$(call need_cargo,fuzz --version,cargo-fuzz: cargo install --locked cargo-fuzz)
+	@mkdir -p $(FOUND)/endpoint_receive
+	cd engine && cargo +nightly fuzz run --sanitizer none endpoint_receive ../$(FOUND)/endpoint_receive ../fuzz/corpus/endpoint_receive \
+	  -- -artifact_prefix=../$(FOUND)/endpoint_receive- -max_len=20000 -timeout=10 \
+	  $(or $(ARGS),-max_total_time=600)
+
+deny: ## check the engine's dependencies: advisories, licences, sources, bans (needs cargo-deny)
+	$(call need_cargo,deny --version,cargo-deny: cargo install --locked cargo-deny)
+	cd engine && cargo deny --locked check
 
 lint: $(TOOLS) $(BUILT_ENGINE) ## check style, spelling, types and imports, and the engine's Rust once it is built
 	$(BIN)/ruff check .
@@ -157,7 +175,7 @@ check-tag: $(PROGRAM) ## check that TAG=v1.2.3 names the version of this tree
 	fi
 
 clean: ## remove .venv, builds and caches; certificates and figures stay
-	rm -rf $(VENV) build dist engine/target .tools .cache
+	rm -rf $(VENV) build dist engine/target engine/fuzz/target .tools .cache
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	rm -f docs/reference/cli.md docs/reference/log.md docs/explanation/quinn-engine.md
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
