@@ -1,0 +1,15 @@
+"""An attacker on a line of 10 Mbit/s, as a program of its own, and the attacks that it knows.
+
+    python -m testkit.attacker ATTACK PID-OF-THE-REMOTE'S-HOST ADDRESS:PORT ORIGIN'S-ADDRESS
+
+It holds the far end of a network device on the remote's host (`testkit.namespaces`), and makes all
+packets itself. It can therefore send from any address, and reads what the remote sends to any of
+them. It needs Linux and root.
+
+line      the device, and its rate
+packets   IPv4, UDP and ICMP packets
+initials  QUIC Initial packets without connections
+frames    QUIC frames
+links     links whose handshake the attacker completes
+attacks   the attacks
+"""
