@@ -1,6 +1,9 @@
 # Everything runs in .venv, which `make` creates from a Python of 3.11 or newer (the newest found, or
 # PYTHON=/path/to/python3).
 #
+# Everything is installed from requirements.lock, with hashes. LOCK= installs the newest versions that
+# pyproject.toml allows instead.
+#
 # Each stamp file stands for something that is installed into .venv and is renewed when its sources
 # change. The engine in Rust is optional: `make engine` builds it first, and from then on every
 # target uses it and rebuilds it when needed.
@@ -14,6 +17,9 @@ CLIENTS := $(VENV)/.clients-installed
 FUZZER  := $(VENV)/.fuzzer-installed
 SITE    := $(VENV)/.site-installed
 RELEASE := $(VENV)/.release-installed
+LOCKER  := $(VENV)/.locker-installed
+AUDITOR := $(VENV)/.auditor-installed
+BOM     := $(VENV)/.bom-installed
 
 WHEELS         := engine/target/wheels
 ENGINE_SOURCES := $(wildcard engine/Cargo.* engine/pyproject.toml engine/*.pyi engine/src/*.rs engine/src/*/*.rs engine/src/*/*/*.rs)
@@ -27,8 +33,16 @@ TWICE          := --numprocesses 2 --dist worksteal -m "not nightly"
 # Laboratory tests wait even more. The long ones start first.
 SIXFOLD       := --numprocesses 6 --maxschedchunk 1
 
+LOCK    ?= requirements.lock
+# pip's options that allow only what is locked.
+LOCKED   = $(if $(LOCK),--require-hashes --constraint $(LOCK))
+# Prints the lines of pip: its version, and its hashes.
+LOCKED_PIP = sed -n '/^pip==/,/[^\\]$$/p' $(LOCK)
+# All dependency groups of pyproject.toml, which include each other.
+GROUPS  := install lock audit sbom go test engine fuzz docs interop release lint
+
 # The targets in fuzz/, and the folder of the inputs that they find.
-FUZZED := client_hello http_host link_frames
+FUZZED := client_hello http_host link_frames messages preamble proxy_header
 FOUND  := build/fuzz
 
 ACTIONLINT_VERSION := 1.7.12
@@ -61,17 +75,28 @@ define need_cargo
 @cargo $(1) >/dev/null 2>&1 || { echo "this needs $(2)" >&2; exit 2; }
 endef
 
-# Installs dependency groups (PEP 735), which need pip 25.1; a new .venv may hold an older one.
+# Installs dependency groups (PEP 735).
 define install_groups
 @echo "installing $(1) into $(VENV)"
-@$(PIP) install 'pip>=25.1'
-@$(PIP) install $(foreach group,$(2),--group $(group))
+@$(PIP) install $(LOCKED) $(foreach group,$(2),--group $(group))
 @touch $@
+endef
+
+# Installs this package and its dependencies. The pip of a new .venv may be too old for groups and for
+# the hashes of constraints, so pip itself comes first. A package without an archive has no hash, so
+# this one comes last, alone.
+define install_program
+@$(if $(LOCK),$(LOCKED_PIP),echo 'pip>=26') >$(VENV)/pip.txt
+@$(PIP) install $(if $(LOCK),--require-hashes) --requirement $(VENV)/pip.txt
+@$(BIN)/python -c 'import tomllib; project = tomllib.load(open("pyproject.toml", "rb"))["project"]; \
+  print(*project["dependencies"], sep="\n")' >$(VENV)/dependencies.txt
+@$(PIP) install $(LOCKED) --group install --requirement $(VENV)/dependencies.txt
+@$(PIP) install --no-deps --no-build-isolation --editable .
 endef
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test coverage lab fuzz fuzz-engine deny lint actions docs figures bench bench-services bench-line bench-rates soak interop engine wheels sdist check-tag rust clean
+.PHONY: help demo test coverage lab fuzz fuzz-engine lint lock audit sbom deny actions docs figures bench bench-services bench-line bench-rates attacks soak interop engine wheels sdist check-tag release-page rust clean
 
 help: ## list the targets
 	@echo "usage: make TARGET [ARGS='options for the program that runs'] [PYTHON=python3.x]"
@@ -93,12 +118,13 @@ coverage: $(TOOLS) $(BUILT_ENGINE) ## run the tests and report which lines and b
 lab: $(TOOLS) $(BUILT_ENGINE) ## test on changing networks, for minutes; needs root (ARGS='-m "not nightly"' for fewer)
 	$(BIN)/pytest tests/lab $(SIXFOLD) $(ARGS)
 
-fuzz: $(FUZZER) ## fuzz the parsers of clients' first bytes, for a minute each (ARGS=-max_total_time=SECONDS)
+fuzz: $(FUZZER) ## fuzz what peers and clients send, for 10 minutes in all (ARGS=-max_total_time=SECONDS for each)
 	@for target in $(FUZZED); do \
 	  mkdir -p $(FOUND)/$$target; \
 	  echo "fuzzing $$target"; \
 	  $(BIN)/python -m fuzz.$$target -artifact_prefix=$(FOUND)/$$target- \
-	    $(or $(ARGS),-max_total_time=60) $(FOUND)/$$target fuzz/corpus/$$target || exit; \
+	    $(or $(ARGS),-max_total_time=$$((600 / $(words $(FUZZED))))) \
+	    $(FOUND)/$$target fuzz/corpus/$$target || exit; \
 	done
 
 # Without a sanitizer, because the engine and quinn-proto are safe Rust, and inputs run faster.
@@ -123,6 +149,31 @@ lint: $(TOOLS) $(BUILT_ENGINE) ## check style, spelling, types and imports, and 
 	$(if $(RUST),cd engine && cargo fmt --check)
 	$(if $(RUST),cd engine && PYO3_PYTHON=$(abspath $(BIN)/python) cargo clippy --locked --all-targets -- -D warnings)
 
+lock: $(LOCKER) ## renew requirements.lock (ARGS=--upgrade for the newest versions)
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	  --custom-compile-command 'make lock' $(foreach group,$(GROUPS),--group $(group)) \
+	  --output-file requirements.lock $(ARGS) pyproject.toml
+
+audit: $(AUDITOR) ## look for known vulnerabilities in what requirements.lock names, and in the engine's crates
+	$(BIN)/pip-audit --require-hashes --disable-pip --requirement requirements.lock $(ARGS)
+	$(if $(shell command -v cargo-deny),cd engine && cargo deny check,@echo "cargo-deny is not installed, so the crates were not checked")
+
+# maturin puts the list of the engine's crates into its wheel (PEP 770).
+sbom: $(BOM) ## list the components of quictunnel, and of the engine's wheel, in build/sbom (CycloneDX)
+	@mkdir -p build/sbom
+	@rm -rf build/sbom/environment
+	@$(BIN)/python -m venv --without-pip build/sbom/environment
+	@$(PIP) --python build/sbom/environment/bin/python install $(LOCKED) --requirement $(VENV)/dependencies.txt
+	@version=$$($(BIN)/python -c 'import quictunnel; print(quictunnel.__version__)'); \
+	sed "s/^dynamic = .*/version = \"$$version\"/" pyproject.toml >build/sbom/pyproject.toml
+	$(BIN)/cyclonedx-py environment --pyproject build/sbom/pyproject.toml --output-reproducible \
+	  --output-file build/sbom/quictunnel.cdx.json build/sbom/environment
+	@for wheel in $(firstword $(wildcard dist/quictunnel_quinn-*linux*x86_64.whl $(WHEELS)/*.whl)); do \
+	  $(BIN)/python -c 'import sys, zipfile; wheel = zipfile.ZipFile(sys.argv[1]); \
+	    print(wheel.read(next(name for name in wheel.namelist() if "/sboms/" in name)).decode())' \
+	    "$$wheel" >build/sbom/quictunnel-quinn.cdx.json; \
+	done
+
 actions: $(ACTIONLINT) ## check the workflows of GitHub Actions (needs Go to install actionlint)
 	$(ACTIONLINT)
 
@@ -141,6 +192,9 @@ bench-services: $(PROGRAM) $(BUILT_ENGINE) ## measure 1, 100 and 1,000 services,
 
 bench-line: $(PROGRAM) $(BUILT_ENGINE) ## measure on lossy, long and shared lines; needs root (ARGS=--help; --simulated needs nothing)
 	@$(BIN)/python -m bench.line $(ARGS)
+
+attacks: $(PROGRAM) $(BUILT_ENGINE) ## measure what attackers do to a remote, a minute each; needs root (ARGS=--help)
+	@$(BIN)/python -m bench.attacks $(ARGS)
 
 bench-rates: $(PROGRAM) $(BUILT_ENGINE) ## measure how exact rate limits are, beside another service (ARGS=--help)
 	@$(BIN)/python -m bench.rates $(ARGS)
@@ -163,7 +217,7 @@ wheels: $(RELEASE) ## build a wheel of the engine into dist/ (TARGET=aarch64-unk
 	$(BIN)/twine check --strict dist/*.whl
 
 sdist: $(RELEASE) ## build the source distributions of both packages, and quictunnel's wheel, into dist/
-	$(BIN)/python -m build --outdir dist .
+	$(BIN)/python -m build --no-isolation --outdir dist .
 	cd engine && ../$(BIN)/maturin sdist --out ../dist
 	$(BIN)/twine check --strict dist/*
 
@@ -174,15 +228,19 @@ check-tag: $(PROGRAM) ## check that TAG=v1.2.3 names the version of this tree
 	  exit 1; \
 	fi
 
+release-page: ## create the release of TAG=v1.2.3 on GitHub, with the files in dist/
+	gh release create "$(TAG)" --verify-tag --title "$(TAG)" \
+	  --notes "See CHANGELOG.md. Verify a file with: gh attestation verify FILE --repo $$GITHUB_REPOSITORY" dist/*
+
 clean: ## remove .venv, builds and caches; certificates and figures stay
 	rm -rf $(VENV) build dist engine/target engine/fuzz/target .tools .cache
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	rm -f docs/reference/cli.md docs/reference/log.md docs/explanation/quinn-engine.md
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-$(PROGRAM): pyproject.toml | $(BIN)/pip
+$(PROGRAM): pyproject.toml $(LOCK) | $(BIN)/pip
 	@echo "installing quictunnel and its dependencies into $(VENV)"
-	@$(PIP) install --editable .
+	$(install_program)
 	@touch $@
 
 $(TOOLS): pyproject.toml $(PROGRAM)
@@ -200,6 +258,15 @@ $(SITE): pyproject.toml $(PROGRAM)
 $(RELEASE): pyproject.toml $(PROGRAM)
 	$(call install_groups,what builds distributions,engine release)
 
+$(LOCKER): pyproject.toml $(PROGRAM)
+	$(call install_groups,what locks versions,lock)
+
+$(AUDITOR): pyproject.toml $(PROGRAM)
+	$(call install_groups,what looks for known vulnerabilities,audit)
+
+$(BOM): pyproject.toml $(PROGRAM)
+	$(call install_groups,what lists components,sbom)
+
 $(ACTIONLINT):
 	@echo "installing actionlint $(ACTIONLINT_VERSION)"
 	@GOBIN=$(abspath .tools) go install github.com/rhysd/actionlint/cmd/actionlint@v$(ACTIONLINT_VERSION)
@@ -209,7 +276,7 @@ $(ACTIONLINT):
 $(ENGINE): $(ENGINE_SOURCES) | $(TOOLS)
 	$(need_rust)
 	@echo "building the engine, which takes a minute or two the first time"
-	@$(PIP) install --group engine
+	@$(PIP) install $(LOCKED) --group engine
 	@rm -rf $(WHEELS)
 	@cd engine && ../$(BIN)/maturin build --quiet --release --locked --out target/wheels --interpreter ../$(BIN)/python
 	@$(PIP) install --force-reinstall --no-deps $(WHEELS)/*.whl

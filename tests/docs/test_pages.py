@@ -28,9 +28,10 @@ OTHERS = {
     "--no-default-features",
     "--now",
     "--python",
+    "--repo",
     "--system",
 }
-"""Options of pip, cargo, uv, systemctl and sysctl."""
+"""Options of pip, cargo, gh, uv, systemctl and sysctl."""
 
 COMMANDS = {"git", "make", "quictunnel", "systemctl"}
 
