@@ -21,9 +21,10 @@ def test_every_command_is_a_target(path):
 
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
-def test_every_action_has_an_exact_version(path):
+def test_every_action_has_an_exact_version_or_is_a_commit(path):
     for action in re.findall(r"\buses: (.*)", path.read_text("utf-8")):
-        assert action.startswith("./") or re.search(r"@v\d+\.\d+\.\d+$", action), action
+        exact = re.search(r"@(v\d+\.\d+\.\d+|[0-9a-f]{40}) *(#|$)", action)
+        assert action.startswith("./") or exact, action
 
 
 def test_the_python_versions_are_those_of_the_package():
