@@ -50,9 +50,9 @@ class AttackFigures:
     log_lines: float
     """Warnings and errors per minute, or in all if the attack was shorter."""
     counts: dict[str, int]
-    """What the attacker reports."""
+    """Numbers of events that the attacker reports."""
     faults: tuple[str, ...] = ()
-    """What must not happen at all, in words."""
+    """Events that must not happen at all, in words."""
 
     def broken(self) -> list[str]:
         """Return the bounds that are broken, in words."""

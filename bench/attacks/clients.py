@@ -36,7 +36,7 @@ QUESTION = bytes(64)
 
 @dataclass
 class Samples:
-    """What clients have measured, in seconds."""
+    """Measurements of clients, in seconds."""
 
     echoes: list[float] = field(default_factory=list)
     """From the time at which a question was due until its answer."""
@@ -115,9 +115,7 @@ class MeasuringClients(threading.Thread):
     :param new_socket: returns a socket on the clients' host.
     """
 
-    def __init__(
-        self, new_socket: Callable[[], socket.socket], address: tuple[str, int]
-    ) -> None:
+    def __init__(self, new_socket: Callable[[], socket.socket], address: tuple[str, int]) -> None:
         super().__init__()
         self._new_socket = new_socket
         self._address = address
@@ -161,8 +159,9 @@ class MeasuringClients(threading.Thread):
                 self._step()
             due = [self._next_new, *(client.due_at for client in self._open.values())]
             self._poll.poll(max(min(due) - time.monotonic(), 0))
-        for client in (*self._open.values(), *self._new.values()):
-            client.sock.close()
+        socks = [client.sock for client in self._open.values()]
+        for sock in (*socks, *(client.sock for client in self._new.values())):
+            sock.close()
 
     def _step(self) -> None:
         for descriptor, _ in self._poll.poll(0):

@@ -28,7 +28,7 @@ NOTICES = ("INFO", "DEBUG")
 
 @dataclass(frozen=True)
 class Phase:
-    """What was measured in a time."""
+    """The measurements of a time."""
 
     samples: Samples
     admitted: list[float]
@@ -126,7 +126,9 @@ def faults(phase: Phase) -> list[str]:
 
 def warnings(log: str) -> int:
     """Return how many lines of a log are warnings, errors or of no level."""
-    return sum(line[25:].split(maxsplit=1)[:1] not in ([n] for n in NOTICES) for line in log.splitlines())
+    return sum(
+        line[25:].split(maxsplit=1)[:1] not in ([n] for n in NOTICES) for line in log.splitlines()
+    )
 
 
 def p99(seconds: list[float]) -> float:

@@ -53,11 +53,11 @@ def run(attack: Attack, line: AttackLine, stopping: list[int]) -> None:
             if (datagram := read_udp(packet)) is not None:
                 attack.receive(datagram, now)
         line.refill(time.monotonic())
-        has_more = True
-        while has_more and line.may_send:
-            has_more = (packet := attack.next_packet(time.monotonic())) is not None
-            if packet is not None:
-                line.send(packet)
+        while line.may_send:
+            next_packet = attack.next_packet(time.monotonic())
+            if next_packet is None:
+                break
+            line.send(next_packet)
         poll.poll(WAIT * 1000)
 
 

@@ -67,7 +67,7 @@ class Attack(Protocol):
     """Makes packets."""
 
     counts: Counter[str]
-    """What has happened, in words."""
+    """Numbers of events, by their names."""
 
     def next_packet(self, now: float) -> bytes | None:
         """Return the packet to send next, or None if there is none now."""
@@ -130,7 +130,7 @@ class ReplayAttack:
 
 
 class Conduct(Protocol):
-    """What an attacker does with a link."""
+    """Decides how the attacker uses a link."""
 
     def act(self, link: AttackLink, now: float) -> bytes | None:
         """Return frames to send in a packet, if any. The handshake of the link is complete."""
@@ -155,7 +155,7 @@ class LinkAttack:
         self._waiting: deque[bytes] = deque()
         self._turns: Iterator[AttackLink] = iter(())
         self._has_acted = False
-        """Whether a link has acted since the turns began. Otherwise they end until the next tick."""
+        """Whether a link has acted since the turns began. Otherwise, the next begin at a tick."""
         self._next_tick = 0.0
 
     def next_packet(self, now: float) -> bytes | None:
@@ -284,7 +284,7 @@ class SayHello:
         return now - link.started_at > HELLO_WITHIN
 
 
-# What they consist of
+# Their parts
 
 
 def own(number: int) -> bytes:
@@ -293,7 +293,7 @@ def own(number: int) -> bytes:
 
 
 def spoofed() -> bytes:
-    """Return a random address of somebody else."""
+    """Return a random address that is not the attacker's."""
     network = int.from_bytes(SPOOFED_NETWORK)
     return (network + random.randrange(1 << 22)).to_bytes(4)
 
@@ -462,8 +462,6 @@ ATTACKS: dict[str, Callable[[Scene], Attack]] = {
     "failed-proofs-many": lambda scene: LinkAttack(
         scene, SayHello(hostile_hello), links=128, addresses=MANY
     ),
-    "violations": lambda scene: LinkAttack(
-        scene, SayHello(violation), links=64, addresses=MANY
-    ),
+    "violations": lambda scene: LinkAttack(scene, SayHello(violation), links=64, addresses=MANY),
 }
 """The attacks by name. Each function returns a new one; it may take seconds to precompute."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import ssl
 from dataclasses import dataclass
 
 from aioquic import tls
@@ -37,7 +38,7 @@ class Template:
 
 @dataclass(frozen=True)
 class RetryPacket:
-    """What a Retry asks for."""
+    """The demands of a Retry."""
 
     source_id: bytes
     """The connection ID to send to from now on."""
@@ -53,7 +54,7 @@ def configuration() -> QuicConfiguration:
         max_datagram_size=DATAGRAM,
         server_name="remote.example.com",
         supported_versions=[QuicProtocolVersion.VERSION_1],
-        verify_mode=0,  # type: ignore[arg-type]  # ssl.CERT_NONE
+        verify_mode=ssl.CERT_NONE,
     )
 
 

@@ -49,6 +49,8 @@ def read_udp(packet: bytes) -> Received | None:
     """Return the datagram of a packet, or None if it has none."""
     if len(packet) < HEADERS or packet[0] != 0x45 or packet[9] != UDP:
         return None
+    source_port: int
+    target_port: int
     source_port, target_port, _, _ = _UDP.unpack_from(packet, _IP.size)
     source = Endpoint(packet[12:16], source_port)
     return Received(source, Endpoint(packet[16:20], target_port), packet[HEADERS:])
@@ -67,7 +69,7 @@ def unreachable(
 
 def checksum(data: bytes) -> int:
     """Return the checksum of RFC 1071. The size of the data is even."""
-    total = sum(struct.unpack(f"!{len(data) // 2}H", data))
+    total: int = sum(struct.unpack(f"!{len(data) // 2}H", data))
     while total >> 16:
         total = (total & 0xFFFF) + (total >> 16)
     return ~total & 0xFFFF
