@@ -4,6 +4,8 @@ clock          an event loop with a virtual clock
 network        the fate of datagrams: delay, loss, reordering, a rate
 weather        a network whose conditions change: outages, loss in spells
 forwarder      a UDP forwarder on loopback, in front of a remote
+attacker       an attacker with a slow line, and its attacks
+switch         a network of several hosts
 namespaces     hosts made of Linux network namespaces
 programs       programs as subprocesses: output, signals, CPU time, memory
 tunnel         `quictunnel remote` and `quictunnel origin`, and TCP connections through them

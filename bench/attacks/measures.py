@@ -11,8 +11,9 @@ from pathlib import Path
 from bench.attacks.bounds import AttackFigures
 from bench.attacks.clients import MeasuringClients, Samples
 from bench.attacks.newcomers import Newcomers
-from bench.attacks.site import AttackSite, stop_attacker
+from bench.attacks.site import AttackSite
 from bench.line.figures import percentile
+from testkit.attacker.program import stop_attacker
 
 SETTLE = 2.0
 """Seconds after the start of clients before anything counts."""

@@ -10,12 +10,11 @@ All clients are on the remote's host. The attacker's line is a device of its own
 from __future__ import annotations
 
 import contextlib
-import json
-import signal
 import subprocess
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from testkit.attacker.program import start_attacker
 from testkit.namespaces import NamespaceHost
 from testkit.programs import PYTHON, Program, ProgramError, Programs
 from testkit.switch import DEVICE
@@ -37,9 +36,6 @@ PORTS = "2000-2999"
 
 DELAY = 0.005
 """Seconds that packets between the honest hosts take."""
-
-PREPARED_WITHIN = 60.0
-"""Seconds in which the attacker must have precomputed its packets."""
 
 
 class AttackSite:
@@ -112,20 +108,14 @@ class AttackSite:
 
     def start_attacker(self, attack: str) -> Program:
         """Start an attack, and wait until it has begun."""
-        words = [attack, self.remote_host.pid, f"{REMOTE}:{LINK_PORT}", ORIGIN]
-        command = self._attacker_host.command(PYTHON, "-m", "testkit.attacker", *words)
-        attacker = self.programs.start("attacker", *command)
-        attacker.wait_for("^ready", within=PREPARED_WITHIN)
-        return attacker
-
-
-def stop_attacker(attacker: Program) -> dict[str, Any]:
-    """Stop an attack; return what the attacker reports."""
-    attacker.signal(signal.SIGTERM)
-    if attacker.wait():
-        raise ProgramError(f"the attacker failed: {attacker}")
-    report: dict[str, Any] = json.loads(attacker.stdout.splitlines()[-1])
-    return report
+        return start_attacker(
+            self.programs,
+            self._attacker_host,
+            attack,
+            remote_host=self.remote_host,
+            remote=f"{REMOTE}:{LINK_PORT}",
+            origin=ORIGIN,
+        )
 
 
 def _host(name: str, scratch: Path, stack: contextlib.ExitStack) -> NamespaceHost:

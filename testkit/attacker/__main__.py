@@ -23,14 +23,14 @@ WAIT = 0.001
 """Seconds to wait for packets when nothing can be sent."""
 
 
-def main(name: str, pid: str, remote: str, origin: str) -> None:
+def main(name: str, pid: str, remote: str, origin: str, megabits: str) -> None:
     """Attack the remote at `remote`, an IPv4 address and a port."""
     host, _, port = remote.rpartition(":")
     target = Endpoint(ipaddress.ip_address(host).packed, int(port))
     logging.disable()  # aioquic would report each link that the remote closes
     os.nice(NICENESS)
     attack = ATTACKS[name](Scene(target, ipaddress.ip_address(origin).packed))
-    line = AttackLine(int(pid), time.monotonic())
+    line = AttackLine(int(pid), float(megabits), time.monotonic())
     stopping: list[int] = []
     signal.signal(signal.SIGTERM, lambda number, _frame: stopping.append(number))
     gc.collect()

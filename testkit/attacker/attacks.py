@@ -12,14 +12,9 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from testkit.attacker import frames, initials, packets
+from testkit.attacker.addresses import FIRST_PORT, endpoints, own, spoofed, spoofed_endpoints
 from testkit.attacker.links import AttackLink
 from testkit.attacker.packets import Endpoint, Received
-
-OWN_NETWORK = bytes([198, 18, 0, 0])
-"""The attacker's addresses are in this network, 198.18.0.0/16."""
-
-SPOOFED_NETWORK = bytes([100, 64, 0, 0])
-"""Addresses that the attacker pretends to have are in this network, 100.64.0.0/10."""
 
 MANY = 256
 """Addresses of an attacker who has many."""
@@ -35,8 +30,6 @@ CONNECTIONS, PACKETS_EACH = 200, 20
 
 SIZE = 1170
 """Bytes of frames in a packet that fills a datagram."""
-
-FIRST_PORT, LAST_PORT = 1024, 65_000
 
 TICK = 0.02
 """Seconds between two looks at the links."""
@@ -287,25 +280,6 @@ class SayHello:
 # Their parts
 
 
-def own(number: int) -> bytes:
-    """Return an address of the attacker."""
-    return OWN_NETWORK[:2] + (number + 256).to_bytes(2)
-
-
-def spoofed() -> bytes:
-    """Return a random address that is not the attacker's."""
-    network = int.from_bytes(SPOOFED_NETWORK)
-    return (network + random.randrange(1 << 22)).to_bytes(4)
-
-
-def endpoints(addresses: int) -> Iterator[Endpoint]:
-    """Yield addresses and ports of the attacker, all different for as long as possible."""
-    while True:
-        for port in range(FIRST_PORT, LAST_PORT):
-            for number in range(addresses):
-                yield Endpoint(own(number), port)
-
-
 def half_open(scene: Scene, sources: Iterable[Endpoint]) -> PoolAttack:
     """Return an attack that starts handshakes and forgets them."""
     origin = initials.template()
@@ -356,15 +330,14 @@ def forged_icmp(scene: Scene, quoted: Iterable[Endpoint]) -> PoolAttack:
 
 def guessed_ports(scene: Scene) -> Iterator[Endpoint]:
     """Yield the origin's address with every port, twice, for both kinds of errors."""
-    for port in range(1024, 65_536):
+    for port in range(FIRST_PORT, 65_536):
         yield Endpoint(scene.origin, port)
         yield Endpoint(scene.origin, port)
 
 
 def strangers() -> Iterator[Endpoint]:
     """Yield addresses to which the remote has sent nothing."""
-    for _ in range(20_000):
-        yield Endpoint(spoofed(), random.randrange(1024, 65_536))
+    return itertools.islice(spoofed_endpoints(), POOL * 5)
 
 
 def empty_frames(link: AttackLink) -> bytes:
@@ -439,9 +412,7 @@ def violation() -> bytes:
 ATTACKS: dict[str, Callable[[Scene], Attack]] = {
     "handshakes": lambda scene: LinkAttack(scene, Leave(), links=64),
     "half-open": lambda scene: half_open(scene, endpoints(1)),
-    "half-open-spoofed": lambda scene: half_open(
-        scene, (Endpoint(spoofed(), port) for port in itertools.cycle(range(1024, 65_000)))
-    ),
+    "half-open-spoofed": lambda scene: half_open(scene, spoofed_endpoints()),
     "silent": lambda scene: LinkAttack(scene, StaySilent(), links=200),
     "silent-many": lambda scene: LinkAttack(scene, StaySilent(), links=1000, addresses=MANY),
     "empty-frames": lambda scene: LinkAttack(scene, Flood(empty_frames), links=8, addresses=FEW),

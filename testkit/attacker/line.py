@@ -7,43 +7,47 @@ import subprocess
 from collections.abc import Iterator
 
 from testkit import namespaces
+from testkit.attacker.addresses import OWN, SPOOFED
 
 DEVICE = "attack"
 """The name of the device on the remote's host."""
 
-RATE = 10_000_000
-"""Bits per second of IP packets."""
+MEGABITS = 10.0
+"""The usual rate, in Mbit/s of IP packets."""
 
 BURST = 0.05
 """Seconds of the rate that may be sent at once, after the attacker was suspended."""
 
 
 class AttackLine:
-    """Sends and receives IP packets. All addresses without another route lead to it.
+    """Sends and receives IP packets of the attacker's addresses.
 
     :param pid: the process that holds the remote's host.
+    :param megabits: the rate in Mbit/s.
     :param now: the time, in seconds.
     """
 
-    def __init__(self, pid: int, now: float) -> None:
+    def __init__(self, pid: int, megabits: float, now: float) -> None:
         self.tun = namespaces.open_tun(DEVICE, pid)
         subprocess.run(
             ["nsenter", f"--net=/proc/{pid}/ns/net", "--", "ip", "-batch", "-"],
             input=f"link set dev {DEVICE} addrgenmode none\n"
             f"link set dev {DEVICE} txqueuelen 10000 up\n"
-            f"route add default dev {DEVICE}\n",
+            f"route add {OWN} dev {DEVICE}\n"
+            f"route add {SPOOFED} dev {DEVICE}\n",
             text=True,
             check=True,
         )
         self.packets = 0
         self.bytes = 0
+        self._rate = megabits * 1e6 / 8
         self._credit = 0.0
         self._at = now
 
     def refill(self, now: float) -> None:
         """Add the credit of the time since the last call."""
-        most = RATE / 8 * BURST
-        self._credit = min(self._credit + (now - self._at) * RATE / 8, most)
+        earned = (now - self._at) * self._rate
+        self._credit = min(self._credit + earned, self._rate * BURST)
         self._at = now
 
     @property

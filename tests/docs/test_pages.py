@@ -30,6 +30,7 @@ OTHERS = {
     "--python",
     "--repo",
     "--system",
+    "--upgrade",
 }
 """Options of pip, cargo, gh, uv, systemctl and sysctl."""
 

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING
 from traffic import LabTraffic
 from uplinks import LINK_PORT, OUTSIDE_PORT, REMOTE, REMOTE_NAME, SERVER_PORT, WIFI, Uplink
 
+from testkit.attacker.program import start_attacker, stop_attacker
 from testkit.namespaces import NamespaceHost
 from testkit.network import Network
 from testkit.tunnel import LOOPBACK, Tunnel
@@ -195,6 +196,27 @@ class Laboratory:
             yield
         finally:
             program.signal(signal.SIGCONT)
+
+    @contextlib.contextmanager
+    def attacked(self, attack: str, megabits: float) -> Iterator[None]:
+        """Attack the remote for a while, from a host with a line of its own to the remote's."""
+        host = NamespaceHost("attacker", {}, self.scratch)
+        try:
+            attacker = start_attacker(
+                self.tunnel.programs,
+                host,
+                attack,
+                remote_host=self.remote_host,
+                remote=f"{REMOTE.address4}:{LINK_PORT}",
+                origin=WIFI.outside,
+                megabits=megabits,
+            )
+            try:
+                yield
+            finally:
+                stop_attacker(attacker)
+        finally:
+            host.end()
 
     def logs(self) -> str:
         """Return the logs of all programs, for the message of a failure."""
