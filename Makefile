@@ -154,9 +154,8 @@ lock: $(LOCKER) ## renew requirements.lock (ARGS=--upgrade for the newest versio
 	  --custom-compile-command 'make lock' $(foreach group,$(GROUPS),--group $(group)) \
 	  --output-file requirements.lock $(ARGS) pyproject.toml
 
-audit: $(AUDITOR) ## look for known vulnerabilities in what requirements.lock names, and in the engine's crates
+audit: $(AUDITOR) ## look for known vulnerabilities in everything that requirements.lock names
 	$(BIN)/pip-audit --require-hashes --disable-pip --requirement requirements.lock $(ARGS)
-	$(if $(shell command -v cargo-deny),cd engine && cargo deny check,@echo "cargo-deny is not installed, so the crates were not checked")
 
 # maturin puts the list of the engine's crates into its wheel (PEP 770).
 sbom: $(BOM) ## list the components of quictunnel, and of the engine's wheel, in build/sbom (CycloneDX)

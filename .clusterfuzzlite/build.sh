@@ -1,6 +1,6 @@
 #!/bin/bash -eu
-# Builds the fuzz targets for ClusterFuzzLite: a program and a seed corpus for each folder of
-# fuzz/corpus. Everything but atheris, which is part of the image, comes from requirements.lock.
+# Builds the fuzz targets in Python for ClusterFuzzLite: a program and a seed corpus for each.
+# Everything but atheris, which is part of the image, comes from requirements.lock.
 
 pip() { python3 -m pip --disable-pip-version-check --quiet "$@"; }
 
@@ -13,10 +13,10 @@ print(*project["project"]["dependencies"], sep="\n")' >/tmp/dependencies.txt
 # httptools is one of the parsers that ours are compared with.
 pip install --require-hashes --constraint requirements.lock --requirement /tmp/dependencies.txt httptools
 
-for corpus in fuzz/corpus/*; do
-  target=$(basename "$corpus")
+for file in $(grep -l '^    run("fuzz\.' fuzz/*.py); do
+  target=$(basename "$file" .py)
   # A target loads itself again to be instrumented, so PyInstaller does not see what it imports.
-  compile_python_fuzzer "fuzz/$target.py" --paths . \
+  compile_python_fuzzer "$file" --paths . \
     --hidden-import "fuzz.$target" --collect-submodules quictunnel --hidden-import h11 --hidden-import httptools
-  zip --quiet --junk-paths "$OUT/${target}_seed_corpus.zip" "$corpus"/*
+  zip --quiet --junk-paths "$OUT/${target}_seed_corpus.zip" "fuzz/corpus/$target"/*
 done

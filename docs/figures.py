@@ -5,8 +5,8 @@ A page marks the place of a table with two comments:
     <!-- figures: bench/results/line.json home,loss-1,requests -->
     <!-- end of figures -->
 
-The words after the file name the rows: lines of `bench.line`, or measures of `bench` or of
-`bench.services`.
+The words after the file name the rows: lines of `bench.line`, measures of `bench` or of
+`bench.services`, or engines of `bench.attacks`.
 tests/docs/test_figures.py fails if a table is out of date.
 """
 
@@ -14,11 +14,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from bench import services
+from bench.attacks.bounds import AttackFigures
 from bench.measures import BOTH, MEASURES
 from bench.table import short
 
@@ -53,6 +54,41 @@ FIGURES = {
 } | services.FIGURES
 """The figures of `bench` that are shown, in this order, and their titles."""
 
+ATTACK_COLUMNS = (
+    "attack",
+    "packets per second",
+    "echo, p99 in ms: idle, attacked",
+    "new client, p99 in ms: idle, attacked",
+    "slowest origin, s",
+    "memory, MB more",
+    "CPU, %",
+    "log lines per minute",
+)
+
+ATTACK_TITLES = {
+    "handshakes": "handshakes from one address",
+    "half-open": "half-open handshakes from one address",
+    "half-open-spoofed": "half-open handshakes from forged addresses",
+    "silent": "silent handshakes from one address",
+    "silent-many": "silent handshakes from 256 addresses",
+    "empty-frames": "empty STREAM frames",
+    "overlapping-bytes": "overlapping bytes with gaps",
+    "stop-sending": "STOP_SENDING frames",
+    "pings": "PING frames",
+    "small-packets": "packets of one PING frame",
+    "ack-ranges": "ACK ranges",
+    "crypto-gaps": "CRYPTO frames with gaps",
+    "icmp-strangers": "forged ICMP about other addresses",
+    "icmp-guessed": "forged ICMP about every port of the origin",
+    "replayed-retry": "replayed Retry tokens",
+    "giant-hellos": "hellos of 64 KiB",
+    "giant-client-hellos": "TLS ClientHellos of 60 kB",
+    "failed-proofs": "hostile names with wrong proofs, from one address",
+    "failed-proofs-many": "hostile names with wrong proofs, from 256 addresses",
+    "violations": "violations of the protocol, from 256 addresses",
+}
+"""Titles of the attacks in testkit/attacker/attacks.py."""
+
 CHANGES = {"faster": "50 to 100 Mbit/s", "slower": "50 to 10 Mbit/s"}
 REQUESTS = "request beside a download, 1 % loss: p50, p99"
 
@@ -63,10 +99,50 @@ def updated(page: str) -> str:
     def replace(match: re.Match[str]) -> str:
         results = json.loads((ROOT / match[2]).read_text("utf-8"))
         names = match[3].split(",")
-        made = bench_table(results, names) if "outcomes" in results else table(results, names)
-        return f"{match[1]}{made}\n{match[4]}"
+        return f"{match[1]}{_table_of(results)(results, names)}\n{match[4]}"
 
     return BLOCK.sub(replace, page)
+
+
+def _table_of(results: dict[str, Any]) -> Callable[[dict[str, Any], Sequence[str]], str]:
+    """Return the function that makes a table of these results."""
+    if "attacks" in results:
+        return attacks_table
+    return bench_table if "outcomes" in results else table
+
+
+def attacks_table(results: dict[str, Any], names: Sequence[str]) -> str:
+    """Return the figures of all attacks on remotes with these engines as a Markdown table.
+
+    A figure in bold breaks its bound.
+
+    :raises ValueError: the results have no such engine.
+    """
+    lines = ["| " + " | ".join(ATTACK_COLUMNS) + " |", "|---" * len(ATTACK_COLUMNS) + "|"]
+    for name in names:
+        rows = [AttackFigures.of(row) for row in results["attacks"] if row["engine"] == name]
+        if not rows:
+            raise ValueError(f"the results have no engine {name!r}")
+        for row in rows:
+            cells = [
+                f"{row.packets_per_second:,.0f}",
+                _change(row.echo_idle, row.echo, broken="echo" in row.broken()),
+                _change(row.new_idle, row.new, broken="new clients" in row.broken()),
+                _bold(f"{row.admitted:.1f}", broken="admission" in row.broken()),
+                _bold(f"{row.memory:.0f}", broken="memory" in row.broken()),
+                _bold(f"{row.cpu:.0f}", broken="CPU" in row.broken()),
+                _bold(f"{row.log_lines:.0f}", broken="log" in row.broken()),
+            ]
+            lines.append(f"| {ATTACK_TITLES[row.attack]} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def _change(before: float, during: float, *, broken: bool) -> str:
+    return f"{before:.0f}, " + _bold(f"{during:.0f}", broken=broken)
+
+
+def _bold(figure: str, *, broken: bool) -> str:
+    return f"**{figure}**" if broken else figure
 
 
 def bench_table(results: dict[str, Any], names: Sequence[str]) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import Any, Self
 
 ECHO_FACTOR, ECHO_MORE = 3.0, 30.0
 """p99 of echoes on open connections: at most a multiple of the idle one, or so many ms more."""
@@ -53,6 +54,12 @@ class AttackFigures:
     """Numbers of events that the attacker reports."""
     faults: tuple[str, ...] = ()
     """Events that must not happen at all, in words."""
+
+    @classmethod
+    def of(cls, saved: dict[str, Any]) -> Self:
+        """Return the figures that were saved."""
+        names = {field.name for field in fields(cls)}
+        return cls(**{name: value for name, value in saved.items() if name in names})
 
     def broken(self) -> list[str]:
         """Return the bounds that are broken, in words."""

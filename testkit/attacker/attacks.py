@@ -22,6 +22,9 @@ MANY = 256
 FEW = 8
 """Addresses of an attacker who floods links with frames."""
 
+CROWD = 256
+"""Links of an attacker who wants as many handshakes as possible."""
+
 POOL = 4000
 """Precomputed packets. They are sent again once the remote has forgotten the first."""
 
@@ -410,10 +413,10 @@ def violation() -> bytes:
 
 
 ATTACKS: dict[str, Callable[[Scene], Attack]] = {
-    "handshakes": lambda scene: LinkAttack(scene, Leave(), links=64),
+    "handshakes": lambda scene: LinkAttack(scene, Leave(), links=CROWD),
     "half-open": lambda scene: half_open(scene, endpoints(1)),
     "half-open-spoofed": lambda scene: half_open(scene, spoofed_endpoints()),
-    "silent": lambda scene: LinkAttack(scene, StaySilent(), links=200),
+    "silent": lambda scene: LinkAttack(scene, StaySilent(), links=CROWD),
     "silent-many": lambda scene: LinkAttack(scene, StaySilent(), links=1000, addresses=MANY),
     "empty-frames": lambda scene: LinkAttack(scene, Flood(empty_frames), links=8, addresses=FEW),
     "overlapping-bytes": lambda scene: LinkAttack(
@@ -421,7 +424,7 @@ ATTACKS: dict[str, Callable[[Scene], Attack]] = {
     ),
     "stop-sending": lambda scene: LinkAttack(scene, Flood(stop_sendings), links=8, addresses=FEW),
     "pings": lambda scene: LinkAttack(scene, Flood(pings), links=8, addresses=FEW),
-    "small-packets": lambda scene: LinkAttack(scene, Flood(lone_ping), links=8, addresses=FEW),
+    "small-packets": lambda scene: LinkAttack(scene, Flood(lone_ping), links=64, addresses=MANY),
     "ack-ranges": lambda scene: LinkAttack(scene, Flood(ack_ranges), links=8, addresses=FEW),
     "crypto-gaps": crypto_gaps,
     "icmp-strangers": lambda scene: forged_icmp(scene, strangers()),
@@ -429,10 +432,10 @@ ATTACKS: dict[str, Callable[[Scene], Attack]] = {
     "replayed-retry": ReplayAttack,
     "giant-hellos": lambda scene: LinkAttack(scene, SayHello(giant_hello), links=64, addresses=FEW),
     "giant-client-hellos": giant_client_hellos,
-    "failed-proofs": lambda scene: LinkAttack(scene, SayHello(hostile_hello), links=64),
+    "failed-proofs": lambda scene: LinkAttack(scene, SayHello(hostile_hello), links=CROWD),
     "failed-proofs-many": lambda scene: LinkAttack(
-        scene, SayHello(hostile_hello), links=128, addresses=MANY
+        scene, SayHello(hostile_hello), links=CROWD, addresses=MANY
     ),
-    "violations": lambda scene: LinkAttack(scene, SayHello(violation), links=64, addresses=MANY),
+    "violations": lambda scene: LinkAttack(scene, SayHello(violation), links=CROWD, addresses=MANY),
 }
 """The attacks by name. Each function returns a new one; it may take seconds to precompute."""

@@ -8,7 +8,7 @@ from aioquic.quic.connection import END_STATES, QuicConnection
 from testkit.attacker.initials import configuration
 from testkit.attacker.packets import Endpoint
 
-HANDSHAKE_WITHIN = 3.0
+HANDSHAKE_WITHIN = 1.5
 """Seconds after which the attacker gives a handshake up."""
 
 ANSWER_WITHIN = 3.0

@@ -8,6 +8,8 @@ import pytest
 
 from bench import table
 from bench.__main__ import QUICK
+from bench.attacks import results as attack_results
+from bench.attacks.bounds import AttackFigures
 from bench.line import results
 from bench.line.figures import Measured
 from bench.line.measures import NAMES
@@ -15,6 +17,7 @@ from bench.line.results import Results
 from bench.line.runs import ResultCell
 from bench.table import Outcome
 from docs import figures
+from testkit.attacker.attacks import ATTACKS
 
 PAGES = [path for path in figures.DOCS.rglob("*.md") if "<!-- figures:" in path.read_text("utf-8")]
 
@@ -65,8 +68,41 @@ def test_saved_outcomes_become_a_table(tmp_path, monkeypatch):
     ]
 
 
+def test_saved_attacks_become_a_table(tmp_path, monkeypatch):
+    monkeypatch.setattr(attack_results, "RESULTS", tmp_path / "results")
+    row = AttackFigures(
+        attack="pings",
+        engine="quinn",
+        seconds=60.0,
+        packets_per_second=1020.4,
+        megabits=10.0,
+        echo_idle=12.0,
+        echo=42.5,
+        new_idle=12.0,
+        new=111.0,
+        admitted_idle=0.6,
+        admitted=3.2,
+        memory=2.5,
+        cpu_idle=3.0,
+        cpu=12.2,
+        log_lines=0.0,
+        counts={"handshakes": 16},
+    )
+    saved = json.loads(attack_results.save("trial", [row]).read_text())
+    assert saved["attacks"][0]["broken"] == ["echo", "admission"]
+    assert figures.attacks_table(saved, ["quinn"]).splitlines()[2:] == [
+        "| PING frames | 1,020 | 12, **42** | 12, 111 | **3.2** | 2 | 12 | 0 |"
+    ]
+
+
+def test_every_attack_has_a_title():
+    assert list(figures.ATTACK_TITLES) == list(ATTACKS)
+
+
 def test_a_missing_row_is_an_error():
     with pytest.raises(ValueError, match="no row 'home'"):
         figures.table({"columns": [], "rows": []}, ["home"])
+    with pytest.raises(ValueError, match="no engine 'quinn'"):
+        figures.attacks_table({"attacks": []}, ["quinn"])
     with pytest.raises(ValueError, match="no measure 'short'"):
         figures.bench_table({"outcomes": []}, ["short"])

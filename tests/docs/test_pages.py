@@ -10,6 +10,7 @@ import pytest
 import typer
 
 from bench.__main__ import main as bench
+from bench.attacks.__main__ import main as attacks
 from bench.line.__main__ import main as line
 from bench.rates import main as rates
 from bench.soak.__main__ import main as soak
@@ -68,6 +69,7 @@ def options_of(main) -> dict:
 
 
 BESIDE = options_of(bench) | options_of(soak) | options_of(line) | options_of(rates)
+BESIDE |= options_of(attacks)
 """Options of the programs that belong to the project but are not installed."""
 
 
