@@ -59,7 +59,7 @@ ATTACK_COLUMNS = (
     "packets per second",
     "echo, p99 in ms: idle, attacked",
     "new client, p99 in ms: idle, attacked",
-    "slowest origin, s",
+    "slowest origin, s: from its start, from its first packet",
     "memory, MB more",
     "CPU, %",
     "log lines per minute",
@@ -128,7 +128,8 @@ def attacks_table(results: dict[str, Any], names: Sequence[str]) -> str:
                 f"{row.packets_per_second:,.0f}",
                 _change(row.echo_idle, row.echo, broken="echo" in row.broken()),
                 _change(row.new_idle, row.new, broken="new clients" in row.broken()),
-                _bold(f"{row.admitted:.1f}", broken="admission" in row.broken()),
+                _bold(f"{row.admitted:.1f}", broken="admission" in row.broken())
+                + f", {row.dialled:.1f}",
                 _bold(f"{row.memory:.0f}", broken="memory" in row.broken()),
                 _bold(f"{row.cpu:.0f}", broken="CPU" in row.broken()),
                 _bold(f"{row.log_lines:.0f}", broken="log" in row.broken()),

@@ -90,7 +90,7 @@ def cells(figures: AttackFigures) -> list[str]:
         f"{figures.megabits:.1f}",
         f"{figures.echo_idle:.0f} -> {figures.echo:.0f}",
         f"{figures.new_idle:.0f} -> {figures.new:.0f}",
-        f"{figures.admitted_idle:.1f} -> {figures.admitted:.1f}",
+        f"{figures.admitted_idle:.1f} -> {figures.admitted:.1f} ({figures.dialled:.1f})",
         f"{figures.memory:+.0f}",
         f"{figures.cpu_idle:.0f} -> {figures.cpu:.0f}",
         f"{figures.log_lines:.0f}",
@@ -108,7 +108,9 @@ def in_words(figures: AttackFigures) -> str:
 
 def table(rows: list[AttackFigures]) -> Table:
     """Return the figures, before and during each attack."""
-    result = Table(title="before the attack -> during the attack")
+    result = Table(
+        title="before the attack -> during the attack; in parentheses, from an origin's first dial"
+    )
     for heading, justify in HEADINGS:
         result.add_column(heading, justify=justify)  # type: ignore[arg-type]
     for row in rows:

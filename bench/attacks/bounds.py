@@ -41,8 +41,10 @@ class AttackFigures:
     """ms: p99 of the time until a new client has its first answer, before the attack."""
     new: float
     admitted_idle: float
-    """s: the slowest start of an origin before the attack."""
+    """s: the slowest start of an origin before the attack, from the start of the program."""
     admitted: float
+    dialled: float
+    """s: the slowest start of an origin during the attack, from its first attempt to connect."""
     memory: float
     """MB by which the remote has grown."""
     cpu_idle: float

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from bench.attacks.bounds import AttackFigures
 from bench.attacks.clients import MeasuringClients, Samples
-from bench.attacks.newcomers import Newcomers
+from bench.attacks.newcomers import Admission, Newcomers
 from bench.attacks.site import AttackSite
 from bench.line.figures import percentile
 from testkit.attacker.program import stop_attacker
@@ -32,7 +32,7 @@ class Phase:
     """The measurements of a time."""
 
     samples: Samples
-    admitted: list[float]
+    admitted: list[Admission]
     cpu: float
     """The share of a processor."""
     memory: int
@@ -82,8 +82,9 @@ def measure(
         echo=p99(during.samples.echoes),
         new_idle=p99(before.samples.starts),
         new=p99(during.samples.starts),
-        admitted_idle=max(before.admitted, default=0.0),
-        admitted=max(during.admitted, default=seconds),
+        admitted_idle=max((one.started for one in before.admitted), default=0.0),
+        admitted=max((one.started for one in during.admitted), default=seconds),
+        dialled=max((one.dialled for one in during.admitted), default=seconds),
         memory=(during.memory - before.memory) / MB,
         cpu_idle=before.cpu * 100,
         cpu=during.cpu * 100,

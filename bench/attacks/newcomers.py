@@ -1,13 +1,25 @@
-"""Origins that start one after the other, each from an address that the remote has never seen."""
+"""Origins that start one after the other, each from an address that the remote has never seen.
+
+Python needs some tenths of a second to start them, or seconds on a busy machine. Both are measured:
+the time from the start of the program, and the time from the first attempt to connect.
+"""
 
 from __future__ import annotations
 
+import re
 import threading
 import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from bench.attacks.site import LINK_PORT, NEWCOMERS, REMOTE
-from testkit.programs import QUICTUNNEL, READY_ORIGIN, Program, ProgramError
+from testkit.programs import (
+    ENGINE_SELECTED,
+    POLL_INTERVAL,
+    QUICTUNNEL,
+    READY_ORIGIN,
+    Program,
+)
 from testkit.switch import DEVICE
 
 if TYPE_CHECKING:
@@ -23,6 +35,16 @@ FIRST_PORT = 2000
 """The port of the first newcomer. Each asks for another one."""
 
 
+@dataclass(frozen=True)
+class Admission:
+    """How long an origin took until it was ready, in seconds."""
+
+    started: float
+    """Since the program was started."""
+    dialled: float
+    """Since it first dialled the remote."""
+
+
 class Newcomers(threading.Thread):
     """Starts origins until stopped, and measures the time until each is ready."""
 
@@ -32,17 +54,19 @@ class Newcomers(threading.Thread):
         self._number = 0
         self._stopping = threading.Event()
         self._lock = threading.Lock()
-        self._taken: list[float] = []
-        self._waiting_since: float | None = None
+        self._taken: list[Admission] = []
+        self._started_at = 0.0
+        self._dialled_at: float | None = None
 
-    def take(self) -> list[float]:
-        """Return the seconds of all origins since the last call; an unready one counts as it is."""
+    def take(self) -> list[Admission]:
+        """Return the times of all origins since the last call.
+
+        One that dials without success counts as if it were ready now.
+        """
         with self._lock:
             taken, self._taken = self._taken, []
-            if self._waiting_since is not None:
-                waited = time.monotonic() - self._waiting_since
-                if waited > max(taken, default=0.0):
-                    taken.append(waited)
+            if self._dialled_at is not None:
+                taken.append(self._admission(time.monotonic()))
         return taken
 
     def stop(self) -> None:
@@ -54,8 +78,7 @@ class Newcomers(threading.Thread):
         """Start origins until stopped."""
         while not self._stopping.is_set():
             self._number += 1
-            with self._lock:
-                self._waiting_since = time.monotonic()
+            self._started_at = time.monotonic()
             origin = self._start()
             try:
                 self._wait_until_ready(origin)
@@ -82,16 +105,19 @@ class Newcomers(threading.Thread):
         )
 
     def _wait_until_ready(self, origin: Program) -> None:
-        start = self._waiting_since
-        assert start is not None
-        while not self._stopping.is_set():
-            waited = time.monotonic() - start
-            try:
-                origin.wait_for(READY_ORIGIN, within=0.2)
-            except ProgramError:
-                if waited < GIVE_UP:
-                    continue
+        while not self._stopping.wait(POLL_INTERVAL):
+            now = time.monotonic()
             with self._lock:
-                self._taken.append(time.monotonic() - start)
-                self._waiting_since = None
-            return
+                if self._dialled_at is None and ENGINE_SELECTED in origin.stderr:
+                    self._dialled_at = now
+                is_ready = re.search(READY_ORIGIN, origin.stdout, re.MULTILINE) is not None
+                waited = now - (self._dialled_at or now)
+                if is_ready or waited > GIVE_UP or origin.process.poll() is not None:
+                    never = self._started_at + GIVE_UP
+                    self._taken.append(self._admission(now if is_ready else max(now, never)))
+                    self._dialled_at = None
+                    return
+
+    def _admission(self, now: float) -> Admission:
+        since = self._started_at if self._dialled_at is None else self._dialled_at
+        return Admission(now - self._started_at, now - since)

@@ -37,6 +37,7 @@ CALM = AttackFigures(
     new=120.0,
     admitted_idle=0.6,
     admitted=3.0,
+    dialled=2.4,
     memory=64.0,
     cpu_idle=5.0,
     cpu=50.0,

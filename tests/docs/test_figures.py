@@ -82,6 +82,7 @@ def test_saved_attacks_become_a_table(tmp_path, monkeypatch):
         new=111.0,
         admitted_idle=0.6,
         admitted=3.2,
+        dialled=0.1,
         memory=2.5,
         cpu_idle=3.0,
         cpu=12.2,
@@ -91,7 +92,7 @@ def test_saved_attacks_become_a_table(tmp_path, monkeypatch):
     saved = json.loads(attack_results.save("trial", [row]).read_text())
     assert saved["attacks"][0]["broken"] == ["echo", "admission"]
     assert figures.attacks_table(saved, ["quinn"]).splitlines()[2:] == [
-        "| PING frames | 1,020 | 12, **42** | 12, 111 | **3.2** | 2 | 12 | 0 |"
+        "| PING frames | 1,020 | 12, **42** | 12, 111 | **3.2**, 0.1 | 2 | 12 | 0 |"
     ]
 
 
