@@ -34,10 +34,10 @@ TWICE          := --numprocesses 2 --dist worksteal -m "not nightly"
 SIXFOLD       := --numprocesses 6 --maxschedchunk 1
 
 LOCK    ?= requirements.lock
-# pip's options that allow only what is locked.
-LOCKED   = $(if $(LOCK),--require-hashes --constraint $(LOCK))
-# Prints the lines of pip: its version, and its hashes.
-LOCKED_PIP = sed -n '/^pip==/,/[^\\]$$/p' $(LOCK)
+# pip's options that allow only what is locked, also in the environments in which it builds wheels.
+LOCKED   = $(if $(LOCK),--require-hashes --constraint $(LOCK) --build-constraint $(LOCK))
+# Prints the lines of one package: its version, and its hashes. Every pip understands them.
+locked_lines = sed -n '/^$(1)==/,/[^\\]$$/p' $(LOCK)
 # All dependency groups of pyproject.toml, which include each other.
 GROUPS  := install lock audit sbom go test engine fuzz docs interop release lint
 
@@ -86,7 +86,7 @@ endef
 # the hashes of constraints, so pip itself comes first. A package without an archive has no hash, so
 # this one comes last, alone.
 define install_program
-@$(if $(LOCK),$(LOCKED_PIP),echo 'pip>=26') >$(VENV)/pip.txt
+@$(if $(LOCK),$(call locked_lines,pip),echo 'pip>=26') >$(VENV)/pip.txt
 @$(PIP) install $(if $(LOCK),--require-hashes) --requirement $(VENV)/pip.txt
 @$(BIN)/python -c 'import tomllib; project = tomllib.load(open("pyproject.toml", "rb"))["project"]; \
   print(*project["dependencies"], sep="\n")' >$(VENV)/dependencies.txt
@@ -257,8 +257,12 @@ $(SITE): pyproject.toml $(PROGRAM)
 $(RELEASE): pyproject.toml $(PROGRAM)
 	$(call install_groups,what builds distributions,engine release)
 
-$(LOCKER): pyproject.toml $(PROGRAM)
-	$(call install_groups,what locks versions,lock)
+# Without anything else, so that it works when requirements.lock lacks something.
+$(LOCKER): | $(BIN)/pip
+	@echo "installing what locks versions into $(VENV)"
+	@$(if $(LOCK),$(call locked_lines,uv),echo uv) >$(VENV)/uv.txt
+	@$(PIP) install $(if $(LOCK),--require-hashes) --requirement $(VENV)/uv.txt
+	@touch $@
 
 $(AUDITOR): pyproject.toml $(PROGRAM)
 	$(call install_groups,what looks for known vulnerabilities,audit)
