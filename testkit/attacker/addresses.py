@@ -22,6 +22,11 @@ def own(number: int) -> bytes:
     return OWN[number + 1].packed
 
 
+def is_own(address: bytes) -> bool:
+    """Return whether an address is the attacker's."""
+    return ipaddress.ip_address(address) in OWN
+
+
 def spoofed() -> bytes:
     """Return a random address that is not the attacker's."""
     return SPOOFED[random.randrange(SPOOFED.num_addresses)].packed

@@ -12,7 +12,14 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from testkit.attacker import frames, initials, packets
-from testkit.attacker.addresses import FIRST_PORT, endpoints, own, spoofed, spoofed_endpoints
+from testkit.attacker.addresses import (
+    FIRST_PORT,
+    endpoints,
+    is_own,
+    own,
+    spoofed,
+    spoofed_endpoints,
+)
 from testkit.attacker.links import AttackLink
 from testkit.attacker.packets import Endpoint, Received
 
@@ -88,15 +95,18 @@ class PoolAttack:
 
 
 class ReplayAttack:
-    """Collects Retry tokens, and sends each again and again: from its address, and from others."""
+    """Collects Retry tokens, and sends each again and again: from its address, and from others'.
 
-    def __init__(self, scene: Scene) -> None:
+    :param addresses: how many addresses the attacker has.
+    """
+
+    def __init__(self, scene: Scene, *, addresses: int = 1) -> None:
         self.counts: Counter[str] = Counter()
         self._scene = scene
         self._template = initials.template()
         self._fresh = (
             packets.udp(source, scene.remote, initials.half_open(self._template))
-            for source in endpoints(1)
+            for source in endpoints(addresses)
         )
         self._replays: deque[bytes] = deque(maxlen=2 * TOKENS)
         self._turn = 0
@@ -112,8 +122,8 @@ class ReplayAttack:
     def receive(self, datagram: Received, now: float) -> None:
         """Prepare two packets with the token of a Retry."""
         retry = initials.read_retry(datagram.data)
-        if retry is None:
-            return
+        if retry is None or not is_own(datagram.target.address):
+            return  # a packet to a forged address does not reach the attacker
         self.counts["tokens"] += 1
         data = initials.initial(
             retry.source_id,
@@ -430,6 +440,7 @@ ATTACKS: dict[str, Callable[[Scene], Attack]] = {
     "icmp-strangers": lambda scene: forged_icmp(scene, strangers()),
     "icmp-guessed": lambda scene: forged_icmp(scene, guessed_ports(scene)),
     "replayed-retry": ReplayAttack,
+    "replayed-retry-many": lambda scene: ReplayAttack(scene, addresses=MANY),
     "giant-hellos": lambda scene: LinkAttack(scene, SayHello(giant_hello), links=64, addresses=FEW),
     "giant-client-hellos": giant_client_hellos,
     "failed-proofs": lambda scene: LinkAttack(scene, SayHello(hostile_hello), links=CROWD),
