@@ -101,7 +101,6 @@ class AioquicProbe(Probe):
 
 class QuinnProbe(Probe):
     taken_ahead = 1024 * 1024
-    hello_window = flow.LINK_WINDOW_UNPROVEN
 
     @property
     def stream_window(self) -> int:  # type: ignore[override]
