@@ -113,9 +113,6 @@ class Flooded:
         self.proven_at: dict[int, float] = {}
         """When a peer was trusted, by its port."""
         self.most_unproven = 0
-        self.most_opened = 0
-        """Handshakes that have started in one turn of the event loop, at most."""
-        self._opened: list[float] = []
         kind = select(engine, None)
         self.listener = Listener(
             SimpleNamespace(endpoint=kind.endpoint, endpoint_socket=self._make_socket),

@@ -13,13 +13,13 @@ from pair import Engines
 from probes import PROBES
 
 from quictunnel.events import PeerDropped
-from quictunnel.quic.engine import Path
+from quictunnel.quic.engine import Path, ReceivedBatch
 from quictunnel.quic.limits import UNPROVEN_LINKS
 
 ADMITTED_WITHIN = 3.0
 """Seconds from an honest peer's first packet to its proof."""
 
-RATE = 400
+RATE = 250
 """Packets per second of a flood. A real one has more; tests should be fast."""
 
 HONEST, PORT = "198.51.100.7", 4711
@@ -60,7 +60,7 @@ FLOODS = {
 
 async def check(flooded: Flooded, end_flood) -> None:
     """Check that an honest peer gets in, that limits hold, and that nothing is left afterwards."""
-    await seconds(4)
+    await seconds(3)
     caller = flooded.honest(HONEST, PORT)
     await until(lambda: PORT in flooded.proven_at)
     assert flooded.proven_at[PORT] - caller.called_at < ADMITTED_WITHIN
@@ -117,7 +117,7 @@ async def test_an_origin_returns_beside_an_attacker_behind_the_same_nat(alike: E
     first = flooded.honest(HONEST, PORT)
     await until(lambda: PORT in flooded.proven_at)
     flood = Flood(flooded, itertools.repeat(Path(HONEST, 5000)), rate=RATE, answers=True)
-    await seconds(4)
+    await seconds(3)
     first.stop()
     second = flooded.honest(HONEST, PORT + 1)
     await until(lambda: PORT + 1 in flooded.proven_at)
@@ -131,7 +131,7 @@ async def test_a_known_origin_returns_while_1000_networks_flood(alike: Engines) 
     first = flooded.honest(HONEST, PORT)
     await until(lambda: PORT in flooded.proven_at)
     flood = Flood(flooded, networks(1000), rate=RATE, answers=True)
-    await seconds(4)
+    await seconds(3)
     first.stop()
     second = flooded.honest(HONEST, PORT + 1)
     await until(lambda: PORT + 1 in flooded.proven_at)
@@ -164,3 +164,38 @@ async def test_a_silent_handshake_is_dropped_with_all_that_it_holds(alike: Engin
     assert PROBES[flooded.engine].connections(listener._endpoint) == 0
     reasons = [event.reason for event in flooded.events]
     assert reasons.count("no handshake in time") == held
+
+
+@over_links
+async def test_one_handshake_starts_in_each_turn_of_the_loop(alike: Engines) -> None:
+    flooded = Flooded(alike[1])
+    loop = asyncio.get_running_loop()
+    order: list[str] = []
+    accept = flooded.listener._endpoint.accept
+
+    def accept_and_record(*args: object) -> object:
+        order.append("accept")
+        loop.call_soon(order.append, "turn")
+        return accept(*args)
+
+    flooded.listener._endpoint.accept = accept_and_record
+    for number in range(8):
+        flooded.honest(f"192.0.2.{number}", PORT + number)
+    await until(lambda: len(flooded.proven_at) == 8)
+    assert order == ["accept", "turn"] * 8
+
+
+@over_links
+async def test_proven_links_are_served_first(alike: Engines) -> None:
+    flooded = Flooded(alike[1])
+    flooded.honest(HONEST, PORT)
+    Caller(flooded, ATTACKER, PORT + 1)
+    await seconds(2)
+    links = list(flooded.listener._links.values())
+    assert sorted(link.is_trusted for link in links) == [False, True]
+    served = []
+    for link in links:
+        link.datagrams_received = lambda link=link: served.append(link.is_trusted)
+    for engines in (links, links[::-1]):
+        flooded.listener._on_received(ReceivedBatch([link.engine for link in engines], []))
+    assert served == [True, False] * 2

@@ -73,7 +73,8 @@ class QuinnEndpointSocket:
     def accept_only(self, is_accepted: Callable[[str], bool] | None) -> None:
         """Drop datagrams of hosts that are not accepted.
 
-        The native module cannot do that, so they are read here, at a higher cost.
+        The native module cannot do that, so the socket is read here. Measured on loopback, that
+        costs a few percent more CPU time.
         """
         if is_accepted is None:
             self._filtering = None
