@@ -345,7 +345,7 @@ class AioquicEngine(QuicConnection):
             self._close_begin(is_initiator=False, now=now)
 
     def release(self) -> None:
-        """Free what the connection holds. It sends and receives nothing any more.
+        """Free the memory of the connection, which sends and receives nothing any more.
 
         aioquic's objects refer to each other in cycles. The garbage collector would free them late
         and many at a time, and other links would wait for it.

@@ -211,7 +211,7 @@ class AioquicEndpoint:
         return self._resets.token(connection_id)
 
     def forget(self, engine: Engine) -> None:
-        """Route nothing to a connection any more, and free what it holds."""
+        """Route nothing to a connection any more, and free its memory."""
         assert isinstance(engine, AioquicEngine)
         engine.release()
         self._dialed.pop(engine, None)
