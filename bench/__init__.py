@@ -11,6 +11,7 @@
     table        medians, the printed table, the JSON file
     line         tunnels on lossy, long and shared lines: `make bench-line`
     rates        rate limits: how exact they are: `make bench-rates`
+    attacks      what attackers do to a remote, its clients and its origins: `make attacks`
     soak         correctness over a bad network for a long time: `make soak`
 
 Linux only: memory and CPU time come from /proc and the kernel's clocks of processes.
