@@ -15,10 +15,6 @@ HAS_QUINN = ARE_ALL_NEEDED or importlib.util.find_spec("quictunnel_quinn") is no
 ENGINES = ("aioquic", "quinn") if HAS_QUINN else ("aioquic",)
 """All engines, the fastest last."""
 
-BOUNDED = ("aioquic",)
-"""Engines that keep the limits on what one link may cost: budgets before the proof, and limits on
-each packet."""
-
 
 def another_than(engine: str) -> str:
     """Return an engine other than this one, or this one if there is no other."""

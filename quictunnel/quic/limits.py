@@ -21,11 +21,12 @@ LINK_FRAMES_PER_PACKET = 32
 CRYPTO, connection IDs, paths, limits of the link), and STREAM frames without data or FIN."""
 
 PACKETS_PER_DATAGRAM = 8
-"""Packets that a datagram may join. Honest datagrams join at most one of each encryption level."""
+"""Packets that a datagram may join, with aioquic. Honest datagrams join at most one of each
+encryption level."""
 
 HANDSHAKE_BYTES = 64 * 1024
-"""Bytes of TLS messages that either end accepts at each encryption level. Long certificate chains
-fit."""
+"""Bytes of TLS messages that an end accepts at each encryption level, with aioquic. Long
+certificate chains fit. quinn has a limit of its own."""
 
 MAX_LINKS = 1024
 """Links that a listener has at once."""

@@ -22,7 +22,6 @@ from quictunnel.protocol.proof import prove
 from quictunnel.quic.limits import UNPROVEN_DATAGRAMS
 from testkit.connections import UnreadSender
 from testkit.crafted_packets import PING, PacketCrafter
-from testkit.engines import BOUNDED
 from testkit.programs import PROTOCOL_VIOLATION, logged
 from testkit.tunnel import LOOPBACK
 
@@ -111,7 +110,7 @@ async def test_an_origin_that_sends_too_much_before_its_proof_is_disconnected(
                 await asyncio.sleep(0)
             lost = await peer.ended
     assert isinstance(lost, LinkLost)
-    assert lost.code == (Code.TOO_MUCH if engines[1] in BOUNDED else Code.HELLO_TIMEOUT)
+    assert lost.code == Code.TOO_MUCH
     assert clients_are_served(shared_tunnel)
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from quictunnel.protocol.codes import Code
 from quictunnel.quic import flow_control as flow
+from quictunnel.quic.limits import HANDSHAKE_BYTES
 
 if TYPE_CHECKING:
     from quictunnel.quic.engine import Endpoint, Engine
@@ -21,6 +23,15 @@ class Probe:
 
     hello_window: int
     """Bytes that an accepted peer may send before it has proven itself."""
+
+    handshake_bytes: int
+    """Bytes of TLS messages that are accepted at each encryption level."""
+
+    code_of_too_many_frames: int | None
+    """The code of a link that is closed for too many frames in a packet; None: an error of QUIC."""
+
+    counts_empty_stream_frames: bool
+    """Whether STREAM frames without data count as frames that do nothing for a stream."""
 
     taken_ahead: int
     """Bytes that the engine takes of what is written, at most, before they can be sent."""
@@ -59,6 +70,9 @@ class AioquicProbe(Probe):
     stream_window = flow.STREAM_WINDOW
     read_window = flow.STREAM_WINDOW
     hello_window = flow.HELLO_WINDOW
+    handshake_bytes = HANDSHAKE_BYTES
+    code_of_too_many_frames = None
+    counts_empty_stream_frames = True
     taken_ahead = 0
 
     @staticmethod
@@ -101,6 +115,9 @@ class AioquicProbe(Probe):
 
 class QuinnProbe(Probe):
     taken_ahead = 1024 * 1024
+    handshake_bytes = 16 * 1024
+    code_of_too_many_frames = Code.PROTOCOL_VIOLATION
+    counts_empty_stream_frames = False
 
     @property
     def stream_window(self) -> int:  # type: ignore[override]
