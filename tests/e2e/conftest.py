@@ -130,3 +130,10 @@ def wait_for_remote_log():
 
     yield wait
     logger.removeHandler(handler)
+
+
+@pytest.fixture
+def mute_tunnel(tunnel):
+    """A tunnel whose origin gets no ICMP errors, so that no closed port ends its link."""
+    with Forwarder(tunnel.link_port) as network:
+        yield tunnel.up(origin=("--remote", network.address))

@@ -8,10 +8,7 @@ from __future__ import annotations
 import re
 import signal
 
-import pytest
-
 from testkit.engines import another_than
-from testkit.forwarder import Forwarder
 from testkit.programs import (
     LINK_ESTABLISHED,
     LINK_LOST,
@@ -33,13 +30,6 @@ def exchange(tunnel) -> None:
     assert server.receive(8) == b"question"
     server.send(b"answer")
     assert client.receive(6) == b"answer"
-
-
-@pytest.fixture
-def mute_tunnel(tunnel):
-    """A tunnel whose origin gets no ICMP errors, so that only a restart can end its link soon."""
-    with Forwarder(tunnel.link_port) as network:
-        yield tunnel.up(origin=("--remote", network.address))
 
 
 def kill_and_restart_remote(tunnel) -> None:

@@ -58,8 +58,8 @@ async def impostor(directory, answers, *, host=LOOPBACK, port) -> AsyncIterator[
 
 
 @pytest.mark.parametrize("answer", ["a refusal", "a wrong proof", "a final code"])
-async def test_an_impostor_does_not_end_an_origin_or_its_silent_link(tunnel, tmp_path, answer):
-    await in_thread(tunnel.up)
+async def test_an_impostor_does_not_end_an_origin_or_its_silent_link(mute_tunnel, tmp_path, answer):
+    tunnel = mute_tunnel
     _, server = await in_thread(tunnel.pair)
     tunnel.remote.kill()
     with time_limit():
@@ -74,10 +74,11 @@ async def test_an_impostor_does_not_end_an_origin_or_its_silent_link(tunnel, tmp
 
 
 def test_another_remote_at_the_same_address_does_not_end_an_origin_or_its_silent_link(
-    tunnel, tmp_path
+    mute_tunnel, tmp_path
 ):
     """It answers the silent link with stateless resets of its own key, and refuses the token."""
-    _, server = tunnel.up().pair()
+    tunnel = mute_tunnel
+    _, server = tunnel.pair()
     tunnel.remote.kill()
     other = tunnel.programs.start(
         "other",
