@@ -8,12 +8,15 @@ from aioquic.quic.crypto import CryptoPair
 from aioquic.tls import Epoch
 
 if TYPE_CHECKING:
+    from aioquic.quic.connection import QuicConnection
+
     from quictunnel.quic.engine import Engine
 
 VERSION = 1
 
-PAYLOAD_MIN = 20
-"""Bytes that the protection of a packet's header needs at least (RFC 9001, 5.4.2)."""
+PAYLOAD_MIN = 2
+"""Bytes that the protection of a packet's header needs behind a number of 2 bytes (RFC 9001,
+5.4.2)."""
 
 PADDING, PING, ACK, CRYPTO = b"\x00", b"\x01", b"\x02", b"\x06"
 STREAM = 0x08
@@ -52,10 +55,10 @@ def ack_frame(largest: int, ranges: list[tuple[int, int]], *, first: int = 0) ->
 class PacketCrafter:
     """Seals 1-RTT packets with the keys of a connection that has shaken hands.
 
-    :param engine: an `AioquicEngine`.
+    :param engine: an `AioquicEngine`, or a connection of aioquic itself.
     """
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine | QuicConnection) -> None:
         self._engine: Any = engine
 
     def packet(self, frames: bytes, *, skipped: int = 0) -> bytes:
@@ -73,11 +76,13 @@ class PacketCrafter:
         return sealed
 
 
-def sealed_initial(frames: bytes, *, destination: bytes, source: bytes, number: int = 0) -> bytes:
+def sealed_initial(
+    frames: bytes, *, destination: bytes, source: bytes, number: int = 0, token: bytes = b""
+) -> bytes:
     """Return a client's Initial packet. Anyone can make it: its keys follow from `destination`."""
     crypto = CryptoPair()
     crypto.setup_initial(destination, is_client=True, version=VERSION)
     ids = b"".join(bytes([len(cid)]) + cid for cid in (destination, source))
-    header = bytes([0xC1]) + VERSION.to_bytes(4, "big") + ids + b"\0"
+    header = bytes([0xC1]) + VERSION.to_bytes(4, "big") + ids + varint(len(token)) + token
     header += (0x4000 | len(frames) + 2 + 16).to_bytes(2, "big") + number.to_bytes(2, "big")
     return crypto.encrypt_packet(header, frames, number)

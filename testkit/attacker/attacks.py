@@ -20,8 +20,10 @@ from testkit.attacker.addresses import (
     spoofed,
     spoofed_endpoints,
 )
+from testkit.attacker.frames import CONTROL_STREAM
 from testkit.attacker.links import AttackLink
 from testkit.attacker.packets import Endpoint, Received
+from testkit.crafted_packets import PING, crypto_frame, stream_frame
 
 MANY = 256
 """Addresses of an attacker who has many."""
@@ -128,7 +130,7 @@ class ReplayAttack:
         data = initials.initial(
             retry.source_id,
             self._template.source_id,
-            frames.crypto(0, self._template.hello),
+            crypto_frame(0, self._template.hello),
             token=retry.token,
         )
         for source in (datagram.target, Endpoint(spoofed(), datagram.target.port)):
@@ -316,7 +318,7 @@ def crypto_gaps(scene: Scene) -> PoolAttack:
     """Return an attack with one byte of the ClientHello in each CRYPTO frame, and gaps between."""
     every_second = frames.gaps(1)
     payloads = [
-        frames.filled(SIZE - 50, (frames.crypto(at, b"\0") for at in every_second))
+        frames.filled(SIZE - 50, (crypto_frame(at, b"\0") for at in every_second))
         for _ in range(PACKETS_EACH)
     ]
     return unfinished(scene, payloads)
@@ -327,7 +329,7 @@ def giant_client_hellos(scene: Scene) -> PoolAttack:
     piece = SIZE - 60
     hello = b"\x01" + (60_000).to_bytes(3) + b"\x03\x03" + os.urandom(60_000)
     payloads = [
-        frames.crypto(at, hello[at : at + piece]) for at in range(0, len(hello) - 2000, piece)
+        crypto_frame(at, hello[at : at + piece]) for at in range(0, len(hello) - 2000, piece)
     ]
     return unfinished(scene, payloads)
 
@@ -361,30 +363,30 @@ def empty_frames(link: AttackLink) -> bytes:
 def overlapping_bytes(link: AttackLink) -> bytes:
     """Return a packet full of single bytes with gaps, and then bytes that cover some of them."""
     first = 1 + link.sent * 150 % 60_000
-    single = (frames.stream_frame(at, b"\0") for at in frames.gaps(first))
-    return frames.filled(SIZE - 320, single) + frames.stream_frame(first, bytes(300))
+    single = (stream_frame(CONTROL_STREAM, at, b"\0") for at in frames.gaps(first))
+    return frames.filled(SIZE - 320, single) + stream_frame(CONTROL_STREAM, first, bytes(300))
 
 
 def stop_sendings(link: AttackLink) -> bytes:
     """Return a packet full of STOP_SENDING frames, after a byte that opens the stream."""
-    first = frames.stream_frame(0, b"\0")
+    first = stream_frame(CONTROL_STREAM, 0, b"\0")
     return first + frames.filled(SIZE - len(first), map(frames.stop_sending, itertools.count()))
 
 
 def pings(link: AttackLink) -> bytes:
     """Return a packet full of PING frames."""
-    return frames.PING * SIZE
+    return PING * SIZE
 
 
 def lone_ping(link: AttackLink) -> bytes:
     """Return the smallest packet that asks for an answer."""
-    return frames.PING
+    return PING
 
 
 def ack_ranges(link: AttackLink) -> bytes:
     """Return a packet full of ACK frames with as many ranges as the remote has sent packets for."""
     ack = frames.ack(max(link.largest_received, 0))
-    return frames.PING + frames.filled(SIZE - 1, itertools.repeat(ack))
+    return PING + frames.filled(SIZE - 1, itertools.repeat(ack))
 
 
 def message(**members: object) -> bytes:

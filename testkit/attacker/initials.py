@@ -5,27 +5,22 @@ from __future__ import annotations
 import os
 import ssl
 from dataclasses import dataclass
+from functools import partial
 
 from aioquic import tls
 from aioquic.buffer import Buffer
 from aioquic.quic.configuration import QuicConfiguration
 from aioquic.quic.connection import QuicConnection
-from aioquic.quic.crypto import CryptoPair
 from aioquic.quic.packet import QuicPacketType, QuicProtocolVersion, pull_quic_header
 
 from quictunnel.protocol.codes import ALPN
-from testkit.attacker import frames
+from testkit.crafted_packets import PADDING, crypto_frame, sealed_initial
 
 DATAGRAM = 1200
 """Bytes of a datagram with an Initial packet (RFC 9000, section 14.1)."""
 
 ID_SIZE = 8
 """Bytes of a connection ID."""
-
-TAG = 16
-"""Bytes that the cipher adds."""
-
-_LONG_HEADER_WITH_2_BYTE_NUMBER = 0xC1
 
 
 @dataclass(frozen=True)
@@ -74,19 +69,16 @@ def initial(
     :param destination: the connection ID of the remote. The keys follow from it.
     :param payload: frames, which are padded.
     """
-    crypto = CryptoPair()
-    crypto.setup_initial(destination, is_client=True, version=QuicProtocolVersion.VERSION_1)
-    head = bytes([_LONG_HEADER_WITH_2_BYTE_NUMBER]) + QuicProtocolVersion.VERSION_1.to_bytes(4)
-    head += bytes([len(destination)]) + destination + bytes([len(source)]) + source
-    head += frames.varint(len(token)) + token
-    body = payload + bytes(max(DATAGRAM - len(head) - 4 - TAG - len(payload), 0))
-    head += (1 << 14 | 2 + len(body) + TAG).to_bytes(2) + number.to_bytes(2)
-    return crypto.encrypt_packet(head, body, number)
+    seal = partial(
+        sealed_initial, destination=destination, source=source, number=number, token=token
+    )
+    missing = DATAGRAM - len(seal(payload))
+    return seal(payload.ljust(len(payload) + missing, PADDING))
 
 
 def half_open(origin: Template) -> bytes:
     """Return a datagram that starts a handshake, of which the attacker sends nothing more."""
-    return initial(os.urandom(ID_SIZE), origin.source_id, frames.crypto(0, origin.hello))
+    return initial(os.urandom(ID_SIZE), origin.source_id, crypto_frame(0, origin.hello))
 
 
 def unfinished(origin: Template, payloads: list[bytes]) -> list[bytes]:

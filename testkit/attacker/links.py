@@ -7,14 +7,13 @@ from aioquic.quic.connection import END_STATES, QuicConnection
 
 from testkit.attacker.initials import configuration
 from testkit.attacker.packets import Endpoint
+from testkit.crafted_packets import PacketCrafter
 
 HANDSHAKE_WITHIN = 1.5
 """Seconds after which the attacker gives a handshake up."""
 
 ANSWER_WITHIN = 3.0
 """Seconds without a packet after which the attacker gives a link up that it floods."""
-
-_SHORT_HEADER_WITH_4_BYTE_NUMBER = 0x43
 
 
 class AttackLink:
@@ -35,6 +34,7 @@ class AttackLink:
         self._has_written = False
         self._connection = QuicConnection(configuration=configuration())
         self._connection.connect(self._peer, now)
+        self._crafter = PacketCrafter(self._connection)
 
     @property
     def is_ready(self) -> bool:
@@ -92,10 +92,4 @@ class AttackLink:
 
     def packet(self, payload: bytes) -> bytes:
         """Return a datagram with these frames. QUIC does not repeat it if it is lost."""
-        connection = self._connection
-        number = connection._packet_number  # noqa: SLF001
-        connection._packet_number = number + 1  # noqa: SLF001
-        peer_id = connection._peer_cid.cid  # noqa: SLF001
-        head = bytes([_SHORT_HEADER_WITH_4_BYTE_NUMBER]) + peer_id + number.to_bytes(4)
-        crypto = connection._cryptos[tls.Epoch.ONE_RTT]  # noqa: SLF001
-        return crypto.encrypt_packet(head, payload, number)
+        return self._crafter.packet(payload)
