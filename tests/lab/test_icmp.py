@@ -90,6 +90,21 @@ def test_nat_router_rejects_what_it_has_forgotten(scenario):
     scenario.nothing_is_lost()
 
 
+def test_nat_router_forgets_an_idle_origin_and_rejects(scenario):
+    """Clients come before the next ping of the origin, which knows nothing of them."""
+    scenario.lab.reject_strangers()
+    scenario.lab.start_remote()
+    scenario.lab.start_origin()
+    time.sleep(8)
+    answered, _ = scenario.lab.packets_of_remote()
+    while scenario.lab.packets_of_remote()[0] == answered:
+        time.sleep(IDLE)
+    time.sleep(IDLE)  # for the answer of the last ping
+    scenario.lab.rebind_senders()
+    scenario.connect_clients()
+    scenario.nothing_is_lost()
+
+
 def test_nat_router_forgets_a_sleeping_machine_and_rejects(scenario):
     scenario.lab.reject_strangers()
     scenario.up()

@@ -38,8 +38,11 @@ CONFIRMATION_INTERVAL = 1.5
 """Seconds between these pings. A firewall that rejects packets for up to 3 s, as while its rules
 are loaded, ends no link."""
 
-CONFIRMATION_ANSWER = 1.0
-"""Seconds to wait for an answer to the last of them; at least three probe timeouts."""
+CONFIRMATION_ANSWER = 3.0
+"""Seconds to wait for an answer to the last of them; at least three probe timeouts.
+
+All in all, a confirmation lasts longer than `PING_AFTER`. A router that has forgotten an idle link
+may reject our pings until the origin behind it sends its next one."""
 
 SUSPICION_INTERVAL = 5.0
 """Shortest time in seconds between the first pings of two confirmations. It bounds the effect of a

@@ -77,8 +77,13 @@ def confirmed(liveness: Liveness, now: float) -> list[tuple[float, Step]]:
     return steps
 
 
+def test_a_confirmation_outlasts_the_wait_of_an_idle_peer() -> None:
+    """A router that has forgotten the peer rejects pings until the peer sends its own."""
+    assert 2 * CONFIRMATION_INTERVAL + CONFIRMATION_ANSWER >= PING_AFTER + 1.0
+
+
 def test_a_closed_port_is_confirmed_by_three_pings_in_3_s() -> None:
-    liveness = Liveness(0.0)
+    liveness = Liveness(0.0, ping_after=60.0)
     steps = confirmed(liveness, 1.0)
     pinged_at = [1.0, 1.0 + CONFIRMATION_INTERVAL, 1.0 + 2 * CONFIRMATION_INTERVAL]
     assert steps[:3] == [(at, Step.PING) for at in pinged_at]
