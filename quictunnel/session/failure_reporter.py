@@ -57,10 +57,11 @@ def _any(_event: Event) -> str:
 GROUPS: tuple[Mapping[type[Event], Source], ...] = (
     # Clients, before they are forwarded
     {ClientRejected: _peer, ClientLimitReached: _any, AcceptPaused: _any},
+    # Failed proofs, which fail2ban reads
+    {ProofFailed: _peer},
     # Links to a remote
     {
         PeerDropped: lambda event: event.source,
-        ProofFailed: _peer,
         OriginRejected: _peer,
         HelloTimedOut: _peer,
         ProtocolViolated: _peer,

@@ -13,6 +13,7 @@ from quictunnel.events import (
     HelloTimedOut,
     LinkAttemptFailed,
     OriginRejected,
+    PeerDropped,
     ProofFailed,
     ProtocolViolated,
 )
@@ -107,6 +108,16 @@ async def test_kinds_of_failures_of_one_source_are_reported_apart(log):
 
 
 @virtual_time
+async def test_other_failures_of_links_do_not_hide_failed_proofs(log):
+    for number in range(100):
+        log.reporter(PeerDropped(f"10.0.0.{number}", "too many links"))
+    failures = [ProofFailed("box", "t1", f"10.0.1.{n}:1", "bad-token", 1, n) for n in range(5)]
+    for failure in failures:
+        log.reporter(failure)
+    assert log.events[-5:] == failures
+
+
+@virtual_time
 async def test_ten_thousand_sources_and_all_kinds_take_few_lines(log):
     total = 0
     for number in range(100_000):
@@ -114,7 +125,7 @@ async def test_ten_thousand_sources_and_all_kinds_take_few_lines(log):
         peer = f"10.0.{source // 256}.{source % 256}:1"
         log.reporter(
             [
-                ProofFailed("box", "t1", peer, "bad-token", 1, number),
+                PeerDropped(peer, "too many links"),
                 OriginRejected("box", "t1", peer, "no"),
                 HelloTimedOut(peer),
                 ProtocolViolated(peer, "garbage"),
