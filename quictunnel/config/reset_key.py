@@ -8,6 +8,7 @@ of the other's links (RFC 9000, 21.11). So each remote also locks its key.
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import hashlib
 import hmac
@@ -27,6 +28,9 @@ from quictunnel.events import EventSink, ResetKeyNotSaved, ResetKeyNotUsed, disc
 RESET_KEY_BYTES = 32
 
 _COMMENT = "# The stateless reset key of this quictunnel remote. Keep it secret.\n"
+
+_READ_ONLY = {errno.EROFS, errno.EACCES, errno.EPERM}
+"""The errors of a file that this process cannot write."""
 
 _RESET_KEY = re.compile(rf"[0-9a-f]{{{2 * RESET_KEY_BYTES}}}", re.ASCII)
 
@@ -86,16 +90,14 @@ def locked_reset_key(
     :raises SettingsError: the secret exists but cannot be read or is damaged.
     """
     secret = load_or_make_reset_key(directory, emit)
-    descriptor = None
+    lock = None
     if secret is not None and listen.port != 0:
-        descriptor = _lock(directory, listen, emit)
-    if secret is None or descriptor is None:
+        lock = _lock(directory, listen, emit)
+    if secret is None or lock is None:
         yield None
         return
-    try:
+    with lock:
         yield derive_reset_key(secret, listen)
-    finally:
-        os.close(descriptor)
 
 
 def derive_reset_key(secret: bytes, listen: HostPort) -> bytes:
@@ -106,29 +108,49 @@ def derive_reset_key(secret: bytes, listen: HostPort) -> bytes:
     return hmac.digest(secret, f"udp {_canonical(listen)}".encode(), "sha256")
 
 
-def _lock(directory: Path, listen: HostPort, emit: EventSink) -> int | None:
-    """Lock the key of this address until the descriptor that is returned is closed.
+def _lock(directory: Path, listen: HostPort, emit: EventSink) -> contextlib.ExitStack | None:
+    """Lock the key of this address until the stack that is returned is closed.
 
     The lock has a file of its own, which stays: removing it would let a third remote create and
-    lock another one.
+    lock another one. A remote that cannot write to it locks the secret instead, for itself only.
+    The other remotes share the lock of the secret, so that they exclude such a remote.
 
     :return: None if it cannot be locked. Then an event says why.
     """
     digest = hashlib.sha256(_canonical(listen).encode()).hexdigest()[:8]
-    path = directory / f"remote-{listen.port}-{digest}.lock"
-    try:
-        with contextlib.ExitStack() as opened:
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
-            opened.callback(os.close, descriptor)
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            opened.pop_all()
-            return descriptor
-    except BlockingIOError:
-        reason = f"another remote at {listen} uses {files.quoted(directory)}"
-    except OSError as exc:
-        reason = f"{files.quoted(path)} cannot be locked: {files.why(exc)}"
+    path, secret = directory / f"remote-{listen.port}-{digest}.lock", directory / RESET_KEY_FILE
+    name = files.quoted(directory)
+    reason = f"another remote at {listen} uses {name}"
+    with contextlib.ExitStack() as held:
+        try:
+            try:
+                _flock(held, path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, fcntl.LOCK_EX)
+            except OSError as exc:
+                if exc.errno not in _READ_ONLY:
+                    raise
+                path, reason = secret, f"another remote uses {name}, and this one cannot write it"
+                _flock(held, path, os.O_RDONLY, fcntl.LOCK_EX)
+            else:
+                path, reason = secret, f"another remote, which cannot write it, uses {name}"
+                _flock(held, path, os.O_RDONLY, fcntl.LOCK_SH)
+            return held.pop_all()
+        except BlockingIOError:
+            pass
+        except OSError as exc:
+            reason = f"{files.quoted(path)} cannot be locked: {files.why(exc)}"
     emit(ResetKeyNotUsed(reason))
     return None
+
+
+def _flock(held: contextlib.ExitStack, path: Path, flags: int, operation: int) -> None:
+    """Lock a file until the stack is closed.
+
+    :raises BlockingIOError: another remote has locked it.
+    :raises OSError: it cannot be opened or locked.
+    """
+    descriptor = os.open(path, flags, 0o600)
+    held.callback(os.close, descriptor)
+    fcntl.flock(descriptor, operation | fcntl.LOCK_NB)
 
 
 def _canonical(listen: HostPort) -> str:

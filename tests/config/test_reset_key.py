@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import os
 import stat
 
 import pytest
@@ -97,6 +98,53 @@ def test_without_a_fixed_port_a_key_ends_with_its_remote(tmp_path):
     with locked_reset_key(tmp_path, HostPort("::", 0)) as key:
         assert key is None
     assert load_reset_key(tmp_path)
+
+
+@pytest.fixture
+def read_only(monkeypatch):
+    """Return a function that lets no lock file be opened any more."""
+    real = os.open
+
+    def set_error(number):
+        def refuse(path, flags, *rest, **named):
+            if str(path).endswith(".lock"):
+                raise OSError(number, os.strerror(number))
+            return real(path, flags, *rest, **named)
+
+        monkeypatch.setattr("os.open", refuse)
+
+    return set_error
+
+
+@pytest.mark.parametrize("number", [errno.EROFS, errno.EACCES, errno.EPERM])
+def test_a_remote_that_cannot_write_uses_the_key_too(tmp_path, read_only, number):
+    events = []
+    secret = load_or_make_reset_key(tmp_path)
+    read_only(number)
+    with locked_reset_key(tmp_path, ANYWHERE, events.append) as key:
+        assert key == derive_reset_key(secret, ANYWHERE)
+        assert not events
+        with locked_reset_key(tmp_path, HostPort("::", 9002), events.append) as second:
+            assert second is None
+    reason = f"another remote uses '{tmp_path}', and this one cannot write it"
+    assert events == [ResetKeyNotUsed(reason)]
+
+
+def test_a_remote_that_cannot_write_excludes_those_that_can(tmp_path, read_only, monkeypatch):
+    events = []
+    load_or_make_reset_key(tmp_path)
+    with contextlib.ExitStack() as held:
+        read_only(errno.EROFS)
+        assert held.enter_context(locked_reset_key(tmp_path, ANYWHERE))
+        monkeypatch.undo()
+        with locked_reset_key(tmp_path, ANYWHERE, events.append) as key:
+            assert key is None
+    assert events == [ResetKeyNotUsed(f"another remote, which cannot write it, uses '{tmp_path}'")]
+    with locked_reset_key(tmp_path, ANYWHERE) as key:
+        assert key
+        read_only(errno.EROFS)
+        with locked_reset_key(tmp_path, ANYWHERE) as second:
+            assert second is None
 
 
 def test_a_key_that_cannot_be_locked_is_not_used(tmp_path, monkeypatch):
