@@ -742,8 +742,26 @@ class WritableByGroup(Event):
     """The directory."""
     group: str
     """The group, whose members could replace the remote's tokens."""
-    command: str
-    """The command that takes this right away."""
+    command: str | None
+    """The command that takes this right away. A directory above has none: others may need it."""
+
+
+@dataclass(frozen=True, slots=True)
+class WritableByEveryone(Event):
+    """Every user of the container can write to a directory above the state directory."""
+
+    directory: str
+    """The directory above."""
+
+
+@dataclass(frozen=True, slots=True)
+class OwnedByAnother(Event):
+    """The remote runs as root, and another user can change its state directory."""
+
+    path: str
+    """The path that the user owns: the state directory, a file in it or a directory above it."""
+    owner: str
+    """The user, who could replace the remote's tokens."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -61,6 +61,8 @@ _LINES: dict[type[events.Event], tuple[int, str]] = {
     events.PolicyUnused: (logging.WARNING, "policy is for no place"),
     events.SecretExposed: (logging.WARNING, "secret readable by other users"),
     events.WritableByGroup: (logging.WARNING, "directory writable by a group"),
+    events.WritableByEveryone: (logging.WARNING, "directory writable by everyone"),
+    events.OwnedByAnother: (logging.WARNING, "state owned by another user"),
     events.ResetKeyNotUsed: (logging.WARNING, "reset key not used, restarts are noticed later"),
     events.LogLinesLost: (logging.WARNING, "log lines lost"),
     events.ResetKeyNotSaved: (logging.WARNING, "reset key not saved, restarts are noticed later"),

@@ -12,7 +12,7 @@ import pytest
 from quictunnel.config import strict_modes
 from quictunnel.config.strict_modes import UNMAPPED, check_modes
 from quictunnel.errors import SettingsError
-from quictunnel.events import WritableByGroup
+from quictunnel.events import Event, OwnedByAnother, WritableByEveryone, WritableByGroup
 
 ROOT, ME, OTHER, CREW = 0, 501, 502, 600
 NAMES = {ROOT: "root", ME: "anna", OTHER: "bob", CREW: "crew"}
@@ -39,6 +39,8 @@ class Machine:
             self.set(path, mode, owner)
         self.run_as(ME)
         self.map_users("0 0 4294967295")
+        monkeypatch.setattr(strict_modes, "_CONTAINER_FILES", [])
+        monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
         monkeypatch.setattr(strict_modes, "_status", self._status)
         monkeypatch.setattr("os.path.realpath", str)
         monkeypatch.setattr("grp.getgrgid", self._group)
@@ -58,7 +60,7 @@ class Machine:
     def remove(self, path: Path) -> None:
         del self._paths[str(path)]
 
-    def check(self, **options) -> list[WritableByGroup]:
+    def check(self, **options) -> list[Event]:
         """Return the events of a check."""
         events = []
         check_modes(STATE, "the state directory", events.append, names=("token",), **options)
@@ -106,33 +108,98 @@ def test_what_is_missing_is_right(machine):
         assert machine.check() == []
 
 
+SUBDIRECTORY = f"use a directory in it: --state-dir '{STATE / 'quictunnel'}'"
+
+
 @pytest.mark.parametrize(
-    ("path", "what"),
+    ("path", "what", "advice"),
     [
-        (FILE, "the file token in the state directory"),
-        (STATE, "the state directory"),
-        (STATE.parent, "a directory above the state directory"),
+        (
+            FILE,
+            "the file token in the state directory",
+            f"take that right away: chmod o-w '{FILE}'",
+        ),
+        (
+            STATE,
+            "the state directory",
+            f"take that right away: chmod 700 '{STATE}'; or, in a container, {SUBDIRECTORY}",
+        ),
+        (STATE.parent, "a directory above the state directory", "choose another --state-dir"),
     ],
 )
-def test_what_everyone_can_change_is_refused(machine, path, what):
+def test_what_everyone_can_change_is_refused(machine, path, what, advice):
     machine.set(path, 0o707)
     assert machine.refuse() == (
-        f"{what}, '{path}', can be changed by every user of this machine; take that right away: "
-        f"chmod o-w '{path}'"
+        f"{what}, '{path}', can be changed by every user of this machine; {advice}"
     )
+
+
+def test_a_command_that_this_user_cannot_run_is_not_advised(machine):
+    machine.set(STATE, 0o777, ROOT)
+    assert machine.refuse().endswith(
+        f"; choose another --state-dir; or, in a container, {SUBDIRECTORY}"
+    )
+    machine.run_as(ROOT)
+    assert f"; take that right away: chmod 700 '{STATE}'; or" in machine.refuse()
+
+
+@pytest.mark.parametrize("mark", ["file", "variable"])
+def test_in_a_container_everyone_may_write_to_a_directory_above(machine, monkeypatch, mark):
+    machine.set(STATE.parent, 0o2777, ROOT, CREW)
+    assert "choose another --state-dir" in machine.refuse()
+    if mark == "file":
+        monkeypatch.setattr(strict_modes, "_CONTAINER_FILES", [Path("/")])
+    else:
+        monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")
+    assert machine.check() == [WritableByEveryone(str(STATE.parent))]
+    machine.set(STATE, 0o777)
+    assert SUBDIRECTORY in machine.refuse()
 
 
 @pytest.mark.parametrize("path", [FILE, STATE, STATE.parent, Path("/srv")])
 def test_what_another_user_owns_is_refused(machine, path):
     machine.set(path, 0o700, OTHER)
-    assert f"'{path}', belongs to bob, who could change it, and not to anna" in machine.refuse()
+    error = machine.refuse()
+    assert f"'{path}', belongs to bob, who could change it, and not to anna; " in error
+    is_above = path not in {FILE, STATE}
+    assert ("chown" in error) is not is_above
+    assert error.endswith("; choose another --state-dir") is is_above
 
 
-def test_root_does_not_trust_another_user_either(machine):
+@pytest.mark.parametrize("path", [FILE, STATE, STATE.parent, Path("/srv")])
+def test_root_accepts_one_other_user_with_a_warning(machine, path):
+    for owned in RIGHT:
+        machine.set(owned, 0o700, ROOT)
+    machine.set(path, 0o700, ME)
     machine.run_as(ROOT)
-    assert "belongs to anna, who could change it, and not to root; run this as anna" in (
-        machine.refuse()
-    )
+    warning = OwnedByAnother(str(path), "anna")
+    assert machine.check() == [warning]
+    assert machine.check(may_be_anothers=True) == ([] if path == STATE else [warning])
+
+
+def test_root_warns_once_of_a_user(machine):
+    machine.run_as(ROOT)
+    assert machine.check() == [OwnedByAnother(str(STATE), "anna")]
+
+
+@pytest.mark.parametrize("path", [FILE, STATE.parent, Path("/srv")])
+def test_root_accepts_no_second_user(machine, path):
+    machine.run_as(ROOT)
+    machine.set(path, 0o700, OTHER)
+    assert f"'{path}', belongs to bob, who could change it, and not to root" in machine.refuse()
+
+
+def test_nobody_but_that_user_may_change_the_directory(machine):
+    machine.run_as(ROOT)
+    machine.set(STATE, 0o707, ME)
+    assert "can be changed by every user" in machine.refuse()
+
+
+def test_root_does_not_accept_a_user_whom_its_namespace_does_not_know(machine):
+    machine.run_as(ROOT)
+    machine.set(STATE, 0o700, UNMAPPED)
+    machine.map_users("0 1000 1")
+    assert f"'{STATE}', belongs to 65534" in machine.refuse()
 
 
 @pytest.mark.parametrize("user", [ROOT, OTHER])
@@ -161,15 +228,19 @@ def test_a_directory_above_may_be_shared_if_it_is_sticky(machine):
 
 
 def test_the_directory_itself_must_not_be_shared_although_it_is_sticky(machine):
-    machine.set(STATE, 0o1777)
-    assert "can be changed by every user" in machine.refuse()
+    machine.set(STATE, 0o1777, ROOT)
+    assert machine.refuse() == (
+        f"the state directory, '{STATE}', can be changed by every user of this machine; "
+        f"{SUBDIRECTORY}"
+    )
 
 
 @pytest.mark.parametrize("path", [STATE, STATE.parent])
 @pytest.mark.parametrize(("group", "name"), [(CREW, "crew"), (OTHER, "bob"), (700, "700")])
 def test_a_group_that_can_write_is_a_warning(machine, path, group, name):
     machine.set(path, 0o775, ME, group)
-    assert machine.check() == [WritableByGroup(str(path), name, f"chmod g-w '{path}'")]
+    command = f"chmod g-w '{path}'" if path == STATE else None
+    assert machine.check() == [WritableByGroup(str(path), name, command)]
 
 
 def test_the_group_that_many_systems_make_for_each_user_is_no_warning(machine, monkeypatch):

@@ -31,9 +31,11 @@ OTHERS = {
     "--python",
     "--repo",
     "--system",
+    "--tmpfs",
     "--upgrade",
+    "--user",
 }
-"""Options of pip, cargo, gh, uv, systemctl and sysctl."""
+"""Options of pip, cargo, docker, gh, uv, systemctl and sysctl."""
 
 COMMANDS = {"git", "make", "quictunnel", "systemctl"}
 

@@ -81,7 +81,8 @@ def test_a_directory_that_everyone_can_change_is_refused(programs, tmp_path):
         assert program.wait() == 2
         assert program.stderr == (
             f"quictunnel: the state directory, '{state}', can be changed by every user of this "
-            f"machine; take that right away: chmod o-w '{state}'\n"
+            f"machine; take that right away: chmod 700 '{state}'; or, in a container, use a "
+            f"directory in it: --state-dir '{state}/quictunnel'\n"
         )
         assert program.stdout == ""
     assert not [*state.iterdir()]
