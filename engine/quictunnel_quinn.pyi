@@ -220,8 +220,13 @@ class Endpoint:
     def take_send_error(self) -> OSError | None:
         """Return the latest send error since the last call."""
 
-    def receive_ready(self, now: float) -> tuple[list[Connection], list[IncomingConnection]]:
-        """Do what `receive` does, with one system call on the attached socket.
+    def receive_ready(
+        self, now: float
+    ) -> tuple[list[Connection], list[IncomingConnection], bool]:
+        """Do what `receive` does with the datagrams of the attached socket.
+
+        It makes one system call, or more while they bring nothing. The last item is whether the
+        kernel has no more datagrams.
 
         :raises OSError: ICMP reported an error for an earlier datagram. Nothing is lost.
         """

@@ -79,11 +79,12 @@ impl Socket {
         !self.blocked.is_empty()
     }
 
-    /// Make one system call to receive, and pass each datagram to `handle`.
+    /// Make one system call to receive, and pass each datagram to `handle`. Return whether
+    /// the kernel has no more datagrams.
     ///
     /// # Errors
     /// ICMP reported an error for an earlier datagram. Nothing was received, and nothing is lost.
-    pub(crate) fn receive(&mut self, mut handle: impl FnMut(Received)) -> io::Result<()> {
+    pub(crate) fn receive(&mut self, mut handle: impl FnMut(Received)) -> io::Result<bool> {
         let mut metas = [RecvMeta::default(); BUFFERS];
         let known_as = self.peer.map(|peer| peer.known_as);
         let mut buffers = self.buffers.iter_mut();
@@ -95,7 +96,7 @@ impl Socket {
             Ok(count) => count,
             Err(error) => {
                 return match error.kind() {
-                    io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted => Ok(()),
+                    io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted => Ok(true),
                     _ => Err(error),
                 };
             }
@@ -117,7 +118,7 @@ impl Socket {
                 });
             }
         }
-        Ok(())
+        Ok(count < BUFFERS)
     }
 
     /// Send, or queue if the kernel's buffer is full. A datagram that the network rejects counts as

@@ -242,6 +242,11 @@ class ReceivedBatch(NamedTuple):
     incoming: Sequence[IncomingConnection]
     """New peers, each once."""
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether the datagrams, if any, have brought nothing."""
+        return not (self.connections or self.incoming)
+
 
 class Endpoint(Protocol):
     """The connections of one UDP socket, sans-IO.

@@ -50,12 +50,13 @@ impl Endpoint {
         );
     }
 
-    /// Read the attached socket with one system call. Call `take_received` afterwards.
+    /// Read the attached socket with one system call. Call `take_received` afterwards. Return
+    /// whether the kernel has no more datagrams.
     ///
     /// # Errors
     /// ICMP reported an error for an earlier datagram, on a connected socket.
-    pub fn receive_ready(&mut self, now: Instant) -> io::Result<()> {
-        let Some(mut socket) = self.socket.take() else { return Ok(()) };
+    pub fn receive_ready(&mut self, now: Instant) -> io::Result<bool> {
+        let Some(mut socket) = self.socket.take() else { return Ok(true) };
         let received = socket.receive(|received| self.handle(received, now));
         for response in self.responses.drain(..) {
             if !socket.is_full() {

@@ -15,6 +15,9 @@ use super::{Shared, detached, lock};
 use crate::settings::varint;
 use crate::{Clock, Congestion, Endpoint, Incoming, Peer, PeerLimits, ResetKey, Settings};
 
+/// System calls of one `receive_ready`.
+const READS_MAX: usize = 8;
+
 /// The connections that have received something, and the incoming ones.
 type ReceivedBatch = (Vec<Py<PyConnection>>, Vec<PyIncoming>);
 
@@ -270,15 +273,29 @@ impl PyEndpoint {
         error.map(|error| os_error(py, &error))
     }
 
-    /// Do what `receive` does, with one system call on the attached socket.
-    fn receive_ready(&self, py: Python<'_>, now: f64) -> PyResult<ReceivedBatch> {
+    /// Do what `receive` does with the datagrams of the attached socket: one system call, or more
+    /// while they bring nothing. Return also whether the kernel has no more datagrams.
+    fn receive_ready(
+        &self,
+        py: Python<'_>,
+        now: f64,
+    ) -> PyResult<(Vec<Py<PyConnection>>, Vec<PyIncoming>, bool)> {
         let now = self.clock.instant(now);
         let (received, (touched, incoming)) = detached(py, &self.shared, |endpoint| {
-            let received = endpoint.receive_ready(now);
-            (received, endpoint.take_received(now))
+            let mut reads = 1;
+            loop {
+                let received = endpoint.receive_ready(now);
+                let (touched, incoming) = endpoint.take_received(now);
+                let is_last = !touched.is_empty() || !incoming.is_empty() || reads == READS_MAX;
+                if is_last || !matches!(received, Ok(false)) {
+                    return (received, (touched, incoming));
+                }
+                reads += 1;
+            }
         })?;
-        received.map_err(|error| os_error(py, &error))?;
-        Ok(self.received_batch(py, &touched, incoming))
+        let is_drained = received.map_err(|error| os_error(py, &error))?;
+        let (touched, incoming) = self.received_batch(py, &touched, incoming);
+        Ok((touched, incoming, is_drained))
     }
 
     /// Send the queued datagrams. Return whether none is left.

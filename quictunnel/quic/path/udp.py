@@ -73,6 +73,8 @@ class UdpSocket:
         """The last error that `is_send_error` accepts. The owner reads and clears it."""
         self.is_accepted: Callable[[str], bool] | None = None
         """Returns whether datagrams of a host are received. None if those of all hosts are."""
+        self.is_drained = False
+        """Whether the latest read has taken all datagrams that the kernel had."""
         request_buffers(sock)
         if _ON_LINUX:
             self._set_linux_options(sock)
@@ -116,6 +118,7 @@ class UdpSocket:
 
         :raises OSError: a pending error of an earlier send, such as an ICMP port unreachable.
         """
+        self.is_drained = False
         datagrams: list[Datagram] = []
         for _ in range(BATCH):
             if len(datagrams) >= BATCH:
@@ -123,6 +126,7 @@ class UdpSocket:
             try:
                 size, ancillary, _, peer = self._sock.recvmsg_into([self._view], ANCILLARY_SIZE)
             except (BlockingIOError, InterruptedError):
+                self.is_drained = True
                 break
             except OSError:
                 if datagrams:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from quictunnel.quic.path.error_queue import ErrorQueue
+from quictunnel.quic.path.socket_reader import SocketReader
 from quictunnel.quic.path.udp import UdpSocket
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ class AioquicEndpointSocket:
         self._on_send_error = send_error
         self._on_writable = writable
         self._waiting: list[Datagram] = []
-        loop.add_reader(sock.fileno(), self._readable)
+        self._reader = SocketReader(sock, loop, self._readable)
         self._errors = ErrorQueue(sock, loop, handle=icmp_error, failed=send_error)
 
     @property
@@ -86,7 +87,7 @@ class AioquicEndpointSocket:
 
     def close(self) -> None:
         """Close the socket; the connections stay."""
-        self._loop.remove_reader(self._socket.fileno())
+        self._reader.close()
         self._loop.remove_writer(self._socket.fileno())
         self._waiting.clear()
         self._errors.close()
@@ -98,10 +99,12 @@ class AioquicEndpointSocket:
         except OSError as exc:  # an ICMP message about an earlier datagram
             self._errors.receive_failed(exc)
             return
-        if datagrams:
-            self._on_received(self._endpoint.receive(datagrams, self._loop.time()))
-        else:
+        batch = self._endpoint.receive(datagrams, self._loop.time())
+        self._on_received(batch)
+        if batch.is_empty:
             self._errors.drain()
+            if self._socket.is_drained:
+                self._reader.pause()
 
     def _writable(self) -> None:
         del self._waiting[: self._socket.send(self._waiting)]

@@ -8,6 +8,7 @@ from quictunnel.quic.engine import ReceivedBatch
 from quictunnel.quic.engines.quinn.endpoint import QuinnEndpoint
 from quictunnel.quic.path import udp
 from quictunnel.quic.path.error_queue import ErrorQueue
+from quictunnel.quic.path.socket_reader import SocketReader
 
 if TYPE_CHECKING:
     import asyncio
@@ -50,7 +51,7 @@ class QuinnEndpointSocket:
         udp.request_buffers(sock)
         real, known_as = peer or (None, None)
         self._number = self._native.attach(sock.fileno(), real, known_as)
-        loop.add_reader(sock.fileno(), self._receive)
+        self._reader = SocketReader(sock, loop, self._receive)
         self._errors = ErrorQueue(sock, loop, handle=icmp_error, failed=send_error)
 
     @property
@@ -84,7 +85,7 @@ class QuinnEndpointSocket:
 
     def close(self) -> None:
         """Close the socket."""
-        self._loop.remove_reader(self._socket.fileno())
+        self._reader.close()
         self._loop.remove_writer(self._socket.fileno())
         self._native.detach(self._number)
         self._errors.close()
@@ -104,16 +105,19 @@ class QuinnEndpointSocket:
         now = self._loop.time()
         try:
             if self._filtering is None:
-                received = self._native.receive_ready(now)
+                connections, incoming, is_drained = self._native.receive_ready(now)
             else:
-                received = self._native.receive(self._filtering.receive(), now)
+                connections, incoming = self._native.receive(self._filtering.receive(), now)
+                is_drained = self._filtering.is_drained
         except OSError as exc:  # ICMP reports an error for an earlier datagram
             self._errors.receive_failed(exc)
             return
-        batch = ReceivedBatch(*received)
+        batch = ReceivedBatch(connections, incoming)
         self._on_received(batch)
-        if not (batch.connections or batch.incoming):
+        if batch.is_empty:
             self._errors.drain()
+            if is_drained:
+                self._reader.pause()
 
     def _flush(self) -> None:
         is_flushed = self._native.flush()
