@@ -133,12 +133,18 @@ class Endpoint:
     :param accepts: whether incoming connections are accepted, once there is a certificate.
     :param unproven_datagrams: datagrams that are processed for an accepted connection before
         `Connection.trust`.
+    :param unproven_datagrams_free: the first of them, which do not count for the following rate.
+    :param unproven_datagrams_per_second: datagrams per second, at least one, that are processed for
+        all accepted connections together before `Connection.trust`.
+    :param unproven_datagram_burst: the same, at once.
     :param unproven_frames: frames, other than PADDING, that are processed for any connection before
         `Connection.trust`.
     :param frames_per_packet: frames, other than PADDING, of a packet of any connection.
     :param link_frames_per_packet: those of them that name no stream.
-    :param too_much: application error code of a connection that exceeds the first two.
-    :param violation: application error code of a connection that exceeds the others.
+    :param too_much: application error code of a connection with too many datagrams or frames
+        before `Connection.trust`.
+    :param violation: application error code of a connection with too many frames in a packet, or too
+        many that bring nothing.
     :param now: the current time on the caller's clock.
     :raises ValueError: a setting is not valid.
     """
@@ -154,6 +160,9 @@ class Endpoint:
         reset_key: bytes | None,
         accepts: bool,
         unproven_datagrams: int,
+        unproven_datagrams_free: int,
+        unproven_datagrams_per_second: int,
+        unproven_datagram_burst: int,
         unproven_frames: int,
         frames_per_packet: int,
         link_frames_per_packet: int,

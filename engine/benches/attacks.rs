@@ -26,6 +26,7 @@ const DOWNLOAD: usize = 4_000_000;
 
 const UNLIMITED: PeerLimits = PeerLimits {
     unproven_datagrams: u64::MAX,
+    unproven_datagrams_free: u64::MAX,
     unproven_frames: u64::MAX,
     frames_per_packet: u64::MAX / 2,
     link_frames_per_packet: u64::MAX / 2,

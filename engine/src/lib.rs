@@ -17,6 +17,7 @@ mod socket;
 mod stateless_reset;
 mod streams;
 mod tls;
+mod token_bucket;
 mod transport_parameters;
 
 pub use clock::Clock;

@@ -53,6 +53,21 @@ fn datagrams_that_cannot_be_decrypted_count() {
 }
 
 #[test]
+fn an_untrusted_peer_shares_a_rate_beyond_its_free_datagrams() {
+    let mut siege = Siege::new(PeerLimits { unproven_datagram_burst: 0, ..LIMITS });
+    for _ in 0..2 * LIMITS.unproven_datagrams {
+        siege.send(&[PING]);
+        siege.answer();
+    }
+    assert_eq!(siege.closed(), None);
+    let processed = siege.connection().stats().udp_rx.datagrams;
+    assert_eq!(processed, LIMITS.unproven_datagrams_free - 1);
+    siege.server.trust(siege.key);
+    siege.send(&[PING]);
+    assert_eq!(siege.connection().stats().udp_rx.datagrams, processed + 1);
+}
+
+#[test]
 fn an_untrusted_peer_gets_a_limited_number_of_frames() {
     let mut siege = Siege::new(LIMITS);
     while siege.closed().is_none() {

@@ -9,6 +9,17 @@ UNPROVEN_DATAGRAMS = 256
 """Datagrams that the accepting end processes for a link without proof. A handshake and the largest
 hello need fewer than 100 on a good path."""
 
+UNPROVEN_DATAGRAMS_FREE = 32
+"""The first of them, which are always processed. The handshake and a hello with 128 usual services
+need fewer than 20, also on a bad path. The remote takes the others at the following rate."""
+
+UNPROVEN_DATAGRAMS_PER_SECOND = 250
+"""Datagrams per second, beyond the free ones, that the accepting end processes for all links
+without proof together, in the long run. Further ones are lost, as on a congested path."""
+
+UNPROVEN_DATAGRAM_BURST = 2000
+"""The same, at once: the largest hellos of dozens of origins that start together."""
+
 UNPROVEN_FRAMES = 2048
 """Frames, other than PADDING, that either end processes for a link without proof."""
 

@@ -10,11 +10,13 @@ from attack import Attack, on_server
 from pair import AIOQUIC, CLIENT_PATH, ROUGH, SERVER_PATH, Engines, Network, Pair, endpoint
 
 from quictunnel.protocol.codes import Code
+from quictunnel.quic import limits
 from quictunnel.quic.limits import (
     FRAMES_PER_PACKET,
     LINK_FRAMES_PER_PACKET,
     PACKETS_PER_DATAGRAM,
     UNPROVEN_DATAGRAMS,
+    UNPROVEN_DATAGRAMS_FREE,
     UNPROVEN_FRAMES,
 )
 from quictunnel.quic.settings import LinkSettings
@@ -30,6 +32,9 @@ TINY = 250
 HELLO = 64 * 1024
 """Bytes of the largest control message."""
 
+USUAL_HELLO = 8 * 1024
+"""Bytes of a hello with 128 services that have usual names."""
+
 
 @pytest.fixture(params=ENGINES)
 def bounded(request: pytest.FixtureRequest) -> Engines:
@@ -41,6 +46,11 @@ def bounded(request: pytest.FixtureRequest) -> Engines:
 def bounded_dialer(request: pytest.FixtureRequest) -> Engines:
     """An engine with limits at the end that dials, and an attacker at the end that accepts."""
     return request.param, "aioquic"
+
+
+def received(pair: Pair, stream: int) -> int:
+    """Return the number of bytes that the server has of a stream."""
+    return len(pair.server.inbox.get(stream, b""))
 
 
 def unproven(engines: Engines, **options: object) -> Pair:
@@ -123,6 +133,82 @@ def test_a_dialing_end_takes_any_number_of_datagrams(bounded_dialer: Engines) ->
     for _ in range(2 * UNPROVEN_DATAGRAMS):
         attack.send(PING)
     assert attack.target.closed is None
+
+
+# The rate of all unproven links together
+
+
+def set_rate(monkeypatch: pytest.MonkeyPatch, *, burst: int, per_second: int = 1) -> None:
+    monkeypatch.setattr(limits, "UNPROVEN_DATAGRAM_BURST", burst)
+    monkeypatch.setattr(limits, "UNPROVEN_DATAGRAMS_PER_SECOND", per_second)
+
+
+def send_bytes(attack: Attack, stream: int, count: int) -> int:
+    """Send single bytes in datagrams of their own. Return how many arrive before the first loss."""
+    inbox = attack.target.inbox[stream]
+    start = len(inbox)
+    for number in range(count):
+        attack.send(stream_frame(stream, start + number, b"0"))
+    return len(inbox) - start
+
+
+def test_unproven_links_share_a_rate_beyond_their_free_datagrams(
+    bounded: Engines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    set_rate(monkeypatch, burst=100)
+    first, second = Pair(engines=bounded), Pair(engines=bounded)
+    second.server.endpoint = first.server.endpoint
+    arrived = []
+    for pair in (first, second):
+        pair.now = first.now
+        stream = pair.client.open(b"0")
+        pair.run(lambda pair=pair, stream=stream: stream in pair.server.inbox)
+        arrived.append(send_bytes(on_server(pair), stream, 200))
+    assert 100 < arrived[0] < 100 + UNPROVEN_DATAGRAMS_FREE
+    assert 0 < arrived[1] < UNPROVEN_DATAGRAMS_FREE
+    second.now += 10
+    assert send_bytes(on_server(second), stream, 200) == 10
+
+
+def test_datagrams_above_the_rate_are_lost_and_close_nothing(
+    bounded: Engines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    set_rate(monkeypatch, burst=0)
+    attack = on_server(unproven(bounded))
+    for _ in range(2 * UNPROVEN_DATAGRAMS):
+        attack.send(PING)
+    assert attack.target.closed is None
+
+
+def test_a_usual_hello_fits_the_free_datagrams_on_a_bad_path(
+    engines: Engines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    set_rate(monkeypatch, burst=0)
+    for seed in range(10):
+        pair = Pair(Network(**ROUGH, seed=seed), engines=engines)
+        pair.run(lambda pair=pair: all(end.handshakes for end in pair.ends))
+        stream = pair.client.open(bytes(USUAL_HELLO))
+        pair.run(lambda pair=pair, stream=stream: received(pair, stream) == USUAL_HELLO)
+
+
+def test_proven_links_do_not_share_the_rate(
+    bounded: Engines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    set_rate(monkeypatch, burst=0)
+    pair = Pair.trusting(engines=bounded)
+    stream = pair.client.open(b"0")
+    pair.run_for(0.5)
+    assert send_bytes(on_server(pair), stream, 200) == 200
+
+
+def test_a_dialing_end_does_not_share_the_rate(
+    bounded_dialer: Engines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    set_rate(monkeypatch, burst=0)
+    pair = unproven(bounded_dialer)
+    stream = pair.server.open(b"0")
+    pair.run_for(0.5)
+    assert send_bytes(Attack(pair, pair.server), stream, 200) == 200
 
 
 # Proven links first
@@ -244,7 +330,7 @@ def test_the_largest_hello_passes_on_a_bad_path(engines: Engines) -> None:
         pair = Pair(Network(**ROUGH, seed=seed), engines=engines)
         pair.run(lambda pair=pair: all(end.handshakes for end in pair.ends))
         stream = pair.client.open(bytes(HELLO))
-        pair.run(lambda pair=pair, stream=stream: len(pair.server.inbox.get(stream, b"")) == HELLO)
+        pair.run(lambda pair=pair, stream=stream: received(pair, stream) == HELLO)
         assert pair.server.closed is None
 
 

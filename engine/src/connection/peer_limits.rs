@@ -39,6 +39,13 @@ const CLOSED_MAX: Duration = Duration::from_secs(3);
 pub struct PeerLimits {
     /// Datagrams that are processed for an accepted connection until its peer is trusted.
     pub unproven_datagrams: u64,
+    /// The first of them, which do not count for the following rate.
+    pub unproven_datagrams_free: u64,
+    /// Datagrams per second, at least one, that are processed for all accepted connections with
+    /// untrusted peers together.
+    pub unproven_datagrams_per_second: u32,
+    /// The same, at once.
+    pub unproven_datagram_burst: u32,
     /// Frames, other than PADDING, that are processed for a connection until its peer is trusted.
     /// It also limits the CRYPTO frames of any connection, which TLS needs for the handshake only.
     pub unproven_frames: u64,
@@ -47,9 +54,11 @@ pub struct PeerLimits {
     pub frames_per_packet: u64,
     /// Those of them that name no stream, with the same restriction.
     pub link_frames_per_packet: u64,
-    /// Application error code of a connection that exceeds the first two.
+    /// Application error code of a connection with too many datagrams or frames before its peer is
+    /// trusted.
     pub too_much: VarInt,
-    /// Application error code of a connection that exceeds the others.
+    /// Application error code of a connection with too many frames in a packet, or too many that
+    /// bring nothing.
     pub violation: VarInt,
 }
 
@@ -125,6 +134,14 @@ impl PeerUsage {
 }
 
 impl Connection {
+    /// Whether the next datagram does not count for the rate of all untrusted peers.
+    pub(crate) fn has_free_datagram(&self, limits: &PeerLimits) -> bool {
+        self.is_trusted
+            || self.quinn.side().is_client()
+            || self.quinn.is_closed()
+            || self.usage.datagrams < limits.unproven_datagrams_free
+    }
+
     /// Process a datagram, unless a limit forbids it. A forbidden datagram is not decrypted. Return
     /// whether anything may have changed.
     pub(crate) fn receive(
@@ -197,6 +214,9 @@ mod tests {
 
     const LIMITS: PeerLimits = PeerLimits {
         unproven_datagrams: 100,
+        unproven_datagrams_free: 10,
+        unproven_datagrams_per_second: 10,
+        unproven_datagram_burst: 100,
         unproven_frames: 50,
         frames_per_packet: 20,
         link_frames_per_packet: 10,

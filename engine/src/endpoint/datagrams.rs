@@ -151,6 +151,10 @@ impl Endpoint {
     ) {
         let Some(&key) = self.keys.get(&handle) else { return };
         let limits = self.settings.limits;
+        let is_free = self.with(key, |connection| connection.has_free_datagram(&limits));
+        if is_free == Some(false) && !self.unproven.take(now) {
+            return;
+        }
         let is_changed = self.with(key, |connection| {
             let is_changed = connection.receive(event, remote, &limits, now);
             if is_changed {

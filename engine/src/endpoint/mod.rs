@@ -22,6 +22,7 @@ use crate::datagram::Datagram;
 use crate::settings::Settings;
 use crate::socket::{Peer, Socket};
 use crate::tls;
+use crate::token_bucket::TokenBucket;
 use crate::transport_parameters::InitialStreamWindow;
 use datagrams::Deferred;
 
@@ -40,6 +41,8 @@ pub struct Endpoint {
     keys: HashMap<ConnectionHandle, usize>,
     /// Connections that are trusted.
     trusted: u64,
+    /// Limits the datagrams of all connections with untrusted peers.
+    unproven: TokenBucket,
     /// Datagrams of untrusted and new peers since the last `take_received`, in order.
     deferred: Vec<Deferred>,
     /// Connections that have received something since the last `take_received`.
@@ -63,6 +66,10 @@ impl Endpoint {
             quinn: quinn_proto::Endpoint::new(config, None, true, None),
             client: tls::client(&settings.alpn)?,
             server: None,
+            unproven: TokenBucket::new(
+                settings.limits.unproven_datagrams_per_second,
+                settings.limits.unproven_datagram_burst,
+            ),
             settings,
             connections: Slab::new(),
             keys: HashMap::new(),

@@ -98,6 +98,7 @@ impl PyEndpoint {
     #[new]
     #[pyo3(signature = (
         *, alpn, hold, streams, unread_limit, congestion, reset_key, accepts, unproven_datagrams,
+        unproven_datagrams_free, unproven_datagrams_per_second, unproven_datagram_burst,
         unproven_frames, frames_per_packet, link_frames_per_packet, too_much, violation, now
     ))]
     #[allow(clippy::too_many_arguments)] // keyword arguments
@@ -110,6 +111,9 @@ impl PyEndpoint {
         reset_key: Option<&[u8]>,
         accepts: bool,
         unproven_datagrams: u64,
+        unproven_datagrams_free: u64,
+        unproven_datagrams_per_second: u32,
+        unproven_datagram_burst: u32,
         unproven_frames: u64,
         frames_per_packet: u64,
         link_frames_per_packet: u64,
@@ -125,6 +129,9 @@ impl PyEndpoint {
         let reset_key = reset_key.map(ResetKey::new);
         let limits = PeerLimits {
             unproven_datagrams,
+            unproven_datagrams_free,
+            unproven_datagrams_per_second,
+            unproven_datagram_burst,
             unproven_frames,
             frames_per_packet,
             link_frames_per_packet,

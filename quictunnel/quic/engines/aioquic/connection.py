@@ -197,6 +197,11 @@ class AioquicEngine(QuicConnection):
         return self._peer_budget.is_proven
 
     @property
+    def has_free_datagram(self) -> bool:
+        """Whether the next datagram does not count for the rate of all unproven peers."""
+        return self._peer_budget.has_free_datagram
+
+    @property
     def is_closed(self) -> bool:
         """Either end has closed the connection. Datagrams change nothing any more."""
         return self._close_event is not None

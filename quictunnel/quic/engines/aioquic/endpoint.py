@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING
 
 from aioquic.quic.packet import QuicHeader
 
+from quictunnel.quic import limits
 from quictunnel.quic.engine import Path, ReceivedBatch
 from quictunnel.quic.engines.aioquic import packets, resets, tls
 from quictunnel.quic.engines.aioquic.connection import AioquicEngine
 from quictunnel.quic.flow_control import Budget
+from quictunnel.quic.token_bucket import TokenBucket
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -51,7 +53,7 @@ class AioquicEndpoint:
 
     :param server_tls: the certificate for clients; None if no connections are accepted.
     :param streams: how many streams a peer may have open until `allow_streams` raises it.
-    :param now: unused; every call passes the time.
+    :param now: the current time in seconds, on the clock of all later calls.
     """
 
     def __init__(
@@ -60,6 +62,9 @@ class AioquicEndpoint:
         self.budget = Budget(settings.unread_limit)
         """Limits the unread data of all connections."""
         self._settings = settings
+        self._unproven = TokenBucket(
+            rate=limits.UNPROVEN_DATAGRAMS_PER_SECOND, burst=limits.UNPROVEN_DATAGRAM_BURST, now=now
+        )
         self._tls = server_tls
         self._new_engine = partial(AioquicEngine, budget=self.budget, routes=self, streams=streams)
         self._retries = packets.Retries()
@@ -114,8 +119,8 @@ class AioquicEndpoint:
         touched: dict[AioquicEngine, None],
         now: float,
     ) -> None:
-        """Hand a datagram to its connection, unless that is closed."""
-        if engine.is_closed:
+        """Hand a datagram to its connection, unless that is closed or its share is used up."""
+        if engine.is_closed or not (engine.has_free_datagram or self._unproven.take(now)):
             return
         data, path = datagram
         # A client knows one address of its peer, however the socket spells it.

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from quictunnel.quic.limits import UNPROVEN_DATAGRAMS, UNPROVEN_FRAMES
+from quictunnel.quic.limits import (
+    UNPROVEN_DATAGRAMS,
+    UNPROVEN_DATAGRAMS_FREE,
+    UNPROVEN_FRAMES,
+)
 
 
 class PeerBudget:
@@ -19,6 +23,15 @@ class PeerBudget:
         """Frames that an unproven peer may still send."""
         self._counts_datagrams = counts_datagrams
         self._datagram_count = 0
+
+    @property
+    def has_free_datagram(self) -> bool:
+        """Whether the next datagram does not count for the rate of all unproven peers."""
+        return (
+            self.is_proven
+            or not self._counts_datagrams
+            or self._datagram_count < UNPROVEN_DATAGRAMS_FREE
+        )
 
     def take_datagram(self) -> bool:
         """Count a datagram; return whether it may be processed."""
