@@ -40,6 +40,16 @@ def drained(sock: UdpSocket) -> list[bytes]:
     return found
 
 
+def test_a_read_that_takes_all_datagrams_says_so(pair) -> None:
+    bound, connected = pair
+    path = Path(*bound.getsockname())
+    for count, is_drained in ((1, True), (2 * udp.BATCH, False)):
+        for _ in range(count):
+            connected.send([(b"x", path)])
+        assert bound.receive()
+        assert bound.is_drained == is_drained
+
+
 def test_datagrams_of_all_sizes_arrive_in_order(pair) -> None:
     bound, connected = pair
     script = random.Random(1)
