@@ -143,8 +143,7 @@ class Endpoint:
     :param link_frames_per_packet: those of them that name no stream.
     :param too_much: application error code of a connection with too many datagrams or frames
         before `Connection.trust`.
-    :param violation: application error code of a connection with too many frames in a packet, or
-        too many that bring nothing.
+    :param violation: application error code of a connection with too many frames in a packet.
     :param now: the current time on the caller's clock.
     :raises ValueError: a setting is not valid.
     """

@@ -317,6 +317,79 @@ def test_a_handshake_has_a_largest_size(bounded: Engines) -> None:
 # Honest extremes
 
 
+MESSAGE = bytes(range(20))
+
+STREAMS = 60
+"""Streams whose messages fill a datagram of small frames."""
+
+
+def chatting(engines: Engines) -> tuple[Pair, list[int]]:
+    """Return a pair that trusts each other, and streams that the client has opened."""
+    pair = Pair.trusting(engines=engines, streams=STREAMS + 5)
+    streams = [pair.client.open(MESSAGE) for _ in range(STREAMS)]
+    pair.run_for(0.5)
+    return pair, streams
+
+
+def chat(pair: Pair, streams: list[int], rounds: int) -> None:
+    """Write a message to each stream, in each of so many rounds."""
+    for _ in range(rounds):
+        for stream in streams:
+            pair.client.write(stream, MESSAGE)
+        pair.run_for(0.001)
+
+
+def assert_all_arrives(pair: Pair, streams: list[int]) -> None:
+    """Both ends are open, and the server gets what the client wrote."""
+    server = pair.server
+    server.resume(*streams)
+    pair.run(
+        lambda: all(len(server.inbox[stream]) >= pair.client.written[stream] for stream in streams)
+    )
+    for stream in streams:
+        written = pair.client.written[stream]
+        assert server.inbox[stream] == MESSAGE * (written // len(MESSAGE))
+    assert server.closed is pair.client.closed is None
+
+
+def test_small_messages_on_paused_streams_are_welcome(engines: Engines) -> None:
+    pair, streams = chatting(engines)
+    pair.server.paused = set(streams)
+    chat(pair, streams, 1500)
+    assert_all_arrives(pair, streams)
+
+
+def test_small_messages_are_welcome_when_reading_stops_and_goes_on(engines: Engines) -> None:
+    pair, streams = chatting(engines)
+    for _ in range(30):
+        pair.server.paused = set(streams)
+        chat(pair, streams, 50)
+        pair.server.resume(*streams)
+    assert_all_arrives(pair, streams)
+
+
+def test_small_messages_that_are_read_late_are_welcome(engines: Engines) -> None:
+    """64 datagrams arrive at once, and are read after the last one."""
+    pair, streams = chatting(engines)
+    client, server = pair.client, pair.server
+    for _ in range(60):
+        server.paused = set(streams)
+        batch: list[bytes] = []
+        while len(batch) < 64:
+            for stream in streams:
+                client.write(stream, MESSAGE)
+            pair.now += 0.001
+            sent = [data for data, _ in client.engine.transmit(pair.now)]
+            if not sent:  # the congestion window is full
+                break
+            batch += sent
+        server.take([(data, CLIENT_PATH) for data in batch], pair.now)
+        server.engine.dispatch(server)
+        server.resume(*streams)
+        pair.run_for(0.1)
+    assert_all_arrives(pair, streams)
+
+
 def test_a_packet_may_open_and_end_as_many_streams_as_fit(met_by_aioquic: Engines) -> None:
     pair = Pair.trusting(engines=met_by_aioquic, streams=2 * TINY)
     attack = on_server(pair)

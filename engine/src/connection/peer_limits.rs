@@ -17,19 +17,6 @@ const TOO_MUCH: &str = "too much before the proof";
 /// Reason phrase of a connection with too many frames in one packet.
 const TOO_MANY_FRAMES: &str = "too many frames in one packet";
 
-/// Reason phrase of a connection with too many STREAM frames that bring nothing.
-const USELESS_FRAMES: &str = "too many STREAM frames without new data";
-
-/// STREAM frames in one datagram that are never held against the peer.
-const STREAM_FRAMES_FREE: u64 = 16;
-
-/// STREAM frames, beyond the free ones of their datagrams, that may have brought nothing to read. An
-/// honest peer sends as many when thousands of streams are reset while it sends a few bytes on each.
-///
-/// A one-byte piece of a stream behind a gap costs about 10 us, because quinn sorts all pieces again
-/// after a few of them. A datagram contains 190 of them.
-const USELESS_FRAMES_MAX: u64 = 32_768;
-
 /// Longest time for which a closed connection of an untrusted peer is kept. quinn keeps it for three
 /// probe timeouts (RFC 9000, 10.2), which the peer can stretch with late ACKs.
 const CLOSED_MAX: Duration = Duration::from_secs(3);
@@ -57,8 +44,7 @@ pub struct PeerLimits {
     /// Application error code of a connection with too many datagrams or frames before its peer is
     /// trusted.
     pub too_much: VarInt,
-    /// Application error code of a connection with too many frames in a packet, or too many that
-    /// bring nothing.
+    /// Application error code of a connection with too many frames in a packet.
     pub violation: VarInt,
 }
 
@@ -71,10 +57,6 @@ pub(super) struct PeerUsage {
     frames: u64,
     /// Frames processed that name no stream.
     link_frames: u64,
-    /// STREAM frames processed.
-    stream_frames: u64,
-    /// STREAM frames, beyond the free ones, minus the pieces of data that were read.
-    useless_frames: u64,
     /// Datagrams that have arrived since the connection was closed.
     late: u64,
     /// The connection was closed because of a limit. All further datagrams are ignored.
@@ -98,9 +80,6 @@ impl PeerUsage {
         let frames = all - std::mem::replace(&mut self.frames, all);
         let of_link = all - received_stream_frames(received);
         let link_frames = of_link - std::mem::replace(&mut self.link_frames, of_link);
-        let stream_before = std::mem::replace(&mut self.stream_frames, received.stream);
-        let stream_frames = received.stream - stream_before;
-        self.useless_frames += stream_frames.saturating_sub(datagrams * STREAM_FRAMES_FREE);
         // quinn's counter of HANDSHAKE_DONE ends at 255. An honest peer does not send that many.
         let is_saturated = received.handshake_done == u8::MAX;
         if is_saturated
@@ -115,11 +94,6 @@ impl PeerUsage {
         } else {
             None
         }
-    }
-
-    /// Count pieces of data, and FINs, that were read.
-    pub(super) const fn on_read(&mut self, pieces: u64) {
-        self.useless_frames = self.useless_frames.saturating_sub(pieces);
     }
 
     /// Return when the closed connection of an untrusted peer is given up.
@@ -165,11 +139,6 @@ impl Connection {
                 self.exceed(limits.too_much, TOO_MUCH);
                 return true;
             }
-        }
-        // At the start of a batch, everything in the previous one could be read.
-        if !self.is_touched && self.usage.useless_frames > USELESS_FRAMES_MAX {
-            self.exceed(limits.violation, USELESS_FRAMES);
-            return true;
         }
         self.quinn.handle_event(event);
         self.count_received(1, limits);
@@ -255,18 +224,6 @@ mod tests {
         received.crypto = 51;
         let excess = Some((LIMITS.too_much, TOO_MUCH));
         assert_eq!(usage.count(10, &received, true, &LIMITS), excess);
-    }
-
-    #[test]
-    fn stream_frames_are_useful_if_they_are_few_or_something_is_read() {
-        let mut received = FrameStats::default();
-        let mut usage = PeerUsage::default();
-        for (frames, read, useless) in [(16, 0, 0), (20, 0, 4), (20, 20, 0), (17, 0, 1)] {
-            received.stream += frames;
-            usage.count(1, &received, true, &LIMITS);
-            usage.on_read(read);
-            assert_eq!(usage.useless_frames, useless);
-        }
     }
 
     #[test]

@@ -21,7 +21,6 @@ impl Connection {
     /// Read about `limit` bytes at most. Reading renews the stream's window.
     pub fn read(&mut self, stream: u64, limit: usize) -> ReadChunks {
         let read = self.streams.read(&mut self.quinn, stream, limit);
-        self.usage.on_read(read.chunks.len() as u64 + u64::from(read.fin));
         if read.fin {
             self.events.push_back(Event::Ended(stream));
         }
