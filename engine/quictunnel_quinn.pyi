@@ -228,9 +228,7 @@ class Endpoint:
     def take_send_error(self) -> OSError | None:
         """Return the latest send error since the last call."""
 
-    def receive_ready(
-        self, now: float
-    ) -> tuple[list[Connection], list[IncomingConnection], bool]:
+    def receive_ready(self, now: float) -> tuple[list[Connection], list[IncomingConnection], bool]:
         """Do what `receive` does with the datagrams of the attached socket.
 
         It makes one system call, or more while they bring nothing. The last item is whether the

@@ -9,7 +9,7 @@ UNPROVEN_DATAGRAMS = 256
 """Datagrams that the accepting end processes for a link without proof. A handshake and the largest
 hello need fewer than 100 on a good path."""
 
-UNPROVEN_DATAGRAMS_FREE = 32
+UNPROVEN_DATAGRAMS_FREE = 24
 """The first of them, which are always processed. The handshake and a hello with 128 usual services
 need fewer than 20, also on a bad path. The remote takes the others at the following rate."""
 
@@ -20,10 +20,10 @@ without proof together, in the long run. Further ones are lost, as on a congeste
 UNPROVEN_DATAGRAM_BURST = 2000
 """The same, at once: the largest hellos of dozens of origins that start together."""
 
-UNPROVEN_FRAMES = 1024
+UNPROVEN_FRAMES = 512
 """Frames, other than PADDING, that either end processes for a link without proof. The largest hello
-needs fewer than 150 on a bad path. What a remote may send before its proof is checked, 1 MiB, fits
-fewer than 900 full packets."""
+needs about 100 on a bad path, and so does the data of 64 clients that arrives before a remote's
+proof."""
 
 FRAMES_PER_PACKET = 512
 """Frames, other than PADDING, that any packet may contain. The smallest frames with a purpose take
@@ -75,7 +75,7 @@ PROVEN_SOURCES = 4096
 PROVEN_SOURCE_LIFETIME = 86_400.0
 """Seconds for which a source is remembered after the end of its last proven link."""
 
-HANDSHAKES_PER_SECOND = 25
+HANDSHAKES_PER_SECOND = 50
 """Handshakes per second of all peers together, in the long run. One that leads to a proof does not
 count. With aioquic, a handshake takes about 3 ms."""
 
