@@ -48,8 +48,8 @@ UNPROVEN_LINKS = 128
 """Links without proof that a listener has at once."""
 
 RESERVED_SHARE = 0.25
-"""Share of the places and of the handshakes for links without proof that is kept for sources that
-have proven themselves recently."""
+"""Share of the places and of the handshakes for links without proof, and of the Retries, that is
+kept for sources that have proven themselves recently."""
 
 RETRY_ABOVE = 16
 """Links without proof above which a new peer must prove its address with a Retry (RFC 9000, section
@@ -102,7 +102,8 @@ WAITING_TIME = 2.0
 """Seconds that a new peer waits. Then its datagrams are dropped, and it may send them again."""
 
 RETRIES_PER_SECOND = 1500
-"""Retries per second in total: more than the Initial packets that fit 10 Mbit/s."""
+"""Retries per second in total. Those that are not reserved are more than the Initial packets that
+fit 10 Mbit/s."""
 
 ICMP_ERRORS_PER_SECOND = 32
 """ICMP errors that are read from a UDP socket in a second. Anybody can forge them. The kernel

@@ -143,7 +143,9 @@ class LinkAdmission(Generic[LinkT]):
         source = source_of(address)
         is_validated = incoming.is_validated
         if not is_validated and self._needs_retry(source, now):
-            if self._retries.take(now):
+            is_known = self._proven.has(source, now)
+            reserved = 0.0 if is_known else RETRIES_PER_SECOND * RESERVED_SHARE
+            if self._retries.take(now, reserved=reserved):
                 return Verdict.RETRY
             self._report(source, NO_RETRY)
             return Verdict.IGNORE

@@ -210,7 +210,13 @@ class Listener:
             self._next_opening = self._loop.call_later(WAITING_CHECK_INTERVAL, self._open_next)
 
     def _open(self, peer: WaitingPeer) -> None:
-        """Accept a peer: its handshake starts."""
+        """Accept a peer: its handshake starts.
+
+        A peer whose first packet or token is invalid has used its place in the limits on handshakes
+        nevertheless. Otherwise such packets would cause work, and Retries, without any limit. Peers
+        without a validated address can use only half of the handshakes, and any other peer only
+        those of its source and site, so such packets do not lock out others.
+        """
         engine = self._endpoint.accept(peer.incoming, self._loop.time())
         if engine is None:
             return

@@ -14,6 +14,7 @@ from quictunnel.quic.limits import (
     HANDSHAKES_PER_SECOND,
     PROVEN_SOURCE_FACTOR,
     RETRIES_PER_SECOND,
+    RESERVED_SHARE,
     RETRY_ABOVE,
     SOURCE_HANDSHAKE_BURST,
     SOURCE_HANDSHAKES_PER_SECOND,
@@ -329,9 +330,21 @@ def test_a_complete_handshake_validates_the_address_and_counts_for_the_source():
 def test_retries_are_limited_in_total():
     admitting = Admitting(retry_above=0)
     verdicts = [admitting.judge(HERE, is_validated=False) for _ in range(2 * RETRIES_PER_SECOND)]
-    assert verdicts.count(Verdict.RETRY) == RETRIES_PER_SECOND
+    most = RETRIES_PER_SECOND * (1 - RESERVED_SHARE)
+    assert verdicts.count(Verdict.RETRY) == most
     assert verdicts[-1] is Verdict.IGNORE
-    assert admitting.reports == {(HERE, link_admission.NO_RETRY): RETRIES_PER_SECOND}
+    assert admitting.reports == {(HERE, link_admission.NO_RETRY): 2 * RETRIES_PER_SECOND - most}
+
+
+def test_a_proven_source_gets_a_retry_in_a_flood_that_uses_all_others():
+    admitting = Admitting(retry_above=0)
+    (link,) = admitting.open(HERE)
+    admitting.prove(link)
+    for number in range(10 * RETRIES_PER_SECOND):
+        admitting.now += 0.1 / RETRIES_PER_SECOND
+        admitting.judge(f"198.51.{number % 200}.9", is_validated=False)
+    assert admitting.judge(THERE, is_validated=False) is Verdict.IGNORE
+    assert admitting.judge(HERE, is_validated=False) is Verdict.RETRY
 
 
 def test_peers_that_wait_are_dropped_when_the_listener_closes():
