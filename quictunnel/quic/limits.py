@@ -69,6 +69,10 @@ power failure there."""
 PROVEN_SOURCE_FACTOR = 4
 """Factor by which a source that has proven itself recently exceeds the three limits above."""
 
+SITE_FACTOR = 4
+"""Factor by which a site, an IPv6 network of 48 bits, exceeds the three limits above.
+A source that has proven itself recently is not limited by its site."""
+
 PROVEN_SOURCES = 4096
 """Sources that have proven themselves recently and are remembered; the newest are kept."""
 

@@ -17,10 +17,14 @@ are limited for each source and in total. The limits are to stop floods without 
 - **A link without proof keeps its place only while no other peer needs it.** If the table is full,
   the busiest source loses its oldest link, so that a new source always gets in. If each source has
   as few links, or if the source itself is full, the oldest link must be 2 s old.
+- **The sources of one site count together**, with limits a few times as large. A site is an IPv6
+  network of 48 bits, because one customer gets 65,536 sources there. Each comparison above looks
+  at the site first, and only then at the source.
 - **Sources with a recent proof** have larger limits and a reserve that no other source can use.
   They need a validated address for that. The limits stay finite, because an attacker may share the
   address: behind one NAT, it competes with the origin for their common limits, and affects no other
-  source. One of its sockets has one peer in the queue.
+  source outside their site. One of its sockets has one peer in the queue. The limits of its site
+  do not apply to a source with a recent proof, so no neighbour keeps it out.
 
 The engines limit the datagrams of one link: see `UNPROVEN_DATAGRAMS` in `limits`.
 """
@@ -31,7 +35,7 @@ import enum
 from typing import TYPE_CHECKING, Generic, NamedTuple
 
 from quictunnel.protocol.address import Address
-from quictunnel.protocol.source import Source, source_of
+from quictunnel.protocol.source import Source, site_of, source_of
 from quictunnel.quic.limits import (
     HANDSHAKE_BURST,
     HANDSHAKE_PATIENCE,
@@ -39,13 +43,14 @@ from quictunnel.quic.limits import (
     PROVEN_SOURCE_FACTOR,
     RESERVED_SHARE,
     RETRIES_PER_SECOND,
+    SITE_FACTOR,
     SOURCE_UNPROVEN_LINKS,
 )
 from quictunnel.quic.proven_sources import ProvenSources
 from quictunnel.quic.source_handshakes import SourceHandshakes
 from quictunnel.quic.token_bucket import TokenBucket
 from quictunnel.quic.unproven_links import Group, LinkT, UnprovenLinks, group_of
-from quictunnel.quic.waiting_peers import WaitingPeer, WaitingPeers
+from quictunnel.quic.waiting_peers import Latest, WaitingPeer, WaitingPeers
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -55,8 +60,10 @@ if TYPE_CHECKING:
 
 TOO_MANY_HANDSHAKES = "too many handshakes of all peers"
 TOO_MANY_OF_SOURCE = "too many handshakes of this source"
+TOO_MANY_OF_SITE = "too many handshakes of its network of 48 bits"
 NO_PLACE = "too many links without a proof"
 NO_PLACE_FOR_SOURCE = "too many links of this source without a proof"
+NO_PLACE_FOR_SITE = "too many links of its network of 48 bits without a proof"
 NO_RETRY = "too many new peers to validate their addresses"
 QUEUE_FULL = "too many new peers wait"
 
@@ -116,6 +123,7 @@ class LinkAdmission(Generic[LinkT]):
         self._proven = ProvenSources()
         self._proven_links: dict[LinkT, Source] = {}
         self._by_source = SourceHandshakes()
+        self._by_site = SourceHandshakes()
         started_at = now()
         self._handshakes = TokenBucket(
             rate=HANDSHAKES_PER_SECOND, burst=HANDSHAKE_BURST, now=started_at
@@ -179,7 +187,7 @@ class LinkAdmission(Generic[LinkT]):
                 displaced = self._displaced_by(group, busiest, now)
                 self._handshakes.take(now)
                 if group is not None:
-                    self._by_source.start(group, now, factor=self._factor(group, now))
+                    self._count_handshake(group, now)
                 return Opening(self._waiting.remove_first(group), displaced)
         return None
 
@@ -198,8 +206,7 @@ class LinkAdmission(Generic[LinkT]):
         """Count a link for its source: its handshake is complete, which validates the address."""
         if link in self._links and not self._links.is_validated(link):
             self._links.validate(link)
-            source, now = self._links.source(link), self._now()
-            self._by_source.start(source, now, factor=self._factor(source, now))
+            self._count_handshake(self._links.source(link), self._now())
 
     def link_proven(self, link: LinkT) -> None:
         """Stop counting a link, and remember its source. Call `link_ended` later."""
@@ -209,6 +216,7 @@ class LinkAdmission(Generic[LinkT]):
         self._links.remove(link)
         self._handshakes.put_back()
         self._by_source.forgive(source)
+        self._by_site.forgive(site_of(source))
         self._proven.link_proven(source)
         self._proven_links[link] = source
 
@@ -233,7 +241,9 @@ class LinkAdmission(Generic[LinkT]):
         if self._handshakes.level(now) - unvalidated < _UNVALIDATED_LEVEL:
             return True
         claimed = self._links.count_claimed(source) + self._waiting.count_claimed(source)
-        return claimed >= SOURCE_UNPROVEN_LINKS or self._by_source.tokens(source, now) < 1
+        if claimed >= SOURCE_UNPROVEN_LINKS or self._by_source.tokens(source, now) < 1:
+            return True
+        return self._is_site_spent(source, now)
 
     def _make_room(self, peer: WaitingPeer) -> bool:
         """Return whether a peer may wait, perhaps in place of another one."""
@@ -256,31 +266,54 @@ class LinkAdmission(Generic[LinkT]):
             factor = self._factor(group, now)
             if self._by_source.tokens(group, now, factor=factor) < 1:
                 return TOO_MANY_OF_SOURCE
-        if not self._needs_exchange(group, now):
+            if not is_proven and self._is_site_spent(group, now):
+                return TOO_MANY_OF_SITE
+        has_place = not self._needs_exchange(group, now)
+        if has_place or self._displaced_by(group, busiest, now) is not None:
             return None
-        if self._displaced_by(group, busiest, now) is not None:
-            return None
-        return NO_PLACE_FOR_SOURCE if self._is_source_full(group, now) else NO_PLACE
+        return self._full_table(group, now)
 
-    def _rank(self, group: Group, now: float) -> tuple[bool, float, float]:
+    def _full_table(self, group: Group, now: float) -> str:
+        """Return which limit on links leaves no place for a group."""
+        if self._is_source_full(group, now):
+            return NO_PLACE_FOR_SOURCE
+        return NO_PLACE_FOR_SITE if self._is_site_full(group, now) else NO_PLACE
+
+    def _rank(self, group: Group, now: float) -> tuple[bool, Latest, float]:
         """Return the key by which groups are served, the smallest first."""
         arrived_at = self._waiting.first(group).arrived_at
         return not self._is_proven(group, now), self._latest(group), arrived_at
 
-    def _latest(self, group: Group) -> float:
-        """Return when the latest handshake of a group started, as far as it counts."""
-        return float("-inf") if group is None else self._by_source.latest(group)
+    def _latest(self, group: Group) -> Latest:
+        """Return when the latest handshakes of a group's site and of the group started."""
+        if group is None:
+            return float("-inf"), float("-inf")
+        return self._by_site.latest(site_of(group)), self._by_source.latest(group)
+
+    def _count_handshake(self, source: Source, now: float) -> None:
+        self._by_source.start(source, now, factor=self._factor(source, now))
+        self._by_site.start(site_of(source), now, factor=SITE_FACTOR)
+
+    def _is_site_spent(self, source: Source, now: float) -> bool:
+        """Return whether the site of a source may start no handshake now."""
+        return self._by_site.tokens(site_of(source), now, factor=SITE_FACTOR) < 1
 
     def _needs_exchange(self, group: Group, now: float) -> bool:
         """Return whether a new peer of a group gets a place only in exchange for another link."""
         is_proven = self._is_proven(group, now)
         places = self._max_unproven if is_proven else self._max_unreserved
-        return len(self._links) >= places or self._is_source_full(group, now)
+        is_full = self._is_source_full(group, now) or self._is_site_full(group, now)
+        return len(self._links) >= places or is_full
 
     def _is_source_full(self, group: Group, now: float) -> bool:
         if group is None:
             return False
         return self._links.count(group) >= SOURCE_UNPROVEN_LINKS * self._factor(group, now)
+
+    def _is_site_full(self, group: Group, now: float) -> bool:
+        if group is None or self._is_proven(group, now):
+            return False
+        return self._links.count_site(group) >= SOURCE_UNPROVEN_LINKS * SITE_FACTOR
 
     def _displaced_by(self, group: Group, busiest: LinkT | None, now: float) -> LinkT | None:
         """Return the link that loses its place to a new peer of a group; None if none does.
@@ -292,26 +325,34 @@ class LinkAdmission(Generic[LinkT]):
         if self._is_source_full(group, now):
             oldest = self._links.oldest(group)
             return oldest if self._is_stale(oldest, now) else None
+        if self._is_site_full(group, now):
+            oldest = self._links.oldest_of_site(group)
+            return oldest if self._is_stale(oldest, now) else None
         if busiest is None or self._is_stale(busiest, now):
             return busiest
         losing = self._links.group(busiest)
-        is_busier = self._links.count(losing) > self._links.count(group)
+        is_busier = self._counts(losing) > self._counts(group)
         may_displace = self._is_proven(group, now) or not self._is_proven(losing, now)
         return busiest if is_busier and may_displace else None
 
     def _busiest(self, now: float) -> LinkT | None:
-        """Return the oldest link of the source with the most links, preferably an unknown one.
+        """Return the oldest link of the busiest source at the busiest site.
 
-        Among sources with equally many links, it is the one whose link is oldest.
+        Unknown sources are preferred. Among sources with equally many links, it is the one whose
+        link is oldest.
         """
 
-        def key(group: Group) -> tuple[bool, int, float]:
+        def key(group: Group) -> tuple[bool, tuple[int, int], float]:
             opened_at = self._links.opened_at(self._links.oldest(group))
-            return not self._is_proven(group, now), self._links.count(group), -opened_at
+            return not self._is_proven(group, now), self._counts(group), -opened_at
 
         if len(self._links) < self._max_unreserved:
             return None  # there is room
         return self._links.oldest(max(self._links.groups, key=key))
+
+    def _counts(self, group: Group) -> tuple[int, int]:
+        """Return the numbers of links of a group's site and of the group."""
+        return self._links.count_site(group), self._links.count(group)
 
     def _is_stale(self, link: LinkT, now: float) -> bool:
         return now - self._links.opened_at(link) >= HANDSHAKE_PATIENCE

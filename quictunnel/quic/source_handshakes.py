@@ -1,4 +1,4 @@
-"""Limits the handshakes of each source that do not lead to a proof."""
+"""Limits the handshakes of each source, or of each site, that do not lead to a proof."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ if TYPE_CHECKING:
 
 MAX_SOURCES = 4096
 """Sources that are remembered, some 500 kB. With the limit on all handshakes, the bucket of a
-source is full again long before the source is dropped from the table."""
+source is full again long before the source is dropped from the table. The table of
+sites remembers a flood from more sources of one site."""
 
 
 class _Usage(NamedTuple):
@@ -22,9 +23,10 @@ class _Usage(NamedTuple):
 
 
 class SourceHandshakes:
-    """A token bucket for each source whose address is validated.
+    """A token bucket for each source whose address is validated, or for each site.
 
-    Buckets start full. `factor` multiplies rate and burst of a source that has proven itself.
+    Buckets start full. `factor` multiplies rate and burst: of a source that has proven itself, or
+    of a site.
     """
 
     def __init__(self) -> None:

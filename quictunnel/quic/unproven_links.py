@@ -1,4 +1,4 @@
-"""The links of a listener that have not proven themselves, by the source of their peer.
+"""The links of a listener that have not proven themselves, by source and site of their peer.
 
 Peers whose address is not validated are one group, because the address may be forged: a source must
 not be charged for links that others open in its name.
@@ -10,9 +10,10 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Generic, TypeAlias, TypeVar
 
-from quictunnel.protocol.source import Source
+from quictunnel.protocol.source import Site, Source, site_of
 
 LinkT = TypeVar("LinkT")
+KeyT = TypeVar("KeyT")
 
 Group: TypeAlias = Source | None
 """A source whose peers have validated addresses, or None for all peers without."""
@@ -21,6 +22,11 @@ Group: TypeAlias = Source | None
 def group_of(source: Source, *, is_validated: bool) -> Group:
     """Return the group in which a peer of this source is counted."""
     return source if is_validated else None
+
+
+def site_of_group(group: Group) -> Site | None:
+    """Return the site of a group's source; None for peers without a validated address."""
+    return None if group is None else site_of(group)
 
 
 @dataclass(slots=True)
@@ -41,7 +47,9 @@ class UnprovenLinks(Generic[LinkT]):
 
     def __init__(self) -> None:
         self._places: dict[LinkT, _Place] = {}
-        self._groups: dict[Group, dict[LinkT, None]] = {}  # the oldest link of each first
+        # The oldest link of each comes first.
+        self._groups: dict[Group, dict[LinkT, None]] = {}
+        self._sites: dict[Site | None, dict[LinkT, None]] = {}
 
     def __len__(self) -> int:
         return len(self._places)
@@ -66,6 +74,10 @@ class UnprovenLinks(Generic[LinkT]):
         """Return the number of a group's links."""
         return len(self._groups.get(group, ()))
 
+    def count_site(self, group: Group) -> int:
+        """Return the number of links of a group's site."""
+        return len(self._sites.get(site_of_group(group), ()))
+
     def count_claimed(self, source: Source) -> int:
         """Return the number of links of a source, and of those that only claim to be of it."""
         unvalidated = self._groups.get(None, ())
@@ -75,18 +87,18 @@ class UnprovenLinks(Generic[LinkT]):
     def add(self, link: LinkT, source: Source, now: float, *, is_validated: bool) -> None:
         """Add a link."""
         place = self._places[link] = _Place(source, now, is_validated)
-        self._groups.setdefault(place.group, {})[link] = None
+        self._join_group(link, place.group)
 
     def validate(self, link: LinkT) -> None:
         """Count a link for its source, because its address is validated now."""
         place = self._places[link]
-        self._leave_group(link, place)
+        self._leave_group(link, place.group)
         place.is_validated = True
-        self._groups.setdefault(place.group, {})[link] = None
+        self._join_group(link, place.group)
 
     def remove(self, link: LinkT) -> None:
         """Remove a link."""
-        self._leave_group(link, self._places.pop(link))
+        self._leave_group(link, self._places.pop(link).group)
 
     @property
     def groups(self) -> Collection[Group]:
@@ -97,12 +109,26 @@ class UnprovenLinks(Generic[LinkT]):
         """Return the oldest link of a group that has links."""
         return next(iter(self._groups[group]))
 
+    def oldest_of_site(self, group: Group) -> LinkT:
+        """Return the oldest link of a group's site that has links."""
+        return next(iter(self._sites[site_of_group(group)]))
+
     def opened_at(self, link: LinkT) -> float:
         """Return when a link in the table was opened."""
         return self._places[link].opened_at
 
-    def _leave_group(self, link: LinkT, place: _Place) -> None:
-        links = self._groups[place.group]
-        del links[link]
-        if not links:
-            del self._groups[place.group]
+    def _join_group(self, link: LinkT, group: Group) -> None:
+        self._groups.setdefault(group, {})[link] = None
+        self._sites.setdefault(site_of_group(group), {})[link] = None
+
+    def _leave_group(self, link: LinkT, group: Group) -> None:
+        _leave(link, self._groups, group)
+        _leave(link, self._sites, site_of_group(group))
+
+
+def _leave(link: LinkT, sets: dict[KeyT, dict[LinkT, None]], key: KeyT) -> None:
+    """Remove a link from one of several sets, and the set with its last link."""
+    links = sets[key]
+    del links[link]
+    if not links:
+        del sets[key]

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
-from collections import deque
-from typing import TYPE_CHECKING, NamedTuple
+from collections import Counter, deque
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from quictunnel.quic.limits import SOURCE_WAITING_PEERS, WAITING_PEERS, WAITING_TIME
-from quictunnel.quic.unproven_links import Group, group_of
+from quictunnel.quic.unproven_links import Group, group_of, site_of_group
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
     from quictunnel.protocol.address import Address
-    from quictunnel.protocol.source import Source
+    from quictunnel.protocol.source import Site, Source
     from quictunnel.quic.engine import IncomingConnection
+
+Latest: TypeAlias = tuple[float, float]
+"""When the latest handshake of a site started, and when that of a source there; negative infinity
+if there was none."""
+
+Standing: TypeAlias = tuple[bool, int, int, Latest]
+"""Whether a group is unknown, the peers of its site, its own peers, and its latest handshakes."""
 
 
 class WaitingPeer(NamedTuple):
@@ -29,8 +36,8 @@ class WaitingPeer(NamedTuple):
     """In seconds of the listener's clock."""
     is_unknown: bool
     """Whether its source has not proven itself recently, as of its arrival."""
-    previous: float
-    """When the latest handshake of its source started, as of its arrival."""
+    previous: Latest
+    """The latest handshakes of its site and its source, as of its arrival."""
 
     @property
     def group(self) -> Group:
@@ -43,6 +50,7 @@ class WaitingPeers:
 
     def __init__(self) -> None:
         self._queues: dict[Group, deque[WaitingPeer]] = {}
+        self._sites: Counter[Site | None] = Counter()
         self._size = 0
 
     def __len__(self) -> int:
@@ -84,16 +92,22 @@ class WaitingPeers:
     def remove_for(self, newcomer: WaitingPeer) -> WaitingPeer | None:
         """Remove and return the peer that leaves so that this one can wait; None if none does.
 
-        It is the last peer of the group with the most peers, or among several such groups, of the
-        one with the latest handshake. Groups of sources that have proven themselves come last.
+        It is the last peer of the site with the most peers, and there, of the group with the most
+        peers. Among several such groups, the one with the latest handshake loses a peer. Groups of
+        sources that have proven themselves come last. The newcomer is counted as if it
+        waited, so the site with the most peers makes room in its own ranks.
         """
-        worst = max(self._queues.values(), key=_standing)
-        own = newcomer.is_unknown, self.count(newcomer.group) + 1, newcomer.previous
-        return self.remove_last(worst[0].group) if _standing(worst) > own else None
+        own = self._standing(newcomer, newcomer)
+        others = [queue[0] for group, queue in self._queues.items() if group != newcomer.group]
+        worst = max(others, key=lambda first: self._standing(first, newcomer), default=None)
+        if worst is None or self._standing(worst, newcomer) <= own:
+            return None
+        return self.remove_last(worst.group)
 
     def add(self, peer: WaitingPeer) -> None:
         """Add a peer behind the others of its group."""
         self._queues.setdefault(peer.group, deque()).append(peer)
+        self._sites[site_of_group(peer.group)] += 1
         self._size += 1
 
     def remove_last(self, group: Group) -> WaitingPeer:
@@ -116,6 +130,7 @@ class WaitingPeers:
         """Remove and return all peers."""
         peers = [peer for queue in self._queues.values() for peer in queue]
         self._queues.clear()
+        self._sites.clear()
         self._size = 0
         return peers
 
@@ -123,10 +138,18 @@ class WaitingPeers:
         self._size -= 1
         if not self._queues[group]:
             del self._queues[group]
+        site = site_of_group(group)
+        self._sites[site] -= 1
+        if not self._sites[site]:
+            del self._sites[site]
         return peer
 
+    def _standing(self, peer: WaitingPeer, newcomer: WaitingPeer) -> Standing:
+        """Return the key by which the group is found that loses a peer: the greatest one.
 
-def _standing(queue: deque[WaitingPeer]) -> tuple[bool, int, float]:
-    """Return the key by which the group is found that loses a peer: the greatest one."""
-    first = queue[0]
-    return first.is_unknown, len(queue), first.previous
+        :param newcomer: is counted as if it waited.
+        """
+        group, site = peer.group, site_of_group(peer.group)
+        of_site = self._sites[site] + (site == site_of_group(newcomer.group))
+        of_group = self.count(group) + (group == newcomer.group)
+        return peer.is_unknown, of_site, of_group, peer.previous

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 
 import pytest
 
 from quictunnel.protocol.address import Address
-from quictunnel.quic import link_admission
+from quictunnel.quic import link_admission, source_handshakes
 from quictunnel.quic.limits import (
     HANDSHAKE_BURST,
     HANDSHAKE_PATIENCE,
     HANDSHAKES_PER_SECOND,
     PROVEN_SOURCE_FACTOR,
-    RETRIES_PER_SECOND,
     RESERVED_SHARE,
+    RETRIES_PER_SECOND,
     RETRY_ABOVE,
+    SITE_FACTOR,
     SOURCE_HANDSHAKE_BURST,
     SOURCE_HANDSHAKES_PER_SECOND,
     SOURCE_UNPROVEN_LINKS,
@@ -280,6 +282,108 @@ def test_a_new_source_does_not_displace_links_of_a_proven_one():
     admitting.open(HERE, 4)
     assert admitting.open(THERE) == []
     assert admitting.displaced == []
+
+
+# Sites
+
+
+def network(number: int) -> str:
+    """Return an address in one of the 65,536 networks of one site."""
+    return f"2001:db8:1:{number % 65_536:x}::1"
+
+
+def test_handshakes_without_proof_are_limited_for_each_site():
+    admitting = Admitting()
+    opened = 0
+    for number in range(3 * HANDSHAKE_BURST):
+        for link in admitting.open(network(number)):
+            opened += 1
+            admitting.end(link)
+    assert opened == SITE_FACTOR * SOURCE_HANDSHAKE_BURST
+    admitting.now += 1.0
+    assert len(admitting.open_all()) == SITE_FACTOR * SOURCE_HANDSHAKES_PER_SECOND
+
+
+def test_a_site_has_so_many_links_without_proof():
+    admitting = Admitting()
+    most = SITE_FACTOR * SOURCE_UNPROVEN_LINKS
+    links = [link for number in range(2 * most) for link in admitting.open(network(number))]
+    assert len(links) == most
+    assert len(admitting.open(THERE)) == 1
+    assert admitting.displaced == []
+    admitting.now = HANDSHAKE_PATIENCE - 0.01
+    admitting.open_all()
+    assert admitting.displaced == []
+    admitting.now = HANDSHAKE_PATIENCE
+    assert len(admitting.open(network(2 * most))) == 1
+    assert admitting.displaced == links[:1]
+
+
+def test_peers_that_wait_in_vain_for_their_site_are_reported():
+    admitting = Admitting()
+    for number in range(SITE_FACTOR * SOURCE_HANDSHAKE_BURST):
+        for link in admitting.open(network(number)):
+            admitting.end(link)
+    admitting.now = 1 / 32
+    for number in range(WAITING_PEERS):
+        admitting.judge(network(number))
+    for admitting.now in (WAITING_TIME + 1 / 64, WAITING_TIME + 1 / 32):
+        admitting.open_all()
+    assert {reason for _, reason in admitting.reports} == {link_admission.TOO_MANY_OF_SITE}
+
+
+def test_the_busiest_site_loses_a_link_although_each_of_its_sources_has_one():
+    admitting = Admitting(max_unproven=10)
+    first, *_ = [link for number in range(6) for link in admitting.open(network(number))]
+    admitting.open(THERE, 2)
+    assert len(admitting.open("203.0.113.3")) == 1
+    assert admitting.displaced == [first]
+
+
+def test_a_proven_source_is_not_limited_by_its_site():
+    admitting = Admitting()
+    (link,) = admitting.open(network(7))
+    admitting.prove(link)
+    for number in range(100, 100 + 3 * HANDSHAKE_BURST):
+        admitting.open(network(number))
+    assert admitting.open(network(8)) == []
+    assert len(admitting.open(network(7))) == 1
+
+
+def test_all_networks_of_a_site_may_connect_at_once():
+    admitting = Admitting()
+    for number in range(10 * SITE_FACTOR * SOURCE_HANDSHAKE_BURST):
+        (link,) = admitting.open(network(number))
+        admitting.prove(link)
+
+
+@pytest.mark.parametrize("rate", [200, 800])
+def test_an_origin_gets_in_while_all_networks_of_a_site_flood(rate):
+    admitting = Admitting()
+    numbers = itertools.count()
+    for dial in range(15):
+        for _ in range(20):
+            admitting.now += 0.05
+            for _ in range(rate // 20):
+                admitting.judge(network(next(numbers)))
+            admitting.open_all()
+        host = f"192.0.2.{dial}"  # another one each time, so that none is known
+        assert admitting.judge(host) is Verdict.WAIT
+        assert admitting.admission.next_opening().peer.address.host == host
+
+
+def test_a_site_comes_last_although_its_first_sources_are_forgotten(monkeypatch):
+    monkeypatch.setattr(source_handshakes, "MAX_SOURCES", 16)
+    admitting = Admitting()
+    for link in admitting.open("203.0.113.3"):
+        admitting.end(link)
+    for number in range(100):
+        admitting.now += 0.01
+        for link in admitting.open(network(number)):
+            admitting.end(link)
+    admitting.judge(network(0))
+    admitting.judge("203.0.113.3")
+    assert admitting.admission.next_opening().peer.address.host == "203.0.113.3"
 
 
 # Addresses that are not validated

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import itertools
 import random
 
@@ -48,6 +49,18 @@ def networks(count: int):
     )
 
 
+def site(count: int):
+    """Return paths from so many networks of one IPv6 site."""
+    first = int(ipaddress.IPv6Address("2001:db8:1::1"))
+    return (
+        Path(
+            str(ipaddress.IPv6Address(first + (number % count << 64))),
+            1024 + number // count % 60_000,
+        )
+        for number in itertools.count()
+    )
+
+
 FLOODS = {
     "one address": (lambda: ports(ATTACKER), True),
     "one address that answers no Retry": (lambda: ports(ATTACKER), False),
@@ -55,6 +68,7 @@ FLOODS = {
     "forged addresses": (forged, False),
     "the origin's address, forged": (lambda: ports(HONEST), False),
     "100 networks": (lambda: networks(100), True),
+    "all networks of one site": (lambda: site(65_536), True),
 }
 
 
@@ -143,6 +157,17 @@ async def test_a_known_origin_returns_while_1000_networks_flood(alike: Engines) 
 async def test_all_origins_behind_one_nat_connect_at_once(alike: Engines) -> None:
     flooded = Flooded(alike[1])
     callers = [flooded.honest(HONEST, PORT + number) for number in range(64)]
+    await until(lambda: len(flooded.proven_at) == len(callers))
+    last = max(flooded.proven_at.values())
+    assert last - callers[0].called_at < ADMITTED_WITHIN
+    assert all(caller.closed is None for caller in callers)
+
+
+@over_links
+async def test_all_networks_of_one_site_connect_at_once(alike: Engines) -> None:
+    flooded = Flooded(alike[1])
+    paths = itertools.islice(site(64), 64)
+    callers = [flooded.honest(path[0], PORT + number) for number, path in enumerate(paths)]
     await until(lambda: len(flooded.proven_at) == len(callers))
     last = max(flooded.proven_at.values())
     assert last - callers[0].called_at < ADMITTED_WITHIN

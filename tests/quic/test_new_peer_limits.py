@@ -128,6 +128,20 @@ def test_links_of_validated_peers_are_counted_for_their_source():
     assert not links.groups
 
 
+def test_links_of_validated_peers_are_counted_for_their_site():
+    links = UnprovenLinks()
+    sources = [source_of(Address(host, 1)) for host in ("2001:db8:1::1", "2001:db8:1:2::1")]
+    links.add("one", sources[0], 1.0, is_validated=True)
+    links.add("two", sources[1], 2.0, is_validated=False)
+    assert (links.count_site(sources[0]), links.count_site(None)) == (1, 1)
+    links.validate("two")
+    assert (links.count_site(sources[0]), links.count_site(None)) == (2, 0)
+    assert links.oldest_of_site(sources[1]) == "one"
+    for link in ("one", "two"):
+        links.remove(link)
+    assert not links._sites
+
+
 class Incoming:
     """A new peer; only its identity matters."""
 
@@ -143,7 +157,9 @@ def waiting(
 ) -> WaitingPeer:
     address = Address(host, port)
     source = source_of(address)
-    return WaitingPeer(Incoming(), address, source, is_validated, at, is_unknown, previous)
+    return WaitingPeer(
+        Incoming(), address, source, is_validated, at, is_unknown, (previous, previous)
+    )
 
 
 def test_peers_of_a_source_wait_in_order():
@@ -202,6 +218,26 @@ def test_among_equal_groups_the_one_with_the_latest_handshake_loses():
         peers.add(peer)
     assert peers.remove_for(waiting(THERE, 1, previous=3.0)) is None
     assert peers.remove_for(waiting(THERE, 1)) is latest
+
+
+def test_the_site_with_the_most_peers_loses_one_before_the_source_with_the_most():
+    peers = WaitingPeers()
+    of_site = [waiting(f"2001:db8:1:{number}::1", 1) for number in range(3)]
+    for peer in (waiting(HERE, 1), waiting(HERE, 2), *of_site):
+        peers.add(peer)
+    assert peers.remove_for(waiting(THERE, 1)) in of_site
+    assert len(peers) == 4
+
+
+def test_a_new_peer_takes_the_place_of_the_busiest_source_in_a_busy_site():
+    peers = WaitingPeers()
+    last = waiting("2001:db8:1:1::1", 2)
+    for peer in (waiting(HERE, 1), waiting("2001:db8:1:1::1", 1), last):
+        peers.add(peer)
+    assert peers.remove_for(waiting("2001:db8:1:1::1", 3)) is None
+    assert peers.remove_for(waiting("2001:db8:1:2::1", 1)) is last
+    assert peers.remove_all()
+    assert not peers._sites
 
 
 def test_a_proven_source_displaces_an_unknown_one_and_not_vice_versa():
