@@ -44,7 +44,7 @@ FAILED = "the engine has failed"
 def check(data: bytes) -> None:
     """Check that each packet's work is bounded, and that at worst the link is closed in order."""
     mode = data[0] if data else 0
-    link = Link(accepts=not mode & FOR_CLIENT, reads=not mode & PAUSED)
+    link = FuzzedLink(accepts=not mode & FOR_CLIENT, reads=not mode & PAUSED)
     if mode & PROVEN:
         link.engine.trust()
     for frames in packets_of(data[1:]):
@@ -63,7 +63,7 @@ def packets_of(data: bytes) -> Iterator[bytes]:
         at += 2 + size
 
 
-class Link:
+class FuzzedLink:
     """One end of an established connection, which receives packets with crafted frames.
 
     :param accepts: whether it is the end that accepts.

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from bench.attacks.bounds import AttackFigures
 from bench.attacks.clients import MeasuringClients, Samples
-from bench.attacks.newcomers import Admission, Newcomers
+from bench.attacks.newcomers import FirstLink, Newcomers
 from bench.attacks.site import AttackSite
 from bench.line.figures import percentile
 from testkit.attacker.program import stop_attacker
@@ -28,11 +28,11 @@ NOTICES = ("INFO", "DEBUG")
 
 
 @dataclass(frozen=True)
-class Phase:
+class Period:
     """The measurements of a time."""
 
     samples: Samples
-    admitted: list[Admission]
+    admitted: list[FirstLink]
     cpu: float
     """The share of a processor."""
     memory: int
@@ -96,7 +96,7 @@ def measure(
 
 def take_phase(
     site: AttackSite, clients: MeasuringClients, newcomers: Newcomers, seconds: float
-) -> Phase:
+) -> Period:
     """Measure for so many seconds."""
     remote = site.remote
     lines, cpu, start = warnings(remote.stderr), remote.cpu(), time.monotonic()
@@ -106,7 +106,7 @@ def take_phase(
         time.sleep(min(LOOK_INTERVAL, start + seconds - now))
     has_ended = remote.process.poll() is not None
     used = 0.0 if has_ended else (remote.cpu() - cpu) / (time.monotonic() - start)
-    return Phase(
+    return Period(
         clients.take(),
         newcomers.take(),
         used,
@@ -116,13 +116,13 @@ def take_phase(
     )
 
 
-def faults(phase: Phase) -> list[str]:
+def faults(period: Period) -> list[str]:
     """Return what must not happen at all."""
-    found = ["the remote ended"] if phase.has_ended else []
-    if phase.samples.lost:
-        found.append(f"{phase.samples.lost} open connections lost")
-    if phase.samples.failed:
-        found.append(f"{phase.samples.failed} new clients without an answer")
+    found = ["the remote ended"] if period.has_ended else []
+    if period.samples.lost:
+        found.append(f"{period.samples.lost} open connections lost")
+    if period.samples.failed:
+        found.append(f"{period.samples.failed} new clients without an answer")
     return found
 
 

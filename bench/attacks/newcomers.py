@@ -36,7 +36,7 @@ FIRST_PORT = 2000
 
 
 @dataclass(frozen=True)
-class Admission:
+class FirstLink:
     """How long an origin took until it was ready, in seconds."""
 
     started: float
@@ -54,11 +54,11 @@ class Newcomers(threading.Thread):
         self._number = 0
         self._stopping = threading.Event()
         self._lock = threading.Lock()
-        self._taken: list[Admission] = []
+        self._taken: list[FirstLink] = []
         self._started_at = 0.0
         self._dialled_at: float | None = None
 
-    def take(self) -> list[Admission]:
+    def take(self) -> list[FirstLink]:
         """Return the times of all origins since the last call.
 
         One that dials without success counts as if it were ready now.
@@ -118,6 +118,6 @@ class Newcomers(threading.Thread):
                     self._dialled_at = None
                     return
 
-    def _admission(self, now: float) -> Admission:
+    def _admission(self, now: float) -> FirstLink:
         since = self._started_at if self._dialled_at is None else self._dialled_at
-        return Admission(now - self._started_at, now - since)
+        return FirstLink(now - self._started_at, now - since)

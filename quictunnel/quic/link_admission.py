@@ -47,8 +47,8 @@ from quictunnel.quic.limits import (
     SOURCE_UNPROVEN_LINKS,
 )
 from quictunnel.quic.proven_sources import ProvenSources
+from quictunnel.quic.rate_budget import RateBudget
 from quictunnel.quic.source_handshakes import SourceHandshakes
-from quictunnel.quic.token_bucket import TokenBucket
 from quictunnel.quic.unproven_links import Group, LinkT, UnprovenLinks, group_of
 from quictunnel.quic.waiting_peers import Latest, WaitingPeer, WaitingPeers
 
@@ -125,10 +125,10 @@ class LinkAdmission(Generic[LinkT]):
         self._by_source = SourceHandshakes()
         self._by_site = SourceHandshakes()
         started_at = now()
-        self._handshakes = TokenBucket(
+        self._handshakes = RateBudget(
             rate=HANDSHAKES_PER_SECOND, burst=HANDSHAKE_BURST, now=started_at
         )
-        self._retries = TokenBucket(
+        self._retries = RateBudget(
             rate=RETRIES_PER_SECOND, burst=RETRIES_PER_SECOND, now=started_at
         )
 

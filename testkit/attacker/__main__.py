@@ -14,7 +14,7 @@ import time
 
 from testkit.attacker.attacks import ATTACKS, Attack, Scene
 from testkit.attacker.line import AttackLine
-from testkit.attacker.packets import Endpoint, read_udp
+from testkit.attacker.packets import UdpAddress, read_udp
 
 NICENESS = 5
 """On a real network, the attacker has processors of its own."""
@@ -26,7 +26,7 @@ WAIT = 0.001
 def main(name: str, pid: str, remote: str, origin: str, megabits: str) -> None:
     """Attack the remote at `remote`, an IPv4 address and a port."""
     host, _, port = remote.rpartition(":")
-    target = Endpoint(ipaddress.ip_address(host).packed, int(port))
+    target = UdpAddress(ipaddress.ip_address(host).packed, int(port))
     logging.disable()  # aioquic would report each link that the remote closes
     os.nice(NICENESS)
     attack = ATTACKS[name](Scene(target, ipaddress.ip_address(origin).packed))

@@ -6,7 +6,7 @@ import ipaddress
 import random
 from collections.abc import Iterator
 
-from testkit.attacker.packets import Endpoint
+from testkit.attacker.packets import UdpAddress
 
 OWN = ipaddress.ip_network("198.18.0.0/16")
 """The attacker's addresses."""
@@ -32,15 +32,15 @@ def spoofed() -> bytes:
     return SPOOFED[random.randrange(SPOOFED.num_addresses)].packed
 
 
-def endpoints(addresses: int) -> Iterator[Endpoint]:
+def endpoints(addresses: int) -> Iterator[UdpAddress]:
     """Yield addresses and ports of the attacker, all different for as long as possible."""
     while True:
         for port in range(FIRST_PORT, LAST_PORT):
             for number in range(addresses):
-                yield Endpoint(own(number), port)
+                yield UdpAddress(own(number), port)
 
 
-def spoofed_endpoints() -> Iterator[Endpoint]:
+def spoofed_endpoints() -> Iterator[UdpAddress]:
     """Yield random addresses and ports that are not the attacker's."""
     while True:
-        yield Endpoint(spoofed(), random.randrange(FIRST_PORT, LAST_PORT))
+        yield UdpAddress(spoofed(), random.randrange(FIRST_PORT, LAST_PORT))

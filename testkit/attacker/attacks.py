@@ -22,7 +22,7 @@ from testkit.attacker.addresses import (
 )
 from testkit.attacker.frames import CONTROL_STREAM
 from testkit.attacker.links import AttackLink
-from testkit.attacker.packets import Endpoint, Received
+from testkit.attacker.packets import Received, UdpAddress
 from testkit.crafted_packets import PING, crypto_frame, stream_frame
 
 MANY = 256
@@ -63,7 +63,7 @@ TOKENS = 500
 class Scene:
     """Where the attack takes place."""
 
-    remote: Endpoint
+    remote: UdpAddress
     origin: bytes
     """The address of an honest origin, which the attacker knows."""
 
@@ -133,7 +133,7 @@ class ReplayAttack:
             crypto_frame(0, self._template.hello),
             token=retry.token,
         )
-        for source in (datagram.target, Endpoint(spoofed(), datagram.target.port)):
+        for source in (datagram.target, UdpAddress(spoofed(), datagram.target.port)):
             self._replays.append(packets.udp(source, self._scene.remote, data))
 
 
@@ -159,7 +159,7 @@ class LinkAttack:
         self._conduct = conduct
         self._number = links
         self._sources = endpoints(addresses)
-        self._links: dict[Endpoint, AttackLink] = {}
+        self._links: dict[UdpAddress, AttackLink] = {}
         self._waiting: deque[bytes] = deque()
         self._turns: Iterator[AttackLink] = iter(())
         self._has_acted = False
@@ -295,7 +295,7 @@ class SayHello:
 # Their parts
 
 
-def half_open(scene: Scene, sources: Iterable[Endpoint]) -> PoolAttack:
+def half_open(scene: Scene, sources: Iterable[UdpAddress]) -> PoolAttack:
     """Return an attack that starts handshakes and forgets them."""
     origin = initials.template()
     return PoolAttack(
@@ -334,7 +334,7 @@ def giant_client_hellos(scene: Scene) -> PoolAttack:
     return unfinished(scene, payloads)
 
 
-def forged_icmp(scene: Scene, quoted: Iterable[Endpoint]) -> PoolAttack:
+def forged_icmp(scene: Scene, quoted: Iterable[UdpAddress]) -> PoolAttack:
     """Return an attack with ICMP errors about datagrams to these addresses."""
     codes = itertools.cycle(((packets.PORT_UNREACHABLE, 0), (packets.FRAGMENTATION_NEEDED, 256)))
     return PoolAttack(
@@ -343,14 +343,14 @@ def forged_icmp(scene: Scene, quoted: Iterable[Endpoint]) -> PoolAttack:
     )
 
 
-def guessed_ports(scene: Scene) -> Iterator[Endpoint]:
+def guessed_ports(scene: Scene) -> Iterator[UdpAddress]:
     """Yield the origin's address with every port, twice, for both kinds of errors."""
     for port in range(FIRST_PORT, 65_536):
-        yield Endpoint(scene.origin, port)
-        yield Endpoint(scene.origin, port)
+        yield UdpAddress(scene.origin, port)
+        yield UdpAddress(scene.origin, port)
 
 
-def strangers() -> Iterator[Endpoint]:
+def strangers() -> Iterator[UdpAddress]:
     """Yield addresses to which the remote has sent nothing."""
     return itertools.islice(spoofed_endpoints(), POOL * 5)
 

@@ -6,7 +6,7 @@ from aioquic import tls
 from aioquic.quic.connection import END_STATES, QuicConnection
 
 from testkit.attacker.initials import configuration
-from testkit.attacker.packets import Endpoint
+from testkit.attacker.packets import UdpAddress
 from testkit.crafted_packets import PacketCrafter
 
 HANDSHAKE_WITHIN = 1.5
@@ -23,7 +23,7 @@ class AttackLink:
     :param target: the remote's.
     """
 
-    def __init__(self, source: Endpoint, target: Endpoint, now: float) -> None:
+    def __init__(self, source: UdpAddress, target: UdpAddress, now: float) -> None:
         self.source = source
         self.started_at = self.heard_at = now
         self.floods = False

@@ -23,7 +23,7 @@ HEADERS = _IP.size + _UDP.size
 """Bytes of the headers of a UDP datagram."""
 
 
-class Endpoint(NamedTuple):
+class UdpAddress(NamedTuple):
     """An IPv4 address, as four bytes, and a UDP port."""
 
     address: bytes
@@ -33,12 +33,12 @@ class Endpoint(NamedTuple):
 class Received(NamedTuple):
     """A UDP datagram."""
 
-    source: Endpoint
-    target: Endpoint
+    source: UdpAddress
+    target: UdpAddress
     data: bytes
 
 
-def udp(source: Endpoint, target: Endpoint, data: bytes) -> bytes:
+def udp(source: UdpAddress, target: UdpAddress, data: bytes) -> bytes:
     """Return a packet with a datagram. It has no UDP checksum (RFC 768)."""
     size = _UDP.size + len(data)
     ports = _UDP.pack(source.port, target.port, size, 0)
@@ -52,12 +52,12 @@ def read_udp(packet: bytes) -> Received | None:
     source_port: int
     target_port: int
     source_port, target_port, _, _ = _UDP.unpack_from(packet, _IP.size)
-    source = Endpoint(packet[12:16], source_port)
-    return Received(source, Endpoint(packet[16:20], target_port), packet[HEADERS:])
+    source = UdpAddress(packet[12:16], source_port)
+    return Received(source, UdpAddress(packet[16:20], target_port), packet[HEADERS:])
 
 
 def unreachable(
-    router: bytes, code: int, source: Endpoint, target: Endpoint, *, mtu: int = 0
+    router: bytes, code: int, source: UdpAddress, target: UdpAddress, *, mtu: int = 0
 ) -> bytes:
     """Return an ICMP error of a router about a datagram that `source` has sent to `target`."""
     quoted = _header(source.address, target.address, UDP, _UDP.size + 1200)

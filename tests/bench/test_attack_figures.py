@@ -20,10 +20,10 @@ from bench.attacks.clients import MeasuringClients
 from bench.attacks.measures import warnings
 from testkit.attacker import frames, initials, packets
 from testkit.attacker.addresses import OWN, endpoints, own
-from testkit.attacker.packets import Endpoint
+from testkit.attacker.packets import UdpAddress
 from testkit.programs import PATIENCE, running
 
-REMOTE, ORIGIN = Endpoint(bytes([192, 0, 2, 1]), 9001), Endpoint(bytes([198, 51, 100, 1]), 4433)
+REMOTE, ORIGIN = UdpAddress(bytes([192, 0, 2, 1]), 9001), UdpAddress(bytes([198, 51, 100, 1]), 4433)
 
 CALM = AttackFigures(
     attack="pings",

@@ -16,8 +16,8 @@ from quictunnel.quic.limits import (
     WAITING_TIME,
 )
 from quictunnel.quic.proven_sources import ProvenSources
+from quictunnel.quic.rate_budget import RateBudget
 from quictunnel.quic.source_handshakes import SourceHandshakes
-from quictunnel.quic.token_bucket import TokenBucket
 from quictunnel.quic.unproven_links import UnprovenLinks
 from quictunnel.quic.waiting_peers import WaitingPeer, WaitingPeers
 
@@ -25,7 +25,7 @@ HERE, THERE = "192.0.2.1", "198.51.100.2"
 
 
 def test_a_bucket_is_full_at_first_and_filled_at_its_rate():
-    bucket = TokenBucket(rate=2, burst=3, now=10.0)
+    bucket = RateBudget(rate=2, burst=3, now=10.0)
     assert [bucket.take(10.0) for _ in range(4)] == [True, True, True, False]
     assert not bucket.take(10.4)
     assert bucket.take(10.5)
@@ -33,13 +33,13 @@ def test_a_bucket_is_full_at_first_and_filled_at_its_rate():
 
 
 def test_a_bucket_keeps_what_is_reserved():
-    bucket = TokenBucket(rate=1, burst=3, now=0.0)
+    bucket = RateBudget(rate=1, burst=3, now=0.0)
     assert [bucket.take(0.0, reserved=2) for _ in range(2)] == [True, False]
     assert bucket.take(0.0)
 
 
 def test_a_token_that_is_put_back_can_be_taken_again():
-    bucket = TokenBucket(rate=1, burst=1, now=0.0)
+    bucket = RateBudget(rate=1, burst=1, now=0.0)
     assert bucket.take(0.0)
     bucket.put_back()
     bucket.put_back()

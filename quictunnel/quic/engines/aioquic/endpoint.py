@@ -18,7 +18,7 @@ from quictunnel.quic.engine import Path, ReceivedBatch
 from quictunnel.quic.engines.aioquic import packets, resets, tls
 from quictunnel.quic.engines.aioquic.connection import AioquicEngine
 from quictunnel.quic.flow_control import Budget
-from quictunnel.quic.token_bucket import TokenBucket
+from quictunnel.quic.rate_budget import RateBudget
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -62,7 +62,7 @@ class AioquicEndpoint:
         self.budget = Budget(settings.unread_limit)
         """Limits the unread data of all connections."""
         self._settings = settings
-        self._unproven = TokenBucket(
+        self._unproven = RateBudget(
             rate=limits.UNPROVEN_DATAGRAMS_PER_SECOND, burst=limits.UNPROVEN_DATAGRAM_BURST, now=now
         )
         self._tls = server_tls

@@ -1,10 +1,10 @@
-"""A token bucket: limits how often something happens."""
+"""A budget of events per second: a token bucket."""
 
 from __future__ import annotations
 
 
-class TokenBucket:
-    """A bucket that starts full.
+class RateBudget:
+    """Limits how often something happens. The bucket starts full.
 
     :param rate: tokens that are added per second.
     :param burst: tokens that the bucket holds.
