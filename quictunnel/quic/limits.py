@@ -20,10 +20,10 @@ without proof together, in the long run. Further ones are lost, as on a congeste
 UNPROVEN_DATAGRAM_BURST = 2000
 """The same, at once: the largest hellos of dozens of origins that start together."""
 
-UNPROVEN_FRAMES = 512
+UNPROVEN_FRAMES = 1024
 """Frames, other than PADDING, that either end processes for a link without proof. The largest hello
-needs about 100 on a bad path, and so does the data of 64 clients that arrives before a remote's
-proof."""
+needs about 100 on a bad path. What a remote may send before its proof is checked, 1 MiB, fits
+fewer than 900 full packets."""
 
 FRAMES_PER_PACKET = 512
 """Frames, other than PADDING, that any packet may contain. The smallest frames with a purpose take

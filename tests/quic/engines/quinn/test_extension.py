@@ -26,7 +26,7 @@ def endpoint(*, accepts: bool = False, **options) -> Endpoint:
     given |= {"congestion": None, "reset_key": None, "now": 0.0}
     given |= {"unproven_datagrams": 256, "unproven_datagrams_free": 24}
     given |= {"unproven_datagrams_per_second": 250, "unproven_datagram_burst": 2000}
-    given |= {"unproven_frames": 512, "frames_per_packet": 512}
+    given |= {"unproven_frames": 1024, "frames_per_packet": 512}
     given |= {"link_frames_per_packet": 32, "too_much": 0x2A, "violation": 0x02}
     made = Endpoint(**{**given, **options}, accepts=accepts)
     if accepts:
