@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import ipaddress
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -26,6 +24,8 @@ from quictunnel.events import (
     ProtocolViolated,
     UnknownServiceRequested,
 )
+from quictunnel.protocol.address import Address
+from quictunnel.protocol.source import format_source, source_of
 
 MAX_REPORTS = 5
 """Failures of one group that are reported one by one in any `INTERVAL`. With a sum for each kind of
@@ -43,10 +43,10 @@ def _peer(event: Any) -> str:  # noqa: ANN401 - each event with a field `peer`
     """Return a peer's IPv4 address, or the /64 of its IPv6 address."""
     peer: str = event.peer
     host = peer.rpartition(":")[0].strip("[]")
-    if ":" in host:
-        with contextlib.suppress(ValueError):
-            return str(ipaddress.ip_network((host, 64), strict=False))
-    return host or peer
+    try:
+        return format_source(source_of(Address.of((host, 0))))
+    except (OSError, ValueError):
+        return peer  # a client without an address
 
 
 def _any(_event: Event) -> str:

@@ -28,6 +28,8 @@ from testkit.network import Network
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from cryptography.hazmat.primitives.asymmetric.types import CertificateIssuerPrivateKeyTypes
+
     from quictunnel.quic.engine import Datagram
 
 READ_SIZE = 256 * 1024
@@ -54,9 +56,14 @@ def server_tls(name: str = "localhost") -> ServerTls:
 @functools.cache
 def _made(name: str) -> ServerTls:
     key = ec.generate_private_key(ec.SECP256R1())
+    return ServerTls((self_signed(name, key),), key)
+
+
+def self_signed(name: str, key: CertificateIssuerPrivateKeyTypes) -> x509.Certificate:
+    """Return a certificate for `name`, with this key."""
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     now = datetime.datetime.now(datetime.UTC)
-    certificate = (
+    return (
         x509.CertificateBuilder()
         .subject_name(subject)
         .issuer_name(subject)
@@ -68,7 +75,6 @@ def _made(name: str) -> ServerTls:
         .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
         .sign(key, hashes.SHA256())
     )
-    return ServerTls((certificate,), key)
 
 
 ROUGH = {"delay": 0.02, "jitter": 0.01, "loss": 0.05, "duplication": 0.05}

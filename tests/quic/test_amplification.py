@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import datetime
 import functools
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import rsa
-from cryptography.x509.oid import NameOID
-from pair import CLIENT_PATH, Engines, Pair
+from pair import CLIENT_PATH, Engines, Pair, self_signed
 
 from quictunnel.protocol.codes import Code
 from quictunnel.quic.settings import ServerTls
@@ -22,19 +18,7 @@ CERTIFICATES = 6
 @functools.cache
 def long_chain() -> ServerTls:
     key = rsa.generate_private_key(public_exponent=65537, key_size=4096)
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
-    now = datetime.datetime.now(datetime.UTC)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(subject)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
-        .sign(key, hashes.SHA256())
-    )
-    return ServerTls((certificate,) * CERTIFICATES, key)
+    return ServerTls((self_signed("localhost", key),) * CERTIFICATES, key)
 
 
 class Unanswered:
