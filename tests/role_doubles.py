@@ -20,8 +20,8 @@ from quictunnel.config.ports import PortRange
 from quictunnel.config.services import ProxyProtocol, ServiceSettings
 from quictunnel.config.tokens import Token
 from quictunnel.errors import Refused
+from quictunnel.escaping import MAX_NAME, MAX_SENTENCE, escape
 from quictunnel.events import Event, EventSink, discard_event
-from quictunnel.observe.escaping import MAX_NAME, MAX_SENTENCE, escape
 from quictunnel.observe.event_log import EventLog
 from quictunnel.origin.exposed_service import ExposedService
 from quictunnel.origin.offer import Offer

@@ -14,8 +14,8 @@ from quictunnel.config.accepted_tokens import accept_tokens
 from quictunnel.config.secret_strength import weak_secrets
 from quictunnel.config.settings import OriginSettings
 from quictunnel.config.unused_policies import unused_policies
+from quictunnel.escaping import escape
 from quictunnel.events import PolicyUnused
-from quictunnel.observe.escaping import escape
 
 
 def check(ctx: typer.Context, file: File, *, role: RoleOption = None) -> None:

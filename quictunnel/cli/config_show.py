@@ -26,7 +26,7 @@ from quictunnel.config.token_tables import TOKEN, TOKEN_KEYS
 from quictunnel.config.tokens import Token
 from quictunnel.config.toml_writer import TomlValue, format_table, format_value
 from quictunnel.config.values import Kind, Table, Value
-from quictunnel.observe.escaping import escape
+from quictunnel.escaping import escape
 from quictunnel.quic.engines.selection import DEFAULT_CONGESTION
 
 HIDDEN = "********"

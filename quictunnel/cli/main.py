@@ -40,7 +40,7 @@ from quictunnel.cli.reload import ARGUMENTS
 from quictunnel.cli.role_runner import SIGNALS
 from quictunnel.config.files import why
 from quictunnel.errors import QuictunnelError, Refused, SettingsError
-from quictunnel.observe.escaping import escape
+from quictunnel.escaping import escape
 from quictunnel.quic.engines.selection import EngineKind, installed
 
 _log = logging.getLogger("quictunnel.cli")

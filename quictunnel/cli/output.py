@@ -13,7 +13,7 @@ from typing import TextIO
 from quictunnel.cli import logging_setup
 from quictunnel.config.files import why
 from quictunnel.errors import QuictunnelError
-from quictunnel.observe.escaping import escape
+from quictunnel.escaping import escape
 from quictunnel.observe.line_writer import TextWriter, writer_of
 
 _STDERR = 2

@@ -14,6 +14,7 @@ from quictunnel.cli.logging_setup import LogLevel
 from quictunnel.cli.output import print_if_writable
 from quictunnel.config.secret_strength import MIN_BITS
 from quictunnel.config.units import format_duration
+from quictunnel.escaping import escape
 from quictunnel.events import (
     ConfigurationRejected,
     ConfigurationReloaded,
@@ -33,7 +34,6 @@ from quictunnel.events import (
     TokenExpired,
     UnhealthyReasonChanged,
 )
-from quictunnel.observe.escaping import escape
 from quictunnel.observe.event_log import EventLog
 
 LineFormats: TypeAlias = Mapping[type[Event], Callable[[Any], str | Sequence[str] | None]]

@@ -26,7 +26,7 @@ from quictunnel.config.tokens import Token
 from quictunnel.config.toml_writer import TomlValue
 from quictunnel.config.units import is_plain_number, parse_duration
 from quictunnel.errors import SettingsError
-from quictunnel.observe.escaping import escape
+from quictunnel.escaping import escape
 
 RIGHTS = options.Panel("Rights (each of them implies --add)")
 

@@ -16,7 +16,7 @@ from quictunnel.cli.token_options import LISTEN_DEFAULT, OTHER_USER, Listen, Rem
 from quictunnel.config.files import quoted
 from quictunnel.config.state import default_state_dir
 from quictunnel.errors import SettingsError
-from quictunnel.observe.escaping import escape
+from quictunnel.escaping import escape
 
 TokenId = Annotated[
     str | None,

@@ -15,8 +15,8 @@ from dataclasses import asdict, is_dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
 
+from quictunnel.escaping import MAX_VALUE, escape
 from quictunnel.events import Event
-from quictunnel.observe.escaping import MAX_VALUE, escape
 
 MAX_ITEMS = 100
 """Items of one list in a line. An origin can have a thousand services."""

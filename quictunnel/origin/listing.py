@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable
 
+from quictunnel.escaping import cut_name, cut_sentence
 from quictunnel.events import (
     EventSink,
     GrantedService,
@@ -12,7 +13,6 @@ from quictunnel.events import (
     ServicesGranted,
     ServicesLeftOut,
 )
-from quictunnel.observe.escaping import cut_name, cut_sentence
 from quictunnel.origin.exposed_service import ExposedService
 from quictunnel.origin.offer import Offer, hello_list
 from quictunnel.protocol.messages import MAX_SERVICES, Service, Services, Welcome

@@ -11,7 +11,7 @@ from functools import partial
 
 from quictunnel import __version__, events
 from quictunnel.errors import LinkFailed, LinkLost, ProtocolError, Refused
-from quictunnel.observe.escaping import cut_name, cut_sentence
+from quictunnel.escaping import cut_name, cut_sentence
 from quictunnel.origin.listing import Listing
 from quictunnel.origin.offer import Offer
 from quictunnel.origin.pending_stream import PREAMBLE_TIMEOUT, PendingStream

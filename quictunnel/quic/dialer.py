@@ -7,8 +7,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeAlias
 
 from quictunnel.errors import LinkFailed, Refused
+from quictunnel.escaping import cut_sentence
 from quictunnel.events import EventSink, discard_event
-from quictunnel.observe.escaping import cut_sentence
 from quictunnel.protocol.address import Address
 from quictunnel.protocol.codes import Code
 from quictunnel.quic.engine import Peer

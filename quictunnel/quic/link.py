@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 from cryptography import x509
 
 from quictunnel.errors import LinkForgotten, LinkLost
-from quictunnel.observe.escaping import cut_sentence
+from quictunnel.escaping import cut_sentence
 from quictunnel.protocol.address import Address
 from quictunnel.protocol.codes import Code
 from quictunnel.quic.callbacks import call_protocol

@@ -13,8 +13,8 @@ from typing import Protocol
 
 from quictunnel.config.addresses import Network
 from quictunnel.config.policy import Place, Policy
+from quictunnel.escaping import cut_sentence
 from quictunnel.events import ClientLimitReached, ClientRejected, EventSink
-from quictunnel.observe.escaping import cut_sentence
 from quictunnel.protocol.address import Address
 from quictunnel.protocol.source import source_of
 from quictunnel.relay.relay import NO_LIMITS, Relay, RelayLimits

@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import Generic, Protocol, TypeVar
 
 from quictunnel.errors import Refused
-from quictunnel.observe.escaping import cut_name
+from quictunnel.escaping import cut_name
 from quictunnel.protocol.address import Address
 from quictunnel.protocol.codes import Code
 from quictunnel.remote.sharing import ALONE, SharedRoute, Sharing

@@ -15,6 +15,7 @@ from quictunnel.config.grants import DEFAULT_GRANT, Grant
 from quictunnel.config.policy import describe_place
 from quictunnel.config.tokens import Token
 from quictunnel.errors import ProtocolError, Refused
+from quictunnel.escaping import cut_name, cut_sentence
 from quictunnel.events import (
     EventSink,
     HelloTimedOut,
@@ -25,7 +26,6 @@ from quictunnel.events import (
     ServiceRefused,
     ServicesChanged,
 )
-from quictunnel.observe.escaping import cut_name, cut_sentence
 from quictunnel.protocol.codes import VERSION, Code
 from quictunnel.protocol.messages import (
     Hello,

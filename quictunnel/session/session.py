@@ -10,8 +10,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 
 from quictunnel.errors import LinkForgotten, LinkLost, ProtocolError
+from quictunnel.escaping import cut_sentence
 from quictunnel.events import EventSink, GoodbyeReceived, ProtocolViolated
-from quictunnel.observe.escaping import cut_sentence
 from quictunnel.protocol.codes import Code, describe
 from quictunnel.protocol.messages import Goodbye, Message
 from quictunnel.quic.link import Link

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quictunnel.observe.escaping import (
+from quictunnel.escaping import (
     MAX_NAME,
     MAX_SENTENCE,
     MAX_VALUE,

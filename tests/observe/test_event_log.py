@@ -15,8 +15,8 @@ from logging.handlers import QueueHandler
 import pytest
 
 from quictunnel import events
+from quictunnel.escaping import MAX_VALUE, escape
 from quictunnel.observe import event_log
-from quictunnel.observe.escaping import MAX_VALUE, escape
 from quictunnel.observe.event_log import EventLog
 from quictunnel.observe.log_format import MAX_ITEMS, JsonFormatter, TextFormatter
 

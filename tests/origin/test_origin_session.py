@@ -11,6 +11,7 @@ from scripted_remote import CLIENT, EXPORTER, ScriptedRemote, welcome
 
 from quictunnel.config.services import parse_services
 from quictunnel.errors import LinkError, LinkFailed, LinkLost, Refused
+from quictunnel.escaping import MAX_NAME, MAX_SENTENCE, escape
 from quictunnel.events import (
     ClientAccepted,
     GoodbyeReceived,
@@ -19,7 +20,6 @@ from quictunnel.events import (
     ServicesGranted,
     UnknownServiceRequested,
 )
-from quictunnel.observe.escaping import MAX_NAME, MAX_SENTENCE, escape
 from quictunnel.origin.exposed_service import ExposedService
 from quictunnel.origin.listing import NO_HOST_NAMES
 from quictunnel.origin.offer import Offer

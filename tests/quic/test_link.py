@@ -9,7 +9,7 @@ from link_pair import LinkPair, Network, Recorder, Spied, over_links, seconds, s
 from pair import Engines
 
 from quictunnel.errors import LinkLost
-from quictunnel.observe.escaping import MAX_SENTENCE, escape
+from quictunnel.escaping import MAX_SENTENCE, escape
 from quictunnel.quic.settings import LinkSettings
 
 

@@ -15,6 +15,7 @@ from quictunnel.config.grants import Grant
 from quictunnel.config.settings import RemoteSettings
 from quictunnel.config.tokens import Token
 from quictunnel.errors import LinkFailed, LinkLost, Refused
+from quictunnel.escaping import MAX_NAME
 from quictunnel.events import (
     ClientRejected,
     GoodbyeReceived,
@@ -25,7 +26,6 @@ from quictunnel.events import (
     ServiceRefused,
     ServicesChanged,
 )
-from quictunnel.observe.escaping import MAX_NAME
 from quictunnel.protocol.codes import Code
 from quictunnel.protocol.messages import (
     Goodbye,
