@@ -568,13 +568,18 @@ class Link:
         self._answer_all(is_answered=False)
         self._owner.closed(self)
         if not self.is_made:
-            self._ended.set()
+            self._finish()
             return
         reported = None if self._closed_here and not by_peer else self.lost
         self.loop.call_soon(self._report_lost, reported)
 
     def _report_lost(self, exc: Exception | None) -> None:
         call_protocol(self._fail, self._protocol.link_lost, exc)
+        self._finish()
+
+    def _finish(self) -> None:
+        """Let go of the protocol, which needs no further call, and which refers to this link."""
+        del self._protocol
         self._ended.set()
 
     def _fail(self, _: Exception) -> None:

@@ -335,9 +335,12 @@ class Remote:
         """End the links of tokens that expire."""
         while True:
             await asyncio.sleep(EXPIRY_CHECK_INTERVAL)
-            for session in tuple(self._sessions):
-                if session.has_expired:
-                    session.abort(Code.NOT_ALLOWED, EXPIRED)
+            self._abort_expired()
+
+    def _abort_expired(self) -> None:
+        for session in tuple(self._sessions):
+            if session.has_expired:
+                session.abort(Code.NOT_ALLOWED, EXPIRED)
 
     def _route_usable(self, route: str) -> None:
         self._admission.forward_waiting(route)

@@ -70,15 +70,13 @@ class Client:
 
 
 class Clients:
-    """The current clients of one link.
+    """The current clients of one link."""
 
-    :param on_left: called after a client has left.
-    """
-
-    def __init__(self, tcp_side: TcpSide, emit: EventSink, on_left: Callable[[], None]) -> None:
+    def __init__(self, tcp_side: TcpSide, emit: EventSink) -> None:
+        self.on_left: Callable[[], None] | None = None
+        """Called after a client has left, while it is set."""
         self._tcp_side = tcp_side
         self._emit = emit
-        self._on_left = on_left
         self._relays: set[Relay] = set()
 
     def __len__(self) -> int:
@@ -108,7 +106,8 @@ class Clients:
                 self._emit(closed)
             if on_end is not None:
                 on_end(end)
-            self._on_left()
+            if self.on_left is not None:
+                self.on_left()
 
         relay = make_relay(ended)
         self._relays.add(relay)

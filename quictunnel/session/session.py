@@ -54,7 +54,7 @@ class Session(ABC):
     """
 
     def __init__(self, tcp_side: TcpSide, emit: EventSink) -> None:
-        self.clients = Clients(tcp_side, emit, self._advance)
+        self.clients = Clients(tcp_side, emit)
         self.close_reason = ""
         """Why this end closes or has closed the link, for logs; empty until it does."""
         self._emit = emit
@@ -158,6 +158,7 @@ class Session(ABC):
     def link_made(self, link: Link) -> None:
         """Take the link, whose handshake is complete."""
         self._link = link
+        self.clients.on_left = self._advance
 
     @abstractmethod
     def stream_accepted(self, stream: Stream) -> asyncio.Protocol:
@@ -191,6 +192,9 @@ class Session(ABC):
         self.link_ended(exc, reason or CLOSED_HERE, is_wanted=is_wanted)
         if self._reporter is not None:
             self._reporter.stop()
+        # These refer to the session. It would keep the link's memory until the garbage collector
+        # runs, and attackers make many links.
+        self.clients.on_left = self._control = self._reporter = None
 
     # -- The control stream
 
