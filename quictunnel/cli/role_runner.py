@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import signal
 from collections.abc import Callable, Coroutine, Iterable, Iterator
 from functools import partial
@@ -62,6 +63,9 @@ async def run(
     with in_background(), _handled(shutdown.on_signal):
         try:
             if await shutdown.run_step(role.start()):
+                # What exists now lives until the end. A full collection that looks at all of it
+                # stops the event loop for tens of milliseconds.
+                gc.freeze()
                 shutdown.is_ready = True
                 started()
                 if reload is not None:
