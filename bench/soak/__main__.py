@@ -36,6 +36,7 @@ console = Console(soft_wrap=True, highlight=False)
 
 def main(
     minutes: Annotated[float, typer.Option(min=0.1, help="Minutes for each pair of engines.")] = 20,
+    hours: Annotated[float, typer.Option(min=0, help="Hours, in place of minutes.")] = 0,
     engines: Annotated[
         list[str] | None,
         typer.Option(help="REMOTE:ORIGIN, such as quinn:aioquic. Repeat it, or use commas."),
@@ -54,6 +55,9 @@ def main(
     rebindings: Annotated[
         float, typer.Option(help="Seconds between NAT rebindings. 0: none.")
     ] = 15,
+    hostile: Annotated[
+        bool, typer.Option(help="Whether peers without a token attack the remote meanwhile.")
+    ] = True,
     seed: Annotated[int, typer.Option(help="The random seed.")] = 1,
     keep: Annotated[Path | None, typer.Option(help="A folder for the logs.")] = None,
 ) -> None:
@@ -68,12 +72,14 @@ def main(
         rebindings=rebindings,
         seed=seed,
     )
+    seconds = hours * 3600 or minutes * 60
     settings = SoakSettings(
         conditions=conditions,
         limits=PlanLimits(most=round(megabytes * MB), longest=stall),
         crowd=clients,
-        lasts=minutes * 60,
-        seconds=min(max(minutes * 60 / TIDES, SHORTEST_TIDE), LONGEST_TIDE),
+        has_hostile_peers=hostile,
+        lasts=seconds,
+        seconds=min(max(seconds / TIDES, SHORTEST_TIDE), LONGEST_TIDE),
     )
     raise_descriptors()
     reports = []
@@ -122,6 +128,10 @@ def table(report: Report) -> Table:
     result.add_section()
     for name, count in report.network.items():
         result.add_row(f"datagrams: {name}" if "bind" not in name else name, f"{count:,}")
+    if report.hostile:
+        result.add_section()
+    for name, count in report.hostile.items():
+        result.add_row(f"hostile peers: {name}", f"{count:,}")
     for end, rests in report.rests.items():
         result.add_section()
         log = report.logs[end]

@@ -9,6 +9,7 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from bench.soak.hostile import HostilePeers
 from bench.soak.plans import PlanLimits
 from bench.soak.traffic import HOST, SoakTraffic
 from bench.soak.verdict import Rest, memory_faults
@@ -44,6 +45,8 @@ class SoakSettings:
     limits: PlanLimits = field(default_factory=PlanLimits)
     crowd: int = 60
     """The most concurrent clients."""
+    has_hostile_peers: bool = False
+    """Whether peers without a token attack the remote meanwhile."""
     tides: int = 10
     """The least number of tides. The verdict on memory needs several."""
     lasts: float = 0
@@ -65,6 +68,8 @@ class Report:
     done: Counter[str] | dict[str, int] = field(default_factory=dict)
     """Counts of what clients and servers did and saw."""
     network: dict[str, int] = field(default_factory=dict)
+    hostile: dict[str, int] = field(default_factory=dict)
+    """Counts of what hostile peers did."""
     rests: dict[str, list[Rest]] = field(default_factory=lambda: {"remote": [], "origin": []})
     peaks: dict[str, int] = field(default_factory=lambda: {"remote": 0, "origin": 0})
     """The largest resident memory."""
@@ -124,8 +129,21 @@ class SoakRun:
             }
             self.report.logs = {end: JsonLog(self.programs[end].log) for end in self.report.rests}
             self.traffic.address = (HOST, tunnel.outside_port)
-            yield
+            with self._attacked(tunnel.link_port):
+                yield
         self.report.network = forwarder.done()
+
+    @contextlib.contextmanager
+    def _attacked(self, link_port: int) -> Iterator[None]:
+        """Let hostile peers attack the remote, if the settings say so."""
+        if not self.settings.has_hostile_peers:
+            yield
+            return
+        hostile = HostilePeers(link_port, self.settings.conditions.seed, self.scratch)
+        with hostile:
+            self.programs["hostile peers"] = hostile.program
+            yield
+        self.report.hostile = hostile.done()
 
     async def _tides(self) -> None:
         """Run all tides, unless a program ends."""
