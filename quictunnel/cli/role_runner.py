@@ -63,8 +63,8 @@ async def run(
     with in_background(), _handled(shutdown.on_signal):
         try:
             if await shutdown.run_step(role.start()):
-                # What exists now lives until the end. A full collection that looks at all of it
-                # stops the event loop for tens of milliseconds.
+                # These objects live until the end, and a collection that looks at all of them stops
+                # the event loop for tens of milliseconds.
                 gc.freeze()
                 shutdown.is_ready = True
                 started()

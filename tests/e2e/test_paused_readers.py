@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from signal import SIGTERM
 
 import pytest
@@ -15,6 +16,8 @@ CLIENTS, BATCH = 3000, 100
 """Clients whose lines are more than the program keeps for its reader."""
 
 CLIENT_LINE = logged(f"(?:{CLIENT_ACCEPTED}|{CLIENT_CLOSED})")
+
+MINUTE = 60.0
 
 BOTH_ROLES = pytest.mark.parametrize("which", ["remote", "origin"])
 READERS = pytest.mark.parametrize("kind", ["pipe", "terminal"])
@@ -72,4 +75,26 @@ def test_sigterm_works_while_the_reader_is_paused(paused, which):
     server.send(b"last words")
     assert client.receive(10) == b"last words"
     tunnel.reset_connections()
+    assert program.wait() == 0
+
+
+@pytest.mark.nightly
+@READERS
+@BOTH_ROLES
+def test_the_reader_pauses_for_a_minute(paused, which):
+    tunnel, log = paused
+    resumes_at = time.monotonic() + MINUTE
+    batches = 0
+    while time.monotonic() < resumes_at or batches * BATCH < CLIENTS:
+        serve(tunnel, BATCH)
+        batches += 1
+    log.resume()
+
+    def lost() -> int:
+        return log.count(logged(LINES_LOST, count=r"(\d+)"))
+
+    log.read_until(lambda: lost() + log.count(CLIENT_LINE) >= 2 * batches * BATCH)
+    assert lost()
+    program = getattr(tunnel, which)
+    program.signal(SIGTERM)
     assert program.wait() == 0
