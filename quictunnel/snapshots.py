@@ -1,0 +1,162 @@
+"""The state of a running role, as frozen values: what the admin interface and metrics show.
+
+A role makes them on request. Addresses are text, as in `events`. Durations are seconds, sizes are
+bytes. Each value can be written as JSON, with the fields as members.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+RoleName = Literal["remote", "origin"]
+
+
+@dataclass(frozen=True, slots=True)
+class ClientSnapshot:
+    """A client that is connected now."""
+
+    id: str
+    """Identifies the client at this role. It is the id in the logs of both ends, if it has one."""
+    address: str | None
+    """The client's address; None if it is not known."""
+    service: str
+    """The service that the client uses. At the remote, its place if no origin serves it yet."""
+    origin: str | None
+    """At the remote, the name of the origin that serves the client; None while it waits."""
+    link: str | None
+    """The id of its link; None while it waits for one."""
+    state: Literal["waiting", "connecting", "open", "closing"]
+    """Whether it waits for an origin, its origin server is being dialed, bytes flow both ways, or
+    one direction has ended."""
+    age: float
+    """Seconds since it was accepted."""
+    bytes_up: int
+    """Bytes from the client to the origin server."""
+    bytes_down: int
+    """Bytes from the origin server to the client."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceSnapshot:
+    """A service, and where clients reach it."""
+
+    name: str
+    """The service's name."""
+    places: tuple[str, ...]
+    """Where clients reach it at the remote, such as `[::]:9000` or `www.example.com`."""
+    urls: tuple[str, ...]
+    """Addresses that a person can open, such as `https://www.example.com/` or
+    `tcp://203.0.113.7:2222`; empty if none is known."""
+    target: str | None
+    """The address of its origin server; None at the remote."""
+    origins: tuple[str, ...]
+    """At the remote, the names of the origins that serve it. Empty at the origin."""
+    state: Literal["up", "silent", "refused", "unhealthy", "down"]
+    """`up` if a new client is forwarded at once; `silent` if its links do not answer; `refused` if
+    the remote does not grant it; `unhealthy` if its checks fail; `down` without a link."""
+    reason: str | None
+    """Why it is not `up`; None if it is."""
+    clients: int
+    """Clients connected now."""
+
+
+@dataclass(frozen=True, slots=True)
+class LinkSnapshot:
+    """A link whose peer has proven itself."""
+
+    id: str
+    """Identifies the link at this role, from its start to its end."""
+    origin: str
+    """The origin's name."""
+    token: str | None
+    """The token's id; None if the origin has none."""
+    agent: str
+    """The peer's program and version, as it reports them."""
+    path: Literal["udp"]
+    """How datagrams travel."""
+    local: str
+    """This end's address, as far as it is known."""
+    peer: str
+    """The peer's address."""
+    age: float
+    """Seconds since the peer has proven itself."""
+    silent_for: float | None
+    """Seconds since the peer was last heard, if it does not answer; None if it does."""
+    hold: float
+    """Seconds of silence after which the link is lost."""
+    is_draining: bool
+    """Whether the link accepts no new clients, and ends when the current ones have left."""
+    services: tuple[str, ...]
+    """Names of the services that are granted on it."""
+    clients: int
+    """Clients connected now."""
+    rtt: float | None
+    """Smoothed round-trip time; None before the first sample."""
+    congestion_window: int
+    """Bytes that may be in flight."""
+    mtu: int
+    """Largest UDP payload that is sent."""
+    bytes_sent: int
+    """UDP payload bytes sent since the link's start."""
+    bytes_received: int
+    """UDP payload bytes received since then."""
+    packets_sent: int
+    """QUIC packets sent since then."""
+    packets_lost: int
+    """QUIC packets declared lost since then (RFC 9002, section 6.1)."""
+    bytes_lost: int
+    """Bytes in those packets. What they carried was sent again."""
+
+
+@dataclass(frozen=True, slots=True)
+class RoleSnapshot:
+    """A role as a whole."""
+
+    role: RoleName
+    """Which role this is."""
+    name: str
+    """The origin's name, or the remote's UDP address for origins."""
+    engine: str
+    """The QUIC engine's name."""
+    addresses: tuple[str, ...]
+    """At the remote, where it accepts origins and clients, such as `udp [::]:9001`. At the origin,
+    the remote as configured."""
+    age: float
+    """Seconds since the start."""
+    clients: int
+    """Clients connected now, with those that wait."""
+    max_clients: int
+    """The limit on clients."""
+    unread_bytes: int
+    """Bytes that were received for clients and origin servers, and that these have not taken."""
+    is_draining: bool
+    """Whether the role is ending."""
+    is_ready: bool
+    """Whether a new client is served now: at the origin, a link answers and at least one granted
+    service is healthy; at the remote, it accepts origins and clients."""
+    reason: str | None
+    """Why it is not ready; None if it is."""
+
+
+class ObservedRole(Protocol):
+    """What the admin interface reads of a role, and the commands that it can give."""
+
+    def describe(self) -> RoleSnapshot:
+        """Return the role's state."""
+
+    def list_services(self) -> Sequence[ServiceSnapshot]:
+        """Return all services: at the remote those of connected origins and those they asked for."""
+
+    def list_links(self) -> Sequence[LinkSnapshot]:
+        """Return all links, the oldest first."""
+
+    def list_clients(self) -> Sequence[ClientSnapshot]:
+        """Return all clients, the oldest first."""
+
+    def close_client(self, client_id: str) -> bool:
+        """Reset a client's connection at both ends. Return False if there is no such client."""
+
+    def drain(self) -> None:
+        """Accept no new clients, let current ones finish within the grace, then end."""
