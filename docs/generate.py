@@ -11,12 +11,13 @@ from __future__ import annotations
 
 import ast
 import dataclasses
+import enum
 import inspect
 import logging
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, get_args, get_type_hints
 
 import typer.main
 from typer.core import TyperOption
@@ -108,7 +109,8 @@ def log_page() -> str:
         "`--log-format json`). Fields without a value are left out. Durations are in seconds and",
         "sizes in bytes. Texts of peers are escaped, names cut to 64 characters, and reasons to",
         "256. An event with the field `suppressed` is logged at a bounded rate:",
-        "[Security](../explanation/security.md#the-log) explains both.",
+        "[Security](../explanation/security.md#the-log) explains both. A few fields have one word",
+        "of a list, for programs that count events. The lists are at the end of this page.",
         "",
     ]
     explained = _field_docstrings()
@@ -116,11 +118,19 @@ def log_page() -> str:
         record = _record(kind)
         lines += [f"## {record.getMessage()}", "", _docstring(kind), ""]
         lines += [f"Level: {record.levelname.lower()}. Event: `{kind.__name__}`.", ""]
+        hints = get_type_hints(kind)
         fields = [field.name for field in dataclasses.fields(kind)]
         if shown := [name for name in fields if name != "exception"]:
             lines += ["| field | |", "|---|---|"]
-            lines += [f"| `{name}` | {explained[kind.__name__][name]} |" for name in shown]
+            lines += [
+                f"| `{name}` | {explained[kind.__name__][name]}{_link_to_words(hints[name])} |"
+                for name in shown
+            ]
             lines.append("")
+    for words in word_lists():
+        lines += [f"## {words.__name__}", "", _docstring(words), "", "| word | |", "|---|---|"]
+        lines += [f"| `{word.value}` | {explained[words.__name__][word.name]} |" for word in words]
+        lines.append("")
     return "\n".join(lines)
 
 
@@ -131,6 +141,22 @@ def event_types() -> list[type[events.Event]]:
         for kind in vars(events).values()
         if inspect.isclass(kind) and issubclass(kind, events.Event) and kind is not events.Event
     ]
+
+
+def word_lists() -> list[type[enum.StrEnum]]:
+    """Return the enumerations of words in fields, in the order of their definition."""
+    return [
+        kind
+        for kind in vars(events).values()
+        if inspect.isclass(kind) and issubclass(kind, enum.StrEnum)
+    ]
+
+
+def _link_to_words(hint: Any) -> str:  # noqa: ANN401 - any type of a field
+    """Return a link to the words that a field can have; empty if it can have any value."""
+    if not (inspect.isclass(hint) and issubclass(hint, enum.StrEnum)):
+        return ""
+    return f" See [{hint.__name__}](#{hint.__name__.lower()})."
 
 
 def _record(kind: type[events.Event]) -> logging.LogRecord:
@@ -149,21 +175,22 @@ def _record(kind: type[events.Event]) -> logging.LogRecord:
     return record
 
 
-def _docstring(kind: type[events.Event]) -> str:
+def _docstring(kind: type) -> str:
     return " ".join(inspect.cleandoc(kind.__doc__ or "").split())
 
 
 def _field_docstrings() -> dict[str, dict[str, str]]:
-    """Return the docstring below each field of each class."""
+    """Return the docstring below each field of each class, and below each word of a list."""
     found: dict[str, dict[str, str]] = {}
     for node in ast.parse(inspect.getsource(events)).body:
         if isinstance(node, ast.ClassDef):
             fields = found[node.name] = {}
             for field, after in zip(node.body, node.body[1:], strict=False):
-                if isinstance(field, ast.AnnAssign) and isinstance(after, ast.Expr):
-                    assert isinstance(field.target, ast.Name)
+                if isinstance(field, ast.AnnAssign | ast.Assign) and isinstance(after, ast.Expr):
+                    target = field.targets[0] if isinstance(field, ast.Assign) else field.target
+                    assert isinstance(target, ast.Name)
                     assert isinstance(after.value, ast.Constant)
-                    fields[field.target.id] = " ".join(str(after.value.value).split())
+                    fields[target.id] = " ".join(str(after.value.value).split())
     return found
 
 

@@ -11,7 +11,7 @@ from interop._commands import output_of
 from interop._facts import Facts, program, run_script
 from interop._tunnel import engines, remote
 from quictunnel.config.tokens import Token
-from quictunnel.events import ProofFailed
+from quictunnel.events import ProofFailed, RefusalKind
 from quictunnel.observe.event_log import make_record
 from quictunnel.observe.log_format import TextFormatter
 from testkit.programs import PATIENCE, free_port
@@ -56,7 +56,9 @@ def script(facts: Facts, scratch: Path) -> None:
 
 def _hostile_line() -> str:
     """Return the line for an origin that no user can start, only a program of an attacker."""
-    failure = ProofFailed(HOSTILE, HOSTILE, "192.0.2.9:1", "bad-token", 1, 1)
+    failure = ProofFailed(
+        HOSTILE, HOSTILE, "192.0.2.9:1", "token not accepted", 1, 1, RefusalKind.BAD_TOKEN
+    )
     return TextFormatter().format(make_record("quictunnel.remote", failure))
 
 

@@ -7,6 +7,7 @@ and the command line's output are sinks. Addresses are text, such as `192.0.2.7:
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -23,6 +24,125 @@ EventSink: TypeAlias = Callable[[Event], None]
 
 def discard_event(_event: Event) -> None:
     """Ignore an event. This is the default sink."""
+
+
+# Words of fields that programs count by
+
+
+class ClientEnding(enum.StrEnum):
+    """How a client's connection has ended, or why it was rejected."""
+
+    EOF = "eof"
+    """Both ends have sent all of their bytes and closed."""
+    RESET_BY_CLIENT = "reset-by-client"
+    """The client has reset its connection, or does not answer any more."""
+    RESET_BY_SERVER = "reset-by-server"
+    """The origin server has reset its connection, or does not answer any more."""
+    LEFT = "left"
+    """The client has disconnected before it was forwarded."""
+    NO_ORIGIN = "no-origin"
+    """No origin was connected in time."""
+    SERVER_REFUSED = "server-refused"
+    """The origin server has refused the connection."""
+    SERVER_UNREACHABLE = "server-unreachable"
+    """The origin server could not be reached."""
+    UNKNOWN_SERVICE = "unknown-service"
+    """The origin does not have the service."""
+    POLICY = "policy"
+    """A policy does not allow the client's address."""
+    LIMIT = "limit"
+    """A limit on clients, or on their rate, was reached."""
+    REJECTED = "rejected"
+    """A policy of the origin has rejected the client."""
+    OVERLOADED = "overloaded"
+    """The origin has no file descriptor left."""
+    PROXY_HEADER = "proxy-header"
+    """A trusted proxy has sent no valid PROXY header."""
+    MALFORMED = "malformed"
+    """The client's first bytes are no valid ClientHello or HTTP request."""
+    TIMEOUT = "timeout"
+    """The client's first bytes did not arrive in time."""
+    UNKNOWN_HOST = "unknown-host"
+    """The client has named no host, or one that no service has."""
+    SERVICE_GONE = "service-gone"
+    """The service has ended, or another token's origin has its place."""
+    MOVED = "moved"
+    """The remote has taken the client back, because the origin did not answer."""
+    LINK_LOST = "link-lost"
+    """The link was lost or closed."""
+    LINGER_OVER = "linger-over"
+    """It was half-closed and idle for longer than the linger."""
+    IDLE_TIMEOUT = "idle-timeout"
+    """It was idle for longer than its policy allows."""
+    CUT_SHORT = "cut-short"
+    """A role has stopped, or the other end's administrator has closed it."""
+    CLOSED = "closed"
+    """This end's administrator has closed it."""
+    ERROR = "error"
+    """An internal error, a violation of the protocol, or an unknown code of the peer."""
+
+
+class LinkEnding(enum.StrEnum):
+    """How a link has ended."""
+
+    CLOSED = "closed"
+    """One end has closed it for another reason than these."""
+    GOODBYE = "goodbye"
+    """One end has stopped in order."""
+    TAKEN_OVER = "taken-over"
+    """A newer link has replaced it."""
+    FORGOTTEN = "forgotten"
+    """The peer has dropped it, as after a restart."""
+    PEER_ENDED = "peer-ended"
+    """The peer's process has ended without a close."""
+    LOST = "lost"
+    """The peer was silent for the whole hold, or QUIC has failed."""
+    REFUSED = "refused"
+    """The remote does not accept the origin's token or services any more."""
+    VIOLATED = "violated"
+    """One end has broken the protocol, or had an internal error."""
+
+
+class DropKind(enum.StrEnum):
+    """Why a peer without a proof was dropped."""
+
+    NETWORK = "network"
+    """It is in a network from which origins are not accepted."""
+    LINKS = "links"
+    """There are too many links."""
+    UNPROVEN_LINKS = "unproven-links"
+    """There are too many links without a proof."""
+    HANDSHAKES = "handshakes"
+    """There are too many handshakes."""
+    QUEUE = "queue"
+    """Too many new peers wait."""
+    RETRIES = "retries"
+    """Too many new peers have to validate their addresses."""
+    TIMEOUT = "timeout"
+    """Its handshake was not complete in time."""
+    DISPLACED = "displaced"
+    """Another peer needed its place."""
+    TOO_MUCH = "too-much"
+    """It has sent too much before its proof."""
+
+
+class RefusalKind(enum.StrEnum):
+    """Why an origin, or one of its services, was refused."""
+
+    BAD_TOKEN = "bad-token"  # noqa: S105 - a word for a label
+    """The token is unknown, has expired, or its proof is wrong."""
+    NO_TOKEN = "no-token"  # noqa: S105 - a word for a label
+    """The origin has sent no token."""
+    BAD_VERSION = "bad-version"
+    """The ends speak different versions of the protocol."""
+    NOT_ALLOWED = "not-allowed"
+    """The token, or the remote, does not allow it."""
+    SERVICE_TAKEN = "service-taken"
+    """Another origin has its place."""
+    TAKEN_OVER = "taken-over"
+    """Another link has taken it over."""
+    OTHER = "other"
+    """A code that this version does not know, or no code."""
 
 
 # Clients
@@ -58,9 +178,16 @@ class ClientClosed(Event):
     """Seconds since the client was accepted."""
     reason: str
     """How the connection ended."""
+    ending: ClientEnding
+    """The same in a word."""
     origin: str | None = None
     """The name of the origin that served the client. Only the remote reports it, and only for a
     service that several origins may serve."""
+    first_byte: float | None = None
+    """Seconds from the accept to the first byte towards the client; None if there was none."""
+    connect_time: float | None = None
+    """Seconds that the connection to the origin server took. Only the origin reports it; None if
+    there was no connection."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +219,8 @@ class ClientRejected(Event):
     `unknown` at an origin."""
     reason: str
     """Why."""
+    kind: ClientEnding
+    """The same in a word."""
     suppressed: int = 0
     """Others that were not reported one by one in the last minute, because there were many."""
 
@@ -130,6 +259,8 @@ class ConnectFailed(Event):
     """The system's error."""
     id: str | None
     """As in `ClientAccepted`."""
+    kind: ClientEnding
+    """The stream's reset code, in a word."""
     suppressed: int = 0
     """As in `ClientRejected`."""
 
@@ -177,6 +308,8 @@ class OriginConnected(Event):
     """Names of the granted services."""
     agent: str
     """The origin's program and version, as it reports them."""
+    link: str
+    """The link's id, the same at both ends."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,6 +326,10 @@ class OriginDisconnected(Event):
     """Seconds since it was welcomed."""
     reason: str
     """Why the link ended."""
+    kind: LinkEnding
+    """The same in a word."""
+    link: str
+    """As in `OriginConnected`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,6 +344,8 @@ class OriginRejected(Event):
     """Its address."""
     reason: str
     """Why."""
+    kind: RefusalKind
+    """The same in a word."""
     suppressed: int = 0
     """As in `ClientRejected`."""
 
@@ -227,6 +366,8 @@ class ProofFailed(Event):
     """Failures counted for this source address (for IPv6, its /64)."""
     failures_total: int
     """Failures counted since the remote started."""
+    kind: RefusalKind
+    """The reason in a word: `bad-token` or `no-token`."""
     suppressed: int = 0
     """As in `ClientRejected`."""
 
@@ -249,6 +390,8 @@ class PeerDropped(Event):
     """The peer's address, or for IPv6 its network of 64 bits. It may be forged."""
     reason: str
     """The limit."""
+    kind: DropKind
+    """The same in a word."""
     suppressed: int = 0
     """As in `ClientRejected`."""
 
@@ -281,6 +424,8 @@ class ServiceRefused(Event):
     """The service's name."""
     reason: str
     """Why."""
+    kind: RefusalKind
+    """The same in a word."""
 
 
 # Links, the same at both ends
@@ -304,6 +449,8 @@ class LinkSilent(Event):
     """Seconds until the link and its clients are given up."""
     is_reminder: bool
     """False when the silence begins, True when it is reported again."""
+    link: str
+    """As in `OriginConnected`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -322,6 +469,8 @@ class LinkRecovered(Event):
     """Seconds that the silence lasted."""
     clients: int
     """Connections kept."""
+    link: str
+    """As in `OriginConnected`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -338,6 +487,8 @@ class LinkMoved(Event):
     """The origin's address before."""
     clients: int
     """Connections kept."""
+    link: str
+    """As in `OriginConnected`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -359,6 +510,10 @@ class LinkDropped(Event):
     """Why."""
     silent_for: float | None
     """Seconds of silence before the end; None if there was no silence."""
+    kind: LinkEnding
+    """The reason in a word."""
+    link: str
+    """As in `OriginConnected`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -400,6 +555,8 @@ class LinkEstablished(Event):
     """Seconds that the link is kept while silent."""
     remote_restarted: bool
     """Whether the remote is another process than at the previous link."""
+    link: str
+    """As in `OriginConnected`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -456,6 +613,8 @@ class ServiceNotGranted(Event):
     """The service's name."""
     reason: str
     """Why, in the remote's words."""
+    kind: RefusalKind
+    """The same in a word."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -107,7 +107,7 @@ class LinkSnapshot:
     packets_lost: int
     """QUIC packets declared lost since then (RFC 9002, section 6.1)."""
     bytes_lost: int
-    """Bytes in those packets. What they carried was sent again."""
+    """Bytes in those packets. Their data was sent again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,13 +141,13 @@ class RoleSnapshot:
 
 
 class ObservedRole(Protocol):
-    """What the admin interface reads of a role, and the commands that it can give."""
+    """A role, as the admin interface sees it: its state, and the commands that it obeys."""
 
     def describe(self) -> RoleSnapshot:
         """Return the role's state."""
 
     def list_services(self) -> Sequence[ServiceSnapshot]:
-        """Return all services: at the remote those of connected origins and those they asked for."""
+        """Return all services. At the remote, they are those that connected origins ask for."""
 
     def list_links(self) -> Sequence[LinkSnapshot]:
         """Return all links, the oldest first."""

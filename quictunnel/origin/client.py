@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from quictunnel.config.settings import OriginSettings, differences
 from quictunnel.errors import LinkForgotten, LinkLost, Refused
-from quictunnel.events import DrainStarted, EventSink, LinkEstablished, discard_event
+from quictunnel.events import DrainStarted, EventSink, LinkEnding, LinkEstablished, discard_event
 from quictunnel.origin.backoff import Backoff
 from quictunnel.origin.connector import FIRST_ATTEMPT_TIMEOUT, Connector
 from quictunnel.origin.failover import Failover
@@ -185,13 +185,13 @@ class Origin:
         for leaving in self._leaving:
             leaving.is_replaced = True
         if silent is not None:
-            silent.report_dropped("a new link has replaced it")
+            silent.report_dropped("a new link has replaced it", LinkEnding.TAKEN_OVER)
             silent.abort(Code.TAKEN_OVER)
             self._retire(silent, resets_backoff=False)
         has_restarted = self._remote_instance not in ("", welcome.instance)
         self._remote_instance = welcome.instance
-        link = session.link
-        self._emit(LinkEstablished(str(link.peer), link.rtt, welcome.hold, has_restarted))
+        peer, rtt = str(session.link.peer), session.link.rtt
+        self._emit(LinkEstablished(peer, rtt, welcome.hold, has_restarted, session.link_id))
         session.start_serving(self._connector.offer)  # it may have changed since the hello
 
     def _health_changed(self) -> None:

@@ -17,6 +17,7 @@ from quictunnel.origin.exposed_service import ExposedService
 from quictunnel.origin.offer import Offer, hello_list
 from quictunnel.protocol.messages import MAX_SERVICES, Service, Services, Welcome
 from quictunnel.protocol.service_list import MAX_LISTED, ServiceListJoiner, split_list
+from quictunnel.session.endings import refusal_kind
 
 OLDER_REMOTE = "the remote does not offer it; it may be older than this origin"
 """The reason for a service that the remote neither grants nor refuses."""
@@ -159,8 +160,14 @@ class Listing:
         # The answer may be to an earlier list, with services that are gone.
         names = [each.name for each in self._requests if each.name in reasons]
         services = self.offer.services
+        codes = {refused.name: refused.code for refused in answer.refused}
         return [
-            ServiceNotGranted(self._peer, name, _explained(reasons[name], [services[name]]))
+            ServiceNotGranted(
+                self._peer,
+                name,
+                _explained(reasons[name], [services[name]]),
+                refusal_kind(codes.get(name)),
+            )
             for name in names
         ]
 

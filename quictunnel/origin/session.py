@@ -29,6 +29,7 @@ from quictunnel.relay.relay import Relay, RelayEnd
 from quictunnel.relay.timers import SharedTimer
 from quictunnel.session.clients import Client
 from quictunnel.session.control_stream import ControlStream
+from quictunnel.session.endings import code_ending
 from quictunnel.session.gate import Gate
 from quictunnel.session.session import Session
 from quictunnel.session.state import State
@@ -150,7 +151,9 @@ class OriginSession(Session):
         self.preamble_timer.restart_all()
         self.life.set_silent(is_silent=False)
 
-    def link_ended(self, exc: Exception | None, reason: str, *, is_wanted: bool) -> None:
+    def link_ended(
+        self, exc: Exception | None, reason: str, kind: events.LinkEnding, *, is_wanted: bool
+    ) -> None:
         """Report the loss of the link, unless this end wanted it or the remote left in order."""
         by_goodbye = isinstance(exc, LinkLost) and exc.code == Code.GOODBYE
         is_expected = is_wanted or (by_goodbye and self.is_replaced)
@@ -161,7 +164,7 @@ class OriginSession(Session):
             self.life.end(exc)
             return
         if not is_expected or self.silent_for is not None:
-            self.report_dropped(reason)
+            self.report_dropped(reason, kind)
         self._fail_greeting(LinkFailed(reason))
         self.life.end(exc)
 
@@ -212,6 +215,7 @@ class OriginSession(Session):
             address=preamble.client,
             outside=preamble.outside,
             service=preamble.service or "",
+            accepted_at=self._loop.time(),
         )
         service = self._listing.offer.services.get(client.service)
         upstream = None if service is None else service.upstream(preamble)
@@ -220,8 +224,9 @@ class OriginSession(Session):
             self._emit(events.UnknownServiceRequested(name, client.text, client.id))
             stream.reset(Code.UNKNOWN_SERVICE)
             return
-        if (reason := service.gate.enter(client.address)) is not None:
-            self._emit(events.ClientRejected(client.text or "unknown", reason))
+        if (rejection := service.gate.enter(client.address)) is not None:
+            address = client.text or "unknown"
+            self._emit(events.ClientRejected(address, rejection.reason, rejection.kind))
             stream.reset(Code.REJECTED)
             return
         self._emit(client.accepted())
@@ -321,8 +326,8 @@ class OriginSession(Session):
     ) -> None:
         """Reset the stream of a client whose origin server cannot be reached."""
         if isinstance(exc, ConnectError):
-            target, error = str(upstream.target), exc.code.word
-            self._emit(events.ConnectFailed(target, error, str(exc), client.id))
+            target, error, kind = str(upstream.target), exc.code.word, code_ending(exc.code)
+            self._emit(events.ConnectFailed(target, error, str(exc), client.id, kind))
             relay.abort(exc.code)
         else:
             activity = "connecting to the origin server"

@@ -34,8 +34,10 @@ from __future__ import annotations
 import enum
 from typing import TYPE_CHECKING, Generic, NamedTuple
 
+from quictunnel.events import DropKind
 from quictunnel.protocol.address import Address
 from quictunnel.protocol.source import Source, site_of, source_of
+from quictunnel.quic.drop_reason import DropReason
 from quictunnel.quic.limits import (
     HANDSHAKE_BURST,
     HANDSHAKE_PATIENCE,
@@ -58,14 +60,18 @@ if TYPE_CHECKING:
     from quictunnel.quic.engine import IncomingConnection
     from quictunnel.quic.settings import LinkSettings
 
-TOO_MANY_HANDSHAKES = "too many handshakes of all peers"
-TOO_MANY_OF_SOURCE = "too many handshakes of this source"
-TOO_MANY_OF_SITE = "too many handshakes of its network of 48 bits"
-NO_PLACE = "too many links without a proof"
-NO_PLACE_FOR_SOURCE = "too many links of this source without a proof"
-NO_PLACE_FOR_SITE = "too many links of its network of 48 bits without a proof"
-NO_RETRY = "too many new peers to validate their addresses"
-QUEUE_FULL = "too many new peers wait"
+TOO_MANY_HANDSHAKES = DropReason(DropKind.HANDSHAKES, "too many handshakes of all peers")
+TOO_MANY_OF_SOURCE = DropReason(DropKind.HANDSHAKES, "too many handshakes of this source")
+TOO_MANY_OF_SITE = DropReason(DropKind.HANDSHAKES, "too many handshakes of its network of 48 bits")
+NO_PLACE = DropReason(DropKind.UNPROVEN_LINKS, "too many links without a proof")
+NO_PLACE_FOR_SOURCE = DropReason(
+    DropKind.UNPROVEN_LINKS, "too many links of this source without a proof"
+)
+NO_PLACE_FOR_SITE = DropReason(
+    DropKind.UNPROVEN_LINKS, "too many links of its network of 48 bits without a proof"
+)
+NO_RETRY = DropReason(DropKind.RETRIES, "too many new peers to validate their addresses")
+QUEUE_FULL = DropReason(DropKind.QUEUE, "too many new peers wait")
 
 _UNVALIDATED_LEVEL = HANDSHAKE_BURST / 2
 """Tokens below which only peers with a validated address start a handshake."""
@@ -109,7 +115,7 @@ class LinkAdmission(Generic[LinkT]):
         settings: LinkSettings,
         now: Callable[[], float],
         *,
-        report: Callable[[Source, str], None],
+        report: Callable[[Source, DropReason], None],
         ignore: Callable[[IncomingConnection], None],
     ) -> None:
         self._now = now
@@ -256,7 +262,7 @@ class LinkAdmission(Generic[LinkT]):
         self._ignore(displaced.incoming)
         return True
 
-    def _obstacle(self, group: Group, busiest: LinkT | None, now: float) -> str | None:
+    def _obstacle(self, group: Group, busiest: LinkT | None, now: float) -> DropReason | None:
         """Return why no peer of a group can be accepted now; None if one can."""
         is_proven = self._is_proven(group, now)
         reserved = 0.0 if is_proven else HANDSHAKE_BURST * RESERVED_SHARE
@@ -273,7 +279,7 @@ class LinkAdmission(Generic[LinkT]):
             return None
         return self._full_table(group, now)
 
-    def _full_table(self, group: Group, now: float) -> str:
+    def _full_table(self, group: Group, now: float) -> DropReason:
         """Return which limit on links leaves no place for a group."""
         if self._is_source_full(group, now):
             return NO_PLACE_FOR_SOURCE

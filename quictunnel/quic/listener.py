@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING
 from quictunnel.config.addresses import HostPort
 from quictunnel.config.listen_errors import listen_error
 from quictunnel.errors import SettingsError
-from quictunnel.events import EventSink, PeerDropped, discard_event
+from quictunnel.events import DropKind, EventSink, PeerDropped, discard_event
 from quictunnel.protocol.address import Address
 from quictunnel.protocol.codes import Code
 from quictunnel.protocol.source import Source, format_source, source_of
+from quictunnel.quic.drop_reason import DropReason
 from quictunnel.quic.engines.selection import select
 from quictunnel.quic.limits import HANDSHAKES_PER_TURN
 from quictunnel.quic.link import MAX_UNPROVEN_STREAMS, Link, LinkProtocol
@@ -38,10 +39,11 @@ if TYPE_CHECKING:
 WAITING_CHECK_INTERVAL = 0.05
 """Seconds between two attempts to accept a peer that waits."""
 
-OTHER_NETWORK = "its network is not one of --origins-from"
-HANDSHAKE_TIMED_OUT = "no handshake in time"
-DISPLACED = "its place was needed for another peer"
-TOO_MANY_LINKS = "too many links"
+OTHER_NETWORK = DropReason(DropKind.NETWORK, "its network is not one of --origins-from")
+HANDSHAKE_TIMED_OUT = DropReason(DropKind.TIMEOUT, "no handshake in time")
+DISPLACED = DropReason(DropKind.DISPLACED, "its place was needed for another peer")
+TOO_MANY_LINKS = DropReason(DropKind.LINKS, "too many links")
+SENT_TOO_MUCH = DropReason(DropKind.TOO_MUCH, Code.TOO_MUCH.word)
 
 NETWORK_REMOVED = "the remote accepts no more origins from this network"
 """The reason that a peer is given whose network was accepted before."""
@@ -239,15 +241,15 @@ class Listener:
     def _ignore(self, incoming: IncomingConnection) -> None:
         self._endpoint.ignore(incoming)
 
-    def _drop(self, link: Link, reason: str) -> None:
+    def _drop(self, link: Link, reason: DropReason) -> None:
         """End a link without proof, and release what it uses at once."""
         self._report(source_of(link.peer), reason)
         link.close(Code.HELLO_TIMEOUT)
         link.send_now()
         link.terminate()
 
-    def _report(self, source: Source, reason: str) -> None:
-        self._emit(PeerDropped(format_source(source), reason))
+    def _report(self, source: Source, reason: DropReason) -> None:
+        self._emit(PeerDropped(format_source(source), reason.sentence, reason.kind))
 
     # Called by links (`LinkOwner`)
 
@@ -271,7 +273,7 @@ class Listener:
         if link.is_trusted:
             return
         if link.lost is not None and link.lost.code == Code.TOO_MUCH:
-            self._report(source_of(link.peer), Code.TOO_MUCH.word)
+            self._report(source_of(link.peer), SENT_TOO_MUCH)
         self._loop.call_soon(link.terminate)
 
     def terminated(self, link: Link) -> None:

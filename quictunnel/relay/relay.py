@@ -40,12 +40,17 @@ class Ending(enum.StrEnum):
     """The link was lost, and the stream with it."""
     CUT = "cut"
     """This end reset both sides. The code says why."""
+    CLOSED = "closed"
+    """This end's administrator closed the connection: both sides were reset."""
     DETACHED = "detached"
     """This end reset the stream and kept the TCP connection. The code says why."""
 
 
 _NO_PROTOCOL = asyncio.Protocol()
 """The protocol of a stream whose relay was detached."""
+
+CLOSED = "closed by the administrator"
+"""The reason when an administrator has closed a connection."""
 
 _IN_ORDER = (Ending.IN_ORDER, Code.NO_ERROR, Code.NO_ERROR.word)
 
@@ -143,9 +148,24 @@ class Relay:
         """Whether `on_end` has been called."""
         return self._is_over
 
+    @property
+    def is_joined(self) -> bool:
+        """Whether both sides were connected. They may have been lost since."""
+        return self.tcp.transport is not None and self.stream.transport is not None
+
+    @property
+    def is_ending(self) -> bool:
+        """Whether a direction has ended, or both sides were reset."""
+        return self._end is not None or self.tcp.has_eof or self.stream.has_eof
+
     def abort(self, code: Code) -> None:
         """Reset both sides and discard their buffers. A side that connects later is reset too."""
         self._cut(Ending.CUT, code, code.word)
+        self._check_over()
+
+    def close(self) -> None:
+        """Reset both sides because this end's administrator has closed the connection."""
+        self._cut(Ending.CLOSED, Code.CUT_SHORT, CLOSED)
         self._check_over()
 
     def detach(self, code: Code) -> bool:

@@ -47,6 +47,9 @@ class StreamTransport(Protocol):
 class SideOwner(Protocol):
     """The relay, as its sides see it."""
 
+    loop: asyncio.AbstractEventLoop
+    """The event loop, whose clock the sides use."""
+
     def has_ended(self, side: Side) -> bool:
         """Return whether the relay has ended; if so, reset the newly connected side."""
 
@@ -66,7 +69,9 @@ class Side(asyncio.Protocol):
     __slots__ = (
         "_eof_pending",
         "_pending",
+        "connected_at",
         "eof_sent",
+        "first_at",
         "has_eof",
         "is_lost",
         "owner",
@@ -84,8 +89,12 @@ class Side(asyncio.Protocol):
         self.throttle: Throttle | None = None
         """Limits the rate at which this side reads, if set before it is connected."""
         self.transport: asyncio.Transport | None = None
+        self.connected_at: float | None = None
+        """When this side was connected, in seconds of the loop's clock."""
         self.received = 0
         """Bytes received on this side."""
+        self.first_at: float | None = None
+        """When the first of them arrived."""
         self.has_eof = False
         """Whether this side has received EOF."""
         self.eof_sent = False
@@ -165,6 +174,7 @@ class Side(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take the transport. Nothing is read before both sides are connected."""
         self.transport = cast(asyncio.Transport, transport)
+        self.connected_at = self.owner.loop.time()
         self.transport.pause_reading()
         if self.throttle is not None:
             cast(LimitedTransport, transport).read_limiter = self.throttle
@@ -181,6 +191,8 @@ class Side(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Forward bytes to the peer."""
+        if not self.received:
+            self.first_at = self.owner.loop.time()
         self.received += len(data)
         self.peer.write(data)
 

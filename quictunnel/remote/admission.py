@@ -14,7 +14,7 @@ from typing import Protocol
 from quictunnel.config.addresses import Network
 from quictunnel.config.policy import Place, Policy
 from quictunnel.escaping import cut_sentence
-from quictunnel.events import ClientLimitReached, ClientRejected, EventSink
+from quictunnel.events import ClientEnding, ClientLimitReached, ClientRejected, EventSink
 from quictunnel.protocol.address import Address
 from quictunnel.protocol.source import source_of
 from quictunnel.relay.relay import NO_LIMITS, Relay, RelayLimits
@@ -25,25 +25,35 @@ from quictunnel.remote.place_gates import PlaceGate, PlaceGates
 from quictunnel.remote.routes import CLOSED
 from quictunnel.remote.unnamed_clients import MAX_UNNAMED_PER_SOURCE, UnnamedClients
 from quictunnel.session.clients import Client
+from quictunnel.session.rejection import Rejection
 
 MAX_WAITING = 4096
 """Clients that may wait at a time, over all services: each holds a socket and a few kB."""
 
-NO_ORIGIN = "no origin connected in time"
+NO_ORIGIN = Rejection(ClientEnding.NO_ORIGIN, "no origin connected in time")
 
-TAKEN_MEANWHILE = "an origin with another token serves the place now"
+TAKEN_MEANWHILE = Rejection(
+    ClientEnding.SERVICE_GONE, "an origin with another token serves the place now"
+)
 """Why a client is rejected that an origin of the previous token has not answered."""
 
-NO_ROOM = "the client has named no host, and its place is needed for another client"
+PLACE_CLOSED = Rejection(ClientEnding.SERVICE_GONE, CLOSED)
 
-TOO_MANY_UNNAMED = f"more than {MAX_UNNAMED_PER_SOURCE} clients of the address have named no host"
+NO_ROOM = Rejection(
+    ClientEnding.LIMIT, "the client has named no host, and its place is needed for another client"
+)
+
+TOO_MANY_UNNAMED = Rejection(
+    ClientEnding.LIMIT,
+    f"more than {MAX_UNNAMED_PER_SOURCE} clients of the address have named no host",
+)
 
 
 class ForwardingSession(Protocol):
     """A session, as admission sees it."""
 
     @property
-    def rejection(self) -> str | None:
+    def rejection(self) -> Rejection | None:
         """Why no more clients can be forwarded now; None if they can."""
 
     @property
@@ -96,7 +106,7 @@ class Admission:
         self._pending: set[PendingClient] = set()
         self._unnamed: UnnamedClients[PendingClient] = UnnamedClients()
         self._limit_reported = False
-        self._closed_because: str | None = None
+        self._closed_because: Rejection | None = None
 
     @property
     def pending(self) -> int:
@@ -134,22 +144,22 @@ class Admission:
             if session is None:
                 return
             self._stop_waiting(pending, route)
-            if (reason := _rejection(session, client)) is not None:
-                pending.reject(reason)
+            if (rejection := _rejection(session, client)) is not None:
+                pending.reject(rejection)
             else:
                 self._forward(pending, client, route, session)
 
     def reject_waiting(self, route: str, reason: str) -> None:
         """Reject the clients that wait at a route, which is closed."""
         for pending in tuple(self._waiting.get(route, ())):
-            pending.reject(reason)
+            pending.reject(Rejection(ClientEnding.SERVICE_GONE, reason))
         self._gates.close_route(route)
 
     def close(self, reason: str) -> None:
         """Reject pending clients, and all new ones from now on."""
-        self._closed_because = reason
+        self._closed_because = Rejection(ClientEnding.CUT_SHORT, reason)
         for pending in tuple(self._pending):
-            pending.reject(reason)
+            pending.reject(self._closed_because)
 
     # -- Called by pending clients
 
@@ -199,17 +209,17 @@ class Admission:
         """Hand a client to a session, let it wait for one, or reject it."""
         self._unnamed.discard(pending)
         if route.is_closed:
-            self._turn_away(pending, CLOSED)
+            self._turn_away(pending, PLACE_CLOSED)
             return
         session = self._find(route.key, client.address)
-        if session is not None and (reason := session.rejection) is not None:
-            self._turn_away(pending, reason)
+        if session is not None and (rejection := session.rejection) is not None:
+            self._turn_away(pending, rejection)
             return
         if self._gates.has_policies and client.address is not None:
             counted = self._gates.obtain(route.key, pending.place)
             if counted is not None:
-                if (reason := counted.gate.enter(client.address)) is not None:
-                    self._turn_away(pending, reason)
+                if (rejection := counted.gate.enter(client.address)) is not None:
+                    self._turn_away(pending, rejection)
                     return
                 pending.gate = counted
         self._emit(client.accepted())
@@ -223,27 +233,28 @@ class Admission:
         self._pending.add(pending)
         self._emit(client.moved())
         session = self._find(route.key, client.address)
-        reason = self._closed_because or (CLOSED if route.is_closed else None)
+        rejection = self._closed_because or (PLACE_CLOSED if route.is_closed else None)
         if session is not None:
-            reason = reason or _rejection(session, client)
+            rejection = rejection or _rejection(session, client)
         elif len(self._pending) > MAX_WAITING:
-            reason = reason or NO_ORIGIN
-        if reason is not None:
-            pending.reject(reason)
+            rejection = rejection or NO_ORIGIN
+        if rejection is not None:
+            pending.reject(rejection)
         elif session is not None:
             self._forward(pending, client, route.key, session)
         else:
             self._let_wait(pending, client, route.key)
 
-    def client_dropped(self, pending: PendingClient, reason: str) -> None:
+    def client_dropped(self, pending: PendingClient, rejection: Rejection) -> None:
         """Report a client that has left, or was rejected, before it was handed to a session."""
         if pending.route is not None:
             self._stop_waiting(pending, pending.route.key)
         if pending.client is None:
-            self._emit(ClientRejected(str(pending.peer), cut_sentence(reason)))
+            reason = cut_sentence(rejection.reason)
+            self._emit(ClientRejected(str(pending.peer), reason, rejection.kind))
             return
-        waited = asyncio.get_running_loop().time() - pending.accepted_at
-        self._emit(pending.client.closed(up=0, down=0, duration=waited, reason=reason))
+        now = asyncio.get_running_loop().time()
+        self._emit(pending.client.closed(rejection, up=0, down=0, now=now))
 
     def connection_ended(self, pending: PendingClient) -> None:
         """Stop counting a dropped client, whose connection has ended."""
@@ -268,10 +279,10 @@ class Admission:
             if not waiting:
                 del self._waiting[route]
 
-    def _turn_away(self, pending: PendingClient, reason: str) -> None:
+    def _turn_away(self, pending: PendingClient, rejection: Rejection) -> None:
         """Reject a client that was not accepted."""
         pending.client = None
-        pending.reject(reason)
+        pending.reject(rejection)
 
     def _forward(
         self, pending: PendingClient, client: Client, route: str, session: ForwardingSession
@@ -295,7 +306,7 @@ class Admission:
             self._gates.leave(counted, client.address)
 
 
-def _rejection(session: ForwardingSession, client: Client) -> str | None:
+def _rejection(session: ForwardingSession, client: Client) -> Rejection | None:
     """Return why a session cannot have a client that has waited; None if it can.
 
     The bytes that a client has sent to the origin of one token must not come to that of another

@@ -7,6 +7,7 @@ from http import HTTPStatus
 from typing import Protocol, TypeAlias
 
 from quictunnel.config.hosts import HostName
+from quictunnel.events import ClientEnding
 from quictunnel.protocol.client_hello import (
     ClientHelloError,
     ClientHelloReader,
@@ -14,6 +15,7 @@ from quictunnel.protocol.client_hello import (
 )
 from quictunnel.protocol.http_host import RequestHeadError, RequestHostReader, response
 from quictunnel.remote.routes import Route
+from quictunnel.session.rejection import Rejection
 
 Find: TypeAlias = Callable[[HostName | None], Route | None]
 """Returns the route of a host name, or of clients without one; None if there is none."""
@@ -22,13 +24,14 @@ Find: TypeAlias = Callable[[HostName | None], Route | None]
 class ClientRefusedError(Exception):
     """A client that gets no route.
 
+    :param kind: why, in a word.
     :param reason: why, for the log.
     :param answer: the last bytes for the client; empty for a reset.
     """
 
-    def __init__(self, reason: str, answer: bytes) -> None:
+    def __init__(self, kind: ClientEnding, reason: str, answer: bytes) -> None:
         super().__init__(reason)
-        self.reason = reason
+        self.rejection = Rejection(kind, reason)
         self.answer = answer
 
 
@@ -66,17 +69,19 @@ class TlsNameReader:
         try:
             found = self._reader.feed(data)
         except ClientHelloError as exc:
-            raise ClientRefusedError(str(exc), exc.answer) from exc
+            raise ClientRefusedError(ClientEnding.MALFORMED, str(exc), exc.answer) from exc
         if found is None:
             return None
         self.name = found.name
         if (route := self._find(found.name)) is None:
-            raise ClientRefusedError(_unknown(found.name), unrecognized_name_alert())
+            raise ClientRefusedError(
+                ClientEnding.UNKNOWN_HOST, _unknown(found.name), unrecognized_name_alert()
+            )
         return route
 
     def timed_out(self) -> ClientRefusedError:
         """See `NameReader`."""
-        return ClientRefusedError("no ClientHello in time", b"")
+        return ClientRefusedError(ClientEnding.TIMEOUT, "no ClientHello in time", b"")
 
     def no_origin(self) -> bytes:
         """See `NameReader`. TLS has no alert for it, so the client is reset as at a port."""
@@ -100,22 +105,22 @@ class HttpNameReader:
         try:
             found = self._reader.feed(data)
         except RequestHeadError as exc:
-            raise ClientRefusedError(str(exc), self._answer(exc.status, str(exc))) from exc
+            answer = self._answer(exc.status, str(exc))
+            raise ClientRefusedError(ClientEnding.MALFORMED, str(exc), answer) from exc
         if found is None:
             return None
         self.name, self._is_head = found.name, found.is_head
         if (route := self._find(found.name)) is None:
             sentence = "no site is configured for this host name"
-            raise ClientRefusedError(
-                _unknown(found.name), self._answer(HTTPStatus.NOT_FOUND, sentence)
-            )
+            answer = self._answer(HTTPStatus.NOT_FOUND, sentence)
+            raise ClientRefusedError(ClientEnding.UNKNOWN_HOST, _unknown(found.name), answer)
         return route
 
     def timed_out(self) -> ClientRefusedError:
         """See `NameReader`. Browsers open connections in advance, and these need no answer."""
         reason = "no complete HTTP request head in time"
         answer = self._answer(HTTPStatus.REQUEST_TIMEOUT, reason) if self._has_begun else b""
-        return ClientRefusedError(reason, answer)
+        return ClientRefusedError(ClientEnding.TIMEOUT, reason, answer)
 
     def no_origin(self) -> bytes:
         """See `NameReader`."""

@@ -16,6 +16,7 @@ from quictunnel.config.hosts import HostName
 from quictunnel.config.policy import Place
 from quictunnel.config.ports import PortRange
 from quictunnel.errors import ProtocolError
+from quictunnel.events import ClientEnding
 from quictunnel.protocol.address import Address
 from quictunnel.protocol.proxy_decoder import ProxyDecoder
 from quictunnel.relay.sides import TcpSide
@@ -24,6 +25,7 @@ from quictunnel.remote.last_answer import LastAnswer
 from quictunnel.remote.name_readers import ClientRefusedError, NameReader, http_no_origin
 from quictunnel.remote.place_gates import PlaceGate
 from quictunnel.session.clients import Client
+from quictunnel.session.rejection import Rejection
 
 HEADER_TIMEOUT = 5.0
 """Seconds for a trusted proxy's header, which comes with the connection's first packet."""
@@ -96,7 +98,7 @@ class PendingClientOwner(Protocol):
     def client_returned(self, pending: PendingClient, client: Client, route: ClientRoute) -> None:
         """Forward a client again that its origin has not answered, or let it wait."""
 
-    def client_dropped(self, pending: PendingClient, reason: str) -> None:
+    def client_dropped(self, pending: PendingClient, rejection: Rejection) -> None:
         """Report a client that has left, or was rejected, before it was handed over."""
 
     def connection_ended(self, pending: PendingClient) -> None:
@@ -138,12 +140,20 @@ class PendingClient(asyncio.Protocol):
         self._last_answer: LastAnswer | None = None
         self._decoder: ProxyDecoder | None = None
         self._outside: Address | None = None
+        self._id: str | None = None
         self._port = 0
         """The port at which the connection has arrived. A header does not change it."""
         self._name: HostName | None = None
         self._rest = bytearray()
         self._has_eof = False
         self._deadline: asyncio.TimerHandle | None = None
+
+    @property
+    def id(self) -> str:
+        """Its id in logs and at its origin. Most rejected clients never need one."""
+        if self._id is None:
+            self._id = f"{_ids.getrandbits(64):016x}"
+        return self._id
 
     @property
     def is_named(self) -> bool:
@@ -163,19 +173,19 @@ class PendingClient(asyncio.Protocol):
             return PortRange(self._port, self._port)
         return place if place is None else self._name or place
 
-    def give_up_after(self, delay: float, reason: str) -> None:
+    def give_up_after(self, delay: float, rejection: Rejection) -> None:
         """Reject the client unless it is handed over within `delay` seconds.
 
         A client of a host name gets the answer of its protocol, if there is one.
         """
-        self._set_deadline(delay, partial(self._drop, reason, self._no_origin))
+        self._set_deadline(delay, partial(self._drop, rejection, self._no_origin))
 
-    def reject(self, reason: str) -> None:
+    def reject(self, rejection: Rejection) -> None:
         """Reset the connection."""
         if self._last_answer is not None:
             self._last_answer.abort()
             self._answered()
-        self._drop(reason)
+        self._drop(rejection)
 
     def hand_over(self, protocol: ClientProtocol | TcpSide) -> None:
         """Give the connection to another protocol, with what was read of the client's bytes."""
@@ -224,7 +234,8 @@ class PendingClient(asyncio.Protocol):
             return
         peer, outside = (transport.get_extra_info(name) for name in ("peername", "sockname"))
         if peer is None or outside is None:
-            self.reject("the client disconnected before it was accepted")
+            reason = "the client disconnected before it was accepted"
+            self.reject(Rejection(ClientEnding.LEFT, reason))
             return
         self.peer, self._outside = Address.of(peer), Address.of(outside)
         self._port = self._outside.port
@@ -247,7 +258,7 @@ class PendingClient(asyncio.Protocol):
 
     def eof_received(self) -> bool:
         """Reject a connection that ends before the end of its header or name."""
-        self.reject(DISCONNECTED)
+        self.reject(Rejection(ClientEnding.LEFT, DISCONNECTED))
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -255,8 +266,9 @@ class PendingClient(asyncio.Protocol):
         if self._transport is not None:
             self._transport = None
             self._clear_deadline()
-            reason = exc.strerror if isinstance(exc, OSError) else None
-            self._owner.client_dropped(self, reason or str(exc or DISCONNECTED))
+            error = exc.strerror if isinstance(exc, OSError) else None
+            reason = error or str(exc or DISCONNECTED)
+            self._owner.client_dropped(self, Rejection(ClientEnding.LEFT, reason))
             self._owner.connection_ended(self)
 
     # -- Inside
@@ -268,14 +280,16 @@ class PendingClient(asyncio.Protocol):
     def _expect_header(self, transport: SocketTransport) -> None:
         self._decoder = ProxyDecoder()
         reason = f"no PROXY header in time, {self._requirement}"
-        self._set_deadline(HEADER_TIMEOUT, partial(self.reject, reason))
+        late = Rejection(ClientEnding.PROXY_HEADER, reason)
+        self._set_deadline(HEADER_TIMEOUT, partial(self.reject, late))
         self._start_reading(transport)
 
     def _read_header(self, decoder: ProxyDecoder, data: bytes) -> None:
         try:
             found = decoder.feed(data)
         except ProtocolError as exc:
-            self.reject(f"no valid PROXY header, {self._requirement}: {exc}")
+            reason = f"no valid PROXY header, {self._requirement}: {exc}"
+            self.reject(Rejection(ClientEnding.PROXY_HEADER, reason))
             return
         if found is None or self._transport is None:
             return
@@ -305,7 +319,7 @@ class PendingClient(asyncio.Protocol):
         try:
             self.route = reader.feed(data)
         except ClientRefusedError as exc:
-            self._drop(exc.reason, exc.answer)
+            self._drop(exc.rejection, exc.answer)
             return
         if self.route is not None and self._transport is not None:
             self._clear_deadline()
@@ -316,25 +330,24 @@ class PendingClient(asyncio.Protocol):
 
     def _name_timed_out(self, reader: NameReader) -> None:
         late = reader.timed_out()
-        self._drop(late.reason, late.answer)
+        self._drop(late.rejection, late.answer)
 
     def _identify(self, route: ClientRoute) -> None:
-        client_id = f"{_ids.getrandbits(64):016x}"
-        self.client = Client(client_id, self.peer, self._outside, route.name)
+        self.client = Client(self.id, self.peer, self._outside, route.name, self.accepted_at)
         self._owner.client_identified(self, self.client, route)
 
     def _start_reading(self, transport: SocketTransport) -> None:
         transport.read_size = HEADER_READ_SIZE
         transport.resume_reading()
 
-    def _drop(self, reason: str, answer: bytes = b"") -> None:
+    def _drop(self, rejection: Rejection, answer: bytes = b"") -> None:
         """End the connection: with a last answer, or by a reset."""
         transport = self._transport
         if transport is None:
             return
         self._transport = None
         self._clear_deadline()
-        self._owner.client_dropped(self, reason)
+        self._owner.client_dropped(self, rejection)
         if answer:
             self._rest.clear()
             self._last_answer = LastAnswer(transport, answer, self._answered)

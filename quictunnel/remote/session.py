@@ -17,8 +17,10 @@ from quictunnel.config.tokens import Token
 from quictunnel.errors import ProtocolError, Refused
 from quictunnel.escaping import cut_name, cut_sentence
 from quictunnel.events import (
+    ClientEnding,
     EventSink,
     HelloTimedOut,
+    LinkEnding,
     OriginConnected,
     OriginDisconnected,
     OriginRejected,
@@ -51,6 +53,8 @@ from quictunnel.remote.session_settings import RemoteSessionSettings
 from quictunnel.remote.sharing import Sharing, sharing_of
 from quictunnel.session.clients import Client
 from quictunnel.session.control_stream import ControlStream
+from quictunnel.session.endings import refusal_kind
+from quictunnel.session.rejection import Rejection
 from quictunnel.session.session import CLOSE_TIMEOUT, Session
 from quictunnel.session.state import Input, State
 
@@ -103,7 +107,6 @@ class RemoteSession(Session):
         self._proven_token: Token | None = None
         self._shown_name: str | None = None
         """The origin's name for logs, once its hello has come."""
-        self._established_at: float | None = None
         self._routes: dict[str, tuple[str, Route]] = {}  # with the names of the services
         self._joiner = ServiceListJoiner()
         self._shared: set[str] = set()
@@ -179,12 +182,13 @@ class RemoteSession(Session):
                 client.move()
 
     @property
-    def rejection(self) -> str | None:
+    def rejection(self) -> Rejection | None:
         """Why no more clients can be forwarded now: the token's limit; None if they can."""
         limit = self._grant.max_clients
         if limit is None or self._settings.usage[self.token_id] < limit:
             return None
-        return f"the token's limit of clients is reached ({limit})"
+        reason = f"the token's limit of clients is reached ({limit})"
+        return Rejection(ClientEnding.LIMIT, reason)
 
     @property
     def has_expired(self) -> bool:
@@ -220,13 +224,16 @@ class RemoteSession(Session):
         if self.state is State.ESTABLISHED:
             self._registry.notify_usable(self)
 
-    def link_ended(self, exc: Exception | None, reason: str, *, is_wanted: bool) -> None:
+    def link_ended(
+        self, exc: Exception | None, reason: str, kind: LinkEnding, *, is_wanted: bool
+    ) -> None:
         """Report an origin that was welcomed as disconnected, and as dropped after a silence."""
-        if self._established_at is not None and self._hello is not None:
+        if self.established_at is not None and self._hello is not None:
             if self.silent_for is not None:
-                self.report_dropped(reason)
-            duration = self._loop.time() - self._established_at
-            self._emit(OriginDisconnected(*self._identity(self._hello), duration, reason))
+                self.report_dropped(reason, kind)
+            duration = self._loop.time() - self.established_at
+            identity = self._identity(self._hello)
+            self._emit(OriginDisconnected(*identity, duration, reason, kind, self.link_id))
         self._on_close(self)
 
     def origin_address(self) -> str:
@@ -415,8 +422,7 @@ class RemoteSession(Session):
             self._judge(gone=gone, must_get_one=bool(self._asked))
         except Refused as exc:
             if self._hello is not None:
-                reason = cut_sentence(exc.message)
-                self._emit(OriginRejected(*self._identity(self._hello), reason))
+                self._report_rejected(self._hello, exc)
             self.close(Code(exc.code), exc.message)
 
     def _judge(self, *, gone: Collection[RemoteSession] = (), must_get_one: bool = False) -> None:
@@ -531,12 +537,13 @@ class RemoteSession(Session):
             if (name, _cut(refusal.message)) in known:
                 continue  # it was reported when it was refused first
             reason = cut_sentence(refusal.message)
-            self._emit(ServiceRefused(*self._identity(hello), name, reason))
+            kind = refusal_kind(refusal.code)
+            self._emit(ServiceRefused(*self._identity(hello), name, reason, kind))
 
     def _welcome(self, hello: Hello, token: Token, losers: tuple[RemoteSession, ...]) -> None:
         origin, token_id, _ = self._identity(hello)
         self._establish(origin=origin, token=token_id)
-        self._established_at, self.token_id = self._loop.time(), hello.token_id
+        self.token_id = hello.token_id
         self._settings.failures.clear(self.link.peer)
         granted = self._granted()
         self._send(
@@ -550,7 +557,8 @@ class RemoteSession(Session):
             )
         )
         services = tuple(service.name for service in granted)
-        self._emit(OriginConnected(*self._identity(hello), services, cut_name(hello.agent)))
+        agent = cut_name(hello.agent)
+        self._emit(OriginConnected(*self._identity(hello), services, agent, self.link_id))
         self._notify_losers(hello, losers)
         self._registry.notify_usable(self)
 
@@ -566,14 +574,21 @@ class RemoteSession(Session):
         """Refuse the origin: after a delay if it failed to prove that it knows a token."""
         self._apply(Input.REFUSAL)
         self._farewell = (Code(refusal.code), refusal.message)
-        identity, failures = self._identity(hello), self._settings.failures
         if refusal.code not in (Code.BAD_TOKEN, Code.NO_TOKEN):
-            self._emit(OriginRejected(*identity, cut_sentence(refusal.message)))
+            self._report_rejected(hello, refusal)
             self._send_refusal(refusal)
             return
+        failures = self._settings.failures
         counts = (failures.record(self.link.peer), failures.total)
-        self._emit(ProofFailed(*identity, Code(refusal.code).word, *counts))
+        code = Code(refusal.code)
+        identity = self._identity(hello)
+        self._emit(ProofFailed(*identity, code.word, *counts, refusal_kind(code)))
         self._set_deadline(PROOF_FAILURE_DELAY, lambda: self._send_refusal(refusal))
+
+    def _report_rejected(self, hello: Hello, refusal: Refused) -> None:
+        """Report an origin that is refused for another reason than its proof."""
+        why = (cut_sentence(refusal.message), refusal_kind(refusal.code))
+        self._emit(OriginRejected(*self._identity(hello), *why))
 
     def _send_refusal(self, refusal: Refused) -> None:
         if self._control is not None:

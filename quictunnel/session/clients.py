@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -10,6 +11,8 @@ from quictunnel.events import ClientAccepted, ClientClosed, ClientMoved, EventSi
 from quictunnel.protocol.address import Address
 from quictunnel.protocol.codes import Code
 from quictunnel.relay.relay import Ending, Relay, RelayEnd
+from quictunnel.session.endings import client_ending
+from quictunnel.session.rejection import Rejection
 
 MAX_CLIENTS = 960
 """The default limit on a role's clients. They and all else fit into 1024 open files, which most
@@ -17,6 +20,10 @@ systems allow a process."""
 
 TcpSide = Literal["client", "origin server"]
 """The other end of a relay's TCP connection: a client at the remote, an origin server otherwise."""
+
+
+_local_ids = itertools.count(1)
+"""Source of the keys of clients that have no id."""
 
 
 @dataclass(slots=True)
@@ -35,6 +42,9 @@ class Client:
     service: str
     """The service at that address."""
 
+    accepted_at: float
+    """When it was accepted, in seconds of the loop's clock."""
+
     origin: str | None = None
     """The origin that serves the client, or was the last to do so. Set by the remote, for services
     that several origins may serve."""
@@ -45,23 +55,51 @@ class Client:
     text: str | None = field(init=False)
     """The client's address as text, made once for all events."""
 
+    key: str = field(init=False)
+    """Identifies the client at this role: its id, or a local one if it has none."""
+
     def __post_init__(self) -> None:
-        """Make the text."""
+        """Make the text and the key."""
         self.text = None if self.address is None else str(self.address)
+        self.key = self.id or f"local-{next(_local_ids)}"
 
     def accepted(self) -> ClientAccepted:
         """Return the event that reports the client's arrival."""
         return ClientAccepted(self.text, self.service, self.id)
 
-    def closed(self, *, up: int, down: int, duration: float, reason: str) -> ClientClosed:
+    def closed(
+        self,
+        end: Rejection,
+        *,
+        up: int,
+        down: int,
+        now: float,
+        first_at: float | None = None,
+        connected_at: float | None = None,
+    ) -> ClientClosed:
         """Return the event that reports the client's end.
 
+        The times are seconds of the loop's clock.
+
+        :param end: how it has ended.
         :param up: bytes from the client to the origin server.
         :param down: bytes from the origin server to the client.
-        :param duration: seconds since the client was accepted.
+        :param first_at: when the first of the latter has arrived.
+        :param connected_at: at the origin, when the origin server was connected.
         """
+        since = self.accepted_at
         return ClientClosed(
-            self.text, self.service, self.id, up, down, duration, reason, self.origin
+            self.text,
+            self.service,
+            self.id,
+            up,
+            down,
+            now - since,
+            end.reason,
+            end.kind,
+            self.origin,
+            None if first_at is None else first_at - since,
+            None if connected_at is None else connected_at - since,
         )
 
     def moved(self) -> ClientMoved:
@@ -77,11 +115,15 @@ class Clients:
         """Called after a client has left, while it is set."""
         self._tcp_side = tcp_side
         self._emit = emit
-        self._relays: set[Relay] = set()
+        self._clients: dict[Relay, Client] = {}
 
     def __len__(self) -> int:
         """Return the number of clients."""
-        return len(self._relays)
+        return len(self._clients)
+
+    def __iter__(self) -> Iterator[tuple[Client, Relay]]:
+        """Iterate over the clients and their relays, in the order of their arrival."""
+        return ((client, relay) for relay, client in self._clients.items())
 
     def add(
         self,
@@ -97,23 +139,40 @@ class Clients:
         """
 
         def ended(end: RelayEnd) -> None:
-            self._relays.discard(relay)
+            self._clients.pop(relay, None)
             if end.ending is not Ending.DETACHED:
-                up, down = end.bytes_from_tcp, end.bytes_to_tcp
-                if self._tcp_side == "origin server":
-                    up, down = down, up  # the same two numbers in the events of both ends
-                closed = client.closed(up=up, down=down, duration=end.duration, reason=end.reason)
-                self._emit(closed)
+                self._emit(self._closed(client, relay, end))
             if on_end is not None:
                 on_end(end)
             if self.on_left is not None:
                 self.on_left()
 
         relay = make_relay(ended)
-        self._relays.add(relay)
+        self._clients[relay] = client
         return relay
 
     def abort(self, code: Code) -> None:
         """Reset all streams, with the code, and all TCP connections."""
-        for relay in tuple(self._relays):
+        for relay in tuple(self._clients):
             relay.abort(code)
+
+    def _closed(self, client: Client, relay: Relay, end: RelayEnd) -> ClientClosed:
+        """Return the event for a client that has left, with the same numbers at both ends."""
+        ending = Rejection(client_ending(end.ending, end.code), end.reason)
+        now = relay.loop.time()
+        if self._tcp_side == "client":
+            return client.closed(
+                ending,
+                up=end.bytes_from_tcp,
+                down=end.bytes_to_tcp,
+                now=now,
+                first_at=relay.stream.first_at,
+            )
+        return client.closed(
+            ending,
+            up=end.bytes_to_tcp,
+            down=end.bytes_from_tcp,
+            now=now,
+            first_at=relay.tcp.first_at,
+            connected_at=relay.tcp.connected_at,
+        )

@@ -10,11 +10,13 @@ from collections import OrderedDict
 from collections.abc import Callable
 
 from quictunnel.config.policy import Policy
+from quictunnel.events import ClientEnding
 from quictunnel.protocol.address import Address
 from quictunnel.protocol.source import Source, source_of
 from quictunnel.relay.idle_timer import IdleTimer
 from quictunnel.relay.rate_limit import RateLimit
 from quictunnel.relay.relay import NO_LIMITS, Relay, RelayLimits
+from quictunnel.session.rejection import Rejection
 
 MAX_SOURCES = 65_536
 """Sources whose rate is remembered, some 10 MB. The one that is idle for longest is dropped."""
@@ -54,24 +56,28 @@ class Gate:
         if self._rate is not None:
             self._rate.change(policy.rate)
 
-    def enter(self, address: Address | None) -> str | None:
+    def enter(self, address: Address | None) -> Rejection | None:
         """Count a new client, and call `leave` later; or return why it is rejected.
 
         :param address: None if it is unknown. Lists then reject the client.
         """
         policy = self._policy
         if self._has_lists and not self._is_listed(address):
-            if address is None:
-                return f"the policy of {self._where} needs an address, and the client has none"
-            return f"the policy of {self._where} does not allow the address"
+            sentence = (
+                "needs an address, and the client has none"
+                if address is None
+                else "does not allow the address"
+            )
+            return Rejection(ClientEnding.POLICY, f"the policy of {self._where} {sentence}")
         source = source_of(address)
         if policy.max_clients is not None and self._total >= policy.max_clients:
-            return f"the limit of clients is reached ({policy.max_clients})"
+            return _limit(f"the limit of clients is reached ({policy.max_clients})")
         count, limit = self._by_source.get(source, 0), policy.max_clients_per_address
         if limit is not None and count >= limit:
-            return f"the limit per address is reached ({limit})"
+            return _limit(f"the limit per address is reached ({limit})")
         if policy.max_rate_per_address is not None and not self._take_token(source):
-            return f"the rate per address is exceeded ({policy.max_rate_per_address} a minute)"
+            rate = policy.max_rate_per_address
+            return _limit(f"the rate per address is exceeded ({rate} a minute)")
         self._total += 1
         self._by_source[source] = count + 1
         return None
@@ -117,3 +123,7 @@ class Gate:
         if len(self._tokens) > MAX_SOURCES:
             self._tokens.popitem(last=False)
         return has_token
+
+
+def _limit(reason: str) -> Rejection:
+    return Rejection(ClientEnding.LIMIT, reason)

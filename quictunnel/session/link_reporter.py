@@ -5,7 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from quictunnel.events import EventSink, LinkDropped, LinkMoved, LinkRecovered, LinkSilent
+from quictunnel.events import (
+    EventSink,
+    LinkDropped,
+    LinkEnding,
+    LinkMoved,
+    LinkRecovered,
+    LinkSilent,
+)
 from quictunnel.quic.link import Link
 
 REMINDERS = (60.0, 300.0)
@@ -21,6 +28,7 @@ MOVE_DELAY = 1.0
 class LinkReporter:
     """Reports the life of one link, from the establishment of its session on.
 
+    :param link_id: identifies the link in events.
     :param origin: the name of the link's origin.
     :param token: the id of its token, if it has one.
     :param locate: returns the origin's current address, as this end sees it.
@@ -32,6 +40,7 @@ class LinkReporter:
         link: Link,
         emit: EventSink,
         *,
+        link_id: str,
         origin: str,
         token: str | None,
         locate: Callable[[], str],
@@ -39,6 +48,7 @@ class LinkReporter:
     ) -> None:
         self._link = link
         self._emit = emit
+        self._link_id = link_id
         self._identity = (origin, token)
         self._locate = locate
         self._count_clients = count_clients
@@ -70,17 +80,28 @@ class LinkReporter:
         self.stop()
         previous, self._address = self._address, self._locate()
         was = previous if previous != self._address else None
-        clients = self._count_clients()
-        self._emit(LinkRecovered(*self._identity, self._address, was, silent_for, clients))
+        self._emit(
+            LinkRecovered(
+                *self._identity,
+                self._address,
+                was,
+                silent_for,
+                self._count_clients(),
+                self._link_id,
+            )
+        )
 
     def link_moved(self) -> None:
         """Report another path soon, unless the link is silent: its recovery reports it then."""
         if self._silent_since is None and self._timer is None:
             self._timer = self._loop.call_later(MOVE_DELAY, self._report_move)
 
-    def link_dropped(self, reason: str) -> None:
+    def link_dropped(self, reason: str, kind: LinkEnding) -> None:
         """Report that the link is lost."""
-        self._emit(LinkDropped(*self._identity, self._address, reason, self.silent_for))
+        silent_for = self.silent_for
+        self._emit(
+            LinkDropped(*self._identity, self._address, reason, silent_for, kind, self._link_id)
+        )
 
     def stop(self) -> None:
         """Cancel pending reports."""
@@ -93,9 +114,16 @@ class LinkReporter:
     def _report_silence(self, *, is_reminder: bool) -> None:
         silent_for = self.silent_for or 0.0
         hold_left = max(0.0, round(self._link.hold - silent_for, 1))
-        clients = self._count_clients()
         self._emit(
-            LinkSilent(*self._identity, self._address, silent_for, clients, hold_left, is_reminder)
+            LinkSilent(
+                *self._identity,
+                self._address,
+                silent_for,
+                self._count_clients(),
+                hold_left,
+                is_reminder,
+                self._link_id,
+            )
         )
 
     def _schedule_reminder(self, since: float, elapsed: float) -> None:
@@ -113,5 +141,8 @@ class LinkReporter:
         self._timer = None
         previous, self._address = self._address, self._locate()
         if previous != self._address:
-            clients = self._count_clients()
-            self._emit(LinkMoved(*self._identity, self._address, previous, clients))
+            self._emit(
+                LinkMoved(
+                    *self._identity, self._address, previous, self._count_clients(), self._link_id
+                )
+            )

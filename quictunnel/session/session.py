@@ -11,13 +11,15 @@ from collections.abc import Callable
 
 from quictunnel.errors import LinkForgotten, LinkLost, ProtocolError
 from quictunnel.escaping import cut_sentence
-from quictunnel.events import EventSink, GoodbyeReceived, ProtocolViolated
+from quictunnel.events import EventSink, GoodbyeReceived, LinkEnding, ProtocolViolated
 from quictunnel.protocol.codes import Code, describe
+from quictunnel.protocol.link_id import link_id
 from quictunnel.protocol.messages import Goodbye, Message
 from quictunnel.quic.link import Link
 from quictunnel.quic.stream import Stream
 from quictunnel.session.clients import Clients, TcpSide
 from quictunnel.session.control_stream import ControlStream
+from quictunnel.session.endings import link_ending
 from quictunnel.session.link_reporter import LinkReporter
 from quictunnel.session.state import Input, State, StateMachine
 
@@ -57,6 +59,11 @@ class Session(ABC):
         self.clients = Clients(tcp_side, emit)
         self.close_reason = ""
         """Why this end closes or has closed the link, for logs; empty until it does."""
+        self.link_id = ""
+        """Identifies the link in events of both ends; empty until the session is established."""
+        self.established_at: float | None = None
+        """When the session was established, in seconds of the loop's clock."""
+        self._closed_with: Code | None = None
         self._emit = emit
         self._loop = asyncio.get_running_loop()
         self._life = StateMachine()
@@ -118,11 +125,14 @@ class Session(ABC):
         """Stop using an established session for new clients. Called once, when it starts to end."""
 
     @abstractmethod
-    def link_ended(self, exc: Exception | None, reason: str, *, is_wanted: bool) -> None:
+    def link_ended(
+        self, exc: Exception | None, reason: str, kind: LinkEnding, *, is_wanted: bool
+    ) -> None:
         """Handle the end of the link: called once, after all else.
 
         :param exc: as in `link_lost`.
         :param reason: why, for logs.
+        :param kind: the same in a word.
         :param is_wanted: whether this end had closed the link or said goodbye.
         """
 
@@ -147,6 +157,7 @@ class Session(ABC):
         if self.state.is_over:
             return
         self._apply(Input.CLOSE)
+        self._closed_with = code
         self._cancel_timers()
         self.close_reason = self.close_reason or reason or code.word
         if self._link is not None:
@@ -189,7 +200,8 @@ class Session(ABC):
         self._apply(Input.LINK_LOST)
         self._cancel_timers()
         reason = self.close_reason if exc is None else describe_link_end(exc)
-        self.link_ended(exc, reason or CLOSED_HERE, is_wanted=is_wanted)
+        kind = link_ending(exc, self._closed_with)
+        self.link_ended(exc, reason or CLOSED_HERE, kind, is_wanted=is_wanted)
         if self._reporter is not None:
             self._reporter.stop()
         # These refer to the session. It would keep the link's memory until the garbage collector
@@ -244,9 +256,12 @@ class Session(ABC):
         """
         self._apply(Input.WELCOME)
         self._clear_deadline()
+        self.link_id = link_id(self.link.exporter)
+        self.established_at = self._loop.time()
         self._reporter = LinkReporter(
             self.link,
             self._emit,
+            link_id=self.link_id,
             origin=origin,
             token=token,
             locate=self.origin_address,
@@ -258,10 +273,10 @@ class Session(ABC):
         if self._control is not None:
             self._control.send(message)
 
-    def report_dropped(self, reason: str) -> None:
+    def report_dropped(self, reason: str, kind: LinkEnding) -> None:
         """Report the link as dropped if the session was established, and nothing after that."""
         if self._reporter is not None:
-            self._reporter.link_dropped(reason)
+            self._reporter.link_dropped(reason, kind)
             self._reporter.stop()
             self._reporter = None
 

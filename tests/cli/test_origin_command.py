@@ -12,7 +12,14 @@ from quictunnel.cli.main import invoke
 from quictunnel.cli.origin_probe import is_server_missing
 from quictunnel.config.addresses import HostPort, UnixPath
 from quictunnel.errors import Refused
-from quictunnel.events import GrantedService, LinkDropped, ServiceNotGranted, ServicesGranted
+from quictunnel.events import (
+    GrantedService,
+    LinkDropped,
+    LinkEnding,
+    RefusalKind,
+    ServiceNotGranted,
+    ServicesGranted,
+)
 from quictunnel.protocol.codes import Code
 
 TOKEN = f"laptop.{SECRET}"
@@ -98,13 +105,17 @@ def test_a_free_port_is_not_shared(run_origin):
 
 
 def test_a_refused_service_is_printed(run_origin):
-    refused = ServiceNotGranted("192.0.2.1:9001", "2222", "port 2222 is taken")
+    refused = ServiceNotGranted(
+        "192.0.2.1:9001", "2222", "port 2222 is taken", RefusalKind.SERVICE_TAKEN
+    )
     _, _, out, _ = run_origin("8000", events=[granted("[::]:9000"), refused])
     assert out.splitlines()[1:] == ["refused: service 2222: port 2222 is taken"]
 
 
 def test_ready_and_what_follows(run_origin):
-    lost = LinkDropped("box", None, "192.0.2.7", "the remote was stopped", None)
+    lost = LinkDropped(
+        "box", None, "192.0.2.7", "the remote was stopped", None, LinkEnding.GOODBYE, "ab12"
+    )
     again = granted("\x1b[2J:9")
     events = [granted("[::]:9000"), lost, again]
     _, code, out, err = run_origin("1", events=events, is_missing=True)

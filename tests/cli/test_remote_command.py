@@ -20,7 +20,7 @@ from quictunnel.config.settings import RemoteSettings
 from quictunnel.config.state import load_token
 from quictunnel.config.token_store import TokenStore
 from quictunnel.config.tokens import Token
-from quictunnel.events import Event, LinkDropped, LinkRecovered, LinkSilent
+from quictunnel.events import Event, LinkDropped, LinkEnding, LinkRecovered, LinkSilent
 from quictunnel.protocol.address import Address
 
 TOKEN = f"laptop.{SECRET}"
@@ -65,13 +65,14 @@ def lines_printed(monkeypatch, capfd):
 
 
 def test_a_link_that_ends_without_silence_prints_nothing(lines_printed):
-    assert lines_printed(LinkDropped("box", "t1", "192.0.2.7", "goodbye", None)) == [READY]
+    dropped = LinkDropped("box", "t1", "192.0.2.7", "goodbye", None, LinkEnding.GOODBYE, "ab12")
+    assert lines_printed(dropped) == [READY]
 
 
 def test_a_link_lost_after_silence_prints_lost(lines_printed):
     ready, silent, lost = lines_printed(
-        LinkSilent("box", "t1", "192.0.2.7", 42.0, 1, 858.0, is_reminder=False),
-        LinkDropped("box", "t1", "192.0.2.7", "nothing heard", 900.0),
+        LinkSilent("box", "t1", "192.0.2.7", 42.0, 1, 858.0, is_reminder=False, link="ab12"),
+        LinkDropped("box", "t1", "192.0.2.7", "nothing heard", 900.0, LinkEnding.LOST, "ab12"),
     )
     assert ready == READY
     assert silent.startswith("silent: link of origin box silent for 42 s")
@@ -79,7 +80,7 @@ def test_a_link_lost_after_silence_prints_lost(lines_printed):
 
 
 def test_a_link_that_returns_prints_back(lines_printed):
-    _, back = lines_printed(LinkRecovered("box", "t1", "192.0.2.7", None, 3.0, 1))
+    _, back = lines_printed(LinkRecovered("box", "t1", "192.0.2.7", None, 3.0, 1, "ab12"))
     assert back == "back: link of origin box back after 3 s on 192.0.2.7, 1 connection kept"
 
 

@@ -14,6 +14,7 @@ from quictunnel.events import (
     DrainStarted,
     HelloTimedOut,
     LinkDropped,
+    LinkEnding,
     LinkMoved,
     LinkRecovered,
     LinkSilent,
@@ -24,9 +25,11 @@ from quictunnel.events import (
     UnhealthyReasonChanged,
 )
 
-SILENT = LinkSilent("box", "t1", "192.0.2.7", 42.0, 17, 858.04, is_reminder=False)
-BACK = LinkRecovered("box", "t1", "192.0.2.7", "198.51.100.3", 61.2, 17)
-LOST = LinkDropped("box", "t1", "192.0.2.7", "the remote was stopped", None)
+SILENT = LinkSilent("box", "t1", "192.0.2.7", 42.0, 17, 858.04, is_reminder=False, link="ab12")
+BACK = LinkRecovered("box", "t1", "192.0.2.7", "198.51.100.3", 61.2, 17, "ab12")
+LOST = LinkDropped(
+    "box", "t1", "192.0.2.7", "the remote was stopped", None, LinkEnding.GOODBYE, "ab12"
+)
 
 
 @pytest.fixture
@@ -82,7 +85,7 @@ def lines_of(output):
             OriginServerMissing("localhost:8000"),
             "warning: nothing listens at localhost:8000 yet; start your server there",
         ),
-        (LinkMoved("box", "t1", "192.0.2.7", "198.51.100.3", 1), None),
+        (LinkMoved("box", "t1", "192.0.2.7", "198.51.100.3", 1, "ab12"), None),
     ],
 )
 def test_the_lines_of_an_origin(lines_of, event, line):

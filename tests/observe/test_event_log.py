@@ -57,7 +57,14 @@ def as_json():
 
 def closed(**changes) -> events.ClientClosed:
     event = events.ClientClosed(
-        "192.0.2.7:5555", "web", "ab12", 7, 9000, duration=0.25, reason="ended in order"
+        "192.0.2.7:5555",
+        "web",
+        "ab12",
+        7,
+        9000,
+        duration=0.25,
+        reason="ended in order",
+        ending=events.ClientEnding.EOF,
     )
     return replace(event, **changes)
 
@@ -76,7 +83,7 @@ def test_an_event_is_a_line_of_text(text):
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", time)
     assert rest == (
         "INFO  remote  client closed  client=192.0.2.7:5555 service=web id=ab12 bytes_up=7 "
-        'bytes_down=9000 duration=900 reason="ended in order"'
+        'bytes_down=9000 duration=900 reason="ended in order" ending=eof'
     )
 
 
@@ -109,7 +116,7 @@ def test_booleans_are_written_as_in_json(text, as_json):
 
 
 def test_tuples_are_joined_in_text_and_arrays_in_json(text, as_json):
-    origin = events.OriginConnected("box", "t1", "192.0.2.7:1", ("web", "ssh"), "agent/1")
+    origin = events.OriginConnected("box", "t1", "192.0.2.7:1", ("web", "ssh"), "agent/1", "l1")
     granted = (events.GrantedService("web", "[::]:9000"),)
     services = events.ServicesGranted("192.0.2.1:9001", granted, is_first=True)
     for log in (text, as_json):
@@ -160,7 +167,7 @@ def test_json_has_a_peers_text_escaped_as_a_line_of_text_has_it(as_json):
 )
 def test_ambiguous_values_are_quoted(text, value, expected):
     text.emit(closed(reason=value))
-    assert text.lines[0].endswith(f" {expected}")
+    assert text.lines[0].endswith(f" {expected} ending=eof")
 
 
 def test_an_escape_cannot_be_imitated():
@@ -188,7 +195,7 @@ def test_a_standard_formatter_shows_message_and_fields():
     log.attach(logging.Formatter("%(levelname)s %(name)s %(message)s"))
     log.emit(closed(reason="100%"))
     assert re.fullmatch(
-        r"INFO quictunnel\.remote client closed  client=\S+ service=web id=ab12 .* reason=100%",
+        r"INFO quictunnel\.remote client closed  client=\S+ service=web id=ab12 .* reason=100% .*",
         log.lines[0],
     )
 

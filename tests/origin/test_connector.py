@@ -17,6 +17,7 @@ from quictunnel.events import (
 from quictunnel.origin import connector
 from quictunnel.origin.link_dialing import ATTEMPT_TIMEOUT
 from quictunnel.protocol.codes import Code
+from quictunnel.protocol.link_id import link_id
 from testkit.clock import seconds
 
 
@@ -24,7 +25,13 @@ def test_the_link_and_the_granted_services_are_reported(world):
     async def story(world):
         await world.up()
         link, services = world.events[-2:]
-        assert link == LinkEstablished("192.0.2.1:1001", 0.02, 900.0, remote_restarted=False)
+        assert link == LinkEstablished(
+            "192.0.2.1:1001",
+            0.02,
+            900.0,
+            remote_restarted=False,
+            link=link_id(world.links[-1].exporter),
+        )
         granted = GrantedService("default", "198.51.100.1:9000")
         assert services == ServicesGranted("192.0.2.1:1001", (granted,), is_first=True)
 

@@ -8,6 +8,7 @@ from quictunnel.config.addresses import HostPort
 from quictunnel.config.services import ServiceSettings
 from quictunnel.events import (
     GrantedService,
+    RefusalKind,
     ServiceNotGranted,
     ServicesGranted,
     ServicesLeftOut,
@@ -91,14 +92,14 @@ def test_the_answer_to_a_complete_hello_is_reported_at_once():
     assert remote.sent == []
     assert remote.events == [
         ServicesGranted(PEER, (GrantedService("web", None),), is_first=True),
-        ServiceNotGranted(PEER, "ssh", "it is taken"),
+        ServiceNotGranted(PEER, "ssh", "it is taken", RefusalKind.SERVICE_TAKEN),
     ]
 
 
 def test_a_remote_that_gives_no_reasons_is_older():
     remote = Remote(["web", "ssh"], accepts=None).welcome("web")
     assert of_type(remote.events, ServiceNotGranted) == [
-        ServiceNotGranted(PEER, "ssh", OLDER_REMOTE)
+        ServiceNotGranted(PEER, "ssh", OLDER_REMOTE, RefusalKind.OTHER)
     ]
 
 
@@ -144,7 +145,7 @@ def test_services_that_fit_no_hello_follow_the_welcome():
     remote.answer(*every[:-1], refused=[taken("s999")])
     assert remote.granted() == [(every[:-1], True)]
     assert of_type(remote.events, ServiceNotGranted) == [
-        ServiceNotGranted(PEER, "s999", "it is taken")
+        ServiceNotGranted(PEER, "s999", "it is taken", RefusalKind.SERVICE_TAKEN)
     ]
 
 

@@ -9,6 +9,7 @@ from scripted_remote import CLIENT, ScriptedRemote, welcome
 from quictunnel.errors import LinkLost
 from quictunnel.events import (
     ClientClosed,
+    ClientEnding,
     ConnectFailed,
     InternalErrorOccurred,
     PreambleRejected,
@@ -146,8 +147,15 @@ async def test_a_client_waits_for_a_slow_origin_server():
     assert remote.upstream.connections[0].written == b"patient"
 
 
-@pytest.mark.parametrize("code", [Code.ORIGIN_REFUSED, Code.ORIGIN_UNREACHABLE])
-def test_a_failed_connection_resets_the_stream_with_its_code(code):
+@pytest.mark.parametrize(
+    ("code", "kind"),
+    [
+        (Code.ORIGIN_REFUSED, ClientEnding.SERVER_REFUSED),
+        (Code.ORIGIN_UNREACHABLE, ClientEnding.SERVER_UNREACHABLE),
+        (Code.OVERLOADED, ClientEnding.OVERLOADED),
+    ],
+)
+def test_a_failed_connection_resets_the_stream_with_its_code(code, kind):
     @virtual_time
     async def story():
         remote = await ScriptedRemote().established()
@@ -156,10 +164,11 @@ def test_a_failed_connection_resets_the_stream_with_its_code(code):
         await settle()
         assert received.code == code
         assert of_type(remote.events, ConnectFailed) == [
-            ConnectFailed("localhost:8000", code.word, "why", CLIENT.client_id)
+            ConnectFailed("localhost:8000", code.word, "why", CLIENT.client_id, kind)
         ]
         (closed,) = of_type(remote.events, ClientClosed)
-        assert closed.reason == code.word
+        assert (closed.reason, closed.ending) == (code.word, kind)
+        assert closed.connect_time is None
 
     story()
 

@@ -11,7 +11,7 @@ from scripted_remote import CLIENT, ScriptedRemote
 from quictunnel.config.networks import NetworkSet
 from quictunnel.config.policy import Policy
 from quictunnel.config.services import parse_services
-from quictunnel.events import ClientAccepted, ClientClosed, ClientRejected
+from quictunnel.events import ClientAccepted, ClientClosed, ClientEnding, ClientRejected
 from quictunnel.origin.exposed_service import ExposedService
 from quictunnel.protocol.codes import Code
 from quictunnel.protocol.preamble import Preamble, encode_v2
@@ -33,7 +33,9 @@ async def test_a_client_that_the_service_rejects_reaches_no_origin_server():
     assert remote.upstream.attempts == 1
     (event,) = of_type(remote.events, ClientRejected)
     assert event == ClientRejected(
-        str(CLIENT.client), "the policy of the service default does not allow the address", 0
+        str(CLIENT.client),
+        "the policy of the service default does not allow the address",
+        ClientEnding.POLICY,
     )
     assert len(of_type(remote.events, ClientAccepted)) == 1
 
@@ -111,6 +113,6 @@ def test_a_changed_service_counts_the_clients_it_has():
     before = ExposedService(replace(settings, policy=Policy(max_clients=5)))
     assert [before.gate.enter(None) for _ in range(3)] == [None] * 3
     after = ExposedService(replace(settings, policy=Policy(max_clients=3)), before)
-    assert after.gate.enter(None) == "the limit of clients is reached (3)"
+    assert after.gate.enter(None) == (ClientEnding.LIMIT, "the limit of clients is reached (3)")
     before.gate.leave(None)
     assert after.gate.enter(None) is None

@@ -15,7 +15,7 @@ from pair import Engines
 
 from quictunnel.config.networks import NO_NETWORKS, NetworkSet
 from quictunnel.errors import LinkFailed
-from quictunnel.events import PeerDropped
+from quictunnel.events import DropKind, PeerDropped
 from quictunnel.protocol.codes import Code
 from quictunnel.quic.network_filter import NetworkFilter
 from testkit.clock import settle
@@ -132,7 +132,8 @@ async def test_a_link_is_silent_in_another_network_and_returns_with_its_peer(
     assert str(link.peer) == "192.0.2.7:4711"
     assert link.is_silent
     assert not link.is_closed
-    assert PeerDropped("198.51.100.7", "its network is not one of --origins-from") in flooded.events
+    sentence = "its network is not one of --origins-from"
+    assert PeerDropped("198.51.100.7", sentence, DropKind.NETWORK) in flooded.events
     caller.move("192.0.2.8")
     await until(lambda: not link.is_silent)
     assert str(link.peer) == "192.0.2.8:4711"

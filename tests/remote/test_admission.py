@@ -309,7 +309,7 @@ async def test_a_client_that_finds_no_origin_is_reported_as_closed():
     house.client()
     await seconds(4)
     (closed,) = of_type(house.events, ClientClosed)
-    assert closed.reason == admission.NO_ORIGIN
+    assert (closed.ending, closed.reason) == admission.NO_ORIGIN
     assert closed.duration == pytest.approx(3)
 
 

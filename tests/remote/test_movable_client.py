@@ -246,7 +246,7 @@ async def test_but_not_for_long():
     await seconds(11)
     assert client.was_reset
     (closed,) = of_type(house.events, ClientClosed)
-    assert closed.reason == NO_ORIGIN
+    assert (closed.ending, closed.reason) == NO_ORIGIN
     assert house.admission.pending == 0
     assert house.admission._count == 0
 

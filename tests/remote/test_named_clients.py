@@ -234,7 +234,7 @@ async def test_an_http_client_without_an_origin_gets_503(method, has_body):
     assert head.startswith(b"HTTP/1.1 503 Service Unavailable")
     assert bool(body) == has_body
     (closed,) = of_type(shared.house.events, ClientClosed)
-    assert closed.reason == admission.NO_ORIGIN
+    assert (closed.ending, closed.reason) == admission.NO_ORIGIN
     await shared.up()  # too late
     assert shared.tunnel.upstream.connections == []
     await seconds(TIME_LIMIT)
@@ -376,7 +376,7 @@ async def test_when_there_is_no_room_the_oldest_client_without_a_name_makes_it(m
         if round_ == 0 and limit == "waiting":  # a forwarded client does not wait
             shared.client(TlsNameReader, host="198.51.100.4")
     assert [client.was_reset for client in (answered, *silent)] == [True, True, False]
-    assert shared.rejections[1:] == [("198.51.100.2:5555", admission.NO_ROOM)]
+    assert shared.rejections[1:] == [("198.51.100.2:5555", admission.NO_ROOM.reason)]
 
 
 @virtual_time
@@ -406,7 +406,7 @@ async def test_an_address_has_a_limited_number_of_clients_without_a_name():
     reset = [client.was_reset for client in (other, *clients)]
     assert reset == [False, True, True] + [False] * MAX_UNNAMED_PER_SOURCE
     assert shared.house.admission.pending == 1 + MAX_UNNAMED_PER_SOURCE
-    assert shared.rejections[-1] == ("192.0.2.7:5555", admission.TOO_MANY_UNNAMED)
+    assert shared.rejections[-1] == ("192.0.2.7:5555", admission.TOO_MANY_UNNAMED.reason)
 
 
 @virtual_time

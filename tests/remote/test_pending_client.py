@@ -30,8 +30,8 @@ class Owner:
     def client_identified(self, pending, *_):
         self.identified.set_result(pending)
 
-    def client_dropped(self, pending, reason):
-        raise AssertionError(reason)
+    def client_dropped(self, pending, rejection):
+        raise AssertionError(rejection)
 
 
 class Taker(asyncio.Protocol):

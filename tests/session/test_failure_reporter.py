@@ -9,13 +9,16 @@ import pytest
 
 from quictunnel.events import (
     ClientClosed,
+    ClientEnding,
     ClientRejected,
+    DropKind,
     HelloTimedOut,
     LinkAttemptFailed,
     OriginRejected,
     PeerDropped,
     ProofFailed,
     ProtocolViolated,
+    RefusalKind,
 )
 from quictunnel.session.failure_reporter import GROUPS, INTERVAL, MAX_REPORTS, FailureReporter
 from testkit.clock import seconds, virtual_time
@@ -54,7 +57,11 @@ def log():
 
 
 def rejected(host: str = "192.0.2.7", reason: str = "no", suppressed: int = 0) -> ClientRejected:
-    return ClientRejected(f"{host}:1", reason, suppressed)
+    return ClientRejected(f"{host}:1", reason, ClientEnding.POLICY, suppressed)
+
+
+def proof_failed(peer: str) -> ProofFailed:
+    return ProofFailed("box", "t1", peer, "token not accepted", 1, 1, RefusalKind.BAD_TOKEN)
 
 
 @virtual_time
@@ -110,8 +117,8 @@ async def test_kinds_of_failures_of_one_source_are_reported_apart(log):
 @virtual_time
 async def test_other_failures_of_links_do_not_hide_failed_proofs(log):
     for number in range(100):
-        log.reporter(PeerDropped(f"10.0.0.{number}", "too many links"))
-    failures = [ProofFailed("box", "t1", f"10.0.1.{n}:1", "bad-token", 1, n) for n in range(5)]
+        log.reporter(PeerDropped(f"10.0.0.{number}", "too many links", DropKind.LINKS))
+    failures = [proof_failed(f"10.0.1.{n}:1") for n in range(5)]
     for failure in failures:
         log.reporter(failure)
     assert log.events[-5:] == failures
@@ -125,8 +132,8 @@ async def test_ten_thousand_sources_and_all_kinds_take_few_lines(log):
         peer = f"10.0.{source // 256}.{source % 256}:1"
         log.reporter(
             [
-                PeerDropped(peer, "too many links"),
-                OriginRejected("box", "t1", peer, "no"),
+                PeerDropped(peer, "too many links", DropKind.LINKS),
+                OriginRejected("box", "t1", peer, "no", RefusalKind.NOT_ALLOWED),
                 HelloTimedOut(peer),
                 ProtocolViolated(peer, "garbage"),
             ][number % 4]
@@ -142,7 +149,7 @@ async def test_ten_thousand_sources_and_all_kinds_take_few_lines(log):
 async def test_a_flood_of_clients_hides_no_failed_proof(log):
     for number in range(1000):
         log.reporter(rejected(f"192.0.{number // 256}.{number % 256}"))
-    failure = ProofFailed("box", "t1", "192.0.2.7:1", "bad-token", 1, 1)
+    failure = proof_failed("192.0.2.7:1")
     log.reporter(failure)
     assert log.events[-1] == failure
 
@@ -158,7 +165,9 @@ async def test_a_remote_that_words_each_refusal_differently_fills_no_log(log):
 
 @virtual_time
 async def test_other_events_are_passed_on(log):
-    closed = ClientClosed("192.0.2.7:1", "web", "ab12", 1, 1, 0.1, "ended in order")
+    closed = ClientClosed(
+        "192.0.2.7:1", "web", "ab12", 1, 1, 0.1, "ended in order", ClientEnding.EOF
+    )
     for _ in range(100):
         log.reporter(closed)
     assert log.events == [closed] * 100

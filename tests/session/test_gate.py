@@ -9,6 +9,7 @@ import pytest
 from quictunnel.config.networks import NetworkSet
 from quictunnel.config.policy import Policy
 from quictunnel.errors import SettingsError
+from quictunnel.events import ClientEnding
 from quictunnel.protocol.address import Address
 from quictunnel.relay.relay import NO_LIMITS
 from quictunnel.session import gate as module
@@ -63,10 +64,10 @@ def test_clients_at_a_time(clock):
     assert [gate.enter(HERE) for _ in range(3)] == [
         None,
         None,
-        "the limit per address is reached (2)",
+        (ClientEnding.LIMIT, "the limit per address is reached (2)"),
     ]
     assert gate.enter(THERE) is None
-    assert gate.enter(THERE) == "the limit of clients is reached (3)"
+    assert gate.enter(THERE) == (ClientEnding.LIMIT, "the limit of clients is reached (3)")
     gate.leave(HERE)
     assert gate.enter(HERE) is None
     for address in (HERE, HERE, THERE):
@@ -115,14 +116,15 @@ def test_a_limit_is_a_reasonable_number():
 def test_lists_reject_a_client_without_an_address(policy, clock):
     gate = Gate(policy, clock, "the service web")
     assert gate.enter(None) == (
-        "the policy of the service web needs an address, and the client has none"
+        ClientEnding.POLICY,
+        "the policy of the service web needs an address, and the client has none",
     )
 
 
 def test_clients_without_an_address_are_one_source(clock):
     gate = Gate(Policy(max_clients_per_address=1), clock, "the service web")
     assert gate.enter(None) is None
-    assert gate.enter(None) == "the limit per address is reached (1)"
+    assert gate.enter(None) == (ClientEnding.LIMIT, "the limit per address is reached (1)")
     assert gate.enter(HERE) is None
     gate.leave(None)
     assert gate.enter(None) is None

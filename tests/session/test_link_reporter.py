@@ -16,12 +16,13 @@ from quictunnel.events import (
 )
 from quictunnel.protocol.address import Address
 from quictunnel.protocol.codes import Code
+from quictunnel.protocol.link_id import link_id
 from quictunnel.session.link_reporter import MOVE_DELAY
 from quictunnel.session.session import CLOSED_HERE
 from testkit.clock import seconds, settle, virtual_time
 
 ELSEWHERE = Address("203.0.113.9", 1234)
-BOX = {"origin": "box", "token": TOKEN.id}
+BOX = {"origin": "box", "token": TOKEN.id, "link": link_id(b"e" * 32)}
 
 
 class Watched(Tunnel):
