@@ -18,18 +18,19 @@ class ClientSnapshot:
     """A client that is connected now."""
 
     id: str
-    """Identifies the client at this role. It is the id in the logs of both ends, if it has one."""
+    """Identifies the client at this role. It is the id in the logs of both ends, if the remote has
+    sent one."""
     address: str | None
     """The client's address; None if it is not known."""
     service: str
-    """The service that the client uses. At the remote, its place if no origin serves it yet."""
+    """The service that the client uses; empty while the remote does not know it yet."""
     origin: str | None
     """At the remote, the name of the origin that serves the client; None while it waits."""
     link: str | None
     """The id of its link; None while it waits for one."""
     state: Literal["waiting", "connecting", "open", "closing"]
-    """Whether it waits for an origin, its origin server is being dialed, bytes flow both ways, or
-    one direction has ended."""
+    """`waiting` for an origin; `connecting` while the origin dials its server, which only the
+    origin knows; `open`; or `closing` once one direction has ended."""
     age: float
     """Seconds since it was accepted."""
     bytes_up: int
@@ -43,7 +44,7 @@ class ServiceSnapshot:
     """A service, and where clients reach it."""
 
     name: str
-    """The service's name."""
+    """The service's name. At the remote, services of several origins may have one name."""
     places: tuple[str, ...]
     """Where clients reach it at the remote, such as `[::]:9000` or `www.example.com`."""
     urls: tuple[str, ...]
@@ -52,7 +53,8 @@ class ServiceSnapshot:
     target: str | None
     """The address of its origin server; None at the remote."""
     origins: tuple[str, ...]
-    """At the remote, the names of the origins that serve it. Empty at the origin."""
+    """At the remote, the names of the origins that serve it, or of the one that does not get it.
+    Empty at the origin."""
     state: Literal["up", "silent", "refused", "unhealthy", "down"]
     """`up` if a new client is forwarded at once; `silent` if its links do not answer; `refused` if
     the remote does not grant it; `unhealthy` if its checks fail; `down` without a link."""
@@ -67,13 +69,13 @@ class LinkSnapshot:
     """A link whose peer has proven itself."""
 
     id: str
-    """Identifies the link at this role, from its start to its end."""
+    """Identifies the link at both ends, from its start to its end."""
     origin: str
     """The origin's name."""
     token: str | None
     """The token's id; None if the origin has none."""
     agent: str
-    """The peer's program and version, as it reports them."""
+    """The peer's program and version, as it reports them; empty if it does not."""
     path: Literal["udp"]
     """How datagrams travel."""
     local: str
@@ -130,7 +132,8 @@ class RoleSnapshot:
     max_clients: int
     """The limit on clients."""
     unread_bytes: int
-    """Bytes that were received for clients and origin servers, and that these have not taken."""
+    """Bytes in write buffers for clients or origin servers that do not take them. The engine holds
+    more, within `--unread-limit`, while these are full."""
     is_draining: bool
     """Whether the role is ending."""
     is_ready: bool

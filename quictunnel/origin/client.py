@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections.abc import Sequence
 from dataclasses import replace
 
 from quictunnel.config.settings import OriginSettings, differences
@@ -17,6 +18,7 @@ from quictunnel.origin.backoff import Backoff
 from quictunnel.origin.connector import FIRST_ATTEMPT_TIMEOUT, Connector
 from quictunnel.origin.failover import Failover
 from quictunnel.origin.health import HealthMonitor
+from quictunnel.origin.observation import OriginView
 from quictunnel.origin.retry import RetryTimer
 from quictunnel.origin.session import FINAL_CODES, OriginSession
 from quictunnel.origin.session_life import Phase
@@ -28,7 +30,9 @@ from quictunnel.quic.path.network_monitor import NetworkMonitor
 from quictunnel.relay.readiness import readiness
 from quictunnel.session.clients import MAX_CLIENTS
 from quictunnel.session.failure_reporter import FailureReporter
+from quictunnel.session.observation import link_snapshots, unread_bytes
 from quictunnel.session.session import describe_link_end
+from quictunnel.snapshots import ClientSnapshot, LinkSnapshot, RoleSnapshot, ServiceSnapshot
 
 STABLE_AFTER = 10.0
 """Seconds after which a session counts as stable: its end does not count as a failure."""
@@ -39,9 +43,14 @@ MAX_LEAVING = 8
 STOPPED = "the origin was stopped"
 """The reason that the remote is given when the origin stops."""
 
+STOPPING = "the origin is stopping"
+"""Why an origin that stops is not ready."""
+
 
 class Origin:
     """An origin. After `start`, `drain` or `abort` ends it, and `wait_closed` waits for the end.
+
+    It is an `ObservedRole`.
 
     :param emit: receives the events.
     :param max_clients: the limit on clients. Each costs a file descriptor.
@@ -60,6 +69,9 @@ class Origin:
     ) -> None:
         self._settings = settings
         self._emit = emit = self._failures = FailureReporter(emit)
+        self._max_clients = max_clients
+        self._engine: str = settings.engine  # as configured, until the start
+        self._started_at: float | None = None
         self._retry = RetryTimer(watch)
         rng = rng or random.Random()
         self._backoff = Backoff(rng)
@@ -86,9 +98,12 @@ class Origin:
 
         :raises SettingsError: the engine cannot be used.
         """
-        report_selected(self._settings.engine, self._settings.congestion, self._emit)
+        loop = asyncio.get_running_loop()
+        settings = self._settings
+        self._engine = report_selected(settings.engine, settings.congestion, self._emit).name
+        self._started_at = loop.time()
         # Made now, so that a lack of file descriptors cannot prevent it later.
-        readiness(asyncio.get_running_loop())
+        readiness(loop)
         self._checks.apply(self._settings.services)
         self._run_task = asyncio.create_task(self._run(), name="origin")
         self._run_task.add_done_callback(self._task_ended)
@@ -130,6 +145,57 @@ class Origin:
             session.abort(Code.GOODBYE, STOPPED)
         self._failures.close()
         self._finish_soon()
+
+    # -- Observing (`ObservedRole`)
+
+    def describe(self) -> RoleSnapshot:
+        """Return the origin's state."""
+        is_draining = self._end_task is not None
+        reason = STOPPING if is_draining else self._view.why_not_ready()
+        since = self._started_at
+        return RoleSnapshot(
+            role="origin",
+            name=self._settings.name,
+            engine=self._engine,
+            addresses=(str(self._settings.remote),),
+            age=0.0 if since is None else asyncio.get_running_loop().time() - since,
+            clients=sum(len(session.clients) for session in self._sessions),
+            max_clients=self._max_clients,
+            unread_bytes=unread_bytes(self._sessions),
+            is_draining=is_draining,
+            is_ready=reason is None,
+            reason=reason,
+        )
+
+    def list_services(self) -> Sequence[ServiceSnapshot]:
+        """Return the services, in the order of the settings."""
+        return self._view.services()
+
+    def list_links(self) -> Sequence[LinkSnapshot]:
+        """Return the links to the remote, the oldest first."""
+        return link_snapshots(
+            (session, tuple(each.name for each in session.listing.granted or ()))
+            for session in self._sessions
+        )
+
+    def list_clients(self) -> Sequence[ClientSnapshot]:
+        """Return the clients, the oldest first."""
+        return self._view.clients()
+
+    def close_client(self, client_id: str) -> bool:
+        """Reset a client's connection at both ends. Return False if there is no such client."""
+        return self._view.close_client(client_id)
+
+    @property
+    def _view(self) -> OriginView:
+        return OriginView(
+            self._connector.offer,
+            self._checks,
+            self._current,
+            self._sessions,
+            remote_host=self._settings.remote.host,
+            last_failure=self._connector.last_failure,
+        )
 
     # -- Connecting
 

@@ -63,6 +63,8 @@ class Connector:
         self._emit = emit
         self._rng = rng
         self._retry = retry
+        self.last_failure: str | None = None
+        """Why the last attempt has failed; None once one has succeeded."""
         self._reported: dict[str, float] = {}
         self._has_met_remote = False
         self._client_tls = tls_for(settings)
@@ -156,6 +158,7 @@ class Connector:
             else:
                 self._has_met_remote = True
                 self._reported.clear()
+                self.last_failure = None
                 # An origin that is replaced later must not come back and replace the other one.
                 self._session_settings = replace(self._session_settings, take_over=False)
                 self._on_established(session, welcome)
@@ -163,6 +166,7 @@ class Connector:
 
     def report_failure(self, reason: str, *, beside_silent_link: bool = False) -> None:
         """Report why an attempt has failed, unless the same reason was reported lately."""
+        self.last_failure = reason
         now = asyncio.get_running_loop().time()
         reported_at = self._reported.get(reason)
         if reported_at is not None and now < reported_at + REPORT_INTERVAL:

@@ -87,6 +87,16 @@ class HealthMonitor:
         """The names of the services whose origin servers do not work."""
         return frozenset(name for name, watch in self._watches.items() if not watch.is_healthy)
 
+    @property
+    def failures(self) -> dict[str, str]:
+        """Why the origin servers of the unhealthy services do not work, by the services' names."""
+        return {name: watch.failure for name, watch in self._watches.items() if watch.failure}
+
+    def has_passed(self, service: str) -> bool:
+        """Return whether a service is healthy by a check, or has none."""
+        watch = self._watches.get(service)
+        return watch is None or (watch.is_healthy and watch.has_succeeded)
+
     def apply(self, services: Sequence[ServiceSettings]) -> None:
         """Check these services from now on. The checks of services that have not changed go on.
 
@@ -150,12 +160,15 @@ class _Watch:
         rng: random.Random,
     ) -> None:
         self.is_healthy = True
+        self.has_succeeded = False
+        """Whether a check has succeeded so far."""
+        self.failure: str | None = None
+        """The reported reason, while it is not healthy."""
         self._service = service
         self._check = check
         self._probe = probe
         self._report = report
         self._rng = rng
-        self._failure: str | None = None  # the reported reason, while it is not healthy
         self._contrary = 0  # checks in a row that contradict `is_healthy`
         self._unhealthy_since = 0.0
         self.task = asyncio.create_task(self._run(), name=f"check of {service.name}")
@@ -184,10 +197,11 @@ class _Watch:
 
     def _count(self, failure: str | None) -> None:
         """Count the result of a check: the reason why it has failed, or None."""
+        self.has_succeeded = self.has_succeeded or failure is None
         if (failure is None) == self.is_healthy:
             self._contrary = 0
-            if failure is not None and failure != self._failure:
-                self._failure = failure
+            if failure is not None and failure != self.failure:
+                self.failure = failure
                 self._report(UnhealthyReasonChanged(self._service.name, failure))
             return
         self._contrary += 1
@@ -196,7 +210,7 @@ class _Watch:
             return
         self._contrary = 0
         self.is_healthy = failure is None
-        self._failure = failure
+        self.failure = failure
         now = asyncio.get_running_loop().time()
         if failure is None:
             duration = now - self._unhealthy_since

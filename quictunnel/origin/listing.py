@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 from quictunnel.escaping import cut_name, cut_sentence
 from quictunnel.events import (
@@ -56,7 +56,8 @@ class Listing:
         self._gives_reasons = False
         self._answer: Services | None = None
         self._is_open = False
-        self._granted: tuple[GrantedService, ...] | None = None
+        self.granted: tuple[GrantedService, ...] | None = None
+        """The services that the remote grants, as reported last; None before the first report."""
         self._servers: list[str] = []
         self._not_granted: frozenset[ServiceNotGranted] = frozenset()
         self._left_out = 0
@@ -111,6 +112,16 @@ class Listing:
         """Return the sentence of a remote that refuses the hello, with our explanation."""
         return _explained(refusal, self.offer.services.values())
 
+    @property
+    def not_granted(self) -> dict[str, str]:
+        """Why the remote does not grant services, by their names."""
+        return {event.service: event.reason for event in self._not_granted}
+
+    @property
+    def left_out(self) -> Sequence[str]:
+        """The names of the services that the remote cannot handle beside the others."""
+        return [service.name for service in self.offer.requests[self._limit :]]
+
     # -- Inside
 
     @property
@@ -135,9 +146,9 @@ class Listing:
         )
         # The user wants to know of a new origin server too, which the remote does not know.
         servers = self._find_servers(answer)
-        if (granted, servers) != (self._granted, self._servers):
-            is_first = self._granted is None
-            self._granted, self._servers = granted, servers
+        if (granted, servers) != (self.granted, self._servers):
+            is_first = self.granted is None
+            self.granted, self._servers = granted, servers
             self._emit(ServicesGranted(self._peer, granted, is_first))
         not_granted = self._find_not_granted(answer)
         for event in not_granted:

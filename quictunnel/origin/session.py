@@ -77,7 +77,8 @@ class OriginSession(Session):
         self._settings = settings
         self._linger_timer = IdleTimer(settings.linger, Relay.linger_expired)
         self._welcome: asyncio.Future[Welcome] = self._loop.create_future()
-        self._listing = Listing(settings.offer, self._send_list, emit)
+        self.listing = Listing(settings.offer, self._send_list, emit)
+        """The services, and which of them the remote grants."""
         self._pending_streams: set[PendingStream] = set()
         self.preamble_timer = SharedTimer(PREAMBLE_TIMEOUT, self._preamble_timed_out, self._loop)
 
@@ -99,11 +100,11 @@ class OriginSession(Session):
                     name=settings.name,
                     token_id=token.id if token else "",
                     proof=prove(token.secret, "origin", link.exporter) if token else "",
-                    services=self._listing.hello.requests,
+                    services=self.listing.hello.requests,
                     hold=settings.hold,
                     instance=settings.instance,
                     take_over=settings.take_over,
-                    services_follow=not self._listing.hello.is_complete,
+                    services_follow=not self.listing.hello.is_complete,
                 )
             )
             timed_out = LinkFailed("the remote does not answer")
@@ -118,11 +119,11 @@ class OriginSession(Session):
 
         If the remote has not judged this list yet, the report follows its answer.
         """
-        self._listing.open(offer)
+        self.listing.open(offer)
 
     def change_offer(self, offer: Offer) -> None:
         """Expose these services from now on. Clients of services that are gone may finish."""
-        self._listing.change(offer)
+        self.listing.change(offer)
 
     def origin_address(self) -> str:
         """Return this end's host. The port differs for each socket and has no meaning."""
@@ -182,7 +183,7 @@ class OriginSession(Session):
         :raises ProtocolError: it is another message.
         """
         if isinstance(message, RefusedMessage):
-            sentence = self._listing.explain(cut_sentence(message.message))
+            sentence = self.listing.explain(cut_sentence(message.message))
             is_proven = self._is_proof(message.proof)
             self._abandon_greeting(_refusal(message.code, sentence, is_proven=is_proven))
         elif isinstance(message, Welcome):
@@ -198,7 +199,7 @@ class OriginSession(Session):
         """
         if not isinstance(message, Services):
             raise ProtocolError(f"{type(message).__name__} in an established session")
-        self._listing.received(message)
+        self.listing.received(message)
 
     def control_violated(self, error: ProtocolError) -> None:
         """Close the link of a remote that breaks the protocol."""
@@ -217,7 +218,7 @@ class OriginSession(Session):
             service=preamble.service or "",
             accepted_at=self._loop.time(),
         )
-        service = self._listing.offer.services.get(client.service)
+        service = self.listing.offer.services.get(client.service)
         upstream = None if service is None else service.upstream(preamble)
         if service is None or upstream is None:
             name = cut_name(client.service)
@@ -251,7 +252,7 @@ class OriginSession(Session):
             self._abandon_greeting(Refused(Code.NOT_PROVEN, WRONG_PROOF))
             return
         token = self._settings.token
-        self._listing.welcomed(welcome, str(self.link.peer))
+        self.listing.welcomed(welcome, str(self.link.peer))
         self._establish(origin=self._settings.name, token=token.id if token else None)
         self.link.allow_streams(max(STREAMS_BEFORE_PROOF, self._settings.max_clients))
         # The task in `greet` runs before a preamble is decoded, so the link is reported first.

@@ -154,6 +154,11 @@ class Relay:
         return self.tcp.transport is not None and self.stream.transport is not None
 
     @property
+    def unread(self) -> int:
+        """Bytes received from the stream that wait to be written to the TCP connection."""
+        return self.tcp.buffered()
+
+    @property
     def is_ending(self) -> bool:
         """Whether a direction has ended, or both sides were reset."""
         return self._end is not None or self.tcp.has_eof or self.stream.has_eof

@@ -163,6 +163,12 @@ class Side(asyncio.Protocol):
         if self.has_eof and self.eof_sent and self.transport is not None and not self.is_lost:
             self._close(self.transport)
 
+    def buffered(self) -> int:
+        """Return how many bytes written to this side are in this process."""
+        if self.transport is None or self.is_lost:
+            return len(self._pending)
+        return self.transport.get_write_buffer_size()
+
     def unsent(self) -> int:
         """Return how many bytes written to this side have not left it, as far as is known."""
         if self.transport is None or self.is_lost:

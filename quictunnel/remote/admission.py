@@ -113,6 +113,31 @@ class Admission:
         """The number of clients that have not been handed to a session."""
         return len(self._pending)
 
+    @property
+    def pending_clients(self) -> Collection[PendingClient]:
+        """Those clients."""
+        return self._pending
+
+    @property
+    def count(self) -> int:
+        """The number of clients, pending and forwarded."""
+        return self._count
+
+    @property
+    def is_full(self) -> bool:
+        """Whether there is no room for another client."""
+        return self._count >= self._max_clients or len(self._pending) >= MAX_WAITING
+
+    @property
+    def max_clients(self) -> int:
+        """The limit on clients."""
+        return self._max_clients
+
+    @property
+    def waiting_by_route(self) -> dict[str, int]:
+        """The numbers of clients that wait for an origin, by the keys of their routes."""
+        return {route: len(waiting) for route, waiting in self._waiting.items()}
+
     def apply(
         self,
         *,
@@ -171,7 +196,7 @@ class Admission:
         """
         if self._closed_because is not None:
             return False
-        if self._is_full:
+        if self.is_full:
             if not self._limit_reported:
                 self._limit_reported = True
                 self._emit(ClientLimitReached(clients=self._count, waiting=len(self._pending)))
@@ -263,10 +288,6 @@ class Admission:
         self._client_left(pending.gate, pending.client)
 
     # -- Inside
-
-    @property
-    def _is_full(self) -> bool:
-        return self._count >= self._max_clients or len(self._pending) >= MAX_WAITING
 
     def _let_wait(self, pending: PendingClient, client: Client, route: str) -> None:
         self._waiting.setdefault(route, {})[pending] = client

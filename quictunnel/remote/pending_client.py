@@ -173,6 +173,11 @@ class PendingClient(asyncio.Protocol):
             return PortRange(self._port, self._port)
         return place if place is None else self._name or place
 
+    @property
+    def has_answer(self) -> bool:
+        """Whether it was rejected, and its last bytes are on their way."""
+        return self._last_answer is not None
+
     def give_up_after(self, delay: float, rejection: Rejection) -> None:
         """Reject the client unless it is handed over within `delay` seconds.
 

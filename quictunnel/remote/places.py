@@ -22,6 +22,7 @@ from quictunnel.remote.name_readers import NameReader
 from quictunnel.remote.named_listeners import NamedListener
 from quictunnel.remote.registry import Identity
 from quictunnel.remote.routes import Route, Routes
+from quictunnel.remote.service_urls import service_urls
 
 
 class Places:
@@ -57,6 +58,7 @@ class Places:
         )
         self._new_local_proxy = new_local_proxy
         self._sockets: HostSockets | None = None
+        self._sockets_at = settings.sockets
         if settings.sockets is not None:
             self._sockets = HostSockets(settings.sockets, self._new_proxy_of, emit=emit)
         self._hosts = HostRoutes(settings, reject_waiting, origins_at, self._sockets)
@@ -86,6 +88,24 @@ class Places:
     def named_addresses(self) -> dict[HostProtocol, Address]:
         """The bound addresses of the shared listeners, from `bind` on."""
         return {protocol: listener.address for protocol, listener in self._named.items()}
+
+    def describe(self) -> tuple[str, ...]:
+        """Return the addresses for clients, each with what it is for: `tcp [::]:9000`.
+
+        From `bind` on.
+        """
+        named = [f"{protocol} {address}" for protocol, address in self.named_addresses.items()]
+        sockets = () if self._sockets_at is None else (f"sockets {self._sockets_at}",)
+        return (f"tcp {self.outside_address}", *named, *sockets)
+
+    def urls_of(self, route: Route) -> tuple[str, ...]:
+        """Return the addresses of a route's service that a person can open. From `bind` on."""
+        return service_urls(
+            route,
+            outside=self.outside_address,
+            named=self.named_addresses,
+            has_sockets=self._sockets is not None,
+        )
 
     async def bind(self) -> None:
         """Bind all addresses of the settings.

@@ -23,6 +23,11 @@ from quictunnel.quic.listener import Listener, listen
 from quictunnel.quic.settings import LinkSettings, ServerTls
 from quictunnel.relay.readiness import readiness
 from quictunnel.remote.admission import Admission
+from quictunnel.remote.observation import (
+    close_remote_client,
+    remote_client_snapshots,
+    service_snapshots,
+)
 from quictunnel.remote.outside_listener import resolve_listen
 from quictunnel.remote.places import Places
 from quictunnel.remote.registry import Registry
@@ -30,6 +35,8 @@ from quictunnel.remote.session import EXPIRED, RemoteSession
 from quictunnel.remote.session_settings import RemoteSessionSettings
 from quictunnel.session.clients import MAX_CLIENTS
 from quictunnel.session.failure_reporter import FailureReporter
+from quictunnel.session.observation import link_snapshots, unread_bytes
+from quictunnel.snapshots import ClientSnapshot, LinkSnapshot, RoleSnapshot, ServiceSnapshot
 
 CERTIFICATE_CHECK_INTERVAL = 5.0
 """Seconds between two checks of the certificate's files, each of which costs two stat calls."""
@@ -57,9 +64,18 @@ APPLICABLE = {
 STOPPED = "the remote was stopped"
 """The reason that origins and clients are given when the remote stops."""
 
+NOT_STARTED = "the remote is starting"
+
+STOPPING = "the remote is stopping"
+
+FULL = "the limit of clients is reached"
+"""Why a remote that accepts no client is not ready, here and above."""
+
 
 class Remote:
     """A remote. After `start`, `drain` or `abort` ends it, and `wait_closed` waits for the end.
+
+    It is an `ObservedRole`.
 
     :param tokens: the accepted tokens.
     :param certificates: the remote's certificate, read again when the files change.
@@ -119,6 +135,8 @@ class Remote:
         self._end: asyncio.Task[None] | None = None
         self._failure: BaseException | None = None
         self._is_stopping = False
+        self._engine: str = settings.engine  # as configured, until the start
+        self._started_at: float | None = None
         self._no_sessions = asyncio.Event()
         self._no_sessions.set()
         self._closed = asyncio.Event()
@@ -157,7 +175,7 @@ class Remote:
         """
         settings = self._settings
         try:
-            report_selected(settings.engine, settings.congestion, self._emit)
+            self._engine = report_selected(settings.engine, settings.congestion, self._emit).name
             # Made now, so that a lack of file descriptors cannot prevent it later.
             readiness(asyncio.get_running_loop())
             await self._places.bind()
@@ -176,6 +194,7 @@ class Remote:
                 self._link_socket.close()
             raise
         self._places.serve()
+        self._started_at = asyncio.get_running_loop().time()
         self._certificate_watch = asyncio.create_task(
             self._watch_certificate(self._listener), name="certificate watch"
         )
@@ -240,6 +259,54 @@ class Remote:
         """End at once: reset clients and close links."""
         self._stop(lambda session: session.abort(Code.GOODBYE, STOPPED))
         self._failures.close()
+
+    # -- Observing (`ObservedRole`)
+
+    def describe(self) -> RoleSnapshot:
+        """Return the remote's state."""
+        reason = self._why_not_ready()
+        since, listener = self._started_at, self._listener
+        listen = str(self._settings.listen if listener is None else listener.address)
+        return RoleSnapshot(
+            role="remote",
+            name=listen,
+            engine=self._engine,
+            addresses=() if since is None else (f"udp {listen}", *self._places.describe()),
+            age=0.0 if since is None else asyncio.get_running_loop().time() - since,
+            clients=self._admission.count,
+            max_clients=self._admission.max_clients,
+            unread_bytes=unread_bytes(self._sessions),
+            is_draining=self._is_stopping,
+            is_ready=reason is None,
+            reason=reason,
+        )
+
+    def list_services(self) -> Sequence[ServiceSnapshot]:
+        """Return the services that connected origins ask for."""
+        return service_snapshots(self._sessions, self._admission, self._places.urls_of)
+
+    def list_links(self) -> Sequence[LinkSnapshot]:
+        """Return the links of origins, the oldest first."""
+        return link_snapshots(
+            (session, tuple(name for name, _ in session.served)) for session in self._sessions
+        )
+
+    def list_clients(self) -> Sequence[ClientSnapshot]:
+        """Return the clients, waiting ones too, the oldest first."""
+        return remote_client_snapshots(self._sessions, self._admission.pending_clients)
+
+    def close_client(self, client_id: str) -> bool:
+        """Reset a client's connection at both ends. Return False if there is no such client."""
+        pending = self._admission.pending_clients
+        return close_remote_client(self._sessions, pending, client_id)
+
+    def _why_not_ready(self) -> str | None:
+        """Return why no new client is accepted now; None if clients are."""
+        if self._is_stopping:
+            return STOPPING
+        if self._started_at is None:
+            return NOT_STARTED
+        return FULL if self._admission.is_full else None
 
     # -- Inside
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 
 from quictunnel.config.grants import DEFAULT_GRANT, Grant
@@ -105,8 +105,6 @@ class RemoteSession(Session):
         self._on_close = on_close
         self._hello: Hello | None = None
         self._proven_token: Token | None = None
-        self._shown_name: str | None = None
-        """The origin's name for logs, once its hello has come."""
         self._routes: dict[str, tuple[str, Route]] = {}  # with the names of the services
         self._joiner = ServiceListJoiner()
         self._shared: set[str] = set()
@@ -156,7 +154,7 @@ class RemoteSession(Session):
         # A client that has waited for another origin knows the service by that one's name.
         client.service, _ = self._routes[route]
         client.token = token_id
-        client.origin = self._shown_name if self.is_shared(route) else None
+        client.origin = self.origin_name if self.is_shared(route) else None
         preamble = Preamble(client.address, client.outside, client.service, client.id)
         relay.stream.write(encode_v2(preamble))
         self.link.open_stream(relay.stream)
@@ -173,6 +171,21 @@ class RemoteSession(Session):
     def clients_at(self, route: str) -> int:
         """Return the number of clients of a route that the origin serves now."""
         return self._clients_at.get(route, 0)
+
+    @property
+    def served(self) -> list[tuple[str, Route]]:
+        """The names of the granted services, and their routes."""
+        return [self._routes[key] for key in self._registry.routes_of(self)]
+
+    @property
+    def refused(self) -> Sequence[RefusedService]:
+        """The services that the origin asks for and does not get."""
+        return self._refused
+
+    @property
+    def clients_by_route(self) -> Mapping[str, int]:
+        """The numbers of clients that the origin serves now, by the keys of their routes."""
+        return self._clients_at
 
     def move_clients(self) -> None:
         """Move clients that this origin has not answered to others that can serve them now."""
@@ -254,7 +267,7 @@ class RemoteSession(Session):
         if self._hello is not None or not isinstance(message, Hello):
             raise ProtocolError("a session begins with one hello")
         self._hello = message
-        self._shown_name = cut_name(message.name)
+        self.peer_agent = cut_name(message.agent)
         self._awaits_list = message.services_follow
         self._asked = [] if message.services_follow else message.services
         self._clear_deadline()
@@ -557,8 +570,8 @@ class RemoteSession(Session):
             )
         )
         services = tuple(service.name for service in granted)
-        agent = cut_name(hello.agent)
-        self._emit(OriginConnected(*self._identity(hello), services, agent, self.link_id))
+        identity = self._identity(hello)
+        self._emit(OriginConnected(*identity, services, self.peer_agent, self.link_id))
         self._notify_losers(hello, losers)
         self._registry.notify_usable(self)
 
@@ -610,8 +623,7 @@ class RemoteSession(Session):
         return cut_name(hello.name), cut_name(hello.token_id), str(self.link.peer)
 
     def _granted(self) -> list[Service]:
-        routes = (self._routes[key] for key in self._registry.routes_of(self))
-        return [Service(name=name, address=route.address) for name, route in routes]
+        return [Service(name=name, address=route.address) for name, route in self.served]
 
 
 def _cut(sentence: str) -> str:

@@ -63,6 +63,12 @@ class Session(ABC):
         """Identifies the link in events of both ends; empty until the session is established."""
         self.established_at: float | None = None
         """When the session was established, in seconds of the loop's clock."""
+        self.origin_name = ""
+        """The name of the link's origin, safe to show; empty until the session is established."""
+        self.origin_token: str | None = None
+        """The id of its token, safe to show; None if it has none."""
+        self.peer_agent = ""
+        """The peer's program and version, as it reports them; empty if it does not."""
         self._closed_with: Code | None = None
         self._emit = emit
         self._loop = asyncio.get_running_loop()
@@ -258,6 +264,7 @@ class Session(ABC):
         self._clear_deadline()
         self.link_id = link_id(self.link.exporter)
         self.established_at = self._loop.time()
+        self.origin_name, self.origin_token = origin, token
         self._reporter = LinkReporter(
             self.link,
             self._emit,

@@ -62,13 +62,14 @@ def select(engine: str, congestion: str | None, emit: EventSink = discard_event)
     return _LOADERS[engine]()
 
 
-def report_selected(engine: str, congestion: str | None, emit: EventSink) -> None:
-    """Emit `EngineSelected` for the engine that `select` returns.
+def report_selected(engine: str, congestion: str | None, emit: EventSink) -> EngineKind:
+    """Emit `EngineSelected` for the engine that `select` returns, and return it.
 
     :raises SettingsError: as `select`.
     """
     kind = select(engine, congestion, emit)
     emit(EngineSelected(kind.name, kind.version, congestion or DEFAULT_CONGESTION))
+    return kind
 
 
 def installed() -> dict[str, EngineKind | SettingsError]:

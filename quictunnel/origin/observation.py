@@ -1,0 +1,142 @@
+"""Describes the services and clients of an origin as values, and whether it is ready."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Collection
+from typing import Literal
+
+from quictunnel.events import GrantedService
+from quictunnel.origin.exposed_service import ExposedService
+from quictunnel.origin.health import HealthMonitor
+from quictunnel.origin.offer import Offer
+from quictunnel.origin.service_urls import service_urls
+from quictunnel.origin.session import OriginSession
+from quictunnel.session.observation import client_snapshots, find_relay
+from quictunnel.snapshots import ClientSnapshot, ServiceSnapshot
+
+ServiceState = Literal["up", "silent", "refused", "unhealthy", "down"]
+
+NO_LINK = "there is no link to the remote"
+
+NOT_JUDGED = "the remote has not answered yet"
+
+LEFT_OUT = "the remote accepts fewer services"
+
+NOT_CHECKED = "its origin server has not been checked yet"
+
+
+class OriginView:
+    """The state of an origin at one moment.
+
+    :param offer: the services.
+    :param checks: their health.
+    :param current: the session that gets new clients, if there is one.
+    :param sessions: all sessions, with those that leave.
+    :param remote_host: the remote's host as configured.
+    :param last_failure: why the last attempt to connect has failed; None if it has not.
+    """
+
+    def __init__(
+        self,
+        offer: Offer,
+        checks: HealthMonitor,
+        current: OriginSession | None,
+        sessions: Collection[OriginSession],
+        *,
+        remote_host: str,
+        last_failure: str | None,
+    ) -> None:
+        self._offer = offer
+        self._checks = checks
+        self._current = current
+        self._sessions = sessions
+        self._remote_host = remote_host
+        self._no_link = NO_LINK if last_failure is None else f"{NO_LINK}: {last_failure}"
+        self._failures = checks.failures
+        self._granted: dict[str, GrantedService] = {}
+        self._refused: dict[str, str] = {}  # with the reasons
+        if current is not None:
+            listing = current.listing
+            self._granted = {service.name: service for service in listing.granted or ()}
+            self._refused = dict.fromkeys(listing.left_out, LEFT_OUT) | listing.not_granted
+
+    def services(self) -> list[ServiceSnapshot]:
+        """Return the services, in the order of the settings."""
+        clients = Counter(
+            client.service for session in self._sessions for client, _ in session.clients
+        )
+        return [
+            self._describe(service, clients[name]) for name, service in self._offer.services.items()
+        ]
+
+    def clients(self) -> list[ClientSnapshot]:
+        """Return the clients, the oldest first."""
+        now = asyncio.get_running_loop().time()
+        clients: list[ClientSnapshot] = []
+        for session in self._sessions:
+            clients.extend(client_snapshots(session, "origin server", now))
+        return sorted(clients, key=lambda client: client.age, reverse=True)
+
+    def close_client(self, key: str) -> bool:
+        """Reset the client with this key; return False if there is none."""
+        relays = [relay for _, relay in find_relay(self._sessions, key)]
+        for relay in relays:
+            relay.close()
+        return bool(relays)
+
+    def why_not_ready(self) -> str | None:
+        """Return why no new client is served now; None if one is.
+
+        A service with a check is served once the check has succeeded.
+        """
+        _, obstacle = self._link_state()
+        if obstacle is not None:
+            return obstacle
+        services = self.services()
+        up = [service.name for service in services if service.state == "up"]
+        if any(self._checks.has_passed(name) for name in up):
+            return None
+        if up:
+            return f"service {up[0]}: {NOT_CHECKED}"
+        first = next(iter(services), None)
+        return "there is no service" if first is None else f"service {first.name}: {first.reason}"
+
+    # -- Inside
+
+    def _describe(self, service: ExposedService, clients: int) -> ServiceSnapshot:
+        settings = service.settings
+        state, reason = self._state(settings.name)
+        granted = self._granted.get(settings.name)
+        address = None if granted is None else granted.address
+        return ServiceSnapshot(
+            name=settings.name,
+            places=() if address is None else (address,),
+            urls=service_urls(settings, address, self._remote_host),
+            target=settings.server,
+            origins=(),
+            state=state,
+            reason=reason,
+            clients=clients,
+        )
+
+    def _state(self, name: str) -> tuple[ServiceState, str | None]:
+        """Return the state of a service, and why it is not up."""
+        if (failure := self._failures.get(name)) is not None:
+            return "unhealthy", failure
+        state, obstacle = self._link_state()
+        if obstacle is not None:
+            return state, obstacle
+        if (refusal := self._refused.get(name)) is not None:
+            return "refused", refusal
+        return ("up", None) if name in self._granted else ("down", NOT_JUDGED)
+
+    def _link_state(self) -> tuple[ServiceState, str | None]:
+        """Return the state of all services that is due to the link, and why they are not up."""
+        current = self._current
+        if current is not None and current.is_usable:
+            return "up", None
+        if current is not None and current.silent_for is not None:
+            return "silent", f"the remote has not answered for {current.silent_for:.0f} s"
+        return "down", self._no_link

@@ -1,0 +1,24 @@
+"""Writes the addresses of services as URLs that a person can open."""
+
+from __future__ import annotations
+
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+
+
+def web_url(scheme: str, host: str, port: int | None = None) -> str:
+    """Return the URL of a site, without the port if it is the scheme's own.
+
+    :param scheme: `http` or `https`.
+    :param port: None for the scheme's own.
+    """
+    if port is None or port == _DEFAULT_PORTS[scheme]:
+        return f"{scheme}://{host}/"
+    return f"{scheme}://{host}:{port}/"
+
+
+def tcp_url(host: str, port: int) -> str:
+    """Return the URL of a TCP port.
+
+    :param host: a name, or an IP address without brackets.
+    """
+    return f"tcp://[{host}]:{port}" if ":" in host else f"tcp://{host}:{port}"
