@@ -14,7 +14,8 @@ from typing import Any
 from quictunnel.errors import LinkForgotten, LinkLost, StreamReset
 from quictunnel.protocol.address import Address
 from quictunnel.protocol.codes import Code
-from quictunnel.quic.link import AcknowledgementObserver, LinkProtocol
+from quictunnel.quic.engine import Statistics
+from quictunnel.quic.link import AcknowledgementObserver, LinkProtocol, LinkStatistics
 
 
 class FakeStream(asyncio.Transport):
@@ -136,6 +137,11 @@ class FakeLink:
         self.other: FakeLink | None = None
         self._loop = asyncio.get_running_loop()
         self._held: list[Callable[[], Any]] | None = None
+
+    @property
+    def statistics(self) -> LinkStatistics:
+        figures = Statistics(self.rtt, 60_000, 1350, 5000, 4000, 40, 3, 3600)
+        return LinkStatistics(self.local, self.peer, figures)
 
     def soon(self, callback: Callable[[], Any]) -> None:
         self._loop.call_soon(callback)

@@ -68,7 +68,8 @@ class OriginView:
             client.service for session in self._sessions for client, _ in session.clients
         )
         return [
-            self._describe(service, clients[name]) for name, service in self._offer.services.items()
+            self._describe(name, service, clients[name])
+            for name, service in self._offer.services.items()
         ]
 
     def clients(self) -> list[ClientSnapshot]:
@@ -105,13 +106,13 @@ class OriginView:
 
     # -- Inside
 
-    def _describe(self, service: ExposedService, clients: int) -> ServiceSnapshot:
+    def _describe(self, name: str, service: ExposedService, clients: int) -> ServiceSnapshot:
         settings = service.settings
-        state, reason = self._state(settings.name)
-        granted = self._granted.get(settings.name)
+        state, reason = self._state(name)
+        granted = self._granted.get(name)
         address = None if granted is None else granted.address
         return ServiceSnapshot(
-            name=settings.name,
+            name=name,
             places=() if address is None else (address,),
             urls=service_urls(settings, address, self._remote_host),
             target=settings.server,

@@ -10,8 +10,8 @@ from quictunnel.session.urls import tcp_url, web_url
 _SCHEMES = {"tls": "https", "http": "http"}
 
 _SCHEMES_OF_PORTS = {443: "https", 80: "http"}
-"""What the ports of a host name speak if the service is for both protocols. Other ports may speak
-either."""
+"""The schemes of a host name's ports if the service is for both protocols. Any other port may have
+either scheme."""
 
 _MAX_PORT = 65535
 

@@ -65,7 +65,7 @@ _WORDS = {
     Code.UNKNOWN_SERVICE: "no such service at the origin",
     Code.BAD_PREAMBLE: "malformed preamble",
     Code.LINGER_OVER: "half-closed for longer than the linger",
-    Code.CUT_SHORT: "cut short by the end of the grace",
+    Code.CUT_SHORT: "cut short by the end of the grace or by an administrator",
     Code.OVERLOADED: "too many clients",
     Code.REJECTED: "rejected by a policy of the origin",
     Code.IDLE_TIMEOUT: "idle for longer than the policy allows",

@@ -41,14 +41,14 @@ def service_snapshots(
     :param urls_of: returns the URLs of a route's service.
     """
     clients = Counter(admission.waiting_by_route)
-    served: dict[str, _Served] = {}
-    refused: list[ServiceSnapshot] = []
     for session in sessions:
         clients.update(session.clients_by_route)
+    served: dict[str, _Served] = {}
+    refused: list[ServiceSnapshot] = []
+    for session in sorted(filter(is_open, sessions), key=_established_at):
         for name, route in session.served:
             served.setdefault(route.key, _Served(name, route)).sessions.append(session)
-        if is_open(session):
-            refused += _refused(session)
+        refused += _refused(session)
     granted = [
         _granted(each, urls_of(each.route), clients[each.route.key]) for each in served.values()
     ]
@@ -81,6 +81,10 @@ def close_remote_client(
     for relay in relays:
         relay.close()
     return bool(waiting or relays)
+
+
+def _established_at(session: RemoteSession) -> float:
+    return session.established_at or 0.0
 
 
 def _age(client: ClientSnapshot) -> float:

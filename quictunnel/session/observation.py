@@ -22,8 +22,12 @@ def link_snapshots(
     :param sessions: the sessions, with the names of the services that are granted on each.
     """
     now = asyncio.get_running_loop().time()
-    links = [_describe_link(each, services, now) for each, services in sessions if is_open(each)]
-    return sorted(links, key=lambda link: -link.age)
+    links = [
+        _describe_link(each, each.established_at, services, now)
+        for each, services in sessions
+        if each.established_at is not None and is_open(each)
+    ]
+    return sorted(links, key=lambda link: link.age, reverse=True)
 
 
 def is_open(session: Session) -> bool:
@@ -70,7 +74,9 @@ def _state(relay: Relay) -> ClientState:
     return "open" if relay.is_joined else "connecting"
 
 
-def _describe_link(session: Session, services: tuple[str, ...], now: float) -> LinkSnapshot:
+def _describe_link(
+    session: Session, established_at: float, services: tuple[str, ...], now: float
+) -> LinkSnapshot:
     link = session.link
     path = link.statistics
     figures = path.engine
@@ -83,7 +89,7 @@ def _describe_link(session: Session, services: tuple[str, ...], now: float) -> L
         path="udp",
         local=str(path.local),
         peer=str(path.peer),
-        age=now - (session.established_at or now),
+        age=now - established_at,
         silent_for=None if since is None else now - since,
         hold=link.hold,
         is_draining=session.state.is_leaving,

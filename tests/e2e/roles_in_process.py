@@ -73,8 +73,11 @@ class RolesInProcess:
         )
         self.served: asyncio.Queue[AsyncTcpPeer] = asyncio.Queue()
         self.ready: asyncio.Queue[ServicesGranted] = asyncio.Queue()
+        self.remote_events: list[Event] = []
+        self.origin_events: list[Event] = []
         self.server: asyncio.Server
         self.remote: Remote
+        self._remote_log = EventLog(logging.getLogger("quictunnel.remote"))
         self._peers: list[AsyncTcpPeer] = []
         self._roles: list[Remote | Origin] = []
 
@@ -93,7 +96,7 @@ class RolesInProcess:
             replace(self.remote_settings, **settings),
             (self.token,),
             self.certificates,
-            emit=EventLog(logging.getLogger("quictunnel.remote")),
+            emit=self._remote_event,
         )
         self._roles.append(remote)
         await remote.start()
@@ -152,7 +155,12 @@ class RolesInProcess:
             with contextlib.suppress(Refused, SettingsError):
                 await role.wait_closed()
 
+    def _remote_event(self, event: Event) -> None:
+        self.remote_events.append(event)
+        self._remote_log(event)
+
     def _origin_event(self, event: Event) -> None:
+        self.origin_events.append(event)
         if isinstance(event, ServicesGranted):
             self.ready.put_nowait(event)
 

@@ -10,7 +10,7 @@ import pytest
 from relay_doubles import PATIENCE, Tunnel, until
 
 from quictunnel.protocol.codes import Code
-from quictunnel.relay.relay import Ending, Relay
+from quictunnel.relay.relay import CLOSED, Ending, Relay
 
 BULK = bytes(range(256)) * 8192  # 2 MiB: more than all buffers of a narrow tunnel
 
@@ -206,6 +206,34 @@ async def test_a_cut_resets_both_ends_with_the_code(tunnel, way):
     assert (await seer.end()).ending is Ending.STREAM_RESET
     assert (await seer.end()).code == Code.CUT_SHORT
     assert (await seer.end()).reason == Code.CUT_SHORT.word
+
+
+async def test_an_administrator_resets_both_ends(tunnel, way):
+    actor, seer = tunnel.ways(way)
+    actor.relay.close()
+    assert await actor.wire.sees_reset()
+    assert await seer.wire.sees_reset()
+    assert ((await actor.end()).ending, (await actor.end()).reason) == (Ending.CLOSED, CLOSED)
+    assert ((await seer.end()).ending, (await seer.end()).code) == (
+        Ending.STREAM_RESET,
+        Code.CUT_SHORT,
+    )
+
+
+async def test_a_relay_says_how_far_it_is(tunnel, way):
+    actor, seer = tunnel.ways(way)
+    assert (actor.relay.is_joined, actor.relay.is_ending) == (True, False)
+    assert actor.relay.tcp.first_at is None
+    await actor.wire.send(b"x")
+    await seer.wire.receive()
+    first_at = actor.relay.tcp.first_at
+    assert actor.relay.tcp.connected_at <= first_at <= seer.relay.loop.time()
+    await actor.wire.send(b"y")
+    await seer.wire.receive()
+    assert actor.relay.tcp.first_at == first_at
+    actor.wire.fin()
+    await seer.wire.receive_to_fin()
+    assert (actor.relay.is_ending, seer.relay.is_ending) == (True, True)
 
 
 async def test_a_cut_drops_what_waits(narrow_tunnel, way):
