@@ -95,16 +95,18 @@ class OriginView:
         _, obstacle = self._link_state()
         if obstacle is not None:
             return obstacle
-        services = self.services()
-        up = [service.name for service in services if service.state == "up"]
-        if any(self._checks.has_passed(name) for name in up):
+        reasons = {name: self._why_not_served(name) for name in self._offer.services}
+        if None in reasons.values():
             return None
-        if up:
-            return f"service {up[0]}: {NOT_CHECKED}"
-        first = next(iter(services), None)
-        return "there is no service" if first is None else f"service {first.name}: {first.reason}"
+        name, reason = next(iter(reasons.items()))
+        return f"service {name}: {reason}"
 
     # -- Inside
+
+    def _why_not_served(self, name: str) -> str | None:
+        """Return why new clients of a service are not served; None if they are."""
+        _, reason = self._state(name)
+        return reason or (None if self._checks.has_passed(name) else NOT_CHECKED)
 
     def _describe(self, name: str, service: ExposedService, clients: int) -> ServiceSnapshot:
         settings = service.settings
