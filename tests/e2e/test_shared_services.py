@@ -226,4 +226,4 @@ def test_the_access_log_names_the_origin(share, tunnel):
     for name in NAMES:
         for client in clients[name]:
             client.reset()
-        tunnel.remote.wait_for_log(f"client closed .*origin={name}$", times=2)
+        tunnel.remote.wait_for_log(rf"client closed .*origin={name}\b", times=2)
