@@ -52,6 +52,8 @@ Seconds = Annotated[float, Meta(ge=0, le=366 * 86_400)]
 Number = Annotated[int, Meta(ge=0, le=2**62 - 1)]
 """An integer that QUIC can carry (RFC 9000, section 16)."""
 PartNumber = Annotated[int, Meta(ge=1, le=MAX_PARTS)]
+UnixTime = Annotated[float, Meta(ge=0, le=2**53)]
+"""Seconds since 1970-01-01 00:00 UTC, without leap seconds."""
 ServiceLimit = Annotated[int, Meta(ge=MAX_SERVICES, le=2**62 - 1)]
 """A limit on services that every hello keeps."""
 
@@ -134,6 +136,10 @@ class Welcome(_Message, frozen=True, kw_only=True, tag="welcome"):
     """The services that are not granted, and why."""
     max_services: ServiceLimit | None = None
     """Services that an origin may list, in parts; None for those of one message, without parts."""
+    agent: Word = ""
+    """The remote's program and version, for logs; empty if it does not say."""
+    time: UnixTime | None = None
+    """The time on the remote's clock; None if it does not say. Nothing depends on it."""
 
 
 class RefusedMessage(_Message, frozen=True, kw_only=True, tag="refused"):

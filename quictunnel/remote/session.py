@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 
+from quictunnel import __version__
 from quictunnel.config.grants import DEFAULT_GRANT, Grant
 from quictunnel.config.policy import describe_place
 from quictunnel.config.tokens import Token
@@ -567,6 +569,8 @@ class RemoteSession(Session):
                 hold=min(self._settings.hold, hello.hold or self._settings.hold),
                 refused=self._refused,
                 max_services=MAX_LISTED,
+                agent=f"quictunnel/{__version__}",
+                time=time.time(),
             )
         )
         services = tuple(service.name for service in granted)

@@ -152,6 +152,7 @@ REFUSED = [RefusedService(name="ssh", code=Code.NOT_ALLOWED, message="port 2222 
         msgspec.structs.replace(OLD_MESSAGES[0][1], services=SERVICES),
         msgspec.structs.replace(OLD_MESSAGES[0][1], services_follow=True),
         Welcome(proof="", instance="", services=[], hold=1.0, max_services=1024),
+        Welcome(proof="", instance="", services=[], hold=1.0, agent="quictunnel/2", time=1.5e9),
         Services(services=SERVICES, part=1, parts=2),
     ],
 )
