@@ -103,11 +103,12 @@ def _template(failure: Failure) -> str | None:
     """Return a sentence with places for hosts, port and hint; None if the error says it all."""
     cause = failure.cause
     if isinstance(cause, TimeoutError):  # before OSError, of which it is a subclass
-        return TIMED_OUT_PRIVATE if _is_private(failure.host) else TIMED_OUT
+        return TIMED_OUT_PRIVATE if is_private(failure.host) else TIMED_OUT
     return SENTENCES.get(cause.errno or 0) if isinstance(cause, OSError) else None
 
 
-def _is_private(host: str) -> bool:
+def is_private(host: str) -> bool:
+    """Return whether an address is not reachable from the internet."""
     address = ipaddress.ip_address(host)
     return any(address in network for network in PRIVATE_NETWORKS)
 

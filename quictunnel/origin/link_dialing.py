@@ -84,7 +84,7 @@ class RemoteAddresses:
         try:
             async with asyncio.timeout(self._time_limit):
                 if self._hosts is None:
-                    self._hosts = await _resolve(self._target)
+                    self._hosts = await resolve(self._target)
                 hosts = [host for host in self._hosts if host not in self._linked]
                 if not hosts:
                     raise LinkFailed(f"{self._target.host} has no other address")
@@ -116,12 +116,12 @@ class RemoteAddresses:
             settings=self._settings,
             within=self._time_limit,
             hosts=self._hosts or (),
-            resolve=partial(_resolve, self._target),
+            resolve=partial(resolve, self._target),
         )
         return session
 
 
-async def _resolve(target: HostPort) -> list[str]:
+async def resolve(target: HostPort) -> list[str]:
     """Return a name's addresses in the system's order, with the families interleaved (RFC 8305)."""
     found = await look_up(target.host, target.port, kind=socket.SOCK_DGRAM)
     by_family: dict[int, list[str]] = {}

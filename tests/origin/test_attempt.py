@@ -99,7 +99,7 @@ async def test_an_address_that_has_made_a_link_is_not_dialled_again(monkeypatch)
     async def dial(host, _port, **_):
         dialled.append(host)
 
-    monkeypatch.setattr(link_dialing, "_resolve", resolve)
+    monkeypatch.setattr(link_dialing, "resolve", resolve)
     monkeypatch.setattr(link_dialing, "dial", dial)
     addresses = RemoteAddresses(
         HostPort("remote.example", 9001),

@@ -143,7 +143,7 @@ async def test_two_addresses_of_which_one_refuses_and_one_is_mute(monkeypatch, m
 async def test_a_link_local_remote_is_dialled_with_its_scope(monkeypatch):
     places = [(socket.AF_INET6, socket.SOCK_DGRAM, 17, "", ("fe80::1", 9001, 0, 3))]
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: places)
-    assert await link_dialing._resolve(HostPort("fe80::1%eth0", 9001)) == ["fe80::1%3"]
+    assert await link_dialing.resolve(HostPort("fe80::1%eth0", 9001)) == ["fe80::1%3"]
 
 
 async def test_a_name_that_does_not_resolve(monkeypatch):

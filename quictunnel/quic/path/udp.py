@@ -85,11 +85,7 @@ class UdpSocket:
         with contextlib.suppress(OSError):  # before Linux 4.18: one datagram per write
             sock.setsockopt(socket.IPPROTO_UDP, _UDP_SEGMENT, 0)
             self._segments = True
-        with contextlib.suppress(OSError):  # otherwise the kernel limits the size of MTU probes
-            sock.setsockopt(socket.IPPROTO_IP, _IP_MTU_DISCOVER, _PMTUDISC_PROBE)
-        if self._is_ipv6:
-            with contextlib.suppress(OSError):
-                sock.setsockopt(socket.IPPROTO_IPV6, _IPV6_MTU_DISCOVER, _PMTUDISC_PROBE)
+        forbid_fragmentation(sock)  # otherwise the kernel limits the size of MTU probes
         if not self._connected:
             with contextlib.suppress(
                 OSError
@@ -249,13 +245,46 @@ def is_send_error(exc: OSError) -> bool:
     return exc.errno != errno.EMSGSIZE and not (_ON_LINUX and exc.errno == errno.ECONNREFUSED)
 
 
+def forbid_fragmentation(sock: socket.socket) -> None:
+    """Let a socket send datagrams of any size, and let no router fragment them, where possible."""
+    if not _ON_LINUX:
+        return
+    with contextlib.suppress(OSError):
+        sock.setsockopt(socket.IPPROTO_IP, _IP_MTU_DISCOVER, _PMTUDISC_PROBE)
+    if sock.family == socket.AF_INET6:
+        with contextlib.suppress(OSError):
+            sock.setsockopt(socket.IPPROTO_IPV6, _IPV6_MTU_DISCOVER, _PMTUDISC_PROBE)
+
+
 def request_buffers(sock: socket.socket) -> None:
     """Request large buffers. If the kernel grants less, log how to raise its limit."""
+    receive, _ = granted_buffers(sock)
+    _warn_about_buffers(receive)
+
+
+def granted_buffers(sock: socket.socket) -> tuple[int, int]:
+    """Request large buffers; return the bytes granted for receiving and for sending."""
     for option in (socket.SO_RCVBUF, socket.SO_SNDBUF):
         with contextlib.suppress(OSError):  # some systems refuse a size above their limit
             sock.setsockopt(socket.SOL_SOCKET, option, BUFFER_SIZE)
-    granted = sock.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF)
-    _warn_about_buffers(granted // 2 if _ON_LINUX else granted)  # Linux includes its overhead
+    receive, send = (
+        sock.getsockopt(socket.SOL_SOCKET, option)
+        for option in (socket.SO_RCVBUF, socket.SO_SNDBUF)
+    )
+    return (receive // 2, send // 2) if _ON_LINUX else (receive, send)  # Linux adds its overhead
+
+
+def offloads(sock: socket.socket) -> tuple[bool, bool]:
+    """Return whether the kernel sends, and receives, many datagrams per call (GSO and GRO)."""
+    supported = []
+    for option, value in ((_UDP_SEGMENT, 0), (_UDP_GRO, 1)):
+        try:
+            sock.setsockopt(socket.IPPROTO_UDP, option, value)
+        except OSError:
+            supported.append(False)
+        else:
+            supported.append(_ON_LINUX)
+    return supported[0], supported[1]
 
 
 def _warn_about_buffers(granted: int) -> None:
