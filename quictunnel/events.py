@@ -719,6 +719,18 @@ class EngineSkipped(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class StartupCheckFailed(Event):
+    """A quick check of this machine, which runs beside the start, has found a problem."""
+
+    check: str
+    """What was checked."""
+    reason: str
+    """The problem."""
+    advice: str
+    """What to do."""
+
+
+@dataclass(frozen=True, slots=True)
 class RemoteStarted(Event):
     """A remote accepts origins and clients."""
 

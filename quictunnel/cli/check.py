@@ -7,7 +7,7 @@ from dataclasses import replace
 import typer
 
 from quictunnel.cli.output import print_line
-from quictunnel.cli.preparation import File, RoleOption, prepared, role_of
+from quictunnel.cli.preparation import File, RoleOption, config_argument, prepared, role_of
 from quictunnel.cli.status_lines import unused_line, weak_line
 from quictunnel.cli.token_check import check_tokens
 from quictunnel.config.accepted_tokens import accept_tokens
@@ -30,7 +30,7 @@ def check(ctx: typer.Context, file: File, *, role: RoleOption = None) -> None:
     remote's state directory. It connects to nothing and creates no files. The exit code is 0 if the
     file is valid, otherwise 2.
     """
-    with prepared(ctx, role_of(ctx, file, role), file) as (result, _):
+    with prepared(ctx, role_of(ctx, file, role), [config_argument(file)]) as (result, _):
         settings = result.settings
     line = f"{file}: ok"
     if isinstance(settings, OriginSettings):

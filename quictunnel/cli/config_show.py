@@ -13,7 +13,7 @@ import typer
 
 from quictunnel.cli.config_option import Sources, keys_of
 from quictunnel.cli.output import print_line
-from quictunnel.cli.preparation import File, RoleOption, prepared, role_of
+from quictunnel.cli.preparation import File, RoleOption, config_argument, prepared, role_of
 from quictunnel.cli.token_check import check_tokens
 from quictunnel.config.accepted_tokens import StateTokens
 from quictunnel.config.policy_tables import POLICY
@@ -51,7 +51,7 @@ def show(ctx: typer.Context, file: File, *, role: RoleOption = None) -> None:
     directory. Paths are absolute. The errors and exit codes are those of 'quictunnel check'.
     """
     name = role_of(ctx, file, role)
-    with prepared(ctx, name, file) as (result, context):
+    with prepared(ctx, name, [config_argument(file)]) as (result, context):
         settings, options, sources = result.settings, _Options(context), Sources(context)
     config = sources.config
     assert config is not None  # the file

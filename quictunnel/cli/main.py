@@ -27,6 +27,7 @@ from quictunnel.cli import (
     config_option,
     config_show,
     demo,
+    doctor,
     origin,
     remote,
     token_list,
@@ -184,6 +185,11 @@ app.callback(help=_help(quictunnel))(quictunnel)
 _add(app, "remote", remote.remote, ROLES)
 _add(app, "origin", origin.origin, ROLES)
 _add(app, "demo", demo.demo, HELPERS)
+_doctor = typer.Typer(cls=_Group, invoke_without_command=True)
+_doctor.callback(help=_help(doctor.doctor))(doctor.doctor)
+_add(_doctor, "origin", doctor.doctor_command("origin", origin.origin))
+_add(_doctor, "remote", doctor.doctor_command("remote", remote.remote))
+app.add_typer(_doctor, name="doctor", rich_help_panel=HELPERS)
 _add(app, "check", check.check, HELPERS)
 _add(app, "caddy", caddy.caddy, HELPERS)
 _add(app, "cert", cert.cert, HELPERS)

@@ -20,6 +20,7 @@ from quictunnel.cli.prepared import PreparedRole
 from quictunnel.cli.ready_lines import ReadyLines
 from quictunnel.cli.reload import Reload
 from quictunnel.cli.role_runner import run
+from quictunnel.cli.startup_checks import report_problems
 from quictunnel.cli.status_lines import ORIGIN_LINES, LineFormats, StatusLines
 from quictunnel.config.addresses import HostPort, UnixPath, parse_target
 from quictunnel.config.certificates import parse_pin
@@ -282,11 +283,15 @@ async def _expose(
     warn_of_loops(settings)
     role = Origin(settings, emit=emit, max_clients=raise_file_limit())
     targets = {service.target for service in settings.services}
-    probe = asyncio.create_task(_warn_if_missing(targets, emit), name="origin server probe")
+    beside = [
+        asyncio.create_task(_warn_if_missing(targets, emit), name="origin server probe"),
+        asyncio.create_task(report_problems(emit), name="startup checks"),
+    ]
     try:
         await run(role, emit=emit, reload=reload, apply=apply)
     finally:
-        probe.cancel()
+        for task in beside:
+            task.cancel()
     if failure is not None:
         raise failure
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, cast
 
@@ -37,16 +37,25 @@ def role_of(ctx: typer.Context, file: Path, role: RoleName | None) -> RoleName:
     return role or ("origin" if read_document(ctx, file).is_origins else "remote")
 
 
+def config_argument(file: Path) -> str:
+    """Return the argument that gives a command this file."""
+    return f"--config={file}"
+
+
 @contextlib.contextmanager
-def prepared(ctx: typer.Context, role: RoleName, file: Path) -> Iterator[tuple[PreparedRole, Any]]:
-    """Run the first half of a role's command, as if `--config` were its only option.
+def prepared(
+    ctx: typer.Context, role: RoleName, arguments: Sequence[str]
+) -> Iterator[tuple[PreparedRole, Any]]:
+    """Run the first half of a role's command.
 
     Provide its result, and the command's context.
 
-    :raises SettingsError: the file is invalid.
+    :param arguments: those of the command; `config_argument` for a file alone.
+    :raises SettingsError: an option or the file is invalid.
+    :raises typer.TyperException: an option is missing or has a value of a wrong type.
     """
     program = ctx.find_root()
     command = cast("TyperGroup", program.command).commands[role]
     # The program is the parent, so that errors name the role's command and its help.
-    with command.make_context(role, [f"--config={file}"], parent=program) as context:
+    with command.make_context(role, [*arguments], parent=program) as context:
         yield cast("PreparedRole", command.invoke(context)), context

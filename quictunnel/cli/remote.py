@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -23,6 +23,7 @@ from quictunnel.cli.prepared import PreparedRole
 from quictunnel.cli.reload import Reload, attempt
 from quictunnel.cli.remote_tokens import RemoteTokens
 from quictunnel.cli.role_runner import run
+from quictunnel.cli.startup_checks import report_problems
 from quictunnel.cli.status_lines import REMOTE_LINES, StatusLines
 from quictunnel.cli.token_commands import TokenCommands
 from quictunnel.config.accepted_tokens import token_files
@@ -426,8 +427,14 @@ async def _serve(
         emit=emit,
         reload=reload,
         apply=apply,
-        watch=partial(state_files.run, state_changed),
+        watch=partial(_watch, partial(state_files.run, state_changed), lines),
     )
+
+
+async def _watch(files: Callable[[], Awaitable[None]], emit: EventSink) -> None:
+    """Report problems of this machine, then watch files."""
+    await report_problems(emit)
+    await files()
 
 
 def _administered(remote: Remote, listen: HostPort, emit: EventSink) -> AdministeredRemote:

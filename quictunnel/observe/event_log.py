@@ -44,6 +44,7 @@ _LINES: dict[type[events.Event], tuple[int, str]] = {
     events.PathAttempted: (logging.DEBUG, "path attempted"),
     events.EngineSelected: (logging.INFO, "engine selected"),
     events.EngineSkipped: (logging.WARNING, "engine skipped"),
+    events.StartupCheckFailed: (logging.WARNING, "startup check found a problem"),
     events.RemoteStarted: (logging.INFO, "remote started"),
     events.DrainStarted: (logging.INFO, "drain started"),
     events.SignalReceived: (logging.INFO, "signal received"),
