@@ -723,11 +723,11 @@ class StartupCheckFailed(Event):
     """A quick check of this machine, which runs beside the start, has found a problem."""
 
     check: str
-    """What was checked."""
+    """The name of the check."""
     reason: str
     """The problem."""
     advice: str
-    """What to do."""
+    """How to solve it."""
 
 
 @dataclass(frozen=True, slots=True)
