@@ -88,14 +88,21 @@ class OriginServer(Check):
     async def _try_proxy_protocol(self) -> Finding:
         """Compare what the server does with the header that it gets, and with others."""
         used: ProxyProtocol = self._service.proxy_protocol
-        with_used = await self._react(used)
-        if with_used is Reaction.ANSWER:
-            return ok(self.title, f"it accepts connections, and answers {_with(used)}")
+        good = ok(self.title, f"it accepts connections, and answers {_with(used)}")
+        with_used, to_header = await self._react(used)
+        # A server that does not know the header may answer it as a malformed request.
+        is_doubtful = used != "off" and to_header
+        if with_used is Reaction.ANSWER and not is_doubtful:
+            return good
         others: tuple[ProxyProtocol, ...] = ("v2", "v1") if used == "off" else ("off",)
         for other in others:
-            reaction = await self._react(other)
+            reaction, speaks_first = await self._react(other)
+            if is_doubtful and reaction is Reaction.ANSWER and not speaks_first:
+                return self._mismatch(used, other)
             if reaction >= Reaction.COMPLAINT and reaction > with_used:
                 return self._mismatch(used, other)
+        if with_used is Reaction.ANSWER:
+            return good
         return ok(
             self.title,
             f"it accepts connections; whether it expects the PROXY protocol cannot be told "
@@ -118,13 +125,16 @@ class OriginServer(Check):
             "the server not to expect one",
         )
 
-    async def _react(self, version: ProxyProtocol) -> Reaction:
-        """Send a header of this version and a request; return what the server does."""
+    async def _react(self, version: ProxyProtocol) -> tuple[Reaction, bool]:
+        """Send a header of this version and a request; return what the server does.
+
+        Return also whether it does so before the request.
+        """
         header = HEADER_ENCODERS[version](Preamble())
         try:
             sock = await self._connect()
         except OSError:  # includes TimeoutError
-            return Reaction.CLOSED
+            return Reaction.CLOSED, True
         with contextlib.closing(sock):
             return await _talk(sock, header)
 
@@ -135,18 +145,18 @@ class OriginServer(Check):
         return sock
 
 
-async def _talk(sock: socket.socket, header: bytes) -> Reaction:
+async def _talk(sock: socket.socket, header: bytes) -> tuple[Reaction, bool]:
     loop = asyncio.get_running_loop()
     try:
         if header:
             await loop.sock_sendall(sock, header)
         reaction = await _read(sock, BANNER_TIMEOUT)
-        if reaction is Reaction.SILENT:
-            await loop.sock_sendall(sock, REQUEST)
-            reaction = await _read(sock, ANSWER_TIMEOUT)
+        if reaction is not Reaction.SILENT:
+            return reaction, True
+        await loop.sock_sendall(sock, REQUEST)
+        return await _read(sock, ANSWER_TIMEOUT), False
     except OSError:
-        return Reaction.CLOSED
-    return reaction
+        return Reaction.CLOSED, False
 
 
 async def _read(sock: socket.socket, within: float) -> Reaction:

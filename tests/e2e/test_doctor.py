@@ -296,8 +296,8 @@ def test_a_token_file_that_every_user_can_read(programs, tmp_path):
 @pytest.mark.parametrize(
     ("text", "cause"),
     [
-        ("remote = ", "is not valid TOML"),
-        ('remote = "localhost"\n[service.web]\nto = "8000"\n', "service"),
+        ("remote = ", "not TOML"),
+        ('remote = "localhost"\n[service.web]\nto = "a:b:c"\n', "service.web"),
         ('remote = "localhost"\nhold = "soon"\n[service.web]\nto = "8000"\nport = 1', "hold"),
         ('remote = "localhost"\n', "no origin server is given"),
         ('[service.web]\nto = "8000"\nport = 2\n', "'remote' is missing"),

@@ -16,6 +16,8 @@ SHOWN = "laboratory"
 def pytest_generate_tests(metafunc):
     if "engines" in metafunc.fixturenames:
         pairs = [(engine, engine) for engine in ENGINES]
+        if metafunc.definition.get_closest_marker("one_engine"):
+            pairs = pairs[-1:]
         if metafunc.definition.get_closest_marker("mixed"):
             pairs += [(one, other) for one in ENGINES for other in ENGINES if one != other]
         metafunc.parametrize("engines", pairs, ids=":".join)
@@ -23,6 +25,7 @@ def pytest_generate_tests(metafunc):
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "mixed: also run with different engines at the two ends")
+    config.addinivalue_line("markers", "one_engine: run with one engine, which does not matter")
 
 
 def pytest_collection_modifyitems(items):

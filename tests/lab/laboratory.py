@@ -21,7 +21,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from traffic import LabTraffic
-from uplinks import LINK_PORT, OUTSIDE_PORT, REMOTE, REMOTE_NAME, SERVER_PORT, WIFI, Uplink
+from uplinks import (
+    IPV6_NAME,
+    LINK_PORT,
+    OUTSIDE_PORT,
+    REMOTE,
+    REMOTE_NAME,
+    SERVER_PORT,
+    WIFI,
+    Uplink,
+)
 
 from testkit.attacker.program import start_attacker, stop_attacker
 from testkit.namespaces import NamespaceHost
@@ -55,8 +64,11 @@ class Laboratory:
         self.scratch = scratch
         self.engines = engines
         with contextlib.ExitStack() as stack:
-            remote_name = {REMOTE_NAME: [REMOTE.address4, REMOTE.address6]}
-            self.origin_host = NamespaceHost("origin", remote_name, scratch)
+            names = {
+                REMOTE_NAME: [REMOTE.address4, REMOTE.address6],
+                IPV6_NAME: [REMOTE.address6],
+            }
+            self.origin_host = NamespaceHost("origin", names, scratch)
             stack.callback(self.origin_host.end)
             self.remote_host = NamespaceHost("remote", {}, scratch)
             stack.callback(self.remote_host.end)
@@ -125,6 +137,10 @@ class Laboratory:
         """Let a NAT router forget its mappings, so that all senders get other ports."""
         self._command(rebind=uplink.name)
         return time.monotonic()
+
+    def lose_udp(self, share: float) -> None:
+        """Drop this share of UDP packets, and no others, in each direction."""
+        self._command(udp_loss=share)
 
     def change(self, **properties: float) -> None:
         """Change properties of the network on every uplink."""

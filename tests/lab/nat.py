@@ -35,6 +35,11 @@ class Flow(NamedTuple):
         return Flow(self.target, self.target_port, self.source, self.source_port)
 
 
+def is_udp(packet: bytes) -> bool:
+    """Return whether a packet of IPv4, or of IPv6 without extension headers, is UDP."""
+    return packet[9 if packet[0] >> 4 == 4 else 6] == UDP
+
+
 def flow_of(packet: bytes) -> Flow | None:
     """Return the flow of a packet, or None if it is not UDP over IPv4, or a fragment."""
     if len(packet) < 28 or packet[0] >> 4 != 4 or packet[9] != UDP:

@@ -13,13 +13,14 @@ from __future__ import annotations
 import heapq
 import itertools
 import json
+import random
 import select
 import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from nat import UDP, NatTable, rejection
+from nat import UDP, NatTable, is_udp, rejection
 from uplinks import REMOTE, UPLINKS, Uplink
 
 from testkit.namespaces import open_tun, packets, write
@@ -50,6 +51,9 @@ class Router:
 
     def __init__(self, origin: int, remote: int, properties: dict) -> None:
         self.is_dark = False
+        self.udp_loss = 0.0
+        """The share of UDP packets that are lost, in each direction."""
+        self._random = random.Random(20)
         self.remote = open_tun(REMOTE.name, remote)
         self.paths = {
             uplink.name: UplinkPath(
@@ -98,6 +102,7 @@ class Router:
         network: dict | None = None,
         reject: bool | None = None,
         forge: Sequence[str] = (),
+        udp_loss: float | None = None,
     ) -> None:
         """Execute a command.
 
@@ -107,6 +112,7 @@ class Router:
         :param network: properties to change of every path's network.
         :param reject: whether all NAT routers answer packets without a mapping from now on.
         :param forge: packets, in hex, for the remote's host.
+        :param udp_loss: the share of UDP packets, and of no others, that are lost from now on.
         """
         if dark is not None:
             self.is_dark = dark
@@ -117,6 +123,8 @@ class Router:
         if rebind is not None:
             self.paths[rebind].generation += 1
             self.paths[rebind].nat.clear()
+        if udp_loss is not None:
+            self.udp_loss = udp_loss
         if reject is not None:
             for path in self.paths.values():
                 path.rejects = reject
@@ -147,7 +155,7 @@ class Router:
                     self._forward(path, path.tun, "down", coming)
 
     def _forward(self, path: UplinkPath, tun: int, direction: str, packet: bytes) -> None:
-        if self.is_dark:
+        if self.is_dark or (is_udp(packet) and self._random.random() < self.udp_loss):
             return
         for due in path.network.arrivals(len(packet), direction, time.monotonic()):
             entry = (due, next(self._numbers), path, path.generation, tun, packet)

@@ -11,6 +11,9 @@ from dataclasses import dataclass
 REMOTE_NAME = "remote.example.com"
 """The remote's host name. It has an address of either family."""
 
+IPV6_NAME = "ipv6.example.com"
+"""A name of the remote that has only its IPv6 address."""
+
 OUTSIDE_PORT, LINK_PORT, SERVER_PORT = 9000, 9001, 8000
 
 
