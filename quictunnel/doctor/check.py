@@ -1,4 +1,4 @@
-"""What a check is, and checks that read only this machine."""
+"""The base of all checks, and that of checks which read only this machine."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Check(ABC):
     """One check. It runs once."""
 
     title: str
-    """What is checked, in a few words."""
+    """The subject of the check, in a few words."""
 
     time_limit: ClassVar[float]
     """Seconds after which the check has failed."""

@@ -1,4 +1,4 @@
-"""What a check has found."""
+"""The findings of checks."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ class Finding:
 
     level: Level
     title: str
-    """What was checked, in a few words."""
+    """The subject, in a few words."""
     sentence: str
-    """What was found. It may quote a peer or a file, so it needs `escape`."""
+    """The fact. It may quote a peer or a file, so it needs `escape`."""
     advice: str = ""
-    """What to do; empty if nothing need be done."""
+    """The remedy; empty if none is needed."""
 
 
 def ok(title: str, sentence: str, advice: str = "") -> Finding:

@@ -43,7 +43,7 @@ _BAD_REQUEST = b" 400"
 
 
 class Reaction(enum.IntEnum):
-    """What a server does with a header and a request, from worst to best."""
+    """The reaction of a server to a header and a request, from worst to best."""
 
     CLOSED = 0
     """It closes the connection without a byte."""

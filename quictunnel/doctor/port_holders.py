@@ -15,8 +15,11 @@ _LISTENING = {"tcp": "0A", "udp": "07"}
 
 _SOCKET = re.compile(r"socket:\[(\d+)\]")
 
+SHOWN_WORDS = 3
+"""Words of a command line that are shown. They identify a program. Later ones may be secrets."""
+
 MAX_COMMAND = 60
-"""Characters of a command line that are shown."""
+"""Characters of them that are shown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,13 +28,9 @@ class PortHolder:
 
     pid: int
     command: str
-    """Its command line, cut."""
-
-    @property
-    def is_remote(self) -> bool:
-        """Whether it is a remote of quictunnel."""
-        words = self.command.split()
-        return any("quictunnel" in word for word in words) and "remote" in words
+    """The first words of its command line."""
+    is_remote: bool
+    """Whether it is a remote of quictunnel."""
 
     def __str__(self) -> str:
         """Return the process in words."""
@@ -48,7 +47,10 @@ def holder_of(protocol: str, port: int, proc: Path = PROC) -> PortHolder | None:
         return None
     for process in proc.iterdir():
         if process.name.isdecimal() and _has_socket(process, inodes):
-            return PortHolder(int(process.name), _command(process))
+            words = _words(process)
+            shown = " ".join(word for word in words[:SHOWN_WORDS] if not word.startswith("-"))
+            is_remote = any("quictunnel" in word for word in words) and "remote" in words
+            return PortHolder(int(process.name), shown[:MAX_COMMAND] or "unknown", is_remote)
     return None
 
 
@@ -69,18 +71,17 @@ def _inodes(protocol: str, port: int, proc: Path) -> set[str]:
 
 def _has_socket(process: Path, inodes: set[str]) -> bool:
     with contextlib.suppress(OSError):  # another user's, or it has ended
-        for descriptor in os.scandir(process / "fd"):
+        for descriptor in os.listdir(process / "fd"):
             with contextlib.suppress(OSError):
-                match = _SOCKET.fullmatch(os.readlink(descriptor.path))
+                match = _SOCKET.fullmatch(os.readlink(process / "fd" / descriptor))
                 if match and match[1] in inodes:
                     return True
     return False
 
 
-def _command(process: Path) -> str:
+def _words(process: Path) -> list[str]:
+    """Return the words of a process's command line, without the folders of files."""
     with contextlib.suppress(OSError):
         words = (process / "cmdline").read_bytes().decode(errors="replace").split("\0")
-        # The first words identify a program. Later ones may be secrets.
-        names = [Path(word).name for word in words[:3] if word and not word.startswith("-")]
-        return " ".join(names)[:MAX_COMMAND]
-    return "unknown"
+        return [Path(word).name for word in words if word]
+    return []

@@ -65,7 +65,7 @@ _ADVICE: Mapping[int, str] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrialSettings:
-    """What an origin needs for a session."""
+    """The settings of a session."""
 
     target: HostPort
     """The remote."""
@@ -115,7 +115,7 @@ class TrialSession(Check):
         session.abort(Code.NO_ERROR)
         await session.link.wait_closed()
         return [
-            ok(self.title, f"the QUIC handshake succeeds, {_trust(trial.tls)}"),
+            ok(self.title, f"the QUIC handshake succeeds, {_trust(trial)}"),
             ok(TOKEN, f"both ends have proven that they know the token {trial.token.id}"),
             *_beyond(welcome, received_at - round_trip / 2),
         ]
@@ -133,7 +133,7 @@ class TrialSession(Check):
         session.abort(Code.NO_ERROR)
         await session.link.wait_closed()
         return [
-            ok(self.title, f"the QUIC handshake succeeds, {_trust(self._settings.tls)}"),
+            ok(self.title, f"the QUIC handshake succeeds, {_trust(self._settings)}"),
             skipped(TOKEN, hint, advice),
         ]
 
@@ -142,8 +142,8 @@ class TrialSession(Check):
         if exc.code == Code.BAD_CERTIFICATE:
             return [failed("certificate of the remote", exc.message, advice)]
         if exc.code == Code.BAD_VERSION:
-            return [failed("versions", exc.message, advice)]
-        known = ok(self.title, f"the QUIC handshake succeeds, {_trust(self._settings.tls)}")
+            return [failed(self.title, exc.message, advice)]
+        known = ok(self.title, f"the QUIC handshake succeeds, {_trust(self._settings)}")
         if exc.code == Code.NOT_ALLOWED and exc.is_proven and "expired" not in exc.message:
             # A remote that is too old to wait for the list has judged the placeholder.
             sentence = "both ends have proven that they know the token"
@@ -154,8 +154,8 @@ class TrialSession(Check):
         return failed(
             self.title,
             str(exc),
-            "the UDP port answers, so look at the remote's log: it may be overloaded, or another "
-            "program may use the port",
+            "the UDP port answers. If packets are lost, that is the cause. Otherwise look at the "
+            "remote's log: it may be overloaded, or another program may have the port",
         )
 
 
@@ -171,12 +171,14 @@ def _session_settings(token: Token | None) -> OriginSessionSettings:
     )
 
 
-def _trust(tls: ClientTls) -> str:
+def _trust(trial: TrialSettings) -> str:
     """Return how the certificate was checked."""
+    tls = trial.tls
     if tls.pin is not None:
         return "and the certificate is the pinned one"
     if tls.verify == "none":
-        return "with a certificate that need not be checked, because a token is"
+        why = "" if trial.token is None else ", because the token is"
+        return f"with a certificate that is not checked{why}"
     return f"and the certificate is valid for {tls.server_name}"
 
 

@@ -35,7 +35,7 @@ OTHER_TCP_PORTS = (443, 22, 80)
 
 @dataclass(slots=True)
 class AddressResult:
-    """What one address of the remote has done."""
+    """The answers of one address of the remote."""
 
     host: str
     answered: bool = False

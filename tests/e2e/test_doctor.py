@@ -161,7 +161,7 @@ async def test_a_server_of_another_protocol(programs, tmp_path):
     port = server._transport.get_extra_info("sockname")[1]
     found = await in_thread(diagnose, programs, "origin", "--remote", f"{LOOPBACK}:{port}")
     server.close()
-    assert found.blames("versions: a QUIC server answers there, but it is not a quic"), found
+    assert found.blames("handshake: a QUIC server answers there, but it is not a quic"), found
 
 
 # Trust
