@@ -41,6 +41,7 @@ LOST_ORIGIN = r"^lost: silent for longer than the hold \(after \d+ s of silence\
 # Messages of log lines. `logged` returns a pattern for a message and its fields.
 
 CERTIFICATE_RENEWED = "certificate renewed"
+CHECK_FAILED = "startup check found a problem"
 CLIENT_ACCEPTED = "client accepted"
 CLIENT_CLOSED = "client closed"
 CONNECT_FAILED = "connect failed, retrying"

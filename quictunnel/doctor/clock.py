@@ -48,6 +48,25 @@ class Clock(LocalCheck):
         return [ok(self.title, f"the clock shows {shown}")]
 
 
+def compare_with_certificate(now: float, valid_from: datetime) -> list[Finding]:
+    """Return a finding if the remote's certificate is not valid yet, by this machine's clock.
+
+    Remotes create certificates that are valid from the day before.
+
+    :param now: this machine's time, in seconds since 1970.
+    """
+    if now >= valid_from.timestamp():
+        return []
+    return [
+        failed(
+            "clocks",
+            f"the remote's certificate is not valid before {valid_from:%Y-%m-%d %H:%M} UTC, which "
+            "is in the future: one of the two clocks is wrong",
+            f"compare 'date -u' at both ends; {SET_CLOCK}",
+        )
+    ]
+
+
 def compare_clocks(*, here: float, remote: float) -> Finding:
     """Return the finding about the clocks of both ends, each in seconds since 1970."""
     title = "clocks"

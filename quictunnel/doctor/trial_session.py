@@ -19,7 +19,7 @@ from quictunnel.config.services import ServiceSettings
 from quictunnel.config.settings import EngineName
 from quictunnel.config.tokens import Token
 from quictunnel.doctor.check import Check
-from quictunnel.doctor.clock import compare_clocks
+from quictunnel.doctor.clock import compare_clocks, compare_with_certificate
 from quictunnel.doctor.finding import Finding, failed, ok, skipped
 from quictunnel.doctor.udp_answers import UdpAnswers
 from quictunnel.doctor.versions import compare_versions
@@ -130,11 +130,13 @@ class TrialSession(Check):
             return self._refused(exc)
         except LinkError as exc:
             return [self._link_failed(exc)]
+        leaf, *_ = session.link.peer_certificates  # the handshake has read them
         session.abort(Code.NO_ERROR)
         await session.link.wait_closed()
         return [
             ok(self.title, f"the QUIC handshake succeeds, {_trust(self._settings)}"),
             skipped(TOKEN, hint, advice),
+            *compare_with_certificate(time.time(), leaf.not_valid_before_utc),
         ]
 
     def _refused(self, exc: Refused) -> list[Finding]:

@@ -20,7 +20,7 @@ from quictunnel.config.self_signed import certificate_pem, key_pem, make_key, ma
 from quictunnel.config.state import load_or_make_certificate
 from quictunnel.config.tokens import Token
 from testkit.diagnosis import Diagnosis, diagnose, start_doctor
-from testkit.programs import free_port
+from testkit.programs import CHECK_FAILED, QUICTUNNEL, free_port, logged
 from testkit.tunnel import LOOPBACK
 
 ONE_ENGINE = True
@@ -237,6 +237,13 @@ def test_a_clock_that_is_days_off(shared_tunnel, programs, token_file):
     assert found.blames("clocks: this machine's clock is .* ahead of the remote's"), found
 
 
+def test_a_clock_that_is_days_behind_without_a_token(shared_tunnel, programs):
+    remote = f"{LOOPBACK}:{shared_tunnel.link_port}"
+    shifted = {"PYTHONPATH": str(HERE / "wrong_clock"), "CLOCK_AHEAD": str(-3 * DAY)}
+    found = diagnose(programs, "origin", "--remote", remote, **shifted)
+    assert found.blames("clocks: the remote's certificate is not valid before"), found
+
+
 def test_a_clock_without_a_battery(programs):
     shifted = {"PYTHONPATH": str(HERE / "wrong_clock"), "CLOCK_AHEAD": str(-50 * 365 * DAY)}
     found = diagnose(programs, **shifted)
@@ -437,3 +444,19 @@ def test_an_origin_server_whose_check_fails(programs, tmp_path, healthy_server):
     )
     found = diagnose(programs, "--config", config)
     assert any("its health check fails" in each for each in found.problems), found
+
+
+# The quick checks beside the start of a role
+
+
+def test_both_ends_log_a_lack_of_descriptors_and_work(tunnel, programs):
+    limited = ("sh", "-c", 'ulimit -n 100; exec "$@"', "sh", QUICTUNNEL)
+    state = ("--listen", tunnel.listen, "--outside", tunnel.outside, "--state-dir", tunnel.state)
+    token = {"QUICTUNNEL_TOKEN": tunnel.token.reveal()}
+    remote = programs.start("remote", *limited, "remote", *state, **token)
+    remote.wait_until_ready()
+    at = ("--remote", tunnel.listen, tunnel.server_address)
+    origin = programs.start("origin", *limited, "origin", *at, **token)
+    origin.wait_until_ready()
+    for program in (remote, origin):
+        program.wait_for_log(logged(CHECK_FAILED, check='"open files"', advice=".*LimitNOFILE"))
