@@ -93,15 +93,21 @@ class LineQuality(Check):
                 async with asyncio.TaskGroup() as group:
                     tcp = group.create_task(_measure_tcp(host, port))
                     group.create_task(_send_probes(probes, sizes))
-                sent, too_large = probes.probes, probes.too_large
+                sent, too_large, error = probes.probes, probes.too_large, probes.error
         except OSError as exc:
-            sentence = f"probes cannot be sent: {exc.strerror or exc}"
-            return [failed(self.title, sentence, "check this machine's network")]
-        small = [probe for probe in sent if probe.size == LEAST]
+            return [self._not_sent(exc)]
+        if not sent:
+            return [self._not_sent(error)]
+        small = [probe for probe in (*self._udp.probes, *sent) if probe.size == LEAST]
         return [
             *judge_loss(small, tcp.result()),
             judge_mtu(sent, too_large, HEADERS[family]),
         ]
+
+    def _not_sent(self, exc: OSError | None) -> Finding:
+        reason = "the system's buffer is full" if exc is None else exc.strerror or exc
+        sentence = f"probes cannot be sent: {reason}"
+        return failed(self.title, sentence, "check this machine's network")
 
 
 async def _send_probes(probes: ProbeSocket, sizes: Sequence[int]) -> None:
@@ -139,8 +145,9 @@ def judge_loss(small: Sequence[Probe], tcp: TcpLoss | None) -> list[Finding]:
     """
     title = "loss and round trip"
     trips = sorted(trip for probe in small if (trip := probe.round_trip) is not None)
-    loss = 1 - len(trips) / max(1, len(small))
-    lost = f"{loss * 100:.0f} % of {len(small)} UDP packets are lost"
+    missing = len(small) - len(trips)
+    loss = missing / max(1, len(small))
+    lost = f"{missing * 100 // max(1, len(small))} % of {len(small)} UDP packets are lost"
     if loss < LOSS_NOTABLE:
         median = statistics.median(trips) * 1000
         sentence = f"{lost}, and the round trip takes {median:.0f} ms"

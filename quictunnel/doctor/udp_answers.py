@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from quictunnel.config.addresses import HostPort
 from quictunnel.config.settings import LINK_PORT
 from quictunnel.doctor.check import Check
 from quictunnel.doctor.finding import Finding, failed, ok, warning
 from quictunnel.doctor.names import RemoteName
-from quictunnel.doctor.probe_socket import ProbeSocket, probing, tcp_answers
+from quictunnel.doctor.probe_socket import Probe, ProbeSocket, probing, tcp_answers
 from quictunnel.doctor.version_probe import LEAST, VERSION_1
 from quictunnel.origin.diagnosis import Failure, explain_unreachable
 
@@ -22,6 +22,12 @@ PATIENCE = 5.0
 
 PATIENCE_FOR_OTHERS = 1.5
 """Seconds that other addresses have from when one has answered."""
+
+BURST = 8
+"""Probes that are sent at once, at most, if this process was late."""
+
+LATE_AFTER = 1.0
+"""Seconds after which a probe without an answer counts as lost."""
 
 SMALL_AFTER = (0.5, 1.5, 2.5)
 """Seconds after which a small packet is sent, too. Remotes answer few of them."""
@@ -42,8 +48,8 @@ class AddressResult:
     """Whether it has answered a probe."""
     round_trip: float = 0.0
     """Seconds until the first answer."""
-    sent: int = 0
-    """Probes sent until then, or in all."""
+    decided: list[Probe] = field(default_factory=list)
+    """The probes that were answered, and those that would have been by then."""
     versions: tuple[int, ...] = ()
     """The versions of QUIC that it speaks."""
     error: OSError | None = None
@@ -70,6 +76,8 @@ class UdpAnswers(Check):
         self.needs = (name,)
         self.address = ""
         """The first address, in the system's order, that has answered."""
+        self.probes: list[Probe] = []
+        """The probes to it whose fate is known."""
         self._name = name
 
     async def run(self) -> list[Finding]:
@@ -84,7 +92,7 @@ class UdpAnswers(Check):
         answered = [result for result in results if result.answered]
         if not answered:
             return [self._no_answer(results)]
-        self.address = answered[0].host
+        self.address, self.probes = answered[0].host, answered[0].decided
         return [self._answer(answered[0]), *self._silent_addresses(results)]
 
     def _answer(self, result: AddressResult) -> Finding:
@@ -173,8 +181,10 @@ async def _probe(probes: ProbeSocket, result: AddressResult, first: asyncio.Even
     start = loop.time()
     deadline = start + PATIENCE
     small = list(SMALL_AFTER)
+    due = 1
     while (now := loop.time()) < deadline:
-        probes.send(LEAST)
+        for _ in range(min(due - len(probes.probes), BURST)):
+            probes.send(LEAST)
         if small and now >= start + small[0]:
             small.pop(0)
             probes.send_small()
@@ -184,7 +194,11 @@ async def _probe(probes: ProbeSocket, result: AddressResult, first: asyncio.Even
             break  # the answer is an ICMP message
         if first.is_set():
             deadline = min(deadline, start + PATIENCE_FOR_OTHERS)
-    result.sent = len(probes.probes)
+        due = int((loop.time() - start) / INTERVAL) + 1
+    late = loop.time() - LATE_AFTER
+    result.decided = [
+        probe for probe in probes.probes if probe.answered_at is not None or probe.sent_at < late
+    ]
     result.error = probes.error
     result.has_small_answer = probes.has_small_answer
     for probe in probes.answers:
