@@ -252,6 +252,7 @@ class OriginSession(Session):
             self._abandon_greeting(Refused(Code.NOT_PROVEN, WRONG_PROOF))
             return
         token = self._settings.token
+        self.peer_agent = cut_name(welcome.agent)
         self.listing.welcomed(welcome, str(self.link.peer))
         self._establish(origin=self._settings.name, token=token.id if token else None)
         self.link.allow_streams(max(STREAMS_BEFORE_PROOF, self._settings.max_clients))

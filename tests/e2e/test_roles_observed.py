@@ -108,6 +108,7 @@ async def test_both_ends_describe_the_same_link(roles):
     assert at_remote.id == established.link == connected.link
     assert at_origin.peer == str(roles.remote.link_address)
     assert at_remote.agent.startswith("quictunnel/")
+    assert at_origin.agent.startswith("quictunnel/")
     for link in (at_remote, at_origin):
         assert (link.origin, link.token, link.path) == ("box", roles.token.id, "udp")
         assert (link.silent_for, link.is_draining) == (None, False)
