@@ -20,10 +20,9 @@ from typing import TYPE_CHECKING
 
 from platformdirs import user_cache_path
 
-from interop._facts import MissingError
 from interop._go import go
 from interop._waiting import listening, wait
-from testkit.programs import ProgramError, free_port
+from testkit.programs import MissingError, ProgramError, free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

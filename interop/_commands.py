@@ -8,8 +8,8 @@ import subprocess
 import time
 from typing import TYPE_CHECKING
 
-from interop._facts import MissingError, program
-from testkit.programs import ProgramError, clean_environment
+from interop._facts import program
+from testkit.programs import MissingError, ProgramError, clean_environment
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

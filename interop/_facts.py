@@ -10,7 +10,7 @@ from http.client import HTTPException
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from testkit.programs import ProgramError
+from testkit.programs import MissingError, ProgramError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,10 +20,6 @@ HELD, FAILED, MISSING = 0, 1, 2
 
 OK = "ok    "
 """The beginning of the line of a fact that holds."""
-
-
-class MissingError(Exception):
-    """A program that the script needs is not installed; the message names it."""
 
 
 class Facts:

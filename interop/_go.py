@@ -8,8 +8,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from interop._facts import MissingError
-from testkit.programs import ProgramError
+from testkit.programs import MissingError, ProgramError
 
 SOURCES = Path(__file__).parent / "origin-go"
 

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from interop._commands import as_user, output_of
-from interop._facts import MissingError, program
+from interop._facts import program
 from interop._waiting import wait, wait_until_listening
 from testkit.namespaces import THIS_HOST
-from testkit.programs import Program, ProgramError, free_port
+from testkit.programs import MissingError, Program, ProgramError, free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -5,10 +5,10 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING
 
-from interop._facts import MissingError
 from quictunnel.errors import SettingsError
 from quictunnel.quic.engines.selection import installed
 from testkit.engines import ARE_ALL_NEEDED
+from testkit.programs import MissingError
 from testkit.tunnel import Tunnel
 
 if TYPE_CHECKING:

@@ -7,9 +7,8 @@ import socket
 import time
 from typing import TYPE_CHECKING, TypeVar
 
-from interop._facts import MissingError
 from testkit.namespaces import THIS_HOST
-from testkit.programs import Program, ProgramError
+from testkit.programs import MissingError, Program, ProgramError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

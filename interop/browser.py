@@ -15,15 +15,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from interop import _page
-from interop._browser import browser, find
 from interop._caddy import caddy, example
 from interop._facts import Facts, run_script
 from interop._tunnel import engines, tunnel
+from testkit.browser import browser, find
 from testkit.programs import running
 
 if TYPE_CHECKING:
-    from interop._browser import Tab
     from interop._caddy import Caddy
+    from testkit.browser import Tab
 
 WINDOW = (_page.SIDE, _page.SIDE + _page.LINE)
 """The size of the page in pixels."""
@@ -67,7 +67,7 @@ def _visit(facts: Facts, scratch: Path, front: Caddy, version: str, engine: str)
     # By default a browser uses HTTP/2 first, and HTTP/3 once a response has advertised it.
     quic = {"h2": "--disable-quic", "h3": f"--origin-to-force-quic-on={site}"}
     who = f"{engine}, {version}"
-    with browser(folder, front.issuer, quic[version], size=WINDOW) as tab:
+    with browser(folder, quic[version], size=WINDOW, issuer=front.issuer) as tab:
         tab.open(f"https://{site}/")
         done = tab.run(FINISHED)
         facts.equal(f"{who}: pictures according to the page", done["images"], _page.COUNT)

@@ -20,8 +20,6 @@ from typing import TYPE_CHECKING, Any
 
 from interop import _clients as clients
 from interop import _h3
-from interop._browser import browser
-from interop._browser import find as find_browser
 from interop._caddy import caddy, split
 from interop._caddy import find as find_caddy
 from interop._commands import output_of
@@ -29,14 +27,16 @@ from interop._facts import Facts, program, run_script
 from interop._tunnel import engines, remote
 from interop._waiting import wait
 from quictunnel.config.state import CERTIFICATE_FILE, KEY_FILE
+from testkit.browser import browser
+from testkit.browser import find as find_browser
 from testkit.programs import QUICTUNNEL, ProgramError, free_port, running
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-    from interop._browser import Tab
     from interop._caddy import Caddy
+    from testkit.browser import Tab
     from testkit.programs import Program
     from testkit.tunnel import Tunnel
 
@@ -288,7 +288,7 @@ def _shared_by_chromium(stage: HostsStage, options: str, blocks: str) -> None:
             hosts = [f"{name}:{front.port}" for name in (WWW, BLOG)]
             # By default a browser uses HTTP/3 only once a response has advertised it.
             quic = {"h2": "--disable-quic", "h3": f"--origin-to-force-quic-on={','.join(hosts)}"}
-            with browser(scratch, certificate, quic[version], size=(400, 300)) as tab:
+            with browser(scratch, quic[version], size=(400, 300), issuer=certificate) as tab:
                 _open_both(stage, tab, hosts, version)
 
 

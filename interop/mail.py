@@ -19,10 +19,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from interop._commands import WITHIN, Stopwatch
-from interop._facts import Facts, MissingError, program, run_script
+from interop._facts import Facts, program, run_script
 from interop._tunnel import engines, tunnel
 from interop._waiting import listening
-from testkit.programs import free_port
+from testkit.programs import MissingError, free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

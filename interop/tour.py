@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING
 
 from bench import ssh
 from interop._commands import WITHIN
-from interop._facts import Facts, MissingError, program, run_script
+from interop._facts import Facts, program, run_script
 from interop._nginx import nginx_settings
 from interop._postgres import DATABASE, USER, postgres
 from interop._tunnel import engines
 from interop._waiting import wait_until_listening
 from testkit.certificates import write_certificate
 from testkit.namespaces import NamespaceHost, what_is_missing
-from testkit.programs import PYTHON, Program, clean_environment
+from testkit.programs import PYTHON, MissingError, Program, clean_environment
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

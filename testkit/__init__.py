@@ -14,4 +14,5 @@ certificates   certificates of servers
 client_hellos  TLS ClientHello messages, made field by field
 connections    TCP connections that a test controls
 engines        the QUIC engines that are installed
+browser        a headless Chromium, controlled by the DevTools protocol
 """

@@ -105,6 +105,10 @@ LOG_TAIL = 1500
 """Characters of a program's output that an error message carries."""
 
 
+class MissingError(Exception):
+    """A program that is needed is not installed; the message names it."""
+
+
 class ProgramError(Exception):
     """A program failed, or did not do in time what was waited for. The message has its output."""
 
@@ -319,7 +323,7 @@ class Programs:
 
 def clean_environment() -> dict[str, str]:
     """Return our environment without the settings that a developer may have for quictunnel."""
-    ours = ("QUICTUNNEL_", "STATE_DIRECTORY", "XDG_STATE_HOME")
+    ours = ("QUICTUNNEL_", "STATE_DIRECTORY", "RUNTIME_DIRECTORY", "XDG_STATE_HOME")
     return {name: value for name, value in os.environ.items() if not name.startswith(ours)}
 
 

@@ -14,14 +14,14 @@ import os
 import select
 import shutil
 import subprocess
+import sys
 import time
 from typing import TYPE_CHECKING, Any
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from interop._facts import MissingError
-from testkit.programs import ProgramError, clean_environment
+from testkit.programs import MissingError, ProgramError, clean_environment
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,7 +36,15 @@ ANSWER_WITHIN = 120.0
 STOP_WITHIN = 10.0
 """Seconds between the end of its pipe and SIGKILL."""
 
+POLL_INTERVAL = 0.05
+"""Seconds between two looks at the page."""
+
 READ = 1024 * 1024
+
+_KEY_CODES = {"Tab": 9, "Enter": 13, "Escape": 27, "Delete": 46}
+_KEY_CODES |= {"PageUp": 33, "PageDown": 34, "End": 35, "Home": 36}
+_KEY_CODES |= {"ArrowLeft": 37, "ArrowUp": 38, "ArrowRight": 39, "ArrowDown": 40}
+"""The codes that the browser needs, beside a key's name, for what it does by itself."""
 
 OPTIONS = (
     "--headless=new",
@@ -53,6 +61,17 @@ OPTIONS = (
     "--force-device-scale-factor=1",
     "--force-color-profile=srgb",
 )
+
+
+_LAUNCHER = """
+import fcntl, os, sys
+pipes = [fcntl.fcntl(int(number), fcntl.F_DUPFD, 10) for number in sys.argv[1:3]]
+for number, pipe in enumerate(pipes, 3):
+    os.dup2(pipe, number)
+    os.close(pipe)
+os.execv(sys.argv[3], sys.argv[3:])
+"""
+"""Starts the browser, which reads commands from descriptor 3 and writes to descriptor 4."""
 
 
 class Tab:
@@ -112,7 +131,7 @@ class Tab:
         if trouble := self.command("Page.navigate", url=url).get("errorText"):
             raise ProgramError(f"{url}: {trouble}")
 
-    def run(self, script: str) -> Any:
+    def run(self, script: str) -> Any:  # noqa: ANN401 - a value of JavaScript
         """Run JavaScript in the page; return its result, or that of its promise.
 
         :raises ProgramError: the script fails.
@@ -123,6 +142,25 @@ class Tab:
         if trouble := got.get("exceptionDetails"):
             raise ProgramError(f"the page: {trouble['exception'].get('description', trouble)}")
         return got["result"].get("value")
+
+    def wait_for(self, condition: str) -> None:
+        """Wait until an expression is true in the page.
+
+        :raises ProgramError: it was not true in time.
+        """
+        deadline = time.monotonic() + ANSWER_WITHIN
+        while not self.run(f"Boolean({condition})"):
+            if time.monotonic() > deadline:
+                raise ProgramError(f"waited for {condition!r} in the page")
+            time.sleep(POLL_INTERVAL)
+
+    def press(self, *keys: str) -> None:
+        """Press keys, such as `Tab` or `ArrowDown`, one after the other."""
+        for key in keys:
+            params: dict[str, object] = {"key": key, "windowsVirtualKeyCode": _KEY_CODES[key]}
+            typed = {"text": "\r"} if key == "Enter" else {}
+            self.command("Input.dispatchKeyEvent", type="keyDown", **params, **typed)
+            self.command("Input.dispatchKeyEvent", type="keyUp", **params)
 
     def picture(self) -> bytes:
         """Return a screenshot of the viewport, as PNG."""
@@ -160,26 +198,30 @@ def find() -> str:
 
 
 @contextlib.contextmanager
-def browser(scratch: Path, issuer: Path, *options: str, size: tuple[int, int]) -> Iterator[Tab]:
+def browser(
+    scratch: Path, *options: str, size: tuple[int, int], issuer: Path | None = None
+) -> Iterator[Tab]:
     """Run a browser with a profile of its own; yield its tab.
 
-    :param issuer: the certificate in PEM of an additional CA to trust.
+    :param scratch: a folder for the profile and the browser's own output.
     :param options: more options of the browser.
     :param size: the width and height of the viewport, in pixels.
+    :param issuer: the certificate in PEM of an additional CA to trust.
+    :raises MissingError: Chromium is not installed.
     """
     log = scratch / "browser.log"
     home = scratch / "browser"
     command = [find(), *OPTIONS, f"--user-data-dir={home}", *options]
-    command.append(f"--ignore-certificate-errors-spki-list={_key_hash(issuer)}")
+    if issuer is not None:
+        command.append(f"--ignore-certificate-errors-spki-list={_key_hash(issuer)}")
     if os.geteuid() == 0:
         command.append("--no-sandbox")  # it does not run as root otherwise
     with contextlib.ExitStack() as stack:
         theirs_in, ours_out = os.pipe()
         ours_in, theirs_out = os.pipe()
         errors = stack.enter_context(log.open("wb"))
-        # It reads commands from descriptor 3 and writes to descriptor 4.
         process = subprocess.Popen(
-            ["/bin/sh", "-c", f'exec "$@" 3<&{theirs_in} 4>&{theirs_out}', "sh", *command],
+            [sys.executable, "-c", _LAUNCHER, str(theirs_in), str(theirs_out), *command],
             stdin=subprocess.DEVNULL,
             stdout=errors,
             stderr=errors,
