@@ -780,6 +780,26 @@ class LogLinesLost(Event):
     """Why: the reader has paused, or the system's error."""
 
 
+@dataclass(frozen=True, slots=True)
+class AdminSocketNotMade(Event):
+    """The Unix socket of the admin interface cannot be made, so no command finds this role."""
+
+    path: str
+    """The socket's path."""
+    reason: str
+    """Why."""
+
+
+@dataclass(frozen=True, slots=True)
+class AdminLoginFailed(Event):
+    """A request to the admin interface had a wrong token."""
+
+    peer: str
+    """The client's address."""
+    suppressed: int = 0
+    """As in `ClientRejected`."""
+
+
 # Files
 
 

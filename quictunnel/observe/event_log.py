@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Collection
 
 from quictunnel import events
 from quictunnel.observe.log_format import EventRecord
@@ -65,6 +66,8 @@ _LINES: dict[type[events.Event], tuple[int, str]] = {
     events.WritableByEveryone: (logging.WARNING, "directory writable by everyone"),
     events.OwnedByAnother: (logging.WARNING, "state owned by another user"),
     events.ResetKeyNotUsed: (logging.WARNING, "reset key not used, restarts are noticed later"),
+    events.AdminSocketNotMade: (logging.WARNING, "admin socket not made, commands do not find it"),
+    events.AdminLoginFailed: (logging.WARNING, "admin login failed"),
     events.LogLinesLost: (logging.WARNING, "log lines lost"),
     events.ResetKeyNotSaved: (logging.WARNING, "reset key not saved, restarts are noticed later"),
 }
@@ -84,6 +87,11 @@ class EventLog:
         level, message = _LINES[type(event)]
         if self._logger.isEnabledFor(level):
             self._logger.handle(EventRecord(self._logger.name, level, message, event))
+
+
+def event_kinds() -> Collection[type[events.Event]]:
+    """Return all kinds of events."""
+    return _LINES.keys()
 
 
 def make_record(logger: str, event: events.Event) -> EventRecord:

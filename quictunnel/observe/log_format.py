@@ -100,7 +100,7 @@ class JsonFormatter(logging.Formatter):
             "message": escape(message),
         }
         for name, value in fields:
-            entry.setdefault(name, _json_value(value))
+            entry.setdefault(name, json_value(value))
         if trace := _traceback(record):
             entry["trace"] = list(map(escape, trace))
         return _encode_json(entry)
@@ -129,7 +129,8 @@ def _quote(text: str) -> str:
     return text
 
 
-def _json_value(value: object) -> object:
+def json_value(value: object) -> object:
+    """Return an event's value as JSON can have it, with texts escaped and long lists cut."""
     if isinstance(value, str):
         return escape(value)
     if isinstance(value, int):
@@ -138,9 +139,9 @@ def _json_value(value: object) -> object:
         # JSON has no infinity and no NaN.
         return round(value, 6) if abs(value) < float("inf") else str(value)
     if isinstance(value, tuple):
-        return [_json_value(item) for item in _first_items(value)]
+        return [json_value(item) for item in _first_items(value)]
     if is_dataclass(value) and not isinstance(value, type):
-        return {key: _json_value(item) for key, item in asdict(value).items()}
+        return {key: json_value(item) for key, item in asdict(value).items()}
     return escape(str(value))
 
 

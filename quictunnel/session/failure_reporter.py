@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 
 from quictunnel.events import (
     AcceptPaused,
+    AdminLoginFailed,
     ClientLimitReached,
     ClientRejected,
     ConnectFailed,
@@ -74,6 +75,8 @@ GROUPS: tuple[Mapping[type[Event], Source], ...] = (
     },
     # Links of an origin
     {LinkAttemptFailed: lambda event: event.reason},
+    # Logins to the admin interface
+    {AdminLoginFailed: _peer},
 )
 """The failures that are limited, each with its source. They have a field `suppressed`. Failures of
 one group share a limit, so that a flood of one group does not hide failures of another one."""
