@@ -67,30 +67,32 @@ def parse_listen(text: str) -> HostPort:
     return HostPort(_host(host) if host else EVERY_ADDRESS, _port(port))
 
 
-def parse_admin(text: str) -> HostPort:
+def parse_admin(text: str, *, has_token: bool = False) -> HostPort:
     """Parse the address of the admin interface, as `parse_listen` does.
 
-    No host, and `localhost`, mean 127.0.0.1.
+    `localhost` means 127.0.0.1, and so does no host.
 
-    :raises SettingsError: it is no address, or one that other machines can reach.
+    :param has_token: whether the interface has a token, so that other machines may reach it.
+    :raises SettingsError: it is no address, or one that other machines can reach without a token.
     """
     listen = parse_listen(text)
     has_host = ":" in text.strip().removeprefix(":")
     if listen.host == "localhost" or not has_host:
         return HostPort(LOOPBACK_ADDRESS, listen.port)
-    check_admin(listen)
+    if not has_token:
+        check_admin(listen)
     return listen
 
 
 def check_admin(listen: HostPort) -> None:
-    """Check the address of the admin interface.
+    """Check the address of an admin interface without a token.
 
     :raises SettingsError: other machines can reach it.
     """
     if not is_loopback(listen.host):
         raise SettingsError(
-            f"'{listen}' is not a loopback address; use {LOOPBACK_ADDRESS}:{ADMIN_PORT}. The admin "
-            "interface has no password."
+            f"'{listen}' is not a loopback address, so the admin interface needs a token: give "
+            f"--admin-token-file, or use {LOOPBACK_ADDRESS}:{ADMIN_PORT}"
         )
 
 

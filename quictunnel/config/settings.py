@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Literal
 
 from quictunnel.config.addresses import EVERY_ADDRESS, HostPort, Network, check_admin
+from quictunnel.config.admin_token import AdminToken
 from quictunnel.config.certificates import FINGERPRINT_BYTES, load_authorities
 from quictunnel.config.grants import Grant
 from quictunnel.config.hosts import HostName
@@ -154,7 +155,10 @@ class RemoteSettings:
     """Bytes that all links together may hold received and unread."""
 
     admin: HostPort | None = None
-    """Loopback address of the admin interface; None for no such interface."""
+    """TCP address of the admin interface; None for its Unix socket only."""
+
+    admin_token: AdminToken | None = None
+    """Token of the admin interface's TCP address. One that is not loopback needs it."""
 
     engine: EngineName = "auto"
     """QUIC engine. The role checks at its start whether it is installed."""
@@ -167,8 +171,7 @@ class RemoteSettings:
 
         :raises SettingsError: one is invalid.
         """
-        if self.admin is not None:
-            check_admin(self.admin)
+        _check_admin(self.admin, self.admin_token)
         if (self.cert is None) != (self.key is None):
             given, missing = ("cert", "key") if self.key is None else ("key", "cert")
             raise SettingsError(f"--{given} without --{missing}: give both or neither")
@@ -218,6 +221,12 @@ class OriginSettings:
     unread_limit: int = UNREAD_LIMIT
     """Bytes that the link may hold received and unread."""
 
+    admin: HostPort | None = None
+    """TCP address of the admin interface; None for its Unix socket only."""
+
+    admin_token: AdminToken | None = None
+    """Token of the admin interface's TCP address. One that is not loopback needs it."""
+
     engine: EngineName = "auto"
     """QUIC engine. The role checks at its start whether it is installed."""
 
@@ -237,6 +246,7 @@ class OriginSettings:
             raise SettingsError(f"a pin has {FINGERPRINT_BYTES} bytes, not {len(self.pin)}")
         if self.ca is not None:
             load_authorities(self.ca)
+        _check_admin(self.admin, self.admin_token)
         if not self.services:
             raise SettingsError("an origin exposes one service at least")
         check_services(self.services)
@@ -249,6 +259,13 @@ def differences(
 ) -> set[str]:
     """Return the names of the fields in which two settings of the same role differ."""
     return {each.name for each in fields(old) if getattr(old, each.name) != getattr(new, each.name)}
+
+
+def _check_admin(listen: HostPort | None, token: AdminToken | None) -> None:
+    if listen is None and token is not None:
+        raise SettingsError("--admin-token is for the address of --admin, which is not given")
+    if listen is not None and token is None:
+        check_admin(listen)
 
 
 def _check_common(hold: float, grace: float, unread_limit: int) -> None:

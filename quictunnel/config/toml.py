@@ -39,7 +39,6 @@ _TABLE_KEYS = {SERVICE: SERVICE_KEYS, TOKEN: TOKEN_KEYS, POLICY: POLICY_KEYS}
 REMOTE_KEYS = frozenset(
     (
         "accept-proxy-protocol",
-        "admin",
         "cert",
         "client-keepalive",
         "client-wait",

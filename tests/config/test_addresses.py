@@ -62,11 +62,12 @@ def test_the_address_of_the_admin_interface_is_of_this_machine_by_default(text, 
 @pytest.mark.parametrize(
     "text", ["0.0.0.0:9002", "[::]:9002", "192.0.2.1:9002", "[2001:db8::1]:1", "example.com:9002"]
 )
-def test_an_admin_interface_that_others_can_reach_is_refused(text):
+def test_an_admin_interface_that_others_can_reach_needs_a_token(text):
     with pytest.raises(
-        SettingsError, match=r"is not a loopback address; use 127\.0\.0\.1:9002\. The admin"
+        SettingsError, match=r"is not a loopback address, so the admin interface needs a token"
     ):
         parse_admin(text)
+    assert str(parse_admin(text, has_token=True)) == text
 
 
 def test_an_admin_address_without_a_port_is_refused():

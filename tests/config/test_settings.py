@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from quictunnel.config.addresses import HostPort
+from quictunnel.config.admin_token import AdminToken
 from quictunnel.config.services import ServiceSettings
 from quictunnel.config.settings import OriginSettings, RemoteSettings, machine_name
 from quictunnel.config.tokens import Token
@@ -47,8 +48,9 @@ def test_the_defaults_of_an_origin():
         ({"tokens": (Token("a", "x" * 22), Token("a", "y" * 22))}, "two tokens have the id a"),
         (
             {"admin": HostPort("::", 9002)},
-            "'\\[::\\]:9002' is not a loopback address; use 127",
+            "'\\[::\\]:9002' is not a loopback address, so the admin interface needs a token",
         ),
+        ({"admin_token": AdminToken("0f1e2d3c4b5a69788796")}, "--admin-token is for the address"),
     ],
 )
 def test_what_a_remote_does_not_take(changes, sentence):
@@ -66,6 +68,8 @@ def test_what_a_remote_does_not_take(changes, sentence):
         ({"services": ()}, "one service at least"),
         ({"services": (SERVICE, SERVICE)}, "two services lead to the outside address"),
         ({"hold": 1e9}, "hold must be"),
+        ({"admin": HostPort("::", 9002)}, "needs a token"),
+        ({"admin_token": AdminToken("0f1e2d3c4b5a69788796")}, "--admin-token is for the address"),
     ],
 )
 def test_what_an_origin_does_not_take(changes, sentence):
