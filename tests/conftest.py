@@ -1,4 +1,5 @@
-"""Rules for all tests: nothing is skipped in CI, and signals have their default actions.
+"""Rules for all tests: nothing is skipped in CI, signals have their default actions, and roles have
+their admin sockets in a directory of the tests.
 
 Fixtures are next to their tests.
 """
@@ -7,6 +8,7 @@ from __future__ import annotations
 
 import os
 import signal
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,6 +33,11 @@ def refuse_skip(report: pytest.TestReport | pytest.CollectReport) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Let SIGHUP end programs even if the tests run under nohup, which makes them ignore it."""
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    # Roles of tests must not be among those of this user. A Unix socket's path must be short.
+    runtime = tempfile.TemporaryDirectory(prefix="quictunnel-")
+    config.add_cleanup(runtime.cleanup)
+    os.environ["XDG_RUNTIME_DIR"] = runtime.name
+    os.environ.pop("RUNTIME_DIRECTORY", None)
     config.addinivalue_line("markers", "nightly: takes long, and is not part of `make test`")
 
 

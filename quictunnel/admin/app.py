@@ -4,66 +4,74 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from email.utils import formatdate
 from typing import cast
 
 from starlette.applications import Starlette
 from starlette.datastructures import MutableHeaders
-from starlette.responses import PlainTextResponse
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
 from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from quictunnel.config.addresses import is_loopback
+from quictunnel.admin.operations import error_response
 from quictunnel.events import EventSink, InternalErrorOccurred
 
-WRONG_HOST = "The admin interface answers only to addresses of this machine and to localhost.\n"
+HEADERS = {
+    # Nothing comes from another host, and no script or style is in a page itself.
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
+        "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+    ),
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    # With no-referrer, a browser would send `Origin: null` with the login form.
+    "Referrer-Policy": "same-origin",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+}
+"""Headers of every response."""
 
-_LOCALHOST = "localhost"
+_SENTENCES = {404: "there is no such path", 405: "the path has another method"}
+"""The errors that Starlette reports with a status only."""
 
 
-def make_app(routes: Sequence[BaseRoute], *, emit: EventSink) -> ASGIApp:
-    """Return an application with these routes.
+def make_app(
+    routes: Sequence[BaseRoute], guard: Callable[[ASGIApp], ASGIApp], *, emit: EventSink
+) -> ASGIApp:
+    """Return an application with these routes. Errors are JSON.
 
-    A request whose Host header is not an address of loopback or `localhost` is refused. A web page
-    of another site could otherwise read the answers through a name that it has pointed here (DNS
-    rebinding). GET requests must not change anything, because any page can send them.
-
-    :param routes: their responses get a `Date` header.
+    :param routes: their responses get the headers of `HEADERS` and a date. They are not stored,
+        unless they say something else.
+    :param guard: wraps the application in the rules for who may use it.
     :param emit: receives an `InternalErrorOccurred` for each exception of a route, whose client
         gets the status 500.
     """
-    return _Reported(_LocalOnly(Starlette(routes=routes)), emit)
-
-
-class _LocalOnly:
-    """Refuses requests whose Host header is not local."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if is_local(_host_header(scope)):
-            await self._app(scope, receive, send)
-        else:
-            await PlainTextResponse(WRONG_HOST, 421)(scope, receive, send)
+    handlers = {HTTPException: _http_error, Exception: _internal_error}
+    return _Reported(guard(Starlette(routes=routes, exception_handlers=handlers)), emit)
 
 
 class _Reported:
-    """Adds the date to responses, and reports exceptions as events."""
+    """Adds headers to responses, and reports exceptions as events."""
 
     def __init__(self, app: ASGIApp, emit: EventSink) -> None:
         self._app = app
         self._emit = emit
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async def send_dated(message: Message) -> None:
+        async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                MutableHeaders(scope=message)["Date"] = formatdate(time.time(), usegmt=True)
+                headers = MutableHeaders(scope=message)
+                headers["Date"] = formatdate(time.time(), usegmt=True)
+                headers.setdefault("Cache-Control", "no-store")
+                for name, value in HEADERS.items():
+                    headers.setdefault(name, value)
             await send(message)
 
         try:
-            await self._app(scope, receive, send_dated)
+            await self._app(scope, receive, send_with_headers)
         except asyncio.CancelledError:
             # The server has ended, and with it this task. uvicorn would log a traceback.
             return
@@ -71,21 +79,12 @@ class _Reported:
             self._emit(InternalErrorOccurred("answering an admin request", exc, None))
 
 
-def is_local(host: str) -> bool:
-    """Return whether a Host header names this machine: `localhost`, 127.0.0.1 or [::1].
-
-    The port is not checked: a proxy or a forwarded port may have another one.
-    """
-    name, colon, port = host.rpartition(":")
-    if not colon or not (port.isascii() and port.isdecimal()):
-        name = host
-    if name.startswith("[") and name.endswith("]"):
-        return is_loopback(name[1:-1])
-    return name.lower() == _LOCALHOST or (":" not in name and is_loopback(name))
+async def _http_error(_request: Request, exc: Exception) -> Response:
+    error = cast("HTTPException", exc)
+    response = error_response(_SENTENCES.get(error.status_code, error.detail), error.status_code)
+    response.headers.update(error.headers or {})
+    return response
 
 
-def _host_header(scope: Scope) -> str:
-    """Return the value of the only Host header, or nothing."""
-    headers = cast("list[tuple[bytes, bytes]]", scope["headers"])
-    hosts = [value for name, value in headers if name == b"host"]
-    return hosts[0].decode("latin-1") if len(hosts) == 1 else ""
+async def _internal_error(_request: Request, _exc: Exception) -> Response:
+    return error_response("internal error; the role's log has the details", 500)

@@ -2,5 +2,17 @@
 
 from __future__ import annotations
 
+API = "/api/v1"
+"""Where the paths of the API begin."""
+
 ASK_PATH = "/caddy/ask"
 """The path that Caddy's option `ask` names. Caddy adds `?domain=NAME`."""
+
+LIVE_PATH = "/livez"
+"""Whether the role's process works."""
+
+READY_PATH = "/readyz"
+"""Whether a new client would be served now."""
+
+LOGIN_PATH = "/login"
+"""The form for the token."""

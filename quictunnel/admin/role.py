@@ -1,58 +1,63 @@
-"""A remote together with its admin interface, as one role."""
+"""A role together with its admin interface, as one role."""
 
 from __future__ import annotations
 
-from quictunnel.admin.app import make_app
-from quictunnel.admin.caddy import ask_route
-from quictunnel.admin.server import AdminServer
-from quictunnel.config.addresses import HostPort
-from quictunnel.events import EventSink
-from quictunnel.protocol.address import Address
-from quictunnel.remote.server import Remote
+from typing import Protocol
+
+from quictunnel.admin.interface import AdminInterface
 
 
-class AdministeredRemote:
-    """Starts and ends a remote and its admin interface together.
-
-    The interface answers while the remote drains, and ends after it.
-
-    :param listen: a loopback address for the interface.
-    """
-
-    def __init__(self, remote: Remote, listen: HostPort, *, emit: EventSink) -> None:
-        self._remote = remote
-        self._server = AdminServer(listen, make_app([ask_route(remote.has_site)], emit=emit))
-
-    @property
-    def address(self) -> Address:
-        """The interface's address, from `start` on."""
-        return self._server.address
+class Startable(Protocol):
+    """A remote or an origin."""
 
     async def start(self) -> None:
-        """Bind all addresses, then accept origins, clients and admin requests.
+        """Start, and return when the role works."""
+
+    async def wait_closed(self) -> None:
+        """Return when the role has ended, or raise the error that ended it."""
+
+    def drain(self) -> None:
+        """Accept no new clients, let current ones finish within the grace, then end."""
+
+    def abort(self) -> None:
+        """End at once."""
+
+
+class AdministeredRole:
+    """Starts and ends a role and its admin interface together.
+
+    The interface answers while the role drains, and ends after it.
+    """
+
+    def __init__(self, role: Startable, interface: AdminInterface) -> None:
+        self._role = role
+        self._interface = interface
+
+    async def start(self) -> None:
+        """Bind all addresses, then start the role and accept admin requests.
 
         :raises SettingsError: an address is taken, not this machine's, or not allowed; or the
             engine cannot be used.
         """
-        self._server.bind()
+        await self._interface.bind()
         try:
-            await self._remote.start()
-            await self._server.serve()
+            await self._role.start()
+            await self._interface.start()
         except BaseException:
-            await self._server.close()
+            await self._interface.close()
             raise
 
     async def wait_closed(self) -> None:
-        """Wait until both have ended, and raise the error that ended the remote, if one did."""
+        """Wait until both have ended, and raise the error that ended the role, if one did."""
         try:
-            await self._remote.wait_closed()
+            await self._role.wait_closed()
         finally:
-            await self._server.close()
+            await self._interface.close()
 
     def drain(self) -> None:
-        """End the remote in order. The interface ends after it."""
-        self._remote.drain()
+        """End the role in order. The interface ends after it."""
+        self._role.drain()
 
     def abort(self) -> None:
-        """End the remote at once. The interface ends after it."""
-        self._remote.abort()
+        """End the role at once. The interface ends after it."""
+        self._role.abort()

@@ -1,9 +1,9 @@
-"""Serves the admin interface on a loopback address, in the event loop of the role."""
+"""Speaks HTTP on connections that others have accepted, in the event loop of the role."""
 
 from __future__ import annotations
 
 import asyncio
-import socket
+import logging
 from typing import Any
 
 import uvicorn
@@ -11,35 +11,33 @@ from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
-from quictunnel.config.addresses import HostPort
-from quictunnel.config.listen_errors import listen_error
-from quictunnel.protocol.address import Address
-
 MAX_CONNECTIONS = 64
 """Open connections. Another one is closed at once."""
 
 IDLE_TIMEOUT = 15.0
 """Seconds in which a connection must complete the head of a request."""
 
+
+WRITE_TIMEOUT = 10.0
+"""Seconds that the write buffer of a connection may be full before the client is disconnected."""
+
 SHUTDOWN_TIMEOUT = 2.0
 """Seconds that current requests have to finish when the server ends."""
 
-BACKLOG = 16
-"""Connections that may wait in the kernel, which asyncio accepts all at once."""
+_silent = logging.Logger("uvicorn", logging.CRITICAL + 1)
+"""uvicorn would log each malformed request, so that strangers could fill the log."""
 
 
-class AdminServer:
-    """An HTTP/1.1 server for the admin interface.
+class HttpServer:
+    """An HTTP/1.1 server for the admin interface, without listening sockets.
 
     uvicorn's protocol reads and writes HTTP. uvicorn's own server is not used: it takes over the
     process's signals, and wakes up ten times a second.
 
-    :param listen: a loopback address. Port 0 lets the system choose.
-    :param app: answers the requests.
+    :param app: answers the requests. It raises nothing.
     """
 
-    def __init__(self, listen: HostPort, app: ASGIApp) -> None:
-        self._listen = listen
+    def __init__(self, app: ASGIApp) -> None:
         self._config = uvicorn.Config(
             app,
             http=_AdminConnection,
@@ -49,52 +47,17 @@ class AdminServer:
             log_config=None,
             access_log=False,
             proxy_headers=False,
+            server_header=False,
+            date_header=False,
         )
         self._state = ServerState()
-        self._sock: socket.socket | None = None
-        self._address: Address | None = None
-        self._server: asyncio.Server | None = None
 
-    @property
-    def address(self) -> Address:
-        """The bound address, from `bind` on."""
-        if self._address is None:
-            raise RuntimeError("the admin interface is not bound")
-        return self._address
-
-    def bind(self) -> None:
-        """Bind the address. From then on the kernel queues connections.
-
-        :raises SettingsError: the address is taken, not this machine's, or not allowed.
-        """
-        family = socket.AF_INET6 if ":" in self._listen.host else socket.AF_INET
-        self._sock = socket.socket(family, socket.SOCK_STREAM)
-        try:
-            self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            self._sock.bind((self._listen.host, self._listen.port))
-            self._sock.listen(BACKLOG)
-            self._address = Address.of(self._sock.getsockname())
-        except OSError as exc:
-            self._sock.close()
-            raise listen_error("tcp", self._listen, exc, "--admin") from exc
-
-    async def serve(self) -> None:
-        """Accept connections, until `close`."""
-        if self._sock is None:
-            raise RuntimeError("the admin interface is not bound")
-        loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(
-            lambda: _AdminConnection(self._config, self._state, {}, loop),
-            sock=self._sock,
-            backlog=BACKLOG,
-        )
+    def make_protocol(self) -> asyncio.Protocol:
+        """Return the protocol of a new connection."""
+        return _AdminConnection(self._config, self._state, {}, asyncio.get_running_loop())
 
     async def close(self) -> None:
         """Stop: current requests may finish within `SHUTDOWN_TIMEOUT`. It may be called again."""
-        if self._server is not None:
-            self._server.close()
-        if self._sock is not None:
-            self._sock.close()
         for connection in tuple(self._state.connections):
             connection.shutdown()
         tasks = tuple(self._state.tasks)
@@ -109,12 +72,17 @@ class AdminServer:
 
 
 class _AdminConnection(H11Protocol):
-    """A connection that cannot be idle for long: uvicorn limits only the time between requests."""
+    """A connection that is closed if its client stops to write or to read.
+
+    uvicorn limits only the time between requests.
+    """
 
     def __init__(self, *args: Any) -> None:  # noqa: ANN401 - uvicorn's own
         super().__init__(*args)
+        self.logger = _silent
         self._checked: RequestResponseCycle | None = None
         self._check: asyncio.TimerHandle | None = None
+        self._write_limit: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -125,13 +93,28 @@ class _AdminConnection(H11Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
-        if self._check is not None:
-            self._check.cancel()
+        for timer in (self._check, self._write_limit):
+            if timer is not None:
+                timer.cancel()
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._write_limit = self.loop.call_later(WRITE_TIMEOUT, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        if self._write_limit is not None:
+            self._write_limit.cancel()
+            self._write_limit = None
 
     def _end_if_idle(self) -> None:
-        """Close the connection if no request is in progress and none has come since last time."""
+        """Close the connection if its client has sent too little since last time.
+
+        It has sent no new request, or not the rest of the one in progress.
+        """
         request: RequestResponseCycle | None = self.cycle
-        if request is self._checked and (request is None or request.response_complete):
+        is_waiting = request is None or request.response_complete or request.more_body
+        if request is self._checked and is_waiting:
             self.transport.abort()
             return
         self._checked = request

@@ -16,12 +16,16 @@ from quictunnel.cli.caddyfile import caddyfile
 from quictunnel.cli.config_option import Sources, load_remotes
 from quictunnel.cli.options import read
 from quictunnel.cli.output import print_line
-from quictunnel.config.addresses import HostPort, parse_admin
+from quictunnel.config.addresses import EVERY_ADDRESS, LOOPBACK_ADDRESS, HostPort, parse_admin
 from quictunnel.config.hosts import parse_host
 from quictunnel.errors import SettingsError
 
 CADDY_VERSION = "2.11"
 """The oldest version of Caddy that the Caddyfile is for."""
+
+
+_LOOPBACK_OF = {EVERY_ADDRESS: LOOPBACK_ADDRESS, "0.0.0.0": LOOPBACK_ADDRESS}
+"""Where a server that listens on every address is reached from the same machine."""
 
 
 def _load(ctx: typer.Context, path: Path | None) -> Path | None:
@@ -109,7 +113,7 @@ def caddy(
     sources = Sources(ctx)
     if sockets is None or admin is None:
         raise SettingsError(_missing(sources, sockets, admin))
-    listen = read(sources.name("--admin"), parse_admin, admin)
+    listen = read(sources.name("--admin"), _parse_admin, admin)
     if not listen.port:
         raise SettingsError("--admin: Caddy needs a fixed port, and port 0 changes at each start")
     names = [read(sources.name("--hosts"), parse_host, text) for text in hosts]
@@ -123,6 +127,12 @@ def caddy(
     )
     for line in (*_notes(directory, listen), "", *text.splitlines()):
         print_line(line)
+
+
+def _parse_admin(text: str) -> HostPort:
+    """Return the address at which Caddy reaches the admin interface from the same machine."""
+    listen = parse_admin(text, has_token=True)  # the remote checks whether it needs one
+    return HostPort(_LOOPBACK_OF.get(listen.host, listen.host), listen.port)
 
 
 def _missing(sources: Sources, sockets: Path | None, admin: str | None) -> str:

@@ -150,9 +150,12 @@ class Sources:
             place = f"an option or {self.config.path}" if is_mixed else str(self.config.path)
             raise SettingsError(f"{place}: {exc}") from exc
 
-    def files(self, token_file: Path | None) -> tuple[Path, ...]:
-        """Return the files to watch: that of `--token-file`, and those that the file names."""
-        own = () if token_file is None else (token_file,)
+    def files(self, *secret_files: Path | None) -> tuple[Path, ...]:
+        """Return the files to watch: those of secrets, and those that the file names.
+
+        :param secret_files: the values of `--token-file` and `--admin-token-file`.
+        """
+        own = tuple(path for path in secret_files if path is not None)
         return own if self.config is None else (*own, *self.config.files)
 
     def tokens(self, emit: EventSink) -> tuple[tuple[Token, ...], dict[str, Grant]]:
@@ -182,7 +185,7 @@ class Sources:
         if self.config is None:
             return
         has_secret = any("secret" in table for table in self.config.token_tables.values())
-        if "token" in self.config.values or has_secret:
+        if has_secret or not {"token", "admin-token"}.isdisjoint(self.config.values):
             warn_if_exposed(self.config.path, emit)
 
 

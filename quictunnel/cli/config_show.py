@@ -118,6 +118,8 @@ class _Options:
             if self._kinds[key] == "texts":
                 return "# token: see the tables below", ""
             shown = f"{Token.parse(value).id}.{HIDDEN}"
+        elif key == "admin-token":
+            shown = HIDDEN
         else:
             shown = _typed(self._kinds[key], value)
         return f"{key} = {format_value(shown)}", self.source(key)

@@ -16,6 +16,8 @@ import typer
 
 from quictunnel.cli.logging_setup import LogFormat, LogLevel
 from quictunnel.cli.output import print_line
+from quictunnel.config.addresses import HostPort, parse_admin
+from quictunnel.config.admin_token import AdminToken, read_admin_token
 from quictunnel.config.settings import (
     GRACE,
     HOLD,
@@ -78,6 +80,7 @@ TRUST = Panel("Trust")
 CLIENTS = Panel("Clients and the link")
 ENGINE = Panel("QUIC engine")
 LOGS = Panel("Log (on standard error)")
+ADMIN = Panel("Admin interface")
 
 
 TokenTexts = Annotated[
@@ -178,6 +181,35 @@ CongestionOption = Annotated[
     ),
 ]
 
+Admin = Annotated[
+    str | None,
+    ADMIN.option(
+        "--admin HOST:PORT",
+        "TCP address of the admin interface (HTTP): the live page, the API, health and metrics. "
+        "A port alone, and localhost, mean 127.0.0.1. An address that other machines can reach "
+        "needs a token. Without this option, there is only a Unix socket for this user.",
+        show_default="none",
+    ),
+]
+
+AdminTokenText = Annotated[
+    str | None,
+    ADMIN.option(
+        "--admin-token TEXT",
+        "Token for the address of --admin, at least 16 characters. "
+        "Other users of this machine can see this option in the process list. Better use the "
+        "environment variable or --admin-token-file.",
+    ),
+]
+
+AdminTokenFile = Annotated[
+    Path | None,
+    ADMIN.option(
+        "--admin-token-file FILE",
+        "A file with that token. # starts a comment.",
+    ),
+]
+
 LogFormatOption = Annotated[
     LogFormat,
     LOGS.option(
@@ -221,6 +253,36 @@ def read_duration(option: str, text: str) -> float:
     if seconds and is_plain_number(text) and sys.stdout.isatty():
         print_line(f"note: {option} {text} means {seconds:g} seconds; write {text}m for minutes")
     return seconds
+
+
+def read_admin(
+    text: str | None,
+    token: str | None,
+    token_file: Path | None,
+    name: Callable[[str], str],
+    emit: EventSink,
+) -> tuple[HostPort | None, AdminToken | None]:
+    """Return the address and the token of the admin interface.
+
+    :param name: returns an option's name for errors.
+    :raises OptionError: one is malformed, the file cannot be read, or the token is missing.
+    """
+    if token is not None and token_file is not None:
+        first, second = name("--admin-token"), name("--admin-token-file")
+        raise OptionError(f"{first} and {second} are both given, but there is one admin token")
+    secret: AdminToken | None = None
+    if token is not None:
+        secret = read(name("--admin-token"), AdminToken.parse, token)
+    elif token_file is not None:
+        parse_file = partial(read_admin_token, emit=emit)
+        secret = read(name("--admin-token-file"), parse_file, token_file)
+    if text is None:
+        if secret is not None:
+            given = "--admin-token" if token_file is None else "--admin-token-file"
+            raise OptionError(f"{name(given)} is for the address of --admin, which is not given")
+        return None, None
+    parse = partial(parse_admin, has_token=secret is not None)
+    return read(name("--admin"), parse, text), secret
 
 
 def read_tokens(

@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from quictunnel.cli import logging_setup, options
+from quictunnel.cli.administration import Administration
 from quictunnel.cli.config_option import ConfigFile, Sources
 from quictunnel.cli.file_limit import raise_file_limit
 from quictunnel.cli.options import read, read_duration
@@ -169,6 +170,9 @@ def origin(
     unread_limit: options.UnreadLimit = options.UNREAD_DEFAULT,
     engine: options.Engine = "auto",
     congestion: options.CongestionOption = None,
+    admin: options.Admin = None,
+    admin_token: options.AdminTokenText = None,
+    admin_token_file: options.AdminTokenFile = None,
     log_format: options.LogFormatOption = "text",
     log_level: options.LogLevelOption = None,
 ) -> PreparedRole:
@@ -199,6 +203,9 @@ def origin(
     lines = StatusLines("quictunnel.origin", formats, log_level)
     sources.warn_if_exposed(lines)
     with sources.located():
+        admin_address, admin_secret = options.read_admin(
+            admin, admin_token, admin_token_file, name_of, lines
+        )
         settings = OriginSettings(
             remote=remote_address,
             services=services,
@@ -211,10 +218,12 @@ def origin(
             linger=read_duration(name_of("--linger"), linger),
             grace=read_duration(name_of("--grace"), grace),
             unread_limit=read(name_of("--unread-limit"), parse_size, unread_limit),
+            admin=admin_address,
+            admin_token=admin_secret,
             engine=engine,
             congestion=congestion,
         )
-    files = sources.files(token_file)
+    files = sources.files(token_file, admin_token_file)
     config_file = None if sources.config is None else sources.config.path
     reload = None if config_file is None else Reload(ctx, config_file, files)
     return PreparedRole(settings, files, partial(_run, settings, exposed, reload, lines))
@@ -248,7 +257,7 @@ async def _expose(
     looping: Collection[LoopSuspected] = ()
     failure: QuictunnelError | None = None
 
-    def emit(event: Event) -> None:
+    def show(event: Event) -> None:
         nonlocal is_ready, failure
         if is_ready or not (isinstance(event, ServicesGranted) and event.services):
             lines(event)
@@ -275,11 +284,13 @@ async def _expose(
         }
         for event in found:
             if event not in looping:
-                lines(event)
+                emit(event)
         looping = found
 
+    administration = Administration(show)
+    emit = administration.emit
     for weak in weak_secrets([] if settings.token is None else [settings.token]):
-        lines(weak)
+        emit(weak)
     warn_of_loops(settings)
     role = Origin(settings, emit=emit, max_clients=raise_file_limit())
     targets = {service.target for service in settings.services}
@@ -288,7 +299,14 @@ async def _expose(
         asyncio.create_task(report_problems(emit), name="startup checks"),
     ]
     try:
-        await run(role, emit=emit, reload=reload, apply=apply)
+        await run(
+            administration.administer("origin", role, settings),
+            administration.print_address,
+            emit=emit,
+            reload=reload,
+            apply=apply,
+            control=administration.control,
+        )
     finally:
         for task in beside:
             task.cancel()

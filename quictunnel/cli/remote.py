@@ -8,11 +8,12 @@ import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from quictunnel.cli import logging_setup, options
+from quictunnel.cli.administration import Administration
 from quictunnel.cli.config_option import ConfigFile, Sources
 from quictunnel.cli.file_limit import raise_file_limit
 from quictunnel.cli.file_watch import FileWatch
@@ -31,7 +32,6 @@ from quictunnel.config.addresses import (
     EVERY_ADDRESS,
     HostPort,
     Network,
-    parse_admin,
     parse_listen,
     parse_network,
 )
@@ -59,9 +59,6 @@ from quictunnel.errors import SettingsError
 from quictunnel.events import CertificateLoaded, ConfigurationReloaded, Event, EventSink
 from quictunnel.protocol.address import Address
 from quictunnel.remote.server import Remote
-
-if TYPE_CHECKING:
-    from quictunnel.admin.role import AdministeredRemote
 
 ADDRESSES = options.Panel("Addresses")
 _PROTOCOLS: Mapping[HostProtocol, str] = {"tls": "TLS", "http": "HTTP"}
@@ -175,17 +172,6 @@ Sockets = Annotated[
     ),
 ]
 
-Admin = Annotated[
-    str | None,
-    ADDRESSES.option(
-        "--admin HOST:PORT",
-        "Address of the admin interface (HTTP), which Caddy asks before it requests a "
-        "certificate. It must be a loopback address, such as 127.0.0.1:9002 or \\[::1]:9002. "
-        "A port alone, and localhost, mean 127.0.0.1.",
-        show_default="none",
-    ),
-]
-
 Hosts = Annotated[
     list[str],
     ADDRESSES.option(
@@ -225,7 +211,6 @@ def remote(
     http: HttpListener = None,
     sockets: Sockets = None,
     hosts: Hosts = [],  # noqa: B006 - typer copies it
-    admin: Admin = None,
     token: options.TokenTexts = [],  # noqa: B006 - typer copies it
     token_file: options.TokenFile = None,
     cert: Cert = None,
@@ -241,6 +226,9 @@ def remote(
     trusted_proxy: TrustedProxies = [],  # noqa: B006 - typer copies it
     engine: options.Engine = "auto",
     congestion: options.CongestionOption = None,
+    admin: options.Admin = None,
+    admin_token: options.AdminTokenText = None,
+    admin_token_file: options.AdminTokenFile = None,
     log_format: options.LogFormatOption = "text",
     log_level: options.LogLevelOption = None,
 ) -> PreparedRole:
@@ -275,6 +263,9 @@ def remote(
     with sources.located():
         if tls is None and http is None and sockets is None:
             _check_no_hosts(hosts, grants, sources)
+        admin_address, admin_secret = options.read_admin(
+            admin, admin_token, admin_token_file, name_of, lines
+        )
         settings = RemoteSettings(
             listen=read(name_of("--listen"), parse_listen, listen),
             origins_from=tuple(
@@ -286,7 +277,8 @@ def remote(
             http=None if http is None else read(name_of("--http"), parse_listen, http),
             sockets=sockets,
             hosts=tuple(read(name_of("--hosts"), parse_host, text) for text in hosts),
-            admin=None if admin is None else read(name_of("--admin"), parse_admin, admin),
+            admin=admin_address,
+            admin_token=admin_secret,
             cert=cert,
             key=key,
             tokens=(*options.read_tokens(token, token_file, name_of, lines), *from_file),
@@ -305,7 +297,7 @@ def remote(
             congestion=congestion,
         )
         given = _given_certificate(settings, lines)
-    files = sources.files(token_file)
+    files = sources.files(token_file, admin_token_file)
     config_file = None if sources.config is None else sources.config.path
     reload = None if config_file is None else Reload(ctx, config_file, files)
     commands = TokenCommands(settings, sources)
@@ -353,10 +345,12 @@ async def _serve(
     lines: StatusLines,
     held: contextlib.ExitStack,
 ) -> None:
-    check_state_directory(settings.state_dir, lines)
-    certificates = _certificates(given, settings.state_dir, lines)
+    administration = Administration(lines)
+    observe = administration.emit
+    check_state_directory(settings.state_dir, observe)
+    certificates = _certificates(given, settings.state_dir, observe)
     state_files = FileWatch(token_files(settings.state_dir))
-    tokens = RemoteTokens(settings, config_file, lines)
+    tokens = RemoteTokens(settings, config_file, observe)
     tokens.load()
     if tokens.created:
         # Its file was missing when the watch began. If it were revoked before the next look, it
@@ -366,11 +360,12 @@ async def _serve(
         tokens.settings,
         tokens.accepted,
         certificates,
-        emit=lines,
+        emit=observe,
         max_clients=raise_file_limit(),
-        reset_key=held.enter_context(locked_reset_key(settings.state_dir, settings.listen, lines)),
+        reset_key=held.enter_context(
+            locked_reset_key(settings.state_dir, settings.listen, observe)
+        ),
     )
-    administered = None if settings.admin is None else _administered(remote, settings.admin, lines)
     shown = settings
 
     def started() -> None:
@@ -386,8 +381,7 @@ async def _serve(
             print_line(ports_line(settings.ports))
         for line in host_lines(tokens.settings, remote.named_addresses):
             print_line(line)
-        if administered is not None:
-            print_line(f"Admin interface: http://{administered.address}/")
+        administration.print_address()
         if tokens.own_is_accepted:
             command = commands.show_token(remote.link_address.port)
             print_line(f"To see the command for the origin: {command}")
@@ -401,7 +395,7 @@ async def _serve(
 
     def emit(event: Event) -> None:
         nonlocal shown
-        lines(event)
+        observe(event)
         if isinstance(event, ConfigurationReloaded):
             for line in changed_lines(shown, tokens.settings):
                 print_if_writable(line)
@@ -422,11 +416,12 @@ async def _serve(
             reload.reload(apply, emit)  # it may have had a token that is no longer in the state
 
     await run(
-        administered or remote,
+        administration.administer("remote", remote, settings, remote.has_site),
         started,
         emit=emit,
         reload=reload,
         apply=apply,
+        control=administration.control,
         watch=partial(_watch, partial(state_files.run, state_changed), lines),
     )
 
@@ -435,13 +430,6 @@ async def _watch(files: Callable[[], Awaitable[None]], emit: EventSink) -> None:
     """Report problems of this machine, then watch files."""
     await report_problems(emit)
     await files()
-
-
-def _administered(remote: Remote, listen: HostPort, emit: EventSink) -> AdministeredRemote:
-    # Few remotes have an admin interface, whose libraries need some megabytes of memory.
-    from quictunnel.admin.role import AdministeredRemote  # noqa: PLC0415
-
-    return AdministeredRemote(remote, listen, emit=emit)
 
 
 def ready_line(link: Address, outside: Address) -> str:

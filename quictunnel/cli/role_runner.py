@@ -13,6 +13,7 @@ from typing import Protocol
 from quictunnel.cli.output import in_background
 from quictunnel.cli.prepared import PreparedRole
 from quictunnel.cli.reload import Reload
+from quictunnel.cli.run_control import RunControl
 from quictunnel.events import EventSink, SignalReceived
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -45,6 +46,7 @@ async def run(
     emit: EventSink,
     reload: Reload | None = None,
     apply: Callable[[PreparedRole], Iterable[str]] = lambda _: (),
+    control: RunControl | None = None,
     watch: Callable[[], Coroutine[None, None, None]] | None = None,
 ) -> None:
     """Run a role to its end.
@@ -52,6 +54,7 @@ async def run(
     :param started: called when the role works.
     :param reload: reloads the role's configuration file; None without one.
     :param apply: applies the settings of a reload; returns the fields that need a restart.
+    :param control: gets the means to drain and to reload the role.
     :param watch: watches something else until it is cancelled, from when the role works.
     :raises QuictunnelError: the error that ended the role.
     """
@@ -59,6 +62,10 @@ async def run(
     if reload is not None and reload.takes_hangup:
         hangup = partial(reload.reload, apply, emit)
     shutdown = _Shutdown(role, emit, hangup)
+    if control is not None:
+        control.connect(
+            shutdown.drain, None if reload is None else partial(reload.reload, apply), emit
+        )
     watches: list[asyncio.Task[None]] = []
     with in_background(), _handled(shutdown.on_signal):
         try:
@@ -131,6 +138,12 @@ class _Shutdown:
         else:
             self._role.abort()
             self._loop.call_later(ABORT_TIMEOUT, self._abandon)
+
+    def drain(self) -> None:
+        """Do what the first signal does. The next one then aborts the role."""
+        if self.is_ready and not self._signals:
+            self._signals = 1
+            self._role.drain()
 
     def _abandon(self) -> None:
         if not self._abandoned.done():

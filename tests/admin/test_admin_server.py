@@ -1,4 +1,4 @@
-"""The admin server: its address, its limits on connections, and its end."""
+"""The admin interface's HTTP server: its limits on connections, and its end."""
 
 from __future__ import annotations
 
@@ -7,17 +7,21 @@ import logging
 import signal
 
 import pytest
-from starlette.responses import PlainTextResponse
+from starlette.responses import PlainTextResponse, StreamingResponse
 from starlette.routing import Route
 
 from quictunnel.admin import server as module
-from quictunnel.admin.app import make_app
-from quictunnel.admin.server import AdminServer
-from quictunnel.config.addresses import HostPort
-from quictunnel.errors import SettingsError
-from quictunnel.events import discard_event
 
 REQUEST = b"GET /hello HTTP/1.1\r\nHost: localhost\r\n\r\n"
+
+
+async def read_until_closed(reader: asyncio.StreamReader) -> bytes:
+    """Return everything until the connection is closed or reset."""
+    try:
+        async with asyncio.timeout(20):
+            return await reader.read()
+    except ConnectionResetError:
+        return b""
 
 
 async def test_several_requests_share_a_connection(serve):
@@ -30,39 +34,28 @@ async def test_several_requests_share_a_connection(serve):
     await writer.wait_closed()
 
 
-async def test_an_address_in_use_is_an_error_that_names_the_option(serve):
-    address = (await serve()).server.address
-    second = AdminServer(HostPort(address.host, address.port), make_app([], emit=discard_event))
-    with pytest.raises(SettingsError, match=r"cannot listen on tcp .*--admin PORT"):
-        second.bind()
-
-
-async def test_ipv6_loopback_is_served():
-    server = AdminServer(HostPort("::1", 0), make_app([], emit=discard_event))
-    server.bind()
-    await server.serve()
-    reader, writer = await asyncio.open_connection("::1", server.address.port)
-    writer.write(b"GET / HTTP/1.1\r\nHost: [::1]\r\nConnection: close\r\n\r\n")
-    assert (await reader.read()).startswith(b"HTTP/1.1 404 ")
-    writer.close()
-    await writer.wait_closed()
-    await server.close()
-
-
 async def test_a_connection_without_a_complete_request_is_closed(serve, monkeypatch):
     monkeypatch.setattr(module, "IDLE_TIMEOUT", 0.05)
     peer = await serve()
     for sent in (b"", b"GET /hello HTTP/1.1\r\n", REQUEST + b"GET "):
         reader, writer = await peer.connect()
         writer.write(sent)
-        answer = b""
-        try:
-            async with asyncio.timeout(10):
-                answer = await reader.read()
-        except ConnectionResetError:
-            pass
+        answer = await read_until_closed(reader)
         assert answer.count(b"HTTP/1.1 200 ") in ((0, 1) if sent.startswith(REQUEST) else (0,))
         writer.close()
+
+
+async def test_a_request_whose_body_does_not_come_is_closed(serve, monkeypatch):
+    monkeypatch.setattr(module, "IDLE_TIMEOUT", 0.05)
+
+    async def echo(request):
+        return PlainTextResponse(await request.body())
+
+    peer = await serve(Route("/echo", echo, methods=["POST"]))
+    reader, writer = await peer.connect()
+    writer.write(b"POST /echo HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n{")
+    assert await read_until_closed(reader) == b""
+    writer.close()
 
 
 async def test_a_request_in_progress_is_not_idle(serve, monkeypatch):
@@ -73,7 +66,31 @@ async def test_a_request_in_progress_is_not_idle(serve, monkeypatch):
         return PlainTextResponse("slow\n")
 
     peer = await serve(Route("/slow", slow))
-    assert (await peer.get("/slow")).endswith(b"slow\n")
+    assert (await peer.request("/slow")).body == b"slow\n"
+
+
+async def test_a_client_that_does_not_read_is_disconnected(serve, monkeypatch):
+    monkeypatch.setattr(module, "WRITE_TIMEOUT", 0.05)
+    ended = asyncio.Event()
+
+    async def zeros():
+        try:
+            while True:
+                yield bytes(65536)
+                await asyncio.sleep(0)
+        finally:
+            ended.set()
+
+    async def endless(_request):
+        return StreamingResponse(zeros())
+
+    peer = await serve(Route("/endless", endless))
+    _, writer = await peer.connect()
+    writer.transport.pause_reading()
+    writer.write(b"GET /endless HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    async with asyncio.timeout(20):
+        await ended.wait()
+    writer.transport.abort()
 
 
 async def test_connections_above_the_limit_are_closed(serve, monkeypatch):
@@ -100,14 +117,14 @@ async def test_close_ends_idle_connections_and_lets_a_request_finish(serve):
 
     peer = await serve(Route("/slow", slow))
     idle, idle_writer = await peer.connect()
-    current = asyncio.create_task(peer.get("/slow"))
+    idle_writer.write(REQUEST)
+    await idle.readuntil(b"hello\n")
+    current = asyncio.create_task(peer.request("/slow"))
     await started.wait()
     await peer.server.close()
-    assert (await current).endswith(b"slow\n")
+    assert (await current).body == b"slow\n"
     assert await idle.read() == b""
     idle_writer.close()
-    with pytest.raises(ConnectionRefusedError):
-        await peer.connect()
 
 
 async def test_close_ends_a_request_that_does_not_finish(serve, monkeypatch):
@@ -119,7 +136,7 @@ async def test_close_ends_a_request_that_does_not_finish(serve, monkeypatch):
         await asyncio.Event().wait()
 
     peer = await serve(Route("/stuck", stuck))
-    current = asyncio.create_task(peer.get("/stuck"))
+    current = asyncio.create_task(peer.send(b"GET /stuck HTTP/1.1\r\nHost: localhost\r\n\r\n"))
     await started.wait()
     await peer.server.close()
     assert await current == b""
@@ -128,9 +145,13 @@ async def test_close_ends_a_request_that_does_not_finish(serve, monkeypatch):
     }
 
 
-async def test_signals_and_logging_are_left_to_the_program(serve):
+async def test_signals_and_logging_are_left_to_the_program(serve, caplog):
     handlers = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
     loggers = [logging.getLogger(name) for name in ("uvicorn", "uvicorn.error", "uvicorn.access")]
-    await serve()
+    peer = await serve()
     assert handlers == [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
     assert not any(logger.handlers for logger in loggers)
+    upgrade = REQUEST.replace(b"\r\n\r\n", b"\r\nUpgrade: x\r\nConnection: upgrade, close\r\n\r\n")
+    for sent in (b"\x16\x03\x01 is no HTTP\r\n\r\n", upgrade):
+        assert (await peer.send(sent)).startswith(b"HTTP/1.1 ")
+    assert caplog.records == []

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import pytest
 
-from quictunnel.admin.caddy import ask_route
+from quictunnel.admin.caddy import ask_operation
 
 KNOWN = {"www.example.com", "xn--bcher-kva.example"}
 
 
 @pytest.fixture
 async def ask(serve):
-    peer = await serve(ask_route(KNOWN.__contains__))
+    peer = await serve(ask_operation(KNOWN.__contains__).route())
 
     async def ask(query: str) -> int:
-        answer = await peer.get(f"/caddy/ask{query}")
-        return int(answer.split()[1])
+        return (await peer.request(f"/caddy/ask{query}")).status
 
     return ask
 

@@ -114,6 +114,12 @@ def test_a_file_of_a_remote_without_caddy_is_not_enough(capsys):
     assert capsys.readouterr().err.startswith(sentence)
 
 
+@pytest.mark.parametrize("admin", ["0.0.0.0:9002", "[::]:9002", "127.0.0.1:9002"])
+def test_caddy_asks_over_loopback_if_the_admin_interface_listens_on_every_address(printed, admin):
+    text = printed("--sockets", "/run/q", "--admin", admin)
+    assert "ask http://127.0.0.1:9002/caddy/ask\n" in text
+
+
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
@@ -123,10 +129,7 @@ def test_a_file_of_a_remote_without_caddy_is_not_enough(capsys):
             "give --config FILE, or --admin HOST:PORT, as the remote has them",
         ),
         (("--sockets", "/run/q", "--admin", "0"), "--admin: Caddy needs a fixed port"),
-        (
-            ("--sockets", "/run/q", "--admin", "192.0.2.1:9002"),
-            "--admin: '192.0.2.1:9002' is not a loopback address; use 127.0.0.1:9002",
-        ),
+        (("--sockets", "/run/q", "--admin", "192.0.2.1"), "--admin: '192.0.2.1' has no port"),
         ((*PLACES, "--hosts", "a b"), "--hosts: 'a b' is not a host name"),
         (("--sockets", "/run/{q}", "--admin", "9002"), "--sockets '/run/{q}': choose a name"),
         (("--sockets", "/run/q\nq", "--admin", "9002"), "choose a name without"),
@@ -141,8 +144,8 @@ def test_options_that_do_not_work(caddy, words, sentence):
 
 
 def test_a_file_that_does_not_work(caddy):
-    Path("c.toml").write_text("sockets = '/run/q'\nadmin = '0.0.0.0:9002'\n")
-    assert "c.toml: admin: '0.0.0.0:9002' is not a loopback" in caddy("--config", "c.toml")[2]
+    Path("c.toml").write_text("sockets = '/run/q'\nadmin = '0.0.0.0'\n")
+    assert "c.toml: admin: '0.0.0.0' has no port" in caddy("--config", "c.toml")[2]
     Path("c.toml").write_text("socket = '/run/q'\n")
     assert "unknown key 'socket'; did you mean 'sockets'?" in caddy("--config", "c.toml")[2]
 

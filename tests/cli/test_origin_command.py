@@ -6,6 +6,7 @@ import asyncio
 import socket
 
 import pytest
+from quiet_role import QuietRole
 from state_directory import SECRET
 
 from quictunnel.cli.main import invoke
@@ -33,7 +34,7 @@ def run_origin(monkeypatch, capfd):
         async def probe(_):
             return is_missing
 
-        class FakeOrigin:
+        class FakeOrigin(QuietRole):
             """An origin that emits these events, and then ends or raises the error."""
 
             def __init__(self, settings, *, emit, **_):

@@ -10,6 +10,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 import pytest
+from quiet_role import QuietRole
 from state_directory import SECRET
 
 from quictunnel.cli.main import invoke
@@ -37,7 +38,7 @@ def lines_printed(monkeypatch, capfd):
         words: tuple[str, ...] = ("--token", TOKEN),
         named: Mapping[str, Address] = MappingProxyType({}),
     ) -> list[str]:
-        class FakeRemote:
+        class FakeRemote(QuietRole):
             """A remote that emits these events and then ends."""
 
             link_address = Address("127.0.0.1", 9001)

@@ -9,6 +9,7 @@ import signal
 import pytest
 
 from quictunnel.cli import role_runner
+from quictunnel.cli.run_control import RunControl
 from quictunnel.errors import LinkFailed, SettingsError
 from quictunnel.events import SignalReceived, discard_event
 
@@ -201,3 +202,16 @@ async def test_a_watch_runs_from_when_the_role_works_until_it_ends():
     await role_runner.run(role, emit=discard_event, watch=watch)
     await asyncio.sleep(0)
     assert seen == [["start"], "cancelled"]
+
+
+async def test_after_a_drain_by_a_command_the_first_signal_aborts():
+    role, control = FakeRole(has_clients=True), RunControl()
+    running = asyncio.create_task(role_runner.run(role, emit=discard_event, control=control))
+    await role.begun.wait()
+    await asyncio.sleep(0.01)
+    control.drain()
+    control.drain()
+    assert role.calls == ["start", "drain"]
+    send(signal.SIGTERM)
+    await running
+    assert role.calls[:3] == ["start", "drain", "abort"]

@@ -210,11 +210,11 @@ def test_a_name_that_is_too_long_for_a_socket_is_refused_and_the_others_are_serv
     assert sockets.names() == {"www.test"}
 
 
-def test_other_machines_cannot_reach_the_admin_interface(programs):
+def test_other_machines_cannot_reach_the_admin_interface_without_a_token(programs):
     words = ("--listen", "127.0.0.1:0", "--outside", "127.0.0.1:0", "--state-dir", programs.scratch)
     remote = programs.quictunnel("remote", *words, "--admin", "0.0.0.0:9002")
     assert remote.wait() == 2
-    assert "--admin: '0.0.0.0:9002' is not a loopback address" in remote.stderr
+    assert "--admin: '0.0.0.0:9002' is not a loopback address, so the admin" in remote.stderr
 
 
 def test_the_printed_caddyfile_names_the_sockets_and_the_admin_interface(programs):

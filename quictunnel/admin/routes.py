@@ -1,0 +1,32 @@
+"""All routes of the admin interface."""
+
+from __future__ import annotations
+
+from starlette.routing import BaseRoute
+
+from quictunnel.admin.api import StateApi
+from quictunnel.admin.caddy import ask_operation
+from quictunnel.admin.commands import command_operations
+from quictunnel.admin.event_stream import EventStreams
+from quictunnel.admin.health import health_operations
+from quictunnel.admin.managed import ManagedRole
+from quictunnel.admin.openapi import openapi_operation
+from quictunnel.admin.operations import Operation
+
+
+def make_operations(managed: ManagedRole, streams: EventStreams) -> list[Operation]:
+    """Return the operations that the OpenAPI document describes."""
+    operations = [
+        *StateApi(managed).operations(),
+        streams.operation(),
+        *command_operations(managed),
+        *health_operations(managed.role),
+    ]
+    if managed.has_site is not None:
+        operations.append(ask_operation(managed.has_site))
+    return [*operations, openapi_operation(operations)]
+
+
+def make_routes(managed: ManagedRole, streams: EventStreams) -> list[BaseRoute]:
+    """Return the routes of a role, which hold for its Unix socket and its TCP address."""
+    return [operation.route() for operation in make_operations(managed, streams)]
