@@ -234,7 +234,7 @@ release-page: ## create the release of TAG=v1.2.3 on GitHub, with the files in d
 clean: ## remove .venv, builds and caches; certificates and figures stay
 	rm -rf $(VENV) build dist engine/target engine/fuzz/target .tools .cache
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
-	rm -f docs/reference/cli.md docs/reference/log.md docs/explanation/quinn-engine.md
+	rm -f docs/reference/cli.md docs/reference/log.md docs/reference/admin-api.md docs/explanation/quinn-engine.md
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(PROGRAM): pyproject.toml $(LOCK) | $(BIN)/pip

@@ -2,6 +2,7 @@
 
     reference/cli.md              the commands and options, from the command line's own definitions
     reference/log.md              the log messages and their fields, from the events
+    reference/admin-api.md        the admin API, from its OpenAPI document
     explanation/quinn-engine.md   the engine's README
 
 Git ignores these pages, so none of them can be out of date. `make docs` writes them first.
@@ -23,12 +24,19 @@ import typer.main
 from typer.core import TyperOption
 
 from quictunnel import events
+from quictunnel.admin.event_stream import EventStreams
+from quictunnel.admin.managed import ManagedRole
+from quictunnel.admin.openapi import OPENAPI_PATH, document
+from quictunnel.admin.routes import make_operations
 from quictunnel.cli.main import app
 from quictunnel.observe.event_log import EventLog
+from quictunnel.snapshots import RoleName
 
 DOCS = Path(__file__).parent
 
 PROGRAM = "quictunnel"
+
+ROLES: tuple[RoleName, ...] = ("remote", "origin")
 
 MANY = "may be given several times"
 
@@ -200,9 +208,81 @@ def engine_page() -> str:
     return re.sub(r"\[([^\]]+)\]\((?!https?:|#)[^)]+\)", r"\1", readme)
 
 
+def admin_api_page() -> str:
+    """Return the page about the admin API of both roles."""
+    remotes, origins = (openapi_document(name) for name in ROLES)
+    lines = [
+        "# Admin API",
+        "",
+        "This page is generated from the OpenAPI document, which a running role serves at",
+        f"`{OPENAPI_PATH}`. [Look into a running role](../how-to/admin.md) shows how to reach it.",
+        "Bodies are JSON objects. A failed request has a body with the member `error`, a sentence.",
+        "Durations are seconds, sizes are bytes, and rates are bytes per second.",
+        "",
+    ]
+    for path in {**remotes["paths"], **origins["paths"]}:
+        missing = [] if path in remotes["paths"] else ["Only an origin has it."]
+        if path not in origins["paths"]:
+            missing = ["Only a remote has it."]
+        for method, operation in {**origins["paths"], **remotes["paths"]}[path].items():
+            lines += [f"## {method.upper()} {path}", ""]
+            lines += [" ".join([operation["summary"], *missing]), "", *_api_operation(operation)]
+    schemas = {**origins["components"]["schemas"], **remotes["components"]["schemas"]}
+    for name, schema in sorted(schemas.items()):
+        lines += [f"## {name}", "", " ".join(schema.get("description", "").split()), ""]
+        if members := schema.get("properties", {}):
+            lines += ["| member | type | |", "|---|---|---|"]
+            lines += [
+                f"| `{member}` | {_api_type(each)} | {each['description']} |"
+                for member, each in members.items()
+            ]
+            lines.append("")
+    return "\n".join(lines)
+
+
+def openapi_document(name: RoleName) -> dict[str, Any]:
+    """Return the OpenAPI document of a role. It is made without a running one."""
+    absent: Any = None
+    has_site = (lambda _name: False) if name == "remote" else None
+    managed = ManagedRole(name, absent, absent, absent, absent, has_site)
+    return document(make_operations(managed, EventStreams(absent)))
+
+
+def _api_operation(operation: dict[str, Any]) -> Iterator[str]:
+    if parameters := operation.get("parameters"):
+        yield from ("| parameter | in | type | default | |", "|---|---|---|---|---|")
+        for each in parameters:
+            default = each["schema"].get("default")
+            shown = "" if default is None else f"`{str(default).lower()}`"
+            kind = _api_type(each["schema"])
+            yield f"| `{each['name']}` | {each['in']} | {kind} | {shown} | {each['description']} |"
+        yield ""
+    yield from ("| status | body | |", "|---|---|---|")
+    for status, response in operation["responses"].items():
+        ((media_type, content),) = response["content"].items()
+        body = _api_type(content["schema"]) if "schema" in content else f"`{media_type}`"
+        yield f"| {status} | {body} | {response['description'].removesuffix('.')}. |"
+    yield ""
+
+
+def _api_type(schema: dict[str, Any]) -> str:
+    """Return a JSON Schema in words, with links to the objects that the page describes."""
+    if "$ref" in schema:
+        name = schema["$ref"].rpartition("/")[2]
+        return f"[{name}](#{name.lower()})"
+    if "anyOf" in schema:
+        return " or ".join(map(_api_type, schema["anyOf"]))
+    if "enum" in schema:
+        return " or ".join(f"`{value}`" for value in schema["enum"])
+    if schema.get("type") == "array":
+        return f"list of {_api_type(schema.get('items', {}))}"
+    return str(schema.get("type", "any"))
+
+
 PAGES = {
     "reference/cli.md": cli_page,
     "reference/log.md": log_page,
+    "reference/admin-api.md": admin_api_page,
     "explanation/quinn-engine.md": engine_page,
 }
 

@@ -24,18 +24,23 @@ WRITTEN = [path for path in DOCS.rglob("*.md") if str(path.relative_to(DOCS)) no
 PAGES = [*ROOT.glob("*.md"), *WRITTEN, *BELOW]
 
 OTHERS = {
+    "--data",
     "--editable",
+    "--fail",
     "--group",
+    "--header",
+    "--no-buffer",
     "--no-default-features",
     "--now",
     "--python",
     "--repo",
     "--system",
     "--tmpfs",
+    "--unix-socket",
     "--upgrade",
     "--user",
 }
-"""Options of pip, cargo, docker, gh, uv, systemctl and sysctl."""
+"""Options of pip, cargo, curl, docker, gh, uv, systemctl and sysctl."""
 
 COMMANDS = {"git", "make", "quictunnel", "systemctl"}
 
