@@ -811,6 +811,8 @@ class CertificateLoaded(Event):
     """The certificate's file."""
     pin: str
     """The certificate's fingerprint, as `--pin` takes it."""
+    expires: str
+    """When it expires, in UTC (ISO 8601)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -821,6 +823,8 @@ class CertificateRenewed(Event):
     """The certificate's file."""
     pin: str
     """The new certificate's fingerprint, as `--pin` takes it."""
+    expires: str
+    """When it expires, in UTC (ISO 8601)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -511,5 +511,5 @@ def _certificates(
     """Return the given certificate, or the one in the state directory."""
     files = given or CertificateFiles(*load_or_make_certificate(directory), emit)
     pin = format_pin(files.current.fingerprint)
-    emit(CertificateLoaded(file=str(files.cert), pin=pin))
+    emit(CertificateLoaded(file=str(files.cert), pin=pin, expires=files.current.expires))
     return files

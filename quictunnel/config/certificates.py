@@ -74,6 +74,11 @@ class ServerCertificate:
         """SHA-256 of the leaf in DER, the value of `--pin`."""
         return self.leaf.fingerprint(hashes.SHA256())
 
+    @property
+    def expires(self) -> str:
+        """When the leaf expires, in UTC (ISO 8601)."""
+        return self.leaf.not_valid_after_utc.isoformat()
+
 
 class CertificateFiles:
     """A certificate file and a key file, and the last valid pair that they contained.
@@ -119,7 +124,8 @@ class CertificateFiles:
         self._current = renewed
         self._warn()
         pin = format_pin(renewed.fingerprint)
-        self._emit(CertificateRenewed(file=str(self.cert), pin=pin))
+        expires = renewed.expires
+        self._emit(CertificateRenewed(file=str(self.cert), pin=pin, expires=expires))
         return True
 
     def _warn(self) -> None:

@@ -38,6 +38,11 @@ def test_a_pair_and_its_fingerprint(write_pair):
     assert pair.fingerprint == hashlib.sha256(der).digest()
 
 
+def test_the_time_when_a_certificate_expires(write_pair):
+    pair = load_pair(*write_pair())
+    assert datetime.fromisoformat(pair.expires) == pair.leaf.not_valid_after_utc
+
+
 def test_a_chain_keeps_its_order(write_pair):
     cert, key = write_pair()
     leaf = cert.read_bytes()

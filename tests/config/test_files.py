@@ -9,7 +9,7 @@ from unittest.mock import ANY
 
 import pytest
 
-from quictunnel.config.certificates import CertificateFiles
+from quictunnel.config.certificates import CertificateFiles, format_pin
 from quictunnel.config.files import make_directory, warn_if_exposed
 from quictunnel.config.reset_key import load_or_make_reset_key, load_reset_key
 from quictunnel.errors import SettingsError
@@ -61,7 +61,8 @@ def test_an_exposed_key_is_used_with_a_warning(write_pair):
     write_pair()
     assert files.reload_if_changed()
     assert events[1] == exposed
-    assert isinstance(events[2], CertificateRenewed)
+    pair = files.current
+    assert events[2] == CertificateRenewed(str(cert), format_pin(pair.fingerprint), pair.expires)
 
 
 def test_an_exposed_reset_key_is_used_with_a_warning(tmp_path):
