@@ -29,8 +29,11 @@ from quictunnel.protocol.address import Address
 from quictunnel.protocol.source import format_source, source_of
 
 MAX_REPORTS = 5
-"""Failures of one group that are reported one by one in any `INTERVAL`. With a sum for each kind of
-a group, there are at most ten lines a minute."""
+"""Failures of one group that are reported one by one in any `INTERVAL`."""
+
+MAX_SUMS = 5
+"""Sums of one group that are reported in any `INTERVAL`: one for each type and `kind` of failure,
+or else one for each type. There are thus at most ten lines a minute."""
 
 INTERVAL = 60.0
 """Seconds after which a source is reported again, and after which failures that were not reported
@@ -82,12 +85,16 @@ GROUPS: tuple[Mapping[type[Event], Source], ...] = (
 one group share a limit, so that a flood of one group does not hide failures of another one."""
 
 
+_Sort: TypeAlias = tuple[type[Event], str]
+"""The type of a failure, and the word in its field `kind`."""
+
+
 class FailureReporter:
     """An `EventSink` that passes events on, but of the failures in `GROUPS` only a few.
 
     In any minute it passes on one failure of each kind and source, and at most `MAX_REPORTS` of a
-    group. A minute after it has withheld one, it passes on the last one of the kind, with the
-    number of the others in `suppressed`.
+    group. A minute after it has withheld some, it passes on the last one of each type and field
+    `kind`, with the number of the others in `suppressed`.
     """
 
     def __init__(self, emit: EventSink) -> None:
@@ -118,7 +125,7 @@ class _Limit:
         self._emit = emit
         self._sources = sources
         self._reported: deque[tuple[float, type[Event], str]] = deque()  # at most MAX_REPORTS
-        self._withheld: dict[type[Event], tuple[int, Event]] = {}  # the number, and the last one
+        self._withheld: dict[_Sort, tuple[int, Event]] = {}  # the number, and the last one
         self._timer: asyncio.TimerHandle | None = None
 
     def report(self, event: Event) -> None:
@@ -133,8 +140,9 @@ class _Limit:
                 self._reported.append((now, kind, source))
                 self._emit(event)
                 return
-        count, _ = self._withheld.get(kind, (0, event))
-        self._withheld[kind] = count + 1, event
+        sort = kind, getattr(event, "kind", "")
+        count, _ = self._withheld.get(sort, (0, event))
+        self._withheld[sort] = count + 1, event
         if self._timer is None:
             self._timer = loop.call_later(INTERVAL, self._report_withheld)
 
@@ -147,6 +155,18 @@ class _Limit:
     def _report_withheld(self) -> None:
         self._timer = None
         withheld, self._withheld = self._withheld, {}
-        for count, event in withheld.values():
+        sums = list(withheld.values())
+        if len(sums) > MAX_SUMS:
+            sums = _sums_by_type(sums)
+        for count, event in sums:
             # The last one stands for all, and its own line is one of them.
             self._emit(replace(event, suppressed=count - 1))  # type: ignore[call-arg]
+
+
+def _sums_by_type(sums: list[tuple[int, Event]]) -> list[tuple[int, Event]]:
+    """Return the sums of all failures of each type. The last failure stands for its type."""
+    joined: dict[type[Event], tuple[int, Event]] = {}
+    for count, event in sums:
+        before, _ = joined.get(type(event), (0, event))
+        joined[type(event)] = before + count, event
+    return list(joined.values())

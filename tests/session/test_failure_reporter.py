@@ -10,6 +10,7 @@ import pytest
 from quictunnel.events import (
     ClientClosed,
     ClientEnding,
+    ClientLimitReached,
     ClientRejected,
     DropKind,
     HelloTimedOut,
@@ -20,7 +21,13 @@ from quictunnel.events import (
     ProtocolViolated,
     RefusalKind,
 )
-from quictunnel.session.failure_reporter import GROUPS, INTERVAL, MAX_REPORTS, FailureReporter
+from quictunnel.session.failure_reporter import (
+    GROUPS,
+    INTERVAL,
+    MAX_REPORTS,
+    MAX_SUMS,
+    FailureReporter,
+)
 from testkit.clock import seconds, virtual_time
 
 MAX_LINES = 10
@@ -146,6 +153,29 @@ async def test_ten_thousand_sources_and_all_kinds_take_few_lines(log):
 
 
 @virtual_time
+async def test_failures_of_different_kinds_are_counted_apart(log):
+    kinds = [ClientEnding.POLICY, ClientEnding.LIMIT, ClientEnding.UNKNOWN_HOST]
+    for number in range(MAX_REPORTS):
+        log.reporter(rejected(f"192.0.2.{number}"))
+    for number in range(90):
+        log.reporter(ClientRejected("192.0.2.7:1", "no", kinds[number % 3]))
+    await seconds(INTERVAL)
+    sums = [(event.kind, event.suppressed) for event in log.events[MAX_REPORTS:]]
+    assert sums == [(kind, 29) for kind in kinds]
+
+
+@virtual_time
+async def test_many_kinds_are_counted_together(log):
+    kinds = list(ClientEnding)
+    for number in range(10 * len(kinds)):
+        log.reporter(ClientRejected("192.0.2.7:1", "no", kinds[number % len(kinds)]))
+    log.reporter(ClientLimitReached(960, 0))
+    await seconds(INTERVAL)
+    assert log.busiest_minute <= MAX_LINES
+    assert log.total == 10 * len(kinds) + 1
+
+
+@virtual_time
 async def test_a_flood_of_clients_hides_no_failed_proof(log):
     for number in range(1000):
         log.reporter(rejected(f"192.0.{number // 256}.{number % 256}"))
@@ -189,4 +219,5 @@ def test_each_limited_event_can_carry_a_count(kind):
 
 
 def test_the_kinds_of_a_group_leave_room_for_their_sums():
-    assert all(MAX_REPORTS + len(group) <= MAX_LINES for group in GROUPS)
+    assert MAX_REPORTS + MAX_SUMS <= MAX_LINES
+    assert all(len(group) <= MAX_SUMS for group in GROUPS)
