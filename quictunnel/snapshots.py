@@ -6,7 +6,7 @@ bytes. Each value can be written as JSON, with the fields as members.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -152,11 +152,24 @@ class ObservedRole(Protocol):
     def list_services(self) -> Sequence[ServiceSnapshot]:
         """Return all services. At the remote, they are those that connected origins ask for."""
 
+    def iterate_services(self) -> Iterator[ServiceSnapshot]:
+        """Iterate over the same services. Each is described when the iterator reaches it.
+
+        The caller may let the event loop run in between.
+        """
+
     def list_links(self) -> Sequence[LinkSnapshot]:
         """Return all links, the oldest first."""
 
     def list_clients(self) -> Sequence[ClientSnapshot]:
         """Return all clients, the oldest first."""
+
+    def iterate_clients(self) -> Iterator[ClientSnapshot]:
+        """Iterate over the clients that are connected now, in no order.
+
+        Each is described when the iterator reaches it. The caller may let the event loop run in
+        between. A client that has left by then is described as it was at its end.
+        """
 
     def close_client(self, client_id: str) -> bool:
         """Reset a client's connection at both ends. Return False if there is no such client."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from quictunnel.config.settings import OriginSettings, differences
@@ -30,7 +30,7 @@ from quictunnel.quic.path.network_monitor import NetworkMonitor
 from quictunnel.relay.readiness import readiness
 from quictunnel.session.clients import MAX_CLIENTS
 from quictunnel.session.failure_reporter import FailureReporter
-from quictunnel.session.observation import link_snapshots, unread_bytes
+from quictunnel.session.observation import link_snapshots, oldest_first, unread_bytes
 from quictunnel.session.session import describe_link_end
 from quictunnel.snapshots import ClientSnapshot, LinkSnapshot, RoleSnapshot, ServiceSnapshot
 
@@ -169,6 +169,10 @@ class Origin:
 
     def list_services(self) -> Sequence[ServiceSnapshot]:
         """Return the services, in the order of the settings."""
+        return tuple(self.iterate_services())
+
+    def iterate_services(self) -> Iterator[ServiceSnapshot]:
+        """Iterate over the services, in the order of the settings."""
         return self._view.services()
 
     def list_links(self) -> Sequence[LinkSnapshot]:
@@ -180,6 +184,10 @@ class Origin:
 
     def list_clients(self) -> Sequence[ClientSnapshot]:
         """Return the clients, the oldest first."""
+        return oldest_first(self.iterate_clients())
+
+    def iterate_clients(self) -> Iterator[ClientSnapshot]:
+        """Iterate over the clients that are connected now, in no order."""
         return self._view.clients()
 
     def close_client(self, client_id: str) -> bool:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from itertools import chain
 from typing import Literal
 
 from quictunnel.events import GrantedService
@@ -62,23 +63,20 @@ class OriginView:
             self._granted = {service.name: service for service in listing.granted or ()}
             self._refused = dict.fromkeys(listing.left_out, LEFT_OUT) | listing.not_granted
 
-    def services(self) -> list[ServiceSnapshot]:
-        """Return the services, in the order of the settings."""
+    def services(self) -> Iterator[ServiceSnapshot]:
+        """Iterate over the services, in the order of the settings. They may change meanwhile."""
         clients = Counter(
             client.service for session in self._sessions for client, _ in session.clients
         )
-        return [
+        return (
             self._describe(name, service, clients[name])
-            for name, service in self._offer.services.items()
-        ]
+            for name, service in tuple(self._offer.services.items())
+        )
 
-    def clients(self) -> list[ClientSnapshot]:
-        """Return the clients, the oldest first."""
+    def clients(self) -> Iterator[ClientSnapshot]:
+        """Iterate over the clients that are connected now. They may change meanwhile."""
         now = asyncio.get_running_loop().time()
-        clients: list[ClientSnapshot] = []
-        for session in self._sessions:
-            clients.extend(client_snapshots(session, "origin server", now))
-        return sorted(clients, key=lambda client: client.age, reverse=True)
+        return chain(*[client_snapshots(each, "origin server", now) for each in self._sessions])
 
     def close_client(self, key: str) -> bool:
         """Reset the client with this key; return False if there is none."""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import chain
 
 from quictunnel.events import ClientEnding
 from quictunnel.relay.relay import CLOSED
@@ -33,10 +34,10 @@ def service_snapshots(
     sessions: Collection[RemoteSession],
     admission: Admission,
     urls_of: Callable[[Route], tuple[str, ...]],
-) -> list[ServiceSnapshot]:
-    """Return the services that connected origins ask for: the granted ones, then the refused ones.
+) -> Iterator[ServiceSnapshot]:
+    """Iterate over the services that connected origins ask for: granted ones, then refused ones.
 
-    A service that several origins share is there once.
+    A service that several origins share is there once. The services may change meanwhile.
 
     :param urls_of: returns the URLs of a route's service.
     """
@@ -44,30 +45,27 @@ def service_snapshots(
     for session in sessions:
         clients.update(session.clients_by_route)
     served: dict[str, _Served] = {}
-    refused: list[ServiceSnapshot] = []
+    refused: list[Iterator[ServiceSnapshot]] = []
     for session in sorted(filter(is_open, sessions), key=_established_at):
         for name, route in session.served:
             served.setdefault(route.key, _Served(name, route)).sessions.append(session)
-        refused += _refused(session)
-    granted = [
+        refused.append(_refused(session))
+    granted = (
         _granted(each, urls_of(each.route), clients[each.route.key]) for each in served.values()
-    ]
-    return granted + refused
+    )
+    return chain(granted, *refused)
 
 
 def remote_client_snapshots(
     sessions: Iterable[RemoteSession], pending: Iterable[PendingClient]
-) -> list[ClientSnapshot]:
-    """Return the clients of a remote, the oldest first.
+) -> Iterator[ClientSnapshot]:
+    """Iterate over the clients that a remote has now. They may change meanwhile.
 
     :param pending: those that no session has.
     """
     now = asyncio.get_running_loop().time()
-    clients = [_pending_snapshot(each, now) for each in pending]
-    for session in sessions:
-        clients.extend(client_snapshots(session, "client", now))
-    clients.sort(key=_age, reverse=True)
-    return clients
+    waiting = (_pending_snapshot(each, now) for each in tuple(pending))
+    return chain(waiting, *[client_snapshots(each, "client", now) for each in sessions])
 
 
 def close_remote_client(
@@ -87,10 +85,6 @@ def _established_at(session: RemoteSession) -> float:
     return session.established_at or 0.0
 
 
-def _age(client: ClientSnapshot) -> float:
-    return client.age
-
-
 def _granted(served: _Served, urls: tuple[str, ...], clients: int) -> ServiceSnapshot:
     is_up = any(session.is_usable for session in served.sessions)
     silences = [session.silent_for or 0.0 for session in served.sessions]
@@ -106,8 +100,8 @@ def _granted(served: _Served, urls: tuple[str, ...], clients: int) -> ServiceSna
     )
 
 
-def _refused(session: RemoteSession) -> list[ServiceSnapshot]:
-    return [
+def _refused(session: RemoteSession) -> Iterator[ServiceSnapshot]:
+    return (
         ServiceSnapshot(
             name=refused.name,
             places=(),
@@ -118,8 +112,8 @@ def _refused(session: RemoteSession) -> list[ServiceSnapshot]:
             reason=refused.message,
             clients=0,
         )
-        for refused in session.refused
-    ]
+        for refused in tuple(session.refused)
+    )
 
 
 def _pending_snapshot(pending: PendingClient, now: float) -> ClientSnapshot:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import socket
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import replace
 
 from quictunnel.config.addresses import Network
@@ -35,7 +35,7 @@ from quictunnel.remote.session import EXPIRED, RemoteSession
 from quictunnel.remote.session_settings import RemoteSessionSettings
 from quictunnel.session.clients import MAX_CLIENTS
 from quictunnel.session.failure_reporter import FailureReporter
-from quictunnel.session.observation import link_snapshots, unread_bytes
+from quictunnel.session.observation import link_snapshots, oldest_first, unread_bytes
 from quictunnel.snapshots import ClientSnapshot, LinkSnapshot, RoleSnapshot, ServiceSnapshot
 
 CERTIFICATE_CHECK_INTERVAL = 5.0
@@ -283,6 +283,10 @@ class Remote:
 
     def list_services(self) -> Sequence[ServiceSnapshot]:
         """Return the services that connected origins ask for."""
+        return tuple(self.iterate_services())
+
+    def iterate_services(self) -> Iterator[ServiceSnapshot]:
+        """Iterate over the same services."""
         return service_snapshots(self._sessions, self._admission, self._places.urls_of)
 
     def list_links(self) -> Sequence[LinkSnapshot]:
@@ -293,6 +297,10 @@ class Remote:
 
     def list_clients(self) -> Sequence[ClientSnapshot]:
         """Return the clients, waiting ones too, the oldest first."""
+        return oldest_first(self.iterate_clients())
+
+    def iterate_clients(self) -> Iterator[ClientSnapshot]:
+        """Iterate over the clients that are connected now, in no order."""
         return remote_client_snapshots(self._sessions, self._admission.pending_clients)
 
     def close_client(self, client_id: str) -> bool:

@@ -36,16 +36,15 @@ def is_open(session: Session) -> bool:
 
 
 def client_snapshots(session: Session, tcp_side: TcpSide, now: float) -> Iterator[ClientSnapshot]:
-    """Iterate over the clients of a session.
+    """Iterate over the clients that a session has now. It may change meanwhile.
 
     :param tcp_side: what the TCP connections of this role lead to.
     :param now: the time of the loop's clock.
     """
     at_remote = tcp_side == "client"
     origin, link = session.origin_name if at_remote else None, session.link_id
-    for client, relay in session.clients:
-        from_tcp, from_stream = relay.tcp.received, relay.stream.received
-        yield ClientSnapshot(
+    return (
+        ClientSnapshot(
             client.key,
             client.text,
             client.service,
@@ -53,9 +52,16 @@ def client_snapshots(session: Session, tcp_side: TcpSide, now: float) -> Iterato
             link,
             _state(relay),
             now - client.accepted_at,
-            from_tcp if at_remote else from_stream,
-            from_stream if at_remote else from_tcp,
+            (relay.tcp if at_remote else relay.stream).received,
+            (relay.stream if at_remote else relay.tcp).received,
         )
+        for relay, client in session.clients.current()
+    )
+
+
+def oldest_first(clients: Iterable[ClientSnapshot]) -> list[ClientSnapshot]:
+    """Return clients in the order of their arrival."""
+    return sorted(clients, key=lambda client: client.age, reverse=True)
 
 
 def find_relay(sessions: Iterable[Session], key: str) -> list[tuple[Client, Relay]]:
@@ -65,7 +71,7 @@ def find_relay(sessions: Iterable[Session], key: str) -> list[tuple[Client, Rela
 
 def unread_bytes(sessions: Iterable[Session]) -> int:
     """Return how many bytes wait for clients or origin servers that do not take them."""
-    return sum(relay.unread for session in sessions for _, relay in session.clients)
+    return sum(session.clients.unread for session in sessions)
 
 
 def _state(relay: Relay) -> ClientState:

@@ -13,18 +13,20 @@ from quictunnel.remote.observation import (
     remote_client_snapshots,
     service_snapshots,
 )
-from quictunnel.session.observation import link_snapshots, unread_bytes
+from quictunnel.session.observation import link_snapshots, oldest_first, unread_bytes
 from testkit.clock import seconds, settle, virtual_time
 
 
 def clients_of(house: House, *tunnels: Tunnel):
     sessions = [tunnel.remote for tunnel in tunnels]
-    return remote_client_snapshots(sessions, house.admission.pending_clients)
+    return oldest_first(remote_client_snapshots(sessions, house.admission.pending_clients))
 
 
 def services_of(house: House, *tunnels: Tunnel):
     sessions = [tunnel.remote for tunnel in tunnels]
-    return service_snapshots(sessions, house.admission, lambda route: (f"tcp://{route.name}",))
+    return list(
+        service_snapshots(sessions, house.admission, lambda route: (f"tcp://{route.name}",))
+    )
 
 
 def close(house: House, key: str, *tunnels: Tunnel) -> bool:
@@ -106,6 +108,24 @@ async def test_clients_are_listed_the_oldest_first():
     house.client()
     await seconds(1)
     assert [each.age for each in clients_of(house, first)] == [4, 3, 2, 1]
+
+
+@virtual_time
+async def test_clients_may_come_and_leave_while_they_are_listed():
+    house = House()
+    tunnel = await Tunnel(house).up()
+    clients = [house.client() for _ in range(3)]
+    clients[2].send(b"more")
+    await settle()
+    found = remote_client_snapshots([tunnel.remote], house.admission.pending_clients)
+    first = next(found)
+    house.client()
+    for client in clients[1:]:
+        client.fail(ConnectionResetError())
+    await settle()
+    second, third = found
+    assert (first.state, second.state, third.state) == ("open", "closing", "closing")
+    assert third.bytes_up == 4
 
 
 @virtual_time
@@ -251,12 +271,14 @@ async def test_links_are_described_from_the_proof_to_the_end():
 
 
 @virtual_time
-async def test_bytes_that_a_client_does_not_take_are_counted(monkeypatch):
+async def test_bytes_in_full_buffers_are_counted(monkeypatch):
     tunnel = await a_tunnel()
     client = tunnel.house.client()
     await settle()
     assert unread_bytes([tunnel.remote, tunnel.origin]) == 0
     monkeypatch.setattr(client, "get_write_buffer_size", lambda: 4321)
+    assert unread_bytes([tunnel.remote, tunnel.origin]) == 0
+    client.protocol.pause_writing()
     assert unread_bytes([tunnel.remote, tunnel.origin]) == 4321
 
 
