@@ -116,6 +116,7 @@ class AdminInterface:
             if application is not None:
                 await application.close()
         await self._managed.links.close()
+        self._managed.loop_delay.close()
         self._failures.close()
 
     # -- Inside

@@ -8,6 +8,8 @@ from typing import Protocol
 
 from quictunnel.admin.link_history import LinkHistory
 from quictunnel.observe.event_history import EventHistory
+from quictunnel.observe.loop_delay import LoopDelay
+from quictunnel.observe.tallies import Tallies
 from quictunnel.snapshots import ObservedRole, RoleName
 
 
@@ -35,6 +37,10 @@ class ManagedRole:
     """The role itself."""
     history: EventHistory
     """Its last events."""
+    tallies: Tallies
+    """Counts its events."""
+    loop_delay: LoopDelay
+    """Measures its event loop."""
     links: LinkHistory
     """The timelines of its links."""
     control: RoleControl

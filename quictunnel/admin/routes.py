@@ -10,6 +10,7 @@ from quictunnel.admin.commands import command_operations
 from quictunnel.admin.event_stream import EventStreams
 from quictunnel.admin.health import health_operations
 from quictunnel.admin.managed import ManagedRole
+from quictunnel.admin.metrics_operation import metrics_operation
 from quictunnel.admin.openapi import openapi_operation
 from quictunnel.admin.operations import Operation
 
@@ -21,6 +22,7 @@ def make_operations(managed: ManagedRole, streams: EventStreams) -> list[Operati
         streams.operation(),
         *command_operations(managed),
         *health_operations(managed.role),
+        metrics_operation(managed.role, managed.tallies, managed.loop_delay),
     ]
     if managed.has_site is not None:
         operations.append(ask_operation(managed.has_site))

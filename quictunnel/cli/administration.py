@@ -17,6 +17,8 @@ from quictunnel.config.settings import OriginSettings, RemoteSettings
 from quictunnel.events import EventSink
 from quictunnel.observe.event_fanout import EventFanout
 from quictunnel.observe.event_history import EventHistory
+from quictunnel.observe.loop_delay import LoopDelay
+from quictunnel.observe.tallies import Tallies
 from quictunnel.snapshots import ObservedRole, RoleName
 
 
@@ -34,8 +36,9 @@ class Administration:
         self.control = RunControl()
         """Drains and reloads the role, once `role_runner.run` has connected it."""
         self._history = EventHistory()
+        self._tallies = Tallies()
         self._changes = LinkChanges()
-        self.emit: EventSink = EventFanout(lines, self._history, self._changes)
+        self.emit: EventSink = EventFanout(lines, self._history, self._tallies, self._changes)
         """The sink for all events of the process."""
         self._interface: AdminInterface | None = None
 
@@ -54,6 +57,8 @@ class Administration:
             name=name,
             role=role,
             history=self._history,
+            tallies=self._tallies,
+            loop_delay=LoopDelay(),
             links=LinkHistory(role, name, self._changes, emit=self.emit),
             control=self.control,
             has_site=has_site,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
 from dataclasses import replace
 
 from quictunnel.admin.link_changes import LinkChanges
@@ -11,6 +12,8 @@ from quictunnel.admin.managed import ManagedRole
 from quictunnel.errors import SettingsError
 from quictunnel.events import discard_event
 from quictunnel.observe.event_history import EventHistory
+from quictunnel.observe.loop_delay import LoopDelay
+from quictunnel.observe.tallies import Tallies
 from quictunnel.snapshots import ClientSnapshot, LinkSnapshot, RoleSnapshot, ServiceSnapshot
 
 STATE = RoleSnapshot(
@@ -104,6 +107,12 @@ class PreparedRole:
     def list_links(self) -> list[LinkSnapshot]:
         return self.links
 
+    def iterate_services(self) -> Iterator[ServiceSnapshot]:
+        return iter(self.services)
+
+    def iterate_clients(self) -> Iterator[ClientSnapshot]:
+        return iter(self.clients)
+
     def list_clients(self) -> list[ClientSnapshot]:
         return self.clients
 
@@ -153,6 +162,8 @@ def managed_role(name: str = "remote", **more) -> ManagedRole:
         "name": name,
         "role": role,
         "history": EventHistory(first=1),
+        "tallies": Tallies(),
+        "loop_delay": LoopDelay(),
         "links": LinkHistory(role, name, changes, emit=discard_event),
         "control": PreparedControl(),
     }
