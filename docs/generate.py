@@ -2,6 +2,7 @@
 
     reference/cli.md              the commands and options, from the command line's own definitions
     reference/log.md              the log messages and their fields, from the events
+    reference/metrics.md          the metrics, from their table
     reference/admin-api.md        the admin API, from its OpenAPI document
     explanation/quinn-engine.md   the engine's README
 
@@ -26,9 +27,11 @@ from typer.core import TyperOption
 from quictunnel import events
 from quictunnel.admin.event_stream import EventStreams
 from quictunnel.admin.managed import ManagedRole
+from quictunnel.admin.metric_table import METRICS, MetricDefinition
 from quictunnel.admin.openapi import OPENAPI_PATH, document
 from quictunnel.admin.routes import make_operations
 from quictunnel.cli.main import app
+from quictunnel.observe import tallies
 from quictunnel.observe.event_log import EventLog
 from quictunnel.snapshots import RoleName
 
@@ -202,6 +205,66 @@ def _field_docstrings() -> dict[str, dict[str, str]]:
     return found
 
 
+WORDS = {
+    events.ClientEnding: "Endings of clients, and kinds of rejected clients and failed connections",
+    events.RefusalKind: "Kinds of refused services, rejected origins and failed proofs",
+    events.DropKind: "Kinds of failed handshakes",
+    events.LinkEnding: "Kinds of ends of links",
+}
+"""The values of labels that are words of the program, and their titles."""
+
+
+def metrics_page() -> str:
+    """Return the page about the metrics."""
+    lines = [
+        "# Metrics",
+        "",
+        "This page is generated from `quictunnel/admin/metric_table.py`. Both ends have metrics at",
+        "`/metrics` of the [admin interface](../how-to/admin.md), in the text format of",
+        "Prometheus. Counters start at 0 with the program. A metric without a value is left out.",
+        "",
+        f"The labels `service` and `origin` are names. The first {tallies.MAX_NAMES:,} of each are",
+        f"shown; later ones are counted together as `{tallies.OTHER}`. Histograms show the first",
+        f"{tallies.MAX_TIMED} services. No address of a client is a label. Gauges of links are",
+        "about the link that gets the new clients of its origin, and counters about all of its",
+        "links.",
+        "",
+        "| metric | type | labels | end | |",
+        "|---|---|---|---|---|",
+        *map(_metric_row, METRICS),
+    ]
+    for kind, title in WORDS.items():
+        explained = _member_docstrings(kind.__name__)
+        if kind is events.DropKind:
+            explained[tallies.HELLO_TIMEOUT] = "It has sent no hello in time."
+        lines += ["", f"## {title}", "", "| word | meaning |", "|---|---|"]
+        lines += [f"| `{word}` | {text} |" for word, text in explained.items()]
+    return "\n".join(lines) + "\n"
+
+
+def _metric_row(metric: MetricDefinition) -> str:
+    labels = ", ".join(f"`{label}`" for label in metric.labels)
+    return (
+        f"| `{metric.name}` | {metric.type} | {labels} | {metric.role or 'both'} | {metric.help} |"
+    )
+
+
+def _member_docstrings(name: str) -> dict[str, str]:
+    """Return the docstring below each member of an enumeration, by the member's value."""
+    (found,) = (
+        node
+        for node in ast.parse(inspect.getsource(events)).body
+        if isinstance(node, ast.ClassDef) and node.name == name
+    )
+    explained: dict[str, str] = {}
+    for member, after in zip(found.body, found.body[1:], strict=False):
+        if isinstance(member, ast.Assign) and isinstance(after, ast.Expr):
+            assert isinstance(member.value, ast.Constant)
+            assert isinstance(after.value, ast.Constant)
+            explained[str(member.value.value)] = " ".join(str(after.value.value).split())
+    return explained
+
+
 def engine_page() -> str:
     """Return the engine's README, whose relative links lead nowhere on the site."""
     readme = (DOCS.parent / "engine" / "README.md").read_text("utf-8")
@@ -244,7 +307,7 @@ def openapi_document(name: RoleName) -> dict[str, Any]:
     """Return the OpenAPI document of a role. It is made without a running one."""
     absent: Any = None
     has_site = (lambda _name: False) if name == "remote" else None
-    managed = ManagedRole(name, absent, absent, absent, absent, has_site)
+    managed = ManagedRole(name, absent, absent, absent, absent, absent, absent, has_site)
     return document(make_operations(managed, EventStreams(absent)))
 
 
@@ -282,6 +345,7 @@ def _api_type(schema: dict[str, Any]) -> str:
 PAGES = {
     "reference/cli.md": cli_page,
     "reference/log.md": log_page,
+    "reference/metrics.md": metrics_page,
     "reference/admin-api.md": admin_api_page,
     "explanation/quinn-engine.md": engine_page,
 }
