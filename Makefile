@@ -96,7 +96,7 @@ endef
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test coverage lab fuzz fuzz-engine lint lock audit sbom deny actions docs figures bench bench-services bench-line bench-rates attacks soak interop engine wheels sdist check-tag release-page rust clean
+.PHONY: help demo test coverage lab fuzz fuzz-engine lint lock audit sbom deny actions docs figures bench bench-services bench-line bench-rates bench-scrape attacks soak interop engine wheels sdist check-tag release-page rust clean
 
 help: ## list the targets
 	@echo "usage: make TARGET [ARGS='options for the program that runs'] [PYTHON=python3.x]"
@@ -198,6 +198,9 @@ attacks: $(PROGRAM) $(BUILT_ENGINE) ## measure what attackers do to a remote, a 
 bench-rates: $(PROGRAM) $(BUILT_ENGINE) ## measure how exact rate limits are, beside another service (ARGS=--help)
 	@$(BIN)/python -m bench.rates $(ARGS)
 
+bench-scrape: $(PROGRAM) $(BUILT_ENGINE) ## measure a scrape of the metrics beside 10,000 clients (ARGS=--help)
+	@$(BIN)/python -m bench.scrape $(ARGS)
+
 soak: $(PROGRAM) $(BUILT_ENGINE) ## run random clients over a bad network for 20 minutes (ARGS=--help)
 	@$(BIN)/python -m bench.soak $(ARGS)
 
@@ -234,7 +237,7 @@ release-page: ## create the release of TAG=v1.2.3 on GitHub, with the files in d
 clean: ## remove .venv, builds and caches; certificates and figures stay
 	rm -rf $(VENV) build dist engine/target engine/fuzz/target .tools .cache
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
-	rm -f docs/reference/cli.md docs/reference/log.md docs/reference/admin-api.md docs/explanation/quinn-engine.md
+	rm -f docs/reference/cli.md docs/reference/log.md docs/reference/metrics.md docs/reference/admin-api.md docs/explanation/quinn-engine.md
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(PROGRAM): pyproject.toml $(LOCK) | $(BIN)/pip
