@@ -16,9 +16,9 @@ import h11
 from quictunnel import __version__
 from quictunnel.config.addresses import HostPort
 from quictunnel.config.files import why
-from quictunnel.config.health import HealthUrl
 from quictunnel.config.ports import AUTO
 from quictunnel.config.services import ServiceSettings
+from quictunnel.config.urls import HttpUrl
 from quictunnel.origin.exposed_service import HEADER_ENCODERS
 from quictunnel.origin.health import CheckFailed
 from quictunnel.origin.upstream import Upstream
@@ -94,7 +94,7 @@ class HealthProbe:
 
 
 async def _request(
-    url: HealthUrl, header: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    url: HttpUrl, header: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
 ) -> int:
     """Request a URL, and return the status of the response.
 

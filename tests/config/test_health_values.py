@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 
 from quictunnel.config.addresses import HostPort
-from quictunnel.config.health import HealthCheck, HealthUrl, parse_check
+from quictunnel.config.health import HealthCheck, parse_check
 from quictunnel.config.health_values import HEALTH_KEYS
 from quictunnel.config.service_tables import read_services
 from quictunnel.config.services import ServiceDefaults
+from quictunnel.config.urls import HttpUrl
 from quictunnel.errors import SettingsError
 
 PATH = Path("origin.toml")
@@ -27,11 +28,11 @@ def read(**values) -> HealthCheck | None:
     [
         (
             "http://localhost:8000/healthz",
-            HealthUrl("http", HostPort("localhost", 8000), "/healthz"),
+            HttpUrl("http", HostPort("localhost", 8000), "/healthz"),
         ),
-        ("http://LOCALHOST", HealthUrl("http", HostPort("localhost", 80), "/")),
-        ("https://[::1]/a?b=c", HealthUrl("https", HostPort("::1", 443), "/a?b=c")),
-        ("HTTP://a.example:8080?x", HealthUrl("http", HostPort("a.example", 8080), "/?x")),
+        ("http://LOCALHOST", HttpUrl("http", HostPort("localhost", 80), "/")),
+        ("https://[::1]/a?b=c", HttpUrl("https", HostPort("::1", 443), "/a?b=c")),
+        ("HTTP://a.example:8080?x", HttpUrl("http", HostPort("a.example", 8080), "/?x")),
     ],
 )
 def test_a_url(text, url):
@@ -69,7 +70,7 @@ def test_the_host_of_a_request(text, authority):
         ("http://localhost:0/", "'0' is not a port"),
         ("http://localhost:x/", "'x' is not a port"),
         ("http://a_b..c/", "'a_b..c' is neither a host name nor an IP address"),
-        ("http://me:secret@localhost/", "a check sends no user name and no password"),
+        ("http://me:secret@localhost/", "a check has no user name and no password"),
         ("http://localhost/#top", "'http://localhost/#top' has a part after '#'"),
         ("http://localhost/a b", "'http://localhost/a b' is not a check: a URL has neither spaces"),
         ("http://localhost/\r\nX: y", "'http://localhost/\\r\\nX: y' is not a check"),
