@@ -5,6 +5,7 @@
     │   └── OutOfRange        a number that is too low or too high
     ├── ProtocolError     the peer: bytes that violate the protocol
     ├── Refused           the peer or our check of it: retrying without a change is pointless
+    ├── RoleUnavailable   the user: no running role answers, or it lets this user do nothing
     └── LinkError         the network, or the peer's end of the link
         ├── LinkFailed        a link could not be established; a retry may succeed
         ├── LinkLost          an established link has ended, with its streams
@@ -56,6 +57,13 @@ class Refused(QuictunnelError):
         self.code = code
         self.message = message
         self.is_proven = is_proven
+
+
+class RoleUnavailable(QuictunnelError):
+    """No running role answers a command about it, or it does not let this user ask.
+
+    The message is one sentence for the user.
+    """
 
 
 class LinkError(QuictunnelError, ConnectionError):

@@ -3,7 +3,8 @@
 0   success, also after Ctrl-C, SIGTERM or SIGHUP
 1   failure
 2   an invalid option or file, or an address in use
-3   the remote refuses this origin, or this origin does not accept the remote
+3   the remote refuses this origin, or this origin does not accept the remote; for commands about a
+    running role, none runs or it does not answer
 """
 
 from __future__ import annotations
@@ -24,23 +25,27 @@ from quictunnel.cli import (
     caddy,
     cert,
     check,
+    clients,
     config_option,
     config_show,
     demo,
     doctor,
+    events,
     origin,
     remote,
+    status,
     token_list,
     token_new,
     token_revoke,
     token_show,
+    top,
 )
 from quictunnel.cli.output import discard_output, open_missing_streams, print_error, print_line
 from quictunnel.cli.prepared import PreparedRole
 from quictunnel.cli.reload import ARGUMENTS
 from quictunnel.cli.role_runner import SIGNALS
 from quictunnel.config.files import why
-from quictunnel.errors import QuictunnelError, Refused, SettingsError
+from quictunnel.errors import QuictunnelError, Refused, RoleUnavailable, SettingsError
 from quictunnel.escaping import escape
 from quictunnel.quic.engines.selection import EngineKind, installed
 
@@ -53,6 +58,7 @@ EXIT_USAGE = 2
 EXIT_REFUSED = 3
 
 ROLES = "The two ends"
+WATCHING = "What runs now"
 HELPERS = "Other commands"
 
 
@@ -190,6 +196,10 @@ _doctor.callback(help=_help(doctor.doctor))(doctor.doctor)
 _add(_doctor, "origin", doctor.doctor_command("origin", origin.origin))
 _add(_doctor, "remote", doctor.doctor_command("remote", remote.remote))
 app.add_typer(_doctor, name="doctor", rich_help_panel=HELPERS)
+_add(app, "status", status.status, WATCHING)
+_add(app, "top", top.top, WATCHING)
+_add(app, "clients", clients.clients, WATCHING)
+_add(app, "events", events.events, WATCHING)
 _add(app, "check", check.check, HELPERS)
 _add(app, "caddy", caddy.caddy, HELPERS)
 _add(app, "cert", cert.cert, HELPERS)
@@ -237,7 +247,7 @@ def invoke(arguments: Sequence[str]) -> int:
 def _exit_code(exc: QuictunnelError) -> int:
     if isinstance(exc, SettingsError):
         return EXIT_USAGE
-    return EXIT_REFUSED if isinstance(exc, Refused) else EXIT_FAILED
+    return EXIT_REFUSED if isinstance(exc, Refused | RoleUnavailable) else EXIT_FAILED
 
 
 def _report_system_error(exc: OSError) -> int:

@@ -7,14 +7,17 @@ import errno
 import os
 import select
 import sys
-from collections.abc import Iterable, Iterator, Sequence
-from typing import TextIO
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from typing import TextIO, TypeAlias
 
 from quictunnel.cli import logging_setup
 from quictunnel.config.files import why
 from quictunnel.errors import QuictunnelError
 from quictunnel.escaping import escape
 from quictunnel.observe.line_writer import TextWriter, writer_of
+
+Cell: TypeAlias = str | tuple[str, str]
+"""The text of a table's cell, or the text and its style on a terminal with colours."""
 
 _STDERR = 2
 """The highest of the three standard descriptors."""
@@ -43,17 +46,18 @@ def in_background() -> Iterator[None]:
             own.close()
 
 
-def print_line(line: str) -> None:
+def print_line(line: str) -> bool:
     """Print a line on standard output. The reader may wait for it.
 
     A reader that has gone (`| head -1`) is not a failure: the tunnel continues without it.
 
+    :return: whether there is a reader.
     :raises QuictunnelError: the line cannot be written.
     """
     try:
         if not _background:
             _write(sys.stdout, line)
-            return
+            return True
         writer = _print_in_background(line)
         writer.flush()
         if writer.error is not None:
@@ -61,6 +65,8 @@ def print_line(line: str) -> None:
     except OSError as exc:
         if exc.errno != errno.EPIPE:
             raise QuictunnelError(f"standard output cannot be written: {why(exc)}") from exc
+        return False
+    return True
 
 
 def print_if_writable(line: str) -> None:
@@ -77,28 +83,38 @@ def print_if_writable(line: str) -> None:
             _write(sys.stdout, line)
 
 
-def print_styled(*pieces: str | tuple[str, str]) -> None:
-    """Print a line of pieces, some with a style, which a terminal without colours ignores."""
+def print_styled(*pieces: str | tuple[str, str]) -> bool:
+    """Print a line of pieces, some with a style, which a terminal without colours ignores.
+
+    :return: as `print_line`.
+    """
     from rich.console import Console  # noqa: PLC0415 - slow to import, and only the demo needs it
     from rich.text import Text  # noqa: PLC0415
 
     console = Console(highlight=False, soft_wrap=True)
     with console.capture() as captured:
         console.print(Text.assemble(*pieces), end="")
-    print_line(captured.get())
+    return print_line(captured.get())
 
 
-def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+def print_table(
+    columns: Sequence[str], rows: Iterable[Sequence[Cell]], *, numbers: Collection[str] = ()
+) -> None:
     """Print a table. On a terminal, long cells are wrapped; elsewhere, each row is one line.
 
-    Cells are escaped, because they may come from a file.
+    Cells are escaped, because they may come from a file or a peer.
+
+    :param numbers: the columns that are aligned to the right.
     """
-    cells = [[escape(cell) for cell in row] for row in rows]
+    cells = [[_escaped(cell) for cell in row] for row in rows]
     if not sys.stdout.isatty():
-        table = [list(columns), *cells]
-        widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-        for row in table:
-            padded = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        lines = [list(columns), *([text for text, _ in row] for row in cells)]
+        widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+        for line in lines:
+            padded = (
+                text.rjust(width) if name in numbers else text.ljust(width)
+                for name, text, width in zip(columns, line, widths, strict=True)
+            )
             print_line("  ".join(padded).rstrip())
         return
     from rich.console import Console  # noqa: PLC0415 - slow to import, and only a terminal needs it
@@ -107,13 +123,19 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
 
     grid = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
     for name in columns:
-        grid.add_column(name, overflow="fold")
+        grid.add_column(name, overflow="fold", justify="right" if name in numbers else "left")
     for row in cells:
-        grid.add_row(*map(Text, row))
+        grid.add_row(*(Text(text, style) for text, style in row))
     console = Console(highlight=False)
     with console.capture() as captured:
         console.print(grid)
     print_line(captured.get().rstrip("\n"))
+
+
+def _escaped(cell: Cell) -> tuple[str, str]:
+    """Return a cell's text, escaped, and its style."""
+    text, style = (cell, "") if isinstance(cell, str) else cell
+    return escape(text), style
 
 
 def print_error(program: str, sentence: str) -> None:

@@ -65,7 +65,7 @@ class StatusLines:
         """Print and log an event. Drop its line if standard output would block or fails."""
         self.show(event, print_if_writable)
 
-    def show(self, event: Event, print_line: Callable[[str], None]) -> None:
+    def show(self, event: Event, print_line: Callable[[str], object]) -> None:
         """Log an event, and print its lines with `print_line`."""
         format_line = self._formats.get(type(event))
         line = format_line(event) if format_line else None

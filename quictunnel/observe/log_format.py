@@ -11,6 +11,7 @@ import logging
 import re
 import time
 import traceback
+from collections.abc import Iterable
 from dataclasses import asdict, is_dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -64,8 +65,7 @@ class EventRecord(logging.LogRecord):
 
     def getMessage(self) -> str:  # noqa: N802 - the name that logging.LogRecord gives it
         """Return the message and the fields as text, escaped."""
-        words = [f"{name}={_text_value(value)}" for name, value in self.fields]
-        return f"{self.summary}  {' '.join(words)}" if words else self.summary
+        return format_message(self.summary, self.fields)
 
 
 class TextFormatter(logging.Formatter):
@@ -104,6 +104,12 @@ class JsonFormatter(logging.Formatter):
         if trace := _traceback(record):
             entry["trace"] = list(map(escape, trace))
         return _encode_json(entry)
+
+
+def format_message(message: str, fields: Iterable[tuple[str, object]]) -> str:
+    """Return a message and the fields of an event as text, escaped: `client closed  id=ab12`."""
+    words = [f"{name}={_text_value(value)}" for name, value in fields]
+    return f"{message}  {' '.join(words)}" if words else message
 
 
 def _text_value(value: object) -> object:

@@ -6,6 +6,7 @@ import logging
 import os
 
 import pytest
+from fake_role import FakeRole
 from state_directory import CONFIG, SECRET, STATE, write
 
 from quictunnel.cli.main import invoke
@@ -73,3 +74,17 @@ def config():
     """A file with tokens in a list and in another file."""
     write("tokens", f"# box\n\nbox.{SECRET}  # mine\n")
     return write("r.toml", CONFIG)
+
+
+@pytest.fixture
+def role_socket(tmp_path):
+    """The path of the admin socket of `role`."""
+    return tmp_path / "role.sock"
+
+
+@pytest.fixture
+def role(role_socket):
+    """The admin interface of a role whose answers the test decides."""
+    role = FakeRole(role_socket)
+    yield role
+    role.close()
