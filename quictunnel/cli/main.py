@@ -32,6 +32,7 @@ from quictunnel.cli import (
     doctor,
     events,
     origin,
+    probe,
     remote,
     status,
     token_list,
@@ -200,6 +201,7 @@ _add(app, "status", status.status, WATCHING)
 _add(app, "top", top.top, WATCHING)
 _add(app, "clients", clients.clients, WATCHING)
 _add(app, "events", events.events, WATCHING)
+_add(app, "probe", probe.probe, WATCHING)
 _add(app, "check", check.check, HELPERS)
 _add(app, "caddy", caddy.caddy, HELPERS)
 _add(app, "cert", cert.cert, HELPERS)

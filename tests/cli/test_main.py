@@ -85,7 +85,7 @@ def test_help_is_no_failure(arguments, usage, capsys):
 @pytest.mark.parametrize(
     "command",
     ["remote", "origin", "demo", "check", "cert", "config show"]
-    + ["status", "top", "clients", "events"]
+    + ["status", "top", "clients", "events", "probe"]
     + [f"token {name}" for name in ("new", "list", "show", "revoke")],
 )
 def test_help_begins_with_two_examples(command, capsys):
