@@ -57,10 +57,11 @@ def cli_page() -> str:
         "| code | meaning |",
         "|---|---|",
         "| 0 | The program ended in order. |",
-        "| 1 | It failed. |",
+        "| 1 | It failed. `status`: the role is not ready. `probe`: the service does not work. |",
         "| 2 | An option, a setting or a file is wrong, or an address is in use. |",
         "| 3 | The remote does not accept this origin, or the origin does not accept the remote. "
-        "Once connected, an origin ends so only if the remote proves its refusal. |",
+        "Once connected, an origin ends so only if the remote proves its refusal. `status`, `top`, "
+        "`clients` and `events`: no role runs, or it does not answer this user. |",
     ]
     return "\n".join(lines) + "\n"
 
