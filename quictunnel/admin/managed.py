@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
+from quictunnel.admin.extension import PageExtension
 from quictunnel.admin.link_history import LinkHistory
 from quictunnel.observe.event_history import EventHistory
 from quictunnel.observe.loop_delay import LoopDelay
@@ -47,3 +48,5 @@ class ManagedRole:
     """Drains and reloads it."""
     has_site: Callable[[str], bool] | None = None
     """At a remote, returns whether a service has a host name, for Caddy; None at an origin."""
+    extension: PageExtension | None = None
+    """The part that the program adds to the live page; None if it adds none."""
