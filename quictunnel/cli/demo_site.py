@@ -1,4 +1,4 @@
-"""The demo's origin server: one web page, over as much HTTP as a browser and curl need.
+"""The demo's origin server: a web page and a download, with the HTTP that browsers and curl need.
 
 It requires a PROXY protocol header of version 2 before each request, and shows its content.
 """
@@ -12,6 +12,7 @@ from string import Template
 from typing import cast
 
 from quictunnel import __version__
+from quictunnel.cli.demo_download import SHA256, SIZE, Download
 from quictunnel.errors import ProtocolError
 from quictunnel.protocol.address import Address
 from quictunnel.protocol.preamble import Preamble, PreambleDecoder
@@ -22,11 +23,14 @@ MAX_REQUEST = 16 * 1024
 REQUEST_TIMEOUT = 10.0
 """Seconds in which a request must arrive."""
 
+DOWNLOAD_PATH = "/download"
+"""The path of the download."""
+
 _HEAD_END = b"\r\n\r\n"
 
 
 class Site:
-    """A web server with one page, on a free port of the loopback address."""
+    """A web server with one page and a download, on a free port of the loopback address."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -62,6 +66,9 @@ class Site:
             "server": self.address,
             "count": self.count,
             "version": __version__,
+            "download": DOWNLOAD_PATH,
+            "size": f"{SIZE:,}",
+            "sha256": SHA256,
         }
         escaped = {key: html.escape(str(value)) for key, value in values.items()}
         return self._template.substitute(escaped).encode()
@@ -77,6 +84,7 @@ class _Visit(asyncio.Protocol):
         self._request = b""
         self._transport: asyncio.Transport | None = None
         self._deadline: asyncio.TimerHandle | None = None
+        self._download: Download | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
@@ -85,7 +93,7 @@ class _Visit(asyncio.Protocol):
         self._deadline = loop.call_later(REQUEST_TIMEOUT, self._transport.abort)
 
     def data_received(self, data: bytes) -> None:
-        if self._transport is None or self._transport.is_closing():
+        if self._transport is None or self._transport.is_closing() or self._download is not None:
             return
         if self._visitor is None:
             try:
@@ -98,33 +106,77 @@ class _Visit(asyncio.Protocol):
             self._visitor, data = found
         self._request += data
         if _HEAD_END in self._request:
-            self._transport.write(_answer(self._request, self._site.page(self._visitor)))
-            self._transport.close()
+            self._answer(self._transport, self._visitor)
         elif len(self._request) > MAX_REQUEST:
             self._transport.abort()
+
+    def pause_writing(self) -> None:
+        if self._download is not None:
+            self._download.pause()
+
+    def resume_writing(self) -> None:
+        if self._download is not None:
+            self._download.resume()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
         if self._deadline is not None:
             self._deadline.cancel()
+        if self._download is not None:
+            self._download.stop()
+
+    def _answer(self, transport: asyncio.Transport, visitor: Preamble) -> None:
+        """Answer the request (RFC 9112)."""
+        method, path = _parse(self._request)
+        if method == b"GET" and path == DOWNLOAD_PATH.encode():
+            if self._deadline is not None:
+                self._deadline.cancel()
+            transport.write(_DOWNLOAD_HEAD)
+            self._download = Download(transport)
+            return
+        if method == b"HEAD" and path == DOWNLOAD_PATH.encode():
+            transport.write(_DOWNLOAD_HEAD)
+        else:
+            transport.write(_page_answer(method, path, self._site.page(visitor)))
+        transport.close()
 
 
-def _answer(request: bytes, page: bytes) -> bytes:
-    """Return the complete response to a request (RFC 9112)."""
+def _parse(request: bytes) -> tuple[bytes, bytes]:
+    """Return the method and the path of a request."""
     method, _, rest = request.partition(b" ")
-    path = rest.partition(b" ")[0].partition(b"?")[0]
+    return method, rest.partition(b" ")[0].partition(b"?")[0]
+
+
+def _page_answer(method: bytes, path: bytes, page: bytes) -> bytes:
+    """Return the complete response to a request that is not for the download."""
     status = "200 OK"
     if method not in (b"GET", b"HEAD"):
         status, page = "405 Method Not Allowed", b"only GET is allowed\n"
     elif path != b"/":
-        status, page = "404 Not Found", b"the only page is /\n"
+        status, page = "404 Not Found", f"there are only / and {DOWNLOAD_PATH}\n".encode()
     kind = "text/html" if status.startswith("200") else "text/plain"
-    head = (
-        f"HTTP/1.1 {status}\r\n"
-        f"Content-Type: {kind}; charset=utf-8\r\n"
-        f"Content-Length: {len(page)}\r\n"
-        "Cache-Control: no-store\r\n"
-        "Connection: close\r\n"
-        "\r\n"
-    ).encode()
+    head = _head(status, f"{kind}; charset=utf-8", len(page))
     return head if method == b"HEAD" else head + page
+
+
+def _head(status: str, kind: str, length: int, *others: str) -> bytes:
+    """Return the head of a response."""
+    lines = [
+        f"HTTP/1.1 {status}",
+        f"Content-Type: {kind}",
+        f"Content-Length: {length}",
+        "Cache-Control: no-store",
+        "Connection: close",
+        *others,
+    ]
+    return ("\r\n".join(lines) + "\r\n\r\n").encode()
+
+
+_DOWNLOAD_HEAD = _head(
+    "200 OK",
+    "application/octet-stream",
+    SIZE,
+    'Content-Disposition: attachment; filename="quictunnel-demo.bin"',
+    # The demo's admin page, which has another port, downloads it as well. It has no secret.
+    "Access-Control-Allow-Origin: *",
+)

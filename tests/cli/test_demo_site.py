@@ -1,4 +1,4 @@
-"""The demo's web page."""
+"""The demo's web page and download."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ import asyncio
 
 import pytest
 
-from quictunnel.cli.demo_site import MAX_REQUEST, Site
+from quictunnel.cli import demo_download
+from quictunnel.cli.demo_download import BLOCK, SHA256, SIZE
+from quictunnel.cli.demo_site import DOWNLOAD_PATH, MAX_REQUEST, Site
 from quictunnel.protocol.address import Address
 from quictunnel.protocol.preamble import Preamble, encode_v2
 
@@ -70,3 +72,22 @@ async def test_whoever_comes_past_the_tunnel_is_reset(ask):
 
 async def test_a_request_without_end_is_reset(ask):
     assert not await ask(HEADER + b"x" * (MAX_REQUEST + 1))
+
+
+async def test_the_page_names_the_download_and_its_hash(ask):
+    page = await ask(HEADER + b"GET / HTTP/1.1\r\n\r\n")
+    assert f'href="{DOWNLOAD_PATH}"'.encode() in page
+    assert SHA256.encode() in page
+
+
+async def test_the_head_of_the_download_has_its_size(ask):
+    answer = await ask(HEADER + f"HEAD {DOWNLOAD_PATH} HTTP/1.1\r\n\r\n".encode())
+    assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
+    assert f"\r\nContent-Length: {SIZE}\r\n".encode() in answer
+    assert answer.endswith(b"\r\n\r\n")
+
+
+async def test_the_download_has_its_content(ask, monkeypatch):
+    monkeypatch.setattr(demo_download, "SIZE", 3 * BLOCK)
+    answer = await ask(HEADER + f"GET {DOWNLOAD_PATH} HTTP/1.1\r\n\r\n".encode())
+    assert answer.partition(b"\r\n\r\n")[2] == b"".join(demo_download.blocks())
