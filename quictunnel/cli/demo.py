@@ -1,6 +1,7 @@
 """`quictunnel demo`: a remote, an origin and a web page in one process on this machine.
 
-It uses the real roles over loopback, with a token, proofs and a PROXY protocol header.
+It uses the real roles over loopback, with a token, proofs and a PROXY protocol header. The link's
+datagrams go through a forwarder, so that the network can be cut.
 """
 
 from __future__ import annotations
@@ -15,7 +16,10 @@ from typing import Annotated
 
 from quictunnel import __version__
 from quictunnel.cli import logging_setup, options
-from quictunnel.cli.demo_site import Site
+from quictunnel.cli.demo_admin import DemoAdmin
+from quictunnel.cli.demo_network import DemoNetwork
+from quictunnel.cli.demo_site import DOWNLOAD_PATH, Site
+from quictunnel.cli.open_browser import has_browser, open_page
 from quictunnel.cli.output import print_line, print_styled
 from quictunnel.cli.role_runner import run
 from quictunnel.config.addresses import HostPort
@@ -53,9 +57,20 @@ Once = Annotated[
 ]
 
 
+NoOpen = Annotated[
+    bool,
+    options.OPTIONS.option(
+        "--no-open",
+        "Do not open the admin page in a browser.",
+        metavar="",
+    ),
+]
+
+
 def demo(
     *,
     once: Once = False,
+    no_open: NoOpen = False,
     engine: options.Engine = "auto",
     log_format: options.LogFormatOption = "text",
     log_level: options.LogLevelOption = "warning",
@@ -66,25 +81,40 @@ def demo(
       quictunnel demo
       quictunnel demo --once
 
-    It fetches the page through the tunnel and shows each step. Then you can open the page in a
-    browser until you press Ctrl-C. Other machines cannot reach it, and it leaves no files.
+    It fetches the page through the tunnel and shows each step. Then it opens the admin page, if
+    this terminal belongs to a desktop. There you can cut the network in the middle of a download,
+    and see how the connection survives. It runs until you press Ctrl-C. Other machines cannot
+    reach it, and it leaves no files.
     """
     logging_setup.setup(log_format, log_level)
     with tempfile.TemporaryDirectory(prefix="quictunnel-demo-") as directory:
-        asyncio.run(_show(Path(directory), engine, once=once))
+        asyncio.run(_show(Path(directory), engine, once=once, may_open=not no_open))
 
 
-async def _show(directory: Path, engine: EngineName, *, once: bool) -> None:
+async def _show(directory: Path, engine: EngineName, *, once: bool, may_open: bool) -> None:
     role = Demo(directory, engine)
+    opening: asyncio.Task[None] | None = None
 
     def started() -> None:
+        nonlocal opening
         print_line(f"ready: {role.url} through the tunnel -> {role.site_address}")
         if once:
             role.drain()
-        else:
-            print_styled("\n  Open ", (role.url, "bold underline"), "  Ctrl-C ends it.\n")
+            return
+        print_line("")
+        print_styled("  Page through the tunnel  ", (role.url, "bold underline"))
+        print_styled("  Admin page               ", (role.admin_url, "bold underline"))
+        print_line("")
+        print_line(
+            "  Cut the network on the admin page while a download runs. Ctrl-C ends the demo."
+        )
+        print_line("")
+        if may_open and has_browser():
+            opening = asyncio.create_task(open_page(role.admin_url), name="browser")
 
     await run(role, started, emit=discard_event)
+    if opening is not None:
+        await opening
 
 
 class Demo:
@@ -94,6 +124,8 @@ class Demo:
         self._engine: EngineName = engine
         self._token = Token.new()
         self._site = Site()
+        self._network = DemoNetwork(LOOPBACK)
+        self._admin = DemoAdmin(self._on_origin_event, self.drain)
         self._remote = Remote(
             RemoteSettings(
                 listen=HostPort(LOOPBACK, 0),
@@ -122,6 +154,11 @@ class Demo:
         """The web server's own address, from `start` on."""
         return self._site.address
 
+    @property
+    def admin_url(self) -> str:
+        """The address of the origin's admin page, from `start` on."""
+        return self._admin.url
+
     async def start(self) -> None:
         """Start the site, the remote and the origin, and fetch the page.
 
@@ -134,21 +171,29 @@ class Demo:
         await self._remote.start()
         link, outside = self._remote.link_address, self._remote.outside_address
         self._show("remote", f"accepts origins on UDP {link} and clients on TCP {outside}")
-        await self._start_origin(link)
+        self._network.start(link)
+        origin = await self._start_origin(self._network.address)
         self._show("origin", f"connected over QUIC ({engine.name}); both ends proved the token")
         start = time.perf_counter()
         size, client = await _fetch(outside)
         milliseconds = (time.perf_counter() - start) * 1000
         self._show("client", f"received {size:,} bytes in {milliseconds:.1f} ms")
         self._show("page", f"shows the client's own address, {client}")
+        site = self.url.removesuffix("/")
+        await self._admin.start(origin, site, site + DOWNLOAD_PATH, self._network)
+        self._show("admin page", "shows the link, and has a button that cuts the network")
 
     async def wait_closed(self) -> None:
         """Wait until both roles have ended, and raise the error that ended them."""
-        if self._origin is not None:
-            await self._origin.wait_closed()
-        self._remote.drain()
-        await self._remote.wait_closed()
-        self._site.close()
+        try:
+            if self._origin is not None:
+                await self._origin.wait_closed()
+            self._remote.drain()
+            await self._remote.wait_closed()
+        finally:
+            await self._admin.close()
+            self._network.close()
+            self._site.close()
 
     def drain(self) -> None:
         """Let browsers finish loading the page, then end."""
@@ -167,9 +212,9 @@ class Demo:
 
     # -- Inside
 
-    async def _start_origin(self, link: Address) -> None:
+    async def _start_origin(self, link: Address) -> Origin:
         site = self._site.address
-        self._origin = Origin(
+        origin = self._origin = Origin(
             OriginSettings(
                 remote=HostPort(link.host, link.port),
                 services=(
@@ -180,10 +225,10 @@ class Demo:
                 grace=GRACE,
                 engine=self._engine,
             ),
-            emit=self._on_origin_event,
+            emit=self._admin.emit,
         )
-        await self._origin.start()
-        ended = asyncio.ensure_future(self._origin.wait_closed())
+        await origin.start()
+        ended = asyncio.ensure_future(origin.wait_closed())
         welcomed = asyncio.ensure_future(self._welcomed.wait())
         try:
             await asyncio.wait(
@@ -196,6 +241,7 @@ class Demo:
         finally:
             ended.cancel()
             welcomed.cancel()
+        return origin
 
     def _on_origin_event(self, event: Event) -> None:
         if isinstance(event, ServicesGranted):
