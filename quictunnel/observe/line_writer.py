@@ -1,4 +1,4 @@
-"""Writes lines to a descriptor in a thread, and drops lines rather than make the program wait.
+"""Writes lines to a file in a thread, and drops lines rather than make the program wait.
 
 A write to a pipe that is not read, or to a terminal that is stopped (Ctrl-S), blocks. The event
 loop must not block, so a thread of its own writes. The alternatives are worse:
@@ -42,6 +42,49 @@ NOT_READ = "the reader has paused"
 DescribeLoss: TypeAlias = Callable[[int, str], str]
 """Returns the line that reports lost lines, given their number and the reason."""
 
+ReportLoss: TypeAlias = Callable[[int, str], None]
+"""Takes the number of lost lines and the reason, in the writer's thread."""
+
+
+class Destination(Protocol):
+    """The file, pipe or terminal that a `LineWriter` writes to. Its thread calls the methods."""
+
+    def prepare(self) -> bool:
+        """Get ready for complete lines. Return whether they begin a file.
+
+        :raises OSError: there is no file to write to.
+        """
+
+    def write(self, data: memoryview) -> int:
+        """Write some of the bytes, and return how many.
+
+        :raises OSError: the system refuses the write.
+        """
+
+    def close(self) -> None:
+        """Nothing will be written any more."""
+
+
+class Descriptor:
+    """A destination that is open already. It is never closed.
+
+    :param number: the descriptor.
+    """
+
+    def __init__(self, number: int) -> None:
+        self._number = number
+
+    def prepare(self) -> bool:
+        """See `Destination`."""
+        return False
+
+    def write(self, data: memoryview) -> int:
+        """See `Destination`."""
+        return os.write(self._number, data)
+
+    def close(self) -> None:
+        """See `Destination`. The descriptor belongs to the caller."""
+
 
 class TextWriter(Protocol):
     """Writes lines to one stream."""
@@ -64,21 +107,27 @@ class TextWriter(Protocol):
 
 
 class LineWriter:
-    """Writes lines to a descriptor in a daemon thread, in order. Its methods do not block for long.
+    """Writes lines in a daemon thread, in order. Its methods do not block for long.
 
     Lines are lost if more than `MAX_WAITING` bytes would wait, or the system refuses a write: the
     disk is full, or the pipe is closed. One line then reports how many. It follows the lines before
     the loss as soon as the reader continues, or precedes the next line that can be written.
 
-    :param descriptor: is not closed.
+    :param report_loss: reports lost lines elsewhere, so that no line does; None for a line.
     :raises RuntimeError: the system allows no more threads.
     """
 
-    def __init__(self, descriptor: int, encoding: str = "utf-8") -> None:
+    def __init__(
+        self,
+        destination: Destination,
+        encoding: str = "utf-8",
+        report_loss: ReportLoss | None = None,
+    ) -> None:
         self.error: OSError | None = None
         """See `TextWriter`."""
-        self._descriptor = descriptor
+        self._destination = destination
         self._encoding = encoding
+        self._report_loss = report_loss
         self._changed = threading.Condition()
         self._pieces: deque[bytes] = deque()
         self._size = 0  # bytes that wait, with those that are being written
@@ -138,9 +187,11 @@ class LineWriter:
                 if self.error is not None:
                     self._failed += lost or data.count(b"\n", written)
                     self._give_up()
+                self._report_elsewhere()
                 if not self._size:
                     self._is_behind = False
                 self._changed.notify_all()
+        self._destination.close()
 
     def _next(self) -> tuple[bytes, int] | None:
         """Wait for what to write next, and return it; None at the end.
@@ -170,6 +221,16 @@ class LineWriter:
         self._size += len(data)
         return data
 
+    def _report_elsewhere(self) -> None:
+        """Report lost lines now, if no line does."""
+        if self._report_loss is None:
+            return
+        if self._failed:
+            self._report_loss(self._failed, _why(self.error))
+        if self._dropped:
+            self._report_loss(self._dropped, NOT_READ)
+        self._failed = self._dropped = 0
+
     def _give_up(self) -> None:
         """Count the lines that wait as lost. The next line is another attempt."""
         while self._pieces:
@@ -182,12 +243,15 @@ class LineWriter:
     def _write(self, data: bytes) -> int:
         """Write all of it; set the error if that fails. Return how many bytes were written."""
         self.error = None
-        start = b"\n" if self._is_mid_line else b""  # an error has cut a line
-        rest = memoryview(start + data)
+        rest = memoryview(data)
         try:
+            if self._destination.prepare():
+                self._is_mid_line = False
+            if data and self._is_mid_line:  # an error has cut a line
+                rest = memoryview(b"\n" + data)
             while rest:
                 try:
-                    written = os.write(self._descriptor, rest[:MAX_WRITE])
+                    written = self._destination.write(rest[:MAX_WRITE])
                 except BlockingIOError:  # another program has set O_NONBLOCK
                     time.sleep(RETRY_INTERVAL)
                     continue
@@ -230,7 +294,7 @@ def writer_of(stream: TextIO) -> TextWriter:
     with contextlib.suppress(OSError, ValueError):
         stream.flush()
     try:
-        return LineWriter(stream.fileno(), stream.encoding or "utf-8")
+        return LineWriter(Descriptor(stream.fileno()), stream.encoding or "utf-8")
     except (OSError, ValueError, AttributeError, RuntimeError):
         return StreamWriter(stream)  # the stream has no descriptor, or there is no thread for it
 

@@ -18,6 +18,7 @@ from quictunnel.observe import line_writer
 from quictunnel.observe.line_writer import (
     MAX_WAITING,
     NOT_READ,
+    Descriptor,
     LineWriter,
     StreamWriter,
     writer_of,
@@ -82,7 +83,7 @@ class Disk:
 def pipe():
     """A writer to a pipe, and the pipe's reader."""
     reader, descriptor = os.pipe()
-    writer, end = LineWriter(descriptor), Reader(reader)
+    writer, end = LineWriter(Descriptor(descriptor)), Reader(reader)
     yield writer, end
     end.close()
     writer.close()
@@ -99,7 +100,7 @@ def disk(monkeypatch):
 @pytest.fixture
 def on_disk(disk):
     """A writer to the disk."""
-    writer = LineWriter(-1)
+    writer = LineWriter(Descriptor(-1))
     yield writer
     writer.close()
 
@@ -154,7 +155,7 @@ def test_a_stopped_terminal_does_not_block_the_caller():
     controller, terminal = os.openpty()
     tty.setraw(terminal)
     termios.tcflow(terminal, termios.TCOOFF)
-    writer = LineWriter(terminal)
+    writer = LineWriter(Descriptor(terminal))
     for _ in range(MANY):
         writer.write(LINE, describe)
     writer.close()
@@ -168,15 +169,15 @@ def test_a_stopped_terminal_does_not_block_the_caller():
 
 def test_the_flags_of_the_descriptor_stay_as_they_are(pipe):
     writer, reader = pipe
-    before = fcntl.fcntl(writer._descriptor, fcntl.F_GETFL)
+    before = fcntl.fcntl(writer._destination._number, fcntl.F_GETFL)
     writer.write(LINE, describe)
     reader.read_until("x\n")
-    assert fcntl.fcntl(writer._descriptor, fcntl.F_GETFL) == before
+    assert fcntl.fcntl(writer._destination._number, fcntl.F_GETFL) == before
 
 
 def test_a_pipe_that_another_program_has_made_non_blocking(pipe):
     writer, reader = pipe
-    os.set_blocking(writer._descriptor, False)
+    os.set_blocking(writer._destination._number, False)
     text = "".join(f"{number:099}\n" for number in range(5000))
     writer.write(text, describe)
     assert reader.read_until(f"{4999:099}\n") == text
@@ -232,9 +233,43 @@ def test_a_loss_that_cannot_be_reported_is_reported_later(disk, on_disk):
     assert disk.content.decode().splitlines()[1:] == ["lost 4: no space left on device", "e"]
 
 
+def test_losses_are_reported_elsewhere_if_that_is_asked_for(disk):
+    losses = []
+    writer = LineWriter(Descriptor(-1), report_loss=lambda lost, why: losses.append((lost, why)))
+    disk.room = 0
+    writer.write("a\nb\n", describe)
+    writer.flush()
+    assert losses == [(2, "no space left on device")], "at once, not with the next line"
+    disk.room = None
+    writer.write("c\n", describe)
+    writer.flush()
+    assert disk.content == b"c\n"
+    writer.close()
+
+
+def test_lines_for_which_there_is_no_room_are_reported_elsewhere_too():
+    reader, descriptor = os.pipe()
+    losses = []
+    writer = LineWriter(
+        Descriptor(descriptor), report_loss=lambda lost, why: losses.append((lost, why))
+    )
+    for _ in range(MANY):
+        writer.write(LINE, describe)
+    end = Reader(reader)
+    end.read_until(r"x\n")
+    while not losses:
+        end.text = ""
+        end.read_until(r"x")
+    assert losses[0][1] == NOT_READ
+    assert losses[0][0] < MANY
+    end.close()
+    writer.close()
+    os.close(descriptor)
+
+
 def test_a_character_that_the_encoding_lacks_is_escaped(pipe):
     _, reader = pipe
-    writer = LineWriter(pipe[0]._descriptor, "ascii")
+    writer = LineWriter(pipe[0]._destination, "ascii")
     writer.write("grüße\n", describe)
     writer.close()
     assert reader.read_until("\n") == r"gr\xfc\xdfe" + "\n"

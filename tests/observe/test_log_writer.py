@@ -13,9 +13,10 @@ import pytest
 from quictunnel.cli.logging_setup import flush
 from quictunnel.cli.output import print_line
 from quictunnel.events import Event
+from quictunnel.observe.batch import MAX_DELAY, MAX_ITEMS
 from quictunnel.observe.line_writer import NOT_READ, writer_of
 from quictunnel.observe.log_format import EventRecord, JsonFormatter
-from quictunnel.observe.log_writer import MAX_DELAY, MAX_LINES, BatchHandler
+from quictunnel.observe.log_writer import BatchHandler
 from testkit.clock import virtual_time
 
 log = logging.getLogger("a log of this test's own")
@@ -109,9 +110,9 @@ def test_what_a_loop_left_behind_is_written_with_the_next_line(stream):
 
 
 async def test_lines_do_not_pile_up(stream):
-    for _ in range(MAX_LINES):
+    for _ in range(MAX_ITEMS):
         log_event("line")
-    assert stream.writes == ["line\n" * MAX_LINES]
+    assert stream.writes == ["line\n" * MAX_ITEMS]
 
 
 @pytest.mark.parametrize("error", [OSError("a closed pipe"), ValueError("a closed file")])
