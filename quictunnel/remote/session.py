@@ -156,7 +156,7 @@ class RemoteSession(Session):
         # A client that has waited for another origin knows the service by that one's name.
         client.service, _ = self._routes[route]
         client.token = token_id
-        client.origin = self.origin_name if self.is_shared(route) else None
+        client.origin = self.origin_name
         preamble = Preamble(client.address, client.outside, client.service, client.id)
         relay.stream.write(encode_v2(preamble))
         self.link.open_stream(relay.stream)

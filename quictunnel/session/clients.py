@@ -46,8 +46,7 @@ class Client:
     """When it was accepted, in seconds of the loop's clock."""
 
     origin: str | None = None
-    """The origin that serves the client, or was the last to do so. Set by the remote, for services
-    that several origins may serve."""
+    """The origin that serves the client, or was the last to do so. Set by the remote."""
 
     token: str | None = None
     """The token of the origin that was given what the client has sent. Set by the remote."""
