@@ -181,8 +181,8 @@ class ClientClosed(Event):
     ending: ClientEnding
     """The same in a word."""
     origin: str | None = None
-    """The name of the origin that served the client. Only the remote reports it, and only for a
-    service that several origins may serve."""
+    """The name of the origin that served the client. Only the remote reports it; None if no origin
+    did."""
     first_byte: float | None = None
     """Seconds from the accept to the first byte towards the client; None if there was none."""
     connect_time: float | None = None
@@ -204,7 +204,7 @@ class ClientMoved(Event):
     id: str | None
     """As in `ClientAccepted`."""
     origin: str | None
-    """The name of the origin that did not answer, for a service that several may serve."""
+    """The name of the origin that did not answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -798,6 +798,52 @@ class AdminLoginFailed(Event):
     """The client's address."""
     suppressed: int = 0
     """As in `ClientRejected`."""
+
+
+@dataclass(frozen=True, slots=True)
+class AccessLogLinesLost(Event):
+    """Lines of the access log were dropped, because the system does not take them."""
+
+    file: str
+    """The access log."""
+    count: int
+    """Lines that are missing."""
+    reason: str
+    """Why: the reader has paused, or the system's error."""
+
+
+@dataclass(frozen=True, slots=True)
+class AccessLogNotReopened(Event):
+    """The access log could not be opened again. Its lines go to the file that is open."""
+
+    file: str
+    """The access log."""
+    reason: str
+    """The system's error."""
+
+
+@dataclass(frozen=True, slots=True)
+class QlogEventsLost(Event):
+    """Events of QUIC connections are missing in the qlog files."""
+
+    directory: str
+    """The directory of the files."""
+    count: int
+    """Events that are missing."""
+    reason: str
+    """Why: the disk is too slow, or the system's error."""
+
+
+@dataclass(frozen=True, slots=True)
+class QlogConnectionsSkipped(Event):
+    """QUIC connections were not recorded in qlog files, because there are too many."""
+
+    directory: str
+    """The directory of the files."""
+    count: int
+    """Connections that were not recorded."""
+    limit: int
+    """Connections that are recorded at a time."""
 
 
 # Files

@@ -69,6 +69,10 @@ _LINES: dict[type[events.Event], tuple[int, str]] = {
     events.AdminSocketNotMade: (logging.WARNING, "admin socket not made, commands do not find it"),
     events.AdminLoginFailed: (logging.WARNING, "admin login failed"),
     events.LogLinesLost: (logging.WARNING, "log lines lost"),
+    events.AccessLogLinesLost: (logging.WARNING, "access log lines lost"),
+    events.AccessLogNotReopened: (logging.WARNING, "access log not reopened"),
+    events.QlogEventsLost: (logging.WARNING, "qlog events lost"),
+    events.QlogConnectionsSkipped: (logging.WARNING, "connections not recorded in qlog files"),
     events.ResetKeyNotSaved: (logging.WARNING, "reset key not saved, restarts are noticed later"),
 }
 
@@ -77,15 +81,20 @@ class EventLog:
     """An `EventSink` that logs every event with one logger.
 
     Any handler and formatter of `logging` can be used. The record of an event is an `EventRecord`.
+
+    :param without: events that are not logged, because another log has them.
     """
 
-    def __init__(self, logger: logging.Logger) -> None:
+    def __init__(
+        self, logger: logging.Logger, without: Collection[type[events.Event]] = frozenset()
+    ) -> None:
         self._logger = logger
+        self._without = without
 
     def __call__(self, event: events.Event) -> None:
         """Log an event."""
         level, message = _LINES[type(event)]
-        if self._logger.isEnabledFor(level):
+        if type(event) not in self._without and self._logger.isEnabledFor(level):
             self._logger.handle(EventRecord(self._logger.name, level, message, event))
 
 

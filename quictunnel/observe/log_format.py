@@ -28,7 +28,8 @@ _LEVELS = {logging.WARNING: "WARN", logging.CRITICAL: "FATAL"}
 _is_plain = re.compile(rf"[!#-<>-\[\]-~]{{1,{MAX_VALUE}}}").fullmatch
 """Whether a value needs no quotes and no escapes: visible ASCII without `"`, `=` and backslash."""
 
-_encode_json = json.JSONEncoder(allow_nan=False).encode
+encode_json = json.JSONEncoder(allow_nan=False).encode
+"""Returns a value as JSON, in ASCII."""
 
 _BLANK = vars(logging.LogRecord("", 0, "", 0, "", None, None))
 """The attributes that formatters expect in a record."""
@@ -78,7 +79,7 @@ class TextFormatter(logging.Formatter):
             text = escape(text)
         level = _LEVELS.get(record.levelno, record.levelname)
         logger = record.name.removeprefix("quictunnel.")
-        line = f"{_timestamp(record)} {level:<5} {logger:<6}  {text}"
+        line = f"{timestamp(record.created)} {level:<5} {logger:<6}  {text}"
         if trace := _traceback(record):
             line = "\n    ".join([line, *map(escape, trace)])
         return line
@@ -94,7 +95,7 @@ class JsonFormatter(logging.Formatter):
         else:
             message, fields = record.getMessage(), []
         entry: dict[str, object] = {
-            "time": _timestamp(record),
+            "time": timestamp(record.created),
             "level": record.levelname.lower(),
             "logger": record.name,
             "message": escape(message),
@@ -103,13 +104,18 @@ class JsonFormatter(logging.Formatter):
             entry.setdefault(name, json_value(value))
         if trace := _traceback(record):
             entry["trace"] = list(map(escape, trace))
-        return _encode_json(entry)
+        return encode_json(entry)
+
+
+def text_fields(fields: Iterable[tuple[str, object]]) -> str:
+    """Return fields as text, such as `id=ab12 bytes_up=7`, escaped."""
+    return " ".join([f"{name}={_text_value(value)}" for name, value in fields])
 
 
 def format_message(message: str, fields: Iterable[tuple[str, object]]) -> str:
     """Return a message and the fields of an event as text, escaped: `client closed  id=ab12`."""
-    words = [f"{name}={_text_value(value)}" for name, value in fields]
-    return f"{message}  {' '.join(words)}" if words else message
+    words = text_fields(fields)
+    return f"{message}  {words}" if words else message
 
 
 def _text_value(value: object) -> object:
@@ -158,8 +164,9 @@ def _first_items(items: tuple[object, ...]) -> tuple[object, ...]:
     return (*items[:MAX_ITEMS], f"… {len(items) - MAX_ITEMS} more")
 
 
-def _timestamp(record: logging.LogRecord) -> str:
-    return f"{_second(int(record.created))}.{int(record.msecs):03}Z"
+def timestamp(seconds: float) -> str:
+    """Return a time since the epoch as `2026-11-22T14:50:06.123Z`."""
+    return f"{_second(int(seconds))}.{int(seconds % 1 * 1000):03}Z"
 
 
 @lru_cache(maxsize=2)
