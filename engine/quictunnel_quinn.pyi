@@ -144,6 +144,7 @@ class Endpoint:
     :param too_much: application error code of a connection with too many datagrams or frames
         before `Connection.trust`.
     :param violation: application error code of a connection with too many frames in a packet.
+    :param qlog: whether connections are recorded, for `take_qlog`.
     :param now: the current time on the caller's clock.
     :raises ValueError: a setting is not valid.
     """
@@ -167,6 +168,7 @@ class Endpoint:
         link_frames_per_packet: int,
         too_much: int,
         violation: int,
+        qlog: bool,
         now: float,
     ) -> Endpoint: ...
     def set_certificate(self, chain: Sequence[bytes], key: bytes) -> None:
@@ -193,6 +195,14 @@ class Endpoint:
     @property
     def connection_count(self) -> int:
         """Number of connections that datagrams are routed to."""
+
+    def take_qlog(self) -> list[tuple[int, bool, bytes, bytes, bool]]:
+        """Return the events of recorded connections since the last call.
+
+        Each item has the recording's number, whether this end has dialed, the destination
+        connection ID of the client's first packet, records of a JSON text sequence (RFC 7464), and
+        whether they are the last ones.
+        """
 
     def discard(self, connection: Connection) -> None:
         """Route no more datagrams to a connection."""

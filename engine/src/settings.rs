@@ -63,6 +63,8 @@ pub struct Settings {
     pub reset_key: Option<ResetKey>,
     /// Whether the endpoint accepts incoming connections.
     pub accepts: bool,
+    /// Whether connections are recorded, for `Endpoint::take_qlog`.
+    pub qlog: bool,
     /// Limits on what a peer may cost.
     pub limits: PeerLimits,
 }

@@ -25,6 +25,7 @@ from quictunnel.origin.session_life import Phase
 from quictunnel.protocol.codes import Code
 from quictunnel.protocol.messages import Welcome
 from quictunnel.quic.dialer import MonitorFactory
+from quictunnel.quic.engine import Qlog
 from quictunnel.quic.engines.selection import report_selected
 from quictunnel.quic.path.network_monitor import NetworkMonitor
 from quictunnel.relay.readiness import readiness
@@ -56,6 +57,7 @@ class Origin:
     :param max_clients: the limit on clients. Each costs a file descriptor.
     :param rng: the source of the jitter between two attempts.
     :param watch: makes the monitor that reports network changes.
+    :param qlog: records the connections to the remote; None for no recording.
     """
 
     def __init__(
@@ -66,6 +68,7 @@ class Origin:
         max_clients: int = MAX_CLIENTS,
         rng: random.Random | None = None,
         watch: MonitorFactory = NetworkMonitor.of_this_machine,
+        qlog: Qlog | None = None,
     ) -> None:
         self._settings = settings
         self._emit = emit = self._failures = FailureReporter(emit)
@@ -82,6 +85,7 @@ class Origin:
             rng,
             self._retry,
             max_clients=max_clients,
+            qlog=qlog,
         )
         self._failover = Failover(self._connector)
         self._checks = HealthMonitor(self._health_changed, self._task_ended, emit, rng)

@@ -23,6 +23,7 @@ from quictunnel.origin.session import OriginSession
 from quictunnel.origin.session_settings import OriginSessionSettings
 from quictunnel.protocol.codes import Code
 from quictunnel.protocol.messages import Welcome
+from quictunnel.quic.engine import Qlog
 from quictunnel.quic.settings import LinkSettings
 
 FIRST_ATTEMPT_TIMEOUT = 3.5
@@ -46,6 +47,7 @@ class Connector:
     :param emit: receives the events.
     :param rng: the source of the back-off's jitter.
     :param retry: times the attempts.
+    :param qlog: records the connections; None for no recording.
     """
 
     def __init__(
@@ -57,6 +59,7 @@ class Connector:
         retry: RetryTimer,
         *,
         max_clients: int,
+        qlog: Qlog | None = None,
     ) -> None:
         self._settings = settings
         self._on_established = on_established
@@ -73,6 +76,7 @@ class Connector:
             unread_limit=settings.unread_limit,
             engine=settings.engine,
             congestion=settings.congestion,
+            qlog=qlog,
         )
         self._session_settings = OriginSessionSettings(
             name=settings.name,

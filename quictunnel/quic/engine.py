@@ -72,6 +72,30 @@ class Statistics(NamedTuple):
     """Bytes in those packets."""
 
 
+class QlogTrace(Protocol):
+    """The recording of one connection. Its methods return at once."""
+
+    def write(self, events: bytes) -> None:
+        """Write events of qlog, oldest first: records of a JSON text sequence (RFC 7464).
+
+        Their times are milliseconds since the start of the trace.
+        """
+
+    def close(self) -> None:
+        """The connection has ended."""
+
+
+class Qlog(Protocol):
+    """Starts recordings of connections."""
+
+    def start_trace(self, *, is_client: bool, connection_id: bytes) -> QlogTrace | None:
+        """Start to record a connection; return None if it is not recorded.
+
+        :param is_client: whether this end has dialed.
+        :param connection_id: the destination connection ID of the client's first packet.
+        """
+
+
 class Observer(Protocol):
     """Receives what has happened on a connection, in order, during `Engine.dispatch`."""
 

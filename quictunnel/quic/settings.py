@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 
     from quictunnel.config.settings import Congestion, EngineName
+    from quictunnel.quic.engine import Qlog
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +41,8 @@ class LinkSettings:
     """The QUIC engine; see `engines.selection.select`."""
     congestion: Congestion | None = None
     """The congestion control of this end's sending; None for the engine's default."""
+    qlog: Qlog | None = None
+    """Records connections; None for no recording."""
     reset_key: bytes | None = field(default=None, repr=False)
     """The key of stateless reset tokens, a secret. A key that survives a restart lets the new
     process reset the links of the old one. None for a random key."""

@@ -17,6 +17,7 @@ from quictunnel.config.tokens import Token
 from quictunnel.events import DrainStarted, EventSink, RemoteStarted, discard_event
 from quictunnel.protocol.address import Address
 from quictunnel.protocol.codes import Code
+from quictunnel.quic.engine import Qlog
 from quictunnel.quic.engines.selection import report_selected
 from quictunnel.quic.link import LinkProtocol
 from quictunnel.quic.listener import Listener, listen
@@ -83,6 +84,7 @@ class Remote:
     :param max_clients: the limit on clients. Each costs a file descriptor.
     :param reset_key: the key of stateless resets, by which origins notice a restart at once; None
         for a new one.
+    :param qlog: records the connections of origins; None for no recording.
     :param link_socket: a bound UDP socket to use in place of `settings.listen`.
     :param outside_sockets: bound TCP sockets to use in place of `settings.outside`.
     """
@@ -96,6 +98,7 @@ class Remote:
         emit: EventSink = discard_event,
         max_clients: int = MAX_CLIENTS,
         reset_key: bytes | None = None,
+        qlog: Qlog | None = None,
         link_socket: socket.socket | None = None,
         outside_sockets: Sequence[socket.socket] = (),
     ) -> None:
@@ -105,6 +108,7 @@ class Remote:
         self._grants = dict(settings.grants)
         self._certificates = certificates
         self._reset_key = reset_key
+        self._qlog = qlog
         self._link_socket = link_socket
         self._registry: Registry[RemoteSession] = Registry(self._route_usable, self._route_free)
         self._admission = Admission(
@@ -345,6 +349,7 @@ class Remote:
                 engine=self._settings.engine,
                 congestion=self._settings.congestion,
                 reset_key=self._reset_key,
+                qlog=self._qlog,
             ),
             sock=sock,
             emit=self._emit,

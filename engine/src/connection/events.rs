@@ -68,6 +68,9 @@ impl Connection {
 
     fn check_acks(&mut self, now: Instant) {
         let stats = self.quinn.stats();
+        if let Some(recording) = &self.recording {
+            recording.on_stats(&stats, &self.control);
+        }
         if self.peer_activity.update(&stats, self.control.acks(), now) {
             self.reject_stale_rtt(now);
             self.send_window.shrink(stats.path.rtt, now);
@@ -106,6 +109,9 @@ impl Connection {
                 self.hold = self.hold.min(timeout);
             }
         }
+        if let Some(recording) = &self.recording {
+            recording.on_state("handshake_complete");
+        }
         self.events.push_back(Event::Handshake);
     }
 
@@ -113,6 +119,9 @@ impl Connection {
         if self.close_reason.is_none() {
             if !self.is_trusted {
                 self.usage.on_closed(self.now);
+            }
+            if let Some(recording) = &self.recording {
+                recording.on_closed(&reason);
             }
             self.close_reason = Some(reason.clone());
             self.events.push_back(Event::Closed(reason));

@@ -24,6 +24,7 @@ use quinn_proto::{ConnectionHandle, Side, Transmit, VarInt};
 
 use crate::congestion::ControlState;
 use crate::pacing::Pacer;
+use crate::qlog::SharedRecording;
 use crate::settings::varint;
 use crate::streams::Streams;
 use crate::tls::EXPORTER_SIZE;
@@ -80,6 +81,8 @@ pub struct Connection {
     close_reason: Option<CloseReason>,
     /// First bytes of the latest write.
     latest_sent: Option<[u8; SENT_BYTES]>,
+    /// None if the connection is not recorded.
+    recording: Option<SharedRecording>,
 }
 
 impl Connection {
@@ -87,6 +90,7 @@ impl Connection {
         handle: ConnectionHandle,
         quinn: quinn_proto::Connection,
         control: Arc<ControlState>,
+        recording: Option<SharedRecording>,
         hold: Duration,
         streams_allowed: u64,
         now: Instant,
@@ -94,6 +98,9 @@ impl Connection {
         let side: Side = quinn.side();
         let peer = quinn.remote_address();
         let local_address = quinn.local_ip().map(|local| (peer, local));
+        if let Some(recording) = &recording {
+            recording.on_path(peer);
+        }
         Self {
             handle,
             quinn,
@@ -119,6 +126,7 @@ impl Connection {
             usage: PeerUsage::default(),
             close_reason: None,
             latest_sent: None,
+            recording,
         }
     }
 
@@ -205,6 +213,13 @@ impl Connection {
         // no ACK would ever open a full window, and the peer would not learn the reason.
         self.control.allow_everything();
         self.on_closed(CloseReason::by_us(code.into_inner(), reason[..end].to_owned()));
+    }
+
+    /// End the recording.
+    pub(crate) fn finish_recording(&mut self) {
+        if let Some(recording) = self.recording.take() {
+            recording.finish();
+        }
     }
 
     /// Discard the connection after a panic in it.

@@ -30,6 +30,9 @@ impl Connection {
     pub fn migrate(&mut self, now: Instant) {
         if !self.quinn.is_handshaking() && !self.quinn.is_closed() {
             self.quinn.local_address_changed();
+            if let Some(recording) = &self.recording {
+                recording.on_path(self.peer);
+            }
         }
         self.revive(now);
     }
@@ -40,6 +43,9 @@ impl Connection {
         if peer != self.peer {
             self.peer = peer;
             self.path_since = now;
+            if let Some(recording) = &self.recording {
+                recording.on_path(peer);
+            }
             self.control.reset_in_flight();
             self.ping(); // its ACK reveals the losses on the old path
         }

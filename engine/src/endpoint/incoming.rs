@@ -5,11 +5,14 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
+use quinn_proto::crypto::ServerConfig as ServerCrypto;
+use quinn_proto::crypto::rustls::QuicServerConfig;
 use quinn_proto::{ClientConfig, ConnectionHandle, Side};
 
 use super::Endpoint;
 use crate::congestion::ControlState;
 use crate::connection::Connection;
+use crate::qlog::{RecordedClient, RecordedServer, SharedRecording};
 use crate::tls;
 use crate::transport_parameters::InitialStreamWindow;
 
@@ -39,7 +42,8 @@ impl Endpoint {
         let crypto = Arc::new(InitialStreamWindow(tls::server(&self.settings.alpn, chain, key)?));
         self.server = Some(crypto.clone());
         if self.settings.accepts {
-            self.quinn.set_server_config(Some(self.settings.server(crypto, Arc::default())));
+            let config = self.settings.server(self.server_crypto(crypto), Arc::default());
+            self.quinn.set_server_config(Some(config));
         }
         Ok(())
     }
@@ -55,11 +59,19 @@ impl Endpoint {
         now: Instant,
     ) -> Result<usize, String> {
         let control = Arc::new(ControlState::default());
-        let mut config = ClientConfig::new(Arc::new(InitialStreamWindow(self.client.clone())));
+        let crypto = Arc::new(InitialStreamWindow(self.client.clone()));
+        let recording = self.qlog.as_ref().map(|sink| SharedRecording::start(sink, true));
+        let mut config = match &recording {
+            Some(recording) => {
+                let recording = recording.clone();
+                ClientConfig::new(Arc::new(RecordedClient { inner: crypto, recording }))
+            }
+            None => ClientConfig::new(crypto),
+        };
         config.transport_config(Arc::new(self.settings.transport(Side::Client, control.clone())));
         let connected = self.quinn.connect(now, config, peer, server_name);
         let (handle, quinn) = connected.map_err(|error| error.to_string())?;
-        Ok(self.add(handle, quinn, control, now))
+        Ok(self.add(handle, quinn, control, recording, now))
     }
 
     /// Accept a connection and return its key, or None if its first packet is not valid.
@@ -69,12 +81,18 @@ impl Endpoint {
             return None;
         };
         let control = Arc::new(ControlState::default());
-        let config = self.settings.server(crypto, control.clone());
+        let config = self.settings.server(self.server_crypto(crypto), control.clone());
+        let recording = self.qlog.as_ref().map(|sink| SharedRecording::start(sink, false));
+        if let Some(recording) = &recording {
+            recording.set_connection_id(incoming.0.orig_dst_cid());
+        }
         self.scratch.clear();
+        self.accepting.set(recording.clone());
         let accepted = self.quinn.accept(incoming.0, now, &mut self.scratch, Some(config));
+        self.accepting.set(None);
         match accepted {
             Ok((handle, quinn)) => {
-                let key = self.add(handle, quinn, control, now);
+                let key = self.add(handle, quinn, control, recording, now);
                 let limits = self.settings.limits;
                 self.with(key, |connection| connection.count_accepted(&limits));
                 self.process_events(key, now);
@@ -87,6 +105,9 @@ impl Endpoint {
                 Some(key)
             }
             Err(error) => {
+                if let Some(recording) = recording {
+                    recording.finish();
+                }
                 if let Some(response) = error.response {
                     self.respond(response);
                 }
@@ -110,15 +131,27 @@ impl Endpoint {
         self.quinn.ignore(incoming.0);
     }
 
+    /// Return the TLS configuration of accepted connections, which may be recorded.
+    fn server_crypto(
+        &self,
+        crypto: Arc<InitialStreamWindow<QuicServerConfig>>,
+    ) -> Arc<dyn ServerCrypto> {
+        if self.qlog.is_none() {
+            return crypto;
+        }
+        Arc::new(RecordedServer { inner: crypto, accepting: self.accepting.clone() })
+    }
+
     fn add(
         &mut self,
         handle: ConnectionHandle,
         quinn: quinn_proto::Connection,
         control: Arc<ControlState>,
+        recording: Option<SharedRecording>,
         now: Instant,
     ) -> usize {
         let (hold, streams) = (self.settings.hold, self.settings.streams);
-        let connection = Connection::new(handle, quinn, control, hold, streams, now);
+        let connection = Connection::new(handle, quinn, control, recording, hold, streams, now);
         let key = self.connections.insert(connection);
         self.keys.insert(handle, key);
         key

@@ -19,6 +19,7 @@ use slab::Slab;
 
 use crate::connection::Connection;
 use crate::datagram::Datagram;
+use crate::qlog::{Accepting, RecordedEvents, SharedSink};
 use crate::settings::Settings;
 use crate::socket::{Peer, Socket};
 use crate::tls;
@@ -53,6 +54,10 @@ pub struct Endpoint {
     /// Number of sockets attached so far.
     attached: u64,
     scratch: Vec<u8>,
+    /// The events of recorded connections. None if connections are not recorded.
+    qlog: Option<SharedSink>,
+    /// The recording of the connection that is being accepted.
+    accepting: Accepting,
 }
 
 impl Endpoint {
@@ -66,6 +71,8 @@ impl Endpoint {
             quinn: quinn_proto::Endpoint::new(config, None, true, None),
             client: tls::client(&settings.alpn)?,
             server: None,
+            qlog: settings.qlog.then(SharedSink::default),
+            accepting: Accepting::default(),
             unproven: TokenBucket::new(
                 settings.limits.unproven_datagrams_per_second,
                 settings.limits.unproven_datagram_burst,
@@ -127,6 +134,7 @@ impl Endpoint {
     pub fn discard(&mut self, key: usize) {
         let Some(connection) = self.connections.get_mut(key) else { return };
         connection.is_discarded = true;
+        connection.finish_recording();
         if std::mem::take(&mut connection.is_trusted) {
             self.trusted -= 1;
         }
@@ -174,6 +182,11 @@ impl Endpoint {
     /// Return each trusted connection's share of the limit on unread data.
     fn unread_share(&self) -> u64 {
         (self.settings.unread_limit / self.trusted.max(1)).max(UNREAD_SHARE_MIN)
+    }
+
+    /// Return the events of recorded connections since the last call.
+    pub fn take_qlog(&mut self) -> Vec<RecordedEvents> {
+        self.qlog.as_ref().map_or_else(Vec::new, SharedSink::take)
     }
 
     // The socket

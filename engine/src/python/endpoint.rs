@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
+use pyo3::types::PyBytes;
 
 use super::connection::PyConnection;
 use super::convert::socket_address;
@@ -20,6 +21,9 @@ const READS_MAX: usize = 8;
 
 /// The connections that have received something, and the incoming ones.
 type ReceivedBatch = (Vec<Py<PyConnection>>, Vec<PyIncoming>);
+
+/// The events of one recorded connection.
+type PyRecordedEvents<'py> = (u64, bool, Bound<'py, PyBytes>, Bound<'py, PyBytes>, bool);
 
 /// An incoming connection that waits for a decision. Dropping it ignores the connection.
 #[pyclass(name = "IncomingConnection", module = "quictunnel_quinn")]
@@ -99,7 +103,7 @@ impl PyEndpoint {
     #[pyo3(signature = (
         *, alpn, hold, streams, unread_limit, congestion, reset_key, accepts, unproven_datagrams,
         unproven_datagrams_free, unproven_datagrams_per_second, unproven_datagram_burst,
-        unproven_frames, frames_per_packet, link_frames_per_packet, too_much, violation, now
+        unproven_frames, frames_per_packet, link_frames_per_packet, too_much, violation, qlog, now
     ))]
     #[allow(clippy::too_many_arguments)] // keyword arguments
     fn new(
@@ -119,6 +123,7 @@ impl PyEndpoint {
         link_frames_per_packet: u64,
         too_much: u64,
         violation: u64,
+        qlog: bool,
         now: f64,
     ) -> PyResult<Self> {
         let name = congestion.unwrap_or("bbr");
@@ -138,8 +143,17 @@ impl PyEndpoint {
             too_much: varint(too_much),
             violation: varint(violation),
         };
-        let settings =
-            Settings { alpn, hold, streams, unread_limit, congestion, reset_key, accepts, limits };
+        let settings = Settings {
+            alpn,
+            hold,
+            streams,
+            unread_limit,
+            congestion,
+            reset_key,
+            accepts,
+            qlog,
+            limits,
+        };
         let endpoint = Endpoint::new(settings).map_err(PyValueError::new_err)?;
         Ok(Self {
             shared: Arc::new(Mutex::new(endpoint)),
@@ -205,6 +219,18 @@ impl PyEndpoint {
     #[getter]
     fn connection_count(&self) -> usize {
         lock(&self.shared).connection_count()
+    }
+
+    /// Return the events of recorded connections since the last call: the recording's number,
+    /// whether this end has dialled, the connection ID, the events, and whether they are the last.
+    fn take_qlog<'py>(&self, py: Python<'py>) -> PyResult<Vec<PyRecordedEvents<'py>>> {
+        let taken = detached(py, &self.shared, Endpoint::take_qlog)?;
+        let events = taken.iter().map(|taken| {
+            let id = PyBytes::new(py, &taken.connection_id);
+            let events = PyBytes::new(py, taken.events.as_bytes());
+            (taken.number, taken.is_client, id, events, taken.is_final)
+        });
+        Ok(events.collect())
     }
 
     /// Route no more datagrams to a connection.

@@ -8,7 +8,7 @@ and the search for the path's MTU. No sockets, no clock, no asyncio.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from aioquic import tls
 from aioquic._crypto import CryptoError
@@ -34,6 +34,7 @@ from quictunnel.quic.engines.aioquic.mtu import PathMtu
 from quictunnel.quic.engines.aioquic.packets import is_overfull, is_short
 from quictunnel.quic.engines.aioquic.payload import PayloadReader
 from quictunnel.quic.engines.aioquic.peer_budget import PeerBudget
+from quictunnel.quic.engines.aioquic.qlog import Recording
 from quictunnel.quic.engines.aioquic.receive_credit import ReceiveCredit
 from quictunnel.quic.engines.aioquic.recovery import Recovery
 from quictunnel.quic.engines.aioquic.stream_table import StreamTable
@@ -69,6 +70,14 @@ little at a time must not cause a walk over all of them."""
 
 RESERVED_BITS = 0x18
 """In the first byte of a packet with a short header (RFC 9000, 17.3.1). They must be 0."""
+
+_QLOG_STATES = {
+    QuicConnectionState.CONNECTED: "handshake_started",
+    QuicConnectionState.CLOSING: "closing",
+    QuicConnectionState.DRAINING: "draining",
+    QuicConnectionState.TERMINATED: "closed",
+}
+"""aioquic's states, and those of qlog."""
 
 FORGOTTEN = "the peer no longer knows the connection"
 """Why a connection has ended with a stateless reset."""
@@ -117,7 +126,11 @@ class AioquicEngine(QuicConnection):
         configuration.max_data = LINK_WINDOW_UNPROVEN if configuration.is_client else HELLO_WINDOW
         configuration.max_stream_data = STREAM_WINDOW
         super().__init__(configuration=configuration, **connection_ids)  # type: ignore[arg-type]
-        self._loss = Recovery(configuration, send_probe=self._send_probe)
+        assert self._quic_logger is None or isinstance(self._quic_logger, Recording)
+        self._recording = self._quic_logger
+        if self._recording is not None:
+            self._recording.record_state("attempted")
+        self._loss = Recovery(configuration, send_probe=self._send_probe, recording=self._recording)
         self._routes = routes
         self._credit = ReceiveCredit(budget)
         self._peer_budget = PeerBudget(counts_datagrams=not self._is_client)
@@ -332,6 +345,9 @@ class AioquicEngine(QuicConnection):
 
     def _start_path(self, now: float) -> None:
         self._mtu.restart()
+        if self._recording is not None:
+            self._recording.record_path(self._network_paths[0].addr)
+            self._recording.record_mtu(self._max_datagram_size, self._mtu.size)
         self._max_datagram_size = self._mtu.size
         self.revive(now)
 
@@ -362,6 +378,8 @@ class AioquicEngine(QuicConnection):
         for space in self._loss.spaces:
             space.sent_packets.clear()
         self._loss._send_probe = _do_nothing
+        if self._recording is not None:
+            self._recording.close()
         if (context := getattr(self, "tls", None)) is not None:  # a peer may have sent nothing good
             context.alpn_cb = context.update_traffic_key_cb = None
 
@@ -384,6 +402,8 @@ class AioquicEngine(QuicConnection):
             self.close(QuicErrorCode.INTERNAL_ERROR, QuicFrameType.PADDING, reason)
         if before is not None and self._network_paths[0] is not before:
             self._start_path(now)  # the peer has moved, and aioquic has followed
+        if self._recording is not None:
+            self._recording.flush()
 
     def transmit(self, now: float) -> list[Datagram]:
         """Return the datagrams to send now."""
@@ -402,6 +422,8 @@ class AioquicEngine(QuicConnection):
         if datagrams:
             self.latest_sent = datagrams[-1][0][:SENT_BYTES]
         self._bytes_sent += sum(len(data) for data, _ in datagrams)
+        if self._recording is not None:
+            self._recording.flush()
         return datagrams
 
     def _may_have_other_frames(self, now: float) -> bool:
@@ -429,6 +451,8 @@ class AioquicEngine(QuicConnection):
         self._now = now
         if self._close_at is not None:
             self.handle_timer(now)  # `dispatch` grants relief
+            if self._recording is not None:
+                self._recording.flush()
 
     # Events
 
@@ -449,6 +473,8 @@ class AioquicEngine(QuicConnection):
             closing = self._close_event
             by_peer = self._state is QuicConnectionState.DRAINING
             code = closing.error_code if closing.frame_type is None else None
+            if self._recording is not None:
+                self._recording.record_close(code, _why_closed(closing), by_peer=by_peer)
             observer.on_closed(code, _why_closed(closing), by_peer=by_peer)
         limit = self._local_max_data
         limit.value = self._credit.update(limit.value, received=limit.used, now=self._now)
@@ -465,6 +491,8 @@ class AioquicEngine(QuicConnection):
             if not self._table.open[event.stream_id].was_reset:
                 observer.on_stream_stopped(event.stream_id, event.error_code)
         elif isinstance(event, events.HandshakeCompleted):
+            if self._recording is not None:
+                self._recording.record_state("handshake_complete")
             observer.on_handshake()
         elif isinstance(event, events.ConnectionIdIssued):
             self._routes.add_route(event.connection_id, self)
@@ -530,6 +558,7 @@ class AioquicEngine(QuicConnection):
             or not self._network_paths[0].is_validated
             or not is_short(data)
             or not (self._is_client or data.startswith(self.host_cid, 1))
+            or self._recording is not None
         ):
             if not is_overfull(data):
                 super().receive_datagram(data, addr, now)
@@ -659,6 +688,9 @@ class AioquicEngine(QuicConnection):
             )
             buf.push_uint_var(limit.value)
             limit.sent = limit.value
+            if self._recording is not None:
+                frame = self._recording.encode_connection_limit_frame(limit.frame_type, limit.value)
+                _record_frame(builder, frame)
         moved = self._table.windows_moved
         while moved and builder.remaining_buffer_space >= ROOM_FOR_FRAME:
             stream_id, stream = next(iter(moved.items()))
@@ -670,6 +702,10 @@ class AioquicEngine(QuicConnection):
             )
             buf.push_uint_var(stream_id)
             buf.push_uint_var(stream.max_stream_data_local)
+            if self._recording is not None:
+                maximum = stream.max_stream_data_local
+                frame = self._recording.encode_max_stream_data_frame(maximum, stream_id)
+                _record_frame(builder, frame)
             del moved[stream_id]
 
     def _limits_due(self) -> list[Limit]:
@@ -712,6 +748,8 @@ class AioquicEngine(QuicConnection):
             handler_args=(self._mtu.search, size),
         )
         buf.push_bytes(bytes(builder.remaining_buffer_space))
+        if self._recording is not None:
+            _record_frame(builder, self._recording.encode_ping_frame())
         assert builder._packet is not None
         builder._packet.in_flight = False  # its loss is no sign of congestion (RFC 9000, 14.4)
         return self._flush_builder(
@@ -727,8 +765,24 @@ class AioquicEngine(QuicConnection):
             self._set_datagram_size(self._mtu.size)
 
     def _set_datagram_size(self, size: int) -> None:
+        if self._recording is not None:
+            self._recording.record_mtu(self._max_datagram_size, size)
         self._max_datagram_size = size
         self._loss.set_max_datagram_size(size)
+
+    # Hooks of aioquic: states
+
+    def _set_state(self, state: QuicConnectionState) -> None:
+        super()._set_state(state)
+        if self._recording is not None and state in _QLOG_STATES:
+            if state is QuicConnectionState.CONNECTED:
+                self._recording.record_path(self._network_paths[0].addr)
+            self._recording.record_state(_QLOG_STATES[state])
+
+    def _confirm_handshake(self) -> None:
+        super()._confirm_handshake()
+        if self._recording is not None:
+            self._recording.record_state("handshake_confirmed")
 
     # Hooks of aioquic: keys and connection IDs
 
@@ -756,6 +810,13 @@ class AioquicEngine(QuicConnection):
         at_finished = tls.Direction.DECRYPT if self._is_client else tls.Direction.ENCRYPT
         if epoch is tls.Epoch.ONE_RTT and direction is at_finished:
             self.exporter = derive_exporter(self.tls)
+
+
+def _record_frame(builder: QuicPacketBuilder, frame: dict[str, Any]) -> None:
+    """Record a frame of the packet that is being built."""
+    frames = builder.quic_logger_frames
+    assert frames is not None  # a packet has been started
+    frames.append(frame)
 
 
 def _do_nothing() -> None:

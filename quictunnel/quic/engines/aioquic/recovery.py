@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from aioquic.quic.rangeset import RangeSet
     from aioquic.quic.recovery import QuicPacketSpace
 
+    from quictunnel.quic.engines.aioquic.qlog import Recording
+
 PACKET_THRESHOLD = 14
 """Packets that may overtake another one before it counts as lost. RFC 9002, 6.1.1 recommends 3, but
 mobile networks reorder more."""
@@ -41,9 +43,16 @@ class Recovery(QuicPacketRecovery):
     """aioquic's recovery. It starts over on a new path, bounds its memory and keeps statistics.
 
     :param send_probe: called when a probe must be sent.
+    :param recording: records metrics and losses; None for no recording.
     """
 
-    def __init__(self, configuration: QuicConfiguration, *, send_probe: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        configuration: QuicConfiguration,
+        *,
+        send_probe: Callable[[], None],
+        recording: Recording | None = None,
+    ) -> None:
         self._algorithm = configuration.congestion_control_algorithm
         size = configuration.max_datagram_size
         super().__init__(
@@ -51,6 +60,7 @@ class Recovery(QuicPacketRecovery):
             initial_rtt=configuration.initial_rtt,
             max_datagram_size=size,
             peer_completed_address_validation=not configuration.is_client,
+            quic_logger=recording,
             send_probe=send_probe,
         )
         self._path_since = 0.0

@@ -10,6 +10,7 @@ from aioquic.quic.configuration import QuicConfiguration
 from aioquic.quic.packet import QuicErrorCode, QuicProtocolVersion
 from cryptography.hazmat.primitives import hashes
 
+from quictunnel.quic.engines.aioquic.qlog import Recorder
 from quictunnel.quic.engines.selection import DEFAULT_CONGESTION
 
 if TYPE_CHECKING:
@@ -65,6 +66,7 @@ def _configuration(settings: LinkSettings, *, is_client: bool) -> QuicConfigurat
         initial_rtt=INITIAL_RTT,
         is_client=is_client,
         max_datagram_size=BASE_DATAGRAM_SIZE,
+        quic_logger=None if settings.qlog is None else Recorder(settings.qlog),
         supported_versions=[QuicProtocolVersion.VERSION_1],
     )
 

@@ -11,6 +11,7 @@ from quictunnel.protocol.codes import Code
 from quictunnel.quic import limits
 from quictunnel.quic.engine import ReceivedBatch
 from quictunnel.quic.engines.quinn import extension
+from quictunnel.quic.engines.quinn.qlog import QlogCollector
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -49,9 +50,12 @@ class QuinnEndpoint:
             link_frames_per_packet=limits.LINK_FRAMES_PER_PACKET,
             too_much=Code.TOO_MUCH,
             violation=Code.PROTOCOL_VIOLATION,
+            qlog=settings.qlog is not None,
             now=now,
         )
         """The native endpoint, which `QuinnEndpointSocket` calls directly."""
+        self.qlog = None if settings.qlog is None else QlogCollector(self.native, settings.qlog)
+        """Collects the events of connections, after each call that may have caused some."""
         if server_tls is not None:
             self.set_certificate(server_tls)
 
@@ -69,15 +73,21 @@ class QuinnEndpoint:
 
     def connect(self, peer: tuple[str, int], server_name: str | None, now: float) -> Engine:
         """Dial a literal address."""
-        return self.native.connect(peer, server_name, now)
+        engine = self.native.connect(peer, server_name, now)
+        self._collect_qlog()
+        return engine
 
     def receive(self, datagrams: Sequence[Datagram], now: float) -> ReceivedBatch:
         """Route datagrams to their connections, and return incoming connections."""
-        return ReceivedBatch(*self.native.receive(datagrams, now))
+        batch = ReceivedBatch(*self.native.receive(datagrams, now))
+        self._collect_qlog()
+        return batch
 
     def accept(self, incoming: IncomingConnection, now: float) -> Engine | None:
         """Accept a connection; None if its first packet is not valid."""
-        return self.native.accept(incoming, now)  # type: ignore[arg-type]  # a native object
+        engine = self.native.accept(incoming, now)  # type: ignore[arg-type]  # a native object
+        self._collect_qlog()
+        return engine
 
     def retry(self, incoming: IncomingConnection, now: float) -> None:
         """Respond with a Retry packet. quinn's tokens use the system's clock, not `now`."""
@@ -94,3 +104,8 @@ class QuinnEndpoint:
     def forget(self, engine: Engine) -> None:
         """Route no more datagrams to a connection."""
         self.native.discard(engine)  # type: ignore[arg-type]  # a native object
+        self._collect_qlog()
+
+    def _collect_qlog(self) -> None:
+        if self.qlog is not None:
+            self.qlog.collect()

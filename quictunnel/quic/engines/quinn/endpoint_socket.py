@@ -39,6 +39,7 @@ class QuinnEndpointSocket:
     ) -> None:
         assert isinstance(endpoint, QuinnEndpoint)
         self._native = endpoint.native
+        self._qlog = endpoint.qlog
         self._socket = sock
         self._loop = loop
         self._on_received = received
@@ -62,6 +63,8 @@ class QuinnEndpointSocket:
     def transmit(self, engine: Engine, now: float) -> bool:
         """Send what a connection may send now. Return whether there was anything."""
         writes: int = engine.send(now)  # type: ignore[attr-defined]  # a native object
+        if self._qlog is not None:
+            self._qlog.collect()
         if writes:
             self._check_full()
             self._report_send_error()
@@ -112,6 +115,8 @@ class QuinnEndpointSocket:
         except OSError as exc:  # ICMP reports an error for an earlier datagram
             self._errors.receive_failed(exc)
             return
+        if self._qlog is not None:
+            self._qlog.collect()
         batch = ReceivedBatch(connections, incoming)
         self._on_received(batch)
         if batch.is_empty:

@@ -13,6 +13,7 @@ from aioquic.quic import connection, events
 from aioquic.quic.configuration import QuicConfiguration
 from aioquic.quic.connection import QuicConnectionState
 from aioquic.quic.crypto import CryptoContext
+from aioquic.quic.logger import QuicLoggerTrace
 from aioquic.quic.packet_builder import QuicSentPacket
 from aioquic.quic.rangeset import RangeSet
 from aioquic.quic.recovery import QuicPacketNumberWindow, QuicPacketPacer, QuicPacketRecovery
@@ -52,6 +53,7 @@ ATTRIBUTES: dict[str, dict[str, type | tuple[type, ...]]] = {
         "_remote_max_data": int,
         "_remote_max_data_used": int,
         "_remote_max_stream_data_bidi_local": int,
+        "_quic_logger": (QuicLoggerTrace, type(None)),
         "_remote_max_stream_data_bidi_remote": int,
         "_remote_max_streams_bidi": int,
         "_spaces": dict,

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from aioquic.quic.connection import QuicConnection, QuicNetworkPath
 from aioquic.quic.crypto import CryptoPair
+from aioquic.quic.logger import QuicLogger, QuicLoggerTrace
 from aioquic.quic.packet_builder import QuicPacketBuilder
 from aioquic.quic.recovery import QuicPacketPacer, QuicPacketRecovery
 from aioquic.quic.stream import QuicStream, QuicStreamReceiver, QuicStreamSender
 
 from quictunnel.quic.engines.aioquic.congestion import Pacer
 from quictunnel.quic.engines.aioquic.connection import AioquicEngine
+from quictunnel.quic.engines.aioquic.qlog import Recorder, Recording
 from quictunnel.quic.engines.aioquic.recovery import Recovery
 from quictunnel.quic.engines.aioquic.streams import (
     AioquicStream,
@@ -37,6 +39,7 @@ METHODS: dict[type, dict[str, str]] = {
         "receive_datagram": "data addr now",
         "send_ping": "uid",
         "_close_begin": "is_initiator now",
+        "_confirm_handshake": "",
         "_flush_builder": "builder network_path peer_cid now",
         "_get_or_create_stream": "frame_type stream_id",
         "_handle_max_data_frame": "context frame_type buf",
@@ -49,6 +52,7 @@ METHODS: dict[type, dict[str, str]] = {
         "_payload_received": "context plain crypto_frame_required",
         "_replenish_connection_ids": "",
         "_send_probe": "",
+        "_set_state": "state",
         "_unblock_streams": "is_unidirectional",
         "_update_traffic_key": "direction epoch cipher_suite secret",
         "_write_ack_frame": "builder space now",
@@ -100,12 +104,25 @@ METHODS: dict[type, dict[str, str]] = {
         "start_frame": "frame_type capacity handler handler_args",
         "start_packet": "packet_type crypto",
     },
+    QuicLogger: {"start_trace": "is_client odcid", "end_trace": "trace"},
+    QuicLoggerTrace: {
+        "__init__": "is_client odcid",
+        "encode_connection_limit_frame": "frame_type maximum",
+        "encode_max_stream_data_frame": "maximum stream_id",
+        "encode_new_connection_id_frame": "connection_id retire_prior_to sequence_number "
+        "stateless_reset_token",
+        "encode_new_token_frame": "token",
+        "encode_ping_frame": "",
+        "encode_transport_parameters": "owner parameters",
+        "log_event": "category event data",
+    },
 }
 """Methods that are called or overridden, and their parameters."""
 
 OVERRIDES: dict[type, set[str]] = {
     AioquicEngine: {
         "receive_datagram",
+        "_confirm_handshake",
         "_flush_builder",
         "_get_or_create_stream",
         "_handle_max_data_frame",
@@ -113,6 +130,7 @@ OVERRIDES: dict[type, set[str]] = {
         "_initialize",
         "_payload_received",
         "_replenish_connection_ids",
+        "_set_state",
         "_unblock_streams",
         "_update_traffic_key",
         "_write_application",
@@ -122,6 +140,13 @@ OVERRIDES: dict[type, set[str]] = {
     Sender: {"on_data_delivery", "on_reset_delivery", "reset"},
     HandshakeReceiver: {"handle_frame"},
     Receiver: {"handle_frame", "on_stop_sending_delivery", "stop"},
+    Recorder: {"start_trace", "end_trace"},
+    Recording: {
+        "encode_new_connection_id_frame",
+        "encode_new_token_frame",
+        "encode_transport_parameters",
+        "log_event",
+    },
     Recovery: {"on_ack_received", "on_packet_sent", "_detect_loss", "_on_packets_lost"},
     Pacer: {"next_send_time", "update_after_send", "update_rate"},
 }

@@ -23,7 +23,8 @@ SERVER = ("192.0.2.2", 9001, b"")
 
 def endpoint(*, accepts: bool = False, **options) -> Endpoint:
     given = {"alpn": "quictunnel/1", "hold": 900.0, "streams": 16, "unread_limit": 1 << 28}
-    given |= {"congestion": None, "reset_key": None, "now": 0.0}
+    given |= {"congestion": None, "reset_key": None, "qlog": False}
+    given |= {"now": 0.0}
     given |= {"unproven_datagrams": 256, "unproven_datagrams_free": 24}
     given |= {"unproven_datagrams_per_second": 250, "unproven_datagram_burst": 2000}
     given |= {"unproven_frames": 1024, "frames_per_packet": 512}
