@@ -25,7 +25,7 @@ from quictunnel.config.token_store import TokenStore
 from quictunnel.config.token_tables import TOKEN, TOKEN_KEYS
 from quictunnel.config.tokens import Token
 from quictunnel.config.toml_writer import TomlValue, format_table, format_value
-from quictunnel.config.values import Kind, Table, Value
+from quictunnel.config.values import STANDARD_STREAM, Kind, Table, Value
 from quictunnel.escaping import escape
 from quictunnel.quic.engines.selection import DEFAULT_CONGESTION
 
@@ -177,7 +177,7 @@ def _typed(kind: Kind, value: Value | Path) -> TomlValue:
     """Return a value as a file has it: numbers and dates are no text, and paths are absolute."""
     if isinstance(value, bool):
         return value
-    if kind == "path":
+    if kind == "path" and str(value) != STANDARD_STREAM:
         return os.path.abspath(value)  # type: ignore[arg-type] # a list has another kind
     if kind == "date":
         text = str(value)

@@ -44,7 +44,7 @@ from quictunnel.cli import (
 from quictunnel.cli.output import discard_output, open_missing_streams, print_error, print_line
 from quictunnel.cli.prepared import PreparedRole
 from quictunnel.cli.reload import ARGUMENTS
-from quictunnel.cli.role_runner import SIGNALS
+from quictunnel.cli.role_runner import REOPEN_SIGNAL, SIGNALS
 from quictunnel.config.files import why
 from quictunnel.errors import QuictunnelError, Refused, RoleUnavailable, SettingsError
 from quictunnel.escaping import escape
@@ -223,6 +223,8 @@ def main() -> None:
     if isinstance(sys.stdout, io.TextIOWrapper):
         # The encoding of the terminal may lack characters of a path.
         sys.stdout.reconfigure(errors="backslashreplace")
+    # logrotate may send it to a role that is starting or ending.
+    signal.signal(REOPEN_SIGNAL, signal.SIG_IGN)
     code = invoke(sys.argv[1:])
     for number in SIGNALS:
         # Only the interpreter's exit remains. A late Ctrl-C must not change the exit code.

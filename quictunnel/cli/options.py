@@ -35,6 +35,7 @@ from quictunnel.config.units import (
 )
 from quictunnel.errors import SettingsError
 from quictunnel.events import EventSink
+from quictunnel.observe.access_log_format import AccessLogFormat
 
 Text = TypeVar("Text", str, Sequence[str], Path)
 Value = TypeVar("Value")
@@ -79,7 +80,7 @@ OPTIONS = Panel(None)
 TRUST = Panel("Trust")
 CLIENTS = Panel("Clients and the link")
 ENGINE = Panel("QUIC engine")
-LOGS = Panel("Log (on standard error)")
+LOGS = Panel("Log (on standard error) and other recordings")
 ADMIN = Panel("Admin interface")
 
 
@@ -224,6 +225,39 @@ LogLevelOption = Annotated[
         "--log-level",
         "The lowest level to log.",
         show_default="warning on a terminal, info elsewhere",
+    ),
+]
+
+
+AccessLogFile = Annotated[
+    Path | None,
+    LOGS.option(
+        "--access-log FILE|-",
+        "Write one line for each client that has ended or was rejected to this file, or to "
+        "standard output. The log then has no lines about clients but warnings. The file is opened "
+        "again on SIGUSR1, and when it was renamed or removed.",
+        show_default="none",
+    ),
+]
+
+AccessLogFormatOption = Annotated[
+    AccessLogFormat,
+    LOGS.option(
+        "--access-log-format",
+        "text for people, one JSON object per line for programs, or the combined log format of "
+        "web servers, for goaccess and the like.",
+    ),
+]
+
+
+QlogOption = Annotated[
+    Path | None,
+    LOGS.option(
+        "--qlog DIR",
+        "Record what each QUIC connection sends and receives, without the content, in files in "
+        "this directory, for qvis and other tools for qlog. It is created if it is missing. The "
+        "files have up to 256 MiB in all.",
+        show_default="none",
     ),
 ]
 

@@ -20,6 +20,7 @@ from quictunnel.cli.output import print_line
 from quictunnel.cli.prepared import PreparedRole
 from quictunnel.cli.ready_lines import ReadyLines
 from quictunnel.cli.reload import Reload
+from quictunnel.cli.role_logs import DEFAULT_FORMAT, LogSettings, opened, read_settings
 from quictunnel.cli.role_runner import run
 from quictunnel.cli.startup_checks import report_problems
 from quictunnel.cli.status_lines import ORIGIN_LINES, LineFormats, StatusLines
@@ -175,6 +176,9 @@ def origin(
     admin_token_file: options.AdminTokenFile = None,
     log_format: options.LogFormatOption = "text",
     log_level: options.LogLevelOption = None,
+    access_log: options.AccessLogFile = None,
+    access_log_format: options.AccessLogFormatOption = DEFAULT_FORMAT,
+    qlog: options.QlogOption = None,
 ) -> PreparedRole:
     """Expose your server: run this next to it, behind any router.
 
@@ -192,6 +196,7 @@ def origin(
     logging_setup.setup(log_format, log_level)
     sources = Sources(ctx)
     name_of = sources.name
+    logs = read_settings(access_log, access_log_format, qlog, sources)
     remote_address = read(name_of("--remote"), _parse_remote, remote)
     defaults = ServiceDefaults(proxy_protocol=proxy_protocol, share=share, sticky=sticky)
     services = _services(target, origin, defaults, sources)
@@ -200,7 +205,7 @@ def origin(
         **ORIGIN_LINES,
         ServicesGranted: ReadyLines(remote_address.host, exposed),
     }
-    lines = StatusLines("quictunnel.origin", formats, log_level)
+    lines = StatusLines("quictunnel.origin", formats, log_level, logs.replaced)
     sources.warn_if_exposed(lines)
     with sources.located():
         admin_address, admin_secret = options.read_admin(
@@ -226,7 +231,8 @@ def origin(
     files = sources.files(token_file, admin_token_file)
     config_file = None if sources.config is None else sources.config.path
     reload = None if config_file is None else Reload(ctx, config_file, files)
-    return PreparedRole(settings, files, partial(_run, settings, exposed, reload, lines))
+    run_role = partial(_run, settings, exposed, reload, lines, logs)
+    return PreparedRole(settings, logs, files, run_role)
 
 
 def _run(
@@ -234,9 +240,10 @@ def _run(
     exposed: list[ServiceSettings],
     reload: Reload | None,
     lines: StatusLines,
+    logs: LogSettings,
 ) -> None:
     try:
-        asyncio.run(_expose(settings, exposed, reload, lines))
+        asyncio.run(_expose(settings, exposed, reload, lines, logs))
     except Refused as exc:
         if settings.token is not None:
             raise
@@ -248,6 +255,7 @@ async def _expose(
     exposed: list[ServiceSettings],
     reload: Reload | None,
     lines: StatusLines,
+    logs: LogSettings,
 ) -> None:
     """Run an origin.
 
@@ -274,7 +282,7 @@ async def _expose(
         exposed[:] = prepared.settings.services
         changed = role.apply(prepared.settings)
         warn_of_loops(prepared.settings)
-        return changed
+        return changed | logs.differences(prepared.logs)
 
     def warn_of_loops(used: OriginSettings) -> None:
         nonlocal looping
@@ -292,24 +300,26 @@ async def _expose(
     for weak in weak_secrets([] if settings.token is None else [settings.token]):
         emit(weak)
     warn_of_loops(settings)
-    role = Origin(settings, emit=emit, max_clients=raise_file_limit())
-    targets = {service.target for service in settings.services}
-    beside = [
-        asyncio.create_task(_warn_if_missing(targets, emit), name="origin server probe"),
-        asyncio.create_task(report_problems(emit), name="startup checks"),
-    ]
-    try:
-        await run(
-            administration.administer("origin", role, settings),
-            administration.print_address,
-            emit=emit,
-            reload=reload,
-            apply=apply,
-            control=administration.control,
-        )
-    finally:
-        for task in beside:
-            task.cancel()
+    with opened(logs, "origin", emit) as files:
+        role = Origin(settings, emit=files.emit, max_clients=raise_file_limit(), qlog=files.qlog)
+        targets = {service.target for service in settings.services}
+        beside = [
+            asyncio.create_task(_warn_if_missing(targets, emit), name="origin server probe"),
+            asyncio.create_task(report_problems(emit), name="startup checks"),
+        ]
+        try:
+            await run(
+                administration.administer("origin", role, settings),
+                administration.print_address,
+                emit=emit,
+                reload=reload,
+                apply=apply,
+                control=administration.control,
+                reopen=files.reopen,
+            )
+        finally:
+            for task in beside:
+                task.cancel()
     if failure is not None:
         raise failure
 

@@ -27,18 +27,23 @@ _background: list[TextWriter] = []
 
 
 @contextlib.contextmanager
-def in_background() -> Iterator[None]:
+def in_background() -> Iterator[TextWriter]:
     """Print lines of this context without blocking for long, for the time in which a role runs.
 
     Lines are lost if the reader of standard output pauses, and their number is printed later.
+    Provide the writer of standard output, for what is written there besides. One context in another
+    one has the same writer.
     """
+    if _background:
+        yield _background[-1]
+        return
     own = None
     writer = logging_setup.log_writer(sys.stdout)
     if writer is None:
         writer = own = writer_of(sys.stdout)
     _background.append(writer)
     try:
-        yield
+        yield writer
     finally:
         _background.remove(writer)
         logging_setup.flush()
@@ -143,7 +148,7 @@ def print_error(program: str, sentence: str) -> None:
     line = f"{program}: {escape(' '.join(sentence.split()))}"
     if (writer := logging_setup.log_writer(sys.stderr)) is not None:
         logging_setup.flush()
-        writer.write(f"{line}\n", _describe_loss)
+        writer.write(f"{line}\n", describe_loss)
         writer.flush()
         return
     # If standard error is broken, the exit code still reports the failure.
@@ -174,11 +179,12 @@ def discard_output() -> None:
 def _print_in_background(line: str) -> TextWriter:
     logging_setup.flush()  # earlier log lines come first
     writer = _background[-1]
-    writer.write(f"{line}\n", _describe_loss)
+    writer.write(f"{line}\n", describe_loss)
     return writer
 
 
-def _describe_loss(count: int, reason: str) -> str:
+def describe_loss(count: int, reason: str) -> str:
+    """Return the line of standard output that reports lost lines."""
     lines = "1 line was" if count == 1 else f"{count} lines were"
     return f"warning: {lines} not printed: {reason}"
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from quictunnel.cli.role_logs import LogSettings
 from quictunnel.config.settings import OriginSettings, RemoteSettings
 
 
@@ -17,6 +18,9 @@ class PreparedRole:
     """
 
     settings: RemoteSettings | OriginSettings
+
+    logs: LogSettings
+    """The files for the role's recordings."""
 
     files: tuple[Path, ...]
     """Further files that the settings come from: those of secrets and of networks."""

@@ -23,6 +23,7 @@ from quictunnel.cli.output import print_if_writable, print_line
 from quictunnel.cli.prepared import PreparedRole
 from quictunnel.cli.reload import Reload, attempt
 from quictunnel.cli.remote_tokens import RemoteTokens
+from quictunnel.cli.role_logs import DEFAULT_FORMAT, LogSettings, opened, read_settings
 from quictunnel.cli.role_runner import run
 from quictunnel.cli.startup_checks import report_problems
 from quictunnel.cli.status_lines import REMOTE_LINES, StatusLines
@@ -231,6 +232,9 @@ def remote(
     admin_token_file: options.AdminTokenFile = None,
     log_format: options.LogFormatOption = "text",
     log_level: options.LogLevelOption = None,
+    access_log: options.AccessLogFile = None,
+    access_log_format: options.AccessLogFormatOption = DEFAULT_FORMAT,
+    qlog: options.QlogOption = None,
 ) -> PreparedRole:
     """Accept clients from the internet: run this on a public server.
 
@@ -246,9 +250,10 @@ def remote(
     "warning" or "stopping".
     """
     logging_setup.setup(log_format, log_level)
-    lines = StatusLines("quictunnel.remote", REMOTE_LINES, log_level)
     sources = Sources(ctx)
     name_of = sources.name
+    logs = read_settings(access_log, access_log_format, qlog, sources)
+    lines = StatusLines("quictunnel.remote", REMOTE_LINES, log_level, logs.replaced)
     sources.warn_if_exposed(lines)
     networks = tuple(
         read(name_of("--trusted-proxy"), parse_network, text) for text in trusted_proxy
@@ -301,8 +306,17 @@ def remote(
     config_file = None if sources.config is None else sources.config.path
     reload = None if config_file is None else Reload(ctx, config_file, files)
     commands = TokenCommands(settings, sources)
-    run_role = partial(_run, settings, given, config_file, reload, commands=commands, lines=lines)
-    return PreparedRole(settings, files, run_role)
+    run_role = partial(
+        _run,
+        settings,
+        given,
+        config_file,
+        reload,
+        commands=commands,
+        lines=lines,
+        logs=logs,
+    )
+    return PreparedRole(settings, logs, files, run_role)
 
 
 def _check_no_hosts(hosts: Sequence[str], grants: Mapping[str, Grant], sources: Sources) -> None:
@@ -327,10 +341,18 @@ def _run(
     *,
     commands: TokenCommands,
     lines: StatusLines,
+    logs: LogSettings,
 ) -> None:
     with contextlib.ExitStack() as held:
         serving = _serve(
-            settings, given, config_file, reload, commands=commands, lines=lines, held=held
+            settings,
+            given,
+            config_file,
+            reload,
+            commands=commands,
+            lines=lines,
+            logs=logs,
+            held=held,
         )
         asyncio.run(serving)
 
@@ -343,6 +365,7 @@ async def _serve(
     *,
     commands: TokenCommands,
     lines: StatusLines,
+    logs: LogSettings,
     held: contextlib.ExitStack,
 ) -> None:
     administration = Administration(lines)
@@ -350,18 +373,15 @@ async def _serve(
     check_state_directory(settings.state_dir, observe)
     certificates = _certificates(given, settings.state_dir, observe)
     state_files = FileWatch(token_files(settings.state_dir))
-    tokens = RemoteTokens(settings, config_file, observe)
-    tokens.load()
-    if tokens.created:
-        # Its file was missing when the watch began. If it were revoked before the next look, it
-        # would be missing again, and the watch would see no change.
-        state_files.mark_read()
+    tokens = _loaded_tokens(settings, config_file, state_files, observe)
+    files = held.enter_context(opened(logs, "remote", observe))
     remote = Remote(
         tokens.settings,
         tokens.accepted,
         certificates,
-        emit=observe,
+        emit=files.emit,
         max_clients=raise_file_limit(),
+        qlog=files.qlog,
         reset_key=held.enter_context(
             locked_reset_key(settings.state_dir, settings.listen, observe)
         ),
@@ -391,7 +411,8 @@ async def _serve(
     def apply(prepared: PreparedRole) -> set[str]:
         assert isinstance(prepared.settings, RemoteSettings)
         tokens.configure(prepared.settings)
-        return remote.apply(tokens.settings, tokens.accepted)
+        changed = logs.differences(prepared.logs)
+        return changed | remote.apply(tokens.settings, tokens.accepted)
 
     def emit(event: Event) -> None:
         nonlocal shown
@@ -422,7 +443,8 @@ async def _serve(
         reload=reload,
         apply=apply,
         control=administration.control,
-        watch=partial(_watch, partial(state_files.run, state_changed), lines),
+        watch=partial(_watch, partial(state_files.run, state_changed), observe),
+        reopen=files.reopen,
     )
 
 
@@ -430,6 +452,19 @@ async def _watch(files: Callable[[], Awaitable[None]], emit: EventSink) -> None:
     """Report problems of this machine, then watch files."""
     await report_problems(emit)
     await files()
+
+
+def _loaded_tokens(
+    settings: RemoteSettings, config_file: Path | None, state_files: FileWatch, emit: EventSink
+) -> RemoteTokens:
+    """Return the remote's tokens. The first start creates one."""
+    tokens = RemoteTokens(settings, config_file, emit)
+    tokens.load()
+    if tokens.created:
+        # Its file was missing when the watch began. If it were revoked before the next look, it
+        # would be missing again, and the watch would see no change.
+        state_files.mark_read()
+    return tokens
 
 
 def ready_line(link: Address, outside: Address) -> str:

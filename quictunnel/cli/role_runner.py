@@ -19,6 +19,9 @@ from quictunnel.events import EventSink, SignalReceived
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 """Signals that end a role: Ctrl-C, a service manager's stop, and a closed terminal."""
 
+REOPEN_SIGNAL = signal.SIGUSR1
+"""Signal that asks for new log files, as logrotate sends it. It never ends a role."""
+
 ABORT_TIMEOUT = 3.0
 """Seconds that an aborted role has to end: some round trips for its last packets."""
 
@@ -48,6 +51,7 @@ async def run(
     apply: Callable[[PreparedRole], Iterable[str]] = lambda _: (),
     control: RunControl | None = None,
     watch: Callable[[], Coroutine[None, None, None]] | None = None,
+    reopen: Callable[[], None] = lambda: None,
 ) -> None:
     """Run a role to its end.
 
@@ -56,6 +60,7 @@ async def run(
     :param apply: applies the settings of a reload; returns the fields that need a restart.
     :param control: gets the means to drain and to reload the role.
     :param watch: watches something else until it is cancelled, from when the role works.
+    :param reopen: opens log files again, on SIGUSR1.
     :raises QuictunnelError: the error that ended the role.
     """
     hangup = None
@@ -67,7 +72,7 @@ async def run(
             shutdown.drain, None if reload is None else partial(reload.reload, apply), emit
         )
     watches: list[asyncio.Task[None]] = []
-    with in_background(), _handled(shutdown.on_signal):
+    with in_background(), _handled(shutdown.on_signal, reopen):
         try:
             if await shutdown.run_step(role.start()):
                 # These objects live until the end, and a collection that looks at all of them stops
@@ -151,14 +156,19 @@ class _Shutdown:
 
 
 @contextlib.contextmanager
-def _handled(on_signal: Callable[[signal.Signals], None]) -> Iterator[None]:
-    """Call `on_signal` from the event loop, and restore the previous handlers at the end."""
+def _handled(
+    on_signal: Callable[[signal.Signals], None], reopen: Callable[[], None]
+) -> Iterator[None]:
+    """Call these functions from the event loop, and restore the previous handlers at the end."""
     loop = asyncio.get_running_loop()
-    before = {number: signal.getsignal(number) for number in SIGNALS}
+    before = {number: signal.getsignal(number) for number in (*SIGNALS, REOPEN_SIGNAL)}
     if before[signal.SIGHUP] is signal.SIG_IGN:
         del before[signal.SIGHUP]  # started by nohup: ignore the terminal's end
     for number in before:
-        loop.add_signal_handler(number, on_signal, number)
+        if number is REOPEN_SIGNAL:
+            loop.add_signal_handler(number, reopen)
+        else:
+            loop.add_signal_handler(number, on_signal, number)
     try:
         yield
     finally:

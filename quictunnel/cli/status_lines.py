@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, TypeAlias
 
 from quictunnel.cli.logging_setup import LogLevel
@@ -16,6 +16,8 @@ from quictunnel.config.secret_strength import MIN_BITS
 from quictunnel.config.units import format_duration
 from quictunnel.escaping import escape
 from quictunnel.events import (
+    AccessLogLinesLost,
+    AccessLogNotReopened,
     ConfigurationRejected,
     ConfigurationReloaded,
     DrainStarted,
@@ -51,10 +53,17 @@ class StatusLines:
     :param formats: the lines that the role prints.
     :param log_level: the `--log-level`, if one was given. Printed events are logged too, unless
         they would appear twice on a terminal by default.
+    :param without: events that are not logged, because another log has them.
     """
 
-    def __init__(self, logger: str, formats: LineFormats, log_level: LogLevel | None) -> None:
-        self._log = EventLog(logging.getLogger(logger))
+    def __init__(
+        self,
+        logger: str,
+        formats: LineFormats,
+        log_level: LogLevel | None,
+        without: Collection[type[Event]] = frozenset(),
+    ) -> None:
+        self._log = EventLog(logging.getLogger(logger), without)
         on_terminal = sys.stdout.isatty() and sys.stderr.isatty()
         self._logs_printed = log_level is not None or not on_terminal
         self._formats = dict(formats)
@@ -136,6 +145,18 @@ def _unhealthy(event: ServiceUnhealthy | UnhealthyReasonChanged) -> str:
     return f"unhealthy: service {event.service}: {reason}"
 
 
+def _access_log_lost(event: AccessLogLinesLost) -> str:
+    lines = "1 line" if event.count == 1 else f"{event.count} lines"
+    return f"warning: the access log {event.file} lacks {lines}: {event.reason}"
+
+
+def _access_log_not_reopened(event: AccessLogNotReopened) -> str:
+    return (
+        f"warning: the access log {event.file} cannot be opened again: {event.reason}; "
+        "its lines go to the old file"
+    )
+
+
 def expired_line(event: TokenExpired) -> str:
     """Return the line for a token that has expired."""
     return f"warning: token.{event.token} has expired"
@@ -155,6 +176,8 @@ def unused_line(event: PolicyUnused) -> str:
 
 
 REMOTE_LINES: LineFormats = {
+    AccessLogLinesLost: _access_log_lost,
+    AccessLogNotReopened: _access_log_not_reopened,
     ConfigurationRejected: _rejected,
     ConfigurationReloaded: _reloaded,
     DrainStarted: _stopping,
@@ -168,6 +191,8 @@ REMOTE_LINES: LineFormats = {
 """The lines of a remote."""
 
 ORIGIN_LINES: LineFormats = {
+    AccessLogLinesLost: _access_log_lost,
+    AccessLogNotReopened: _access_log_not_reopened,
     ConfigurationRejected: _rejected,
     ConfigurationReloaded: _reloaded,
     DrainStarted: _stopping,

@@ -22,7 +22,7 @@ from quictunnel.config.services import NO_DEFAULTS, ServiceDefaults, ServiceSett
 from quictunnel.config.token_tables import TOKEN, TOKEN_KEYS, read_tokens, secret_files
 from quictunnel.config.tokens import Token, is_token_id
 from quictunnel.config.toml_errors import describe
-from quictunnel.config.values import Kind, Table, Value
+from quictunnel.config.values import STANDARD_STREAM, Kind, Table, Value
 from quictunnel.errors import SettingsError
 from quictunnel.events import EventSink
 
@@ -252,7 +252,7 @@ def _value(path: Path, key: str, kind: Kind, value: object) -> Value:
     if kind == "path" and isinstance(value, str):
         if not value:
             raise SettingsError(f"{path}: {key}: the path is empty")
-        return str(path.parent / value)
+        return value if value == STANDARD_STREAM else str(path.parent / value)
     if kind == "date" and isinstance(value, date):  # datetime is a subclass
         return value.isoformat()
     if kind in ("text", "texts"):

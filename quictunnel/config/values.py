@@ -12,6 +12,9 @@ Kind = Literal["flag", "text", "texts", "path", "date"]
 """Kinds of value: true or false, one value, several values, the path of a file or folder, or a date
 with or without a time."""
 
+STANDARD_STREAM = "-"
+"""Stands for standard output where an option takes a path. It is no path."""
+
 Value = bool | str | list[str]
 """A value as the command line has it: numbers are text."""
 

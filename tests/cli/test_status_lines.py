@@ -39,7 +39,7 @@ def output(monkeypatch):
     def make(formats=REMOTE_LINES, log_level=None, *, on_terminal=True):
         printed, logged = [], []
         monkeypatch.setattr(status_lines, "print_if_writable", printed.append)
-        monkeypatch.setattr(status_lines, "EventLog", lambda _: logged.append)
+        monkeypatch.setattr(status_lines, "EventLog", lambda *_: logged.append)
         for stream in ("stdout", "stderr"):
             monkeypatch.setattr(f"sys.{stream}.isatty", lambda: on_terminal)
         return StatusLines("quictunnel.remote", formats, log_level), printed, logged
