@@ -25,6 +25,7 @@ PAGES = [*ROOT.glob("*.md"), *WRITTEN, *BELOW]
 
 OTHERS = {
     "--data",
+    "--date-format",
     "--editable",
     "--fail",
     "--group",
@@ -35,12 +36,13 @@ OTHERS = {
     "--python",
     "--repo",
     "--system",
+    "--time-format",
     "--tmpfs",
     "--unix-socket",
     "--upgrade",
     "--user",
 }
-"""Options of pip, cargo, curl, docker, gh, uv, systemctl and sysctl."""
+"""Options of pip, cargo, curl, docker, gh, goaccess, uv, systemctl and sysctl."""
 
 COMMANDS = {"git", "make", "quictunnel", "systemctl"}
 
