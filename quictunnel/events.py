@@ -759,6 +759,14 @@ class SignalReceived(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class ServiceManagerUnreachable(Event):
+    """A message to the service manager was not delivered, and is sent again with the next one."""
+
+    reason: str
+    """Why, in the system's words."""
+
+
+@dataclass(frozen=True, slots=True)
 class InternalErrorOccurred(Event):
     """A bug: an exception that no peer and no user should be able to cause."""
 

@@ -316,6 +316,7 @@ async def _expose(
                 apply=apply,
                 control=administration.control,
                 reopen=files.reopen,
+                observed=role,
             )
         finally:
             for task in beside:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
@@ -17,6 +18,7 @@ from quictunnel.cli.administration import Administration
 from quictunnel.cli.config_option import ConfigFile, Sources
 from quictunnel.cli.file_limit import raise_file_limit
 from quictunnel.cli.file_watch import FileWatch
+from quictunnel.cli.inherited_sockets import InheritedSockets, take_inherited_sockets
 from quictunnel.cli.options import read, read_duration
 from quictunnel.cli.origin_command import print_origin_command
 from quictunnel.cli.output import print_if_writable, print_line
@@ -343,6 +345,7 @@ def _run(
     lines: StatusLines,
     logs: LogSettings,
 ) -> None:
+    inherited = take_inherited_sockets(os.environ)
     with contextlib.ExitStack() as held:
         serving = _serve(
             settings,
@@ -350,6 +353,7 @@ def _run(
             config_file,
             reload,
             commands=commands,
+            inherited=inherited,
             lines=lines,
             logs=logs,
             held=held,
@@ -364,6 +368,7 @@ async def _serve(
     reload: Reload | None,
     *,
     commands: TokenCommands,
+    inherited: InheritedSockets,
     lines: StatusLines,
     logs: LogSettings,
     held: contextlib.ExitStack,
@@ -385,6 +390,8 @@ async def _serve(
         reset_key=held.enter_context(
             locked_reset_key(settings.state_dir, settings.listen, observe)
         ),
+        link_socket=inherited.link,
+        outside_sockets=inherited.outside,
     )
     shown = settings
 
@@ -445,6 +452,7 @@ async def _serve(
         control=administration.control,
         watch=partial(_watch, partial(state_files.run, state_changed), observe),
         reopen=files.reopen,
+        observed=remote,
     )
 
 

@@ -14,7 +14,9 @@ from quictunnel.cli.output import in_background
 from quictunnel.cli.prepared import PreparedRole
 from quictunnel.cli.reload import Reload
 from quictunnel.cli.run_control import RunControl
+from quictunnel.cli.service_notices import ServiceNotices
 from quictunnel.events import EventSink, SignalReceived
+from quictunnel.snapshots import ObservedRole
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 """Signals that end a role: Ctrl-C, a service manager's stop, and a closed terminal."""
@@ -52,6 +54,7 @@ async def run(
     control: RunControl | None = None,
     watch: Callable[[], Coroutine[None, None, None]] | None = None,
     reopen: Callable[[], None] = lambda: None,
+    observed: ObservedRole | None = None,
 ) -> None:
     """Run a role to its end.
 
@@ -61,18 +64,25 @@ async def run(
     :param control: gets the means to drain and to reload the role.
     :param watch: watches something else until it is cancelled, from when the role works.
     :param reopen: opens log files again, on SIGUSR1.
+    :param observed: describes the role for the service manager; None if it does not.
     :raises QuictunnelError: the error that ended the role.
     """
+    notices = ServiceNotices.from_environment(observed, emit=emit)
+
+    def reload_now(changed: Reload, report: EventSink) -> None:
+        with notices.reloading():
+            changed.reload(apply, report)
+
     hangup = None
     if reload is not None and reload.takes_hangup:
-        hangup = partial(reload.reload, apply, emit)
-    shutdown = _Shutdown(role, emit, hangup)
+        hangup = partial(reload_now, reload, emit)
+    shutdown = _Shutdown(role, emit, hangup, notices.stopping)
     if control is not None:
         control.connect(
-            shutdown.drain, None if reload is None else partial(reload.reload, apply), emit
+            shutdown.drain, None if reload is None else partial(reload_now, reload), emit
         )
     watches: list[asyncio.Task[None]] = []
-    with in_background(), _handled(shutdown.on_signal, reopen):
+    with in_background(), notices.running(), _handled(shutdown.on_signal, reopen):
         try:
             if await shutdown.run_step(role.start()):
                 # These objects live until the end, and a collection that looks at all of them stops
@@ -80,6 +90,7 @@ async def run(
                 gc.freeze()
                 shutdown.is_ready = True
                 started()
+                notices.started()
                 if reload is not None:
                     watches.append(
                         asyncio.create_task(reload.watch(apply, emit), name="configuration")
@@ -98,15 +109,21 @@ class _Shutdown:
     """Applies signals to a role: cancel its start, drain it, abort it, abandon it.
 
     :param on_hangup: called on SIGHUP once the role is ready; None if SIGHUP ends the role.
+    :param on_stop: called when a signal has ended a role that was ready.
     """
 
     def __init__(
-        self, role: Role, emit: EventSink, on_hangup: Callable[[], None] | None = None
+        self,
+        role: Role,
+        emit: EventSink,
+        on_hangup: Callable[[], None] | None,
+        on_stop: Callable[[], None],
     ) -> None:
         self.is_ready = False
         self._role = role
         self._emit = emit
         self._on_hangup = on_hangup
+        self._on_stop = on_stop
         self._signals = 0
         self._loop = asyncio.get_running_loop()
         self._abandoned: asyncio.Future[None] = self._loop.create_future()
@@ -143,12 +160,14 @@ class _Shutdown:
         else:
             self._role.abort()
             self._loop.call_later(ABORT_TIMEOUT, self._abandon)
+        self._on_stop()
 
     def drain(self) -> None:
         """Do what the first signal does. The next one then aborts the role."""
         if self.is_ready and not self._signals:
             self._signals = 1
             self._role.drain()
+            self._on_stop()
 
     def _abandon(self) -> None:
         if not self._abandoned.done():

@@ -49,6 +49,7 @@ _LINES: dict[type[events.Event], tuple[int, str]] = {
     events.RemoteStarted: (logging.INFO, "remote started"),
     events.DrainStarted: (logging.INFO, "drain started"),
     events.SignalReceived: (logging.INFO, "signal received"),
+    events.ServiceManagerUnreachable: (logging.WARNING, "service manager unreachable"),
     events.InternalErrorOccurred: (logging.ERROR, "internal error"),
     events.CertificateLoaded: (logging.INFO, "certificate loaded"),
     events.CertificateRenewed: (logging.INFO, "certificate renewed"),
