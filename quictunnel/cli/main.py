@@ -35,6 +35,7 @@ from quictunnel.cli import (
     probe,
     remote,
     status,
+    service,
     token_list,
     token_new,
     token_revoke,
@@ -209,6 +210,13 @@ _add(app, "help", show_help, HELPERS)
 _config = typer.Typer(help="Show the configuration in force.", cls=_Group)
 _add(_config, "show", config_show.show)
 app.add_typer(_config, name="config", rich_help_panel=HELPERS)
+_services = typer.Typer(
+    help="Run a role as a service of systemd, launchd or OpenRC, from the boot on.", cls=_Group
+)
+_add(_services, "install", service.install)
+_add(_services, "uninstall", service.uninstall)
+_add(_services, "status", service.status)
+app.add_typer(_services, name="service", rich_help_panel=HELPERS)
 _tokens = typer.Typer(help="Create, list, show and revoke tokens of the remote.", cls=_Group)
 _add(_tokens, "new", token_new.new)
 _add(_tokens, "list", token_list.list_tokens)

@@ -1,4 +1,4 @@
-"""Prepares a role from a file without running it, for the commands that only read the file."""
+"""Prepares a role without running it, for the commands that only look at its settings."""
 
 from __future__ import annotations
 
