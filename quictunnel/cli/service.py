@@ -43,7 +43,7 @@ OfUser = Annotated[
     options.OPTIONS.option(
         "--user",
         "A service of this user.",
-        envvar=None,
+        envvar="QUICTUNNEL_SERVICE_USER",
         metavar="",
     ),
 ]
@@ -53,7 +53,7 @@ OfSystem = Annotated[
     options.OPTIONS.option(
         "--system",
         "A service of the machine, which needs root. This is the default for root.",
-        envvar=None,
+        envvar="QUICTUNNEL_SERVICE_SYSTEM",
         metavar="",
     ),
 ]
@@ -64,7 +64,7 @@ Name = Annotated[
         "--name NAME",
         "Another name for the service, so that a machine can have several. Its name is then "
         "quictunnel-NAME.",
-        envvar=None,
+        envvar="QUICTUNNEL_SERVICE_NAME",
         show_default="the role",
     ),
 ]
@@ -74,7 +74,7 @@ Print = Annotated[
     options.OPTIONS.option(
         "--print",
         "Print the files that would be written, and write nothing. Secrets are left out.",
-        envvar=None,
+        envvar="QUICTUNNEL_SERVICE_PRINT",
         metavar="",
     ),
 ]
@@ -84,7 +84,7 @@ ManagerOption = Annotated[
     options.OPTIONS.option(
         "--manager",
         "The service manager.",
-        envvar=None,
+        envvar="QUICTUNNEL_SERVICE_MANAGER",
         show_default="the one that runs here",
     ),
 ]

@@ -20,11 +20,14 @@ from testkit.programs import (
     PATIENCE,
     POLL_INTERVAL,
     SECRET_READABLE,
+    ProgramError,
 )
 from testkit.systemd import SystemdMachine, what_is_missing
 
 UNITS = Path(__file__).parents[2] / "contrib" / "systemd"
 REMOTE, ORIGIN = "quictunnel-remote.service", "quictunnel-origin.service"
+
+REMOTE_SOCKET = "quictunnel-remote.socket"
 
 QUICTUNNEL = "/opt/quictunnel/bin/quictunnel"
 STATE = "/var/lib/quictunnel"
@@ -60,6 +63,11 @@ ONE_ENGINE = (
     "test_systemd_passes_a_certificate_on",
     "test_ports_below_1024_need_one_setting_more",
     "test_sockets_for_caddy_belong_to_the_group",
+    "test_a_boot_does_not_wait_for_a_remote_that_is_down",
+    "test_a_program_that_hangs_is_started_again",
+    "test_clients_may_take_longer_than_systemd_expects",
+    "test_an_installed_service_works_and_leaves_nothing_behind",
+    "test_a_service_that_was_written_by_hand_is_not_replaced",
 )
 
 
@@ -125,6 +133,13 @@ class Services:
             assert time.monotonic() < deadline, current
             time.sleep(POLL_INTERVAL)
 
+    def wait_for_status(self, unit: str, status: str) -> None:
+        """Wait until the program reports a status with these words."""
+        deadline = time.monotonic() + PATIENCE
+        while status not in (current := self.machine.property(unit, "StatusText")):
+            assert time.monotonic() < deadline, current
+            time.sleep(POLL_INTERVAL)
+
     def exit_code(self, unit: str) -> str:
         """Return the exit code of a service's program that has ended."""
         return self.machine.property(unit, "ExecMainStatus")
@@ -134,7 +149,7 @@ class Services:
 def services(tmp_path, engines):
     if missing := what_is_missing():
         pytest.skip(missing)
-    units = {name: (UNITS / name).read_text("utf-8") for name in (REMOTE, ORIGIN)}
+    units = {name: (UNITS / name).read_text("utf-8") for name in (REMOTE, REMOTE_SOCKET, ORIGIN)}
     with SystemdMachine(tmp_path / "machine", units) as machine:
         services = Services(machine, engines)
         yield services
@@ -235,3 +250,99 @@ def test_sockets_for_caddy_belong_to_the_group(services):
     status = services.machine.path("/run/quictunnel/a.test/http").stat()
     assert stat.S_IMODE(status.st_mode) == 0o660
     assert services.machine.run("getent", "group", str(status.st_gid)).startswith("quictunnel:")
+
+
+def test_systemd_knows_what_the_programs_do(services):
+    services.start_both()
+    for unit in (REMOTE, ORIGIN):
+        assert services.machine.property(unit, "ActiveState") == "active"
+        assert services.machine.property(unit, "WatchdogUSec") == "1min"
+    services.wait_for_status(REMOTE, "1 origin connected; 0 clients")
+    services.wait_for_status(ORIGIN, "connected to 127.0.0.1:9001; 0 clients")
+    with services.machine.connect(9000), services.server.accept()[0]:
+        services.wait_for_status(REMOTE, "1 origin connected; 1 client")
+        services.wait_for_status(ORIGIN, "; 1 client")
+    services.machine.run("systemctl", "stop", REMOTE)
+    services.wait_for_status(ORIGIN, "; 0 clients")
+    assert "connected to" not in services.machine.property(ORIGIN, "StatusText")
+
+
+def test_a_boot_does_not_wait_for_a_remote_that_is_down(services):
+    services.write(TOKEN_FILE, Token.new().reveal(), 0o600)
+    services.machine.run("systemctl", "start", ORIGIN)  # it returns
+    assert services.machine.property(ORIGIN, "ActiveState") == "active"
+
+
+def test_a_program_that_hangs_is_started_again(services):
+    services.add_setting(REMOTE, "WatchdogSec=2", "WatchdogSignal=SIGKILL", "RestartSec=0")
+    services.start(REMOTE)
+    pid = services.machine.property(REMOTE, "MainPID")
+    services.machine.run("kill", "-STOP", pid)
+    services.machine.wait_for(REMOTE, "ready: ", times=2)
+    assert services.machine.property(REMOTE, "NRestarts") == "1"
+    assert services.machine.property(REMOTE, "MainPID") != pid
+
+
+def test_clients_may_take_longer_than_systemd_expects(services):
+    services.add_setting(REMOTE, "TimeoutStopSec=1")
+    services.start_both()
+    with services.machine.connect(9000) as connected, services.server.accept()[0] as accepted:
+        client, server = TcpPeer(connected), TcpPeer(accepted)
+        services.machine.run("systemctl", "stop", "--no-block", REMOTE)
+        services.wait_for_status(REMOTE, "stopping: 1 client may finish")
+        time.sleep(2)  # twice the time that systemd would give it
+        server.send(b"answer")
+        assert client.receive(6) == b"answer"
+    services.wait_for_state(REMOTE, "inactive")
+    assert services.machine.property(REMOTE, "Result") == "success"
+
+
+def test_systemd_opens_the_sockets_of_the_remote(services):
+    services.machine.run("systemctl", "start", REMOTE_SOCKET)
+    services.write(REMOTE_FILE, "outside = '127.0.0.1:1'\nlisten = '127.0.0.1:2'\n")  # not used
+    with services.machine.connect(9000) as early:  # the remote does not run yet
+        services.machine.wait_for(REMOTE, "ready: ")
+        services.write(TOKEN_FILE, services.token(), 0o600)
+        services.start(ORIGIN)
+        client, server = TcpPeer(early), TcpPeer(services.server.accept()[0])
+        client.send(b"question")
+        assert server.receive(8) == b"question"
+        server.sock.close()
+    services.machine.run("systemctl", "restart", REMOTE)
+    services.machine.wait_for(ORIGIN, "ready: ", times=2)
+    services.answer()
+
+
+def test_an_installed_service_works_and_leaves_nothing_behind(services):
+    machine = services.machine
+    services.start(REMOTE)
+    token = services.token()
+    port = services.server.getsockname()[1]
+    words = ("service", "install", "origin", "--name", "box", "--")
+    options = ("--remote", "127.0.0.1", "--token", token, str(port))
+    printed = machine.run(QUICTUNNEL, *words, *options)
+    assert token not in printed
+    services.answer()
+    unit = machine.path("/etc/systemd/system/quictunnel-box.service")
+    secret = machine.path("/etc/quictunnel/quictunnel-box.token")
+    assert token not in unit.read_text()
+    assert stat.S_IMODE(secret.stat().st_mode) == 0o600
+    assert "active (running), enabled" in machine.run(QUICTUNNEL, "service", "status")
+
+    pid = machine.property("quictunnel-box", "MainPID")
+    assert "unchanged" in machine.run(QUICTUNNEL, *words, *options)
+    assert machine.property("quictunnel-box", "MainPID") == pid
+    machine.run(QUICTUNNEL, *words, *options, "--grace", "5")
+    assert machine.property("quictunnel-box", "MainPID") != pid
+    services.answer()
+
+    machine.run(QUICTUNNEL, "service", "uninstall")
+    assert not unit.exists()
+    assert not secret.exists()
+    assert machine.property("quictunnel-box", "LoadState") == "not-found"
+    assert machine.property(REMOTE, "ActiveState") == "active"
+
+
+def test_a_service_that_was_written_by_hand_is_not_replaced(services):
+    with pytest.raises(ProgramError, match="was not written by 'quictunnel service install'"):
+        services.machine.run(QUICTUNNEL, "service", "install", "remote")

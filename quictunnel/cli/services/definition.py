@@ -1,4 +1,4 @@
-"""What a service runs, before a service manager's own format."""
+"""The definition of a service, before it has a service manager's own format."""
 
 from __future__ import annotations
 

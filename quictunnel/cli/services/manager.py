@@ -1,4 +1,4 @@
-"""What the three service managers have in common, and how to run their programs."""
+"""The interface of the service managers, and a function that runs their programs."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ COMMAND_TIMEOUT = 180.0
 
 @dataclass(frozen=True, slots=True)
 class ServiceState:
-    """What a service manager says about a service."""
+    """The state of a service, as its manager reports it."""
 
     is_running: bool
     """Whether it runs now."""

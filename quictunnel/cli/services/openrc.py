@@ -76,6 +76,8 @@ class OpenRc:
 
     def installed(self) -> list[str]:
         """Return the names of the services that `quictunnel service install` has installed."""
+        if self._scope == "user":
+            return []
         return [path.name for path in sorted(SCRIPTS.glob(f"{PREFIX}*")) if is_own(path)]
 
     def start(self, service: Service, *, has_changed: bool) -> None:

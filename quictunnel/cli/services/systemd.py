@@ -43,11 +43,8 @@ class Systemd:
     def __init__(self, scope: Scope) -> None:
         self._scope = scope
         self._is_system = scope == "system"
-        self._systemctl = [
-            "systemctl",
-            *([] if self._is_system else ["--user"]),
-            "--no-ask-password",
-        ]
+        which = "--system" if self._is_system else "--user"
+        self._systemctl = ["systemctl", which, "--no-ask-password"]
 
     def check_usable(self) -> None:
         """Check that systemd runs here and that this user may change these services.
