@@ -14,7 +14,7 @@ from bench.attacks.__main__ import main as attacks
 from bench.line.__main__ import main as line
 from bench.rates import main as rates
 from bench.soak.__main__ import main as soak
-from docs import generate
+from docs import generate, units
 from quictunnel.cli.main import app
 
 ROOT = Path(__file__).parents[2]
@@ -49,7 +49,7 @@ COMMANDS = {"git", "make", "quictunnel", "systemctl"}
 LAYERS = (ROOT / "quictunnel", ROOT)
 """Folders that the paths in the architecture page start from."""
 
-UNITS = sorted(ROOT.glob("contrib/systemd/*.service"))
+UNITS = sorted(ROOT.glob("contrib/systemd/*"))
 
 SYSTEMD = (DOCS / "how-to" / "systemd.md").read_text("utf-8")
 
@@ -133,6 +133,12 @@ def test_the_architecture_names_files():
 @pytest.mark.parametrize("path", UNITS, ids=lambda path: path.name)
 def test_the_page_about_systemd_shows_the_units(path):
     assert f"```ini\n{path.read_text('utf-8')}```" in SYSTEMD
+
+
+@pytest.mark.parametrize("path", UNITS, ids=lambda path: path.name)
+def test_the_units_are_those_of_the_program(path):
+    """`python docs/units.py` writes them again."""
+    assert path.read_text("utf-8") == units.units(units.PROGRAM)[path.name]
 
 
 def test_every_page_is_in_the_navigation():

@@ -145,3 +145,17 @@ def test_the_listing_says_why_an_engine_cannot_be_used(quinn_missing):
     found = installed()
     assert "is not installed" in str(found["quinn"])
     assert isinstance(found["aioquic"], EngineKind)
+
+
+@pytest.mark.parametrize(
+    ("file", "command"),
+    [
+        (None, "pip install ./engine in"),
+        ("pipx_metadata.json", "pipx inject quictunnel ./engine in"),
+        ("uv-receipt.toml", "uv tool install --force --with ./engine . in"),
+    ],
+)
+def test_the_advice_fits_the_installation(tmp_path, file, command):
+    if file is not None:
+        (tmp_path / file).touch()
+    assert selection.install_advice(tmp_path).startswith(command)

@@ -6,8 +6,10 @@ nothing else.
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
 from quictunnel.config.settings import Congestion
@@ -22,9 +24,24 @@ if TYPE_CHECKING:
 DEFAULT_CONGESTION = "bbr"
 """The congestion control of both engines."""
 
-INSTALL = "pip install ./engine in a clone of the repository, which needs Rust"
-"""How to install the quinn engine. It names no package index: until the package is published there,
-a stranger could publish one under its name."""
+_INSTALLERS = {
+    "pipx_metadata.json": "pipx inject quictunnel ./engine",
+    "uv-receipt.toml": "uv tool install --force --with ./engine .",
+}
+"""The commands that add the engine to an installation, by the file that its installer has left."""
+
+
+def install_advice(prefix: Path) -> str:
+    """Return how to add the quinn engine to an installation.
+
+    It names no package index: until the package is published there, a stranger could publish one
+    under its name.
+
+    :param prefix: the folder of the installation, such as `sys.prefix`.
+    """
+    found = (command for name, command in _INSTALLERS.items() if (prefix / name).exists())
+    command = next(found, "pip install ./engine")
+    return f"{command} in a clone of the repository, which needs Rust"
 
 
 class EngineMissingError(SettingsError):
@@ -113,7 +130,8 @@ def _quinn() -> EngineKind:
     except ModuleNotFoundError as exc:
         if exc.name != extension.MODULE:
             raise SettingsError(f"the quinn engine does not work: {exc}") from exc
-        raise EngineMissingError(f"the quinn engine is not installed ({INSTALL})") from None
+        advice = install_advice(Path(sys.prefix))
+        raise EngineMissingError(f"the quinn engine is not installed ({advice})") from None
     except ImportError as exc:
         raise SettingsError(f"the quinn engine does not work: {exc}") from exc
     return EngineKind("quinn", version, endpoint.QuinnEndpoint, endpoint_socket.QuinnEndpointSocket)
