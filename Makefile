@@ -48,6 +48,24 @@ FOUND  := build/fuzz
 ACTIONLINT_VERSION := 1.7.12
 ACTIONLINT         := .tools/actionlint-$(ACTIONLINT_VERSION)
 
+NFPM_VERSION := 2.45.2
+NFPM         := .tools/nfpm-$(NFPM_VERSION)
+
+# The architecture of the Debian package: amd64 or arm64.
+DEB_ARCH ?= $(shell dpkg --print-architecture 2>/dev/null || echo amd64)
+# The engine's wheel in the Debian package and the container image: from `make wheels` for a release,
+# otherwise from `make engine`.
+wheel_machine = $(if $(filter arm64,$(1)),aarch64,x86_64)
+engine_wheel  = $(firstword $(wildcard dist/quictunnel_quinn-*manylinux*_$(call wheel_machine,$(1)).whl \
+  $(WHEELS)/quictunnel_quinn-*manylinux*_$(call wheel_machine,$(1)).whl))
+
+# The container image, and the tool that builds and runs it.
+IMAGE     ?= ghcr.io/$(or $(GITHUB_REPOSITORY),quictunnel/quictunnel)
+ARCH      ?= $(DEB_ARCH)
+CONTAINER ?= $(or $(shell command -v podman),docker)
+IMAGE_ARGS ?=
+IMAGE_TAG  = $(or $(GITHUB_SHA),local)
+
 # A Rust target such as aarch64-unknown-linux-musl for `make wheels`; empty for this machine. For both
 # kinds of Mac in one wheel, maturin knows universal2-apple-darwin.
 TARGET       ?=
@@ -96,12 +114,12 @@ endef
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test coverage lab fuzz fuzz-engine lint lock audit sbom deny actions docs figures bench bench-services bench-line bench-rates bench-scrape attacks soak interop engine wheels sdist check-tag release-page rust clean
+.PHONY: help demo test coverage lab fuzz fuzz-engine lint lock audit sbom deny actions docs figures bench bench-services bench-line bench-rates bench-scrape attacks soak interop engine wheels sdist deb test-deb image test-image push-image push-manifest check-tag release-page rust clean
 
 help: ## list the targets
 	@echo "usage: make TARGET [ARGS='options for the program that runs'] [PYTHON=python3.x]"
 	@echo
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-14s%s\n", $$1, $$2}'
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-15s%s\n", $$1, $$2}'
 
 demo: $(PROGRAM) $(BUILT_ENGINE) ## show a web page through a tunnel on this machine (ARGS=--once exits by itself)
 	@$(BIN)/quictunnel demo $(ARGS)
@@ -223,6 +241,38 @@ sdist: $(RELEASE) ## build the source distributions of both packages, and quictu
 	cd engine && ../$(BIN)/maturin sdist --out ../dist
 	$(BIN)/twine check --strict dist/*
 
+# Python's wheels and the engine's decide the oldest release that the package is for: Debian 12.
+deb: $(RELEASE) $(NFPM) ## build a Debian package with all libraries into dist/ (DEB_ARCH=arm64 for another; needs Go)
+	@$(BIN)/python -m build --no-isolation --wheel --outdir build/wheel .
+	@$(if $(call engine_wheel,$(DEB_ARCH)),,echo "there is no wheel of the engine: run 'make engine' first" >&2; exit 2)
+	$(BIN)/python -m deb.build --arch $(DEB_ARCH) --engine $(call engine_wheel,$(DEB_ARCH)) \
+	  --wheel $$(ls -t build/wheel/quictunnel-*.whl | head -n 1)
+	@mkdir -p dist
+	@eval "$$($(BIN)/python -m deb.variables $(DEB_ARCH))"; $(NFPM) package --config deb/nfpm.yaml --packager deb --target dist/
+
+test-deb: ## check the Debian package in dist/ with lintian, and install it into a new system; needs root
+	deb/test.sh dist/quictunnel_*_$(DEB_ARCH).deb
+
+image: $(RELEASE) ## build the container image from the wheel of the engine (ARCH=arm64 for another; IMAGE_ARGS=...)
+	@$(if $(call engine_wheel,$(ARCH)),,echo "there is no wheel of the engine: run 'make engine' first" >&2; exit 2)
+	@rm -rf build/image && mkdir -p build/image
+	@$(BIN)/python -m build --no-isolation --wheel --outdir build/image .
+	@cp $(call engine_wheel,$(ARCH)) build/image/
+	$(CONTAINER) build --platform linux/$(ARCH) --file Containerfile --tag $(IMAGE):$(IMAGE_TAG)-$(ARCH) $(IMAGE_ARGS) \
+	  $(if $(findstring podman,$(CONTAINER)),--format docker) .
+
+test-image: ## run the image that `make image` has built
+	contrib/image/test.sh $(CONTAINER) $(IMAGE):$(IMAGE_TAG)-$(ARCH)
+
+push-image: ## publish the image of one architecture (needs GITHUB_TOKEN)
+	@echo "$$GITHUB_TOKEN" | $(CONTAINER) login $(firstword $(subst /, ,$(IMAGE))) --username "$$GITHUB_ACTOR" --password-stdin
+	$(CONTAINER) push $(IMAGE):$(IMAGE_TAG)-$(ARCH)
+
+push-manifest: ## publish the images of both architectures as TAG=latest (needs GITHUB_TOKEN)
+	@echo "$$GITHUB_TOKEN" | $(CONTAINER) login $(firstword $(subst /, ,$(IMAGE))) --username "$$GITHUB_ACTOR" --password-stdin
+	$(CONTAINER) manifest create $(IMAGE):$(TAG) $(foreach arch,amd64 arm64,$(if $(findstring podman,$(CONTAINER)),docker://)$(IMAGE):$(IMAGE_TAG)-$(arch))
+	$(CONTAINER) manifest push $(IMAGE):$(TAG) $(if $(findstring podman,$(CONTAINER)),docker://$(IMAGE):$(TAG))
+
 check-tag: $(PROGRAM) ## check that TAG=v1.2.3 names the version of this tree
 	@version=$$($(BIN)/python -c 'import quictunnel; print(quictunnel.__version__)'); \
 	if [ "$(TAG)" != "v$$version" ]; then \
@@ -277,6 +327,11 @@ $(ACTIONLINT):
 	@echo "installing actionlint $(ACTIONLINT_VERSION)"
 	@GOBIN=$(abspath .tools) go install github.com/rhysd/actionlint/cmd/actionlint@v$(ACTIONLINT_VERSION)
 	@mv .tools/actionlint $@
+
+$(NFPM):
+	@echo "installing nfpm $(NFPM_VERSION)"
+	@GOBIN=$(abspath .tools) go install github.com/goreleaser/nfpm/v2/cmd/nfpm@v$(NFPM_VERSION)
+	@mv .tools/nfpm $@
 
 # The wheel stays in $(WHEELS): it can be copied to a machine that has no Rust.
 $(ENGINE): $(ENGINE_SOURCES) | $(TOOLS)

@@ -71,10 +71,7 @@ def _command(
     path: str,
 ) -> Iterator[str]:
     yield from (f"## {path}", "", _text(command.help or ""), "")
-    panels: dict[str, list[TyperOption]] = {}
-    for option in command.params:
-        if isinstance(option, TyperOption) and not option.hidden:
-            panels.setdefault(option.rich_help_panel or "Options", []).append(option)
+    panels = option_panels(command)
     for title, options in panels.items():
         if set(panels) != {"Options"}:
             yield from (f"**{title}**", "")
@@ -85,10 +82,18 @@ def _command(
         yield from _command(child, f"{path} {name}")
 
 
+def option_panels(command: Any) -> dict[str, list[TyperOption]]:  # noqa: ANN401 - as above
+    """Return a command's options by the title of their group in the help."""
+    panels: dict[str, list[TyperOption]] = {}
+    for option in command.params:
+        if isinstance(option, TyperOption) and not option.hidden:
+            panels.setdefault(option.rich_help_panel or "Options", []).append(option)
+    return panels
+
+
 def _option(option: TyperOption) -> str:
     names = ", ".join(f"`{name}`" for name in (*option.opts, *option.secondary_opts))
-    choices = get_args(option.type_descriptor.annotation)
-    if argument := option.metavar or "|".join(map(str, choices)):
+    if argument := placeholder_of(option):
         names = names.removesuffix("`") + f" {argument}`"
     text = _text(option.help or "")
     if option.multiple and MANY not in text:
@@ -97,18 +102,37 @@ def _option(option: TyperOption) -> str:
     return "| " + " | ".join(cell.replace("|", r"\|") for cell in cells) + " |"
 
 
-def _default(option: TyperOption) -> str:
+def placeholder_of(option: TyperOption) -> str:
+    """Return the placeholder of an option's value, or its choices; empty for a flag."""
+    choices = get_args(option.type_descriptor.annotation)
+    return option.metavar or "|".join(map(str, choices))
+
+
+def default_of(option: TyperOption) -> str:
+    """Return an option's default as plain text; `required` without one, empty if it is nothing."""
     if option.required:
         return "required"
     shown = option.show_default if isinstance(option.show_default, str) else option.default
     if shown is None or isinstance(shown, bool) or shown in ((), []):
         return ""
-    return _text(str(shown)) if isinstance(option.show_default, str) else f"`{shown}`"
+    return plain(str(shown))
+
+
+def _default(option: TyperOption) -> str:
+    text = default_of(option)
+    if not text or text == "required":
+        return text
+    return text.replace("<", "&lt;") if isinstance(option.show_default, str) else f"`{text}`"
+
+
+def plain(text: str) -> str:
+    """Return a help text without Rich's escapes."""
+    return text.replace(r"\[", "[").strip()
 
 
 def _text(text: str) -> str:
     """Return a help text as Markdown: without Rich's escapes, each paragraph on one line."""
-    return text.replace(r"\[", "[").replace("<", "&lt;").strip()
+    return plain(text).replace("<", "&lt;")
 
 
 def log_page() -> str:

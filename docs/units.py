@@ -6,7 +6,6 @@ They come from the code of `quictunnel service install`. The page about systemd 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from pathlib import Path
 
 from quictunnel.cli.services.definition import Service
@@ -20,16 +19,18 @@ PROGRAM = "/opt/quictunnel/bin/quictunnel"
 """Where the page installs the program."""
 
 
-def units(program: str) -> Mapping[str, str]:
+def units(program: str, user: str | None = None) -> dict[str, str]:
     """Return the units of both roles, by file name.
 
     :param program: the absolute path of quictunnel.
+    :param user: the user that both run as; None for a user that systemd makes for each.
     """
     remote = Service(
         role="remote",
         name="quictunnel-remote",
         scope="system",
         program=(program,),
+        user=user,
         options=("--config", "/etc/quictunnel/remote.toml"),
         has_config=True,
     )
@@ -38,6 +39,7 @@ def units(program: str) -> Mapping[str, str]:
         name="quictunnel-origin",
         scope="system",
         program=(program,),
+        user=user,
         options=("--config", "/etc/quictunnel/origin.toml"),
         files={"token-file": Path("/etc/quictunnel/token")},
         has_config=True,

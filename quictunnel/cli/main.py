@@ -26,6 +26,7 @@ from quictunnel.cli import (
     cert,
     check,
     clients,
+    completion,
     config_option,
     config_show,
     demo,
@@ -206,6 +207,7 @@ _add(app, "probe", probe.probe, WATCHING)
 _add(app, "check", check.check, HELPERS)
 _add(app, "caddy", caddy.caddy, HELPERS)
 _add(app, "cert", cert.cert, HELPERS)
+_add(app, "completion", completion.completion, HELPERS)
 _add(app, "help", show_help, HELPERS)
 _config = typer.Typer(help="Show the configuration in force.", cls=_Group)
 _add(_config, "show", config_show.show)
@@ -233,6 +235,7 @@ def main() -> None:
         sys.stdout.reconfigure(errors="backslashreplace")
     # logrotate may send it to a role that is starting or ending.
     signal.signal(REOPEN_SIGNAL, signal.SIG_IGN)
+    completion.prepare()
     code = invoke(sys.argv[1:])
     for number in SIGNALS:
         # Only the interpreter's exit remains. A late Ctrl-C must not change the exit code.

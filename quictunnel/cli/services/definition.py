@@ -40,6 +40,9 @@ class Service:
     program: tuple[str, ...]
     """The absolute path of quictunnel, or of Python with the words that start quictunnel."""
 
+    user: str | None = None
+    """The user of a service of the machine; None if the service manager or this program chooses."""
+
     options: tuple[str, ...] = ()
     """Words after the role: its options without secrets. Paths are absolute."""
 

@@ -24,6 +24,8 @@ from quictunnel.config.settings import OriginSettings, RemoteSettings
 from quictunnel.errors import SettingsError
 from quictunnel.snapshots import RoleName
 
+PROGRAM = "quictunnel"
+
 FIRST_FREE_PORT = 1024
 """The lowest port that needs no right, on most machines."""
 
@@ -126,8 +128,11 @@ def _words(values: Mapping[str, Sequence[str]]) -> Iterator[str]:
 
 def _program() -> tuple[str, ...]:
     """Return the words that start this installation of quictunnel."""
-    script = Path(sysconfig.get_path("scripts")) / "quictunnel"
-    return (str(script),) if script.exists() else (sys.executable, "-m", "quictunnel")
+    started = Path(sys.argv[0]).absolute()
+    if started.name == PROGRAM and os.access(started, os.X_OK) and started.is_file():
+        return (str(started),)
+    script = Path(sysconfig.get_path("scripts")) / PROGRAM
+    return (str(script),) if script.exists() else (sys.executable, "-m", PROGRAM)
 
 
 def _has_low_ports(settings: RemoteSettings) -> bool:

@@ -144,7 +144,7 @@ def _place(service: Service) -> list[str]:
         f"Environment=QUICTUNNEL_{name.replace('-', '_').upper()}=%d/{CREDENTIALS[name]}"
         for name in loaded
     ]
-    lines.append("DynamicUser=yes")
+    lines.append("DynamicUser=yes" if service.user is None else f"User={service.user}")
     if service.role == "remote":
         lines += [f"StateDirectory={state_name(service.name)}", "StateDirectoryMode=0700"]
     lines.append("# The admin socket, for quictunnel status and other commands.")
