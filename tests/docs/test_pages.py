@@ -30,21 +30,21 @@ OTHERS = {
     "--fail",
     "--group",
     "--header",
+    "--network",
     "--no-buffer",
     "--no-default-features",
     "--now",
     "--python",
     "--repo",
-    "--system",
+    "--stop-timeout",
     "--time-format",
     "--tmpfs",
     "--unix-socket",
     "--upgrade",
-    "--user",
 }
 """Options of pip, cargo, curl, docker, gh, goaccess, uv, systemctl and sysctl."""
 
-COMMANDS = {"git", "make", "quictunnel", "systemctl"}
+COMMANDS = {"docker", "git", "loginctl", "make", "man", "quictunnel", "systemctl"}
 
 LAYERS = (ROOT / "quictunnel", ROOT)
 """Folders that the paths in the architecture page start from."""
