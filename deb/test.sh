@@ -1,6 +1,6 @@
 #!/bin/sh
 # Checks a Debian package with lintian, installs it into a new minimal system, and uses it there.
-# usage: deb/test.sh FILE.deb [RELEASE]
+# It needs root, and Debian's archive. usage: deb/test.sh FILE.deb [RELEASE]
 set -eu
 package=$1
 release=${2:-bookworm}
