@@ -7,6 +7,7 @@ Fixtures are next to their tests.
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import tempfile
 from pathlib import Path
@@ -34,10 +35,11 @@ def pytest_configure(config: pytest.Config) -> None:
     """Let SIGHUP end programs even if the tests run under nohup, which makes them ignore it."""
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
     # Roles of tests must not be among those of this user. A Unix socket's path must be short.
-    runtime = tempfile.TemporaryDirectory(prefix="quictunnel-")
-    config.add_cleanup(runtime.cleanup)
-    os.environ["XDG_RUNTIME_DIR"] = runtime.name
-    os.environ.pop("RUNTIME_DIRECTORY", None)
+    if not hasattr(config, "workerinput"):  # workers of xdist inherit the environment
+        runtime = tempfile.mkdtemp(prefix="quictunnel-")
+        config.add_cleanup(lambda: shutil.rmtree(runtime, ignore_errors=True))
+        os.environ["XDG_RUNTIME_DIR"] = runtime
+        os.environ.pop("RUNTIME_DIRECTORY", None)
     config.addinivalue_line("markers", "nightly: takes long, and is not part of `make test`")
 
 
