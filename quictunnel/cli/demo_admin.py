@@ -18,6 +18,8 @@ from quictunnel.errors import SettingsError
 from quictunnel.events import EventSink
 from quictunnel.observe.event_fanout import EventFanout
 from quictunnel.observe.event_history import EventHistory
+from quictunnel.observe.loop_delay import LoopDelay
+from quictunnel.observe.tallies import Tallies
 from quictunnel.origin.client import Origin
 
 LOOPBACK = "127.0.0.1"
@@ -36,8 +38,9 @@ class DemoAdmin:
     def __init__(self, log: EventSink, drain: Callable[[], None]) -> None:
         self._drain = drain
         self._history = EventHistory()
+        self._tallies = Tallies()
         self._changes = LinkChanges()
-        self.emit: EventSink = EventFanout(log, self._history, self._changes)
+        self.emit: EventSink = EventFanout(log, self._history, self._tallies, self._changes)
         """The sink for the origin's events."""
         self._interface: AdminInterface | None = None
 
@@ -64,6 +67,8 @@ class DemoAdmin:
             name="origin",
             role=origin,
             history=self._history,
+            tallies=self._tallies,
+            loop_delay=LoopDelay(),
             links=LinkHistory(origin, "origin", self._changes, emit=self.emit),
             control=_Control(self._drain),
             extension=extension,

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import socket
 import sys
+from pathlib import Path
 
 from quictunnel.config.settings import EngineName
 from quictunnel.doctor.check import LocalCheck
 from quictunnel.doctor.finding import Finding, failed, ok, warning
 from quictunnel.errors import SettingsError
 from quictunnel.quic.engines.selection import (
-    INSTALL,
     EngineKind,
     EngineMissingError,
+    install_advice,
     installed,
 )
 from quictunnel.quic.path.udp import BUFFER_SIZE, granted_buffers, offloads
@@ -123,9 +124,10 @@ class Engines(LocalCheck):
             ]
         broken = [exc for exc in reasons if not isinstance(exc, EngineMissingError)]
         used = f"{working[0].name} {working[0].version} is used"
+        install = install_advice(Path(sys.prefix))
         if broken:
-            return [warning(self.title, f"{used}; {broken[0]}", f"reinstall it: {INSTALL}")]
+            return [warning(self.title, f"{used}; {broken[0]}", f"reinstall it: {install}")]
         if reasons:
-            faster = f"quinn moves several times as many bytes with the same processor: {INSTALL}"
+            faster = f"quinn moves several times as many bytes with the same processor: {install}"
             return [ok(self.title, used, faster)]
         return [ok(self.title, used)]
