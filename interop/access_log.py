@@ -52,20 +52,14 @@ def _check_readers(facts: Facts, scratch: Path, log: Path) -> None:
     for number, block in enumerate(re.findall(r"```sh\n(goaccess (?:.|\n)*?)```", text)):
         out = scratch / f"statistics-{number}.json"
         words = shlex.split(block.replace("\\\n", " ").replace(LOG, str(log)))
-        output_of([program("goaccess"), *words[1:], "--no-global-config", f"--output={out}"])
+        output_of([program("goaccess"), *words[1:], "--no-global-config", "-o", str(out)])
         general = json.loads(out.read_text())["general"]
         facts.equal("lines that goaccess reads", general["valid_requests"], 3)
         facts.equal("lines that goaccess does not understand", general["failed_requests"], 0)
     (rule,) = re.findall(r"```ini\n# \S*filter\.d/\S+\n(.*?)```", text, re.DOTALL)
     (scratch / "filter.conf").write_text(rule)
-    command: list[str | Path] = [
-        program("fail2ban-regex"),
-        "--out",
-        "ip",
-        log,
-        scratch / "filter.conf",
-    ]
-    found = sorted(output_of(command).split())
+    files = (str(log), str(scratch / "filter.conf"))
+    found = sorted(output_of([program("fail2ban-regex"), "--out", "ip", *files]).split())
     facts.equal("addresses that fail2ban's filter finds", found, sorted(REJECTED))
 
 
@@ -77,14 +71,8 @@ def _check_rotation(
     rule = re.sub(r"systemctl kill .*", signalled, rule)
     (scratch / "rotation").write_text(rule)
     (scratch / "rotation").chmod(0o644)
-    rotate: list[str | Path] = [
-        program("logrotate"),
-        "--force",
-        "--state",
-        scratch / "rotated",
-        scratch / "rotation",
-    ]
-    output_of(rotate)
+    files = (str(scratch / "rotated"), str(scratch / "rotation"))
+    output_of([program("logrotate"), "--force", "--state", *files])
     wait(log.exists, "a new access log")
     _exchange(tunnel, server)
     wait(lambda: len(_lines(log)) == 1, "a line in the new access log")

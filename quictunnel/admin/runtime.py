@@ -143,9 +143,10 @@ def _directories() -> Iterator[Path]:
     if (session := _of_session()) is not None:
         yield session
     yield SYSTEM / PROGRAM
-    # Two services cannot share a runtime directory, which systemd removes when one of them stops.
-    for role in ("remote", "origin"):
-        yield SYSTEM / f"{PROGRAM}-{role}"
+    with contextlib.suppress(OSError):
+        # Two services cannot share a runtime directory, which systemd removes when one of them
+        # stops. So each has one with its own name.
+        yield from sorted(SYSTEM.glob(f"{PROGRAM}-*"))
     if os.geteuid() == 0:
         with contextlib.suppress(OSError):
             yield from sorted(USERS.glob(f"*/{PROGRAM}"))

@@ -15,8 +15,9 @@ from quictunnel.config.files import quoted, why
 from quictunnel.config.values import STANDARD_STREAM
 from quictunnel.errors import SettingsError
 from quictunnel.events import Event, EventSink
-from quictunnel.observe.access_log import REPLACED, AccessLog, FileAccessLog, sink_of_both
+from quictunnel.observe.access_log import REPLACED, AccessLog, FileAccessLog
 from quictunnel.observe.access_log_format import FORMATS, AccessLogFormat
+from quictunnel.observe.event_fanout import EventFanout
 from quictunnel.observe.qlog_files import QlogFiles, RoleName
 from quictunnel.quic.engine import Qlog
 
@@ -59,7 +60,7 @@ class OpenLogs:
 
     def __init__(self, access_log: AccessLog | None, log: EventSink, qlog: Qlog | None) -> None:
         self._access_log = access_log
-        self.emit: EventSink = log if access_log is None else sink_of_both(access_log, log)
+        self.emit: EventSink = log if access_log is None else EventFanout(access_log, log)
         """A sink for the log and the access log."""
         self.qlog = qlog
         """Records QUIC connections, if that is asked for."""

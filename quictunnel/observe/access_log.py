@@ -98,13 +98,3 @@ class FileAccessLog:
 
     def _reopen_failed(self, error: OSError) -> None:
         self._failures.add_from_thread(1, (error.strerror or str(error)).lower())
-
-
-def sink_of_both(access_log: AccessLog, log: EventSink) -> EventSink:
-    """Return a sink that passes each event to the access log and to the log."""
-
-    def emit(event: Event) -> None:
-        access_log(event)
-        log(event)
-
-    return emit

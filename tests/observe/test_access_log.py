@@ -17,7 +17,7 @@ from quictunnel.events import (
     DrainStarted,
 )
 from quictunnel.observe import log_file
-from quictunnel.observe.access_log import AccessLog, FileAccessLog, sink_of_both
+from quictunnel.observe.access_log import AccessLog, FileAccessLog
 from quictunnel.observe.access_log_format import combined_line, text_line
 from quictunnel.observe.batch import MAX_ITEMS
 from testkit.programs import PATIENCE
@@ -96,14 +96,6 @@ async def test_the_time_is_that_of_the_event():
     await asyncio.sleep(0)
     log.close()
     assert before <= float(writer.writes[0]) <= after
-
-
-async def test_both_logs_get_each_event(log):
-    others = []
-    emit = sink_of_both(log, others.append)
-    emit(closed())
-    emit(DrainStarted(0, 1.0))
-    assert others == [closed(), DrainStarted(0, 1.0)]
 
 
 class Full:
