@@ -36,7 +36,10 @@ def test_a_rejected_file_is_an_error():
 
 @pytest.mark.parametrize(
     "outcome",
-    [InternalErrorOccurred("reloading", ZeroDivisionError(), None), CertificateLoaded("a", "b", "c")],
+    [
+        InternalErrorOccurred("reloading", ZeroDivisionError(), None),
+        CertificateLoaded("a", "b", "c"),
+    ],
 )
 def test_another_outcome_is_an_internal_error(outcome):
     with pytest.raises(SettingsError, match="internal error"):
