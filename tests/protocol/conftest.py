@@ -37,5 +37,5 @@ def arrive(request):
     params=[b"", b"x", b"\r\n\r\nPROXY \0\xff" * 1000], ids=["alone", "tail", "long tail"]
 )
 def tail(request):
-    """What comes after a header."""
+    """The bytes after a header."""
     return request.param

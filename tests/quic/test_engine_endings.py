@@ -104,7 +104,7 @@ def test_a_reset_of_what_was_never_sent(pair: Pair) -> None:
 
 
 def test_a_reset_after_our_end_reaches_the_peer(pair: Pair) -> None:
-    """It is asked to send no more: nothing of ours is left to be reset."""
+    """The reset is a STOP_SENDING: our direction has ended, so it cannot be reset."""
     stream = pair.client.open(b"question", fin=True)
     pair.run(lambda: stream in pair.server.fins)
     pair.run_for(2.0)

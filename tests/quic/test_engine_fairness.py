@@ -1,5 +1,7 @@
-"""Many streams on a path that is too narrow for them: who has little to send need not wait for the
-others, and the others share what there is."""
+"""Many streams share a path that is too narrow for them.
+
+A stream with little to send does not wait for the others, and the others have equal shares.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
-"""Streams do whatever streams may do, at random, over a bad network: nothing is lost, nothing left.
+"""Streams are opened, written, ended, reset and stopped at random, over a bad network.
 
-What arrives is always a beginning of what was written; all of it, where nobody cut it short.
+The bytes that arrive are always a prefix of those that were written. They are all of them unless an
+end has reset or stopped the stream. Nothing is left behind.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ CODE = 0x17
 
 @dataclass
 class Side:
-    """What one end has done with a stream."""
+    """The bytes that one end has written to a stream, and how it has ended it."""
 
     written: bytearray = field(default_factory=bytearray)
     finished: bool = False
@@ -34,7 +35,7 @@ class Soak:
         self.pair = Pair.trusting(Network(**ROUGH, seed=seed), streams=8, engines=engines)
         self.sides: dict[tuple[End, int], Side] = {}
         self.cut: set[int] = set()
-        """Streams that somebody reset or stopped."""
+        """Streams that an end has reset or stopped."""
 
     def act(self) -> None:
         end = self.script.choice(self.pair.ends)

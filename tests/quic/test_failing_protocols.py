@@ -13,7 +13,7 @@ from quictunnel.protocol.codes import Code
 
 
 class Bug(Exception):
-    """What is raised here."""
+    """The error that the protocols raise."""
 
 
 def fail(*_: object) -> None:

@@ -1,4 +1,4 @@
-"""What is said of a certificate that does not hold."""
+"""The sentences about certificates that are not accepted."""
 
 from __future__ import annotations
 

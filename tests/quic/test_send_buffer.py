@@ -1,5 +1,7 @@
-"""What waits to be sent is as much as the path needs, however many streams write: memory, and time
-that bytes spend in it, are bounded, and nobody is held up by it."""
+"""The bytes that wait to be sent are as many as the path needs, however many streams write.
+
+The memory for them, and the time that they wait, are bounded, and no stream is blocked.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who owns a transport, in the test's hands."""
+"""The protocol of a transport under test, which the test controls."""
 
 from __future__ import annotations
 
