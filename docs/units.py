@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from quictunnel.cli.services.definition import Service
+from quictunnel.cli.services.definition import ServiceDefinition
 from quictunnel.cli.services.systemd_units import socket_unit, unit
 
 ROOT = Path(__file__).parents[1]
@@ -25,7 +25,7 @@ def units(program: str, user: str | None = None) -> dict[str, str]:
     :param program: the absolute path of quictunnel.
     :param user: the user that both run as; None for a user that systemd makes for each.
     """
-    remote = Service(
+    remote = ServiceDefinition(
         role="remote",
         name="quictunnel-remote",
         scope="system",
@@ -34,7 +34,7 @@ def units(program: str, user: str | None = None) -> dict[str, str]:
         options=("--config", "/etc/quictunnel/remote.toml"),
         has_config=True,
     )
-    origin = Service(
+    origin = ServiceDefinition(
         role="origin",
         name="quictunnel-origin",
         scope="system",

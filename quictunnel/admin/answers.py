@@ -163,7 +163,7 @@ class Accepted:
 
 
 @dataclass(frozen=True, slots=True)
-class Liveness:
+class LiveAnswer:
     """The process works."""
 
     live: bool
@@ -171,7 +171,7 @@ class Liveness:
 
 
 @dataclass(frozen=True, slots=True)
-class Readiness:
+class ReadyAnswer:
     """Whether a new client would be served now."""
 
     ready: bool
@@ -181,7 +181,7 @@ class Readiness:
 
 
 @dataclass(frozen=True, slots=True)
-class Failure:
+class FailureAnswer:
     """A request failed."""
 
     error: str

@@ -5,7 +5,7 @@ from __future__ import annotations
 from starlette.requests import Request
 from starlette.responses import Response
 
-from quictunnel.admin.answers import Liveness, Readiness
+from quictunnel.admin.answers import LiveAnswer, ReadyAnswer
 from quictunnel.admin.operations import Operation, json_response
 from quictunnel.admin.paths import LIVE_PATH, READY_PATH
 from quictunnel.snapshots import ObservedRole
@@ -15,13 +15,13 @@ def health_operations(role: ObservedRole) -> list[Operation]:
     """Return the operations `LIVE_PATH` and `READY_PATH`, which need no token."""
 
     async def live(_request: Request) -> Response:
-        return json_response(Liveness(live=True))
+        return json_response(LiveAnswer(live=True))
 
     async def ready(request: Request) -> Response:
         state = role.describe()
         # The reason may have addresses.
         is_trusted = getattr(request.state, "is_trusted", True)
-        answer = Readiness(state.is_ready, state.reason if is_trusted else None)
+        answer = ReadyAnswer(state.is_ready, state.reason if is_trusted else None)
         return json_response(answer, 200 if state.is_ready else 503)
 
     return [
@@ -30,7 +30,7 @@ def health_operations(role: ObservedRole) -> list[Operation]:
             LIVE_PATH,
             "Tell whether the process works. It needs no token.",
             live,
-            Liveness,
+            LiveAnswer,
         ),
         Operation(
             "GET",
@@ -38,7 +38,7 @@ def health_operations(role: ObservedRole) -> list[Operation]:
             "Tell whether a new client would be served now. It needs no token, but without one the "
             "reason is left out.",
             ready,
-            Readiness,
+            ReadyAnswer,
             failures={503: "A new client would not be served now. The body has the reason."},
         ),
     ]

@@ -16,7 +16,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from quictunnel import __version__
-from quictunnel.admin.answers import Failure
+from quictunnel.admin.answers import FailureAnswer
 from quictunnel.admin.operations import JSON, Operation, Parameter, json_response
 from quictunnel.admin.paths import API
 
@@ -32,8 +32,8 @@ _SCHEMAS = "#/components/schemas/{name}"
 def document(operations: Sequence[Operation]) -> dict[str, Any]:
     """Return the document as JSON can have it."""
     types = dict.fromkeys(each.answer for each in operations if each.answer is not None)
-    _, schemas = msgspec.json.schema_components([*types, Failure], ref_template=_SCHEMAS)
-    described = {kind.__name__: kind for kind in _with_bases([*types, Failure])}
+    _, schemas = msgspec.json.schema_components([*types, FailureAnswer], ref_template=_SCHEMAS)
+    described = {kind.__name__: kind for kind in _with_bases([*types, FailureAnswer])}
     for name, schema in schemas.items():
         _describe(schema, described.get(name))
     paths: dict[str, dict[str, Any]] = {}
@@ -88,7 +88,7 @@ def _operation(operation: Operation) -> dict[str, Any]:
             }
         },
     }
-    failure = {JSON: {"schema": {"$ref": _SCHEMAS.format(name=Failure.__name__)}}}
+    failure = {JSON: {"schema": {"$ref": _SCHEMAS.format(name=FailureAnswer.__name__)}}}
     for status, text in sorted(operation.failures.items()):
         described["responses"][str(status)] = {"description": text, "content": failure}
     if operation.parameters:

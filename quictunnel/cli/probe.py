@@ -11,7 +11,7 @@ import typer
 from quictunnel.cli import options
 from quictunnel.cli.options import read
 from quictunnel.cli.output import print_error, print_line
-from quictunnel.cli.probe_run import Probe, ProbeResult
+from quictunnel.cli.probe_run import ProbeResult, UrlProbe
 from quictunnel.cli.probe_url import ProbeUrl, TcpUrl, parse_probe_url, parse_status
 from quictunnel.cli.readable import readable_time
 from quictunnel.config.units import format_duration, parse_duration
@@ -109,7 +109,7 @@ def probe(
         raise OutOfRange(
             "--timeout", f"must be between {format_duration(least)} and {format_duration(most)}"
         )
-    result = Probe(target, statuses=ranges, timeout=seconds, is_verifying=not insecure).run()
+    result = UrlProbe(target, statuses=ranges, timeout=seconds, is_verifying=not insecure).run()
     if as_json:
         print_line(json.dumps(_object(target, result), indent=2))
     elif result.failure is None:

@@ -60,7 +60,7 @@ class ProbeResult:
     """Why it has failed, in one sentence; None if it has not."""
 
 
-class Probe:
+class UrlProbe:
     """One attempt to use a URL.
 
     :param url: what to request, or where to connect.

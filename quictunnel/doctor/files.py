@@ -106,7 +106,7 @@ class StateDirectory(LocalCheck):
         return findings_of(self.title, events) or [ok(self.title, f"{directory} {what}")]
 
 
-class RemoteTokens(LocalCheck):
+class TokensAndPolicies(LocalCheck):
     """Checks the tokens that the remote accepts, and the policies.
 
     :param given: what the check of the settings has found: events about options and files.

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from quictunnel.doctor.check import Check
 from quictunnel.doctor.finding import Finding, failed, ok, skipped, warning
-from quictunnel.doctor.probe_socket import Probe, ProbeSocket, probing, tcp_answers
+from quictunnel.doctor.probe_socket import ProbeSocket, SentProbe, probing, tcp_answers
 from quictunnel.doctor.udp_answers import UdpAnswers
 from quictunnel.doctor.version_probe import LEAST
 
@@ -137,7 +137,7 @@ async def _measure_tcp(host: str, port: int) -> TcpLoss | None:
     return TcpLoss(len(attempts), sum(each.result() is not None for each in attempts))
 
 
-def judge_loss(small: Sequence[Probe], tcp: TcpLoss | None) -> list[Finding]:
+def judge_loss(small: Sequence[SentProbe], tcp: TcpLoss | None) -> list[Finding]:
     """Return the finding about loss and round trip.
 
     :param small: the probes of a size that fits every path.
@@ -180,7 +180,7 @@ def judge_loss(small: Sequence[Probe], tcp: TcpLoss | None) -> list[Finding]:
     ]
 
 
-def judge_mtu(sent: Sequence[Probe], too_large: Collection[int], headers: int) -> Finding:
+def judge_mtu(sent: Sequence[SentProbe], too_large: Collection[int], headers: int) -> Finding:
     """Return the finding about the largest packets that reach the remote.
 
     :param sent: all probes.

@@ -11,9 +11,9 @@ from quictunnel.doctor.caddy import CaddyInFront
 from quictunnel.doctor.check import Check
 from quictunnel.doctor.clock import Clock
 from quictunnel.doctor.files import (
-    RemoteTokens,
     Secrets,
     StateDirectory,
+    TokensAndPolicies,
     certificate_check,
 )
 from quictunnel.doctor.line_quality import LineQuality
@@ -68,7 +68,7 @@ def remote_checks(settings: RemoteSettings, given: Sequence[Event]) -> list[Chec
     :param given: events about the settings.
     """
     state = StateDirectory(settings.state_dir)
-    checks: list[Check] = [state, RemoteTokens(settings, given, state)]
+    checks: list[Check] = [state, TokensAndPolicies(settings, given, state)]
     if (certificate := certificate_check(settings)) is not None:
         checks.append(certificate)
     checks.append(ListenAddress("udp", settings.listen, "--listen"))

@@ -21,7 +21,7 @@ _TRANSIENT = frozenset({errno.EAGAIN, errno.EWOULDBLOCK, errno.ENOBUFS, errno.EI
 
 
 @dataclass(eq=False, slots=True)
-class Probe:
+class SentProbe:
     """A probe that was sent."""
 
     size: int
@@ -45,7 +45,7 @@ class ProbeSocket:
 
     def __init__(self, host: str, port: int) -> None:
         self.host = host
-        self.probes: list[Probe] = []
+        self.probes: list[SentProbe] = []
         """All probes that were sent."""
         self.error: OSError | None = None
         """The last error of the system or of an ICMP message, except about a packet's size."""
@@ -56,7 +56,7 @@ class ProbeSocket:
         self.has_small_answer = False
         """Whether a packet came that answers no probe, such as a stateless reset."""
         self._loop = asyncio.get_running_loop()
-        self._waiting: dict[bytes, Probe] = {}
+        self._waiting: dict[bytes, SentProbe] = {}
         self._answered = asyncio.Event()
         self._sock = open_connected(host, port)
         self._sock.setblocking(False)
@@ -69,14 +69,14 @@ class ProbeSocket:
         self._sock.close()
 
     @property
-    def answers(self) -> list[Probe]:
+    def answers(self) -> list[SentProbe]:
         """The probes that were answered."""
         return [probe for probe in self.probes if probe.answered_at is not None]
 
     def send(self, size: int) -> None:
         """Send a probe of so many bytes."""
         identification = secrets.token_bytes(ID_SIZE)
-        probe = Probe(size, self._loop.time())
+        probe = SentProbe(size, self._loop.time())
         if self._send(encode(identification, size)):
             self._waiting[identification] = probe
             self.probes.append(probe)

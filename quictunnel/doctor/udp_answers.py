@@ -10,7 +10,7 @@ from quictunnel.config.settings import LINK_PORT
 from quictunnel.doctor.check import Check
 from quictunnel.doctor.finding import Finding, failed, ok, warning
 from quictunnel.doctor.names import RemoteName
-from quictunnel.doctor.probe_socket import Probe, ProbeSocket, probing, tcp_answers
+from quictunnel.doctor.probe_socket import ProbeSocket, SentProbe, probing, tcp_answers
 from quictunnel.doctor.version_probe import LEAST, VERSION_1
 from quictunnel.origin.diagnosis import Failure, explain_unreachable
 
@@ -48,7 +48,7 @@ class AddressResult:
     """Whether it has answered a probe."""
     round_trip: float = 0.0
     """Seconds until the first answer."""
-    decided: list[Probe] = field(default_factory=list)
+    decided: list[SentProbe] = field(default_factory=list)
     """The probes that were answered, and those that would have been by then."""
     versions: tuple[int, ...] = ()
     """The versions of QUIC that it speaks."""
@@ -76,7 +76,7 @@ class UdpAnswers(Check):
         self.needs = (name,)
         self.address = ""
         """The first address, in the system's order, that has answered."""
-        self.probes: list[Probe] = []
+        self.probes: list[SentProbe] = []
         """The probes to it whose fate is known."""
         self._name = name
 

@@ -6,14 +6,14 @@ import pytest
 
 from quictunnel.doctor.finding import Level
 from quictunnel.doctor.line_quality import HEADERS, TcpLoss, judge_loss, judge_mtu
-from quictunnel.doctor.probe_socket import Probe
+from quictunnel.doctor.probe_socket import SentProbe
 from quictunnel.doctor.version_probe import LEAST
 
 GOOD_TCP = TcpLoss(attempts=16, prompt=16)
 
 
-def probes(answered: int, lost: int, size: int = LEAST, trip: float = 0.02) -> list[Probe]:
-    return [Probe(size, 1.0, 1.0 + trip)] * answered + [Probe(size, 1.0)] * lost
+def probes(answered: int, lost: int, size: int = LEAST, trip: float = 0.02) -> list[SentProbe]:
+    return [SentProbe(size, 1.0, 1.0 + trip)] * answered + [SentProbe(size, 1.0)] * lost
 
 
 @pytest.mark.parametrize(
@@ -42,7 +42,7 @@ def test_loss(answered, tcp, level, words):
     assert bool(finding.advice) == (level is not Level.OK)
 
 
-def sizes(**answered: bool) -> list[Probe]:
+def sizes(**answered: bool) -> list[SentProbe]:
     """Return a good line's probes, and six for each path MTU over IPv4."""
     found = probes(50, 0)
     for name, arrives in answered.items():

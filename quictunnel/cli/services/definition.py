@@ -25,7 +25,7 @@ OPEN_FILES = 65536
 
 
 @dataclass(frozen=True, slots=True)
-class Service:
+class ServiceDefinition:
     """A role with its options, as a service."""
 
     role: RoleName

@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from quictunnel.cli.services.definition import MARK, OPEN_FILES, PREFIX, Scope, Service
+from quictunnel.cli.services.definition import MARK, OPEN_FILES, PREFIX, Scope, ServiceDefinition
 from quictunnel.cli.services.manager import COMMAND_TIMEOUT, ServiceState, call, call_unchecked
 from quictunnel.cli.services.service_files import ServiceFile, is_own, token_file, token_path
 from quictunnel.errors import QuictunnelError, SettingsError
@@ -56,11 +56,11 @@ class Launchd:
                 "root; call sudo as the user who has quictunnel"
             )
 
-    def problems(self, service: Service) -> list[str]:
+    def problems(self, service: ServiceDefinition) -> list[str]:
         """Return why a service could not work under launchd, one sentence each."""
         return []  # it runs as a user who can read the program, and any user may open low ports
 
-    def files(self, service: Service) -> list[ServiceFile]:
+    def files(self, service: ServiceDefinition) -> list[ServiceFile]:
         """Return the plist and the file of tokens."""
         tokens = token_file(self._configuration, service, self._user if self._is_system else None)
         return [ServiceFile(self._plist_path(service.name), self._plist(service)), *tokens]
@@ -74,7 +74,7 @@ class Launchd:
         found = sorted(self._plist_path("").parent.glob(f"{PREFIX}*.plist"))
         return [path.stem for path in found if is_own(path)]
 
-    def start(self, service: Service, *, has_changed: bool) -> None:
+    def start(self, service: ServiceDefinition, *, has_changed: bool) -> None:
         """Load a service, which starts it. Load it again if its files have changed.
 
         :raises QuictunnelError: launchd cannot.
@@ -114,7 +114,7 @@ class Launchd:
             sentence += f", last exit code {found['last exit code']}"
         return ServiceState(found.get("state") == "running", sentence)
 
-    def hints(self, service: Service) -> list[str]:
+    def hints(self, service: ServiceDefinition) -> list[str]:
         """Return where the log is."""
         return [f"Its log: {self._log(service.name)}"]
 
@@ -145,7 +145,7 @@ class Launchd:
         folder = SYSTEM_LOGS if self._is_system else self._home / "Library" / "Logs"
         return folder / f"{name}.log"
 
-    def _plist(self, service: Service) -> str:
+    def _plist(self, service: ServiceDefinition) -> str:
         log = str(self._log(service.name))
         content: dict[str, Any] = {
             "Label": service.name,

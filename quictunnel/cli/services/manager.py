@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
 
-from quictunnel.cli.services.definition import Service
+from quictunnel.cli.services.definition import ServiceDefinition
 from quictunnel.cli.services.service_files import ServiceFile
 from quictunnel.errors import QuictunnelError
 
@@ -38,10 +38,10 @@ class Manager(Protocol):
         :raises SettingsError: it does not, or the user may not.
         """
 
-    def problems(self, service: Service) -> list[str]:
+    def problems(self, service: ServiceDefinition) -> list[str]:
         """Return why a service could not work under this manager, one sentence each."""
 
-    def files(self, service: Service) -> list[ServiceFile]:
+    def files(self, service: ServiceDefinition) -> list[ServiceFile]:
         """Return the files of a service. The first one is its definition."""
 
     def paths(self, name: str) -> list[Path]:
@@ -50,7 +50,7 @@ class Manager(Protocol):
     def installed(self) -> list[str]:
         """Return the names of the services that are installed."""
 
-    def start(self, service: Service, *, has_changed: bool) -> None:
+    def start(self, service: ServiceDefinition, *, has_changed: bool) -> None:
         """Let a service start with the machine or the session, and start it now.
 
         :param has_changed: whether its files have changed, so that a running one is restarted.
@@ -69,7 +69,7 @@ class Manager(Protocol):
     def state(self, name: str) -> ServiceState:
         """Return a service's state."""
 
-    def hints(self, service: Service) -> list[str]:
+    def hints(self, service: ServiceDefinition) -> list[str]:
         """Return what a user may want to know once the service is installed."""
 
 

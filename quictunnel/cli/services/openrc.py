@@ -8,7 +8,7 @@ import shlex
 import shutil
 from pathlib import Path
 
-from quictunnel.cli.services.definition import MARK, OPEN_FILES, PREFIX, Scope, Service
+from quictunnel.cli.services.definition import MARK, OPEN_FILES, PREFIX, Scope, ServiceDefinition
 from quictunnel.cli.services.manager import ServiceState, call, call_unchecked
 from quictunnel.cli.services.readability import why_unreadable
 from quictunnel.cli.services.service_files import ServiceFile, is_own, token_file, token_path
@@ -47,7 +47,7 @@ class OpenRc:
         if os.geteuid() != 0:
             raise SettingsError("a service of the machine needs root: use sudo or doas")
 
-    def problems(self, service: Service) -> list[str]:
+    def problems(self, service: ServiceDefinition) -> list[str]:
         """Return why a service could not work under OpenRC, one sentence each."""
         found = []
         user = None
@@ -65,7 +65,7 @@ class OpenRc:
         ]
         return found
 
-    def files(self, service: Service) -> list[ServiceFile]:
+    def files(self, service: ServiceDefinition) -> list[ServiceFile]:
         """Return the script and the file of tokens."""
         script = ServiceFile(SCRIPTS / service.name, _script(service), 0o755)
         return [script, *token_file(CONFIGURATION, service, USER)]
@@ -80,7 +80,7 @@ class OpenRc:
             return []
         return [path.name for path in sorted(SCRIPTS.glob(f"{PREFIX}*")) if is_own(path)]
 
-    def start(self, service: Service, *, has_changed: bool) -> None:
+    def start(self, service: ServiceDefinition, *, has_changed: bool) -> None:
         """Add a service to the default runlevel, and start it.
 
         :raises QuictunnelError: OpenRC cannot.
@@ -110,12 +110,12 @@ class OpenRc:
         sentence = lines[-1].strip(" *") if lines else f"exit code {done.returncode}"
         return ServiceState(done.returncode == 0, sentence.removeprefix("status: "))
 
-    def hints(self, service: Service) -> list[str]:
+    def hints(self, service: ServiceDefinition) -> list[str]:
         """Return where the log is."""
         return [f"Its log: {LOGS / service.name}.log"]
 
 
-def _script(service: Service) -> str:
+def _script(service: ServiceDefinition) -> str:
     command, *arguments = service.with_files(token_path(CONFIGURATION, service.name))
     state = f"/var/lib/{service.name}"
     # OpenRC evaluates the arguments once more, as a command line of the shell.

@@ -19,7 +19,7 @@ import typer
 from quictunnel.cli.config_option import Sources, keys_of
 from quictunnel.cli.preparation import prepared
 from quictunnel.cli.prepared import PreparedRole
-from quictunnel.cli.services.definition import PREFIX, Scope, Service
+from quictunnel.cli.services.definition import PREFIX, Scope, ServiceDefinition
 from quictunnel.config.settings import OriginSettings, RemoteSettings
 from quictunnel.errors import SettingsError
 from quictunnel.snapshots import RoleName
@@ -54,7 +54,7 @@ def service_name(role: RoleName, name: str | None) -> str:
 
 def define(
     ctx: typer.Context, role: RoleName, name: str | None, scope: Scope, options: Sequence[str]
-) -> Service:
+) -> ServiceDefinition:
     """Return a service for a role with these options.
 
     :param ctx: the context of the command that installs it.
@@ -70,7 +70,7 @@ def define(
         if tokens and "token-file" in files:
             raise SettingsError("--token and --token-file are both given; a service takes one")
         has_state = sources.is_set("--state-dir")
-    return Service(
+    return ServiceDefinition(
         role=role,
         name=own_name,
         scope=scope,

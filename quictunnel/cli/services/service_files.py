@@ -7,7 +7,7 @@ import pwd
 from dataclasses import dataclass
 from pathlib import Path
 
-from quictunnel.cli.services.definition import MARK, Service
+from quictunnel.cli.services.definition import MARK, ServiceDefinition
 from quictunnel.config import files
 from quictunnel.config.files import quoted, why
 from quictunnel.errors import SettingsError
@@ -30,7 +30,9 @@ class ServiceFile:
     """The user that it belongs to; None for the user who installs it."""
 
 
-def token_file(folder: Path, service: Service, owner: str | None = None) -> list[ServiceFile]:
+def token_file(
+    folder: Path, service: ServiceDefinition, owner: str | None = None
+) -> list[ServiceFile]:
     """Return the file with a service's tokens, which only its owner can read; none without tokens.
 
     :param folder: the folder for it.

@@ -8,7 +8,7 @@ import shutil
 import sys
 from pathlib import Path
 
-from quictunnel.cli.services.definition import PREFIX, Scope, Service
+from quictunnel.cli.services.definition import PREFIX, Scope, ServiceDefinition
 from quictunnel.cli.services.manager import ServiceState, call, call_unchecked
 from quictunnel.cli.services.readability import HOMES, TEMPORARY, why_unreadable
 from quictunnel.cli.services.service_files import (
@@ -64,11 +64,11 @@ class Systemd:
         if not self._is_system:
             self._check_session()
 
-    def problems(self, service: Service) -> list[str]:
+    def problems(self, service: ServiceDefinition) -> list[str]:
         """Return why a service could not work under systemd, one sentence each."""
         return self._system_problems(service) if self._is_system else _user_problems(service)
 
-    def files(self, service: Service) -> list[ServiceFile]:
+    def files(self, service: ServiceDefinition) -> list[ServiceFile]:
         """Return the unit and the file of tokens."""
         own = ServiceFile(self._unit_path(service.name), unit(service))
         return [own, *token_file(self._configuration, service)]
@@ -82,7 +82,7 @@ class Systemd:
         found = sorted(self._units.glob(f"{PREFIX}*.service"))
         return [path.stem for path in found if is_own(path)]
 
-    def start(self, service: Service, *, has_changed: bool) -> None:
+    def start(self, service: ServiceDefinition, *, has_changed: bool) -> None:
         """Enable a service, and start it. Restart it if it runs with older files.
 
         :raises QuictunnelError: systemd cannot.
@@ -127,7 +127,7 @@ class Systemd:
             sentence += f": {found['StatusText']}"
         return ServiceState(active in ("active", "reloading"), sentence)
 
-    def hints(self, service: Service) -> list[str]:
+    def hints(self, service: ServiceDefinition) -> list[str]:
         """Return the commands for the log, the token and a user's boot."""
         lines = [f"To see its log: {self._log_command(service.name)}"]
         if service.role == "remote" and not (service.tokens or "token-file" in service.files):
@@ -178,7 +178,7 @@ class Systemd:
                 "instead of using su or sudo, or install a service of the machine with --system"
             )
 
-    def _system_problems(self, service: Service) -> list[str]:
+    def _system_problems(self, service: ServiceDefinition) -> list[str]:
         found = []
         hidden = (*HOMES, *TEMPORARY)
         for path in (Path(service.program[0]), Path(sys.executable), Path(sys.base_prefix)):
@@ -214,7 +214,7 @@ class Systemd:
         return found
 
 
-def _user_problems(service: Service) -> list[str]:
+def _user_problems(service: ServiceDefinition) -> list[str]:
     try:
         lowest = int(_LOWEST_PORT.read_text())
     except (OSError, ValueError):

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from quictunnel.cli.services.definition import MARK, OPEN_FILES, Service
+from quictunnel.cli.services.definition import MARK, OPEN_FILES, ServiceDefinition
 from quictunnel.cli.services.service_files import token_path
 
 CONFIGURATION = Path("/etc/quictunnel")
@@ -49,7 +49,7 @@ RestrictSUIDSGID=yes
 """
 
 
-def unit(service: Service, mark: str = MARK) -> str:
+def unit(service: ServiceDefinition, mark: str = MARK) -> str:
     """Return the unit of a service.
 
     :param mark: a comment at the top; empty for none.
@@ -85,7 +85,7 @@ def unit(service: Service, mark: str = MARK) -> str:
     return "\n".join(lines) + "\n"
 
 
-def socket_unit(service: Service, *, link: str, outside: str) -> str:
+def socket_unit(service: ServiceDefinition, *, link: str, outside: str) -> str:
     """Return a unit with which systemd opens the sockets of a remote before the remote starts.
 
     :param link: the UDP address for origins, in systemd's spelling.
@@ -129,12 +129,12 @@ def user_configuration() -> Path:
     return Path.home() / ".config" / "quictunnel"
 
 
-def _description(service: Service) -> str:
+def _description(service: ServiceDefinition) -> str:
     is_default = service.name == f"quictunnel-{service.role}"
     return f"quictunnel {service.role}" + ("" if is_default else f" ({service.name})")
 
 
-def _place(service: Service) -> list[str]:
+def _place(service: ServiceDefinition) -> list[str]:
     """Return the lines about the service's user, files and directories."""
     loaded = dict(service.files)
     if service.tokens:
@@ -161,7 +161,7 @@ def _path(path: Path) -> str:
     return str(path).replace("%", "%%")
 
 
-def _restarts(service: Service) -> list[str]:
+def _restarts(service: ServiceDefinition) -> list[str]:
     lines = ["Restart=on-failure"]
     if service.role == "origin":
         lines += [
@@ -182,7 +182,7 @@ def _restarts(service: Service) -> list[str]:
     ]
 
 
-def _limits(service: Service) -> str:
+def _limits(service: ServiceDefinition) -> str:
     """Return the lines that take all rights from a service of the machine that it does not need."""
     is_remote = service.role == "remote"
     if is_remote:
