@@ -15,9 +15,10 @@ from typer.core import TyperGroup
 
 from quictunnel.cli import options
 from quictunnel.cli.config_option import Sources
-from quictunnel.cli.preparation import RoleName, RoleOption, config_argument, role_of
+from quictunnel.cli.preparation import RoleOption, config_argument, role_of
 from quictunnel.cli.reload import ARGUMENTS
 from quictunnel.errors import SettingsError
+from quictunnel.snapshots import RoleName
 
 _JSON = "--json"
 

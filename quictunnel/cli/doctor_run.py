@@ -14,7 +14,7 @@ from quictunnel.cli import config_option, options
 from quictunnel.cli.config_option import Sources
 from quictunnel.cli.doctor_report import Report
 from quictunnel.cli.file_limit import raise_file_limit
-from quictunnel.cli.preparation import RoleName, prepared
+from quictunnel.cli.preparation import prepared
 from quictunnel.config.addresses import parse_target
 from quictunnel.config.loops import looping_services
 from quictunnel.config.secret_strength import weak_secrets
@@ -34,6 +34,7 @@ from quictunnel.errors import SettingsError
 from quictunnel.events import Event, LoopSuspected
 from quictunnel.origin.link_dialing import tls_for
 from quictunnel.quic.settings import ClientTls
+from quictunnel.snapshots import RoleName
 
 EXIT_FAILED = 1
 """The exit code if something does not work."""

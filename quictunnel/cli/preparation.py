@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, cast
+from typing import Annotated, Any, cast
 
 import typer
 from typer.core import TyperGroup
@@ -13,8 +13,7 @@ from typer.core import TyperGroup
 from quictunnel.cli import options
 from quictunnel.cli.config_option import read_document
 from quictunnel.cli.prepared import PreparedRole
-
-RoleName = Literal["remote", "origin"]
+from quictunnel.snapshots import RoleName
 
 File = Annotated[Path, typer.Argument(metavar="FILE", help="The file.", show_default=False)]
 

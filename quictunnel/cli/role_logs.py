@@ -18,8 +18,9 @@ from quictunnel.events import Event, EventSink
 from quictunnel.observe.access_log import REPLACED, AccessLog, FileAccessLog
 from quictunnel.observe.access_log_format import FORMATS, AccessLogFormat
 from quictunnel.observe.event_fanout import EventFanout
-from quictunnel.observe.qlog_files import QlogFiles, RoleName
+from quictunnel.observe.qlog_files import QlogFiles
 from quictunnel.quic.engine import Qlog
+from quictunnel.snapshots import RoleName
 
 OPTION = "--access-log"
 QLOG_OPTION = "--qlog"

@@ -9,7 +9,6 @@ import typer
 
 from quictunnel.cli import options
 from quictunnel.cli.output import print_line
-from quictunnel.cli.preparation import RoleName
 from quictunnel.cli.services.definition import Scope
 from quictunnel.cli.services.manager import Manager, ManagerName
 from quictunnel.cli.services.role_options import define, service_name
@@ -17,6 +16,7 @@ from quictunnel.cli.services.selection import MANAGERS, default_scope, manager_o
 from quictunnel.cli.services.service_files import check_replaceable, remove, write
 from quictunnel.errors import QuictunnelError, SettingsError
 from quictunnel.escaping import escape
+from quictunnel.snapshots import RoleName
 
 SCOPES: tuple[Scope, ...] = ("system", "user")
 

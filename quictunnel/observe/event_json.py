@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime
 
 from quictunnel.observe.event_history import NumberedEvent
 from quictunnel.observe.event_log import event_kinds, make_record
-from quictunnel.observe.log_format import json_value
+from quictunnel.observe.log_format import json_value, timestamp
 
 EVENT_NAMES = {
     kind: re.sub(r"(?<!^)(?=[A-Z])", "-", kind.__name__).lower() for kind in event_kinds()
@@ -21,10 +20,9 @@ def event_members(entry: NumberedEvent) -> dict[str, object]:
     Fields that are None are left out, as in the log.
     """
     record = make_record("", entry.event)
-    time = datetime.fromtimestamp(entry.time, UTC)
     members: dict[str, object] = {
         "number": entry.number,
-        "time": f"{time:%Y-%m-%dT%H:%M:%S}.{time.microsecond // 1000:03}Z",
+        "time": timestamp(entry.time),
         "event": EVENT_NAMES[type(entry.event)],
         "level": record.levelname.lower(),
         "message": record.summary,

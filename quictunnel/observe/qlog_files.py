@@ -17,12 +17,12 @@ from collections import deque
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal, TypeAlias
 
 import msgspec
 
 from quictunnel.events import EventSink, QlogConnectionsSkipped, QlogEventsLost
 from quictunnel.observe.loss_reports import LossReports
+from quictunnel.snapshots import RoleName
 
 QLOG_VERSION = "0.3"
 """The version of the main schema, in revision 04 of its draft. qvis reads no newer one."""
@@ -61,8 +61,6 @@ _NAME = re.compile(r"\d{8}T\d{6}\.\d{3}Z-(?:remote|origin)-[0-9a-f]{2,40}(?:-\d+
 
 TOO_SLOW = "the disk is too slow"
 """Why events were lost that found no room."""
-
-RoleName: TypeAlias = Literal["remote", "origin"]
 
 
 class QlogFileTrace:
