@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
+from quictunnel.admin.extension import PageExtension
 from quictunnel.admin.interface import AdminInterface
 from quictunnel.admin.link_changes import LinkChanges
 from quictunnel.admin.link_history import LinkHistory
-from quictunnel.admin.managed import ManagedRole
+from quictunnel.admin.managed import ManagedRole, RoleControl
 from quictunnel.admin.role import AdministeredRole, Startable
 from quictunnel.cli.output import print_line
 from quictunnel.cli.run_control import RunControl
@@ -53,20 +54,33 @@ class Administration:
 
         :param has_site: at a remote, returns whether a service has a host name.
         """
-        managed = ManagedRole(
+        managed = self.manage(name, role, self.control, has_site=has_site)
+        self._interface = AdminInterface(
+            managed, settings.admin, settings.admin_token, emit=self.emit
+        )
+        return AdministeredRole(role, self._interface)
+
+    def manage(
+        self,
+        name: RoleName,
+        role: ObservedRole,
+        control: RoleControl,
+        *,
+        has_site: Callable[[str], bool] | None = None,
+        extension: PageExtension | None = None,
+    ) -> ManagedRole:
+        """Return the role with everything that an admin interface shows of it."""
+        return ManagedRole(
             name=name,
             role=role,
             history=self._history,
             tallies=self._tallies,
             loop_delay=LoopDelay(),
             links=LinkHistory(role, name, self._changes, emit=self.emit),
-            control=self.control,
+            control=control,
             has_site=has_site,
+            extension=extension,
         )
-        self._interface = AdminInterface(
-            managed, settings.admin, settings.admin_token, emit=self.emit
-        )
-        return AdministeredRole(role, self._interface)
 
     def print_address(self) -> None:
         """Print where the admin interface is, if it has a TCP address."""

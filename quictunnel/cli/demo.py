@@ -22,7 +22,7 @@ from quictunnel.cli.demo_site import DOWNLOAD_PATH, Site
 from quictunnel.cli.open_browser import has_browser, open_page
 from quictunnel.cli.output import print_line, print_styled
 from quictunnel.cli.role_runner import run
-from quictunnel.config.addresses import HostPort
+from quictunnel.config.addresses import LOOPBACK_ADDRESS, HostPort
 from quictunnel.config.certificates import CertificateFiles
 from quictunnel.config.services import ServiceSettings
 from quictunnel.config.settings import EngineName, OriginSettings, RemoteSettings
@@ -44,8 +44,6 @@ FETCH_TIMEOUT = 20.0
 
 GRACE = 2.0
 """Seconds that a browser has to finish loading the page when the demo ends."""
-
-LOOPBACK = "127.0.0.1"
 
 Once = Annotated[
     bool,
@@ -124,12 +122,12 @@ class Demo:
         self._engine: EngineName = engine
         self._token = Token.new()
         self._site = Site()
-        self._network = DemoNetwork(LOOPBACK)
+        self._network = DemoNetwork(LOOPBACK_ADDRESS)
         self._admin = DemoAdmin(self._on_origin_event, self.drain)
         self._remote = Remote(
             RemoteSettings(
-                listen=HostPort(LOOPBACK, 0),
-                outside=HostPort(LOOPBACK, 0),
+                listen=HostPort(LOOPBACK_ADDRESS, 0),
+                outside=HostPort(LOOPBACK_ADDRESS, 0),
                 state_dir=directory,
                 grace=GRACE,
                 engine=engine,

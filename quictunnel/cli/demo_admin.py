@@ -8,21 +8,13 @@ from importlib import resources
 
 from quictunnel.admin.extension import PageExtension
 from quictunnel.admin.interface import AdminInterface
-from quictunnel.admin.link_changes import LinkChanges
-from quictunnel.admin.link_history import LinkHistory
-from quictunnel.admin.managed import ManagedRole
+from quictunnel.cli.administration import Administration
 from quictunnel.cli.demo_download import SHA256, SIZE
 from quictunnel.cli.demo_network import DemoNetwork
-from quictunnel.config.addresses import HostPort
+from quictunnel.config.addresses import LOOPBACK_ADDRESS, HostPort
 from quictunnel.errors import SettingsError
 from quictunnel.events import EventSink
-from quictunnel.observe.event_fanout import EventFanout
-from quictunnel.observe.event_history import EventHistory
-from quictunnel.observe.loop_delay import LoopDelay
-from quictunnel.observe.tallies import Tallies
 from quictunnel.origin.client import Origin
-
-LOOPBACK = "127.0.0.1"
 
 CUT = 5.0
 """Seconds that the button cuts the network for."""
@@ -37,10 +29,8 @@ class DemoAdmin:
 
     def __init__(self, log: EventSink, drain: Callable[[], None]) -> None:
         self._drain = drain
-        self._history = EventHistory()
-        self._tallies = Tallies()
-        self._changes = LinkChanges()
-        self.emit: EventSink = EventFanout(log, self._history, self._tallies, self._changes)
+        self._administration = Administration(log)
+        self.emit: EventSink = self._administration.emit
         """The sink for the origin's events."""
         self._interface: AdminInterface | None = None
 
@@ -63,17 +53,10 @@ class DemoAdmin:
             actions={"cut": lambda: network.cut(CUT)},
             sources=(site,),
         )
-        managed = ManagedRole(
-            name="origin",
-            role=origin,
-            history=self._history,
-            tallies=self._tallies,
-            loop_delay=LoopDelay(),
-            links=LinkHistory(origin, "origin", self._changes, emit=self.emit),
-            control=_Control(self._drain),
-            extension=extension,
+        managed = self._administration.manage(
+            "origin", origin, _Control(self._drain), extension=extension
         )
-        self._interface = AdminInterface(managed, HostPort(LOOPBACK, 0), emit=self.emit)
+        self._interface = AdminInterface(managed, HostPort(LOOPBACK_ADDRESS, 0), emit=self.emit)
         try:
             await self._interface.bind()
             await self._interface.start()
