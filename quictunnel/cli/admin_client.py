@@ -25,7 +25,7 @@ from quictunnel.config.files import why
 from quictunnel.config.urls import HttpUrl
 from quictunnel.errors import ProtocolError, QuictunnelError, RoleUnavailable
 from quictunnel.escaping import cut_sentence
-from quictunnel.quic.system_store import system_store
+from quictunnel.quic.system_store import system_tls_context
 
 Answer = TypeVar("Answer")
 
@@ -122,10 +122,8 @@ class AdminClient:
         server = self._place.server
         if self._place.scheme == "http":
             return http.client.HTTPConnection(server.host, server.port, timeout=timeout)
-        file, directory = system_store()
-        context = ssl.create_default_context(cafile=file, capath=directory)
         return http.client.HTTPSConnection(
-            server.host, server.port, timeout=timeout, context=context
+            server.host, server.port, timeout=timeout, context=system_tls_context()
         )
 
     def _path(self, resource: str, query: dict[str, str | int]) -> str:

@@ -20,7 +20,7 @@ from quictunnel.config.addresses import HostPort
 from quictunnel.config.urls import HttpUrl
 from quictunnel.errors import QuictunnelError
 from quictunnel.protocol.address import Address
-from quictunnel.quic.system_store import system_store
+from quictunnel.quic.system_store import system_tls_context
 
 MAX_CONTENT = 1 << 20
 """Bytes of an answer that are read. A probe may run every minute, and a page may be a film."""
@@ -228,8 +228,7 @@ class UrlProbe:
             raise ProbeFailed(explain_status(status))
 
     def _tls_context(self) -> ssl.SSLContext:
-        file, directory = system_store()
-        context = ssl.create_default_context(cafile=file, capath=directory)
+        context = system_tls_context()
         if not self._is_verifying:
             context.check_hostname = False
             context.verify_mode = ssl.CERT_NONE

@@ -23,7 +23,7 @@ from quictunnel.origin.exposed_service import HEADER_ENCODERS
 from quictunnel.origin.health import CheckFailed
 from quictunnel.origin.upstream import Upstream
 from quictunnel.protocol.preamble import Preamble
-from quictunnel.quic.system_store import system_store
+from quictunnel.quic.system_store import system_tls_context
 from quictunnel.relay.tcp_options import send_fin_at_close
 
 MAX_HEAD = 16 * 1024
@@ -161,5 +161,4 @@ def _describe(exc: OSError) -> str:
 @functools.cache
 def _tls_context() -> ssl.SSLContext:
     """Return the settings of TLS, with the system's authorities."""
-    file, directory = system_store()
-    return ssl.create_default_context(cafile=file, capath=directory)
+    return system_tls_context()

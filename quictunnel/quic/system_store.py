@@ -1,4 +1,4 @@
-"""Where the system keeps the certificates of the authorities that it trusts."""
+"""The certificates of the authorities that the system trusts."""
 
 from __future__ import annotations
 
@@ -16,3 +16,9 @@ def system_store() -> tuple[str | None, str | None]:
     if not (paths.cafile or paths.capath):
         return certifi.where(), None
     return paths.cafile, paths.capath
+
+
+def system_tls_context() -> ssl.SSLContext:
+    """Return settings of a TLS client that trusts these authorities."""
+    file, directory = system_store()
+    return ssl.create_default_context(cafile=file, capath=directory)
