@@ -10,7 +10,8 @@ from urllib.parse import urlsplit
 from quictunnel.config.addresses import HostPort, parse_target
 from quictunnel.errors import SettingsError
 
-_DEFAULT_PORTS = {"http": 80, "https": 443}
+DEFAULT_PORTS = {"http": 80, "https": 443}
+"""The port of a URL without one, by its scheme."""
 
 _VISIBLE = re.compile(r"[!-~]+", re.ASCII)
 
@@ -30,7 +31,7 @@ class HttpUrl:
     @property
     def authority(self) -> str:
         """The host as a request names it: without a port that is the scheme's default."""
-        if self.server.port != _DEFAULT_PORTS[self.scheme]:
+        if self.server.port != DEFAULT_PORTS[self.scheme]:
             return str(self.server)
         return str(self.server).removesuffix(f":{self.server.port}")
 
@@ -54,7 +55,7 @@ def parse_http_url(text: str, what: str, example: str) -> HttpUrl:
         url = urlsplit(text)
     except ValueError:
         url = None
-    if url is None or url.scheme not in _DEFAULT_PORTS or not url.netloc:
+    if url is None or url.scheme not in DEFAULT_PORTS or not url.netloc:
         raise SettingsError(f"{text!r} is not {what}; write {example}")
     if "@" in url.netloc:
         # The error does not repeat the password.
@@ -64,6 +65,6 @@ def parse_http_url(text: str, what: str, example: str) -> HttpUrl:
     path = url.path or "/"
     return HttpUrl(
         "https" if url.scheme == "https" else "http",
-        parse_target(url.netloc, _DEFAULT_PORTS[url.scheme]),
+        parse_target(url.netloc, DEFAULT_PORTS[url.scheme]),
         f"{path}?{url.query}" if url.query else path,
     )

@@ -5,9 +5,7 @@ from __future__ import annotations
 import ipaddress
 
 from quictunnel.config.services import ServiceSettings
-from quictunnel.session.urls import tcp_url, web_url
-
-_SCHEMES = {"tls": "https", "http": "http"}
+from quictunnel.session.urls import SCHEMES, tcp_url, web_url
 
 _SCHEMES_OF_PORTS = {443: "https", 80: "http"}
 """The schemes of a host name's ports if the service is for both protocols. Any other port may have
@@ -47,7 +45,7 @@ def _site_urls(host: str, service: ServiceSettings, address: str) -> tuple[str, 
     urls = []
     for port in map(_port, ports.split(",")):
         if service.protocol is not None:
-            scheme = _SCHEMES[service.protocol]
+            scheme = SCHEMES[service.protocol]
         else:
             scheme = _SCHEMES_OF_PORTS.get(port or 0, "")
         if port is not None and scheme:

@@ -8,9 +8,7 @@ from collections.abc import Mapping
 from quictunnel.config.hosts import HOST_PROTOCOLS, HostProtocol
 from quictunnel.protocol.address import Address
 from quictunnel.remote.routes import Route
-from quictunnel.session.urls import tcp_url, web_url
-
-_SCHEMES = {"tls": "https", "http": "http"}
+from quictunnel.session.urls import SCHEMES, tcp_url, web_url
 
 
 def service_urls(
@@ -48,7 +46,7 @@ def _site_urls(
     if "*" in host:
         return ()
     protocols = HOST_PROTOCOLS if protocol is None else (protocol,)
-    urls = [web_url(_SCHEMES[each], host, named[each].port) for each in protocols if each in named]
+    urls = [web_url(SCHEMES[each], host, named[each].port) for each in protocols if each in named]
     if has_sockets and "http" in protocols:
         urls.append(web_url("https", host))  # the proxy in front has the certificate
     return tuple(dict.fromkeys(urls))

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-_DEFAULT_PORTS = {"http": 80, "https": 443}
+from collections.abc import Mapping
+
+from quictunnel.config.addresses import HostPort
+from quictunnel.config.hosts import HostProtocol
+from quictunnel.config.urls import DEFAULT_PORTS
+
+SCHEMES: Mapping[HostProtocol, str] = {"tls": "https", "http": "http"}
+"""The scheme of a site's URL, by the protocol that clients speak to the remote."""
 
 
 def web_url(scheme: str, host: str, port: int | None = None) -> str:
@@ -11,7 +18,7 @@ def web_url(scheme: str, host: str, port: int | None = None) -> str:
     :param scheme: `http` or `https`.
     :param port: None for the scheme's own.
     """
-    if port is None or port == _DEFAULT_PORTS[scheme]:
+    if port is None or port == DEFAULT_PORTS[scheme]:
         return f"{scheme}://{host}/"
     return f"{scheme}://{host}:{port}/"
 
@@ -21,4 +28,4 @@ def tcp_url(host: str, port: int) -> str:
 
     :param host: a name, or an IP address without brackets.
     """
-    return f"tcp://[{host}]:{port}" if ":" in host else f"tcp://{host}:{port}"
+    return f"tcp://{HostPort(host, port)}"
