@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
 from quictunnel.admin.operations import Operation, Parameter
-from quictunnel.admin.paths import ASK_PATH
+from quictunnel.config.addresses import ASK_PATH
 from quictunnel.config.host_names import normalise_host
 
 DOMAIN = Parameter("domain", "The host name.")

@@ -20,7 +20,8 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from quictunnel.admin.operations import error_response, media_type, read_body
-from quictunnel.admin.paths import ASK_PATH, LIVE_PATH, LOGIN_PATH, READY_PATH
+from quictunnel.admin.paths import LIVE_PATH, LOGIN_PATH, READY_PATH
+from quictunnel.config.addresses import ASK_PATH
 from quictunnel.config.admin_token import AdminToken
 from quictunnel.events import AdminLoginFailed, EventSink
 from quictunnel.protocol.address import Address

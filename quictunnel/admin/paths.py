@@ -5,9 +5,6 @@ from __future__ import annotations
 API = "/api/v1"
 """Where the paths of the API begin."""
 
-ASK_PATH = "/caddy/ask"
-"""The path that Caddy's option `ask` names. Caddy adds `?domain=NAME`."""
-
 LIVE_PATH = "/livez"
 """Whether the role's process works."""
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from pathlib import Path
 
-from quictunnel.admin.paths import ASK_PATH
-from quictunnel.config.addresses import HostPort
+from quictunnel.config.addresses import ASK_PATH, HostPort
 from quictunnel.config.host_names import is_pattern
 from quictunnel.config.hosts import HostName
 from quictunnel.errors import SettingsError

@@ -16,6 +16,9 @@ EVERY_ADDRESS = "::"
 ADMIN_PORT = 9002
 """The port of the admin interface in examples. It has no default."""
 
+ASK_PATH = "/caddy/ask"
+"""The path of the admin interface that Caddy's option `ask` names. Caddy adds `?domain=NAME`."""
+
 LOOPBACK_ADDRESS = "127.0.0.1"
 """The usual address of this machine for itself."""
 

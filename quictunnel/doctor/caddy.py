@@ -9,7 +9,13 @@ from urllib.parse import urlsplit
 import h11
 import msgspec
 
-from quictunnel.config.addresses import HostPort, parse_target
+from quictunnel.config.addresses import (
+    ADMIN_PORT,
+    ASK_PATH,
+    LOOPBACK_ADDRESS,
+    HostPort,
+    parse_target,
+)
 from quictunnel.config.settings import RemoteSettings
 from quictunnel.doctor.check import Check
 from quictunnel.doctor.finding import Finding, failed, ok, skipped, warning
@@ -23,8 +29,7 @@ ADMIN_API = HostPort("localhost", 2019)
 
 HTTPS_PORT = 443
 
-ASK_PATH = "/caddy/ask"
-"""The path of the remote's admin interface that Caddy asks."""
+_EXAMPLE = f"{LOOPBACK_ADDRESS}:{ADMIN_PORT}"
 
 _LOCAL = ("localhost", "127.0.0.1", "::1")
 
@@ -84,9 +89,9 @@ class CaddyInFront(Check):
         endpoints = list(_endpoints(config))
         if not endpoints:
             return []
-        own = f"http://{admin or '127.0.0.1:9002'}{ASK_PATH}"
+        own = f"http://{admin or _EXAMPLE}{ASK_PATH}"
         if admin is None:
-            advice = "start the remote with --admin 127.0.0.1:9002, or correct 'ask'"
+            advice = f"start the remote with --admin {_EXAMPLE}, or correct 'ask'"
             sentence = f"Caddy asks {endpoints[0]}, and this remote has no admin interface"
             ours = any(ASK_PATH in endpoint for endpoint in endpoints)
             return [failed(title, sentence, advice)] if ours else []

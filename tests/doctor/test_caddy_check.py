@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from quictunnel.config.addresses import HostPort
+from quictunnel.config.addresses import ASK_PATH, HostPort
 from quictunnel.config.settings import RemoteSettings
 from quictunnel.doctor import caddy
-from quictunnel.doctor.caddy import ASK_PATH, CaddyInFront
+from quictunnel.doctor.caddy import CaddyInFront
 from quictunnel.doctor.finding import Level
 
 if TYPE_CHECKING:
