@@ -1,4 +1,4 @@
-"""The part that a program adds to the admin page of its role, as values."""
+"""The part that a program adds to the live page of its role, as values."""
 
 from __future__ import annotations
 

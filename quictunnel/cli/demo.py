@@ -59,7 +59,7 @@ NoOpen = Annotated[
     bool,
     options.OPTIONS.option(
         "--no-open",
-        "Do not open the admin page in a browser.",
+        "Do not open the live page in a browser.",
         metavar="",
     ),
 ]
@@ -79,7 +79,7 @@ def demo(
       quictunnel demo
       quictunnel demo --once
 
-    It fetches the page through the tunnel and shows each step. Then it opens the admin page, if
+    It fetches the page through the tunnel and shows each step. Then it opens the live page, if
     this terminal belongs to a desktop. There you can cut the network in the middle of a download,
     and see how the connection survives. It runs until you press Ctrl-C. Other machines cannot
     reach it, and it leaves no files.
@@ -101,14 +101,14 @@ async def _show(directory: Path, engine: EngineName, *, once: bool, may_open: bo
             return
         print_line("")
         print_styled("  Page through the tunnel  ", (role.url, "bold underline"))
-        print_styled("  Admin page               ", (role.admin_url, "bold underline"))
+        print_styled("  Live page                ", (role.live_page_url, "bold underline"))
         print_line("")
         print_line(
-            "  Cut the network on the admin page while a download runs. Ctrl-C ends the demo."
+            "  Cut the network on the live page while a download runs. Ctrl-C ends the demo."
         )
         print_line("")
         if may_open and has_browser():
-            opening = asyncio.create_task(open_page(role.admin_url), name="browser")
+            opening = asyncio.create_task(open_page(role.live_page_url), name="browser")
 
     await run(role, started, emit=discard_event)
     if opening is not None:
@@ -153,8 +153,8 @@ class Demo:
         return self._site.address
 
     @property
-    def admin_url(self) -> str:
-        """The address of the origin's admin page, from `start` on."""
+    def live_page_url(self) -> str:
+        """The address of the origin's live page, from `start` on."""
         return self._admin.url
 
     async def start(self) -> None:
@@ -179,7 +179,7 @@ class Demo:
         self._show("page", f"shows the client's own address, {client}")
         site = self.url.removesuffix("/")
         await self._admin.start(origin, site, site + DOWNLOAD_PATH, self._network)
-        self._show("admin page", "shows the link, and has a button that cuts the network")
+        self._show("live page", "shows the link, and has a button that cuts the network")
 
     async def wait_closed(self) -> None:
         """Wait until both roles have ended, and raise the error that ended them."""

@@ -1,4 +1,4 @@
-"""The admin page of the demo's origin, with a download and a button that cuts the network."""
+"""The live page of the demo's origin, with a download and a button that cuts the network."""
 
 from __future__ import annotations
 

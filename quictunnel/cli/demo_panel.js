@@ -1,4 +1,4 @@
-// The demo's part of its admin page: a download through the tunnel, and a button that cuts the
+// The demo's part of its live page: a download through the tunnel, and a button that cuts the
 // network. The demo writes the constants above this line.
 
 import { announce } from "./announcer.js";

@@ -177,6 +177,6 @@ _DOWNLOAD_HEAD = _head(
     "application/octet-stream",
     SIZE,
     'Content-Disposition: attachment; filename="quictunnel-demo.bin"',
-    # The demo's admin page, which has another port, downloads it as well. It has no secret.
+    # The demo's live page, which has another port, downloads it as well. It has no secret.
     "Access-Control-Allow-Origin: *",
 )

@@ -1,4 +1,4 @@
-"""An event as the members of a JSON object, for programs and for the admin page."""
+"""An event as the members of a JSON object, for programs and for the live page."""
 
 from __future__ import annotations
 

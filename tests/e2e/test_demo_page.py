@@ -1,4 +1,4 @@
-"""The demo's admin page in a real browser: the network is cut in the middle of the download."""
+"""The demo's live page in a real browser: the network is cut in the middle of the download."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from testkit.programs import MissingError
 
 ONE_ENGINE = True
 
-ADMIN_PAGE = r"^  Admin page +(http://127\.0\.0\.1:\d+/)$"
+LIVE_PAGE = r"^  Live page +(http://127\.0\.0\.1:\d+/)$"
 
 RECEIVED = "document.querySelector('progress').value"
 
@@ -25,9 +25,9 @@ HISTORY = "fetch('/api/v1/links').then(answer => answer.json()).then(({links}) =
 
 @pytest.fixture
 def demo(programs, engines):
-    """The address of a running demo's admin page."""
+    """The address of a running demo's live page."""
     program = programs.quictunnel("demo", "--engine", engines[0])
-    return program.wait_for(ADMIN_PAGE)[1]
+    return program.wait_for(LIVE_PAGE)[1]
 
 
 @pytest.fixture
