@@ -12,7 +12,7 @@ from quictunnel.doctor.check import Check
 from quictunnel.doctor.finding import Finding, failed, ok, skipped, warning
 from quictunnel.doctor.probe_socket import ProbeSocket, SentProbe, probing, tcp_answers
 from quictunnel.doctor.udp_answers import UdpAnswers
-from quictunnel.doctor.version_probe import LEAST
+from quictunnel.doctor.version_probe import MIN_PROBE_SIZE
 
 DURATION = 5.0
 """Seconds for which probes are sent."""
@@ -98,7 +98,7 @@ class LineQuality(Check):
             return [self._not_sent(exc)]
         if not sent:
             return [self._not_sent(error)]
-        small = [probe for probe in (*self._udp.probes, *sent) if probe.size == LEAST]
+        small = [probe for probe in (*self._udp.probes, *sent) if probe.size == MIN_PROBE_SIZE]
         return [
             *judge_loss(small, tcp.result()),
             judge_mtu(sent, too_large, HEADERS[family]),
@@ -116,7 +116,7 @@ async def _send_probes(probes: ProbeSocket, sizes: Sequence[int]) -> None:
     start = loop.time()
     for number in range(int(DURATION / INTERVAL)):
         await asyncio.sleep(start + number * INTERVAL - loop.time())
-        probes.send(LEAST if number % 2 == 0 else sizes[number // 2 % len(sizes)])
+        probes.send(MIN_PROBE_SIZE if number % 2 == 0 else sizes[number // 2 % len(sizes)])
     await asyncio.sleep(LAST_ANSWER)
 
 
@@ -191,7 +191,7 @@ def judge_mtu(sent: Sequence[SentProbe], too_large: Collection[int], headers: in
     by_size: Mapping[int, list[bool]] = defaultdict(list)
     for probe in sent:
         by_size[probe.size].append(probe.answered_at is not None)
-    small = by_size.get(LEAST, [])
+    small = by_size.get(MIN_PROBE_SIZE, [])
     loss = 1 - sum(small) / max(1, len(small))
     if loss > LOSS_FOR_MTU:
         return skipped(title, "too many packets are lost to find it out")

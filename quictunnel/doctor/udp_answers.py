@@ -11,7 +11,7 @@ from quictunnel.doctor.check import Check
 from quictunnel.doctor.finding import Finding, failed, ok, warning
 from quictunnel.doctor.names import RemoteName
 from quictunnel.doctor.probe_socket import ProbeSocket, SentProbe, probing, tcp_answers
-from quictunnel.doctor.version_probe import LEAST, VERSION_1
+from quictunnel.doctor.version_probe import MIN_PROBE_SIZE, VERSION_1
 from quictunnel.origin.diagnosis import Failure, explain_unreachable
 
 INTERVAL = 0.025
@@ -136,8 +136,8 @@ class UdpAnswers(Check):
         if any(result.has_small_answer for result in results):
             return failed(
                 self.title,
-                f"{target.host} answers small packets, but none of {LEAST} bytes: the path MTU is "
-                f"below {LEAST + 28}, which QUIC needs",
+                f"{target.host} answers small packets, but none of {MIN_PROBE_SIZE} bytes: the "
+                f"path MTU is below {MIN_PROBE_SIZE + 28}, which QUIC needs",
                 "raise the MTU of the VPN, tunnel or modem on the way",
             )
         failures = [Failure(result.host, result.error or TimeoutError()) for result in results]
@@ -184,7 +184,7 @@ async def _probe(probes: ProbeSocket, result: AddressResult, first: asyncio.Even
     due = 1
     while (now := loop.time()) < deadline:
         for _ in range(min(due - len(probes.probes), BURST)):
-            probes.send(LEAST)
+            probes.send(MIN_PROBE_SIZE)
         if small and now >= start + small[0]:
             small.pop(0)
             probes.send_small()

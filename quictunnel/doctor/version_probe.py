@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import secrets
 
-LEAST = 1200
+MIN_PROBE_SIZE = 1200
 """Bytes of the smallest probe that a server answers (RFC 9000, section 14.1)."""
 
 VERSION_1 = 1

@@ -7,12 +7,14 @@ import pytest
 from quictunnel.doctor.finding import Level
 from quictunnel.doctor.line_quality import HEADERS, TcpLoss, judge_loss, judge_mtu
 from quictunnel.doctor.probe_socket import SentProbe
-from quictunnel.doctor.version_probe import LEAST
+from quictunnel.doctor.version_probe import MIN_PROBE_SIZE
 
 GOOD_TCP = TcpLoss(attempts=16, prompt=16)
 
 
-def probes(answered: int, lost: int, size: int = LEAST, trip: float = 0.02) -> list[SentProbe]:
+def probes(
+    answered: int, lost: int, size: int = MIN_PROBE_SIZE, trip: float = 0.02
+) -> list[SentProbe]:
     return [SentProbe(size, 1.0, 1.0 + trip)] * answered + [SentProbe(size, 1.0)] * lost
 
 

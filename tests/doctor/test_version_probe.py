@@ -8,7 +8,7 @@ from quictunnel.config.certificates import load_pair
 from quictunnel.config.state import load_or_make_certificate
 from quictunnel.doctor.version_probe import (
     ID_SIZE,
-    LEAST,
+    MIN_PROBE_SIZE,
     VERSION_1,
     decode_answer,
     encode,
@@ -33,7 +33,7 @@ def endpoint(request, tmp_path):
     return kind.endpoint(LinkSettings(), server_tls=tls, streams=1, now=0.0)
 
 
-@pytest.mark.parametrize("size", [LEAST, 1452])
+@pytest.mark.parametrize("size", [MIN_PROBE_SIZE, 1452])
 def test_every_engine_answers(endpoint, size):
     endpoint.receive([(encode(IDENTIFICATION, size), PATH)], 0.0)
     ((answer, _),) = endpoint.transmit()
@@ -43,7 +43,7 @@ def test_every_engine_answers(endpoint, size):
 
 
 def test_no_engine_answers_a_probe_that_is_too_small(endpoint):
-    endpoint.receive([(encode(IDENTIFICATION, LEAST - 1), PATH)], 0.0)
+    endpoint.receive([(encode(IDENTIFICATION, MIN_PROBE_SIZE - 1), PATH)], 0.0)
     assert not endpoint.transmit()
 
 
@@ -54,7 +54,10 @@ def test_every_engine_answers_a_small_packet_of_no_connection(endpoint):
 
 
 def test_a_probe_has_the_size_asked_for():
-    assert [len(encode(IDENTIFICATION, size)) for size in (LEAST, 1472)] == [LEAST, 1472]
+    assert [len(encode(IDENTIFICATION, size)) for size in (MIN_PROBE_SIZE, 1472)] == [
+        MIN_PROBE_SIZE,
+        1472,
+    ]
 
 
 GOOD = bytes([0x80]) + bytes(4) + b"\x08" + IDENTIFICATION + b"\x08" + bytes(8)
