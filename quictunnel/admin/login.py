@@ -36,10 +36,10 @@ RECOVERY = 12.0
 MAX_SOURCES = 4096
 """Sources that are limited at a time. The one whose last failure is the oldest is dropped."""
 
-MAX_SESSIONS = 64
+MAX_LOGINS = 64
 """Browsers that are logged in at a time. The one that logged in first is logged out."""
 
-SESSION_LIFETIME = 12 * 3600.0
+LOGIN_LIFETIME = 12 * 3600.0
 """Seconds that a login lasts."""
 
 STYLE_PATH = "/login.css"
@@ -101,7 +101,7 @@ class TokenLogin:
         self._cookie = cookie
         self._emit = emit
         self._failures = _Failures(now)
-        self._sessions = _Sessions(now)
+        self._logins = _Logins(now)
 
     def guard(self, app: ASGIApp) -> ASGIApp:
         """Return an application that passes on requests which may be answered."""
@@ -141,7 +141,7 @@ class TokenLogin:
         """
         header = request.headers.get("authorization")
         if header is None:
-            return self._sessions.includes(request.cookies.get(self._cookie, ""))
+            return self._logins.includes(request.cookies.get(self._cookie, ""))
         scheme, _, given = header.partition(" ")
         if scheme.lower() != "bearer":
             raise _unauthorized(NEEDED)
@@ -187,8 +187,8 @@ class TokenLogin:
         response = RedirectResponse("/", 303)
         response.set_cookie(
             self._cookie,
-            self._sessions.add(),
-            max_age=int(SESSION_LIFETIME),
+            self._logins.add(),
+            max_age=int(LOGIN_LIFETIME),
             httponly=True,
             samesite="strict",
             secure=request.url.scheme == "https",
@@ -196,7 +196,7 @@ class TokenLogin:
         return response
 
     async def _log_out(self, request: Request) -> Response:
-        self._sessions.remove(request.cookies.get(self._cookie, ""))
+        self._logins.remove(request.cookies.get(self._cookie, ""))
         response = RedirectResponse(LOGIN_PATH, 303)
         response.delete_cookie(self._cookie, httponly=True, samesite="strict")
         return response
@@ -225,7 +225,7 @@ class _Failures:
         return max(0.0, count - (self._now() - then) / RECOVERY)
 
 
-class _Sessions:
+class _Logins:
     """The browsers that are logged in. Only hashes of their cookies are kept."""
 
     def __init__(self, now: Callable[[], float]) -> None:
@@ -235,8 +235,8 @@ class _Sessions:
     def add(self) -> str:
         """Return the cookie of a new login."""
         cookie = secrets.token_urlsafe(32)
-        self._ends[_hash(cookie)] = self._now() + SESSION_LIFETIME
-        if len(self._ends) > MAX_SESSIONS:
+        self._ends[_hash(cookie)] = self._now() + LOGIN_LIFETIME
+        if len(self._ends) > MAX_LOGINS:
             self._ends.popitem(last=False)
         return cookie
 

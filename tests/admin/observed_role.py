@@ -86,7 +86,7 @@ def clients(count: int, **changes) -> list[ClientSnapshot]:
     ]
 
 
-class PreparedRole:
+class ScriptedRole:
     """An observed role, which can be started and ended."""
 
     def __init__(self) -> None:
@@ -137,7 +137,7 @@ class PreparedRole:
         self.calls.append("abort")
 
 
-class PreparedControl:
+class ScriptedControl:
     """The control of a role."""
 
     def __init__(self) -> None:
@@ -156,7 +156,7 @@ class PreparedControl:
 
 def managed_role(name: str = "remote", **more) -> ManagedRole:
     """Return a role with everything that the interface shows of it."""
-    role = PreparedRole()
+    role = ScriptedRole()
     changes = LinkChanges()
     parts = {
         "name": name,
@@ -165,6 +165,6 @@ def managed_role(name: str = "remote", **more) -> ManagedRole:
         "tallies": Tallies(),
         "loop_delay": LoopDelay(),
         "links": LinkHistory(role, name, changes, emit=discard_event),
-        "control": PreparedControl(),
+        "control": ScriptedControl(),
     }
     return ManagedRole(**(parts | more))

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from observed_role import STATE, PreparedRole
+from observed_role import STATE, ScriptedRole
 
 from quictunnel.admin.health import health_operations
 
 
 async def test_a_role_is_ready_or_says_why_not(serve):
-    role = PreparedRole()
+    role = ScriptedRole()
     peer = await serve(*(operation.route() for operation in health_operations(role)))
     answer = await peer.request("/readyz")
     assert (answer.status, answer.json) == (200, {"ready": True, "reason": None})

@@ -6,7 +6,7 @@ import asyncio
 from dataclasses import replace
 
 import pytest
-from observed_role import LINK, PreparedRole
+from observed_role import LINK, ScriptedRole
 
 from quictunnel.admin import link_history as module
 from quictunnel.admin.link_changes import MAX_CHANGES, MAX_LINKS, LinkChanges
@@ -27,7 +27,7 @@ class Timelines:
     def __init__(self, name: str = "remote") -> None:
         self.now = 1_000_000.0
         self.events = []
-        self.role = PreparedRole()
+        self.role = ScriptedRole()
         self.changes = LinkChanges(lambda: self.now)
         self.history = LinkHistory(
             self.role, name, self.changes, emit=self.events.append, now=lambda: self.now

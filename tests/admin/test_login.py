@@ -155,12 +155,12 @@ async def test_a_login_ends_after_some_time_and_by_logging_out(guarded):
     answer = await guarded.peer.request("/logout", method="POST", Cookie=cookies[0])
     assert (answer.status, answer.headers["location"]) == (303, "/login")
     assert [(await guarded.get(Cookie=each)).status for each in cookies] == [401, 200]
-    guarded.clock.now += module.SESSION_LIFETIME
+    guarded.clock.now += module.LOGIN_LIFETIME
     assert (await guarded.get(Cookie=cookies[1])).status == 401
 
 
 async def test_the_number_of_logins_is_bounded(guarded, monkeypatch):
-    monkeypatch.setattr(module, "MAX_SESSIONS", 2)
+    monkeypatch.setattr(module, "MAX_LOGINS", 2)
     cookies = [(await guarded.log_in(TOKEN)).headers["set-cookie"].split(";")[0] for _ in range(3)]
     assert [(await guarded.get(Cookie=each)).status for each in cookies] == [401, 200, 200]
 

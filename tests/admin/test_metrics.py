@@ -8,7 +8,7 @@ from dataclasses import replace
 from itertools import pairwise
 
 import pytest
-from observed_role import CLIENT, LINK, SERVICE, PreparedRole
+from observed_role import CLIENT, LINK, SERVICE, ScriptedRole
 from prometheus_client import CollectorRegistry
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -40,7 +40,7 @@ def service_snapshot(name: str, **changes):
 
 @pytest.fixture
 def role():
-    role = PreparedRole()
+    role = ScriptedRole()
     role.clients = []
     return role
 

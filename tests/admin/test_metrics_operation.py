@@ -7,7 +7,7 @@ import subprocess
 import sys
 
 import pytest
-from observed_role import PreparedRole
+from observed_role import ScriptedRole
 
 from quictunnel.admin.metrics_operation import metrics_operation
 from quictunnel.observe.loop_delay import INTERVAL, LoopDelay
@@ -16,7 +16,7 @@ from quictunnel.observe.tallies import Tallies
 
 @pytest.fixture
 def role():
-    return PreparedRole()
+    return ScriptedRole()
 
 
 @pytest.fixture
