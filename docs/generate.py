@@ -303,7 +303,7 @@ def admin_api_page() -> str:
         "# Admin API",
         "",
         "This page is generated from the OpenAPI document, which a running role serves at",
-        f"`{OPENAPI_PATH}`. [Look into a running role](../how-to/admin.md) shows how to reach it.",
+        f"`{OPENAPI_PATH}`. [Use the admin interface](../how-to/admin.md) shows how to reach it.",
         "Bodies are JSON objects. A failed request has a body with the member `error`, a sentence.",
         "Durations are seconds, sizes are bytes, and rates are bytes per second.",
         "",
