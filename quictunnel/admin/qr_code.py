@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import io
-from collections.abc import Callable, Sequence
 from functools import lru_cache
 
 import segno
@@ -13,7 +12,7 @@ from starlette.responses import Response
 
 from quictunnel.admin.operations import Operation, Parameter, error_response, text_of
 from quictunnel.admin.paths import API
-from quictunnel.snapshots import ServiceSnapshot
+from quictunnel.snapshots import ObservedRole
 
 MAX_CODES = 64
 """Drawings that are kept. Each has some kilobytes."""
@@ -26,18 +25,16 @@ _QUIET_ZONE = 4
 """Modules of white around the code (ISO/IEC 18004)."""
 
 
-def qr_operation(list_services: Callable[[], Sequence[ServiceSnapshot]]) -> Operation:
+def qr_operation(role: ObservedRole) -> Operation:
     """Return the operation that draws an address.
 
     It draws only addresses of services. Otherwise any address could be drawn here, where the user
     trusts it.
-
-    :param list_services: returns the services of the role.
     """
 
     async def answer(request: Request) -> Response:
         url = text_of(request, URL)
-        if not any(url in service.urls for service in list_services()):
+        if not any(url in service.urls for service in role.list_services()):
             return error_response("no service has this address", 404)
         try:
             image = await asyncio.to_thread(_draw, url)  # it takes milliseconds

@@ -26,7 +26,7 @@ def make_operations(managed: ManagedRole, streams: EventStreams) -> list[Operati
         *command_operations(managed),
         *health_operations(managed.role),
         metrics_operation(managed.role, managed.tallies, managed.loop_delay),
-        qr_operation(managed.role.list_services),
+        qr_operation(managed.role),
     ]
     if managed.extension is not None:
         operations += action_operations(managed.extension)

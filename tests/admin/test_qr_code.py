@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from observed_role import SERVICE
+from observed_role import SERVICE, ScriptedRole
 
 from quictunnel.admin.qr_code import qr_operation
 
@@ -16,8 +16,9 @@ URLS = ("https://www.example.com/", "tcp://[2001:db8::7]:2222", LONG)
 
 @pytest.fixture
 async def draw(serve):
-    services = [replace(SERVICE, urls=URLS[:1]), replace(SERVICE, urls=URLS[1:])]
-    peer = await serve(qr_operation(lambda: services).route())
+    role = ScriptedRole()
+    role.services = [replace(SERVICE, urls=URLS[:1]), replace(SERVICE, urls=URLS[1:])]
+    peer = await serve(qr_operation(role).route())
 
     async def draw(query: str) -> tuple[int, bytes]:
         answer = await peer.request(f"/api/v1/qr{query}")

@@ -149,6 +149,22 @@ def test_every_page_is_in_the_navigation():
     )
 
 
+@pytest.mark.parametrize("name", generate.PAGES)
+def test_each_generated_page_can_be_made_and_has_links_that_lead_somewhere(name):
+    text = generate.PAGES[name]()
+    assert text.startswith("# ")
+    headings = {
+        re.sub(r"[^a-z0-9 -]", "", heading.lower()).replace(" ", "-")
+        for heading in re.findall(r"^#+ (.*)", text, re.MULTILINE)
+    }
+    for target, anchor in re.findall(r"\]\((?!https:)([^)#]*)#?([^)]*)\)", text):
+        if target:
+            path = ((DOCS / name).parent / target).resolve()
+            assert path.exists() or str(path.relative_to(DOCS)) in generate.PAGES, target
+        else:
+            assert anchor in headings, anchor
+
+
 def test_the_command_line_page_has_every_option():
     page = generate.cli_page()
     for name in options(PROGRAM).keys() - {"--help", "-h"}:
