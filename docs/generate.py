@@ -43,6 +43,17 @@ ROLES: tuple[RoleName, ...] = ("remote", "origin")
 
 MANY = "may be given several times"
 
+EXIT_CODES = {
+    0: "The program ended in order.",
+    1: "It failed. `status`: the role is not ready. `probe`: the service does not work. `doctor`: "
+    "something does not work. `service status`: a service does not run.",
+    2: "An option, a setting or a file is wrong, or an address is in use.",
+    3: "The remote does not accept this origin, or the origin does not accept the remote. Once "
+    "connected, an origin ends so only if the remote proves its refusal. `status`, `top`, "
+    "`clients` and `events`: no role runs, or it does not answer this user.",
+}
+"""The meanings of the exit codes, as Markdown."""
+
 
 def cli_page() -> str:
     """Return the page about the command line."""
@@ -56,12 +67,7 @@ def cli_page() -> str:
         "",
         "| code | meaning |",
         "|---|---|",
-        "| 0 | The program ended in order. |",
-        "| 1 | It failed. `status`: the role is not ready. `probe`: the service does not work. |",
-        "| 2 | An option, a setting or a file is wrong, or an address is in use. |",
-        "| 3 | The remote does not accept this origin, or the origin does not accept the remote. "
-        "Once connected, an origin ends so only if the remote proves its refusal. `status`, `top`, "
-        "`clients` and `events`: no role runs, or it does not answer this user. |",
+        *(f"| {code} | {meaning} |" for code, meaning in EXIT_CODES.items()),
     ]
     return "\n".join(lines) + "\n"
 
@@ -258,12 +264,12 @@ def metrics_page() -> str:
         "|---|---|---|---|---|",
         *map(_metric_row, METRICS),
     ]
+    explained = _field_docstrings()
     for kind, title in WORDS.items():
-        explained = _member_docstrings(kind.__name__)
-        if kind is events.DropKind:
-            explained[tallies.HELLO_TIMEOUT] = "It has sent no hello in time."
         lines += ["", f"## {title}", "", "| word | meaning |", "|---|---|"]
-        lines += [f"| `{word}` | {text} |" for word, text in explained.items()]
+        lines += [f"| `{word.value}` | {explained[kind.__name__][word.name]} |" for word in kind]
+        if kind is events.DropKind:
+            lines.append(f"| `{tallies.HELLO_TIMEOUT}` | It has sent no hello in time. |")
     return "\n".join(lines) + "\n"
 
 
@@ -272,22 +278,6 @@ def _metric_row(metric: MetricDefinition) -> str:
     return (
         f"| `{metric.name}` | {metric.type} | {labels} | {metric.role or 'both'} | {metric.help} |"
     )
-
-
-def _member_docstrings(name: str) -> dict[str, str]:
-    """Return the docstring below each member of an enumeration, by the member's value."""
-    (found,) = (
-        node
-        for node in ast.parse(inspect.getsource(events)).body
-        if isinstance(node, ast.ClassDef) and node.name == name
-    )
-    explained: dict[str, str] = {}
-    for member, after in zip(found.body, found.body[1:], strict=False):
-        if isinstance(member, ast.Assign) and isinstance(after, ast.Expr):
-            assert isinstance(member.value, ast.Constant)
-            assert isinstance(after.value, ast.Constant)
-            explained[str(member.value.value)] = " ".join(str(after.value.value).split())
-    return explained
 
 
 def engine_page() -> str:

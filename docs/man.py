@@ -14,16 +14,9 @@ from typing import Any
 import typer.main
 from typer.core import TyperArgument
 
-from docs.generate import default_of, option_panels, placeholder_of, plain
+from docs.generate import EXIT_CODES, default_of, option_panels, placeholder_of, plain
 from quictunnel import __version__
 from quictunnel.cli.main import PROGRAM, app
-
-EXIT_STATUS = {
-    "0": "The program ended in order.",
-    "1": "It failed.",
-    "2": "An option, a setting or a file is wrong, or an address is in use.",
-    "3": "The remote does not accept this origin, or the origin does not accept the remote.",
-}
 
 
 def pages() -> Mapping[str, str]:
@@ -77,8 +70,8 @@ def _page(path: str, command: Any, names: Mapping[str, str]) -> str:  # noqa: AN
         for option in options:
             lines += _option(option)
     lines.append(".SH EXIT STATUS")
-    for code, meaning in EXIT_STATUS.items():
-        lines += [".TP", f".B {code}", _escape(meaning)]
+    for code, meaning in EXIT_CODES.items():
+        lines += [".TP", f".B {code}", _escape(meaning.replace("`", "'"))]
     others = [name for other, name in sorted(names.items()) if _are_near(path, other)]
     lines += [".SH SEE ALSO"]
     lines += [f".BR {_escape(name)} (1){',' if name != others[-1] else ''}" for name in others]
