@@ -7,21 +7,15 @@ const PREFIXES = ["", "k", "M", "G", "T", "P"];
  * @param {number} count
  */
 export function bytes(count) {
-  let power = 0;
-  let value = count;
-  while (value >= 999.5 && power < PREFIXES.length - 1) {
-    value /= 1000;
-    power += 1;
-  }
-  return `${digits(value, power === 0)} ${PREFIXES[power]}B`;
+  return `${scaled(count)}B`;
 }
 
 /**
- * Return a rate in bytes per second, such as `1.5 MB/s`.
+ * Return a rate in bits, such as `1.5 Mbit/s`, as the commands do.
  * @param {number} bytesPerSecond
  */
 export function rate(bytesPerSecond) {
-  return `${bytes(bytesPerSecond < 1 ? 0 : bytesPerSecond)}/s`;
+  return `${scaled(bytesPerSecond < 1 ? 0 : bytesPerSecond * 8)}bit/s`;
 }
 
 /**
@@ -76,6 +70,20 @@ export function counted(value, noun) {
  */
 export function clock(date) {
   return [date.getHours(), date.getMinutes(), date.getSeconds()].map(pad).join(":");
+}
+
+/**
+ * A number with a decimal prefix, and a space between.
+ * @param {number} number
+ */
+function scaled(number) {
+  let power = 0;
+  let value = number;
+  while (value >= 999.5 && power < PREFIXES.length - 1) {
+    value /= 1000;
+    power += 1;
+  }
+  return `${digits(value, power === 0)} ${PREFIXES[power]}`;
 }
 
 /**

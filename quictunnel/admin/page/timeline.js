@@ -6,13 +6,14 @@ import { clock, duration, milliseconds, percent, rate } from "./format.js";
 /** @typedef {import("./types.js").Sample} Sample */
 /** @typedef {import("./types.js").Change} Change */
 
-const GUTTER = 58; // pixels left of the plot, for the scales
+const GUTTER = 72; // pixels left of the plot, for the scales
 const RIGHT = 10;
 const RTT = { top: 16, height: 54 };
 const LOSS = { top: 76, height: 8 };
 const RATES = { top: 94, height: 72 };
 const BOTTOM = RATES.top + RATES.height;
 const HEIGHT = BOTTOM + 20;
+const MIN_TOP_RATE = 100_000; // bits per second at the top of the scale
 const GAP = 12; // seconds between two samples from which on the line is broken
 const STEP = { 120: 30, 600: 120 };
 const LABEL_WIDTH = 74; // pixels that the text of a silence needs
@@ -116,9 +117,8 @@ export class Timeline {
     const first = Math.max(0, this.history.findIndex((sample) => sample.time >= start) - 1);
     const samples = this.history.at(-1) === undefined ? [] : this.history.slice(first);
     const topRtt = ceiling(Math.max(0.001, ...samples.map((sample) => (sample.silent ? 0 : (sample.rtt ?? 0)))));
-    const topRate = ceiling(
-      Math.max(10_000, ...samples.map((sample) => Math.max(sample.rate_up, sample.rate_down))),
-    );
+    const rates = samples.map((sample) => Math.max(sample.rate_up, sample.rate_down));
+    const topRate = ceiling(Math.max(MIN_TOP_RATE, ...rates.map((each) => each * 8))) / 8;
     setAttributes(this.drawing, { width: this.width, viewBox: `0 0 ${this.width} ${HEIGHT}` });
     this.#drawGrid(plotted, topRtt, topRate);
     this.#drawSilences(x, start, now);
