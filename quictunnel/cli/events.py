@@ -14,9 +14,10 @@ from quictunnel.cli.output import print_line, print_styled
 from quictunnel.cli.server_events import ServerEvent
 from quictunnel.errors import RoleUnavailable
 from quictunnel.escaping import escape
+from quictunnel.observe.event_history import CLIENT_EVENTS, OTHER_EVENTS
 from quictunnel.observe.log_format import format_message
 
-MAX_RECENT = 1000
+MAX_RECENT = CLIENT_EVENTS + OTHER_EVENTS
 """The events that a role keeps."""
 
 _HEAD = ("number", "time", "level", "message", "event")
