@@ -59,6 +59,8 @@ wheel_machine = $(if $(filter arm64,$(1)),aarch64,x86_64)
 engine_wheel  = $(firstword $(wildcard dist/quictunnel_quinn-*manylinux*_$(call wheel_machine,$(1)).whl \
   $(WHEELS)/quictunnel_quinn-*manylinux*_$(call wheel_machine,$(1)).whl))
 
+AS_ROOT = $(if $(filter-out 0,$(shell id -u)),sudo)
+
 # The container image, and the tool that builds and runs it.
 IMAGE     ?= ghcr.io/$(or $(GITHUB_REPOSITORY),quictunnel/quictunnel)
 ARCH      ?= $(DEB_ARCH)
@@ -114,7 +116,7 @@ endef
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test coverage lab fuzz fuzz-engine lint lock audit sbom deny actions docs figures bench bench-services bench-line bench-rates bench-scrape attacks soak interop engine wheels sdist deb test-deb image test-image push-image push-manifest check-tag release-page rust clean
+.PHONY: help demo test coverage lab fuzz fuzz-engine lint lock audit sbom deny actions docs figures bench bench-services bench-line bench-rates bench-scrape attacks soak interop engine wheels sdist deb deb-tools test-deb image test-image push-image push-manifest check-tag release-page rust clean
 
 help: ## list the targets
 	@echo "usage: make TARGET [ARGS='options for the program that runs'] [PYTHON=python3.x]"
@@ -250,8 +252,12 @@ deb: $(RELEASE) $(NFPM) ## build a Debian package with all libraries into dist/ 
 	@mkdir -p dist
 	@eval "$$($(BIN)/python -m deb.variables $(DEB_ARCH))"; $(NFPM) package --config deb/nfpm.yaml --packager deb --target dist/
 
-test-deb: ## check the Debian package in dist/ with lintian, and install it into a new system; needs root
-	deb/test.sh dist/quictunnel_*_$(DEB_ARCH).deb
+deb-tools: ## install what test-deb needs, on Debian or Ubuntu
+	$(AS_ROOT) apt-get update -q
+	$(AS_ROOT) apt-get install -q -y lintian mmdebstrap
+
+test-deb: ## check the Debian package in dist/ with lintian, and install it into a new system
+	$(AS_ROOT) deb/test.sh dist/quictunnel_*_$(DEB_ARCH).deb
 
 image: $(RELEASE) ## build the container image from the wheel of the engine (ARCH=arm64 for another; IMAGE_ARGS=...)
 	@$(if $(call engine_wheel,$(ARCH)),,echo "there is no wheel of the engine: run 'make engine' first" >&2; exit 2)
