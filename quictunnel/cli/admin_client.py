@@ -80,8 +80,8 @@ class AdminClient:
         :raises RequestRefused: the role does not do it now.
         :raises RoleUnavailable: there is no answer.
         """
-        with self._explained(), self._response("POST", resource, {}, TIMEOUT):
-            pass
+        with self._explained(), self._response("POST", resource, {}, TIMEOUT) as response:
+            response.read(MAX_LINE)  # the role can then close the connection in order
 
     def events(self, **query: str | int) -> Iterator[ServerEvent]:
         """Yield events as they come, until the role ends the stream.
