@@ -12,6 +12,10 @@ from typing import Literal, Protocol
 
 RoleName = Literal["remote", "origin"]
 
+ClientState = Literal["waiting", "connecting", "open", "closing"]
+
+ServiceState = Literal["up", "silent", "refused", "unhealthy", "down"]
+
 
 @dataclass(frozen=True, slots=True)
 class ClientSnapshot:
@@ -28,7 +32,7 @@ class ClientSnapshot:
     """At the remote, the name of the origin that serves the client; None while it waits."""
     link: str | None
     """The id of its link; None while it waits for one."""
-    state: Literal["waiting", "connecting", "open", "closing"]
+    state: ClientState
     """`waiting` for an origin; `connecting` while the origin dials its server, which only the
     origin knows; `open`; or `closing` once one direction has ended."""
     age: float
@@ -55,7 +59,7 @@ class ServiceSnapshot:
     origins: tuple[str, ...]
     """At the remote, the names of the origins that serve it, or of the one that does not get it.
     Empty at the origin."""
-    state: Literal["up", "silent", "refused", "unhealthy", "down"]
+    state: ServiceState
     """`up` if a new client is forwarded at once; `silent` if its links do not answer; `refused` if
     the remote does not grant it; `unhealthy` if its checks fail; `down` without a link."""
     reason: str | None

@@ -6,7 +6,6 @@ import asyncio
 from collections import Counter
 from collections.abc import Collection, Iterator
 from itertools import chain
-from typing import Literal
 
 from quictunnel.events import GrantedService
 from quictunnel.origin.exposed_service import ExposedService
@@ -15,9 +14,7 @@ from quictunnel.origin.offer import Offer
 from quictunnel.origin.service_urls import service_urls
 from quictunnel.origin.session import OriginSession
 from quictunnel.session.observation import client_snapshots, find_relay
-from quictunnel.snapshots import ClientSnapshot, ServiceSnapshot
-
-ServiceState = Literal["up", "silent", "refused", "unhealthy", "down"]
+from quictunnel.snapshots import ClientSnapshot, ServiceSnapshot, ServiceState
 
 NO_LINK = "there is no link to the remote"
 

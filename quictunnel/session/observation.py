@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Iterator
-from typing import Literal
 
 from quictunnel.relay.relay import Relay
 from quictunnel.session.clients import Client, TcpSide
 from quictunnel.session.session import Session
-from quictunnel.snapshots import ClientSnapshot, LinkSnapshot
-
-ClientState = Literal["waiting", "connecting", "open", "closing"]
+from quictunnel.snapshots import ClientSnapshot, ClientState, LinkSnapshot
 
 
 def link_snapshots(

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from quictunnel.cli.services.definition import MARK, OPEN_FILES, PREFIX, Scope, ServiceDefinition
-from quictunnel.cli.services.manager import COMMAND_TIMEOUT, ServiceState, call, call_unchecked
+from quictunnel.cli.services.manager import COMMAND_TIMEOUT, ReportedState, call, call_unchecked
 from quictunnel.cli.services.service_files import ServiceFile, is_own, token_file, token_path
 from quictunnel.errors import QuictunnelError, SettingsError
 
@@ -100,19 +100,19 @@ class Launchd:
     def removed(self) -> None:
         """Do nothing: launchd has unloaded the service."""
 
-    def state(self, name: str) -> ServiceState:
+    def state(self, name: str) -> ReportedState:
         """Return what launchd says about a service."""
         try:
             text = call(["launchctl", "print", f"{self._domain}/{name}"])
         except QuictunnelError:
-            return ServiceState(False, "not loaded")
+            return ReportedState(False, "not loaded")
         found = dict(
             line.strip().split(" = ", 1) for line in text.splitlines() if line.count(" = ") == 1
         )
         sentence = found.get("state", "unknown")
         if "last exit code" in found:
             sentence += f", last exit code {found['last exit code']}"
-        return ServiceState(found.get("state") == "running", sentence)
+        return ReportedState(found.get("state") == "running", sentence)
 
     def hints(self, service: ServiceDefinition) -> list[str]:
         """Return where the log is."""

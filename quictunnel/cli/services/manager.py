@@ -19,7 +19,7 @@ COMMAND_TIMEOUT = 180.0
 
 
 @dataclass(frozen=True, slots=True)
-class ServiceState:
+class ReportedState:
     """The state of a service, as its manager reports it."""
 
     is_running: bool
@@ -66,7 +66,7 @@ class Manager(Protocol):
     def removed(self) -> None:
         """Notice that the files of a service have been removed."""
 
-    def state(self, name: str) -> ServiceState:
+    def state(self, name: str) -> ReportedState:
         """Return a service's state."""
 
     def hints(self, service: ServiceDefinition) -> list[str]:

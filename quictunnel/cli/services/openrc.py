@@ -9,7 +9,7 @@ import shutil
 from pathlib import Path
 
 from quictunnel.cli.services.definition import MARK, OPEN_FILES, PREFIX, Scope, ServiceDefinition
-from quictunnel.cli.services.manager import ServiceState, call, call_unchecked
+from quictunnel.cli.services.manager import ReportedState, call, call_unchecked
 from quictunnel.cli.services.readability import why_unreadable
 from quictunnel.cli.services.service_files import ServiceFile, is_own, token_file, token_path
 from quictunnel.config.files import quoted
@@ -103,12 +103,12 @@ class OpenRc:
     def removed(self) -> None:
         """Do nothing: OpenRC looks at its scripts when it needs them."""
 
-    def state(self, name: str) -> ServiceState:
+    def state(self, name: str) -> ReportedState:
         """Return what OpenRC says about a service."""
         done = call_unchecked(["rc-service", "--nocolor", name, "status"])
         lines = (done.stdout.strip() or done.stderr.strip()).splitlines()
         sentence = lines[-1].strip(" *") if lines else f"exit code {done.returncode}"
-        return ServiceState(done.returncode == 0, sentence.removeprefix("status: "))
+        return ReportedState(done.returncode == 0, sentence.removeprefix("status: "))
 
     def hints(self, service: ServiceDefinition) -> list[str]:
         """Return where the log is."""

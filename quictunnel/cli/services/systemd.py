@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from quictunnel.cli.services.definition import PREFIX, Scope, ServiceDefinition
-from quictunnel.cli.services.manager import ServiceState, call, call_unchecked
+from quictunnel.cli.services.manager import ReportedState, call, call_unchecked
 from quictunnel.cli.services.readability import HOMES, TEMPORARY, why_unreadable
 from quictunnel.cli.services.service_files import (
     ServiceFile,
@@ -112,7 +112,7 @@ class Systemd:
         """
         call([*self._systemctl, "daemon-reload"])
 
-    def state(self, name: str) -> ServiceState:
+    def state(self, name: str) -> ReportedState:
         """Return what systemd says about a service, with the status that the program reports."""
         options = [f"--property={name}" for name in _PROPERTIES]
         lines = call([*self._systemctl, "show", *options, f"{name}.service"]).splitlines()
@@ -125,7 +125,7 @@ class Systemd:
             sentence += f", result {found['Result']}"
         if active in ("active", "reloading", "deactivating") and found.get("StatusText"):
             sentence += f": {found['StatusText']}"
-        return ServiceState(active in ("active", "reloading"), sentence)
+        return ReportedState(active in ("active", "reloading"), sentence)
 
     def hints(self, service: ServiceDefinition) -> list[str]:
         """Return the commands for the log, the token and a user's boot."""
