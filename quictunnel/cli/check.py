@@ -8,6 +8,7 @@ import typer
 
 from quictunnel.cli.output import print_line
 from quictunnel.cli.preparation import File, RoleOption, config_argument, prepared, role_of
+from quictunnel.cli.readable import counted
 from quictunnel.cli.status_lines import unused_line, weak_line
 from quictunnel.cli.token_check import check_tokens
 from quictunnel.config.accepted_tokens import accept_tokens
@@ -35,7 +36,7 @@ def check(ctx: typer.Context, file: File, *, role: RoleOption = None) -> None:
     line = f"{file}: ok"
     if isinstance(settings, OriginSettings):
         count = len(settings.services)
-        line += ": 1 service" if count == 1 else f": {count} services"
+        line += f": {counted(count, 'service')}"
         tokens = [] if settings.token is None else [settings.token]
         warnings = [weak_line(event) for event in weak_secrets(tokens)]
     else:

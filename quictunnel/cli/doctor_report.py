@@ -9,6 +9,7 @@ import msgspec
 
 from quictunnel import __version__
 from quictunnel.cli.output import print_line
+from quictunnel.cli.readable import counted
 from quictunnel.doctor.finding import Finding, Level
 from quictunnel.escaping import escape
 
@@ -64,11 +65,7 @@ class Report:
         if not problems and not warnings:
             print_line("no problem found")
             return
-        print_line(f"{_number(problems, 'problem')}, {_number(warnings, 'warning')}")
-
-
-def _number(count: int, what: str) -> str:
-    return f"{count} {what}" if count == 1 else f"{count} {what}s"
+        print_line(f"{counted(problems, 'problem')}, {counted(warnings, 'warning')}")
 
 
 def _can_print(text: str) -> bool:

@@ -45,6 +45,7 @@ from quictunnel.cli import (
 )
 from quictunnel.cli.output import discard_output, open_missing_streams, print_error, print_line
 from quictunnel.cli.prepared import PreparedRole
+from quictunnel.cli.readable import counted
 from quictunnel.cli.reload import ARGUMENTS
 from quictunnel.cli.role_runner import REOPEN_SIGNAL, SIGNALS
 from quictunnel.config.files import why
@@ -90,7 +91,7 @@ class _Command(TyperCommand):
         ctx.allow_extra_args = True
         extra = super().parse_args(ctx, args)
         if extra and not ctx.resilient_parsing:
-            count = "1 argument" if len(extra) == 1 else f"{len(extra)} arguments"
+            count = counted(len(extra), "argument")
             ctx.fail(f"{count} too many; a value with spaces needs quotes")
         return extra
 

@@ -1,4 +1,4 @@
-"""Formats sizes, rates and times for people. Scripts read the exact numbers with --json."""
+"""Formats counts, sizes, rates and times for people. Scripts read the exact numbers with --json."""
 
 from __future__ import annotations
 
@@ -10,6 +10,11 @@ NOTHING = "-"
 _STEPS = ("", "k", "M", "G", "T", "P")
 
 _DAY, _HOUR, _MINUTE = 86_400, 3600, 60
+
+
+def counted(count: int, noun: str) -> str:
+    """Return a number with its noun, such as `1 client` or `3 clients`."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def readable_size(count: int) -> str:

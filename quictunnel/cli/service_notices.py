@@ -13,6 +13,7 @@ from typing import Self
 
 from quictunnel.cli import notify_socket
 from quictunnel.cli.notify_socket import NotifySocket, open_notify_socket, watchdog_interval
+from quictunnel.cli.readable import counted
 from quictunnel.config.files import why
 from quictunnel.escaping import escape
 from quictunnel.events import EventSink, InternalErrorOccurred, ServiceManagerUnreachable
@@ -190,7 +191,7 @@ class ServiceNotices:
 
 def describe(role: RoleSnapshot, links: Sequence[LinkSnapshot]) -> str:
     """Return a short sentence about what a role does now."""
-    clients = "1 client" if role.clients == 1 else f"{role.clients} clients"
+    clients = counted(role.clients, "client")
     if role.is_draining:
         return f"stopping: {clients} may finish"
     if not role.is_ready and role.reason:
@@ -199,6 +200,6 @@ def describe(role: RoleSnapshot, links: Sequence[LinkSnapshot]) -> str:
     if role.role == "origin":
         where = ", ".join(dict.fromkeys(link.peer for link in links if not link.is_draining))
         return escape(f"connected to {where}; {clients}")
-    origins = {0: "no origin", 1: "1 origin"}.get(len(links), f"{len(links)} origins")
+    origins = counted(len(links), "origin") if links else "no origin"
     held = f" ({silent} silent)" if silent else ""
     return f"{origins} connected{held}; {clients}"

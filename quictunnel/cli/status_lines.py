@@ -12,6 +12,7 @@ from typing import Any, TypeAlias
 
 from quictunnel.cli.logging_setup import LogLevel
 from quictunnel.cli.output import print_if_writable
+from quictunnel.cli.readable import counted
 from quictunnel.config.secret_strength import MIN_BITS
 from quictunnel.config.units import format_duration
 from quictunnel.escaping import escape
@@ -100,7 +101,7 @@ def _remote_lost(event: LinkDropped) -> str:
 def _stopping(event: DrainStarted) -> str | None:
     if not event.clients:
         return None
-    clients = "1 client" if event.clients == 1 else f"{event.clients} clients"
+    clients = counted(event.clients, "client")
     return (
         f"stopping: {clients} may finish within {_duration(event.grace)}; "
         "press Ctrl-C again to stop at once"
@@ -108,7 +109,7 @@ def _stopping(event: DrainStarted) -> str | None:
 
 
 def _link_line(event: LinkSilent | LinkRecovered, link: str) -> str | None:
-    connections = "1 connection" if event.clients == 1 else f"{event.clients} connections"
+    connections = counted(event.clients, "connection")
     silent_for = _duration(event.silent_for)
     if isinstance(event, LinkRecovered):
         was = f" (was {event.previous_address})" if event.previous_address else ""
@@ -146,7 +147,7 @@ def _unhealthy(event: ServiceUnhealthy | UnhealthyReasonChanged) -> str:
 
 
 def _access_log_lost(event: AccessLogLinesLost) -> str:
-    lines = "1 line" if event.count == 1 else f"{event.count} lines"
+    lines = counted(event.count, "line")
     return f"warning: the access log {event.file} lacks {lines}: {event.reason}"
 
 
