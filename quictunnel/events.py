@@ -789,8 +789,8 @@ class LogLinesLost(Event):
 
 
 @dataclass(frozen=True, slots=True)
-class AdminSocketNotMade(Event):
-    """The Unix socket of the admin interface cannot be made, so no command finds this role."""
+class AdminSocketNotCreated(Event):
+    """The Unix socket of the admin interface cannot be created, so no command finds this role."""
 
     path: str
     """The socket's path."""

@@ -20,7 +20,7 @@ from quictunnel.config.addresses import EVERY_ADDRESS, HostPort
 from quictunnel.config.admin_token import AdminToken
 from quictunnel.config.listen_errors import listen_error
 from quictunnel.errors import SettingsError
-from quictunnel.events import AdminSocketNotMade, EventSink, InternalErrorOccurred
+from quictunnel.events import AdminSocketNotCreated, EventSink, InternalErrorOccurred
 from quictunnel.protocol.address import Address
 from quictunnel.remote.outside_listener import resolve_listen
 from quictunnel.session.failure_reporter import FailureReporter
@@ -79,7 +79,7 @@ class AdminInterface:
     async def start(self) -> None:
         """Accept connections, until `close`.
 
-        If the Unix socket cannot be made, an event says so, and the role goes on without it.
+        If the Unix socket cannot be created, an event says so, and the role goes on without it.
         """
         self._managed.links.start()
         loop = asyncio.get_running_loop()
@@ -94,7 +94,7 @@ class AdminInterface:
             self._unix = AdminSocket.make(self._managed.name)
         except SettingsError as exc:
             path = socket_path(self._managed.name, os.getpid())
-            self._emit(AdminSocketNotMade(str(path), str(exc)))
+            self._emit(AdminSocketNotCreated(str(path), str(exc)))
             return
         self._servers.append(
             await loop.create_unix_server(self._accept, sock=self._unix.listener, backlog=BACKLOG)

@@ -40,7 +40,7 @@ class AdminSocket:
     def make(cls, role: RoleName) -> AdminSocket:
         """Make the socket of this process, and remove those of roles that have died.
 
-        :raises SettingsError: it cannot be made. The error says why.
+        :raises SettingsError: it cannot be created. The error says why.
         """
         directory = runtime_directory()
         make_directory(directory, "the runtime directory")

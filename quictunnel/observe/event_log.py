@@ -67,7 +67,7 @@ _LINES: dict[type[events.Event], tuple[int, str]] = {
     events.WritableByEveryone: (logging.WARNING, "directory writable by everyone"),
     events.OwnedByAnother: (logging.WARNING, "state owned by another user"),
     events.ResetKeyNotUsed: (logging.WARNING, "reset key not used, restarts are noticed later"),
-    events.AdminSocketNotMade: (logging.WARNING, "admin socket not made, commands do not find it"),
+    events.AdminSocketNotCreated: (logging.WARNING, "admin socket not created"),
     events.AdminLoginFailed: (logging.WARNING, "admin login failed"),
     events.LogLinesLost: (logging.WARNING, "log lines lost"),
     events.AccessLogLinesLost: (logging.WARNING, "access log lines lost"),

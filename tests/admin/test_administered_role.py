@@ -19,7 +19,7 @@ from quictunnel.admin.runtime import running_roles
 from quictunnel.config.addresses import HostPort
 from quictunnel.config.admin_token import AdminToken
 from quictunnel.errors import SettingsError
-from quictunnel.events import AdminSocketNotMade, InternalErrorOccurred
+from quictunnel.events import AdminSocketNotCreated, InternalErrorOccurred
 
 REQUEST = b"GET /livez HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
 LOOPBACK = HostPort("127.0.0.1", 0)
@@ -183,7 +183,7 @@ async def test_without_a_socket_the_role_starts_and_says_why(runtime):
     administered = Administered()
     await administered.whole.start()
     (event,) = administered.events
-    assert isinstance(event, AdminSocketNotMade)
+    assert isinstance(event, AdminSocketNotCreated)
     assert event.path.startswith(f"{runtime}/quictunnel/remote-")
     assert "cannot be created" in event.reason
     await administered.end()

@@ -147,8 +147,8 @@ def test_a_role_without_a_runtime_directory_warns_once_and_goes_on(tmp_path, mon
     with Tunnel(tmp_path / "t") as tunnel:
         tunnel.up()
         for program in (tunnel.remote, tunnel.origin):
-            program.wait_for_log("admin socket not made, commands do not find it  path=")
-            assert program.stderr.count("admin socket not made") == 1
+            program.wait_for_log("admin socket not created  path=")
+            assert program.stderr.count("admin socket not created") == 1
         client, server = tunnel.pair()
         client.send(b"hello")
         assert server.receive(5) == b"hello"
