@@ -42,7 +42,7 @@ SINCE = Parameter(
 )
 RECENT = Parameter(
     "recent",
-    "Begin with so many of the last events. By default, a stream begins with the next event.",
+    "How many of the last events to begin with. By default, a stream begins with the next event.",
     "integer",
     most=CLIENT_EVENTS + OTHER_EVENTS,
 )

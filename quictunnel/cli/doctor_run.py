@@ -93,7 +93,7 @@ def _plan(
 ) -> _Plan:
     """Prepare the role, and return the checks for it.
 
-    If that fails, the path to the remote can be checked nevertheless.
+    If that fails, the path to the remote can still be checked.
     """
     missing = _missing(role, values)
     stand_ins = [_STAND_INS[key] for key in missing]

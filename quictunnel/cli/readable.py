@@ -23,7 +23,7 @@ def readable_size(count: int) -> str:
 
 
 def readable_rate(bytes_per_second: float) -> str:
-    """Return a rate in bits with three digits, such as `1.25 Mbit/s`; nothing's is `-`."""
+    """Return a rate in bits with three digits, such as `1.25 Mbit/s`, or `-` for 0."""
     bits = round(bytes_per_second * 8)
     return f"{_scaled(bits)}bit/s" if bits else NOTHING
 

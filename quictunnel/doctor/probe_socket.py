@@ -74,7 +74,7 @@ class ProbeSocket:
         return [probe for probe in self.probes if probe.answered_at is not None]
 
     def send(self, size: int) -> None:
-        """Send a probe of so many bytes."""
+        """Send a probe of this size, in bytes."""
         identification = secrets.token_bytes(ID_SIZE)
         probe = SentProbe(size, self._loop.time())
         if self._send(encode(identification, size)):

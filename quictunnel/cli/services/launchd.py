@@ -126,7 +126,7 @@ class Launchd:
 
     @property
     def _user(self) -> str:
-        """The user as whom a service runs."""
+        """The user that a service runs as."""
         return os.environ.get("SUDO_USER") or pwd.getpwuid(os.getuid()).pw_name
 
     @property

@@ -20,7 +20,7 @@ CONFIGURATION = Path("/etc/quictunnel")
 LOGS = Path("/var/log")
 
 USER = "quictunnel"
-"""The user as whom services run."""
+"""The user that services run as."""
 
 MAKE_USER = f"adduser -S -D -H -h /var/lib/quictunnel -s /sbin/nologin {USER}"
 """The command that makes this user on Alpine."""
