@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import chain
 from typing import Annotated, Literal
 
 import typer
@@ -125,7 +126,7 @@ def install(
         for file in managing.files(service):
             print_line(f"# {file.path}, mode {file.mode:03o}")
             text = file.content
-            for token in service.tokens:
+            for token in chain.from_iterable(service.secrets.values()):
                 text = text.replace(token, "(the token)")
             print_line(text)
         return

@@ -210,6 +210,65 @@ def test_options_of_the_environment_belong_to_the_service(on_systemd, as_root, r
     assert SECRET not in text
 
 
+ADMIN_TOKEN = "5e884898da28047151d0e56f8dc62927"  # noqa: S105 - of these tests
+
+ADMIN = ("remote", "--", "--admin", "[::]:9002")
+
+
+def test_the_token_of_the_admin_interface_is_kept_in_a_file_of_its_own(
+    on_systemd, as_root, run, monkeypatch
+):
+    monkeypatch.setenv("QUICTUNNEL_ADMIN_TOKEN", ADMIN_TOKEN)
+    run("service", "install", *ADMIN)
+    text = (on_systemd.root / "units/quictunnel-remote.service").read_text()
+    secret = on_systemd.root / "etc" / "quictunnel-remote.admin-token"
+    assert ADMIN_TOKEN not in text
+    assert f"LoadCredential=admin-token:{secret}\n" in text
+    assert "Environment=QUICTUNNEL_ADMIN_TOKEN_FILE=%d/admin-token\n" in text
+    assert secret.read_text() == f"# {MARK}\n{ADMIN_TOKEN}\n"
+    assert secret.stat().st_mode & 0o777 == 0o600
+    run("service", "uninstall", "remote")
+    assert not secret.exists()
+
+
+@pytest.mark.parametrize("manager", ["systemd", "launchd", "openrc"])
+def test_no_service_manager_shows_the_token_of_the_admin_interface(machine, as_user, run, manager):
+    words = ("--manager", manager, "--system", "--print", *ADMIN, "--admin-token", ADMIN_TOKEN)
+    text = "\n".join(run("service", "install", *words))
+    assert ADMIN_TOKEN not in text
+    assert f"quictunnel-remote.admin-token" in text
+
+
+def test_a_file_with_the_token_of_the_admin_interface_is_a_credential(
+    on_systemd, as_root, run, tmp_path
+):
+    Path("admin").touch(0o600)
+    Path("admin").write_text(ADMIN_TOKEN)
+    run("service", "install", *ADMIN, "--admin-token-file", "admin")
+    text = (on_systemd.root / "units/quictunnel-remote.service").read_text()
+    assert f"LoadCredential=admin-token:{tmp_path}/admin\n" in text
+    assert "--admin-token-file" not in text
+
+
+@pytest.mark.parametrize("manager", ["systemd", "launchd", "openrc"])
+@pytest.mark.parametrize("name", [b"t\nExecStartPre=+evil", b"t\x01", b"t\xff"])
+def test_a_path_cannot_add_lines_to_the_file_of_a_service(machine, as_root, fail, manager, name):
+    path = Path(os.fsdecode(name))
+    path.touch(0o600)
+    path.write_text(TOKEN)
+    words = ("--manager", manager, "--system", "--print", "--", *ORIGIN[:3])
+    sentence = fail("service", "install", "origin", *words, "--token-file", str(path))
+    assert "has a control character or is not UTF-8" in sentence
+
+
+@pytest.mark.parametrize("name", ["token\\", "token "])
+def test_a_unit_cannot_contain_each_path(on_systemd, as_root, fail, name):
+    Path(name).touch(0o600)
+    Path(name).write_text(TOKEN)
+    words = ("service", "install", "origin", "--", *ORIGIN[:3], "--token-file", name)
+    assert "use one that does not end with a space or a backslash" in fail(*words)
+
+
 def test_files_become_credentials(on_systemd, as_root, run, tmp_path):
     run("cert", "--out", "certs")
     run(
@@ -256,6 +315,7 @@ def test_low_ports_need_a_right(on_systemd, as_root, run, options):
             "its state in /var/lib/quictunnel",
         ),
         (["remote", "--", "--sockets", "/srv"], "choose one below /run"),
+        (["remote", "--", "--sockets", "/run/a b"], "choose one below /run"),
         (["remote", "--", "--sockets", "/run/x"], "the group quictunnel, which does not exist"),
         (["origin", "--", *ORIGIN, "--token-file", "t"], "are both given"),
     ],

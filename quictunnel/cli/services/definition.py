@@ -47,10 +47,12 @@ class ServiceDefinition:
     """Words after the role: its options without secrets. Paths are absolute."""
 
     files: Mapping[str, Path] = field(default_factory=dict)
-    """Files that only the service's user needs to read, by option: `cert`, `key`, `token-file`."""
+    """Files that only the service's user needs to read, by option: `cert`, `key`, `token-file`,
+    `admin-token-file`."""
 
-    tokens: tuple[str, ...] = ()
-    """Tokens to keep in a file of the service. `files` has no `token-file` then."""
+    secrets: Mapping[str, tuple[str, ...]] = field(default_factory=dict, repr=False)
+    """Tokens to keep in files of the service, by the option of each file: `token-file`,
+    `admin-token-file`. `files` does not have the same option."""
 
     grace: float = 30.0
     """Seconds that clients may take when the service stops."""
@@ -80,13 +82,11 @@ class ServiceDefinition:
         """Seconds that a manager gives it to stop."""
         return int(self.grace) + STOP_MARGIN
 
-    def with_files(self, token_file: Path) -> tuple[str, ...]:
+    def with_files(self, kept: Mapping[str, Path]) -> tuple[str, ...]:
         """Return the words of the command, with the paths of all files in `files`.
 
-        :param token_file: where the tokens of `tokens` are.
+        :param kept: where the tokens of `secrets` are, by option.
         """
-        files = dict(self.files)
-        if self.tokens:
-            files["token-file"] = token_file
+        files = {**self.files, **kept}
         words = [word for name, path in files.items() for word in (f"--{name}", str(path))]
         return (*self.command, *words)

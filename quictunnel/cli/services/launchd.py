@@ -12,7 +12,13 @@ from typing import Any
 
 from quictunnel.cli.services.definition import MARK, OPEN_FILES, PREFIX, Scope, ServiceDefinition
 from quictunnel.cli.services.manager import COMMAND_TIMEOUT, ReportedState, call, call_unchecked
-from quictunnel.cli.services.service_files import ServiceFile, is_own, token_file, token_path
+from quictunnel.cli.services.service_files import (
+    ServiceFile,
+    is_own,
+    possible_secret_paths,
+    secret_files,
+    secret_paths,
+)
 from quictunnel.errors import QuictunnelError, SettingsError
 
 RESTART_INTERVAL = 20
@@ -61,13 +67,13 @@ class Launchd:
         return []  # it runs as a user who can read the program, and any user may open low ports
 
     def files(self, service: ServiceDefinition) -> list[ServiceFile]:
-        """Return the plist and the file of tokens."""
-        tokens = token_file(self._configuration, service, self._user if self._is_system else None)
+        """Return the plist and the files of tokens."""
+        tokens = secret_files(self._configuration, service, self._user if self._is_system else None)
         return [ServiceFile(self._plist_path(service.name), self._plist(service)), *tokens]
 
     def paths(self, name: str) -> list[Path]:
         """Return where a service's plist and its tokens are."""
-        return [self._plist_path(name), token_path(self._configuration, name)]
+        return [self._plist_path(name), *possible_secret_paths(self._configuration, name)]
 
     def installed(self) -> list[str]:
         """Return the names of the services that `quictunnel service install` has installed."""
@@ -126,7 +132,7 @@ class Launchd:
 
     @property
     def _user(self) -> str:
-        """The user that a service runs as."""
+        """The user as whom a service runs."""
         return os.environ.get("SUDO_USER") or pwd.getpwuid(os.getuid()).pw_name
 
     @property
@@ -149,9 +155,7 @@ class Launchd:
         log = str(self._log(service.name))
         content: dict[str, Any] = {
             "Label": service.name,
-            "ProgramArguments": [
-                *service.with_files(token_path(self._configuration, service.name))
-            ],
+            "ProgramArguments": [*service.with_files(secret_paths(self._configuration, service))],
             "RunAtLoad": True,
             "KeepAlive": {"SuccessfulExit": False},
             "ThrottleInterval": RESTART_INTERVAL,

@@ -11,7 +11,13 @@ from pathlib import Path
 from quictunnel.cli.services.definition import MARK, OPEN_FILES, PREFIX, Scope, ServiceDefinition
 from quictunnel.cli.services.manager import ReportedState, call, call_unchecked
 from quictunnel.cli.services.readability import why_unreadable
-from quictunnel.cli.services.service_files import ServiceFile, is_own, token_file, token_path
+from quictunnel.cli.services.service_files import (
+    ServiceFile,
+    is_own,
+    possible_secret_paths,
+    secret_files,
+    secret_paths,
+)
 from quictunnel.config.files import quoted
 from quictunnel.errors import SettingsError
 
@@ -20,7 +26,7 @@ CONFIGURATION = Path("/etc/quictunnel")
 LOGS = Path("/var/log")
 
 USER = "quictunnel"
-"""The user that services run as."""
+"""The user as whom services run."""
 
 MAKE_USER = f"adduser -S -D -H -h /var/lib/quictunnel -s /sbin/nologin {USER}"
 """The command that makes this user on Alpine."""
@@ -66,13 +72,13 @@ class OpenRc:
         return found
 
     def files(self, service: ServiceDefinition) -> list[ServiceFile]:
-        """Return the script and the file of tokens."""
+        """Return the script and the files of tokens."""
         script = ServiceFile(SCRIPTS / service.name, _script(service), 0o755)
-        return [script, *token_file(CONFIGURATION, service, USER)]
+        return [script, *secret_files(CONFIGURATION, service, USER)]
 
     def paths(self, name: str) -> list[Path]:
         """Return where a service's script and its tokens are."""
-        return [SCRIPTS / name, token_path(CONFIGURATION, name)]
+        return [SCRIPTS / name, *possible_secret_paths(CONFIGURATION, name)]
 
     def installed(self) -> list[str]:
         """Return the names of the services that `quictunnel service install` has installed."""
@@ -116,7 +122,7 @@ class OpenRc:
 
 
 def _script(service: ServiceDefinition) -> str:
-    command, *arguments = service.with_files(token_path(CONFIGURATION, service.name))
+    command, *arguments = service.with_files(secret_paths(CONFIGURATION, service))
     state = f"/var/lib/{service.name}"
     # OpenRC evaluates the arguments once more, as a command line of the shell.
     lines = [

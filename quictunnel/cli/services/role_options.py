@@ -10,6 +10,7 @@ import os
 import re
 import sys
 import sysconfig
+import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,10 @@ PROGRAM = "quictunnel"
 FIRST_FREE_PORT = 1024
 """The lowest port that needs no right, on most machines."""
 
-_SECRET_FILES = ("token-file", "cert", "key")
+_SECRETS = {"token": "token-file", "admin-token": "admin-token-file"}
+"""Options that are secrets, and the option that reads the same from a file."""
+
+_SECRET_FILES = (*_SECRETS.values(), "cert", "key")
 
 _name = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}").fullmatch
 
@@ -65,19 +69,21 @@ def define(
         values = _given(context)
         sources = Sources(context)
         settings = role_prepared.settings
-        tokens = values.pop("token", [])
+        secrets = {file: tuple(values.pop(key)) for key, file in _SECRETS.items() if key in values}
         files = {key: Path(values.pop(key)[0]) for key in _SECRET_FILES if key in values}
-        if tokens and "token-file" in files:
-            raise SettingsError("--token and --token-file are both given; a service takes one")
+        if both := secrets.keys() & files.keys():
+            file = min(both)
+            one = file.removesuffix("-file")
+            raise SettingsError(f"--{one} and --{file} are both given; a service takes one")
         has_state = sources.is_set("--state-dir")
-    return ServiceDefinition(
+    service = ServiceDefinition(
         role=role,
         name=own_name,
         scope=scope,
         program=_program(),
         options=tuple(_words(values)),
         files=files,
-        tokens=tuple(tokens),
+        secrets=secrets,
         grace=settings.grace,
         has_config="config" in values,
         has_low_ports=isinstance(settings, RemoteSettings) and _has_low_ports(settings),
@@ -85,6 +91,23 @@ def define(
         has_state_option=has_state,
         reads=tuple(_read_files(role_prepared, values, files)),
     )
+    _check_words(service)
+    return service
+
+
+def _check_words(service: ServiceDefinition) -> None:
+    """Check that every service manager can read the words of a command from a text file.
+
+    A line break would otherwise add lines to a unit, and so commands that root runs.
+
+    :raises SettingsError: a word has a control character, or is not valid Unicode.
+    """
+    for word in (*service.command, *map(str, service.files.values())):
+        if any(unicodedata.category(character) in ("Cc", "Cs") for character in word):
+            raise SettingsError(
+                f"{word!r} has a control character or is not UTF-8, which the file of a service "
+                "cannot contain; use another name"
+            )
 
 
 def _given(context: Any) -> dict[str, list[str]]:  # noqa: ANN401 - a private type

@@ -30,22 +30,35 @@ class ServiceFile:
     """The user that it belongs to; None for the user who installs it."""
 
 
-def token_file(
+_SECRET_FILES = {"token-file": "token", "admin-token-file": "admin-token"}
+"""The options of files with tokens, and how the names of these files end."""
+
+
+def secret_files(
     folder: Path, service: ServiceDefinition, owner: str | None = None
 ) -> list[ServiceFile]:
-    """Return the file with a service's tokens, which only its owner can read; none without tokens.
+    """Return the files with a service's tokens, which only their owner can read.
 
-    :param folder: the folder for it.
+    :param folder: the folder for them.
     """
-    if not service.tokens:
-        return []
-    content = "".join(f"{line}\n" for line in (f"# {MARK}", *service.tokens))
-    return [ServiceFile(token_path(folder, service.name), content, 0o600, owner)]
+    return [
+        ServiceFile(path, "".join(f"{line}\n" for line in (f"# {MARK}", *tokens)), 0o600, owner)
+        for tokens, path in zip(
+            service.secrets.values(), secret_paths(folder, service).values(), strict=True
+        )
+    ]
 
 
-def token_path(folder: Path, name: str) -> Path:
-    """Return the path of the file with a service's tokens."""
-    return folder / f"{name}.token"
+def secret_paths(folder: Path, service: ServiceDefinition) -> dict[str, Path]:
+    """Return where the tokens of a service are, by option."""
+    return {
+        option: folder / f"{service.name}.{_SECRET_FILES[option]}" for option in service.secrets
+    }
+
+
+def possible_secret_paths(folder: Path, name: str) -> list[Path]:
+    """Return where a service with this name may have tokens."""
+    return [folder / f"{name}.{end}" for end in _SECRET_FILES.values()]
 
 
 def write(file: ServiceFile) -> bool:

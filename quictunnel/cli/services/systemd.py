@@ -14,13 +14,15 @@ from quictunnel.cli.services.readability import HOMES, TEMPORARY, why_unreadable
 from quictunnel.cli.services.service_files import (
     ServiceFile,
     is_own,
-    token_file,
-    token_path,
+    possible_secret_paths,
+    secret_files,
 )
 from quictunnel.cli.services.systemd_units import (
     CADDY_GROUP,
     CONFIGURATION,
     RUNTIME,
+    can_load,
+    is_runtime_directory,
     state_name,
     unit,
     user_configuration,
@@ -69,13 +71,13 @@ class Systemd:
         return self._system_problems(service) if self._is_system else _user_problems(service)
 
     def files(self, service: ServiceDefinition) -> list[ServiceFile]:
-        """Return the unit and the file of tokens."""
+        """Return the unit and the files of tokens."""
         own = ServiceFile(self._unit_path(service.name), unit(service))
-        return [own, *token_file(self._configuration, service)]
+        return [own, *secret_files(self._configuration, service)]
 
     def paths(self, name: str) -> list[Path]:
         """Return where a service's unit and its tokens are."""
-        return [self._unit_path(name), token_path(self._configuration, name)]
+        return [self._unit_path(name), *possible_secret_paths(self._configuration, name)]
 
     def installed(self) -> list[str]:
         """Return the names of the services that `quictunnel service install` has installed."""
@@ -130,7 +132,7 @@ class Systemd:
     def hints(self, service: ServiceDefinition) -> list[str]:
         """Return the commands for the log, the token and a user's boot."""
         lines = [f"To see its log: {self._log_command(service.name)}"]
-        if service.role == "remote" and not (service.tokens or "token-file" in service.files):
+        if service.role == "remote" and "token-file" not in {**service.files, **service.secrets}:
             if self._is_system:
                 state = f" --state-dir /var/lib/{state_name(service.name)}"
                 lines.append(
@@ -191,9 +193,15 @@ class Systemd:
         found += [
             f"the service cannot read {quoted(path)}, because it runs as another user: {reason}; "
             f"put it into {CONFIGURATION} with mode 644, or give secrets with --token, "
-            "--token-file, --cert and --key, which systemd passes on"
+            "--token-file, --admin-token-file, --cert and --key, which systemd passes on"
             for path in service.reads
             if (reason := why_unreadable(path, hidden))
+        ]
+        found += [
+            f"a unit cannot contain the path {quoted(path)}; use one that does not end with a "
+            "space or a backslash"
+            for path in service.files.values()
+            if not can_load(path)
         ]
         if service.role == "remote" and service.has_state_option:
             found.append(
@@ -201,7 +209,7 @@ class Systemd:
                 "state-dir"
             )
         if service.sockets is not None:
-            if not service.sockets.is_relative_to(RUNTIME) or service.sockets == RUNTIME:
+            if not is_runtime_directory(service.sockets):
                 found.append(
                     f"the service cannot make the directory {quoted(service.sockets)}; choose one "
                     f"below {RUNTIME} for --sockets, such as {RUNTIME}/quictunnel"

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from quictunnel.cli.services.definition import MARK, OPEN_FILES, ServiceDefinition
-from quictunnel.cli.services.service_files import token_path
+from quictunnel.cli.services.service_files import secret_paths
 
 CONFIGURATION = Path("/etc/quictunnel")
 """The folder with the tokens of services of the machine."""
@@ -20,12 +20,19 @@ CADDY_GROUP = "quictunnel"
 STATES: Mapping[str, str] = {"quictunnel-remote": "quictunnel"}
 """Services whose state directory has another name than the service."""
 
-CREDENTIALS = {"token-file": "token", "cert": "cert", "key": "key"}
+CREDENTIALS = {
+    "token-file": "token",
+    "admin-token-file": "admin-token",
+    "cert": "cert",
+    "key": "key",
+}
 """The credentials that carry the files of options."""
 
 _LOW_PORTS = "CAP_NET_BIND_SERVICE"
 
 _PLAIN_WORD = re.compile(r"[A-Za-z0-9_@:=.,/+\[\]*-]+")
+
+_PLAIN_PATH = re.compile(r"[A-Za-z0-9_@=.,/+-]+")
 
 _ESCAPED = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\t": "\\t", "\r": "\\r", "%": "%%", "$": "$$"}
 
@@ -63,7 +70,7 @@ def unit(service: ServiceDefinition, mark: str = MARK) -> str:
         "# Restart for ever.",
         "StartLimitIntervalSec=0",
         "",
-        "[Service]",
+        "[ServiceDefinition]",
         "# The program reports when it is ready, what it does, and that it does not hang.",
         "Type=notify",
         "WatchdogSec=60",
@@ -71,8 +78,8 @@ def unit(service: ServiceDefinition, mark: str = MARK) -> str:
     if is_system:
         lines.append(f"ExecStart={join(service.command)}")
     else:
-        folder = user_configuration()
-        lines.append(f"ExecStart={join(service.with_files(token_path(folder, service.name)))}")
+        kept = secret_paths(user_configuration(), service)
+        lines.append(f"ExecStart={join(service.with_files(kept))}")
     if service.has_config:
         lines.append("ExecReload=kill -HUP $MAINPID")
     if is_system:
@@ -119,6 +126,21 @@ def quote(word: str) -> str:
     return f'"{escaped}"'
 
 
+def is_runtime_directory(path: Path) -> bool:
+    """Return whether a unit can name a directory below `RUNTIME`: spaces and colons part names."""
+    is_below = path != RUNTIME and path.is_relative_to(RUNTIME)
+    return is_below and _PLAIN_PATH.fullmatch(str(path)) is not None
+
+
+def can_load(path: Path) -> bool:
+    """Return whether a unit can load a credential from a path.
+
+    At the end of a line, systemd drops spaces and takes a backslash as a continuation.
+    """
+    text = str(path)
+    return text == text.strip() and not text.endswith("\\")
+
+
 def state_name(name: str) -> str:
     """Return the name of a service's state directory below /var/lib."""
     return STATES.get(name, name)
@@ -136,9 +158,7 @@ def _description(service: ServiceDefinition) -> str:
 
 def _place(service: ServiceDefinition) -> list[str]:
     """Return the lines about the service's user, files and directories."""
-    loaded = dict(service.files)
-    if service.tokens:
-        loaded["token-file"] = token_path(CONFIGURATION, service.name)
+    loaded = {**service.files, **secret_paths(CONFIGURATION, service)}
     lines = [f"LoadCredential={CREDENTIALS[name]}:{_path(path)}" for name, path in loaded.items()]
     lines += [
         f"Environment=QUICTUNNEL_{name.replace('-', '_').upper()}=%d/{CREDENTIALS[name]}"
@@ -152,7 +172,7 @@ def _place(service: ServiceDefinition) -> list[str]:
     if service.sockets is None:
         lines.append("RuntimeDirectoryMode=0700")
     else:
-        lines.append(f"RuntimeDirectory={_path(service.sockets.relative_to(RUNTIME))}")
+        lines.append(f"RuntimeDirectory={service.sockets.relative_to(RUNTIME)}")
         lines += ["RuntimeDirectoryMode=0750", f"Group={CADDY_GROUP}"]
     return lines
 
