@@ -20,6 +20,7 @@ import msgspec
 
 from quictunnel import __version__
 from quictunnel.admin.paths import API
+from quictunnel.cli.deadline import Deadline
 from quictunnel.cli.server_events import MAX_LINE, ServerEvent, parse_events
 from quictunnel.config.files import why
 from quictunnel.config.urls import HttpUrl
@@ -31,6 +32,9 @@ Answer = TypeVar("Answer")
 
 TIMEOUT = 10.0
 """Seconds that the role has to accept the connection and to send the next part of a response."""
+
+ANSWER_TIMEOUT = 60.0
+"""Seconds that a complete response may take, however steadily its parts come."""
 
 SILENCE = 45.0
 """Seconds without anything from a stream of events, which has a comment at least every 15."""
@@ -63,7 +67,10 @@ class AdminClient:
         :param kind: the type of the answer. Members that it lacks are ignored.
         :raises RoleUnavailable: there is no answer, or not one of this type.
         """
-        with self._explained(), self._response("GET", resource, query, TIMEOUT) as response:
+        with (
+            self._explained(),
+            self._response("GET", resource, query, TIMEOUT) as (response, _),
+        ):
             content = response.read(MAX_RESPONSE + 1)
             if len(content) > MAX_RESPONSE:
                 raise RoleUnavailable(f"{self.name} sends too long an answer")
@@ -71,7 +78,7 @@ class AdminClient:
                 raise http.client.IncompleteRead(content, response.length)
             try:
                 return msgspec.json.decode(content, type=kind)
-            except (msgspec.DecodeError, UnicodeDecodeError):
+            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
                 raise self._has_other_version() from None
 
     def post(self, resource: str) -> None:
@@ -83,25 +90,34 @@ class AdminClient:
         with self._explained(), self._response("POST", resource, {}, TIMEOUT) as response:
             response.read(MAX_LINE)  # the role can then close the connection in order
 
-    def events(self, **query: str | int) -> Iterator[ServerEvent]:
+    def events(self, *, is_endless: bool, **query: str | int) -> Iterator[ServerEvent]:
         """Yield events as they come, until the role ends the stream.
 
+        :param is_endless: whether the stream may take longer than `ANSWER_TIMEOUT`.
         :raises RoleUnavailable: there is no answer, or the connection is lost.
         """
-        with self._explained(), self._response("GET", "events", query, SILENCE) as response:
+        with (
+            self._explained(),
+            self._response("GET", "events", query, SILENCE) as (response, deadline),
+        ):
+            if is_endless:
+                deadline.cancel()
             yield from parse_events(iter(lambda: response.readline(MAX_LINE), b""))
 
     @contextmanager
     def _response(
         self, method: str, resource: str, query: dict[str, str | int], timeout: float
-    ) -> Iterator[http.client.HTTPResponse]:
-        """Send a request, and provide its response, which has not been read.
+    ) -> Iterator[tuple[http.client.HTTPResponse, Deadline]]:
+        """Send a request, and provide its response, which has not been read, and its deadline.
 
+        :raises TimeoutError: the deadline has passed.
         :raises RequestRefused: the status says that the role does not do it.
         :raises RoleUnavailable: the status says that this user may not ask, or that the role does
             not know the resource.
         """
         connection = self._connection(timeout)
+        connection.connect()
+        deadline = Deadline(connection.sock, ANSWER_TIMEOUT)
         try:
             connection.request(
                 method,
@@ -112,8 +128,15 @@ class AdminClient:
             with connection.getresponse() as response:
                 if response.status >= http.HTTPStatus.MULTIPLE_CHOICES:
                     raise self._failure(method, response)
-                yield response
+                yield response, deadline
+            if deadline.is_over:  # the end of a body without a length may be ours
+                raise TimeoutError
+        except (OSError, http.client.HTTPException, QuictunnelError) as exc:
+            if deadline.is_over:
+                raise TimeoutError from exc
+            raise
         finally:
+            deadline.cancel()
             connection.close()
 
     def _connection(self, timeout: float) -> http.client.HTTPConnection:
@@ -220,7 +243,7 @@ def _sentence(body: bytes) -> str | None:
     """Return the sentence in the body of an error; None if it has none."""
     try:
         answer = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     error = answer.get("error") if isinstance(answer, dict) else None
     return cut_sentence(error) if isinstance(error, str) else None

@@ -94,12 +94,16 @@ def _recent(client: AdminClient, count: int) -> Iterator[ServerEvent]:
     """Yield the last events, up to the one that is the last now."""
     last = client.get("status", Status).last_event
     left = count
-    for event in client.events(recent=count) if count else ():
+    has_begun = False
+    for event in client.events(recent=count, is_endless=False) if count else ():
         if event.name:
             yield event
             left -= 1
             if left == 0 or _number(event) >= last:
                 return
+        elif has_begun:
+            return  # the stream begins with a comment, and a later one means that no event is left
+        has_begun = True
 
 
 def _follow(client: AdminClient, recent: int) -> Iterator[ServerEvent]:
@@ -114,7 +118,7 @@ def _follow(client: AdminClient, recent: int) -> Iterator[ServerEvent]:
     while True:
         has_event = False
         try:
-            for event in client.events(**query):
+            for event in client.events(is_endless=True, **query):
                 if event.name:
                     has_event = True
                     query = {"since": event.id}
@@ -135,7 +139,7 @@ def _show_text(event: ServerEvent) -> bool:
     """Print an event as a line of the log; return whether there is a reader."""
     members = _members(event)
     fields = [
-        (name, _value(value))
+        (escape(name), _value(value))
         for name, value in members.items()
         if name not in _HEAD and value is not None
     ]
@@ -152,7 +156,7 @@ def _members(event: ServerEvent) -> dict[str, Any]:
     """Return the members of an event's JSON object."""
     try:
         members = json.loads(event.data)
-    except ValueError:
+    except (ValueError, RecursionError):
         members = None
     return members if isinstance(members, dict) else {"event": event.name, "message": event.data}
 

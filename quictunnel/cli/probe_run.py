@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import http.client
 import queue
 import socket
@@ -14,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from quictunnel import __version__
+from quictunnel.cli.deadline import Deadline
 from quictunnel.cli.probe_failures import NO_ORIGIN, Phase, explain, explain_status
 from quictunnel.cli.probe_url import ProbeUrl, StatusRange, TcpUrl
 from quictunnel.config.addresses import HostPort
@@ -168,7 +168,7 @@ class UrlProbe:
 
         :raises ProbeFailed: as `_request`.
         """
-        deadline = _Deadline(sock, self._left)
+        deadline = Deadline(sock, self._left)
         try:
             if url.scheme == "http":
                 self._request(url, sock)
@@ -233,32 +233,6 @@ class UrlProbe:
             context.check_hostname = False
             context.verify_mode = ssl.CERT_NONE
         return context
-
-
-class _Deadline:
-    """Ends a connection in time, even if its peer sends a byte every second.
-
-    :param left: seconds until then.
-    """
-
-    def __init__(self, sock: socket.socket, left: float) -> None:
-        self.is_over = False
-        """Whether the connection was ended."""
-        # The descriptor stays with this object, as TLS takes over that of `sock`.
-        self._sock = sock.dup()
-        self._timer = threading.Timer(left, self._end)
-        self._timer.daemon = True
-        self._timer.start()
-
-    def cancel(self) -> None:
-        """Do not end the connection any more."""
-        self._timer.cancel()
-        self._sock.close()
-
-    def _end(self) -> None:
-        self.is_over = True
-        with contextlib.suppress(OSError):  # the connection has ended meanwhile
-            self._sock.shutdown(socket.SHUT_RDWR)
 
 
 def _look_up(server: HostPort, limit: float) -> list[Any]:

@@ -9,6 +9,9 @@ NOTHING = "-"
 
 _STEPS = ("", "k", "M", "G", "T", "P")
 
+_MOST = 10**30
+"""The largest number that is shown. Only a role that does not tell the truth has a larger one."""
+
 _DAY, _HOUR, _MINUTE = 86_400, 3600, 60
 
 
@@ -24,13 +27,13 @@ def readable_size(count: int) -> str:
 
 def readable_rate(bytes_per_second: float) -> str:
     """Return a rate in bits with three digits, such as `1.25 Mbit/s`, or `-` for 0."""
-    bits = round(bytes_per_second * 8)
+    bits = round(min(bytes_per_second * 8, _MOST))
     return f"{_scaled(bits)}bit/s" if bits else NOTHING
 
 
 def readable_duration(seconds: float) -> str:
     """Return a duration with its two largest units, such as `3d4h` or `45s`."""
-    whole = int(seconds)
+    whole = int(min(seconds, _MOST))
     if whole >= _DAY:
         whole -= whole % _HOUR
     elif whole >= _HOUR:
@@ -61,7 +64,7 @@ def readable_share(part: float, whole: float) -> str:
 
 def _scaled(number: int) -> str:
     """Return a number with at most three digits and a decimal prefix, and a space between."""
-    value = float(number)
+    value = float(min(number, _MOST))
     step = 0
     while value >= 999.5 and step < len(_STEPS) - 1:
         value /= 1000

@@ -34,6 +34,7 @@ def parse_events(lines: Iterable[bytes]) -> Iterator[ServerEvent]:
     """
     identity = name = ""
     data: list[str] = []
+    size = 0
     for line in lines:
         if not line.endswith(b"\n"):
             if len(line) >= MAX_LINE:
@@ -47,12 +48,13 @@ def parse_events(lines: Iterable[bytes]) -> Iterator[ServerEvent]:
         elif not text:
             if data:
                 yield ServerEvent(identity, name or "message", "\n".join(data))
-            name, data = "", []
+            name, data, size = "", [], 0
         elif field == "id":
             identity = value
         elif field == "event":
             name = value
         elif field == "data":
             data.append(value)
-            if sum(map(len, data)) > MAX_DATA:
+            size += len(value) + 1  # with the line break
+            if size > MAX_DATA:
                 raise ProtocolError("an event of the stream is too long")

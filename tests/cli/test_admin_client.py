@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import ssl
 import threading
+import time
 from typing import Any
 
 import pytest
@@ -80,7 +82,7 @@ def test_a_command_that_is_refused_has_the_sentence_of_the_role(client):
 
 def test_events_come_until_the_stream_ends(client, role):
     role.streams = [stream("hello", EVENT)]
-    assert [event.name for event in client.events(recent=1)] == ["", "link-silent"]
+    assert [event.name for event in client.events(is_endless=True, recent=1)] == ["", "link-silent"]
     assert role.requests == ["GET /api/v1/events?recent=1"]
 
 
@@ -103,7 +105,13 @@ def test_a_role_of_another_user(client, monkeypatch):
 
 @pytest.mark.parametrize(
     "answer",
-    [(404, b"Not Found"), (404, {"error": "there is no such path"}), {"role": "remote"}, b"\xff"],
+    [
+        (404, b"Not Found"),
+        (404, {"error": "there is no such path"}),
+        {"role": "remote"},
+        b"\xff",
+        b'{"x":' * 20_000,
+    ],
 )
 def test_a_role_of_another_version(client, role, answer):
     role.answers["status"] = answer
@@ -117,6 +125,42 @@ def test_a_role_that_refuses_the_request(client, role):
     assert failure(client) == f"{NAME} refuses the request: HTTP status 500"
     role.answers["status"] = (500, ["oops"])
     assert failure(client) == f"{NAME} refuses the request: HTTP status 500"
+
+
+def test_an_error_that_is_nested_without_end(client, role):
+    role.answers["status"] = (500, b'{"error":' * 20_000)
+    assert failure(client) == f"{NAME} refuses the request: HTTP status 500"
+
+
+@pytest.mark.parametrize(
+    ("start", "more"),
+    [
+        (b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
+        (b"HTTP/1.1 200 OK\r\nX-Long: ", b"x"),
+        (b"HTTP/1.1 200 OK\r\n\r\n", b" "),
+        (b"HTTP/1.1 200 OK\r\n\r\n{}", b" "),
+    ],
+)
+def test_an_answer_that_does_not_end(tmp_path, monkeypatch, start, more):
+    monkeypatch.setattr(admin_client, "ANSWER_TIMEOUT", 0.3)
+    path = tmp_path / "endless"
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(os.fspath(path))
+        listener.listen()
+
+        def serve() -> None:
+            connection, _ = listener.accept()
+            with connection, contextlib.suppress(OSError):
+                connection.recv(65536)
+                connection.sendall(start)
+                while True:
+                    connection.sendall(more)
+                    time.sleep(0.01)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        assert failure(AdminClient(path, NAME)) == f"{NAME} does not answer"
+        thread.join()
 
 
 def test_a_role_that_ends_meanwhile(raw):

@@ -72,6 +72,24 @@ def test_values_are_as_in_the_log(events, role):
     )
 
 
+def test_names_of_fields_are_escaped(events, role):
+    role.streams = [stream(EVENT | {"\x1b[31m": 1})]
+    _, (line,), _ = events("--recent", "1")
+    assert line.endswith(" \\x1b[31m=1")
+
+
+def test_data_that_is_nested_without_end_is_shown_as_text(events, role):
+    role.streams = [b"id: 9\nevent: odd\ndata: " + b"[" * 100_000 + b"\n\n"]
+    code, (line,), _ = events()
+    assert code == 0
+    assert "[[[" in line
+
+
+def test_a_role_without_that_many_events(events, role):
+    role.streams = [stream("events", EVENT | {"number": 1}, "no event", "no event")]
+    assert len(events()[1]) == 1
+
+
 def test_data_that_is_no_object_is_shown_escaped(events, role):
     role.streams = [b"id: 9\nevent: odd\ndata: \x1b[31m\n\n"]
     _, (line,), _ = events()

@@ -32,6 +32,13 @@ def test_a_size_has_three_digits(count, text):
     assert readable_size(count) == text
 
 
+def test_numbers_without_limits_are_cut():
+    for number in (1e308, float("inf"), 10**400):
+        assert readable_rate(min(number, 1e308)).endswith(" Pbit/s")
+        assert readable_size(number).endswith(" PB")
+        assert readable_duration(number).endswith("h")
+
+
 def test_a_rate_is_in_bits():
     assert readable_rate(125_000) == "1.00 Mbit/s"
     assert readable_rate(0) == readable_rate(0.01) == "-"

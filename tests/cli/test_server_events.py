@@ -45,3 +45,6 @@ def test_a_line_and_an_event_are_bounded(monkeypatch):
     monkeypatch.setattr(server_events, "MAX_DATA", 20)
     with pytest.raises(ProtocolError, match="event"):
         parse("data: 0123456789\ndata: 0123456789x\n\n")
+    with pytest.raises(ProtocolError, match="event"):
+        parse("data:\n" * 21)
+    assert len(parse("data: 0123456789\n\n" * 3)) == 3

@@ -210,7 +210,7 @@ def test_options_of_the_environment_belong_to_the_service(on_systemd, as_root, r
     assert SECRET not in text
 
 
-ADMIN_TOKEN = "5e884898da28047151d0e56f8dc62927"  # noqa: S105 - of these tests
+ADMIN_TOKEN = "5e884898da28047151d0e56f8dc62927"
 
 ADMIN = ("remote", "--", "--admin", "[::]:9002")
 
@@ -236,7 +236,7 @@ def test_no_service_manager_shows_the_token_of_the_admin_interface(machine, as_u
     words = ("--manager", manager, "--system", "--print", *ADMIN, "--admin-token", ADMIN_TOKEN)
     text = "\n".join(run("service", "install", *words))
     assert ADMIN_TOKEN not in text
-    assert f"quictunnel-remote.admin-token" in text
+    assert "quictunnel-remote.admin-token" in text
 
 
 def test_a_file_with_the_token_of_the_admin_interface_is_a_credential(
