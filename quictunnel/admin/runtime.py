@@ -29,9 +29,6 @@ SYSTEM = Path("/run")
 USERS = SYSTEM / "user"
 """Where systemd-logind makes a runtime directory for each user."""
 
-CONNECT_TIMEOUT = 2.0
-"""Seconds that a role's socket has to accept a connection. A busy one counts as live."""
-
 _parse_name = re.compile(r"(remote|origin)-([1-9][0-9]{0,9})\.sock").fullmatch
 
 
@@ -53,10 +50,13 @@ def runtime_directory() -> Path:
     This is the first entry of RUNTIME_DIRECTORY if systemd has set it (systemd.exec(5)). Otherwise
     it is `quictunnel` in XDG_RUNTIME_DIR, `/run/quictunnel` for root, or the directory that this
     system has for such files.
+
+    XDG_RUNTIME_DIR does not count if it belongs to another user. `su` and `sudo -E` may keep it,
+    and that user could let root change files elsewhere with a symbolic link in it.
     """
     if (service := _of_service()) is not None:
         return service
-    if (session := _of_session()) is not None:
+    if (session := _of_session()) is not None and _is_own(session.parent):
         return session
     if os.geteuid() == 0:
         return SYSTEM / PROGRAM
@@ -77,16 +77,18 @@ def running_roles() -> list[RunningRole]:
     """Return the roles that run now and whose sockets this user may connect to.
 
     They are sorted by role and process. Directories that other users can change are left out: root
-    trusts every user's own directory, and other users trust only root and themselves.
+    finds the roles in every user's own directory, and other users trust only root and themselves.
+    Root's list ends with the roles of other users, so that none of them takes the place of a
+    service.
     """
-    found = {
-        running.path.resolve(): running
-        for directory in _directories()
-        if is_private(directory)
-        for running in sockets_in(directory)
-        if is_live(running.path)
-    }
-    return sorted(found.values(), key=lambda running: (running.role, running.pid))
+    found: dict[Path, tuple[bool, RunningRole]] = {}
+    for directory, is_foreign in _directories():
+        if is_private(directory):
+            for running in sockets_in(directory):
+                if is_live(running.path):
+                    found.setdefault(running.path.resolve(), (is_foreign, running))
+    in_order = sorted(found.values(), key=lambda each: (each[0], each[1].role, each[1].pid))
+    return [running for _, running in in_order]
 
 
 def sockets_in(directory: Path) -> Iterator[RunningRole]:
@@ -105,10 +107,10 @@ def sockets_in(directory: Path) -> Iterator[RunningRole]:
 def is_live(path: Path) -> bool:
     """Return whether a program listens on a Unix socket that this user may connect to."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        probe.settimeout(CONNECT_TIMEOUT)
+        probe.setblocking(False)
         try:
             probe.connect(os.fspath(path))
-        except (BlockingIOError, TimeoutError):
+        except BlockingIOError:
             return True  # its queue of connections is full
         except OSError:
             return False
@@ -137,19 +139,34 @@ def _is_trusted(owner: int) -> bool:
     return user == 0 or owner in {0, user}
 
 
-def _directories() -> Iterator[Path]:
-    """Yield the directories in which roles may have sockets, this user's own first."""
-    yield runtime_directory()
-    if (session := _of_session()) is not None:
-        yield session
-    yield SYSTEM / PROGRAM
+def _directories() -> Iterator[tuple[Path, bool]]:
+    """Yield the directories in which roles may have sockets, this user's own first.
+
+    :return: also yields whether the directory is that of another user, who may put anything there.
+    """
+    yield runtime_directory(), False
+    yield SYSTEM / PROGRAM, False
     with contextlib.suppress(OSError):
         # Two services cannot share a runtime directory, which systemd removes when one of them
         # stops. So each has one with its own name.
-        yield from sorted(SYSTEM.glob(f"{PROGRAM}-*"))
+        for directory in sorted(SYSTEM.glob(f"{PROGRAM}-*")):
+            yield directory, False
+    if (session := _of_session()) is not None:
+        yield session, not _is_own(session.parent)
     if os.geteuid() == 0:
         with contextlib.suppress(OSError):
-            yield from sorted(USERS.glob(f"*/{PROGRAM}"))
+            for directory in sorted(USERS.glob(f"*/{PROGRAM}")):
+                yield directory, True
+
+
+def _is_own(directory: Path) -> bool:
+    """Return whether a directory belongs to this user, or does not exist yet."""
+    try:
+        return directory.stat().st_uid == os.getuid()
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
 
 
 def _of_service() -> Path | None:

@@ -54,13 +54,19 @@ def test_without_a_session_root_uses_run_and_others_what_the_system_has(folder, 
     assert found.name == "quictunnel"
 
 
+def test_the_session_of_another_user_does_not_count(folder, monkeypatch):
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    monkeypatch.setattr(os, "getuid", lambda: folder.stat().st_uid + 4242)
+    assert runtime_directory() == folder / "run" / "quictunnel"
+
+
 def test_the_roles_of_all_directories_are_found_once(folder, monkeypatch):
     places = [
         "quictunnel/origin-12.sock",
         "quictunnel/remote-7.sock",
         "run/quictunnel/remote-5.sock",
     ]
-    places += ["run/quictunnel-origin/origin-3.sock", "run/user/1000/quictunnel/remote-6.sock"]
+    places += ["run/quictunnel-origin/origin-3.sock", "run/user/1000/quictunnel/remote-1.sock"]
     monkeypatch.setattr(os, "geteuid", lambda: 0)
     listeners = [listen(folder / place) for place in places]
     found = running_roles()
@@ -68,8 +74,8 @@ def test_the_roles_of_all_directories_are_found_once(folder, monkeypatch):
         ("origin", 3),
         ("origin", 12),
         ("remote", 5),
-        ("remote", 6),
         ("remote", 7),
+        ("remote", 1),
     ]
     assert found[1] == RunningRole("origin", 12, folder / places[0])
     for each in listeners:
