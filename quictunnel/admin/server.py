@@ -12,7 +12,8 @@ from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
 MAX_CONNECTIONS = 64
-"""Open connections. Another one is closed at once."""
+"""Open connections. Another one takes the place of the one that has waited for its client for the
+longest time, or is closed if all have a request in progress."""
 
 IDLE_TIMEOUT = 15.0
 """Seconds in which a connection must complete the head of a request."""
@@ -80,16 +81,21 @@ class _AdminConnection(H11Protocol):
     def __init__(self, *args: Any) -> None:  # noqa: ANN401 - uvicorn's own
         super().__init__(*args)
         self.logger = _silent
+        self._heard_at = 0.0  # on the clock of the event loop
         self._checked: RequestResponseCycle | None = None
         self._check: asyncio.TimerHandle | None = None
         self._write_limit: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        self._heard_at = self.loop.time()
+        self._check = self.loop.call_later(IDLE_TIMEOUT, self._end_if_idle)
         if len(self.connections) > MAX_CONNECTIONS:
-            transport.abort()
-        else:
-            self._check = self.loop.call_later(IDLE_TIMEOUT, self._end_if_idle)
+            self._make_room()
+
+    def data_received(self, data: bytes) -> None:
+        self._heard_at = self.loop.time()
+        super().data_received(data)
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
@@ -107,14 +113,30 @@ class _AdminConnection(H11Protocol):
             self._write_limit.cancel()
             self._write_limit = None
 
+    @property
+    def _is_waiting(self) -> bool:
+        """Whether the client has to send something: a request, or the rest of one."""
+        request: RequestResponseCycle | None = self.cycle
+        return request is None or request.response_complete or request.more_body
+
+    def _make_room(self) -> None:
+        """Close a connection, so that nobody can shut others out with idle ones."""
+        others = [
+            each
+            for each in self.connections
+            if isinstance(each, _AdminConnection) and each is not self and each._is_waiting
+        ]
+        ended = min(others, key=lambda each: each._heard_at, default=self)
+        self.connections.discard(ended)  # it is counted until the next turn of the event loop
+        ended.transport.abort()
+
     def _end_if_idle(self) -> None:
         """Close the connection if its client has sent too little since last time.
 
         It has sent no new request, or not the rest of the one in progress.
         """
         request: RequestResponseCycle | None = self.cycle
-        is_waiting = request is None or request.response_complete or request.more_body
-        if request is self._checked and is_waiting:
+        if request is self._checked and self._is_waiting:
             self.transport.abort()
             return
         self._checked = request

@@ -6,7 +6,6 @@ import asyncio
 import logging
 import signal
 
-import pytest
 from starlette.responses import PlainTextResponse, StreamingResponse
 from starlette.routing import Route
 
@@ -93,18 +92,45 @@ async def test_a_client_that_does_not_read_is_disconnected(serve, monkeypatch):
     writer.transport.abort()
 
 
-async def test_connections_above_the_limit_are_closed(serve, monkeypatch):
-    monkeypatch.setattr(module, "MAX_CONNECTIONS", 2)
+async def test_above_the_limit_the_connection_that_waits_the_longest_is_closed(serve, monkeypatch):
+    monkeypatch.setattr(module, "MAX_CONNECTIONS", 3)
     peer = await serve()
-    kept = [await peer.connect() for _ in range(2)]
-    for reader, writer in kept:
+    silent, silent_writer = await peer.connect()
+    idle, idle_writer = await peer.connect()
+    idle_writer.write(REQUEST)
+    await idle.readuntil(b"hello\n")
+    third = await peer.connect()
+    fourth = await peer.connect()
+    assert await read_until_closed(silent) == b""
+    fifth = await peer.connect()
+    assert await read_until_closed(idle) == b""
+    for reader, writer in (third, fourth, fifth):
         writer.write(REQUEST)
-        await reader.readuntil(b"hello\n")
+        assert (await reader.readuntil(b"hello\n")).startswith(b"HTTP/1.1 200 ")
+        writer.close()
+    silent_writer.close()
+    idle_writer.close()
+
+
+async def test_above_the_limit_requests_in_progress_are_not_disturbed(serve, monkeypatch):
+    monkeypatch.setattr(module, "MAX_CONNECTIONS", 2)
+    may_end = asyncio.Event()
+    started = asyncio.Queue()
+
+    async def slow(_request):
+        started.put_nowait(None)
+        await may_end.wait()
+        return PlainTextResponse("slow\n")
+
+    peer = await serve(Route("/slow", slow))
+    current = [asyncio.create_task(peer.request("/slow")) for _ in range(2)]
+    for _ in current:
+        await started.get()
     reader, writer = await peer.connect()
-    with pytest.raises((ConnectionResetError, asyncio.IncompleteReadError)):
-        await reader.readexactly(1)
-    for _, each in [*kept, (reader, writer)]:
-        each.close()
+    assert await read_until_closed(reader) == b""
+    may_end.set()
+    assert [(await each).body for each in current] == [b"slow\n"] * 2
+    writer.close()
 
 
 async def test_close_ends_idle_connections_and_lets_a_request_finish(serve):
