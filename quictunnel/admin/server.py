@@ -81,20 +81,20 @@ class _AdminConnection(H11Protocol):
     def __init__(self, *args: Any) -> None:  # noqa: ANN401 - uvicorn's own
         super().__init__(*args)
         self.logger = _silent
-        self._heard_at = 0.0  # on the clock of the event loop
+        self.heard_at = 0.0  # on the clock of the event loop
         self._checked: RequestResponseCycle | None = None
         self._check: asyncio.TimerHandle | None = None
         self._write_limit: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self._heard_at = self.loop.time()
+        self.heard_at = self.loop.time()
         self._check = self.loop.call_later(IDLE_TIMEOUT, self._end_if_idle)
         if len(self.connections) > MAX_CONNECTIONS:
             self._make_room()
 
     def data_received(self, data: bytes) -> None:
-        self._heard_at = self.loop.time()
+        self.heard_at = self.loop.time()
         super().data_received(data)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -114,7 +114,7 @@ class _AdminConnection(H11Protocol):
             self._write_limit = None
 
     @property
-    def _is_waiting(self) -> bool:
+    def is_waiting(self) -> bool:
         """Whether the client has to send something: a request, or the rest of one."""
         request: RequestResponseCycle | None = self.cycle
         return request is None or request.response_complete or request.more_body
@@ -124,9 +124,9 @@ class _AdminConnection(H11Protocol):
         others = [
             each
             for each in self.connections
-            if isinstance(each, _AdminConnection) and each is not self and each._is_waiting
+            if isinstance(each, _AdminConnection) and each is not self and each.is_waiting
         ]
-        ended = min(others, key=lambda each: each._heard_at, default=self)
+        ended = min(others, key=lambda each: each.heard_at, default=self)
         self.connections.discard(ended)  # it is counted until the next turn of the event loop
         ended.transport.abort()
 
@@ -136,7 +136,7 @@ class _AdminConnection(H11Protocol):
         It has sent no new request, or not the rest of the one in progress.
         """
         request: RequestResponseCycle | None = self.cycle
-        if request is self._checked and self._is_waiting:
+        if request is self._checked and self.is_waiting:
             self.transport.abort()
             return
         self._checked = request
