@@ -61,7 +61,7 @@ class CaddyInFront(Check):
             return [skipped(self.title, sentence, "look at 'admin' in the Caddyfile")]
         try:
             config = msgspec.json.decode(body)
-        except (msgspec.DecodeError, RecursionError):
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             sentence = f"what answers at {self._admin_api} is not Caddy's admin API"
             return [skipped(self.title, sentence)]
         return [

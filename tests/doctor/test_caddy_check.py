@@ -28,7 +28,7 @@ async def serving(status: int, body: str) -> AsyncIterator[HostPort]:
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
         head = f"HTTP/1.1 {status} Status\r\nContent-Length: {len(body)}\r\n\r\n"
-        writer.write(f"{head}{body}".encode())
+        writer.write(f"{head}{body}".encode("latin-1"))
         await writer.drain()
         writer.close()
 
@@ -59,6 +59,13 @@ async def test_the_ask_of_this_remote(is_old, answer):
         url = f"http://localhost:{admin.port}{ASK_PATH}"
         findings = await check(admin, 200, asking(url, is_old=is_old))
     assert [finding.level for finding in findings] == [Level.OK, Level.OK]
+
+
+@pytest.mark.parametrize("body", ["no JSON", '"\xff"', "[" * 100_000])
+async def test_another_program_at_the_port_of_caddy(body):
+    (finding,) = await check(None, 200, body)
+    assert finding.level is Level.SKIPPED
+    assert "is not Caddy's admin API" in finding.sentence
 
 
 async def test_an_ask_that_leads_elsewhere():
