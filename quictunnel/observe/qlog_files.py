@@ -31,7 +31,8 @@ RECORD_START = b"\x1e"
 """Precedes each record of a JSON text sequence. A newline ends it."""
 
 FILE_SIZE = 32 * 1024**2
-"""Bytes of a file after which the connection is continued in another one."""
+"""Bytes of all files that are being written to. Each connection has an equal share. When its file
+is larger than that, the connection is continued in another one, and the file may be removed."""
 
 TOTAL_SIZE = 256 * 1024**2
 """Bytes of all qlog files in the directory, of every process."""
@@ -178,7 +179,7 @@ class _TraceFile:
 
         :raises OSError: the system refuses it. The files have none of these events.
         """
-        if self._descriptor >= 0 and self._size + len(events) > FILE_SIZE:
+        if self._descriptor >= 0 and self._size + len(events) > folder.share:
             self.close(folder)
         if self._descriptor < 0:
             self._open(folder)
@@ -222,6 +223,11 @@ class _Folder:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._open: set[str] = set()
+
+    @property
+    def share(self) -> int:
+        """The bytes that an open file may have."""
+        return FILE_SIZE // max(1, len(self._open))
 
     def create(self, name: str) -> int:
         """Make room for a file, create it, and return its descriptor.

@@ -118,6 +118,17 @@ async def test_the_files_that_were_not_written_to_for_longest_are_removed(role, 
     assert total <= 4000
 
 
+async def test_many_connections_at_a_time_share_the_limit(role, monkeypatch):
+    monkeypatch.setattr(qlog_files, "FILE_SIZE", 8000)
+    monkeypatch.setattr(qlog_files, "TOTAL_SIZE", 16_000)
+    traces = [role.trace(bytes([number] * 8)) for number in range(8)]
+    for _ in range(100):
+        for trace in traces:
+            trace.write(EVENT)
+        await role.written()
+        assert sum(path.stat().st_size for path in role.paths) <= 16_000
+
+
 async def test_files_in_use_are_not_removed(role, monkeypatch):
     monkeypatch.setattr(qlog_files, "MAX_FILES", 2)
     first = role.trace(b"\x01" * 8)
