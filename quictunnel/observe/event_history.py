@@ -15,6 +15,7 @@ from quictunnel.events import (
     Event,
     InternalErrorOccurred,
 )
+from quictunnel.observe.log_format import first_items
 
 CLIENT_EVENTS = 500
 """Kept events of a kind that each client may cause. They displace no other events."""
@@ -34,7 +35,8 @@ class NumberedEvent:
     time: float
     """When it was emitted, in seconds since 1970."""
     event: Event
-    """The event. The exception of an internal error is reduced to its name."""
+    """The event. The exception of an internal error is reduced to its name, and a long list of
+    services to its first items."""
 
 
 class EventHistory:
@@ -60,6 +62,8 @@ class EventHistory:
         kept = self._clients if type(event) in _PER_CLIENT else self._others
         if isinstance(event, InternalErrorOccurred):
             event = _without_frames(event)
+        elif kept is self._others:
+            event = _with_short_list(event)
         kept.append(NumberedEvent(self._last, time.time(), event))
         for notify in self._subscribers.values():
             notify()
@@ -112,6 +116,17 @@ def _after(entries: deque[NumberedEvent], number: int) -> list[NumberedEvent]:
             break
         count += 1
     return list(islice(entries, len(entries) - count, None))
+
+
+def _with_short_list(event: Event) -> Event:
+    """Return the event with its list of services as the log shows it.
+
+    A peer can have a thousand services, and change them again and again.
+    """
+    services = getattr(event, "services", None)
+    if not isinstance(services, tuple) or (shown := first_items(services)) is services:
+        return event
+    return replace(event, services=shown)  # type: ignore[call-arg]
 
 
 def _without_frames(event: InternalErrorOccurred) -> InternalErrorOccurred:

@@ -129,7 +129,7 @@ def _text_value(value: object) -> object:
     if isinstance(value, float):
         return f"{value:.6f}".rstrip("0").rstrip(".")
     if isinstance(value, tuple):
-        return _quote(",".join(map(str, _first_items(value))))
+        return _quote(",".join(map(str, first_items(value))))
     return _quote(str(value))
 
 
@@ -151,15 +151,18 @@ def json_value(value: object) -> object:
         # JSON has no infinity and no NaN.
         return round(value, 6) if abs(value) < float("inf") else str(value)
     if isinstance(value, tuple):
-        return [json_value(item) for item in _first_items(value)]
+        return [json_value(item) for item in first_items(value)]
     if is_dataclass(value) and not isinstance(value, type):
         return {key: json_value(item) for key, item in asdict(value).items()}
     return escape(str(value))
 
 
-def _first_items(items: tuple[object, ...]) -> tuple[object, ...]:
-    """Return a list as it appears in a line: the first items, and the number of the others."""
-    if len(items) <= MAX_ITEMS:
+def first_items(items: tuple[object, ...]) -> tuple[object, ...]:
+    """Return a list as it appears in a line: the first items, and the number of the others.
+
+    A list that was cut once stays as it is.
+    """
+    if len(items) <= MAX_ITEMS + 1:
         return items
     return (*items[:MAX_ITEMS], f"… {len(items) - MAX_ITEMS} more")
 

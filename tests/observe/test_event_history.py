@@ -5,9 +5,17 @@ from __future__ import annotations
 import time
 import weakref
 
-from quictunnel.events import ClientAccepted, InternalErrorOccurred, SignalReceived, TokenExpired
+from quictunnel.events import (
+    ClientAccepted,
+    InternalErrorOccurred,
+    ServicesChanged,
+    SignalReceived,
+    TokenExpired,
+)
 from quictunnel.observe.event_fanout import EventFanout
 from quictunnel.observe.event_history import CLIENT_EVENTS, OTHER_EVENTS, EventHistory
+from quictunnel.observe.event_json import event_members
+from quictunnel.observe.log_format import MAX_ITEMS
 
 
 def accepted(number: int = 0) -> ClientAccepted:
@@ -98,6 +106,17 @@ def test_an_internal_error_keeps_nothing_alive():
     (entry,) = history.after(0)
     assert str(entry.event.exception) == "ZeroDivisionError"
     assert seen[0]() is None
+
+
+def test_a_long_list_of_services_is_kept_as_the_log_shows_it():
+    history = EventHistory()
+    names = tuple(map(str, range(1000)))
+    history(ServicesChanged("box", "t1", "192.0.2.7:1", names))
+    history(ServicesChanged("box", "t1", "192.0.2.7:1", names[:MAX_ITEMS]))
+    long, short = history.after(0)
+    assert long.event.services == (*names[:MAX_ITEMS], "… 900 more")
+    assert event_members(long)["services"] == list(long.event.services)
+    assert short.event.services == names[:MAX_ITEMS]
 
 
 def test_a_fanout_passes_events_to_all_sinks_in_order():
