@@ -91,16 +91,23 @@ async def test_a_wrong_token_is_an_event_with_the_address(guarded):
     assert event.peer.startswith("127.0.0.1:")
 
 
-async def test_after_some_wrong_tokens_even_the_right_one_must_wait(guarded):
+async def test_after_some_wrong_tokens_others_must_wait(guarded):
     for _ in range(module.MAX_FAILURES):
         assert (await guarded.try_token("wrong")).status == 401
-    answer = await guarded.try_token(TOKEN)
+    answer = await guarded.try_token("wrong")
     assert (answer.status, answer.json) == (429, {"error": TOO_MANY})
     assert 0 < int(answer.headers["retry-after"]) <= module.RECOVERY
-    assert (await guarded.log_in(TOKEN)).status == 429
+    assert (await guarded.log_in("wrong")).status == 429
     assert len(guarded.events) == module.MAX_FAILURES
     guarded.clock.now += module.RECOVERY
+    assert (await guarded.try_token("wrong")).status == 401
+
+
+async def test_strangers_with_wrong_tokens_shut_out_nobody_behind_the_same_proxy(guarded):
+    for _ in range(module.MAX_FAILURES + 1):
+        await guarded.try_token("wrong")
     assert (await guarded.try_token(TOKEN)).status == 200
+    assert (await guarded.log_in(TOKEN)).status == 303
 
 
 async def test_the_number_of_limited_sources_is_bounded(monkeypatch):
