@@ -18,6 +18,7 @@ from prometheus_client.samples import Sample
 
 from quictunnel.admin.metric_table import MetricDefinition, Value, metrics_of
 from quictunnel.admin.metrics_reading import MetricsReader, Reading
+from quictunnel.escaping import escape
 from quictunnel.observe.histogram import Histogram
 
 SAMPLES_PER_TURN = 200
@@ -107,7 +108,8 @@ def _metric(definition: MetricDefinition, samples: Iterable[Sample]) -> Metric:
 def _samples(definition: MetricDefinition, reading: Reading) -> Iterator[Sample]:
     # All at once: other callbacks may count something new while a part of these is rendered.
     for values, value in tuple(definition.read(reading)):
-        labels = dict(zip(definition.labels, values, strict=True))
+        # Names of peers may have control characters, and people read this on terminals, too.
+        labels = dict(zip(definition.labels, map(escape, values), strict=True))
         yield from _samples_of(definition.name, labels, value)
 
 

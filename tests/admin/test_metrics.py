@@ -258,10 +258,12 @@ async def test_no_address_and_no_sentence_is_shown(role, tallies, reader):
 
 
 async def test_names_of_peers_are_escaped(role, reader):
-    role.links = [link_snapshot(origin='a"} 1\nquictunnel_ready 0\\')]
+    role.links = [link_snapshot(origin='a"} 1\nquictunnel_ready 0\\\x1b[31m')]
+    assert b"\x1b" not in await render(reader)
     samples = await scrape(reader)
     assert samples["quictunnel_ready",] == 1
-    assert samples["quictunnel_link_mtu_bytes", 'a"} 1\nquictunnel_ready 0\\'] == 1400
+    shown = r'a"} 1\nquictunnel_ready 0\\\x1b[31m'  # as in the log
+    assert samples["quictunnel_link_mtu_bytes", shown] == 1400
 
 
 async def test_prometheus_client_can_collect_the_metrics(role, reader):
