@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 from collections.abc import MutableMapping
 from dataclasses import dataclass
@@ -16,6 +17,8 @@ MOST = 64
 """Descriptors that are accepted. More are a mistake in the environment."""
 
 VARIABLES = ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES")
+
+_is_number = re.compile(r"[0-9]{1,9}").fullmatch
 
 _INTERNET = (socket.AF_INET, socket.AF_INET6)
 
@@ -41,7 +44,7 @@ def take_inherited_sockets(environment: MutableMapping[str, str]) -> InheritedSo
     pid, count, names = (environment.pop(name, "") for name in VARIABLES)
     if pid != str(os.getpid()):
         return InheritedSockets()  # none, or they are for another process
-    if not (count.isascii() and count.isdigit() and int(count) <= MOST):
+    if not (_is_number(count) and int(count) <= MOST):
         raise SettingsError(f"LISTEN_FDS {count!r} is not a number from 0 to {MOST}")
     titles = names.split(":") if names else []
     links: list[socket.socket] = []
@@ -78,5 +81,19 @@ def _open(descriptor: int, title: str) -> socket.socket:
             f"{what} is neither a TCP listener nor a UDP socket; the socket unit needs "
             "ListenStream= and ListenDatagram= with ports, and Accept=no"
         )
+    if is_udp and not _receives_from_all(sock):
+        raise SettingsError(
+            f"{what} is a UDP socket without a port or with one peer only, so no origin could "
+            "connect; the socket unit needs ListenDatagram= with a port"
+        )
     sock.setblocking(False)
     return sock
+
+
+def _receives_from_all(sock: socket.socket) -> bool:
+    """Return whether a UDP socket has a port, and is not connected to one peer."""
+    try:
+        sock.getpeername()
+    except OSError:
+        return sock.getsockname()[1] != 0
+    return False

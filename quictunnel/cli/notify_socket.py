@@ -7,6 +7,7 @@ other service managers do the same.
 from __future__ import annotations
 
 import os
+import re
 import socket
 import time
 from collections.abc import MutableMapping
@@ -22,6 +23,9 @@ WATCHDOG = "WATCHDOG=1"
 
 MAX_STATUS = 200
 """Characters of a status that are sent."""
+
+_is_number = re.compile(r"[0-9]{1,20}").fullmatch
+"""Whether a text is a number of 64 bits, such as those of systemd."""
 
 
 class NotifySocket:
@@ -74,7 +78,7 @@ def watchdog_interval(environment: MutableMapping[str, str]) -> float | None:
     text, pid = (environment.pop(name, "") for name in WATCHDOG_VARIABLES)
     if not text or (pid and pid != str(os.getpid())):
         return None
-    if not (text.isascii() and text.isdigit() and int(text)):
+    if not (_is_number(text) and int(text)):
         raise SettingsError(f"{WATCHDOG_VARIABLES[0]} {text!r} is not a number of microseconds")
     return int(text) / 1e6
 

@@ -119,6 +119,16 @@ def test_a_socket_that_a_remote_cannot_use(passed, kind):
     assert sentence.startswith("the socket 'mine' of the service manager is neither a TCP listener")
 
 
+@pytest.mark.parametrize("kind", ["without a port", "with one peer"])
+def test_a_udp_socket_that_no_origin_reaches(passed, kind):
+    if kind == "without a port":
+        sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    else:
+        sock = udp()
+        sock.connect(sock.getsockname())
+    assert "without a port or with one peer only" in passed(sock)
+
+
 def test_a_descriptor_that_is_not_open(passed):
     sentence = passed(udp(), count=40, names="a")
     assert "cannot be used" in sentence
@@ -131,7 +141,7 @@ def test_variables_for_another_process_are_ignored():
     assert not environment
 
 
-@pytest.mark.parametrize("count", ["", "many", "65", "-1"])
+@pytest.mark.parametrize("count", ["", "many", "65", "-1", "9" * 5000])
 def test_a_count_that_is_none(count):
     with pytest.raises(SettingsError, match="not a number from 0 to 64"):
         take_inherited_sockets({"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": count})

@@ -321,7 +321,7 @@ def test_the_interval_of_the_watchdog(environment, interval):
     assert not environment
 
 
-@pytest.mark.parametrize("text", ["0", "-1", "1.5", "soon", "٣"])
+@pytest.mark.parametrize("text", ["0", "-1", "1.5", "soon", "٣", "9" * 400, "9" * 5000])
 def test_an_interval_that_is_none(text):
     with pytest.raises(SettingsError, match="not a number of microseconds"):
         watchdog_interval({"WATCHDOG_USEC": text})
