@@ -120,7 +120,7 @@ class _AdminConnection(H11Protocol):
         return request is None or request.response_complete or request.more_body
 
     def _make_room(self) -> None:
-        """Close a connection, so that nobody can shut others out with idle ones."""
+        """Close a connection, so that idle ones cannot use up the limit."""
         others = [
             each
             for each in self.connections

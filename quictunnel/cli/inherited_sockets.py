@@ -95,5 +95,6 @@ def _receives_from_all(sock: socket.socket) -> bool:
     try:
         sock.getpeername()
     except OSError:
-        return sock.getsockname()[1] != 0
+        port: int = sock.getsockname()[1]
+        return port != 0
     return False
