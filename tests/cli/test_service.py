@@ -285,6 +285,12 @@ def test_files_become_credentials(on_systemd, as_root, run, tmp_path):
     assert " remote\n" in text
 
 
+def test_the_access_log_may_go_to_the_log_of_the_service(on_systemd, as_root, run):
+    run("service", "install", "remote", "--", "--access-log", "-")
+    text = (on_systemd.root / "units/quictunnel-remote.service").read_text()
+    assert " remote --access-log=-\n" in text
+
+
 def test_a_configuration_file_is_reloaded(on_systemd, as_root, run, tmp_path):
     Path("r.toml").write_text("grace = '1m'\n")
     run("service", "install", "remote", "--", "--config", "r.toml")

@@ -22,6 +22,7 @@ from quictunnel.cli.preparation import prepared
 from quictunnel.cli.prepared import PreparedRole
 from quictunnel.cli.services.definition import PREFIX, Scope, ServiceDefinition
 from quictunnel.config.settings import OriginSettings, RemoteSettings
+from quictunnel.config.values import STANDARD_STREAM
 from quictunnel.errors import SettingsError
 from quictunnel.snapshots import RoleName
 
@@ -124,7 +125,7 @@ def _given(context: Any) -> dict[str, list[str]]:  # noqa: ANN401 - a private ty
         value = context.params[param.name]
         texts = [str(each) for each in (value if isinstance(value, list | tuple) else [value])]
         if key in paths:
-            texts = [os.path.abspath(text) for text in texts]
+            texts = [text if text == STANDARD_STREAM else os.path.abspath(text) for text in texts]
         elif key == "origin":
             texts = [_absolute_socket(text) for text in texts]
         elif value is True:
