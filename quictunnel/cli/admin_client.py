@@ -5,6 +5,7 @@ Calls block. Each wait has a timeout, and each response a limit.
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import os
@@ -115,29 +116,28 @@ class AdminClient:
         :raises RoleUnavailable: the status says that this user may not ask, or that the role does
             not know the resource.
         """
-        connection = self._connection(timeout)
-        connection.connect()
-        deadline = Deadline(connection.sock, ANSWER_TIMEOUT)
-        try:
-            connection.request(
-                method,
-                self._path(resource, query),
-                body="{}" if method == "POST" else None,
-                headers=self._headers(method),
-            )
-            with connection.getresponse() as response:
-                if response.status >= http.HTTPStatus.MULTIPLE_CHOICES:
-                    raise self._failure(method, response)
-                yield response, deadline
-            if deadline.is_over:  # the end of a body without a length may be ours
-                raise TimeoutError
-        except (OSError, http.client.HTTPException, QuictunnelError) as exc:
-            if deadline.is_over:
-                raise TimeoutError from exc
-            raise
-        finally:
-            deadline.cancel()
-            connection.close()
+        with contextlib.closing(self._connection(timeout)) as connection:
+            connection.connect()
+            deadline = Deadline(connection.sock, ANSWER_TIMEOUT)
+            try:
+                connection.request(
+                    method,
+                    self._path(resource, query),
+                    body="{}" if method == "POST" else None,
+                    headers=self._headers(method),
+                )
+                with connection.getresponse() as response:
+                    if response.status >= http.HTTPStatus.MULTIPLE_CHOICES:
+                        raise self._failure(method, response)
+                    yield response, deadline
+                if deadline.is_over:  # the end of a body without a length may be ours
+                    raise TimeoutError
+            except (OSError, http.client.HTTPException, QuictunnelError) as exc:
+                if deadline.is_over:
+                    raise TimeoutError from exc
+                raise
+            finally:
+                deadline.cancel()
 
     def _connection(self, timeout: float) -> http.client.HTTPConnection:
         if isinstance(self._place, Path):
