@@ -141,7 +141,8 @@ class TokenLogin:
         """
         header = request.headers.get("authorization")
         if header is None:
-            return self._logins.includes(request.cookies.get(self._cookie, ""))
+            cookie = request.cookies.get(self._cookie, "")
+            return self._logins.includes(cookie, source_of(_address(request)))
         scheme, _, given = header.partition(" ")
         if scheme.lower() != "bearer":
             raise _unauthorized(NEEDED)
@@ -190,7 +191,7 @@ class TokenLogin:
         response = RedirectResponse("/", 303)
         response.set_cookie(
             self._cookie,
-            self._logins.add(),
+            self._logins.add(source_of(_address(request))),
             max_age=int(LOGIN_LIFETIME),
             httponly=True,
             samesite="strict",
@@ -229,27 +230,32 @@ class _Failures:
 
 
 class _Logins:
-    """The browsers that are logged in. Only hashes of their cookies are kept."""
+    """The browsers that are logged in. Only hashes of their cookies are kept.
+
+    A browser sends a cookie to all ports of a host, and so to servers of origins that have a port
+    of the same machine. A cookie is therefore good only for the source that has logged in.
+    """
 
     def __init__(self, now: Callable[[], float]) -> None:
         self._now = now
-        self._ends: OrderedDict[bytes, float] = OrderedDict()
+        self._of: OrderedDict[bytes, tuple[float, Source]] = OrderedDict()  # the end, and whose
 
-    def add(self) -> str:
+    def add(self, source: Source) -> str:
         """Return the cookie of a new login."""
         cookie = secrets.token_urlsafe(32)
-        self._ends[_hash(cookie)] = self._now() + LOGIN_LIFETIME
-        if len(self._ends) > MAX_LOGINS:
-            self._ends.popitem(last=False)
+        self._of[_hash(cookie)] = self._now() + LOGIN_LIFETIME, source
+        if len(self._of) > MAX_LOGINS:
+            self._of.popitem(last=False)
         return cookie
 
-    def includes(self, cookie: str) -> bool:
-        """Return whether a cookie is that of a login which still lasts."""
-        return self._now() < self._ends.get(_hash(cookie), 0.0)
+    def includes(self, cookie: str, source: Source) -> bool:
+        """Return whether a cookie is that of a login by this source which still lasts."""
+        end, owner = self._of.get(_hash(cookie), (0.0, source))
+        return self._now() < end and owner == source
 
     def remove(self, cookie: str) -> None:
         """End a login."""
-        self._ends.pop(_hash(cookie), None)
+        self._of.pop(_hash(cookie), None)
 
 
 def _hash(cookie: str) -> bytes:
