@@ -88,7 +88,7 @@ class AdminClient:
         :raises RequestRefused: the role does not do it now.
         :raises RoleUnavailable: there is no answer.
         """
-        with self._explained(), self._response("POST", resource, {}, TIMEOUT) as response:
+        with self._explained(), self._response("POST", resource, {}, TIMEOUT) as (response, _):
             response.read(MAX_LINE)  # the role can then close the connection in order
 
     def events(self, *, is_endless: bool, **query: str | int) -> Iterator[ServerEvent]:
