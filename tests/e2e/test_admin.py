@@ -8,6 +8,7 @@ import signal
 import stat
 import subprocess
 import tempfile
+import time
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -56,6 +57,14 @@ class Admin:
     def get(self, path: str) -> dict:
         return json.loads(curl("--unix-socket", self.path, f"http://localhost{path}"))
 
+    def link_with_samples(self) -> dict:
+        """Return the only link, once it was sampled: within a second after the first request."""
+        deadline = time.monotonic() + PATIENCE
+        while not (link := self.get("/api/v1/links")["links"][0])["history"]:
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        return link
+
     def post(self, path: str) -> tuple[int, dict]:
         words = ("--request", "POST", *JSON, "--data", "{}", "--write-out", "\n%{http_code}")
         answer = curl("--unix-socket", self.path, *words, f"http://localhost/api/v1/{path}")
@@ -82,8 +91,7 @@ def test_both_roles_show_a_client_and_close_it(tunnel, runtime):
         assert admin.get("/livez") == {"live": True}
         (service,) = admin.get("/api/v1/services")["services"]
         assert (service["state"], service["clients"]) == ("up", 1)
-        (link,) = admin.get("/api/v1/links")["links"]
-        assert link["history"]
+        assert admin.link_with_samples()["clients"] == 1
     assert remote.get("/api/v1/origins")["origins"][0]["name"] == "box"
     assert origin.get("/api/v1/remotes")["remotes"][0]["state"] == "up"
     ((found),) = remote.get("/api/v1/clients")["clients"]

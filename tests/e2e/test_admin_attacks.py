@@ -123,7 +123,8 @@ new Promise(done => {{
 
 
 LOADED = """
-document.readyState === "complete" && document.querySelector("[role=alert]")?.textContent !== ""
+document.readyState === "complete"
+ && document.querySelector("form[method=post] [role=alert]")?.textContent !== ""
 """
 """A script that says whether another page than the form without a message is loaded."""
 
