@@ -70,7 +70,7 @@ def unit(service: ServiceDefinition, mark: str = MARK) -> str:
         "# Restart for ever.",
         "StartLimitIntervalSec=0",
         "",
-        "[ServiceDefinition]",
+        "[Service]",
         "# The program reports when it is ready, what it does, and that it does not hang.",
         "Type=notify",
         "WatchdogSec=60",
