@@ -146,11 +146,11 @@ async def test_a_person_is_led_to_the_login_form(guarded):
 
 
 def test_a_cookie_is_good_only_for_the_source_that_has_logged_in():
-    sessions = module._Sessions(Clock())
-    cookie = sessions.add("192.0.2.7")
-    assert sessions.includes(cookie, "192.0.2.7")
-    assert not sessions.includes(cookie, "192.0.2.8")
-    assert not sessions.includes("", "192.0.2.7")
+    logins = module._Logins(Clock())
+    cookie = logins.add("192.0.2.7")
+    assert logins.includes(cookie, "192.0.2.7")
+    assert not logins.includes(cookie, "192.0.2.8")
+    assert not logins.includes("", "192.0.2.7")
 
 
 async def test_a_login_sets_a_cookie_that_scripts_and_other_sites_cannot_use(guarded):
