@@ -125,6 +125,7 @@ class FakeLink:
         self.rtt = 0.02
         self.is_silent = False
         self.silent_since: float | None = None
+        self.unheard_for = 0.0
         self.hold = 900.0
         self.is_closed = False
         self.is_trusted = False

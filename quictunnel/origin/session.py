@@ -63,6 +63,11 @@ COMPARE_TOKENS = "compare it with what 'quictunnel token show' prints on the rem
 """The advice that follows when the remote does not accept the token."""
 
 
+UNHEARD = 3.0
+"""Seconds without a packet of the remote, after which a missing preamble may still arrive. The
+streams keep the link busy, so it is heard every second unless something is wrong."""
+
+
 class OriginSession(Session):
     """The origin's end of one link."""
 
@@ -288,7 +293,7 @@ class OriginSession(Session):
 
     def _preamble_timed_out(self, pending: PendingStream) -> None:
         """Reset a stream without a preamble. A silent link delivers nothing: wait again."""
-        if self.link.is_silent:
+        if self.link.is_silent or self.link.unheard_for > UNHEARD:
             self.preamble_timer.start(pending)
         else:
             pending.time_out()

@@ -242,6 +242,16 @@ class Link:
         return self._liveness.silent_since
 
     @property
+    def unheard_for(self) -> float:
+        """Seconds since the peer's last packet was read.
+
+        After the process was suspended, this is long before `is_silent` is set: packets that wait
+        to be read may follow.
+        """
+        heard_at = self.engine.heard_at
+        return self.loop.time() - (self._liveness.heard_at if heard_at is None else heard_at)
+
+    @property
     def is_closed(self) -> bool:
         """Whether the link was closed or lost."""
         return self.lost is not None

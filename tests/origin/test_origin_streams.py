@@ -64,6 +64,19 @@ async def test_the_preamble_timeout_does_not_run_while_the_link_is_silent():
 
 
 @virtual_time
+async def test_a_preamble_may_arrive_after_the_process_was_suspended():
+    remote = await ScriptedRemote().established()
+    stream, received = remote.client(encode_v2(CLIENT)[:20])
+    remote.near.unheard_for = 3600.0  # its packets have not been read yet
+    await seconds(11)
+    remote.near.unheard_for = 0.0
+    stream.write(encode_v2(CLIENT)[20:] + b"held")
+    await settle()
+    assert remote.upstream.connections[0].written == b"held"
+    assert received.lost == "not yet"
+
+
+@virtual_time
 async def test_the_preamble_timeout_starts_with_the_welcome():
     remote = ScriptedRemote()
     _, received = remote.client(b"")
