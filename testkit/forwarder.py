@@ -21,6 +21,7 @@ import socket
 import sys
 import threading
 import time
+from collections import deque
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Literal, Self
 
@@ -52,6 +53,9 @@ SOCKET_BUFFER = 4 * 1024 * 1024
 
 SENDERS_MAX = 16
 """Senders to remember. An origin has one or two sockets at a time."""
+
+EXPIRED_MAX = 32
+"""Sockets of former mappings that stay open, so that the machine answers nothing to them."""
 
 CHECK_INTERVAL = 0.2
 """Seconds between two checks for a rebinding on an idle network."""
@@ -91,6 +95,7 @@ class Forwarder:
         self._due: list[tuple[float, int, Callable[[], object]]] = []
         self._numbers = itertools.count()
         self._changes = 0
+        self._expired: deque[socket.socket] = deque()
         self._is_stopped = False
         self._thread = threading.Thread(target=self.run, daemon=True)
 
@@ -142,13 +147,15 @@ class Forwarder:
                     self._receive_from_target(key.fileobj)
             now = time.monotonic()
             if self._weather and self._weather.rebinds(now):
-                self._forget_senders()
+                self._expire_mappings()
             while self._due and self._due[0][0] <= now:
                 heapq.heappop(self._due)[2]()
 
     def close(self) -> None:
         """Close all sockets."""
         self._forget_senders()
+        for back in self._expired:
+            back.close()
         self._selector.close()
         for sock in (self._front, self._wake, self._woken):
             sock.close()
@@ -241,10 +248,23 @@ class Forwarder:
         if back is not None:
             self._close_back(back)
 
+    def _expire_mappings(self) -> None:
+        """Give each sender another port. Like most routers, drop what is sent to the old one."""
+        for sender in list(self._backs):
+            back = self._backs.pop(sender)
+            if back is not None:
+                self._unwatch(back)
+                self._expired.append(back)
+        while len(self._expired) > EXPIRED_MAX:
+            self._expired.popleft().close()
+
     def _close_back(self, back: socket.socket) -> None:
+        self._unwatch(back)
+        back.close()
+
+    def _unwatch(self, back: socket.socket) -> None:
         self._selector.unregister(back)
         del self._senders[back]
-        back.close()
 
 
 def _socket(host: str) -> socket.socket:
