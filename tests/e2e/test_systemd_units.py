@@ -208,7 +208,7 @@ def test_a_reload_applies_changed_files(services):
 
 def test_a_mistake_in_the_settings_ends_the_service_for_good(services):
     services.write(REMOTE_FILE, "hold = 'soon'\n")
-    services.machine.run("systemctl", "start", REMOTE)
+    services.machine.run("systemctl", "start", "--no-block", REMOTE)
     services.machine.wait_for(REMOTE, f"quictunnel: {REMOTE_FILE}: hold: 'soon' is not a duration")
     services.wait_for_state(REMOTE, "failed")
     assert services.exit_code(REMOTE) == "2"
@@ -219,7 +219,7 @@ def test_a_refused_origin_is_started_again(services):
     services.start(REMOTE)
     services.write(TOKEN_FILE, Token.new().reveal(), 0o600)
     services.add_setting(ORIGIN, "RestartSec=1")
-    services.machine.run("systemctl", "start", ORIGIN)
+    services.machine.run("systemctl", "start", "--no-block", ORIGIN)
     services.machine.wait_for(ORIGIN, BAD_TOKEN)
     services.write(TOKEN_FILE, services.token(), 0o600)
     services.machine.wait_for(ORIGIN, "ready: ")
@@ -229,7 +229,7 @@ def test_a_refused_origin_is_started_again(services):
 def test_ports_below_1024_need_one_setting_more(services):
     services.write(REMOTE_FILE, "outside = 80\n")
     services.add_setting(REMOTE, "RestartSec=1")
-    services.machine.run("systemctl", "start", REMOTE)
+    services.machine.run("systemctl", "start", "--no-block", REMOTE)
     services.wait_for_state(REMOTE, "failed")
     assert services.exit_code(REMOTE) == "2"
     services.add_setting(REMOTE, *LOW_PORTS)
