@@ -2,6 +2,21 @@
 
 import { byId, setText } from "./dom.js";
 
+/** @type {((agrees: boolean) => void) | null} */
+let settle = null;
+
+/** @param {boolean} agrees */
+function answer(agrees) {
+  settle?.(agrees);
+  settle = null;
+}
+
+// The event "close" comes later, when the next question may be open already.
+byId("confirmation").addEventListener("cancel", () => answer(false));
+byId("confirmation").addEventListener("submit", (event) => {
+  answer(/** @type {SubmitEvent} */ (event).submitter === byId("confirmation-agree"));
+});
+
 /**
  * Ask, and return whether the user agrees.
  * @param {string} title
@@ -14,10 +29,9 @@ export function confirmed(title, text, action) {
   setText(byId("confirmation-title"), title);
   setText(byId("confirmation-text"), text);
   setText(byId("confirmation-agree"), action);
-  dialog.returnValue = "";
+  answer(false);
   dialog.showModal();
   return new Promise((resolve) => {
-    const closed = () => resolve(dialog.returnValue === "agree");
-    dialog.addEventListener("close", closed, { once: true });
+    settle = resolve;
   });
 }
