@@ -156,6 +156,13 @@ class Tunnel:
         sock = socket.create_connection((host, self.outside_port), PATIENCE)
         return self._controlled(sock)
 
+    def resets_client(self) -> bool:
+        """Connect as a client; return whether the connection is reset, perhaps at once."""
+        try:
+            return self.connect().is_reset()
+        except ConnectionResetError:
+            return True
+
     def accept(self) -> TcpPeer:
         """Accept the next client's connection, as the origin server."""
         return self._controlled(self.server.accept()[0])

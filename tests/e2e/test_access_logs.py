@@ -77,7 +77,7 @@ def test_a_rejected_client_has_a_line_and_a_warning(tunnel, tmp_path):
     config = tmp_path / "remote.toml"
     config.write_text('access-log-format = "combined"\n[policy.default]\nallow = "192.0.2.0/24"\n')
     tunnel.up(remote=("--config", config, "--access-log", file))
-    assert tunnel.connect().is_reset()
+    assert tunnel.resets_client()
     (line,) = wait_for_lines(file, 1)
     assert line.startswith("127.0.0.1 - - [")
     assert line.endswith('] "TCP -" 403 0 "-" "-" - - 0 0.000 policy')

@@ -108,9 +108,10 @@ def test_a_healthy_remote_that_has_not_started_yet(programs, tmp_path):
     assert not (tmp_path / "state").exists()
 
 
-def test_a_remote_that_runs(shared_tunnel, programs):
-    options = ("--listen", shared_tunnel.listen, "--state-dir", shared_tunnel.state)
-    outside = f"[::]:{shared_tunnel.outside_port}"
+def test_a_remote_that_runs(tunnel, programs):
+    tunnel.up()
+    options = ("--listen", tunnel.listen, "--state-dir", tunnel.state)
+    outside = f"[::]:{tunnel.outside_port}"
     found = diagnose(programs, "remote", *options, "--outside", outside)
     assert found.exit_code == 0, found
     assert not found.problems + found.warnings, found
@@ -147,8 +148,9 @@ def test_a_remote_that_does_not_run(programs):
     assert found.blames("UDP to the remote: nobody listens"), found
 
 
-def test_the_port_for_clients_in_place_of_that_for_origins(shared_tunnel, programs):
-    found = diagnose(programs, "origin", "--remote", f"{LOOPBACK}:{shared_tunnel.outside_port}")
+def test_the_port_for_clients_in_place_of_that_for_origins(tunnel, programs):
+    tunnel.up()  # not the shared one: the doctor comes as a client that no test accepts
+    found = diagnose(programs, "origin", "--remote", f"{LOOPBACK}:{tunnel.outside_port}")
     assert found.blames("UDP to the remote: a TCP server listens on port"), found
     assert found.advises("the UDP port of the remote"), found
 
