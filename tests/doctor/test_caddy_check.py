@@ -112,8 +112,11 @@ async def test_a_configuration_without_sense(deep):
     assert finding.level in (Level.OK, Level.SKIPPED)
 
 
-@pytest.mark.parametrize(("answers", "level"), [(True, Level.OK), (None, Level.WARNING)])
-async def test_no_admin_api(monkeypatch, answers, level):
+@pytest.mark.parametrize(
+    ("answers", "level", "words"),
+    [(True, Level.OK, ""), (None, Level.WARNING, "neither Caddy's admin API")],
+)
+async def test_no_admin_api(monkeypatch, answers, level, words):
     async def tcp_answers(*_):
         return answers
 
@@ -122,3 +125,4 @@ async def test_no_admin_api(monkeypatch, answers, level):
         pass
     (finding,) = await CaddyInFront(RemoteSettings(), api).run()
     assert finding.level is level
+    assert words in finding.sentence

@@ -362,20 +362,6 @@ def test_an_engine_that_does_not_exist_here(programs, tmp_path):
     assert found.blames("QUIC engine: no engine works: .*wrong architecture"), found
 
 
-def test_caddy_that_does_not_run(programs, tmp_path):
-    if _listens(2019) or _listens(443):
-        pytest.skip("this machine has a web server")
-    words = ("--admin", f"{LOOPBACK}:{free_port()}")
-    found = diagnose(programs, "remote", *remote_options(tmp_path), *words)
-    assert found.warns_of("Caddy: neither Caddy's admin API .* nor port 443 answers"), found
-
-
-def _listens(port: int) -> bool:
-    with contextlib.suppress(OSError), socket.create_connection((LOOPBACK, port), 1):
-        return True
-    return False
-
-
 # The origin server
 
 
