@@ -64,11 +64,11 @@ fn count(recording: &RecordedEvents, text: &str) -> usize {
     recording.events.matches(text).count()
 }
 
-fn numbers<'a>(recording: &'a RecordedEvents, event: &str) -> Vec<&'a str> {
+fn numbers<'a>(recording: &'a RecordedEvents, event: &str, packet: &str) -> Vec<&'a str> {
     let name = format!("\"name\":\"{event}\"");
+    let kind = format!("\"packet_type\":\"{packet}\",\"packet_number\":");
     let events = recording.events.split('\u{1e}').filter(|record| record.contains(&name));
-    let parts = events
-        .filter_map(|record| record.split_once("\"packet_type\":\"1RTT\",\"packet_number\":"));
+    let parts = events.filter_map(|record| record.split_once(&kind));
     parts.filter_map(|(_, rest)| rest.split([',', '}']).next()).collect()
 }
 
@@ -120,10 +120,13 @@ fn both_ends_record_the_same_connection() {
     );
     assert_eq!(count(client, &frame), 1);
     assert_eq!(count(server, &frame), 1);
-    assert_eq!(
-        numbers(client, "transport:packet_sent"),
-        numbers(server, "transport:packet_received")
-    );
+    for packet in ["initial", "handshake", "1RTT"] {
+        assert_eq!(
+            numbers(client, "transport:packet_sent", packet),
+            numbers(server, "transport:packet_received", packet),
+            "{packet}"
+        );
+    }
 }
 
 #[test]
@@ -137,15 +140,15 @@ fn the_packets_that_quinn_declares_lost_are_those_that_were_lost() {
     net.run_for(Duration::from_secs(5));
     collect(&mut net, &mut client, &mut server);
     let (sender, receiver) = (client.only(), server.only());
-    let lost = numbers(sender, "recovery:packet_lost");
+    let lost = numbers(sender, "recovery:packet_lost", "1RTT");
     let stats = net.client.connection().stats();
     let all = count(sender, "\"name\":\"recovery:packet_lost\"") as u64;
     assert_eq!(all, stats.path.lost_packets);
     assert!(lost.len() > 10);
-    let arrived = numbers(receiver, "transport:packet_received");
+    let arrived = numbers(receiver, "transport:packet_received", "1RTT");
     let wrong = lost.iter().filter(|number| arrived.contains(number)).count();
     assert_eq!(wrong, 0, "this network delays no packet, so no loss is spurious");
-    let sent = numbers(sender, "transport:packet_sent");
+    let sent = numbers(sender, "transport:packet_sent", "1RTT");
     assert!(lost.iter().all(|number| sent.contains(number)));
 }
 

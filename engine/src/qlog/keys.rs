@@ -64,8 +64,9 @@ impl<T: ServerConfig> ServerConfig for RecordedServer<T> {
     ) -> Result<Keys, UnsupportedVersion> {
         // The endpoint decrypts a new peer's first packet with these, when it accepts the peer.
         let mut keys = self.inner.initial_keys(version, dst_cid)?;
-        let accepting = self.accepting.clone();
-        keys.packet.remote = Box::new(FirstKey { inner: keys.packet.remote, accepting });
+        let recording = KeyRecording::OfAccepted(self.accepting.clone());
+        let (inner, space) = (keys.packet.remote, Space::Initial);
+        keys.packet.remote = Box::new(RecordedKey { inner, space, recording });
         Ok(keys)
     }
 
@@ -99,7 +100,8 @@ impl RecordedSession {
     }
 
     fn packet_key(&self, inner: Box<dyn PacketKey>, space: Space) -> Box<dyn PacketKey> {
-        Box::new(RecordedKey { inner, space, recording: self.recording.clone() })
+        let recording = KeyRecording::OfSession(self.recording.clone());
+        Box::new(RecordedKey { inner, space, recording })
     }
 
     fn packet_keys(
@@ -174,15 +176,33 @@ impl Session for RecordedSession {
     }
 }
 
+/// The recording of a key's packets.
+enum KeyRecording {
+    OfSession(SharedRecording),
+    /// The session does not exist yet.
+    OfAccepted(Accepting),
+}
+
+impl KeyRecording {
+    fn get(&self) -> Option<SharedRecording> {
+        match self {
+            Self::OfSession(recording) => Some(recording.clone()),
+            Self::OfAccepted(accepting) => accepting.get(),
+        }
+    }
+}
+
 struct RecordedKey {
     inner: Box<dyn PacketKey>,
     space: Space,
-    recording: SharedRecording,
+    recording: KeyRecording,
 }
 
 impl PacketKey for RecordedKey {
     fn encrypt(&self, packet: u64, buf: &mut [u8], header_len: usize) {
-        self.recording.on_sent(self.space, packet, buf, header_len, self.tag_len());
+        if let Some(recording) = self.recording.get() {
+            recording.on_sent(self.space, packet, buf, header_len, self.tag_len());
+        }
         self.inner.encrypt(packet, buf, header_len);
     }
 
@@ -193,43 +213,8 @@ impl PacketKey for RecordedKey {
         payload: &mut BytesMut,
     ) -> Result<(), CryptoError> {
         self.inner.decrypt(packet, header, payload)?;
-        self.recording.on_received(self.space, packet, header, payload, self.tag_len());
-        Ok(())
-    }
-
-    fn tag_len(&self) -> usize {
-        self.inner.tag_len()
-    }
-
-    fn confidentiality_limit(&self) -> u64 {
-        self.inner.confidentiality_limit()
-    }
-
-    fn integrity_limit(&self) -> u64 {
-        self.inner.integrity_limit()
-    }
-}
-
-/// The key of a new peer's first packet. Its recording starts when the peer is accepted.
-struct FirstKey {
-    inner: Box<dyn PacketKey>,
-    accepting: Accepting,
-}
-
-impl PacketKey for FirstKey {
-    fn encrypt(&self, packet: u64, buf: &mut [u8], header_len: usize) {
-        self.inner.encrypt(packet, buf, header_len);
-    }
-
-    fn decrypt(
-        &self,
-        packet: u64,
-        header: &[u8],
-        payload: &mut BytesMut,
-    ) -> Result<(), CryptoError> {
-        self.inner.decrypt(packet, header, payload)?;
-        if let Some(recording) = self.accepting.get() {
-            recording.on_received(Space::Initial, packet, header, payload, self.tag_len());
+        if let Some(recording) = self.recording.get() {
+            recording.on_received(self.space, packet, header, payload, self.tag_len());
         }
         Ok(())
     }
