@@ -2,7 +2,8 @@
 //!
 //! The core is sans-IO. `endpoint` routes datagrams to connections, `connection` is one of them,
 //! and `streams` are its streams. `socket` reads and writes a UDP socket in batches. `qlog` records
-//! connections, if that is asked for. `python` exposes the engine to Python and contains no QUIC; no other module depends on Python.
+//! connections, if that is asked for. `python` exposes the engine to Python and contains no QUIC; no
+//! other module depends on Python.
 
 mod clock;
 mod congestion;
