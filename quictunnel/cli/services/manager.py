@@ -76,7 +76,7 @@ class Manager(Protocol):
 def call(command: Sequence[str]) -> str:
     """Run a program of a service manager, and return its standard output.
 
-    :raises QuictunnelError: it failed. The message has its last line.
+    :raises QuictunnelError: it failed. The message has the first line that it printed.
     """
     done = call_unchecked(command)
     if done.returncode:
