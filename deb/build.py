@@ -1,4 +1,4 @@
-"""Fills build/deb with the content of the Debian package: `python -m deb.build --engine WHEEL`.
+"""Fills build/deb with the content of the Debian package, for `make deb`.
 
 The libraries come from PyPI, with the versions and hashes of requirements.lock. Most are the same
 for every Python. Compiled ones have a file for each version, whose name says which, so that one
@@ -62,9 +62,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--arch", choices=MACHINES, required=True)
     parser.add_argument("--wheel", type=Path, required=True, help="quictunnel's wheel")
-    parser.add_argument(
-        "--engine", type=Path, required=True, help="the quinn engine's wheel; none to leave it out"
-    )
+    parser.add_argument("--engine", type=Path, required=True, help="the quinn engine's wheel")
     options = parser.parse_args()
     shutil.rmtree(BUILD, ignore_errors=True)
     library = BUILD / "lib"
