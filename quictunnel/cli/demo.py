@@ -91,10 +91,8 @@ def demo(
 
 async def _show(directory: Path, engine: EngineName, *, once: bool, may_open: bool) -> None:
     role = Demo(directory, engine)
-    opening: asyncio.Task[None] | None = None
 
     def started() -> None:
-        nonlocal opening
         print_line(f"ready: {role.url} through the tunnel -> {role.site_address}")
         if once:
             role.drain()
@@ -108,11 +106,9 @@ async def _show(directory: Path, engine: EngineName, *, once: bool, may_open: bo
         )
         print_line("")
         if may_open and has_browser():
-            opening = asyncio.create_task(open_page(role.live_page_url), name="browser")
+            open_page(role.live_page_url)
 
     await run(role, started, emit=discard_event)
-    if opening is not None:
-        await opening
 
 
 class Demo:

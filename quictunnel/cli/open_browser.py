@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
+import contextlib
 import os
 import sys
+import threading
 import webbrowser
 
 
@@ -27,6 +28,12 @@ def has_browser() -> bool:
     return True
 
 
-async def open_page(url: str) -> None:
+def open_page(url: str) -> None:
     """Open a page. If that fails, the user has the address that was printed."""
-    await asyncio.to_thread(webbrowser.open, url)  # it starts a program
+
+    def work() -> None:
+        with contextlib.suppress(OSError, webbrowser.Error):
+            webbrowser.open(url)
+
+    # It may wait until the user closes the browser. A daemon thread does not delay the exit.
+    threading.Thread(target=work, name="browser", daemon=True).start()

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import queue
 import sys
+import threading
 import webbrowser
 
 import pytest
 
 from quictunnel.cli.open_browser import has_browser, open_page
+from testkit.programs import PATIENCE
 
 
 @pytest.fixture
@@ -44,8 +47,23 @@ def test_a_desktop_without_a_browser_has_none(desktop):
     assert not has_browser()
 
 
-async def test_the_page_is_opened(monkeypatch):
-    opened = []
-    monkeypatch.setattr(webbrowser, "open", opened.append)
-    await open_page("http://127.0.0.1:1/")
-    assert opened == ["http://127.0.0.1:1/"]
+def test_the_page_is_opened(monkeypatch):
+    opened = queue.SimpleQueue()
+    monkeypatch.setattr(webbrowser, "open", opened.put)
+    open_page("http://127.0.0.1:1/")
+    assert opened.get(timeout=PATIENCE) == "http://127.0.0.1:1/"
+
+
+def test_a_browser_that_does_not_return_delays_nothing(monkeypatch):
+    threads, closed = queue.SimpleQueue(), threading.Event()
+
+    def browse(_: str) -> None:
+        threads.put(threading.current_thread())
+        closed.wait(PATIENCE)
+
+    monkeypatch.setattr(webbrowser, "open", browse)
+    open_page("http://127.0.0.1:1/")
+    thread = threads.get(timeout=PATIENCE)
+    assert thread.daemon
+    closed.set()
+    thread.join(PATIENCE)
