@@ -254,7 +254,7 @@ deb: $(RELEASE) $(NFPM) ## build a Debian package with all libraries into dist/ 
 
 deb-tools: ## install what test-deb needs, on Debian or Ubuntu
 	$(AS_ROOT) apt-get update -q
-	$(AS_ROOT) apt-get install -q -y lintian mmdebstrap
+	$(AS_ROOT) apt-get install -q -y debian-archive-keyring lintian mmdebstrap
 
 test-deb: ## check the Debian package in dist/ with lintian, and install it into a new system
 	$(AS_ROOT) deb/test.sh dist/quictunnel_*_$(DEB_ARCH).deb
