@@ -15,7 +15,7 @@ from typing import Literal, TypeAlias
 
 from quictunnel import __version__, events
 from quictunnel.admin.metrics_reading import Reading
-from quictunnel.observe import process
+from quictunnel.observe import log_writer, process
 from quictunnel.observe.histogram import Histogram
 from quictunnel.observe.tallies import HELLO_TIMEOUT, OTHER, OriginTally, ServiceTally, Tallies
 from quictunnel.snapshots import LinkSnapshot, RoleName
@@ -505,8 +505,8 @@ METRICS: tuple[MetricDefinition, ...] = (
     ),
     _counter(
         "log_lines_lost",
-        "Lines that are missing in the log, because its reader was too slow.",
-        _one(lambda reading: reading.tallies.lost_log_lines),
+        "Lines that are missing in the log: its reader was too slow, or the disk was full.",
+        _one(lambda _: log_writer.lost_lines()),
     ),
     _histogram(
         "event_loop_delay_seconds",

@@ -93,6 +93,10 @@ class TextWriter(Protocol):
     def error(self) -> OSError | None:
         """The error of the last write; None if it succeeded."""
 
+    @property
+    def lost(self) -> int:
+        """How many lines were lost so far."""
+
     def write(self, text: str, describe_loss: DescribeLoss) -> None:
         """Write complete lines, or drop them.
 
@@ -125,6 +129,8 @@ class LineWriter:
     ) -> None:
         self.error: OSError | None = None
         """See `TextWriter`."""
+        self.lost = 0
+        """See `TextWriter`."""
         self._destination = destination
         self._encoding = encoding
         self._report_loss = report_loss
@@ -149,7 +155,7 @@ class LineWriter:
             has_room = not self._size or self._size + len(data) <= MAX_WAITING
             # Once lines are dropped, so are all until the loss is reported in its place.
             if self._dropped or self._is_closed or not has_room:
-                self._dropped += data.count(b"\n")
+                self._dropped += self._count_lost(data)
                 return
             self._pieces.append(data)
             self._size += len(data)
@@ -185,7 +191,7 @@ class LineWriter:
             with self._changed:
                 self._size -= len(data)
                 if self.error is not None:
-                    self._failed += lost or data.count(b"\n", written)
+                    self._failed += lost or self._count_lost(data, written)
                     self._give_up()
                 self._report_elsewhere()
                 if not self._size:
@@ -221,6 +227,12 @@ class LineWriter:
         self._size += len(data)
         return data
 
+    def _count_lost(self, data: bytes, start: int = 0) -> int:
+        """Count the lines of lost bytes from a position on, and return their number."""
+        lines = data.count(b"\n", start)
+        self.lost += lines
+        return lines
+
     def _report_elsewhere(self) -> None:
         """Report lost lines now, if no line does."""
         if self._report_loss is None:
@@ -235,7 +247,7 @@ class LineWriter:
         """Count the lines that wait as lost. The next line is another attempt."""
         while self._pieces:
             piece = self._pieces.popleft()
-            self._failed += piece.count(b"\n")
+            self._failed += self._count_lost(piece)
             self._size -= len(piece)
         self._failed += self._dropped
         self._dropped = 0
@@ -268,6 +280,8 @@ class StreamWriter:
     def __init__(self, stream: TextIO) -> None:
         self.error: OSError | None = None
         """See `TextWriter`."""
+        self.lost = 0
+        """See `TextWriter`."""
         self._stream = stream
 
     def write(self, text: str, _describe_loss: DescribeLoss) -> None:
@@ -277,8 +291,9 @@ class StreamWriter:
             self._stream.flush()
         except OSError as exc:
             self.error = exc
-        except ValueError:
-            return  # the stream is closed
+            self.lost += text.count("\n")
+        except ValueError:  # the stream is closed
+            self.lost += text.count("\n")
         else:
             self.error = None
 

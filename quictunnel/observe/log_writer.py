@@ -15,6 +15,12 @@ LOGGER = "quictunnel.log"
 """The logger of the line that reports lost lines."""
 
 
+def lost_lines() -> int:
+    """Return how many lines this process's log has lost so far."""
+    handlers = logging.getLogger().handlers
+    return sum(each.writer.lost for each in handlers if isinstance(each, BatchHandler))
+
+
 class BatchHandler(logging.Handler):
     """Passes the lines of events to `writer`, in batches.
 

@@ -131,8 +131,6 @@ class Tallies:
         """Events of the types that have no other count, and links of the origin."""
         self.remote_restarts = 0
         """Times that the remote was another process than at the previous link."""
-        self.lost_log_lines = 0
-        """Lines that are missing in the log."""
         self.certificate_expires: float | None = None
         """When the certificate in use expires, in seconds since 1970; None if there is none."""
         self.other_connect_time = Histogram(SECONDS)
@@ -149,7 +147,6 @@ class Tallies:
             events.LinkMoved: self._link_moved,
             events.LinkDropped: self._link_dropped,
             events.LinkEstablished: self._link_established,
-            events.LogLinesLost: self._log_lines_lost,
             events.CertificateLoaded: self._certificate_used,
             events.CertificateRenewed: self._certificate_used,
             events.HelloTimedOut: self._hello_timed_out,
@@ -249,9 +246,6 @@ class Tallies:
 
     def _hello_timed_out(self, event: events.HelloTimedOut) -> None:
         self.failed_handshakes[HELLO_TIMEOUT] += _failures(event)
-
-    def _log_lines_lost(self, event: events.LogLinesLost) -> None:
-        self.lost_log_lines += event.count
 
     def _certificate_used(
         self, event: events.CertificateLoaded | events.CertificateRenewed

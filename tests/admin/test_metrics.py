@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import io
+import logging
 import re
 from dataclasses import replace
 from itertools import pairwise
@@ -20,6 +23,8 @@ from quictunnel.admin.metrics_reading import MetricsReader
 from quictunnel.events import ClientEnding
 from quictunnel.observe import process
 from quictunnel.observe import tallies as tallies_module
+from quictunnel.observe.line_writer import writer_of
+from quictunnel.observe.log_writer import BatchHandler
 from quictunnel.observe.loop_delay import LoopDelay
 from quictunnel.observe.tallies import Tallies
 
@@ -224,6 +229,22 @@ async def test_a_fact_that_the_system_does_not_know_is_left_out(reader, monkeypa
     names = {name for name, *_ in await scrape(reader)}
     assert "quictunnel_process_open_fds" not in names
     assert "quictunnel_process_resident_memory_bytes" not in names
+
+
+class FullDisk(io.StringIO):
+    def write(self, _text):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+
+async def test_lines_that_the_log_has_lost(reader, monkeypatch):
+    name = ("quictunnel_log_lines_lost_total",)
+    stream = FullDisk()
+    handler = BatchHandler(writer_of(stream), stream)
+    monkeypatch.setattr(logging.getLogger(), "handlers", [handler])
+    assert (await scrape(reader))[name] == 0
+    logging.getLogger().warning("one")
+    logging.getLogger().warning("two")
+    assert (await scrape(reader))[name] == 2
 
 
 async def test_the_start_is_the_same_in_each_scrape(reader):

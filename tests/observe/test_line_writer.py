@@ -128,6 +128,7 @@ def test_a_paused_reader_does_not_block_the_caller_and_gets_the_count(pipe):
     text = reader.read_until(f"lost .*{NOT_READ}\n")
     *lines, report = text.splitlines()
     assert report == f"lost {MANY - len(lines)}: {NOT_READ}"
+    assert writer.lost == MANY - len(lines)
     assert [int(line.split()[0]) for line in lines] == list(range(len(lines)))
     assert len(text) <= MAX_WAITING + (1 << 16) + len(LINE)
     writer.write("afterwards\n", describe)
@@ -231,6 +232,7 @@ def test_a_loss_that_cannot_be_reported_is_reported_later(disk, on_disk):
     on_disk.write("e\n", describe)
     on_disk.flush()
     assert disk.content.decode().splitlines()[1:] == ["lost 4: no space left on device", "e"]
+    assert on_disk.lost == 4
 
 
 def test_losses_are_reported_elsewhere_if_that_is_asked_for(disk):
@@ -240,6 +242,7 @@ def test_losses_are_reported_elsewhere_if_that_is_asked_for(disk):
     writer.write("a\nb\n", describe)
     writer.flush()
     assert losses == [(2, "no space left on device")], "at once, not with the next line"
+    assert writer.lost == 2
     disk.room = None
     writer.write("c\n", describe)
     writer.flush()

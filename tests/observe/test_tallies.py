@@ -164,11 +164,6 @@ def test_a_withdrawn_service(tallies):
     assert tallies.services["web"].unhealthy == 1
 
 
-def test_lost_log_lines(tallies):
-    tallies(events.LogLinesLost(7, "words"))
-    assert tallies.lost_log_lines == 7
-
-
 def test_the_certificate_in_use_is_the_last_one(tallies):
     assert tallies.certificate_expires is None
     tallies(events.CertificateLoaded("cert.pem", "sha256:00", "1970-01-02T00:00:00+00:00"))
