@@ -100,8 +100,8 @@ def run(attack: Attack, line: LoopbackLine, ends: float, stopping: list[int]) ->
     while not stopping and (now := time.monotonic()) < ends:
         for datagram in line.received(WAIT):
             attack.receive(datagram, now)
-        line.refill(time.monotonic())
-        while line.may_send:
+        line.rate.refill(time.monotonic())
+        while line.rate.may_send:
             packet = attack.next_packet(time.monotonic())
             if packet is None:
                 break

@@ -52,8 +52,8 @@ def run(attack: Attack, line: AttackLine, stopping: list[int]) -> None:
         for packet in line.received():
             if (datagram := read_udp(packet)) is not None:
                 attack.receive(datagram, now)
-        line.refill(time.monotonic())
-        while line.may_send:
+        line.rate.refill(time.monotonic())
+        while line.rate.may_send:
             next_packet = attack.next_packet(time.monotonic())
             if next_packet is None:
                 break

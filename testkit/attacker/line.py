@@ -8,15 +8,13 @@ from collections.abc import Iterator
 
 from testkit import namespaces
 from testkit.attacker.addresses import OWN, SPOOFED
+from testkit.attacker.rate import LineRate
 
 DEVICE = "attack"
 """The name of the device on the remote's host."""
 
 MEGABITS = 10.0
 """The usual rate, in Mbit/s of IP packets."""
-
-BURST = 0.05
-"""Seconds of the rate that may be sent at once, after the attacker was suspended."""
 
 
 class AttackLine:
@@ -40,24 +38,12 @@ class AttackLine:
         )
         self.packets = 0
         self.bytes = 0
-        self._rate = megabits * 1e6 / 8
-        self._credit = 0.0
-        self._at = now
-
-    def refill(self, now: float) -> None:
-        """Add the credit of the time since the last call."""
-        earned = (now - self._at) * self._rate
-        self._credit = min(self._credit + earned, self._rate * BURST)
-        self._at = now
-
-    @property
-    def may_send(self) -> bool:
-        """Whether the rate allows another packet."""
-        return self._credit > 0
+        self.rate = LineRate(megabits, now)
+        """Says when the next packet may be sent."""
 
     def send(self, packet: bytes) -> None:
         """Send a packet."""
-        self._credit -= len(packet)
+        self.rate.spend(len(packet))
         self.packets += 1
         self.bytes += len(packet)
         os.write(self.tun, packet)

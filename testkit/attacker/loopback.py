@@ -14,12 +14,10 @@ from collections.abc import Iterator
 
 from testkit.attacker.addresses import is_own
 from testkit.attacker.packets import Received, UdpAddress, read_udp
+from testkit.attacker.rate import LineRate
 
 SOCKETS_MAX = 200
 """Open sockets. The one that was opened first is closed then, and its answers are lost."""
-
-BURST = 0.05
-"""Seconds of the rate that may be sent at once."""
 
 LARGEST = 65_535
 """Bytes of the largest datagram."""
@@ -36,27 +34,15 @@ class LoopbackLine:
     def __init__(self, remote: UdpAddress, megabits: float, now: float) -> None:
         self.packets = 0
         self._remote = (socket.inet_ntoa(remote.address), remote.port)
-        self._rate = megabits * 1e6 / 8
-        self._credit = 0.0
-        self._at = now
+        self.rate = LineRate(megabits, now)
+        """Says when the next packet may be sent."""
         self._sockets: dict[UdpAddress, socket.socket] = {}
         self._sources: dict[int, UdpAddress] = {}
         self._poll = select.poll()
 
-    def refill(self, now: float) -> None:
-        """Add the credit of the time since the last call."""
-        earned = (now - self._at) * self._rate
-        self._credit = min(self._credit + earned, self._rate * BURST)
-        self._at = now
-
-    @property
-    def may_send(self) -> bool:
-        """Whether the rate allows another packet."""
-        return self._credit > 0
-
     def send(self, packet: bytes) -> None:
         """Send the datagram of a packet, from the address that stands for its source."""
-        self._credit -= len(packet)
+        self.rate.spend(len(packet))
         datagram = read_udp(packet)
         if datagram is None or not is_own(datagram.source.address):
             return

@@ -12,6 +12,7 @@ from testkit.attacker import loopback
 from testkit.attacker.addresses import own, spoofed
 from testkit.attacker.loopback import LoopbackLine
 from testkit.attacker.packets import UdpAddress, udp
+from testkit.attacker.rate import BURST
 
 LOOPBACK = socket.inet_aton("127.0.0.1")
 
@@ -67,13 +68,13 @@ def test_the_number_of_sockets_is_bounded(line, remote, target, monkeypatch):
 
 
 def test_the_rate_is_kept(line):
-    line.refill(10.0)
+    line.rate.refill(10.0)
     packet = udp(UdpAddress(own(0), 4000), UdpAddress(LOOPBACK, 9), bytes(1000))
     sent = 0
-    while line.may_send:
+    while line.rate.may_send:
         line.send(packet)
         sent += len(packet)
-    assert sent == pytest.approx(loopback.BURST * 1e6, rel=0.05)
+    assert sent == pytest.approx(BURST * 1e6, rel=0.05)
 
 
 def test_hostile_peers_report_what_they_did(remote, tmp_path):
