@@ -66,11 +66,11 @@ def measure(
             stack.callback(thread.stop)
         time.sleep(SETTLE)
         clients.take()
-        before = take_phase(site, clients, newcomers, idle)
+        before = take_period(site, clients, newcomers, idle)
         attacker = site.start_attacker(attack)
         clients.take()
         newcomers.take()
-        during = take_phase(site, clients, newcomers, seconds)
+        during = take_period(site, clients, newcomers, seconds)
         report = stop_attacker(attacker)
     return AttackFigures(
         attack=attack,
@@ -94,7 +94,7 @@ def measure(
     )
 
 
-def take_phase(
+def take_period(
     site: AttackSite, clients: MeasuringClients, newcomers: Newcomers, seconds: float
 ) -> Period:
     """Measure for so many seconds."""

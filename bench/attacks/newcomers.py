@@ -66,7 +66,7 @@ class Newcomers(threading.Thread):
         with self._lock:
             taken, self._taken = self._taken, []
             if self._dialled_at is not None:
-                taken.append(self._admission(time.monotonic()))
+                taken.append(self._first_link(time.monotonic()))
         return taken
 
     def stop(self) -> None:
@@ -114,10 +114,10 @@ class Newcomers(threading.Thread):
                 waited = now - (self._dialled_at or now)
                 if is_ready or waited > GIVE_UP or origin.process.poll() is not None:
                     never = self._started_at + GIVE_UP
-                    self._taken.append(self._admission(now if is_ready else max(now, never)))
+                    self._taken.append(self._first_link(now if is_ready else max(now, never)))
                     self._dialled_at = None
                     return
 
-    def _admission(self, now: float) -> FirstLink:
+    def _first_link(self, now: float) -> FirstLink:
         since = self._started_at if self._dialled_at is None else self._dialled_at
         return FirstLink(now - self._started_at, now - since)
