@@ -165,9 +165,6 @@ class ObservedRole(Protocol):
     def list_links(self) -> Sequence[LinkSnapshot]:
         """Return all links, the oldest first."""
 
-    def list_clients(self) -> Sequence[ClientSnapshot]:
-        """Return all clients, the oldest first."""
-
     def iterate_clients(self) -> Iterator[ClientSnapshot]:
         """Iterate over the clients that are connected now, in no order.
 

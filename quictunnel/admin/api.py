@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import time
 from collections.abc import Iterable, Sequence
@@ -26,7 +27,7 @@ from quictunnel.admin.answers import (
     Status,
     Summary,
 )
-from quictunnel.admin.client_rates import ClientRates, Rates
+from quictunnel.admin.client_rates import SLICE, ClientRates, Rates
 from quictunnel.admin.managed import ManagedRole
 from quictunnel.admin.operations import (
     Operation,
@@ -212,13 +213,22 @@ class StateApi:
         offset, limit = number_of(request, OFFSET) or 0, number_of(request, LIMIT) or 0
         key, is_descending = text_of(request, SORT) or "", flag_of(request, DESCENDING)
         service = text_of(request, SERVICE)
-        clients = self._role.list_clients()
+        clients = await self._list_clients()
         rates = await self._rates.of(clients)
         if service is not None:
             clients = [client for client in clients if client.service == service]
         page = _sorted(clients, rates, key, is_descending=is_descending)[offset : offset + limit]
         entries = [_entry(client, rates[client.id]) for client in page]
         return json_response(ClientPage(len(clients), entries))
+
+    async def _list_clients(self) -> list[ClientSnapshot]:
+        """Return all clients, the oldest first. Other callbacks run in between."""
+        found: list[ClientSnapshot] = []
+        for client in self._role.iterate_clients():
+            found.append(client)
+            if len(found) % SLICE == 0:
+                await asyncio.sleep(0)
+        return sorted(found, key=lambda client: client.age, reverse=True)
 
     async def _refusals(self, _request: Request) -> Response:
         events = self._managed.history.after(0)

@@ -31,7 +31,7 @@ from quictunnel.quic.path.network_monitor import NetworkMonitor
 from quictunnel.relay.readiness import readiness
 from quictunnel.session.clients import MAX_CLIENTS
 from quictunnel.session.failure_reporter import FailureReporter
-from quictunnel.session.observation import link_snapshots, oldest_first, unread_bytes
+from quictunnel.session.observation import link_snapshots, unread_bytes
 from quictunnel.session.session import describe_link_end
 from quictunnel.snapshots import ClientSnapshot, LinkSnapshot, RoleSnapshot, ServiceSnapshot
 
@@ -185,10 +185,6 @@ class Origin:
             (session, tuple(each.name for each in session.listing.granted or ()))
             for session in self._sessions
         )
-
-    def list_clients(self) -> Sequence[ClientSnapshot]:
-        """Return the clients, the oldest first."""
-        return oldest_first(self.iterate_clients())
 
     def iterate_clients(self) -> Iterator[ClientSnapshot]:
         """Iterate over the clients that are connected now, in no order."""

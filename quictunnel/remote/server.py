@@ -36,7 +36,7 @@ from quictunnel.remote.session import EXPIRED, RemoteSession
 from quictunnel.remote.session_settings import RemoteSessionSettings
 from quictunnel.session.clients import MAX_CLIENTS
 from quictunnel.session.failure_reporter import FailureReporter
-from quictunnel.session.observation import link_snapshots, oldest_first, unread_bytes
+from quictunnel.session.observation import link_snapshots, unread_bytes
 from quictunnel.snapshots import ClientSnapshot, LinkSnapshot, RoleSnapshot, ServiceSnapshot
 
 CERTIFICATE_CHECK_INTERVAL = 5.0
@@ -299,12 +299,8 @@ class Remote:
             (session, tuple(name for name, _ in session.served)) for session in self._sessions
         )
 
-    def list_clients(self) -> Sequence[ClientSnapshot]:
-        """Return the clients, waiting ones too, the oldest first."""
-        return oldest_first(self.iterate_clients())
-
     def iterate_clients(self) -> Iterator[ClientSnapshot]:
-        """Iterate over the clients that are connected now, in no order."""
+        """Iterate over the clients that are connected now, waiting ones too, in no order."""
         return remote_client_snapshots(self._sessions, self._admission.pending_clients)
 
     def close_client(self, client_id: str) -> bool:

@@ -56,11 +56,6 @@ def client_snapshots(session: Session, tcp_side: TcpSide, now: float) -> Iterato
     )
 
 
-def oldest_first(clients: Iterable[ClientSnapshot]) -> list[ClientSnapshot]:
-    """Return clients in the order of their arrival."""
-    return sorted(clients, key=lambda client: client.age, reverse=True)
-
-
 def find_relay(sessions: Iterable[Session], key: str) -> list[tuple[Client, Relay]]:
     """Return the clients with a key, and their relays: at most one, unless a peer repeats ids."""
     return [found for session in sessions for found in session.clients if found[0].key == key]

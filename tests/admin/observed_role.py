@@ -113,9 +113,6 @@ class ScriptedRole:
     def iterate_clients(self) -> Iterator[ClientSnapshot]:
         return iter(self.clients)
 
-    def list_clients(self) -> list[ClientSnapshot]:
-        return self.clients
-
     def close_client(self, client_id: str) -> bool:
         self.calls.append(f"close {client_id}")
         return any(client.id == client_id for client in self.clients)

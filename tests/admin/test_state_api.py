@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from dataclasses import replace
 
@@ -10,6 +11,7 @@ from observed_role import CLIENT, LINK, SERVICE, STATE, clients, managed_role
 
 from quictunnel import __version__
 from quictunnel.admin.api import MAX_CLIENTS, MAX_REFUSALS
+from quictunnel.admin.client_rates import SLICE
 from quictunnel.admin.event_stream import EventStreams
 from quictunnel.admin.routes import make_routes
 from quictunnel.events import (
@@ -174,6 +176,27 @@ async def test_clients_come_in_pages(api):
     assert seen == sorted(client.id for client in managed.role.clients)
     assert (await peer.request("/api/v1/clients?offset=9999")).json["clients"] == []
     assert (await peer.request("/api/v1/clients?limit=0")).json == {"total": 250, "clients": []}
+
+
+async def test_other_callbacks_run_while_clients_are_read(api, monkeypatch):
+    managed, peer = await api()
+    turn = 0
+    turns = []
+
+    def count() -> None:
+        nonlocal turn
+        turn += 1
+        asyncio.get_running_loop().call_soon(count)
+
+    def iterate():
+        for client in clients(4 * SLICE):
+            turns.append(turn)
+            yield client
+
+    monkeypatch.setattr(managed.role, "iterate_clients", iterate)
+    count()
+    assert (await peer.request("/api/v1/clients")).json["total"] == 4 * SLICE
+    assert max(map(turns.count, turns)) == SLICE
 
 
 async def test_clients_can_be_sorted_and_those_without_a_value_are_last(api):

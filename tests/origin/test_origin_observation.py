@@ -121,14 +121,14 @@ def test_a_client_is_connecting_until_its_server_answers(world):
         client = await world.client()
         client.send(b"question")
         await seconds(3)
-        (listed,) = world.origin.list_clients()
+        (listed,) = world.origin.iterate_clients()
         assert (listed.state, listed.service, listed.origin) == ("connecting", "default", None)
         assert (listed.address, listed.age) == ("192.0.2.7:5555", pytest.approx(3))
         assert listed.link == world.established[0].link
         assert world.origin.close_client(listed.id)
         await settle()
         assert client.was_reset
-        assert world.origin.list_clients() == []
+        assert list(world.origin.iterate_clients()) == []
         assert not world.origin.close_client(listed.id)
 
     world(story)

@@ -13,13 +13,14 @@ from quictunnel.remote.observation import (
     remote_client_snapshots,
     service_snapshots,
 )
-from quictunnel.session.observation import link_snapshots, oldest_first, unread_bytes
+from quictunnel.session.observation import link_snapshots, unread_bytes
 from testkit.clock import seconds, settle, virtual_time
 
 
 def clients_of(house: House, *tunnels: Tunnel):
     sessions = [tunnel.remote for tunnel in tunnels]
-    return oldest_first(remote_client_snapshots(sessions, house.admission.pending_clients))
+    clients = remote_client_snapshots(sessions, house.admission.pending_clients)
+    return sorted(clients, key=lambda client: client.age, reverse=True)
 
 
 def services_of(house: House, *tunnels: Tunnel):
