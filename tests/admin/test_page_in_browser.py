@@ -177,7 +177,7 @@ def test_a_silence_and_a_move_are_in_the_timeline(page, served):
 
 
 def test_the_timeline_is_read_by_keyboard(page):
-    page.wait_for("document.querySelector('.plot').ariaValueText?.includes('Round trip') || true")
+    page.wait_for("document.querySelector('.plot').ariaValueText?.includes('25')")
     page.run("document.querySelector('.plot').focus()")
     page.press("ArrowLeft", "ArrowLeft")
     assert page.run("document.querySelector('.plot').getAttribute('aria-valuenow')") == "-4"
