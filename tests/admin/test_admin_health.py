@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from observed_role import STATE, ScriptedRole
+from observed_role import ScriptedRole
 
 from quictunnel.admin.health import health_operations
+from testkit.snapshots import STATE
 
 
 async def test_a_role_is_ready_or_says_why_not(serve):

@@ -6,9 +6,10 @@ import asyncio
 from dataclasses import replace
 
 import pytest
-from observed_role import CLIENT, clients
+from observed_role import clients
 
 from quictunnel.admin.client_rates import MAX_INTERVAL, SLICE, ClientRates
+from testkit.snapshots import CLIENT
 
 
 class Clock:

@@ -6,7 +6,7 @@ import asyncio
 from dataclasses import replace
 
 import pytest
-from observed_role import LINK, ScriptedRole
+from observed_role import ScriptedRole
 
 from quictunnel.admin import link_history as module
 from quictunnel.admin.link_changes import MAX_CHANGES, MAX_LINKS, LinkChanges
@@ -19,6 +19,7 @@ from quictunnel.events import (
     SignalReceived,
 )
 from testkit.clock import virtual_time
+from testkit.snapshots import LINK
 
 
 class Timelines:

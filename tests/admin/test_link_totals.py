@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from observed_role import LINK
-
 from quictunnel.admin.link_totals import LinkTotals
+from testkit.snapshots import LINK
 
 NEW = replace(LINK, bytes_sent=0, bytes_received=0, packets_sent=0, packets_lost=0, bytes_lost=0)
 """A link that has sent and received nothing yet."""

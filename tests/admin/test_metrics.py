@@ -11,7 +11,7 @@ from dataclasses import replace
 from itertools import pairwise
 
 import pytest
-from observed_role import CLIENT, LINK, SERVICE, ScriptedRole
+from observed_role import ScriptedRole
 from prometheus_client import CollectorRegistry
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -27,6 +27,7 @@ from quictunnel.observe.line_writer import writer_of
 from quictunnel.observe.log_writer import BatchHandler
 from quictunnel.observe.loop_delay import LoopDelay
 from quictunnel.observe.tallies import Tallies
+from testkit.snapshots import CLIENT, LINK, SERVICE
 
 ADDRESS = "192.0.2.7:40000"
 

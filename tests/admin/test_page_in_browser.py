@@ -6,12 +6,13 @@ from dataclasses import replace
 from functools import partial
 
 import pytest
-from observed_role import CLIENT, LINK, SERVICE, clients
+from observed_role import clients
 from served_role import ServedRole
 
 from quictunnel.events import LinkRecovered, LinkSilent, OriginConnected, ServiceRefused
 from testkit.browser import browser
 from testkit.programs import MissingError
+from testkit.snapshots import CLIENT, LINK, SERVICE
 
 DESKTOP = (1280, 900)
 PHONE = (360, 740)

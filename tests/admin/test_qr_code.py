@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from observed_role import SERVICE, ScriptedRole
+from observed_role import ScriptedRole
 
 from quictunnel.admin.qr_code import qr_operation
+from testkit.snapshots import SERVICE
 
 LONG = "https://example.com/" + "x" * 3000
 

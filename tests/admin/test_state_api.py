@@ -7,7 +7,7 @@ import os
 from dataclasses import replace
 
 import pytest
-from observed_role import CLIENT, LINK, SERVICE, STATE, clients, managed_role
+from observed_role import clients, managed_role
 
 from quictunnel import __version__
 from quictunnel.admin.api import MAX_CLIENTS, MAX_REFUSALS
@@ -22,6 +22,7 @@ from quictunnel.events import (
     RefusalKind,
     ServiceRefused,
 )
+from testkit.snapshots import CLIENT, LINK, SERVICE, STATE
 
 
 @pytest.fixture

@@ -15,46 +15,12 @@ from quictunnel.cli.notify_socket import NotifySocket, open_notify_socket, watch
 from quictunnel.cli.service_notices import ServiceNotices, describe
 from quictunnel.errors import SettingsError
 from quictunnel.events import InternalErrorOccurred, ServiceManagerUnreachable
-from quictunnel.snapshots import LinkSnapshot, RoleSnapshot
+from testkit import snapshots
 from testkit.clock import seconds, virtual_time
 
-ORIGIN = RoleSnapshot(
-    role="origin",
-    name="box",
-    engine="aioquic",
-    addresses=("vps:9001",),
-    age=1.0,
-    clients=0,
-    max_clients=100,
-    unread_bytes=0,
-    is_draining=False,
-    is_ready=True,
-    reason=None,
-)
+ORIGIN = replace(snapshots.STATE, role="origin", name="box", addresses=("vps:9001",))
 
-LINK = LinkSnapshot(
-    id="1",
-    origin="box",
-    token="t",
-    agent="quictunnel/0.1.0",
-    path="udp",
-    local="127.0.0.1:1",
-    peer="203.0.113.7:9001",
-    age=1.0,
-    silent_for=None,
-    hold=900.0,
-    is_draining=False,
-    services=("web",),
-    clients=0,
-    rtt=0.01,
-    congestion_window=1,
-    mtu=1200,
-    bytes_sent=0,
-    bytes_received=0,
-    packets_sent=0,
-    packets_lost=0,
-    bytes_lost=0,
-)
+LINK = replace(snapshots.LINK, peer="203.0.113.7:9001")
 
 
 class FakeRole:
