@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 
+from quictunnel.config.addresses import is_loopback
 from quictunnel.config.services import ServiceSettings
 from quictunnel.session.urls import SCHEMES, tcp_url, web_url
 
@@ -61,16 +62,9 @@ def _public_host(host: str, remote_host: str) -> str | None:
         return None
     if address.is_unspecified:
         return remote_host
-    if address.is_loopback and not _is_loopback(remote_host):
+    if address.is_loopback and not (remote_host == "localhost" or is_loopback(remote_host)):
         return None  # only the remote's own machine reaches it
     return host
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _port(text: str) -> int | None:
