@@ -8,6 +8,7 @@ from starlette.responses import Response
 from quictunnel.admin.answers import Accepted, Reloaded
 from quictunnel.admin.managed import ManagedRole
 from quictunnel.admin.operations import (
+    COMMAND_FAILURES,
     Operation,
     Parameter,
     check_command,
@@ -18,12 +19,6 @@ from quictunnel.admin.paths import API
 from quictunnel.errors import SettingsError
 
 CLIENT = Parameter("id", "The client's id.", place="path")
-
-_FAILURES = {
-    400: "The body is not a JSON object.",
-    413: "The body is too large.",
-    415: "The content type is not that of JSON.",
-}
 
 
 def command_operations(managed: ManagedRole) -> list[Operation]:
@@ -58,7 +53,7 @@ def command_operations(managed: ManagedRole) -> list[Operation]:
             Accepted,
             status=202,
             parameters=(CLIENT,),
-            failures=_FAILURES | {404: "There is no such client."},
+            failures={**COMMAND_FAILURES, 404: "There is no such client."},
         ),
         Operation(
             "POST",
@@ -67,7 +62,10 @@ def command_operations(managed: ManagedRole) -> list[Operation]:
             reload,
             Reloaded,
             status=202,
-            failures=_FAILURES | {409: "There is no file, or it is invalid. Nothing has changed."},
+            failures={
+                **COMMAND_FAILURES,
+                409: "There is no file, or it is invalid. Nothing has changed.",
+            },
         ),
         Operation(
             "POST",
@@ -76,6 +74,6 @@ def command_operations(managed: ManagedRole) -> list[Operation]:
             drain,
             Accepted,
             status=202,
-            failures=_FAILURES,
+            failures=COMMAND_FAILURES,
         ),
     ]

@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from quictunnel.admin.answers import Accepted
 from quictunnel.admin.extension import PageExtension
-from quictunnel.admin.operations import Operation, check_command, json_response
+from quictunnel.admin.operations import COMMAND_FAILURES, Operation, check_command, json_response
 from quictunnel.admin.paths import API
 
 
@@ -31,5 +31,5 @@ def _action(name: str, run: Callable[[], None]) -> Operation:
         act,
         Accepted,
         status=202,
-        failures={415: "The content type is not that of JSON."},
+        failures=COMMAND_FAILURES,
     )

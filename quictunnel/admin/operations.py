@@ -79,6 +79,14 @@ def error_response(sentence: str, status: int) -> Response:
     return json_response({"error": sentence}, status)
 
 
+COMMAND_FAILURES: Mapping[int, str] = {
+    400: "The body is not a JSON object.",
+    413: "The body is too large.",
+    415: "The content type is not that of JSON.",
+}
+"""When `check_command` refuses a request."""
+
+
 async def check_command(request: Request) -> None:
     """Read the body of a command, which is empty or a JSON object.
 
