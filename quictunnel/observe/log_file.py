@@ -68,8 +68,8 @@ class LogFile:
             return False
         self._has_failed = False
         is_other = not os.path.samestat(os.fstat(opened), os.fstat(self._descriptor))
-        os.close(self._descriptor)
-        self._descriptor = opened
+        before, self._descriptor = self._descriptor, opened
+        os.close(before)  # it may fail, but the number is free in any case
         return is_other
 
     def write(self, data: memoryview) -> int:

@@ -188,9 +188,10 @@ class _TraceFile:
     def close(self, folder: _Folder) -> None:
         """Close the present file."""
         if self._descriptor >= 0:
-            os.close(self._descriptor)
-            self._descriptor = -1
+            descriptor, self._descriptor = self._descriptor, -1
             folder.release(self._file)
+            with contextlib.suppress(OSError):  # as of NFS; the number is free in any case
+                os.close(descriptor)
 
     def _open(self, folder: _Folder) -> None:
         number = self._parts + 1

@@ -8,6 +8,7 @@ import stat
 
 import pytest
 
+from quictunnel.observe import log_file
 from quictunnel.observe.line_writer import LineWriter
 from quictunnel.observe.log_file import LOOK_INTERVAL, LogFile
 from testkit.programs import PATIENCE
@@ -135,6 +136,23 @@ def test_lines_go_to_the_old_file_until_a_new_one_can_be_opened(rotated):
     rotated.path.mkdir()
     rotated.append_later("d")
     assert len(rotated.failures) == 2, "the next failure is reported again"
+
+
+def test_an_error_of_close_leaves_the_new_file_open(rotated, monkeypatch):
+    close = os.close
+
+    def fail(descriptor) -> None:
+        close(descriptor)
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    rotated.path.rename(rotated.path.with_suffix(".1"))
+    rotated.file.reopen()
+    with monkeypatch.context() as patched:
+        patched.setattr(log_file.os, "close", fail)
+        with pytest.raises(OSError, match="Input/output error"):
+            rotated.file.prepare()
+    rotated.append("a")
+    assert rotated.path.read_text() == "a\n"
 
 
 def test_a_file_that_cannot_be_opened_is_an_error(tmp_path):

@@ -214,6 +214,22 @@ async def test_a_full_disk_leaves_no_file_without_a_header(role, monkeypatch):
     assert len(qlog_reader.read(role.paths[0]).events) == 1
 
 
+async def test_an_error_of_close_does_not_end_the_thread(role, monkeypatch):
+    close = os.close
+
+    def fail(descriptor) -> None:
+        close(descriptor)
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(qlog_files.os, "close", fail)
+    for _ in range(2):
+        trace = role.trace(os.urandom(8))
+        trace.write(EVENT)
+        trace.close()
+        await role.written()
+    assert len(role.paths) == 2
+
+
 async def test_a_directory_that_is_gone_ends_nothing(role):
     role.folder.rmdir()
     trace = role.trace()
