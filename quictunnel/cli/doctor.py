@@ -49,9 +49,9 @@ def doctor(
       quictunnel doctor --config origin.toml
 
     Put "doctor" in front of the command that does not work. Each line begins with ✓ (it works),
-    ! (it could be better), ✗ (it does not work) or - (it was not checked), and the next one says
-    what to do. Without an end, only this machine is checked. Nothing is changed. The exit code is 1
-    if there is a ✗, otherwise 0.
+    ! (it could be better), ✗ (it does not work) or - (it was not checked). If there is something to
+    do, the next line says what. Without an end, only this machine is checked. Nothing is changed.
+    The exit code is 1 if there is a ✗, otherwise 0.
     """
     from quictunnel.cli import doctor_run  # noqa: PLC0415 - the roles do without it
 
