@@ -277,6 +277,7 @@ def test_two_thousand_clients_need_few_elements(page, served):
         if event["method"] == "Network.requestWillBeSent"
         and "/api/v1/clients?" in event["params"]["request"]["url"]
     ]
+    assert asked
     assert all(int(url.partition("limit=")[2].partition("&")[0]) < 200 for url in asked)
 
 

@@ -112,12 +112,17 @@ async def test_old_sockets_are_forgotten(network, remote, open_peer):
 
 
 async def test_a_remote_that_has_ended_is_no_error(network, remote, open_peer):
+    failures = []
+    asyncio.get_running_loop().set_exception_handler(
+        lambda _loop, failure: failures.append(failure)
+    )
     origin = await open_peer(network.address)
     remote.transport.close()
     await asyncio.sleep(0)
     for _ in range(3):
         origin.transport.sendto(b"up")
         await asyncio.sleep(0.02)  # the kernel reports the closed port
+    assert failures == []
 
 
 async def test_it_has_no_address_before_the_start_and_can_be_closed_twice():

@@ -30,9 +30,10 @@ def series() -> set[str]:
     return names
 
 
-@pytest.mark.parametrize("file", [ALERTS, DASHBOARD, MONITORING], ids=lambda file: file.name)
+@pytest.mark.parametrize("file", [ALERTS, DASHBOARD], ids=lambda file: file.name)
 def test_every_named_metric_exists(file):
     named = set(re.findall(r"\bquictunnel_\w+", file.read_text("utf-8")))
+    assert len(named) > 10
     assert named <= series()
 
 
