@@ -39,4 +39,5 @@ def ask_operation(has_site: Callable[[str], bool]) -> Operation:
         media_type="text/plain",
         parameters=(DOMAIN,),
         failures={400: "There is no host name.", 404: "No service has the host name."},
+        failure=None,
     )

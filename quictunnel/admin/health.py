@@ -40,5 +40,6 @@ def health_operations(role: ObservedRole) -> list[Operation]:
             ready,
             ReadyAnswer,
             failures={503: "A new client would not be served now. The body has the reason."},
+            failure=ReadyAnswer,
         ),
     ]

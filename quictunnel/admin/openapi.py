@@ -71,24 +71,18 @@ def openapi_operation(operations: Sequence[Operation]) -> Operation:
 
 
 def _operation(operation: Operation) -> dict[str, Any]:
-    content: dict[str, Any] = {}
-    if operation.answer is not None:
-        content = {
-            "schema": msgspec.json.schema_components([operation.answer], ref_template=_SCHEMAS)[0][
-                0
-            ]
-        }
     described: dict[str, Any] = {
         "summary": operation.text,
         "operationId": _id(operation),
         "responses": {
             str(operation.status): {
                 "description": HTTPStatus(operation.status).phrase,
-                "content": {operation.media_type: content},
+                "content": {operation.media_type: _content(operation.answer)},
             }
         },
     }
-    failure = {JSON: {"schema": {"$ref": _SCHEMAS.format(name=FailureAnswer.__name__)}}}
+    media_type = operation.media_type if operation.failure is None else JSON
+    failure = {media_type: _content(operation.failure)}
     for status, text in sorted(operation.failures.items()):
         described["responses"][str(status)] = {"description": text, "content": failure}
     if operation.parameters:
@@ -96,6 +90,12 @@ def _operation(operation: Operation) -> dict[str, Any]:
     if operation.method == "POST":
         described["requestBody"] = {"content": {JSON: {"schema": {"type": "object"}}}}
     return described
+
+
+def _content(kind: Any) -> dict[str, Any]:  # noqa: ANN401 - the type of an answer, or None
+    if kind is None:
+        return {}
+    return {"schema": msgspec.json.schema_components([kind], ref_template=_SCHEMAS)[0][0]}
 
 
 def _parameter(parameter: Parameter) -> dict[str, Any]:

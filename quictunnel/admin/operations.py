@@ -15,6 +15,8 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from quictunnel.admin.answers import FailureAnswer
+
 MAX_BODY = 4096
 """Bytes of a request's body, at most."""
 
@@ -61,6 +63,8 @@ class Operation:
     """The status of a good answer."""
     failures: Mapping[int, str] = field(default_factory=dict)
     """When the answer has another status, in a sentence each."""
+    failure: Any = FailureAnswer
+    """The type of the JSON body of such an answer; None if it has the media type of a good one."""
     parameters: tuple[Parameter, ...] = ()
     """Its parameters."""
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
-from observed_role import managed_role
+from observed_role import STATE, managed_role
 
 from quictunnel.admin.event_stream import EventStreams
 from quictunnel.admin.openapi import document
@@ -64,6 +66,29 @@ async def test_answers_have_the_members_that_the_document_requires(serve, name):
             assert answer.status == each.status
             content = made["paths"][each.path]["get"]["responses"]["200"]["content"]
             _matches(answer.json, content["application/json"]["schema"], made)
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        ("/readyz", 503),
+        ("/caddy/ask", 400),
+        ("/caddy/ask?domain=www.example.com", 404),
+        ("/api/v1/clients?limit=many", 400),
+    ],
+)
+async def test_failures_have_the_bodies_that_the_document_describes(serve, path, status):
+    operations, managed = operations_of("remote")
+    managed.role.state = replace(STATE, is_ready=False, reason="it is stopping")
+    peer = await serve(*(operation.route() for operation in operations))
+    answer = await peer.request(path)
+    assert answer.status == status
+    made = document(operations)
+    described = made["paths"][path.partition("?")[0]]["get"]["responses"][str(status)]
+    ((media_type, content),) = described["content"].items()
+    assert answer.headers["content-type"].partition(";")[0] == media_type
+    if media_type == "application/json":
+        _matches(answer.json, content["schema"], made)
 
 
 def _matches(value, schema, made) -> None:
