@@ -6,6 +6,7 @@ import ast
 import asyncio
 import inspect
 import itertools
+import re
 import textwrap
 from collections.abc import Sequence
 from http import HTTPStatus
@@ -138,7 +139,10 @@ def _with_bases(types: Sequence[Any]) -> list[Any]:
 
 
 def _describe(schema: dict[str, Any], kind: type | None) -> None:
-    """Add the descriptions of members, which are strings after the fields in the source."""
+    """Add the descriptions of members, which are strings after the fields in the source.
+
+    They call a missing value None, which is null in JSON.
+    """
     if kind is None:
         return
     texts: dict[str, str] = {}
@@ -150,7 +154,7 @@ def _describe(schema: dict[str, Any], kind: type | None) -> None:
         text = texts.get(renamed.get(name, name))
         if text is not None:
             # A schema with a reference may have a description beside it, since OpenAPI 3.1.
-            member["description"] = text
+            member["description"] = re.sub(r"\bNone\b", "null", text)
 
 
 def _renamed(kind: type[msgspec.Struct]) -> dict[str, str]:

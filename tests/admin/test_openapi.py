@@ -36,6 +36,7 @@ def test_every_member_has_a_description():
         for kind, schema in schemas.items():
             for member, description in schema.get("properties", {}).items():
                 assert description.get("description"), f"{kind}.{member}"
+                assert "None" not in description["description"]
 
 
 def test_references_lead_to_schemas():
