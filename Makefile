@@ -116,7 +116,7 @@ endef
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test coverage lab fuzz fuzz-engine lint lock audit sbom deny actions docs figures bench bench-services bench-line bench-rates bench-scrape attacks soak interop engine wheels sdist deb deb-tools test-deb image test-image push-image push-manifest check-tag release-page rust clean
+.PHONY: help demo test coverage lab fuzz fuzz-engine lint lock audit sbom deny actions docs figures bench bench-services bench-line bench-rates bench-scrape bench-watching attacks soak interop engine wheels sdist deb deb-tools test-deb image test-image push-image push-manifest check-tag release-page rust clean
 
 help: ## list the targets
 	@echo "usage: make TARGET [ARGS='options for the program that runs'] [PYTHON=python3.x]"
@@ -220,6 +220,9 @@ bench-rates: $(PROGRAM) $(BUILT_ENGINE) ## measure how exact rate limits are, be
 
 bench-scrape: $(PROGRAM) $(BUILT_ENGINE) ## measure a scrape of the metrics beside 10,000 clients (ARGS=--help)
 	@$(BIN)/python -m bench.scrape $(ARGS)
+
+bench-watching: $(PROGRAM) $(BUILT_ENGINE) ## measure what open live pages and Prometheus cost clients (ARGS=--help)
+	@$(BIN)/python -m bench.watching $(ARGS)
 
 soak: $(PROGRAM) $(BUILT_ENGINE) ## run random clients over a bad network for 20 minutes (ARGS=--help)
 	@$(BIN)/python -m bench.soak $(ARGS)
