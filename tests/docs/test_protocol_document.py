@@ -53,6 +53,7 @@ from quictunnel.quic.path.liveness import (
     CONFIRMATION_ANSWER,
     CONFIRMATION_INTERVAL,
     CONFIRMATION_PINGS,
+    LATE_PACKETS,
     PING_AFTER,
     PING_WHEN_BUSY_AFTER,
     SUSPICION_INTERVAL,
@@ -275,6 +276,7 @@ def test_the_table_of_limits_is_the_whole_of_them():
         f"sends **{CONFIRMATION_PINGS}** pings, **{CONFIRMATION_INTERVAL:g} s** apart",
         f"at most once in **{SUSPICION_INTERVAL:g} s**.",
         f"within **{CONFIRMATION_ANSWER:g} s** of the last ping",
+        f"arrive within **{LATE_PACKETS:g} s** of the message do not count",
         f"open for **{KEPT_FOR:g} s**",
         f"The remote does so after {PING_AFTER + ACCEPTOR_PATIENCE:g} s, or "
         f"{PING_WHEN_BUSY_AFTER + BUSY_PATIENCE:g} s with clients",

@@ -77,14 +77,14 @@ async def test_a_closed_port_that_no_ping_disproves_ends_the_link(engines: Engin
 
 
 @over_links
-async def test_a_peer_that_lives_costs_one_ping(engines: Engines) -> None:
+async def test_a_peer_that_lives_costs_two_pings(engines: Engines) -> None:
     pair = await LinkPair.made(engines=engines)
     for link in (pair.client, pair.server):
         pings = count_pings(link)
         for _ in range(100):
             link.port_closed()
             await seconds(0.02)
-        assert len(pings) == 1
+        assert len(pings) == 2
     await seconds(60)
     assert pair.client_session.calls == pair.server_session.calls == ["link_made"]
 

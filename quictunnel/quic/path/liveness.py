@@ -44,6 +44,10 @@ CONFIRMATION_ANSWER = 3.0
 All in all, a confirmation lasts longer than `PING_AFTER`. A router that has forgotten an idle link
 may reject our pings until the origin behind it sends its next one."""
 
+LATE_PACKETS = 1.0
+"""Seconds after the report in which packets of the peer disprove nothing: it may have sent them
+before it died. The report can overtake them in the network, and the kernel queues it apart."""
+
 SUSPICION_INTERVAL = 5.0
 """Shortest time in seconds between the first pings of two confirmations. It bounds the effect of a
 stranger who sees the link's datagrams and forges ICMP messages."""
@@ -150,7 +154,7 @@ class Liveness:
         """Return the action that is due at `now`."""
         confirmation = self._confirmation
         if confirmation is not None:
-            if self.heard_at > confirmation.since:
+            if self.heard_at > confirmation.since + LATE_PACKETS:
                 self._confirmation = None
             elif now >= confirmation.deadline(pto):
                 return confirmation.continue_at(now)

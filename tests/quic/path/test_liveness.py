@@ -12,6 +12,7 @@ from quictunnel.quic.path.liveness import (
     ANSWER_WITHIN,
     CONFIRMATION_ANSWER,
     CONFIRMATION_INTERVAL,
+    LATE_PACKETS,
     PING_AFTER,
     SUSPICION_INTERVAL,
     Liveness,
@@ -104,20 +105,32 @@ def test_a_slow_path_has_three_probe_timeouts_to_disprove_a_closed_port() -> Non
 def test_anything_heard_disproves_a_closed_port() -> None:
     liveness = Liveness(0.0)
     assert liveness.suspect(1.0) is Step.PING
-    liveness.heard(1.1)
-    assert liveness.check(1.0 + CONFIRMATION_INTERVAL, PTO) is Step.NOTHING
-    assert liveness.deadline(PTO) == 1.1 + PING_AFTER
+    assert liveness.check(1.0 + CONFIRMATION_INTERVAL, PTO) is Step.PING
+    liveness.heard(2.6)
+    assert liveness.check(1.0 + 2 * CONFIRMATION_INTERVAL, PTO) is Step.NOTHING
+    assert liveness.deadline(PTO) == 2.6 + PING_AFTER
 
 
-def test_forged_reports_cost_a_ping_in_5_s() -> None:
+def test_packets_that_the_report_has_overtaken_disprove_nothing() -> None:
     liveness = Liveness(0.0)
+    assert liveness.suspect(1.0) is Step.PING
+    liveness.heard(1.0 + LATE_PACKETS)
+    steps = []
+    while Step.DEAD not in steps:
+        steps.append(liveness.check(now := liveness.deadline(PTO), PTO))
+    assert now == 1.0 + 2 * CONFIRMATION_INTERVAL + CONFIRMATION_ANSWER
+
+
+def test_forged_reports_cost_two_pings_in_5_s() -> None:
+    liveness = Liveness(0.0, ping_after=60.0)
     pings = 0
     for tenth in range(300):
         now = tenth / 10
-        pings += liveness.suspect(now) is Step.PING
-        liveness.heard(now + 0.05)
-        pings += liveness.check(now + 0.06, PTO) is Step.PING
-    assert pings == 30 / SUSPICION_INTERVAL
+        for step in (liveness.suspect(now), liveness.check(now + 0.01, PTO)):
+            if step is Step.PING:
+                pings += 1
+                liveness.heard(now + 0.05)
+    assert pings == 2 * 30 / SUSPICION_INTERVAL
 
 
 def test_a_closed_port_of_a_silent_peer_means_nothing() -> None:
