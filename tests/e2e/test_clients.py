@@ -145,7 +145,7 @@ def test_a_client_is_reset_if_the_origin_server_refuses(tunnel):
     address = tunnel.server_address
     tunnel.up()
     tunnel.server.close()
-    assert tunnel.connect().is_reset()
+    assert tunnel.resets_client()
     tunnel.origin.wait_for_log(logged(SERVER_REFUSED, target=address))
 
 
