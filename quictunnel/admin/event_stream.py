@@ -13,6 +13,7 @@ from starlette.types import Receive, Scope, Send
 
 from quictunnel.admin.operations import Operation, Parameter, error_response, number_of
 from quictunnel.admin.paths import API
+from quictunnel.events import Event
 from quictunnel.observe.event_history import (
     CLIENT_EVENTS,
     OTHER_EVENTS,
@@ -53,7 +54,7 @@ LAST_EVENT_ID = Parameter(
     "Last-Event-ID", "The number of the last event that the client has seen.", place="header"
 )
 
-_NAMES = frozenset(EVENT_NAMES.values())
+_TYPES = {name: kind for kind, name in EVENT_NAMES.items()}
 
 
 class EventStreams:
@@ -108,7 +109,7 @@ class _EventStream(Response):
     """The response with one stream.
 
     :param start: the number after which it begins.
-    :param excluded: names of events that are left out.
+    :param excluded: types of events that are left out.
     :param streams: all streams, with this one while it lasts.
     """
 
@@ -116,7 +117,7 @@ class _EventStream(Response):
         self,
         history: EventHistory,
         start: int,
-        excluded: Collection[str],
+        excluded: Collection[type[Event]],
         streams: set[_EventStream],
     ) -> None:
         super().__init__(media_type=MEDIA_TYPE)
@@ -136,7 +137,7 @@ class _EventStream(Response):
     async def __call__(self, _scope: Scope, receive: Receive, send: Send) -> None:
         """Send events until the client disconnects or the stream ends."""
         self._streams.add(self)
-        unsubscribe = self._history.subscribe(self._wake_up.set)
+        unsubscribe = self._history.subscribe(self._wake_up.set, self._excluded)
         watch = asyncio.create_task(self._end_with_client(receive), name="reader of events")
         try:
             await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
@@ -153,7 +154,7 @@ class _EventStream(Response):
         while not self._has_ended:
             if text:
                 await send({"type": "http.response.body", "body": text, "more_body": True})
-            # Events that follow soon are sent together, and those that are left out cost little.
+            # Events that follow soon are sent together. Those that are left out wake nothing up.
             await asyncio.sleep(BATCH_INTERVAL)
             self._wake_up.clear()
             text = self._next()
@@ -162,11 +163,7 @@ class _EventStream(Response):
 
     def _next(self) -> bytes:
         """Return the next events as text; nothing if there is none."""
-        entries = [
-            entry
-            for entry in self._history.after(self._seen)
-            if EVENT_NAMES[type(entry.event)] not in self._excluded
-        ][:BATCH]
+        entries = self._history.after(self._seen, self._excluded)[:BATCH]
         self._seen = entries[-1].number if len(entries) == BATCH else self._history.last
         return b"".join(map(_format, entries))
 
@@ -192,13 +189,13 @@ def _format(entry: NumberedEvent) -> bytes:
     return b"id: %d\nevent: %b\ndata: %b\n\n" % (entry.number, name, data)
 
 
-def _excluded(request: Request) -> frozenset[str]:
-    """Return the names that a request leaves out.
+def _excluded(request: Request) -> frozenset[type[Event]]:
+    """Return the types of events that a request leaves out.
 
     :raises HTTPException: there is no event of a name.
     """
     texts = request.query_params.getlist(EXCLUDE.name)
     names = frozenset(name for text in texts for name in text.split(",") if name)
-    if unknown := sorted(names - _NAMES):
+    if unknown := sorted(names - _TYPES.keys()):
         raise HTTPException(400, f"{EXCLUDE.name}: there is no event {unknown[0][:64]!r}")
-    return names
+    return frozenset(_TYPES[name] for name in names)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from itertools import islice
 
@@ -54,7 +54,7 @@ class EventHistory:
         self._last = (int(time.time() * 1000) if first is None else first) - 1
         self._clients: deque[NumberedEvent] = deque(maxlen=CLIENT_EVENTS)
         self._others: deque[NumberedEvent] = deque(maxlen=OTHER_EVENTS)
-        self._subscribers: dict[object, Callable[[], None]] = {}
+        self._subscribers: dict[object, tuple[Callable[[], None], Collection[type[Event]]]] = {}
 
     def __call__(self, event: Event) -> None:
         """Keep an event, and notify the subscribers."""
@@ -65,23 +65,29 @@ class EventHistory:
         elif kept is self._others:
             event = _with_short_list(event)
         kept.append(NumberedEvent(self._last, time.time(), event))
-        for notify in self._subscribers.values():
-            notify()
+        for notify, excluded in self._subscribers.values():
+            if type(event) not in excluded:
+                notify()
 
     @property
     def last(self) -> int:
         """The number of the last event, or the number before the first one."""
         return self._last
 
-    def after(self, number: int) -> list[NumberedEvent]:
+    def after(
+        self, number: int, excluded: Collection[type[Event]] = frozenset()
+    ) -> list[NumberedEvent]:
         """Return the kept events that follow a number, the oldest first.
 
         :param number: one of this history. After one of another history, which is larger than
             `last`, all kept events follow.
+        :param excluded: types of events to leave out.
         """
         if number > self._last:
             number = 0
         found = _after(self._clients, number) + _after(self._others, number)
+        if excluded:
+            found = [entry for entry in found if type(entry.event) not in excluded]
         found.sort(key=_number)  # two sorted runs, which take linear time
         return found
 
@@ -89,14 +95,17 @@ class EventHistory:
         """Return the last events, the oldest first, at most `count` of them."""
         return self.after(0)[-count:] if count > 0 else []
 
-    def subscribe(self, notify: Callable[[], None]) -> Callable[[], None]:
+    def subscribe(
+        self, notify: Callable[[], None], excluded: Collection[type[Event]] = frozenset()
+    ) -> Callable[[], None]:
         """Call `notify` after each event.
 
         :param notify: returns at once and raises nothing.
+        :param excluded: types of events without a call. A busy role has thousands a second.
         :return: a function that ends the subscription.
         """
         key = object()
-        self._subscribers[key] = notify
+        self._subscribers[key] = notify, excluded
 
         def unsubscribe() -> None:
             self._subscribers.pop(key, None)

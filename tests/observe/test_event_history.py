@@ -53,6 +53,13 @@ def test_events_after_a_number_and_the_most_recent_ones():
     assert history.recent(0) == []
 
 
+def test_types_of_events_can_be_left_out():
+    history = EventHistory(first=1)
+    for number in range(4):
+        history(accepted(number) if number % 2 else TokenExpired(str(number)))
+    assert numbers(history.after(1, {ClientAccepted})) == [3]
+
+
 def test_after_a_number_of_another_history_all_events_follow():
     history = EventHistory(first=1)
     history(accepted())
@@ -75,6 +82,15 @@ def test_other_events_are_bounded_too():
     for number in range(2 * OTHER_EVENTS):
         history(TokenExpired(str(number)))
     assert len(history.after(0)) == OTHER_EVENTS
+
+
+def test_subscribers_are_not_notified_of_the_types_that_they_exclude():
+    history = EventHistory(first=1)
+    calls = []
+    history.subscribe(lambda: calls.append(history.last), {ClientAccepted})
+    for event in (accepted(), SignalReceived("SIGTERM"), accepted()):
+        history(event)
+    assert calls == [2]
 
 
 def test_subscribers_are_notified_until_they_unsubscribe():
