@@ -83,6 +83,20 @@ async def test_the_interface_answers_from_the_start_until_the_role_has_ended():
     assert administered.events == []
 
 
+async def test_the_body_of_a_response_does_not_wait_for_the_acknowledgement_of_its_head():
+    administered = Administered(LOOPBACK)
+    await administered.whole.start()
+    address = administered.interface.address
+    reader, writer = await asyncio.open_connection(address.host, address.port)
+    writer.write(REQUEST.replace(b"close", b"keep-alive"))
+    await reader.readuntil(b"\r\n\r\n")
+    (connection,) = (await administered.interface._load()).tcp._state.connections
+    accepted = connection.transport.get_extra_info("socket")
+    assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+    writer.close()
+    await administered.end()
+
+
 async def test_requests_that_come_at_once_are_all_answered():
     administered = Administered()
     await administered.whole.start()
