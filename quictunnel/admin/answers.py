@@ -142,6 +142,18 @@ class ClientPage:
 
 
 @dataclass(frozen=True, slots=True)
+class Overview:
+    """The part of the state that changes from second to second."""
+
+    status: Status
+    """The role as a whole."""
+    links: Sequence[LinkEntry]
+    """The links, the oldest first."""
+    clients: ClientPage
+    """Some of the clients."""
+
+
+@dataclass(frozen=True, slots=True)
 class RefusalList:
     """Recent refusals."""
 

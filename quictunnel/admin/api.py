@@ -20,6 +20,7 @@ from quictunnel.admin.answers import (
     LinkList,
     OriginEntry,
     OriginList,
+    Overview,
     RefusalList,
     RemoteEntry,
     RemoteList,
@@ -92,6 +93,10 @@ SAMPLES_SINCE = Parameter(
 HISTORY = Parameter("history", "Samples of each link, the last ones. By default all.", "integer")
 SERVICE = Parameter("service", "Only clients of the service with this name.")
 
+_OF_LINKS = (SAMPLES_SINCE, HISTORY)
+_OF_CLIENTS = (OFFSET, LIMIT, SORT, DESCENDING, SERVICE)
+_MALFORMED = {400: "A parameter is malformed."}
+
 
 class StateApi:
     """The operations that return a role's state."""
@@ -129,8 +134,8 @@ class StateApi:
                 "List links with their last ten minutes.",
                 self._links,
                 LinkList,
-                parameters=(SAMPLES_SINCE, HISTORY),
-                failures={400: "A parameter is malformed."},
+                parameters=_OF_LINKS,
+                failures=_MALFORMED,
             ),
             Operation(
                 "GET",
@@ -138,8 +143,18 @@ class StateApi:
                 "List clients that are connected now, a page at a time.",
                 self._clients,
                 ClientPage,
-                parameters=(OFFSET, LIMIT, SORT, DESCENDING, SERVICE),
-                failures={400: "A parameter is malformed."},
+                parameters=_OF_CLIENTS,
+                failures=_MALFORMED,
+            ),
+            Operation(
+                "GET",
+                f"{API}/overview",
+                "Return status, links and a page of clients at once. Programs that ask every "
+                "second need one request for them.",
+                self._overview,
+                Overview,
+                parameters=(*_OF_LINKS, *_OF_CLIENTS),
+                failures=_MALFORMED,
             ),
             Operation(
                 "GET",
@@ -153,8 +168,11 @@ class StateApi:
     # -- Inside
 
     async def _status(self, _request: Request) -> Response:
+        return json_response(self._describe(self._role.list_links()))
+
+    def _describe(self, links: Sequence[LinkSnapshot]) -> Status:
         self._managed.links.watch()
-        state, links = self._role.describe(), self._role.list_links()
+        state = self._role.describe()
         services = self._role.list_services()
         up, down = self._managed.links.rates()
         summary = Summary(
@@ -165,15 +183,13 @@ class StateApi:
             rate_up=up,
             rate_down=down,
         )
-        return json_response(
-            Status(
-                **_members(state),
-                version=__version__,
-                pid=os.getpid(),
-                time=time.time(),
-                last_event=self._managed.history.last,
-                summary=summary,
-            )
+        return Status(
+            **_members(state),
+            version=__version__,
+            pid=os.getpid(),
+            time=time.time(),
+            last_event=self._managed.history.last,
+            summary=summary,
         )
 
     async def _services(self, _request: Request) -> Response:
@@ -196,20 +212,32 @@ class StateApi:
         return json_response(RemoteList(remotes))
 
     async def _links(self, request: Request) -> Response:
+        return json_response(LinkList(self._list_links(request, self._role.list_links())))
+
+    def _list_links(self, request: Request, links: Sequence[LinkSnapshot]) -> list[LinkEntry]:
         since, most = number_of(request, SAMPLES_SINCE) or 0, number_of(request, HISTORY)
         history = self._managed.links
         history.watch()
-        entries = [
+        return [
             LinkEntry(
                 **_members(link),
                 history=history.samples(link.id, since, most),
                 changes=history.changes(link.id),
             )
-            for link in self._role.list_links()
+            for link in links
         ]
-        return json_response(LinkList(entries))
 
     async def _clients(self, request: Request) -> Response:
+        return json_response(await self._page_of_clients(request))
+
+    async def _overview(self, request: Request) -> Response:
+        clients = await self._page_of_clients(request)
+        links = self._role.list_links()
+        return json_response(
+            Overview(self._describe(links), self._list_links(request, links), clients)
+        )
+
+    async def _page_of_clients(self, request: Request) -> ClientPage:
         offset, limit = number_of(request, OFFSET) or 0, number_of(request, LIMIT) or 0
         key, is_descending = text_of(request, SORT) or "", flag_of(request, DESCENDING)
         service = text_of(request, SERVICE)
@@ -219,7 +247,7 @@ class StateApi:
             clients = [client for client in clients if client.service == service]
         page = _sorted(clients, rates, key, is_descending=is_descending)[offset : offset + limit]
         entries = [_entry(client, rates[client.id]) for client in page]
-        return json_response(ClientPage(len(clients), entries))
+        return ClientPage(len(clients), entries)
 
     async def _list_clients(self) -> list[ClientSnapshot]:
         """Return all clients, the oldest first. Other callbacks run in between."""

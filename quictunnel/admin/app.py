@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from email.utils import formatdate
 from typing import cast
 
 from starlette.applications import Starlette
-from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
@@ -33,6 +32,12 @@ HEADERS = {
     "X-Frame-Options": "DENY",
 }
 """Headers of every response."""
+
+_RAW_HEADERS = [
+    (name.lower().encode(), value.encode())
+    for name, value in {"Cache-Control": "no-store", **HEADERS}.items()
+]
+"""The same, and that no response is stored, as ASGI has them."""
 
 _SENTENCES = {404: "there is no such path", 405: "the path has another method"}
 """The errors that Starlette reports with a status only."""
@@ -63,11 +68,7 @@ class _Reported:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                headers = MutableHeaders(scope=message)
-                headers["Date"] = formatdate(time.time(), usegmt=True)
-                headers.setdefault("Cache-Control", "no-store")
-                for name, value in HEADERS.items():
-                    headers.setdefault(name, value)
+                message = {**message, "headers": _with_headers(message["headers"])}
             await send(message)
 
         try:
@@ -77,6 +78,14 @@ class _Reported:
             return
         except Exception as exc:  # Starlette has sent the status 500, if that was still possible
             self._emit(InternalErrorOccurred("answering an admin request", exc, None))
+
+
+def _with_headers(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    """Return the headers of a response with a date, and with those of `_RAW_HEADERS` it lacks."""
+    own = list(headers)
+    names = {name for name, _ in own}
+    date = (b"date", formatdate(time.time(), usegmt=True).encode())
+    return [*own, date, *(header for header in _RAW_HEADERS if header[0] not in names)]
 
 
 async def _http_error(_request: Request, exc: Exception) -> Response:

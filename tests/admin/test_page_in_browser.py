@@ -275,7 +275,7 @@ def test_two_thousand_clients_need_few_elements(page, served):
         event["params"]["request"]["url"]
         for event in page.events
         if event["method"] == "Network.requestWillBeSent"
-        and "/api/v1/clients?" in event["params"]["request"]["url"]
+        and "/api/v1/overview?" in event["params"]["request"]["url"]
     ]
     assert asked
     assert all(int(url.partition("limit=")[2].partition("&")[0]) < 200 for url in asked)

@@ -106,6 +106,20 @@ async def test_a_caller_gets_only_the_samples_that_it_asks_for(api):
     assert (await peer.request("/api/v1/links?since=x")).status == 400
 
 
+async def test_an_overview_has_status_links_and_clients_as_their_own_operations_do(api):
+    managed, peer = await api()
+    managed.links.sample()
+    overview = (await peer.request("/api/v1/overview?history=1&limit=1&sort=bytes")).json
+    assert set(overview) == {"status", "links", "clients"}
+    (link,) = overview["links"]
+    assert link == (await peer.request("/api/v1/links?history=1")).json["links"][0]
+    assert overview["clients"] == (await peer.request("/api/v1/clients?limit=1&sort=bytes")).json
+    status = (await peer.request("/api/v1/status")).json
+    assert overview["status"] | {"time": 0} == status | {"time": 0}
+    for query in ("since=x", "limit=x"):
+        assert (await peer.request(f"/api/v1/overview?{query}")).status == 400
+
+
 async def test_a_remote_lists_its_origins_with_their_links_together(api):
     managed, peer = await api()
     managed.role.links.append(

@@ -1,7 +1,7 @@
 // The clients: a sortable list that asks only for the rows in view.
 
 import { announce } from "./announcer.js";
-import { get, post } from "./api.js";
+import { post } from "./api.js";
 import { confirmed } from "./confirmation.js";
 import { byId, h, setAttributes, setText } from "./dom.js";
 import { bytes, counted, duration, rate } from "./format.js";
@@ -63,19 +63,29 @@ export class Clients {
     this.#showOrder();
   }
 
-  /** Ask for the rows in view, and show them. */
-  async ask() {
+  /**
+   * The parameters of a question for the rows in view.
+   * @returns {Record<string, string>}
+   */
+  get question() {
     const { first, last } = this.rows.range;
     const offset = Math.max(0, first - AHEAD);
-    const query = new URLSearchParams({
+    const service = this.filter.value;
+    return {
       offset: String(offset),
       limit: String(Math.max(last, first + 1) + AHEAD - offset),
       sort: this.sort,
       descending: String(this.isDescending),
-    });
-    if (this.filter.value !== "") query.set("service", this.filter.value);
-    /** @type {{total: number, clients: Client[]}} */
-    const answer = await get(`clients?${query}`);
+      ...(service === "" ? {} : { service }),
+    };
+  }
+
+  /**
+   * Show an answer.
+   * @param {{total: number, clients: Client[]}} answer
+   * @param {number} offset index of its first client
+   */
+  show(answer, offset) {
     this.total = answer.total;
     this.active = Math.min(this.active, Math.max(0, this.total - 1));
     this.known = new Map(answer.clients.map((client, index) => [offset + index, client]));

@@ -15,7 +15,7 @@ import { prepareQrDialog } from "./qr_dialog.js";
 import { showRefusals } from "./refusals.js";
 import { Services } from "./services.js";
 
-/** @typedef {import("./types.js").Link} Link */
+/** @typedef {import("./types.js").Overview} Overview */
 /** @typedef {import("./types.js").Status} Status */
 
 const RETRY_AFTER = 1000; // milliseconds
@@ -53,23 +53,24 @@ const { role, last_event: last } = await firstStatus();
 document.body.dataset.role = role;
 prepareQrDialog();
 
-/** @type {Link[]} */
-let links = [];
 const serviceList = new Services();
 const linkList = new Links(role);
-const clientList = new Clients(role === "remote", () => polls.clients.askNow());
+const clientList = new Clients(role === "remote", () => polls.overview.askNow());
 const eventList = new EventList((excluded) => events.restart(excluded));
 const histories = new LinkHistories();
 
 const polls = {
-  links: poll("links", 1000, async () => {
-    links = (await get(`links?since=${histories.since}`)).links;
+  overview: poll("overview", 1000, async () => {
+    const { question } = clientList;
+    const query = new URLSearchParams({ since: String(histories.since), ...question });
+    /** @type {Overview} */
+    const { status, links, clients } = await get(`overview?${query}`);
     histories.complete(links);
     linkList.show(links);
     showTraffic(links);
+    showStatus(status, links);
+    clientList.show(clients, Number(question.offset));
   }),
-  clients: poll("clients", 1000, () => clientList.ask()),
-  status: poll("status", 1000, async () => showStatus(await get("status"), links)),
   services: poll("services", 2000, async () => {
     const { services } = await get("services");
     serviceList.show(services);
@@ -79,8 +80,7 @@ const polls = {
 };
 
 // Everything appears at once, so that nothing moves while the page loads.
-await polls.links.askNow();
-await Promise.all([polls.services, polls.status, polls.clients, polls.refusals].map((each) => each.askNow()));
+await Promise.all(Object.values(polls).map((each) => each.askNow()));
 extend(byId("extension"));
 document.body.dataset.loaded = "";
 
@@ -90,7 +90,7 @@ const events = new EventStream((event) => {
   if (!isNew) return;
   if (REFUSALS.test(event.event)) polls.refusals.askNow();
   if (CHANGES.test(event.event)) {
-    polls.links.askNow();
+    polls.overview.askNow();
     polls.services.askNow();
   }
 });

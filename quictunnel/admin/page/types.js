@@ -91,6 +91,14 @@
  */
 
 /**
+ * What the page asks for every second.
+ * @typedef {object} Overview
+ * @property {Status} status
+ * @property {Link[]} links
+ * @property {{total: number, clients: Client[]}} clients
+ */
+
+/**
  * An event of the role. Its other members are the fields of the event.
  * @typedef {Record<string, unknown> & {
  *   number: number, time: string, event: string, level: string, message: string}} RoleEvent
