@@ -15,6 +15,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated
@@ -29,7 +30,7 @@ from testkit.engines import ENGINES
 from testkit.programs import PYTHON, ProgramError, free_port, running
 from testkit.tunnel import LOOPBACK, Tunnel
 
-RESOURCES = {"status": 1, "links": 1, "clients?limit=60": 1, "services": 2, "refusals": 5}
+RESOURCES = {"overview?limit=60": 1, "services": 2, "refusals": 5}
 """Seconds between two requests of the live page for each resource (`admin/page/main.js`)."""
 
 SCRAPE_INTERVAL = 5
@@ -57,17 +58,31 @@ class Watcher:
     def __init__(self, port: int) -> None:
         self._port = port
         self._stopped = threading.Event()
+        self._failure: Exception | None = None
         self._threads = [
-            threading.Thread(target=run, daemon=True)
+            threading.Thread(target=self._watch, args=(run,), daemon=True)
             for run in (self._be_a_page, self._be_a_stream, self._be_a_prometheus)
         ]
         for thread in self._threads:
             thread.start()
 
     def stop(self) -> None:
+        """Stop.
+
+        :raises ProgramError: a thread has failed before, so that the role was not watched.
+        """
         self._stopped.set()
         for thread in self._threads:
             thread.join()
+        if self._failure is not None:
+            raise ProgramError(f"a watcher failed: {self._failure!r}")
+
+    def _watch(self, run: Callable[[], None]) -> None:
+        try:
+            run()
+        except (OSError, http.client.HTTPException, ProgramError) as exc:
+            if not self._stopped.is_set():
+                self._failure = exc
 
     def _be_a_page(self) -> None:
         connection = http.client.HTTPConnection(LOOPBACK, self._port)
@@ -75,7 +90,7 @@ class Watcher:
         while not self._stopped.wait(1):
             second += 1
             for resource, interval in RESOURCES.items():
-                since = f"?since={int(time.time()) - 2}" if resource == "links" else ""
+                since = f"&since={int(time.time()) - 2}" if "?" in resource else ""
                 if second % interval == 0:
                     get(connection, f"/api/v1/{resource}{since}")
 
@@ -101,9 +116,19 @@ class Watcher:
 
 
 def get(connection: http.client.HTTPConnection, path: str) -> None:
-    """Send a request, and read the response."""
-    connection.request("GET", path)
-    with connection.getresponse() as response:
+    """Send a request, and read the response.
+
+    A server may close an idle connection as the request arrives. Then, as browsers and Prometheus
+    do, the request is sent again over a new one.
+    """
+    try:
+        connection.request("GET", path)
+        received = connection.getresponse()
+    except ConnectionError:
+        connection.close()
+        connection.request("GET", path)
+        received = connection.getresponse()
+    with received as response:
         response.read()
         if response.status != http.HTTPStatus.OK:
             raise ProgramError(f"{path}: HTTP status {response.status}")
