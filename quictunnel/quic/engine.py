@@ -368,6 +368,7 @@ class EndpointSocketFactory(Protocol):
         send_error: Callable[[OSError], None],
         icmp_error: Callable[[IcmpError], None],
         writable: Callable[[], None],
+        carried: Callable[[Sequence[Datagram]], None] | None = None,
     ) -> EndpointSocket:
         """Return an endpoint socket.
 
@@ -378,5 +379,7 @@ class EndpointSocketFactory(Protocol):
             system has no queue of ICMP errors, they are among them.
         :param icmp_error: called with the ICMP errors about datagrams of this socket.
         :param writable: called when the kernel's buffer is not full any more.
+        :param carried: called with the datagrams for addresses of `carried_addresses`, which a
+            bound socket does not send. Without it, they are dropped.
         :raises OSError: the system cannot watch another socket. The caller still owns `sock`.
         """

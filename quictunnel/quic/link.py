@@ -18,6 +18,8 @@ from quictunnel.escaping import cut_sentence
 from quictunnel.protocol.address import Address
 from quictunnel.protocol.codes import Code
 from quictunnel.quic.callbacks import call_protocol
+from quictunnel.quic.path.carried_paths import PeerPath
+from quictunnel.quic.path.datagram_path import PathKind
 from quictunnel.quic.path.error_queue import is_about
 from quictunnel.quic.path.liveness import (
     ACCEPTOR_PATIENCE,
@@ -67,7 +69,7 @@ class LinkProtocol(Protocol):
         """Handle the answer of a silent peer."""
 
     def link_moved(self) -> None:
-        """Handle a change of `Link.local` or `Link.peer`."""
+        """Handle a change of `Link.local`, `Link.peer` or `Link.path_kind`."""
 
     def link_lost(self, exc: Exception | None) -> None:
         """Handle the end of the link, after that of its streams. Called exactly once.
@@ -130,6 +132,9 @@ class Link:
 
     :param socket: carries the engine's datagrams.
     :param is_client: whether this end dialed the link.
+    :param path: how the peer is reached, until `move`. None if the engine knows.
+    :param locate: returns how a peer is reached, by the address that the engine sees; None if that
+        is not known any more. Without it, all addresses are of UDP.
     """
 
     def __init__(
@@ -142,6 +147,8 @@ class Link:
         local: Address,
         is_client: bool,
         loop: asyncio.AbstractEventLoop,
+        path: PeerPath | None = None,
+        locate: Callable[[tuple[str, int]], PeerPath | None] | None = None,
     ) -> None:
         self.engine = engine
         """For streams and the link's owner. Roles use the methods of `Link`."""
@@ -166,8 +173,10 @@ class Link:
         self._owner = owner
         self._protocol = protocol
         self._is_client = is_client
-        self._peer: tuple[tuple[str, int], Address] | None = None
-        self._moved_to: Address | None = None
+        self._locate = locate or _locate_udp
+        self._located = PeerPath(local)
+        self._located_for: tuple[str, int] | None = None
+        self._moved_to = path
         self._streams: dict[int, Stream] = {}
         self._still_readable: dict[int, None] = {}
         patience, busy_patience = (0.0, 0.0) if is_client else (ACCEPTOR_PATIENCE, BUSY_PATIENCE)
@@ -179,7 +188,7 @@ class Link:
         self._answered_at = 0.0
         self._moved_at = 0.0
         self._is_peer_dead = False
-        self._reported_path: tuple[Address, Address] | None = None
+        self._reported_path: tuple[Address, PeerPath] | None = None
         self._send_handle: asyncio.Handle | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._questions: list[_Question] = []
@@ -194,14 +203,18 @@ class Link:
     @property
     def peer(self) -> Address:
         """The peer's current address."""
-        if self._moved_to is not None:
-            return self._moved_to
-        sockaddr = self.engine.peer
-        if sockaddr is None:
-            return self.local
-        if self._peer is None or self._peer[0] != sockaddr:  # every stream asks; it rarely changes
-            self._peer = sockaddr, Address.of(sockaddr)
-        return self._peer[1]
+        return self._peer_path.address
+
+    @property
+    def path_kind(self) -> PathKind:
+        """The kind of path that carries the link's datagrams at present."""
+        return self._peer_path.kind
+
+    @property
+    def _peer_path(self) -> PeerPath:
+        if self._moved_to is None:
+            self.locate_peer()
+        return self._moved_to or self._located
 
     @property
     def hold(self) -> float:
@@ -325,19 +338,34 @@ class Link:
         """Handle what the engine has received, and send its answers."""
         self._process()
 
+    def locate_peer(self) -> None:
+        """Find out how the peer is reached now, because its path may end at any time."""
+        sockaddr = self.engine.peer
+        if sockaddr is not None and self._located_for != sockaddr:  # every stream asks; rarely new
+            self._located_for = sockaddr
+            # If that path has ended meanwhile, the previous one is the best that is known.
+            self._located = self._locate(sockaddr) or self._located
+
     def socket_writable(self) -> None:
         """Send what the full socket did not accept before."""
         self.send_soon()
 
-    def move(self, socket: EndpointSocket, local: Address, peer: Address) -> None:
+    def move(
+        self,
+        socket: EndpointSocket,
+        local: Address,
+        peer: Address,
+        kind: PathKind = PathKind.UDP,
+    ) -> None:
         """Continue on another path.
 
         :param socket: carries the datagrams from now on.
         :param peer: the peer's address on this path. The engine keeps the address it dialed.
+        :param kind: the kind of that path.
         """
         self._socket = socket
         self.local = local
-        self._moved_to = peer
+        self._moved_to = PeerPath(peer, kind)
         self._moved_at = self.loop.time()
         self.engine.move(self.loop.time())
         self.send_soon()
@@ -506,7 +534,7 @@ class Link:
 
     def _check_path(self) -> None:
         """Report a changed path. Called at every timer, because engines do not announce it."""
-        path = (self.local, self.peer)
+        path = (self.local, self._peer_path)
         if self._reported_path is not None and path != self._reported_path:
             call_protocol(self._fail, self._protocol.link_moved)
         self._reported_path = path
@@ -595,3 +623,7 @@ class Link:
     def _fail(self, _: Exception) -> None:
         """Close this link, and no other, because its protocol has raised."""
         self.close(Code.INTERNAL)
+
+
+def _locate_udp(sockaddr: tuple[str, int]) -> PeerPath:
+    return PeerPath(Address.of(sockaddr))

@@ -108,6 +108,7 @@ class LinkAdmission(Generic[LinkT]):
     :param now: the clock, in seconds.
     :param report: takes the source of a peer that was dropped, and why. Called for each of them.
     :param ignore: drops a peer that has waited in vain.
+    :param address_of: returns the real address of a new peer.
     """
 
     def __init__(
@@ -117,10 +118,12 @@ class LinkAdmission(Generic[LinkT]):
         *,
         report: Callable[[Source, DropReason], None],
         ignore: Callable[[IncomingConnection], None],
+        address_of: Callable[[IncomingConnection], Address] = address_of,
     ) -> None:
         self._now = now
         self._report = report
         self._ignore = ignore
+        self._address_of = address_of
         self._max_unproven = settings.max_unproven
         self._max_unreserved = settings.max_unproven - int(settings.max_unproven * RESERVED_SHARE)
         self._retry_above = settings.retry_above
@@ -153,7 +156,7 @@ class LinkAdmission(Generic[LinkT]):
     def judge(self, incoming: IncomingConnection) -> Verdict:
         """Return what to do with a new peer. It is kept if it has to wait."""
         now = self._now()
-        address = address_of(incoming)
+        address = self._address_of(incoming)
         source = source_of(address)
         is_validated = incoming.is_validated
         if not is_validated and self._needs_retry(source, now):

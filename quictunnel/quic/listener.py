@@ -1,4 +1,4 @@
-"""Accepts links: many on one UDP socket, within limits.
+"""Accepts links: many on one UDP socket, and on other paths beside it, within limits.
 
 `link_admission` decides which new peers are accepted, and when. The listener serves proven links
 first, and starts few handshakes in each turn of the event loop, so that a flood of new peers delays
@@ -25,13 +25,15 @@ from quictunnel.quic.link import MAX_UNPROVEN_STREAMS, Link, LinkProtocol
 from quictunnel.quic.link_admission import LinkAdmission, Verdict, address_of
 from quictunnel.quic.network_filter import NetworkFilter
 from quictunnel.quic.path import udp
+from quictunnel.quic.path.carried_paths import CarriedPath, CarriedPaths
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from quictunnel.config.networks import NetworkSet
-    from quictunnel.quic.engine import Engine, IncomingConnection, ReceivedBatch
+    from quictunnel.quic.engine import Datagram, Engine, IncomingConnection, ReceivedBatch
     from quictunnel.quic.engines.selection import EngineKind
+    from quictunnel.quic.path.datagram_path import DatagramPath
     from quictunnel.quic.path.error_queue import IcmpError
     from quictunnel.quic.settings import LinkSettings, ServerTls
     from quictunnel.quic.waiting_peers import WaitingPeer
@@ -48,9 +50,12 @@ SENT_TOO_MUCH = DropReason(DropKind.TOO_MUCH, Code.TOO_MUCH.word)
 NETWORK_REMOVED = "the remote accepts no more origins from this network"
 """The reason that a peer is given whose network was accepted before."""
 
+LISTENER_CLOSED = "the remote accepts no links any more"
+"""Why a path ends with its listener."""
+
 
 class Listener:
-    """Accepts links on one UDP address.
+    """Accepts links on one UDP address, and on the paths that are attached.
 
     :param protocol_factory: creates the `LinkProtocol` of each link.
     :param emit: consumes `PeerDropped`.
@@ -72,8 +77,13 @@ class Listener:
         self._emit = emit
         self._links: dict[Engine, Link] = {}
         self._admission: LinkAdmission[Link] = LinkAdmission(
-            settings, self._loop.time, report=self._report, ignore=self._ignore
+            settings,
+            self._loop.time,
+            report=self._report,
+            ignore=self._ignore,
+            address_of=self._address_of,
         )
+        self._paths = CarriedPaths(self._on_carried_received)
         self._next_opening: asyncio.Handle | None = None
         self._filter: NetworkFilter | None = None
         self._handshake_timers: dict[Link, asyncio.TimerHandle] = {}
@@ -93,6 +103,7 @@ class Listener:
             send_error=_ignore_send_error,
             icmp_error=self._on_icmp_error,
             writable=self._on_writable,
+            carried=self._paths.send,
         )
 
     # For the role
@@ -119,6 +130,30 @@ class Listener:
                     link.close(Code.GOODBYE, NETWORK_REMOVED)
         self._socket.accept_only(None if self._filter is None else self._accepts_host)
 
+    def attach_path(
+        self,
+        path: DatagramPath,
+        peer: Address,
+        *,
+        on_proven: Callable[[], None],
+        on_closed: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        """Accept links on another open path, and let links move to it. The listener owns it now.
+
+        Limits are the same as for UDP. When the path ends, its links are silent until their peers
+        return on another path. A path that all proven links have left is closed.
+
+        :param peer: the peer's real address. The port distinguishes peers of one host.
+        :param on_proven: called once, when the path carries a link whose peer has proven itself.
+        :param on_closed: called once, when the path has ended, with a sentence. A path that the
+            listener closes is reported, too.
+        """
+        if self._closing:
+            path.close()
+            on_closed(LISTENER_CLOSED)
+            return
+        self._paths.attach(path, peer, on_proven=on_proven, on_closed=on_closed)
+
     def close(self) -> None:
         """Stop accepting, close all links, and close the socket once the peers are notified."""
         if self._closing:
@@ -138,6 +173,7 @@ class Listener:
             link.close(Code.GOODBYE)
             link.send_now()
             link.terminate()
+        self._paths.close(LISTENER_CLOSED)
         self._socket.close()
         self._closed.set()
 
@@ -153,6 +189,18 @@ class Listener:
         self._socket.answer()
         if self._admission.has_waiting and self._next_opening is None:
             self._next_opening = self._loop.call_soon(self._open_next)
+
+    def _on_carried_received(self, path: CarriedPath, datagrams: list[Datagram]) -> None:
+        if not self._accepts_host(path.peer.address.host):
+            return
+        batch = self._endpoint.receive(datagrams, self._loop.time())
+        self._on_received(batch)
+        for engine in batch.connections:
+            if (link := self._links.get(engine)) is None:
+                continue
+            link.locate_peer()
+            if link.is_trusted and engine.peer == path.engine_address:
+                path.carries(link)
 
     def _on_writable(self) -> None:
         for link in tuple(self._links.values()):
@@ -181,7 +229,7 @@ class Listener:
             self._ignore(incoming)
             return
         if len(self._links) >= self._settings.max_links:
-            self._report(source_of(address_of(incoming)), TOO_MANY_LINKS)
+            self._report(source_of(self._address_of(incoming)), TOO_MANY_LINKS)
             self._ignore(incoming)
             return
         match self._admission.judge(incoming):
@@ -219,8 +267,12 @@ class Listener:
         without a validated address can use only half of the handshakes, and any other peer only
         those of its source and site, so such packets do not lock out others.
         """
+        if self._is_gone(peer.incoming):
+            self._ignore(peer.incoming)
+            return
         engine = self._endpoint.accept(peer.incoming, self._loop.time())
         if engine is None:
+            self._socket.answer()
             return
         link = Link(
             engine,
@@ -230,7 +282,9 @@ class Listener:
             local=self.address,
             is_client=False,
             loop=self._loop,
+            locate=self._paths.locate,
         )
+        link.locate_peer()
         self._links[engine] = link
         self._admission.link_opened(link, peer)
         self._handshake_timers[link] = self._loop.call_later(
@@ -240,6 +294,17 @@ class Listener:
 
     def _ignore(self, incoming: IncomingConnection) -> None:
         self._endpoint.ignore(incoming)
+
+    def _address_of(self, incoming: IncomingConnection) -> Address:
+        """Return the real address of a new peer about which nothing has been decided yet."""
+        address = address_of(incoming)
+        carried = self._paths.find((address.host, address.port))
+        return address if carried is None else carried.peer.address
+
+    def _is_gone(self, incoming: IncomingConnection) -> bool:
+        """Return whether the path of a peer that has waited has ended meanwhile."""
+        address = address_of(incoming)
+        return self._paths.locate((address.host, address.port)) is None
 
     def _drop(self, link: Link, reason: DropReason) -> None:
         """End a link without proof, and release what it uses at once."""
@@ -262,6 +327,8 @@ class Listener:
     def proven(self, link: Link) -> None:
         """Stop counting the link as unproven."""
         self._admission.link_proven(link)
+        if (path := self._paths.find(link.engine.peer)) is not None:
+            path.carries(link)
 
     def closed(self, link: Link) -> None:
         """Stop the handshake's timer.

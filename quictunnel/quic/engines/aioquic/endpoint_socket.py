@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from quictunnel.quic.path.carried_addresses import is_carried
 from quictunnel.quic.path.error_queue import ErrorQueue
 from quictunnel.quic.path.socket_reader import SocketReader
 from quictunnel.quic.path.udp import UdpSocket
@@ -34,6 +35,7 @@ class AioquicEndpointSocket:
         send_error: Callable[[OSError], None],
         icmp_error: Callable[[IcmpError], None],
         writable: Callable[[], None],
+        carried: Callable[[Sequence[Datagram]], None] | None = None,
     ) -> None:
         self._endpoint = endpoint
         self._socket = UdpSocket(sock, connected=peer is not None)
@@ -41,6 +43,8 @@ class AioquicEndpointSocket:
         self._on_received = received
         self._on_send_error = send_error
         self._on_writable = writable
+        self._on_carried = carried
+        self._is_bound = peer is None
         self._waiting: list[Datagram] = []
         self._reader = SocketReader(sock, loop, self._readable)
         self._errors = ErrorQueue(sock, loop, handle=icmp_error, failed=send_error)
@@ -53,20 +57,36 @@ class AioquicEndpointSocket:
     def transmit(self, engine: Engine, now: float) -> bool:
         """Send the datagrams of a connection; return whether there were any."""
         if datagrams := engine.transmit(now):
-            self._send(datagrams)
+            self._send(self._without_carried(datagrams))
         return bool(datagrams)
 
     def answer(self) -> None:
         """Send the endpoint's own answers; drop them if the kernel's send buffer is full."""
-        answers = self._endpoint.transmit()
+        answers = self._without_carried(self._endpoint.transmit())
         if answers and not self._waiting:
             self._send(answers)
+
+    def _without_carried(self, datagrams: Sequence[Datagram]) -> Sequence[Datagram]:
+        """Hand over the datagrams for addresses of other paths than UDP, and return the rest.
+
+        A connected socket sends to its peer, whatever address the connection uses for it.
+        """
+        if not self._is_bound:
+            return datagrams
+        carried = [each for each in datagrams if is_carried(each[1][0])]
+        if not carried:
+            return datagrams
+        if self._on_carried is not None:
+            self._on_carried(carried)
+        return [each for each in datagrams if not is_carried(each[1][0])]
 
     def _send(self, datagrams: Sequence[Datagram]) -> None:
         """Send datagrams. Those that the kernel does not take now are sent first when it does.
 
         Links send nothing while `is_full`, so little more than one link's datagrams waits here.
         """
+        if not datagrams:
+            return
         if self._waiting:
             self._waiting.extend(datagrams)
             return

@@ -13,9 +13,9 @@ from quictunnel.quic.path.socket_reader import SocketReader
 if TYPE_CHECKING:
     import asyncio
     import socket
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
-    from quictunnel.quic.engine import Endpoint, Engine, Peer
+    from quictunnel.quic.engine import Datagram, Endpoint, Engine, Peer
     from quictunnel.quic.path.error_queue import IcmpError
 
 
@@ -36,6 +36,7 @@ class QuinnEndpointSocket:
         send_error: Callable[[OSError], None],
         icmp_error: Callable[[IcmpError], None],
         writable: Callable[[], None],
+        carried: Callable[[Sequence[Datagram]], None] | None = None,
     ) -> None:
         assert isinstance(endpoint, QuinnEndpoint)
         self._native = endpoint.native
@@ -45,6 +46,7 @@ class QuinnEndpointSocket:
         self._on_received = received
         self._on_send_error = send_error
         self._on_writable = writable
+        self._on_carried = carried
         self._is_full = False
         self._filtering: udp.UdpSocket | None = None
         """Reads the socket if some hosts are not accepted."""
