@@ -218,6 +218,12 @@ class Endpoint:
     def transmit(self) -> list[Datagram]:
         """Return the responses to peers without a connection."""
 
+    def take_carried(self) -> list[Datagram]:
+        """Return the datagrams for addresses of 100::/64 that the attached socket was given.
+
+        A bound socket does not send to these addresses, which stand for other paths than UDP.
+        """
+
     def attach(
         self,
         fd: int,

@@ -39,7 +39,7 @@ pub use tls::EXPORTER_SIZE;
 
 /// Version of the interface to Python. Both sides must have the same number, so any change to
 /// the interface raises it.
-pub const API: u32 = 8;
+pub const API: u32 = 9;
 
 /// Name and version of the QUIC library. A test compares the version with Cargo.lock.
 pub const LIBRARY: &str = "quinn-proto 0.11.19";

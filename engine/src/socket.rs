@@ -10,6 +10,8 @@ use bytes::BytesMut;
 use quinn_proto::{EcnCodepoint, Transmit};
 use quinn_udp::{BATCH_SIZE, RecvMeta, UdpSocketState};
 
+use crate::datagram::{Datagram, is_carried};
+
 /// Bytes of a receive buffer. With GRO, one buffer holds many datagrams of one sender.
 const BUFFER_SIZE: usize = 65_536;
 
@@ -42,7 +44,7 @@ pub struct Peer {
     pub known_as: SocketAddr,
 }
 
-/// A UDP socket, and the datagrams that the kernel has not accepted yet.
+/// A UDP socket, the datagrams that the kernel has not accepted yet, and those that are not for UDP.
 pub(crate) struct Socket {
     descriptor: OwnedFd,
     /// None if the socket is not connected.
@@ -52,6 +54,8 @@ pub(crate) struct Socket {
     buffers: Vec<BytesMut>,
     /// Writes that the kernel has not accepted yet, in order.
     blocked: VecDeque<(Transmit, Vec<u8>)>,
+    /// Datagrams for paths other than UDP, which the caller has not taken yet.
+    carried: Vec<Datagram>,
     /// The latest send error that the caller has not asked for yet.
     send_error: Option<io::Error>,
 }
@@ -62,12 +66,25 @@ impl Socket {
         let descriptor = descriptor.try_clone_to_owned()?;
         let state = UdpSocketState::new((&descriptor).into())?;
         let buffers = (0..BUFFERS).map(|_| BytesMut::zeroed(BUFFER_SIZE)).collect();
-        Ok(Self { descriptor, peer, state, buffers, blocked: VecDeque::new(), send_error: None })
+        Ok(Self {
+            descriptor,
+            peer,
+            state,
+            buffers,
+            blocked: VecDeque::new(),
+            carried: Vec::new(),
+            send_error: None,
+        })
     }
 
     /// Return the latest send error since the last call.
     pub(crate) const fn take_send_error(&mut self) -> Option<io::Error> {
         self.send_error.take()
+    }
+
+    /// Return the datagrams for paths other than UDP since the last call.
+    pub(crate) fn take_carried(&mut self) -> Vec<Datagram> {
+        std::mem::take(&mut self.carried)
     }
 
     /// Return how many datagrams of `size` bytes fit one write.
@@ -77,6 +94,17 @@ impl Socket {
 
     pub(crate) fn is_full(&self) -> bool {
         !self.blocked.is_empty()
+    }
+
+    /// Return whether a datagram for this address need not wait.
+    pub(crate) fn has_room_for(&self, destination: SocketAddr) -> bool {
+        !self.is_full() || self.is_carried(destination)
+    }
+
+    /// Return whether this destination is a path other than UDP. A connected socket has only its
+    /// peer, whatever address the connection knows it by.
+    fn is_carried(&self, destination: SocketAddr) -> bool {
+        self.peer.is_none() && is_carried(destination)
     }
 
     /// Make one system call to receive, and pass each datagram to `handle`. Return whether
@@ -122,9 +150,11 @@ impl Socket {
     }
 
     /// Send, or queue if the kernel's buffer is full. A datagram that the network rejects counts as
-    /// sent, and sets the send error.
+    /// sent, and sets the send error. Datagrams for other paths than UDP wait for `take_carried`.
     pub(crate) fn send(&mut self, transmit: Transmit, data: &[u8]) {
-        if self.is_full() || !self.try_send(&transmit, data) {
+        if self.is_carried(transmit.destination) {
+            self.carried.extend(Datagram::split(&transmit, data));
+        } else if self.is_full() || !self.try_send(&transmit, data) {
             self.blocked.push_back((transmit, data.to_vec()));
         }
     }

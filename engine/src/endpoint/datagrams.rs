@@ -59,7 +59,7 @@ impl Endpoint {
         let Some(mut socket) = self.socket.take() else { return Ok(true) };
         let received = socket.receive(|received| self.handle(received, now));
         for response in self.responses.drain(..) {
-            if !socket.is_full() {
+            if socket.has_room_for(response.peer) {
                 socket.send(response.transmit(), &response.data);
             }
         }
@@ -177,7 +177,7 @@ impl Endpoint {
     pub(super) fn respond(&mut self, transmit: Transmit) {
         let data = &self.scratch[..transmit.size];
         match &mut self.socket {
-            Some(socket) if socket.is_full() => {}
+            Some(socket) if !socket.has_room_for(transmit.destination) => {}
             Some(socket) => socket.send(transmit, data),
             None => self.responses.push(Datagram::from_transmit(&transmit, data)),
         }

@@ -214,6 +214,12 @@ impl Endpoint {
         self.socket.as_mut().and_then(Socket::take_send_error)
     }
 
+    /// Return the datagrams for paths other than UDP that the attached socket was given since the
+    /// last call. Call it after whatever may send.
+    pub fn take_carried(&mut self) -> Vec<Datagram> {
+        self.socket.as_mut().map_or_else(Vec::new, Socket::take_carried)
+    }
+
     /// Whether a socket is attached.
     #[must_use]
     pub const fn has_socket(&self) -> bool {

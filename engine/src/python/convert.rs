@@ -11,6 +11,8 @@ use crate::Datagram;
 
 /// (payload, path)
 pub(super) type PyDatagram<'py> = (Bound<'py, PyBytes>, PyPath<'py>);
+/// The same, with a path that many datagrams share.
+pub(super) type PySharedDatagram<'py> = (Bound<'py, PyBytes>, Bound<'py, PyTuple>);
 /// (host, port, packed local address or b"")
 pub(super) type PyPath<'py> = (String, u16, Bound<'py, PyBytes>);
 
@@ -26,14 +28,43 @@ pub(super) fn socket_address(host: &str, port: u16) -> PyResult<SocketAddr> {
     parsed.ok_or_else(|| PyValueError::new_err(format!("{host:?} is not a literal IP address")))
 }
 
-pub(super) fn datagram(given: &Bound<'_, PyAny>) -> PyResult<Datagram> {
-    let (data, path): (Bound<'_, PyBytes>, Bound<'_, PyTuple>) = given.extract()?;
-    let (host, port, local): (String, u16, Bound<'_, PyBytes>) = path.extract()?;
-    Ok(Datagram {
-        data: data.as_bytes().to_vec(),
-        peer: socket_address(&host, port)?,
-        local: packed(local.as_bytes()),
-    })
+/// Convert datagrams. Those of one path usually share the path's object, which is parsed once.
+pub(super) fn datagrams_from_python(given: &[Bound<'_, PyAny>]) -> PyResult<Vec<Datagram>> {
+    let mut datagrams = Vec::with_capacity(given.len());
+    let mut previous: Option<(Bound<'_, PyTuple>, SocketAddr, Option<IpAddr>)> = None;
+    for datagram in given {
+        let (data, path): (Bound<'_, PyBytes>, Bound<'_, PyTuple>) = datagram.extract()?;
+        let (peer, local) = match &previous {
+            Some((same, peer, local)) if same.is(&path) => (*peer, *local),
+            _ => {
+                let (host, port, local): (String, u16, Bound<'_, PyBytes>) = path.extract()?;
+                (socket_address(&host, port)?, packed(local.as_bytes()))
+            }
+        };
+        datagrams.push(Datagram { data: data.as_bytes().to_vec(), peer, local });
+        previous = Some((path, peer, local));
+    }
+    Ok(datagrams)
+}
+
+/// Convert datagrams. Those in a row to one peer share the path's object.
+pub(super) fn datagrams_to_python<'py>(
+    py: Python<'py>,
+    datagrams: &[Datagram],
+) -> PyResult<Vec<PySharedDatagram<'py>>> {
+    let mut converted: Vec<PySharedDatagram<'py>> = Vec::with_capacity(datagrams.len());
+    for (index, datagram) in datagrams.iter().enumerate() {
+        let data = PyBytes::new(py, &datagram.data);
+        let is_same = index > 0
+            && (datagrams[index - 1].peer, datagrams[index - 1].local)
+                == (datagram.peer, datagram.local);
+        let path = match converted.last() {
+            Some((_, path)) if is_same => path.clone(),
+            _ => path(py, datagram.peer, datagram.local).into_pyobject(py)?,
+        };
+        converted.push((data, path));
+    }
+    Ok(converted)
 }
 
 pub(super) fn datagram_to_python<'py>(py: Python<'py>, datagram: &Datagram) -> PyDatagram<'py> {

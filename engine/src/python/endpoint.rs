@@ -11,7 +11,10 @@ use pyo3::types::PyBytes;
 
 use super::connection::PyConnection;
 use super::convert::socket_address;
-use super::convert::{PyDatagram, PyPath, datagram, datagram_to_python, os_error, path};
+use super::convert::{
+    PyDatagram, PyPath, PySharedDatagram, datagram_to_python, datagrams_from_python,
+    datagrams_to_python, os_error, path,
+};
 use super::{Shared, detached, lock};
 use crate::settings::varint;
 use crate::{Clock, Congestion, Endpoint, Incoming, Peer, PeerLimits, ResetKey, Settings};
@@ -249,7 +252,7 @@ impl PyEndpoint {
         datagrams: Vec<Bound<'_, PyAny>>,
         now: f64,
     ) -> PyResult<ReceivedBatch> {
-        let datagrams: Vec<_> = datagrams.iter().map(datagram).collect::<PyResult<_>>()?;
+        let datagrams = datagrams_from_python(&datagrams)?;
         let now = self.clock.instant(now);
         let (touched, incoming) = detached(py, &self.shared, |endpoint| {
             for datagram in &datagrams {
@@ -264,6 +267,12 @@ impl PyEndpoint {
     fn transmit<'py>(&self, py: Python<'py>) -> Vec<PyDatagram<'py>> {
         let responses = lock(&self.shared).take_responses();
         responses.iter().map(|datagram| datagram_to_python(py, datagram)).collect()
+    }
+
+    /// Return the datagrams for paths other than UDP that the attached socket was given.
+    fn take_carried<'py>(&self, py: Python<'py>) -> PyResult<Vec<PySharedDatagram<'py>>> {
+        let carried = lock(&self.shared).take_carried();
+        datagrams_to_python(py, &carried)
     }
 
     // With a socket

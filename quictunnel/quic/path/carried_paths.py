@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+from operator import itemgetter
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from quictunnel.protocol.address import Address
@@ -189,8 +190,8 @@ class CarriedPaths:
 
     def send(self, datagrams: Sequence[Datagram]) -> None:
         """Send each datagram on its path, in order. Those of ended paths are dropped."""
-        for engine_path, group in itertools.groupby(datagrams, key=_engine_address):
-            if (carried := self._paths.get(engine_path)) is not None:
+        for engine_path, group in itertools.groupby(datagrams, key=itemgetter(1)):
+            if (carried := self._paths.get(engine_path[:2])) is not None:
                 carried.send([data for data, _ in group])
 
     def close(self, reason: str) -> None:
@@ -201,7 +202,3 @@ class CarriedPaths:
     def _forget(self, carried: CarriedPath) -> None:
         self._paths.pop(carried.engine_address, None)
 
-
-def _engine_address(datagram: Datagram) -> tuple[str, int]:
-    host, port, _ = datagram[1]
-    return host, port

@@ -68,12 +68,14 @@ class QuinnEndpointSocket:
         if self._qlog is not None:
             self._qlog.collect()
         if writes:
+            self._hand_over_carried()
             self._check_full()
             self._report_send_error()
         return writes > 0
 
     def answer(self) -> None:
-        """Watch for room if the endpoint's own responses, sent on receipt, filled the buffer."""
+        """Finish what the endpoint's own responses, sent on receipt, have begun."""
+        self._hand_over_carried()
         self._check_full()
 
     def accept_only(self, is_accepted: Callable[[str], bool] | None) -> None:
@@ -95,6 +97,12 @@ class QuinnEndpointSocket:
         self._native.detach(self._number)
         self._errors.close()
         self._socket.close()
+
+    def _hand_over_carried(self) -> None:
+        """Pass on the datagrams that were sent to addresses of other paths than UDP."""
+        carried = self._native.take_carried()
+        if carried and self._on_carried is not None:
+            self._on_carried(carried)
 
     def _check_full(self) -> None:
         if not self._is_full and self._native.is_full:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 MODULE = "quictunnel_quinn"
 
-API = 8
+API = 9
 """Number of the module's interface. Each change of the interface raises it."""
 
 
