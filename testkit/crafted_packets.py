@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 from aioquic.quic.crypto import CryptoPair
@@ -50,6 +51,17 @@ def ack_frame(largest: int, ranges: list[tuple[int, int]], *, first: int = 0) ->
     """
     numbers = [largest, 0, len(ranges), first, *(part for pair in ranges for part in pair)]
     return ACK + b"".join(map(varint, numbers))
+
+
+def unknown_version() -> bytes:
+    """Return a packet that every QUIC server answers (RFC 9000, section 6.1)."""
+    packet = bytes([0xC0]) + bytes.fromhex("1a2a3a4a08") + os.urandom(8) + b"\x08" + os.urandom(8)
+    return packet.ljust(1200, b"\0")
+
+
+def unknown_link() -> bytes:
+    """Return a packet that is answered with a stateless reset."""
+    return bytes([0x40]) + os.urandom(99)
 
 
 class PacketCrafter:

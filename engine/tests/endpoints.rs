@@ -10,7 +10,7 @@ use bytes::Bytes;
 use fixtures::{certificate, settings};
 use network::{Host, Network, accept};
 use quictunnel_quinn::{
-    CloseReason, Congestion, Datagram, Endpoint, Event, HELLO_WINDOW, LINK_WINDOW_UNPROVEN,
+    CloseReason, Congestion, Datagram, Endpoint, Event, HELLO_WINDOW, LINK_WINDOW_UNPROVEN, Peer,
     ResetKey, STREAM_WINDOW, STREAM_WINDOW_FIRST, Settings,
 };
 use quinn_proto::VarInt;
@@ -242,14 +242,54 @@ fn an_unknown_version_is_answered_with_version_negotiation() {
     assert!(responses[0].data.ends_with(&[0, 0, 0, 1]));
 }
 
+/// An address that stands for a path other than UDP.
+const CARRIED: &str = "[100::7]:443";
+
+fn udp_socket() -> std::net::UdpSocket {
+    let socket = std::net::UdpSocket::bind("127.0.0.1:0").expect("a port");
+    socket.set_nonblocking(true).expect("a socket");
+    socket
+}
+
+#[test]
+fn datagrams_for_another_path_than_udp_do_not_reach_the_socket() {
+    let socket = udp_socket();
+    let mut net = Network::new();
+    net.client.address = CARRIED.parse().expect("an address");
+    net.server.endpoint.attach(socket.as_fd(), None).expect("a descriptor");
+    net.connect();
+    net.run_until(|net| net.server.has_seen(&Event::Handshake));
+    net.trust();
+    let stream = net.server.connection().open_stream();
+    let data = bytes(1_000_000);
+    net.server.connection().write(stream, data.clone());
+    net.run_until(|net| net.client.received.len() == 1_000_000);
+    assert!(net.client.received == data);
+    assert!(net.server.endpoint.take_send_error().is_none());
+    assert!(net.server.endpoint.take_carried().is_empty());
+}
+
+#[test]
+fn a_connected_socket_sends_to_its_peer_whatever_address_was_dialled() {
+    let (socket, server) = (udp_socket(), udp_socket());
+    socket.connect(server.local_addr().expect("it is bound")).expect("a route");
+    let peer = Peer {
+        real: server.local_addr().expect("it is bound"),
+        known_as: CARRIED.parse().expect("an address"),
+    };
+    let mut net = Network::new();
+    net.server.address = peer.known_as;
+    net.client.endpoint.attach(socket.as_fd(), Some(peer)).expect("a descriptor");
+    net.connect();
+    let key = net.client.key.expect("it was dialled");
+    assert_eq!(net.client.endpoint.send(key, net.now), 1);
+    assert!(net.client.endpoint.take_carried().is_empty());
+    assert!(server.recv(&mut [0; 2000]).is_ok_and(|size| size >= 1200));
+}
+
 #[test]
 fn endpoints_talk_through_sockets() {
-    let bind = || {
-        let socket = std::net::UdpSocket::bind("127.0.0.1:0").expect("a port");
-        socket.set_nonblocking(true).expect("a socket");
-        socket
-    };
-    let sockets = [bind(), bind()];
+    let sockets = [udp_socket(), udp_socket()];
     let mut net = Network::new();
     for (host, socket) in [&mut net.client, &mut net.server].into_iter().zip(&sockets) {
         host.endpoint.attach(socket.as_fd(), None).expect("a descriptor");

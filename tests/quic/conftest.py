@@ -9,6 +9,7 @@ import pytest
 from testkit.engines import ENGINES
 
 MIXED_ENGINES = {
+    "test_carried_paths",
     "test_endpoint",
     "test_engine_echo",
     "test_engine_endings",

@@ -15,6 +15,7 @@ from quictunnel.quic.engine import Path
 from quictunnel.quic.engines.selection import select
 from quictunnel.quic.link import Link, LinkProtocol
 from quictunnel.quic.listener import Listener
+from quictunnel.quic.path.carried_addresses import is_carried
 from quictunnel.quic.settings import LinkSettings
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ class MemoryEndpointSocket:
         _: object,
         *,
         received: Callable[[ReceivedBatch], None],
+        carried: Callable[[Sequence[Datagram]], None],
         loop: asyncio.AbstractEventLoop,
         **__: object,
     ) -> None:
@@ -52,6 +54,7 @@ class MemoryEndpointSocket:
         self.otherwise: Callable[[bytes, Path], None] = lambda *_: None
         """Takes the datagrams for all others."""
         self._received = received
+        self._carried = carried
         self._loop = loop
         self._arrived: list[Datagram] = []
         self._reading: asyncio.Handle | None = None
@@ -93,7 +96,10 @@ class MemoryEndpointSocket:
 
     def _send(self, datagrams: Sequence[Datagram]) -> bool:
         for data, path in datagrams:
-            self._later(self._deliver, data, path)
+            if is_carried(path[0]):
+                self._carried([(data, path)])
+            else:
+                self._later(self._deliver, data, path)
         return bool(datagrams)
 
     def accept_only(self, is_accepted: Callable[[str], bool] | None) -> None:

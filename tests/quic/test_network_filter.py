@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 import socket
 from ipaddress import ip_network
@@ -19,6 +18,7 @@ from quictunnel.events import DropKind, PeerDropped
 from quictunnel.protocol.codes import Code
 from quictunnel.quic.network_filter import NetworkFilter
 from testkit.clock import settle
+from testkit.crafted_packets import unknown_link, unknown_version
 
 DATA = random.Random(1).randbytes(3_000_000)
 
@@ -81,17 +81,6 @@ async def test_links_of_a_network_that_is_removed_are_closed(alike: Engines) -> 
         lost = await protocol.lost
         assert lost.code == Code.GOODBYE
         assert "this network" in lost.reason
-
-
-def unknown_version() -> bytes:
-    """Return a packet that every QUIC server answers (RFC 9000, section 6.1)."""
-    packet = bytes([0xC0]) + bytes.fromhex("1a2a3a4a08") + os.urandom(8) + b"\x08" + os.urandom(8)
-    return packet.ljust(1200, b"\0")
-
-
-def unknown_link() -> bytes:
-    """Return a packet that is answered with a stateless reset."""
-    return bytes([0x40]) + os.urandom(99)
 
 
 @pytest.mark.parametrize("packet", [unknown_version, unknown_link])

@@ -203,6 +203,7 @@ impl Network {
                 host.endpoint.send(key, now);
             }
         }
+        sent.extend(host.endpoint.take_carried());
         sent
     }
 }
