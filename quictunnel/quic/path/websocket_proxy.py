@@ -1,0 +1,219 @@
+"""TCP connections to a WebSocket's server: direct ones, and those through a proxy.
+
+A proxy is one for HTTP CONNECT (RFC 9110, section 9.3.6), also over TLS, or SOCKS version 5
+(RFC 1928).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import socket
+import ssl
+from typing import TYPE_CHECKING
+
+from quictunnel.errors import LinkFailed, ProtocolError
+from quictunnel.escaping import cut_sentence
+from quictunnel.quic.path.head_exchange import HeadExchange
+from quictunnel.quic.path.websocket_handshake import status_of
+from quictunnel.quic.path.websocket_path import prepare_connection
+from quictunnel.quic.system_store import system_tls_context
+
+if TYPE_CHECKING:
+    from quictunnel.config.addresses import HostPort
+    from quictunnel.config.proxies import Proxy
+
+STAGGER = 0.25
+"""Seconds to wait for one address of a host before the next is tried as well (RFC 8305, 5)."""
+
+_SOCKS_TIMEOUT = 60
+"""Seconds. The caller's deadline is shorter."""
+
+_NO_METHOD = "No acceptable authentication methods were offered"
+_WRONG_LOGIN = "Username and password authentication failure"
+"""What python_socks says if a proxy wants a password, and if it rejects one. It has no codes."""
+
+_NOT_ALLOWED, _COMMAND = 2, 7
+"""Codes of SOCKS (RFC 1928, section 6). The others below the second say that it cannot connect."""
+
+
+async def connect_directly(server: HostPort) -> asyncio.Transport:
+    """Return a TCP connection.
+
+    :raises LinkFailed: there is none.
+    """
+    return await _connect(server, str(server), "check the name")
+
+
+async def connect_through(proxy: Proxy, server: HostPort) -> asyncio.Transport:
+    """Return a connection to a server through a proxy.
+
+    :raises LinkFailed: there is none. The message contains no password.
+    """
+    if proxy.scheme in ("socks5", "socks5h"):
+        return await _connect_with_socks(proxy, server)
+    name = f"the proxy {proxy}"
+    transport = await _connect(proxy.server, name, "check the proxy's URL")
+    try:
+        if proxy.scheme == "https":
+            transport = await _start_tls(transport, proxy)
+        await _request_tunnel(transport, proxy, server)
+    except BaseException:
+        transport.abort()
+        raise
+    return transport
+
+
+def why(exc: Exception) -> str:
+    """Return what an error of the system says, without its number."""
+    return cut_sentence(getattr(exc, "strerror", None) or str(exc) or type(exc).__name__)
+
+
+async def _connect(server: HostPort, name: str, advice: str) -> asyncio.Transport:
+    loop = asyncio.get_running_loop()
+    try:
+        transport, _ = await loop.create_connection(
+            HeadExchange, server.host, server.port, happy_eyeballs_delay=STAGGER
+        )
+    except (OSError, UnicodeError) as exc:
+        raise _unreachable(exc, server, name, advice) from exc
+    prepare_connection(transport)
+    return transport
+
+
+def _unreachable(exc: Exception, server: HostPort, name: str, advice: str) -> LinkFailed:
+    """Return the error for a TCP connection that failed."""
+    if isinstance(exc, socket.gaierror | UnicodeError):
+        return LinkFailed(f"the name {server.host} does not resolve ({why(exc)}): {advice}")
+    if isinstance(exc, ConnectionRefusedError):
+        return LinkFailed(f"{name} refuses TCP connections")
+    return LinkFailed(f"{name} cannot be reached: {why(exc)}")
+
+
+async def _start_tls(transport: asyncio.Transport, proxy: Proxy) -> asyncio.Transport:
+    """Return a TLS connection with a proxy, whose certificate must verify: it gets a password."""
+    loop = asyncio.get_running_loop()
+    try:
+        secure = await loop.start_tls(
+            transport,
+            HeadExchange(),
+            await asyncio.to_thread(system_tls_context),
+            server_hostname=proxy.server.host,
+        )
+    except ssl.SSLCertVerificationError as exc:
+        raise LinkFailed(
+            f"the certificate of the proxy {proxy} does not verify: "
+            f"{cut_sentence(exc.verify_message)}"
+        ) from exc
+    except OSError as exc:
+        raise LinkFailed(
+            f"TLS with the proxy {proxy} failed ({tls_reason(exc)}): write http:// if it has no TLS"
+        ) from exc
+    assert secure is not None  # typeshed's None is for a transport that is closing
+    prepare_connection(secure)
+    return secure
+
+
+def tls_reason(exc: OSError) -> str:
+    """Return why a TLS handshake failed, in OpenSSL's words."""
+    reason = getattr(exc, "reason", None)
+    return cut_sentence(reason.replace("_", " ").lower()) if isinstance(reason, str) else why(exc)
+
+
+async def _request_tunnel(transport: asyncio.Transport, proxy: Proxy, server: HostPort) -> None:
+    """Send CONNECT, and check the response."""
+    exchange = transport.get_protocol()
+    assert isinstance(exchange, HeadExchange)
+    try:
+        head, rest = await exchange.ask(transport, _connect_request(proxy, server))
+    except (OSError, ProtocolError) as exc:
+        raise LinkFailed(f"the proxy {proxy} does not answer CONNECT: {why(exc)}") from exc
+    status = status_of(head)
+    if not 200 <= status < 300:
+        raise LinkFailed(_why_no_tunnel(status, proxy, server))
+    if rest:
+        raise LinkFailed(f"the proxy {proxy} sent data before the connection was used")
+
+
+def _connect_request(proxy: Proxy, server: HostPort) -> bytes:
+    lines = [f"CONNECT {server} HTTP/1.1", f"Host: {server}"]
+    if proxy.user:
+        login = base64.b64encode(f"{proxy.user}:{proxy.password}".encode()).decode()
+        lines.append(f"Proxy-Authorization: Basic {login}")  # RFC 7617
+    return "\r\n".join([*lines, "", ""]).encode()
+
+
+def _why_no_tunnel(status: int, proxy: Proxy, server: HostPort) -> str:
+    if status == 407 and proxy.user:
+        return f"the proxy {proxy} rejects the user name or the password, or wants more than Basic"
+    if status == 407:
+        return f"the proxy {proxy} asks for a user name and a password: add them to its URL"
+    if status in (502, 503, 504):
+        return f"the proxy {proxy} cannot reach {server} (status {status})"
+    if status == 0:
+        return f"the proxy {proxy} does not speak HTTP: check its URL"
+    return f"the proxy {proxy} refuses a connection to {server} (status {status})"
+
+
+async def _connect_with_socks(proxy: Proxy, server: HostPort) -> asyncio.Transport:
+    from python_socks import (  # noqa: PLC0415 - few links use it
+        ProxyConnectionError,
+        ProxyError,
+        ProxyType,
+    )
+    from python_socks.async_.asyncio import Proxy as SocksProxy  # noqa: PLC0415
+
+    if not (proxy.user + proxy.password).isascii():
+        raise LinkFailed(
+            "the proxy's user name or password has letters beyond ASCII, for which SOCKS has no "
+            "encoding"
+        )
+    host = server.host if proxy.scheme == "socks5h" else await _resolve(server, proxy)
+    dialled = SocksProxy(
+        ProxyType.SOCKS5,
+        proxy.server.host,
+        proxy.server.port,
+        proxy.user or None,
+        proxy.password if proxy.user else None,
+        rdns=True,
+    )
+    try:
+        sock = await dialled.connect(host, server.port, timeout=_SOCKS_TIMEOUT)
+    except ProxyConnectionError as exc:
+        cause = exc.__cause__ if isinstance(exc.__cause__, OSError) else exc
+        raise _unreachable(
+            cause, proxy.server, f"the proxy {proxy}", "check the proxy's URL"
+        ) from exc
+    except ProxyError as exc:
+        raise LinkFailed(_why_no_socks(str(exc), exc.error_code, proxy, server)) from exc
+    except (OSError, ValueError) as exc:
+        raise LinkFailed(f"the proxy {proxy} does not speak SOCKS version 5: {why(exc)}") from exc
+    transport, _ = await asyncio.get_running_loop().create_connection(HeadExchange, sock=sock)
+    prepare_connection(transport)
+    return transport
+
+
+async def _resolve(server: HostPort, proxy: Proxy) -> str:
+    """Return an address of a server: with `socks5`, this end resolves names."""
+    try:
+        found = await asyncio.get_running_loop().getaddrinfo(
+            server.host, server.port, type=socket.SOCK_STREAM
+        )
+    except (OSError, UnicodeError) as exc:
+        other = str(proxy).replace("socks5://", "socks5h://")
+        raise LinkFailed(
+            f"the name {server.host} does not resolve here: with {other} the proxy resolves it"
+        ) from exc
+    return str(found[0][4][0])
+
+
+def _why_no_socks(message: str, code: int | None, proxy: Proxy, server: HostPort) -> str:
+    if message == _NO_METHOD and not (proxy.user and proxy.password):
+        return f"the proxy {proxy} asks for a user name and a password: add them to its URL"
+    if message in (_NO_METHOD, _WRONG_LOGIN):
+        return f"the proxy {proxy} rejects the user name or the password"
+    if code == _NOT_ALLOWED:
+        return f"the proxy {proxy} refuses a connection to {server}"
+    if code is not None and code < _COMMAND:
+        return f"the proxy {proxy} cannot reach {server} ({cut_sentence(message).lower()})"
+    return f"the proxy {proxy} does not open a connection: {cut_sentence(message).lower()}"
