@@ -42,7 +42,7 @@ locked_lines = sed -n '/^$(1)==/,/[^\\]$$/p' $(LOCK)
 GROUPS  := install lock audit sbom go test engine fuzz docs interop release lint
 
 # The targets in fuzz/, and the folder of the inputs that they find.
-FUZZED := client_hello http_host link_frames messages preamble proxy_header
+FUZZED := client_hello http_host link_frames messages preamble proxy_header websocket_frames websocket_opening
 FOUND  := build/fuzz
 
 ACTIONLINT_VERSION := 1.7.12

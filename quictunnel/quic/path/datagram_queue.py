@@ -20,7 +20,7 @@ MAX_BYTES = 2 * 1024 * 1024
 
 
 class DatagramQueue:
-    """A queue that is bounded by age and by size. What does not fit is dropped."""
+    """A queue that is bounded by age and by size. It drops the datagrams that do not fit."""
 
     def __init__(self) -> None:
         self._batches: deque[tuple[float, list[bytes]]] = deque()

@@ -14,6 +14,8 @@ class HeadExchange(asyncio.Protocol):
     def __init__(self) -> None:
         self._transport: asyncio.Transport | None = None
         self._reader = HeadReader()
+        self._failure: Exception | None = None
+        """Why the connection has ended before there was a request."""
         self._answer: asyncio.Future[tuple[bytes, bytes]] = (
             asyncio.get_running_loop().create_future()
         )
@@ -24,6 +26,8 @@ class HeadExchange(asyncio.Protocol):
         :raises ProtocolError: the head is too long.
         :raises OSError: the connection ends before it.
         """
+        if self._failure is not None:
+            raise self._failure
         self._transport = transport
         transport.write(request)
         return await self._answer
@@ -51,9 +55,8 @@ class HeadExchange(asyncio.Protocol):
         self._fail(exc)
 
     def _fail(self, exc: Exception | None) -> None:
-        if self._answer.done():
-            return
-        if self._transport is None:  # nothing waits for an answer
-            self._answer.cancel()
-        else:
-            self._answer.set_exception(exc or ConnectionResetError("it closed the connection"))
+        failure = exc or ConnectionResetError("it closed the connection")
+        if self._transport is None:
+            self._failure = failure
+        elif not self._answer.done():
+            self._answer.set_exception(failure)

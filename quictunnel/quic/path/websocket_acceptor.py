@@ -8,6 +8,7 @@ from typing import TypeAlias, cast
 
 from quictunnel.errors import ProtocolError
 from quictunnel.quic.path.websocket_handshake import (
+    METHOD,
     NOT_FOUND,
     HeadReader,
     OpeningRequest,
@@ -43,7 +44,7 @@ class WebSocketAcceptor(asyncio.Protocol):
         self._admit = admit
         self._opened = opened
         self._failed = failed
-        self._reader = HeadReader()
+        self._reader = HeadReader(METHOD)
         self._transport: asyncio.Transport | None = None
         self._early = b""
         """Bytes that came before `connection_made`, as after TLS 1.3's handshake."""

@@ -102,7 +102,7 @@ class FrameEnd:
     """A sentence."""
 
     code: int
-    """What the close frame says that this end sends now."""
+    """The code in the close frame with which this end answers."""
 
 
 class FrameParser:
@@ -121,6 +121,11 @@ class FrameParser:
         """Set once the peer has closed the WebSocket or violated the protocol."""
         self.ping: bytes | None = None
         """The payload of the latest ping. The owner answers it and clears this."""
+
+    @property
+    def kept(self) -> int:
+        """Bytes of a frame that has not arrived in full."""
+        return len(self._rest)
 
     def feed(self, data: bytes) -> list[bytes]:  # noqa: PLR0912 - a call per frame costs too much
         """Return the datagrams in the next bytes. Empty ones are left out."""

@@ -32,22 +32,31 @@ NOT_FOUND = (
 )
 """The answer to whatever does not open a WebSocket at the right path."""
 
+METHOD = b"GET "
+"""How a request that opens a WebSocket begins."""
+
 _END_OF_HEAD = b"\r\n\r\n"
 
 
 class HeadReader:
-    """Collects the head of an HTTP message from received bytes."""
+    """Collects the head of an HTTP message from received bytes.
 
-    def __init__(self) -> None:
+    :param start: how the head must begin.
+    """
+
+    def __init__(self, start: bytes = b"") -> None:
+        self._start = start
         self._received = b""
 
     def feed(self, data: bytes) -> tuple[bytes, bytes] | None:
         """Return the head, and the bytes after it; None if the head is not complete.
 
-        :raises ProtocolError: the head is longer than `MAX_HEAD`.
+        :raises ProtocolError: the head is longer than `MAX_HEAD`, or begins otherwise.
         """
         searched = max(len(self._received) - len(_END_OF_HEAD) + 1, 0)
         self._received += data
+        if not self._received.startswith(self._start[: len(self._received)]):
+            raise ProtocolError(f"the received bytes do not begin with {self._start.decode()!r}")
         end = self._received.find(_END_OF_HEAD, searched)
         size = len(self._received) if end == -1 else end + len(_END_OF_HEAD)
         if size > MAX_HEAD:
@@ -85,11 +94,10 @@ def parse_opening(head: bytes) -> OpeningRequest:
     response = protocol.accept(requests[0])
     if response.status_code != 101:
         raise ProtocolError("the request does not open a WebSocket")
-    protocol.send_response(response)
     return OpeningRequest(
         requests[0].path.partition("?")[0],
         tuple(requests[0].headers.get_all("X-Forwarded-For")),
-        b"".join(protocol.data_to_send()),
+        response.serialize(),
     )
 
 
@@ -114,8 +122,7 @@ class ClientOpening:
 
     def request(self) -> bytes:
         """Return the request."""
-        self._protocol.send_request(self._protocol.connect())
-        return b"".join(self._protocol.data_to_send())
+        return self._protocol.connect().serialize()
 
     def check(self, head: bytes) -> None:
         """Check the head of the response.

@@ -38,7 +38,7 @@ PING_INTERVAL = 25.0
 """Seconds without data after which a ping is sent. Many proxies close what is idle for 60 s."""
 
 STALL_TIMEOUT = 10.0
-"""Seconds for which data may wait while nothing is written."""
+"""Seconds for which data may wait while nothing is sent."""
 
 CHECK_INTERVAL = 2.5
 """Seconds between checks of both."""
@@ -92,7 +92,12 @@ class WebSocketPath(asyncio.Protocol):
         """Bytes that wait for a handler."""
         self._reason: str | None = None
         """Why the path has ended; None while it is open. Empty if this end has closed it."""
-        self._paused_since: float | None = None
+        self._is_paused = False
+        """Whether the transport has enough to send."""
+        self._progress_at = 0.0
+        """While paused: when the transport was last seen to send something."""
+        self._waiting = 0
+        """While paused: the transport's bytes at the last look."""
         self._write_size = MIN_WRITE
         self._sent_at = self._loop.time()
         transport.pause_reading()
@@ -102,7 +107,7 @@ class WebSocketPath(asyncio.Protocol):
 
     @property
     def handler(self) -> PathHandler | None:
-        """What receives datagrams. It is not called before the next turn of the event loop."""
+        """The owner of the path. It is not called before the next turn of the event loop."""
         return self._handler
 
     @handler.setter
@@ -131,7 +136,7 @@ class WebSocketPath(asyncio.Protocol):
             self._queue.dropped += len(datagrams) - len(fitting)
             datagrams = fitting
         self._queue.add(datagrams, self._loop.time())
-        if self._paused_since is None:
+        if not self._is_paused:
             self._write_queued()
 
     def close(self) -> None:
@@ -140,7 +145,7 @@ class WebSocketPath(asyncio.Protocol):
 
     def _write_queued(self) -> None:
         """Write from the queue until it is empty or the transport has enough."""
-        while self._queue and self._paused_since is None:
+        while self._queue and not self._is_paused:
             datagrams = self._queue.take(self._write_size)
             self._write_size = min(self._write_size * 2, MAX_WRITE)
             self._sent_at = self._loop.time()
@@ -161,8 +166,12 @@ class WebSocketPath(asyncio.Protocol):
     def _check(self) -> None:
         """End a path that has stalled, and keep an idle one open."""
         now = self._loop.time()
-        if self._paused_since is not None:
-            if self._queue and now - self._paused_since >= STALL_TIMEOUT:
+        if self._is_paused:
+            waiting = self._transport.get_write_buffer_size()
+            if waiting < self._waiting:
+                self._progress_at = now
+            self._waiting = waiting
+            if now - self._progress_at >= STALL_TIMEOUT:
                 self._end(f"the WebSocket has sent nothing for {STALL_TIMEOUT:g} s", NORMAL_CLOSURE)
                 return
         elif now - self._sent_at >= PING_INTERVAL:
@@ -183,7 +192,7 @@ class WebSocketPath(asyncio.Protocol):
         self._timer.cancel()
         self._queue.clear()
         self._received = b""
-        if self._paused_since is not None or self._transport.is_closing():
+        if self._is_paused or self._transport.is_closing():
             self._transport.abort()
         else:
             self._transport.write(self._encoder.close(code))
@@ -203,7 +212,7 @@ class WebSocketPath(asyncio.Protocol):
         datagrams = self._parser.feed(data)
         if (ping := self._parser.ping) is not None:
             self._parser.ping = None
-            if self._paused_since is None:  # otherwise the peer sees that data arrives
+            if not self._is_paused:  # otherwise the peer sees that data arrives
                 self._transport.write(self._encoder.pong(ping))
         if datagrams:
             self._handler.datagrams_received(datagrams)
@@ -216,12 +225,14 @@ class WebSocketPath(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         """Let datagrams wait."""
-        self._paused_since = self._loop.time()
+        self._is_paused = True
+        self._progress_at = self._loop.time()
+        self._waiting = self._transport.get_write_buffer_size()
         self._write_size = MIN_WRITE
 
     def resume_writing(self) -> None:
         """Write what waits."""
-        self._paused_since = None
+        self._is_paused = False
         self._write_queued()
 
     def connection_lost(self, exc: Exception | None) -> None:

@@ -31,7 +31,7 @@ _SOCKS_TIMEOUT = 60
 
 _NO_METHOD = "No acceptable authentication methods were offered"
 _WRONG_LOGIN = "Username and password authentication failure"
-"""What python_socks says if a proxy wants a password, and if it rejects one. It has no codes."""
+"""Messages of python_socks: a proxy wants a password, or rejects one. They have no codes."""
 
 _NOT_ALLOWED, _COMMAND = 2, 7
 """Codes of SOCKS (RFC 1928, section 6). The others below the second say that it cannot connect."""
@@ -121,7 +121,7 @@ def tls_reason(exc: OSError) -> str:
 
 
 async def _request_tunnel(transport: asyncio.Transport, proxy: Proxy, server: HostPort) -> None:
-    """Send CONNECT, and check the response."""
+    """Send CONNECT, and check the response. The next exchange is another one."""
     exchange = transport.get_protocol()
     assert isinstance(exchange, HeadExchange)
     try:
@@ -133,6 +133,8 @@ async def _request_tunnel(transport: asyncio.Transport, proxy: Proxy, server: Ho
         raise LinkFailed(_why_no_tunnel(status, proxy, server))
     if rest:
         raise LinkFailed(f"the proxy {proxy} sent data before the connection was used")
+    transport.set_protocol(HeadExchange())
+    transport.resume_reading()
 
 
 def _connect_request(proxy: Proxy, server: HostPort) -> bytes:
