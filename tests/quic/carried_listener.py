@@ -150,8 +150,9 @@ class Roamer:
     def _move(self, kind: PathKind) -> None:
         self.link.move(self, self.link.local, Address(*SERVER_PATH[:2]), kind)
 
-    def _receive(self, data: bytes) -> None:
-        batch = self.endpoint.receive([(data, SERVER_PATH)], self._loop.time())
+    def _receive(self, *datagrams: bytes) -> None:
+        arrived = [(data, SERVER_PATH) for data in datagrams]
+        batch = self.endpoint.receive(arrived, self._loop.time())
         if batch.connections:
             self.link.datagrams_received()
 
@@ -169,8 +170,7 @@ class Roamer:
     # PathHandler
 
     def datagrams_received(self, datagrams: Sequence[bytes]) -> None:
-        for data in datagrams:
-            self._receive(data)
+        self._receive(*datagrams)
 
     def path_closed(self, reason: str) -> None:
         self.ended.append(reason)
