@@ -201,4 +201,3 @@ class CarriedPaths:
 
     def _forget(self, carried: CarriedPath) -> None:
         self._paths.pop(carried.engine_address, None)
-
