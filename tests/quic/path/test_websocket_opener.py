@@ -18,7 +18,9 @@ from quictunnel.config.proxies import parse_proxy
 from quictunnel.config.urls import parse_websocket_url
 from quictunnel.errors import LinkFailed
 from quictunnel.quic.path import websocket_opener
+from quictunnel.quic.path.datagram_queue import MAX_BYTES
 from quictunnel.quic.path.websocket_opener import WebSocketOpener
+from quictunnel.quic.path.websocket_path import MAX_WRITE
 from testkit.certificates import write_certificate
 
 DATAGRAMS = [os.urandom(size) for size in (1, 100, 126, 1200, 1452)] * 200
@@ -358,3 +360,22 @@ def test_an_opener_imports_its_libraries_when_it_opens():
     )
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert shown.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("has_tls", [False, True], ids=["ws", "wss"])
+async def test_a_peer_that_does_not_read_bounds_what_waits(tmp_path, has_tls):
+    async with WebSocketRemote(tmp_path if has_tls else None) as remote:
+        path = await opener_to(remote.url(), insecure=has_tls).open()
+        path.handler = RecordingHandler()
+        path.send([b"first"])
+        await remote.handler.wait_for(1)
+        remote.path._transport.pause_reading()
+        while not path.dropped:
+            path.send([bytes(1452)] * 64)
+            await asyncio.sleep(0)
+        assert path.queued <= MAX_BYTES
+        assert path._transport.get_write_buffer_size() <= 2 * MAX_WRITE
+        remote.path._transport.resume_reading()
+        await remote.handler.wait_for(2)
+        path.close()
+        await remote.handler.wait_closed()
