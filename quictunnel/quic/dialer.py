@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeAlias
 
+from quictunnel.config.via import Via
 from quictunnel.errors import LinkFailed, Refused
 from quictunnel.escaping import cut_sentence
 from quictunnel.events import EventSink, discard_event
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from quictunnel.quic.engine import EndpointSocket, ReceivedBatch
     from quictunnel.quic.engines.selection import EngineKind
     from quictunnel.quic.path.candidates import Candidate, Resolve
+    from quictunnel.quic.path.datagram_path import PathKind, PathOpener
     from quictunnel.quic.path.error_queue import IcmpError
     from quictunnel.quic.settings import ClientTls, LinkSettings
 
@@ -35,6 +37,10 @@ MonitorFactory: TypeAlias = Callable[
     [asyncio.AbstractEventLoop, Callable[[str], None]], NetworkMonitor
 ]
 """Creates a monitor that calls back when the network may have changed."""
+
+
+def _ignore_path(_kind: PathKind, _reason: str) -> None:
+    """Ignore a change of a link's path."""
 
 
 class LinkDialer:
@@ -238,13 +244,19 @@ async def dial(
     within: float,
     hosts: Sequence[str] = (),
     resolve: Resolve | None = None,
+    opener: PathOpener | None = None,
+    via: Via = Via.AUTO,
+    on_path: Callable[[PathKind, str], None] = _ignore_path,
     emit: EventSink = discard_event,
 ) -> Link:
-    """Create a link to an IP address.
+    """Create a link over UDP to an IP address.
 
     :param within: seconds for the handshake.
     :param hosts: other IP addresses of the same peer, for when this one does not answer.
     :param resolve: looks up the peer's addresses while the link lives; raises OSError on failure.
+    :param opener: opens the path that the link moves to while UDP does not work. None: it stays.
+    :param via: AUTO, or UDP for a link that stays on UDP even if there is an opener.
+    :param on_path: called at each later change of the path's kind, with the reason: a short phrase.
     :param emit: consumes the events of the link's path.
     :raises LinkFailed: no answer, closed port, no route, or the handshake failed.
     :raises Refused: the peer is not the expected one.
@@ -276,3 +288,35 @@ async def dial(
             raise LinkFailed(f"no answer within {within:g} s") from exc
         raise
     return dialer.link
+
+
+async def dial_over(
+    opener: PathOpener,
+    port: int,
+    *,
+    protocol: LinkProtocol,
+    client_tls: ClientTls,
+    settings: LinkSettings,
+    within: float,
+    hosts: Sequence[str] = (),
+    resolve: Resolve | None = None,
+    via: Via = Via.AUTO,
+    on_path: Callable[[PathKind, str], None] = _ignore_path,
+    emit: EventSink = discard_event,
+) -> Link:
+    """Create a link over a path that something other than UDP carries, and move to UDP later.
+
+    :param opener: opens the path, now and again whenever it ends while the link lives.
+    :param port: the peer's UDP port.
+    :param within: seconds for the opening of the path and the handshake.
+    :param hosts: the peer's IP addresses as far as they are known, best first.
+    :param resolve: looks up the peer's addresses while the link lives; raises OSError on failure.
+    :param via: AUTO, or WEBSOCKET for a link that never probes UDP nor moves to it.
+    :param on_path: called at each later change of the path's kind, with the reason: a short phrase.
+    :param emit: consumes the events of the link's path.
+    :raises LinkFailed: the path cannot be opened, it closed early, no answer, or the handshake
+        failed.
+    :raises Refused: the peer is not the expected one.
+    :raises SettingsError: the selected engine is not available.
+    """
+    raise NotImplementedError
