@@ -12,7 +12,7 @@ from quictunnel.doctor.check import Check
 from quictunnel.doctor.finding import Finding, failed, ok, skipped, warning
 from quictunnel.doctor.probe_socket import ProbeSocket, SentProbe, probing, tcp_answers
 from quictunnel.doctor.udp_answers import UdpAnswers
-from quictunnel.doctor.version_probe import MIN_PROBE_SIZE
+from quictunnel.quic.path.version_probe import MIN_PROBE_SIZE
 
 DURATION = 5.0
 """Seconds for which probes are sent."""

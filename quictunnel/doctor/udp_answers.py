@@ -11,7 +11,7 @@ from quictunnel.doctor.check import Check
 from quictunnel.doctor.finding import Finding, failed, ok, warning
 from quictunnel.doctor.names import RemoteName
 from quictunnel.doctor.probe_socket import ProbeSocket, SentProbe, probing, tcp_answers
-from quictunnel.doctor.version_probe import MIN_PROBE_SIZE, VERSION_1
+from quictunnel.quic.path.version_probe import MIN_PROBE_SIZE, VERSION_1
 from quictunnel.origin.diagnosis import Failure, explain_unreachable
 
 INTERVAL = 0.025

@@ -7,7 +7,7 @@ import pytest
 from quictunnel.doctor.finding import Level
 from quictunnel.doctor.line_quality import HEADERS, TcpLoss, judge_loss, judge_mtu
 from quictunnel.doctor.probe_socket import SentProbe
-from quictunnel.doctor.version_probe import MIN_PROBE_SIZE
+from quictunnel.quic.path.version_probe import MIN_PROBE_SIZE
 
 GOOD_TCP = TcpLoss(attempts=16, prompt=16)
 

@@ -6,7 +6,9 @@ import pytest
 
 from quictunnel.config.certificates import load_pair
 from quictunnel.config.state import load_or_make_certificate
-from quictunnel.doctor.version_probe import (
+from quictunnel.quic.engine import Path
+from quictunnel.quic.engines.selection import select
+from quictunnel.quic.path.version_probe import (
     ID_SIZE,
     MIN_PROBE_SIZE,
     VERSION_1,
@@ -14,8 +16,6 @@ from quictunnel.doctor.version_probe import (
     encode,
     encode_small,
 )
-from quictunnel.quic.engine import Path
-from quictunnel.quic.engines.selection import select
 from quictunnel.quic.settings import LinkSettings, ServerTls
 from testkit.engines import ENGINES
 
