@@ -6,7 +6,7 @@ import enum
 
 
 class Via(enum.StrEnum):
-    """What may carry a link's datagrams."""
+    """Which paths may carry a link's datagrams."""
 
     AUTO = "auto"
     """UDP where it works, otherwise a WebSocket."""

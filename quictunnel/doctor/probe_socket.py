@@ -10,9 +10,9 @@ import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from quictunnel.quic.path.version_probe import ID_SIZE, decode_answer, encode, encode_small
 from quictunnel.protocol.address import sockaddr_of
 from quictunnel.quic.path.udp import forbid_fragmentation, open_connected
+from quictunnel.quic.path.version_probe import ID_SIZE, decode_answer, encode, encode_small
 
 BATCH = 64
 """Datagrams read per wake-up."""

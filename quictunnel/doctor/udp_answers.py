@@ -11,8 +11,8 @@ from quictunnel.doctor.check import Check
 from quictunnel.doctor.finding import Finding, failed, ok, warning
 from quictunnel.doctor.names import RemoteName
 from quictunnel.doctor.probe_socket import ProbeSocket, SentProbe, probing, tcp_answers
-from quictunnel.quic.path.version_probe import MIN_PROBE_SIZE, VERSION_1
 from quictunnel.origin.diagnosis import Failure, explain_unreachable
+from quictunnel.quic.path.version_probe import MIN_PROBE_SIZE, VERSION_1
 
 INTERVAL = 0.025
 """Seconds between two probes. 200 of them find a network that drops 97 % of its UDP packets."""

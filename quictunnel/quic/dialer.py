@@ -1,9 +1,10 @@
-"""Dials a link: a socket, a handshake, and the check of the remote's certificate."""
+"""Dials a link: a socket or path, a handshake, and the check of the remote's certificate."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
 from quictunnel.config.via import Via
@@ -17,9 +18,16 @@ from quictunnel.quic.engines.selection import select
 from quictunnel.quic.link import MAX_UNPROVEN_STREAMS, Link, LinkProtocol
 from quictunnel.quic.path import udp
 from quictunnel.quic.path.candidates import Candidates
+from quictunnel.quic.path.carried_addresses import DIALED_HOST
+from quictunnel.quic.path.carried_endpoint_socket import CarriedEndpointSocket
+from quictunnel.quic.path.carried_paths import PeerPath
+from quictunnel.quic.path.datagram_path import PathKind
+from quictunnel.quic.path.fallback import UDP_ANSWERS, Fallback
 from quictunnel.quic.path.migration import PathMigration
-from quictunnel.quic.path.network_monitor import NetworkMonitor
+from quictunnel.quic.path.network_monitor import NetworkMonitor, local_addresses
 from quictunnel.quic.path.retired_sockets import RetiredSockets
+from quictunnel.quic.path.udp_probe_socket import UdpProbeSocket
+from quictunnel.quic.path.udp_prober import UdpProber
 
 if TYPE_CHECKING:
     import socket
@@ -28,8 +36,9 @@ if TYPE_CHECKING:
     from quictunnel.quic.engine import EndpointSocket, ReceivedBatch
     from quictunnel.quic.engines.selection import EngineKind
     from quictunnel.quic.path.candidates import Candidate, Resolve
-    from quictunnel.quic.path.datagram_path import PathKind, PathOpener
+    from quictunnel.quic.path.datagram_path import DatagramPath, PathOpener
     from quictunnel.quic.path.error_queue import IcmpError
+    from quictunnel.quic.path.udp_probe_socket import ProbeChannelFactory
     from quictunnel.quic.settings import ClientTls, LinkSettings
 
 
@@ -43,19 +52,36 @@ def _ignore_path(_kind: PathKind, _reason: str) -> None:
     """Ignore a change of a link's path."""
 
 
-class LinkDialer:
-    """Creates one link on its own socket, and moves it to other sockets.
+@dataclass(frozen=True, slots=True)
+class OpenPath:
+    """A path that carries a link from the start."""
 
+    path: DatagramPath
+    """The path, which the dialer owns from now on."""
+
+
+class LinkDialer:
+    """Creates one link on its own socket or path, and moves it to others.
+
+    :param start: what carries the link at first: a UDP socket that is connected to `peer`, or an
+        open path.
+    :param peer: the address to dial; of a path, `carried_addresses.DIALED_HOST` and the peer's UDP
+        port.
     :param hosts: other addresses of the same peer.
     :param resolve: looks up the peer's addresses again.
+    :param opener: opens the paths that the link may use beside UDP; None if it uses UDP only.
+    :param via: WEBSOCKET for a link that never uses UDP.
+    :param on_path: takes the kind of each later path if it differs, and the reason.
     :param monitor: creates the network monitor.
     :param connect: opens another socket.
+    :param open_channel: creates a channel for probes of UDP.
+    :param look: returns this machine's addresses towards the internet, those of both families.
     """
 
     def __init__(
         self,
         kind: EngineKind,
-        sock: socket.socket,
+        start: socket.socket | OpenPath,
         peer: tuple[str, int],
         *,
         protocol: LinkProtocol,
@@ -63,8 +89,13 @@ class LinkDialer:
         settings: LinkSettings,
         hosts: Sequence[str] = (),
         resolve: Resolve | None = None,
+        opener: PathOpener | None = None,
+        via: Via = Via.AUTO,
+        on_path: Callable[[PathKind, str], None] = _ignore_path,
         monitor: MonitorFactory = NetworkMonitor.of_this_machine,
         connect: Callable[[str, int], socket.socket] = udp.open_connected,
+        open_channel: ProbeChannelFactory = UdpProbeSocket,
+        look: Callable[[], tuple[str | None, ...]] = local_addresses,
         emit: EventSink = discard_event,
     ) -> None:
         loop = asyncio.get_running_loop()
@@ -78,29 +109,62 @@ class LinkDialer:
             settings, server_tls=None, streams=MAX_UNPROVEN_STREAMS, now=loop.time()
         )
         engine = self._endpoint.connect(peer, client_tls.server_name, loop.time())
-        local = Address.of(sock.getsockname())
-        self._sock = sock
-        self._socket = self._open_endpoint_socket(sock, peer)
+        self._sock: socket.socket | None = None  # in use, or None
+        self._udp: EndpointSocket | None = None  # of that socket
         self._retired = RetiredSockets(loop)
+        self._fallback: Fallback | None = None
+        self._first_path: CarriedEndpointSocket | None = None
+        self._on_path = on_path
+        self._look = look
         self._is_terminated = False
+        first: EndpointSocket
+        if isinstance(start, OpenPath):
+            first = self._first_path = self._attach(start.path)
+            self._first_path.is_reading = True
+            local = self._local_address()
+            self._peer_address = Address.of((*hosts[:1], peer[1]) if hosts else peer)
+            path = PeerPath(self._peer_address, start.path.kind)
+        else:
+            local = Address.of(start.getsockname())
+            first = self._udp = self._open_endpoint_socket(start, peer)
+            self._sock = start
+            self._peer_address = Address.of(peer)
+            path = PeerPath(self._peer_address)
         self.link = Link(
-            engine,
-            self._socket,
-            self,
-            protocol,
-            local=local,
-            is_client=True,
-            loop=loop,
+            engine, first, self, protocol, local=local, is_client=True, loop=loop, path=path
         )
         candidates = Candidates(
-            *peer,
+            None if isinstance(start, OpenPath) else peer[0],
+            peer[1],
             hosts=hosts,
             resolve=resolve,
             loop=loop,
             connect=connect,
         )
         self._migration = PathMigration(self.link, candidates, self._switch, loop, emit)
-        self.link.on_unanswered = self._migration.peer_unanswered
+        if opener is None:
+            self.link.on_unanswered = self._migration.peer_unanswered
+        else:
+            self._fallback = Fallback(
+                self.link,
+                opener=opener,
+                migration=self._migration,
+                attach=self._attach,
+                use=self._use,
+                look=look,
+                loop=loop,
+            )
+            if via is not Via.WEBSOCKET:
+                self._fallback.prober = UdpProber(
+                    candidates,
+                    peer[1],
+                    loop,
+                    on_answer=self._fallback.probe_answered,
+                    on_result=self._note_probe,
+                    open_channel=open_channel,
+                )
+            self.link.on_unanswered = self._fallback.peer_unanswered
+            self.link.on_answered_again = self._fallback.peer_answered
         self._monitor_factory = monitor
         self._monitor: NetworkMonitor | None = None
         self.link.start()
@@ -115,9 +179,13 @@ class LinkDialer:
         """Fail at once if the link is not made yet: the port is closed or there is no route."""
         if self.link.is_made:
             self._migration.send_failed(exc)
-        elif not self.made.done():
+        else:
             failed = LinkFailed(exc.strerror or str(exc))
             failed.__cause__ = exc
+            self._fail(failed)
+
+    def _fail(self, failed: LinkFailed) -> None:
+        if not self.made.done():
             self.made.set_exception(failed)
             self.link.close(Code.NO_ERROR)
 
@@ -135,6 +203,13 @@ class LinkDialer:
     def _on_writable(self) -> None:
         self.link.socket_writable()
 
+    def _on_path_closed(self, socket: CarriedEndpointSocket, reason: str) -> None:
+        """Fail at once if the link is not made yet."""
+        if not self.link.is_made:
+            self._fail(LinkFailed(reason))
+        elif self._fallback is not None:
+            self._fallback.path_closed(socket, reason)
+
     # Called by the link (`LinkOwner`)
 
     def handshake_completed(self, link: Link) -> bool:
@@ -147,7 +222,14 @@ class LinkDialer:
             return False
         if not self.made.done():
             self.made.set_result(None)
-        self._monitor = self._monitor_factory(self._loop, self._migration.network_changed)
+        network_changed = self._migration.network_changed
+        if self._fallback is not None:
+            network_changed = self._fallback.network_changed
+            if self._first_path is None:
+                self._fallback.start_on_udp()
+            else:
+                self._fallback.start_on_path(self._first_path)
+        self._monitor = self._monitor_factory(self._loop, network_changed)
         return True
 
     def proven(self, link: Link) -> None:
@@ -160,14 +242,19 @@ class LinkDialer:
         self._loop.call_soon(link.terminate)
 
     def terminated(self, link: Link) -> None:
-        """Close the sockets and the network monitor."""
+        """Close the sockets, the paths and the network monitor."""
         if not self._is_terminated:
             self._is_terminated = True
             self._migration.close()
             self._retired.close()
             if self._monitor is not None:
                 self._monitor.close()
-            self._socket.close()
+            if self._fallback is not None:
+                self._fallback.close()
+            if self._first_path is not None:
+                self._first_path.close()
+            if self._udp is not None:
+                self._udp.close()
 
     def _check_certificate(self, link: Link) -> str | None:
         """Return why the remote's certificate is not accepted, or None."""
@@ -199,17 +286,55 @@ class LinkDialer:
     # Migration
 
     def _switch(self, candidate: Candidate, local: Address) -> None:
-        """Continue the link on another socket. The previous one stays open for a while, unread.
+        """Continue the link on another UDP socket. A previous one stays open for a while, unread.
 
         :raises OSError: the system cannot watch another socket.
         """
-        previous = self._socket
         peer = candidate.host, self._peer[1]
-        self._socket = self._open_endpoint_socket(candidate.sock, peer)
-        self._retired.add(self._sock)
+        udp_socket = self._open_endpoint_socket(candidate.sock, peer)
+        self._leave_udp()
+        self._udp = udp_socket
         self._sock = candidate.sock
-        previous.close()
-        self.link.move(self._socket, local, Address.of(peer))
+        self._peer_address = Address.of(peer)
+        self._move(udp_socket, local, PathKind.UDP, UDP_ANSWERS)
+
+    def _use(self, socket: CarriedEndpointSocket, reason: str) -> None:
+        """Continue the link on an open path."""
+        self._leave_udp()
+        socket.is_reading = True
+        self._move(socket, self._local_address(), socket.kind, reason)
+
+    def _move(self, socket: EndpointSocket, local: Address, kind: PathKind, reason: str) -> None:
+        """Move the link, and report another kind of path."""
+        is_other_kind = self.link.path_kind is not kind
+        self.link.move(socket, local, self._peer_address, kind)
+        if is_other_kind:
+            self.link.path_reason = reason
+            self._on_path(kind, reason)
+
+    def _leave_udp(self) -> None:
+        """Close the UDP socket in use. Datagrams that still arrive there are not refused."""
+        if self._udp is not None and self._sock is not None:
+            self._retired.add(self._sock)
+            self._udp.close()
+        self._udp = self._sock = None
+
+    def _attach(self, path: DatagramPath) -> CarriedEndpointSocket:
+        return CarriedEndpointSocket(
+            self._endpoint,
+            path,
+            known_as=self._peer,
+            loop=self._loop,
+            received=self._on_received,
+            closed=self._on_path_closed,
+        )
+
+    def _local_address(self) -> Address:
+        """Return this machine's address, as far as it is known, for a path without a UDP socket."""
+        return Address(next(filter(None, self._look()), "::"), 0)
+
+    def _note_probe(self, result: str) -> None:
+        self.link.udp_probe = result
 
     def _open_endpoint_socket(self, sock: socket.socket, peer: tuple[str, int]) -> EndpointSocket:
         return self._kind.endpoint_socket(
@@ -276,18 +401,15 @@ async def dial(
         settings=settings,
         hosts=hosts,
         resolve=resolve,
+        opener=opener if via is Via.AUTO else None,
+        on_path=on_path,
         emit=emit,
     )
     try:
         async with asyncio.timeout(within):
-            await dialer.made
-    except BaseException as exc:
-        dialer.link.close(Code.NO_ERROR)
-        await dialer.link.wait_closed()  # completes in this turn of the loop
-        if isinstance(exc, TimeoutError):
-            raise LinkFailed(f"no answer within {within:g} s") from exc
-        raise
-    return dialer.link
+            return await _made(dialer)
+    except TimeoutError as exc:
+        raise LinkFailed(f"no answer within {within:g} s") from exc
 
 
 async def dial_over(
@@ -319,4 +441,37 @@ async def dial_over(
     :raises Refused: the peer is not the expected one.
     :raises SettingsError: the selected engine is not available.
     """
-    raise NotImplementedError
+    kind = select(settings.engine, settings.congestion, emit)
+    path: DatagramPath | None = None
+    try:
+        async with asyncio.timeout(within):
+            path = await opener.open()
+            dialer = LinkDialer(
+                kind,
+                OpenPath(path),
+                (DIALED_HOST, port),
+                protocol=protocol,
+                client_tls=client_tls,
+                settings=settings,
+                hosts=hosts,
+                resolve=resolve,
+                opener=opener,
+                via=via,
+                on_path=on_path,
+                emit=emit,
+            )
+            return await _made(dialer)
+    except TimeoutError as exc:
+        missing = "the path was not open" if path is None else "no answer"
+        raise LinkFailed(f"{missing} within {within:g} s") from exc
+
+
+async def _made(dialer: LinkDialer) -> Link:
+    """Return the link once it is made, and close it if it is not."""
+    try:
+        await dialer.made
+    except BaseException:
+        dialer.link.close(Code.NO_ERROR)
+        await dialer.link.wait_closed()  # completes in this turn of the loop
+        raise
+    return dialer.link

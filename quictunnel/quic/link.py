@@ -165,6 +165,13 @@ class Link:
         self.on_unanswered: Callable[[], None] | None = None
         """Called while the peer does not answer. None at the accepting end, because only the client
         migrates (RFC 9000, section 9)."""
+        self.on_answered_again: Callable[[], None] | None = None
+        """Called when a silent peer has answered."""
+        self.path_reason = ""
+        """Why the link has moved to its kind of path: a short phrase. Empty before the first such
+        move, and at the accepting end."""
+        self.udp_probe = ""
+        """The result of the last probe of UDP: a short phrase. Empty if there was none."""
         self.acknowledgements: AcknowledgementObserver | None = None
         """Told about packets sent and acknowledged, if it is set."""
         self.paused_writers: set[Stream] = set()
@@ -547,6 +554,8 @@ class Link:
         elif step is Step.BACK:
             self.engine.revive(self.loop.time())
             call_protocol(self._fail, self._protocol.link_back)
+            if self.on_answered_again is not None:
+                self.on_answered_again()
         elif step is Step.DEAD:
             # If the peer lives after all, it learns of the end, and need not wait for the hold.
             self._is_peer_dead = True

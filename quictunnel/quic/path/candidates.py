@@ -47,14 +47,14 @@ class Candidate(NamedTuple):
 class Candidates:
     """The addresses of one peer.
 
-    :param host: the address that was dialed.
+    :param host: the address that was dialed; None if something other than UDP carries the link.
     :param hosts: all known addresses, best first.
     :param resolve: looks them up; None for a peer without a name.
     """
 
     def __init__(
         self,
-        host: str,
+        host: str | None,
         port: int,
         *,
         hosts: Sequence[str],
@@ -63,11 +63,11 @@ class Candidates:
         connect: Callable[[str, int], socket.socket] = udp.open_connected,
     ) -> None:
         self.host = host
-        """The address in use."""
+        """The address in use; None if none of them was used yet."""
         self.on_change: Callable[[], None] | None = None
         """Called when a lookup returns other addresses."""
         self._port = port
-        self._confirmed: list[str] = [host]
+        self._confirmed: list[str] = [] if host is None else [host]
         self._hosts = self._merge(hosts)
         self._resolve = resolve
         self._loop = loop
@@ -80,7 +80,7 @@ class Candidates:
 
         :param next_host: start with the address after the current one, which is tried last.
         """
-        start = self._hosts.index(self.host) + next_host
+        start = 0 if self.host is None else self._hosts.index(self.host) + next_host
         for host in self._hosts[start:] + self._hosts[:start]:
             with contextlib.suppress(OSError):  # no route, or the family is missing
                 return Candidate(host, self._connect(host, self._port))
@@ -88,8 +88,9 @@ class Candidates:
 
     def confirm(self) -> None:
         """Record that the peer has answered at the current address."""
-        self._confirmed = [self.host, *(host for host in self._confirmed if host != self.host)]
-        del self._confirmed[CONFIRMED_MAX:]
+        if self.host is not None:
+            self._confirmed = [self.host, *(host for host in self._confirmed if host != self.host)]
+            del self._confirmed[CONFIRMED_MAX:]
 
     def refresh(self) -> None:
         """Start another lookup. Known addresses stay valid until it succeeds."""
@@ -127,4 +128,5 @@ class Candidates:
     def _merge(self, hosts: Sequence[str]) -> list[str]:
         """Return the hosts, the current one and the confirmed ones, without duplicates."""
         resolved = hosts[: HOSTS_MAX - CONFIRMED_MAX - 1]
-        return list(dict.fromkeys([*resolved, self.host, *self._confirmed]))
+        current = [] if self.host is None else [self.host]
+        return list(dict.fromkeys([*resolved, *current, *self._confirmed]))

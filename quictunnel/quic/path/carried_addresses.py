@@ -13,6 +13,10 @@ NETWORK = ipaddress.IPv6Network("100::/64")
 PORT = 443
 """The port of all these addresses. It means nothing."""
 
+DIALED_HOST = "100:0:0:1::1"
+"""The address that a connection dials which starts on such a path: its peer has no address that it
+could use. It is in another network that is never routed (RFC 9780), so that it is no path's."""
+
 MAX_NUMBER = 2**64 - 1
 
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class PathKind(enum.StrEnum):
-    """What carries a link's datagrams."""
+    """The carrier of a link's datagrams."""
 
     UDP = "udp"
     WEBSOCKET = "websocket"
@@ -49,7 +49,7 @@ class DatagramPath(Protocol):
         """Send datagrams in order. Those for which the queue has no room are dropped."""
 
     def close(self) -> None:
-        """Close the path. What waits to be sent may be lost."""
+        """Close the path. Queued datagrams may be lost."""
 
 
 class PathOpener(Protocol):

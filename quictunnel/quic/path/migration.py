@@ -133,9 +133,26 @@ class PathMigration:
         if self._answer_timer is None:
             self._attempt_next()
 
+    def suspend(self) -> None:
+        """Leave the link where it is, until `resume`: something other than UDP carries it."""
+        self._attempts = 0
+        self._has_no_route = False
+        self._cancel_timers()
+
+    def resume(self, reason: str) -> bool:
+        """Move to UDP, to the peer's current address. Return False if that is impossible."""
+        candidate = self._open(next_host=False)
+        if candidate is not None and self._move(candidate, reason):
+            return True
+        self.suspend()
+        return False
+
     def close(self) -> None:
         """Cancel all timers and lookups."""
         self._candidates.close()
+        self._cancel_timers()
+
+    def _cancel_timers(self) -> None:
         for timer in (self._answer_timer, self._ping_timer, self._error_timer):
             if timer is not None:
                 timer.cancel()
@@ -189,7 +206,8 @@ class PathMigration:
         self._has_no_route = candidate is None
         return candidate
 
-    def _move(self, candidate: Candidate, reason: str) -> None:
+    def _move(self, candidate: Candidate, reason: str) -> bool:
+        """Continue on a candidate, and await an answer. Return whether that was possible."""
         if not self._has_moved:
             self._has_moved = True
             self._rtt = self._link.rtt or 0.0  # the engine resets it with the path
@@ -201,10 +219,13 @@ class PathMigration:
             self._switch(candidate, Address.of(candidate.sock.getsockname()))
         except OSError:
             candidate.sock.close()  # for example no descriptors left: the current path stays
+            is_moved = False
         else:
+            is_moved = True
             self._candidates.host = candidate.host
             self._emit(PathAttempted(str(self._link.local), str(previous), reason))
         self._await_answer(timeout)
+        return is_moved
 
     def _timeout(self) -> float:
         timeout = QUICK_TIMEOUT if self._attempts < QUICK_ATTEMPTS else ATTEMPT_TIMEOUT

@@ -98,7 +98,12 @@ class QuinnEndpoint:
         self.native.ignore(incoming)  # type: ignore[arg-type]  # a native object
 
     def transmit(self) -> list[Datagram]:
-        """Return the responses to peers without a connection."""
+        """Return the responses to peers without a connection.
+
+        A path without a socket of the native module calls this after each `Engine.transmit`, whose
+        events are then collected.
+        """
+        self._collect_qlog()
         return self.native.transmit()
 
     def forget(self, engine: Engine) -> None:
