@@ -25,6 +25,7 @@ from quictunnel.quic.path.datagram_path import PathKind
 from quictunnel.quic.path.fallback import UDP_ANSWERS, Fallback
 from quictunnel.quic.path.migration import PathMigration
 from quictunnel.quic.path.network_monitor import NetworkMonitor, local_addresses
+from quictunnel.quic.path.path_reports import PathReports
 from quictunnel.quic.path.retired_sockets import RetiredSockets
 from quictunnel.quic.path.udp_probe_socket import UdpProbeSocket
 from quictunnel.quic.path.udp_prober import UdpProber
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from quictunnel.quic.path.candidates import Candidate, Resolve
     from quictunnel.quic.path.datagram_path import DatagramPath, PathOpener
     from quictunnel.quic.path.error_queue import IcmpError
+    from quictunnel.quic.path.path_reports import ProbeResult
     from quictunnel.quic.path.udp_probe_socket import ProbeChannelFactory
     from quictunnel.quic.settings import ClientTls, LinkSettings
 
@@ -48,8 +50,8 @@ MonitorFactory: TypeAlias = Callable[
 """Creates a monitor that calls back when the network may have changed."""
 
 
-def _ignore_path(_kind: PathKind, _reason: str) -> None:
-    """Ignore a change of a link's path."""
+NO_REPORTS = PathReports()
+"""Ignores everything."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +73,7 @@ class LinkDialer:
     :param resolve: looks up the peer's addresses again.
     :param opener: opens the paths that the link may use beside UDP; None if it uses UDP only.
     :param via: WEBSOCKET for a link that never uses UDP.
-    :param on_path: takes the kind of each later path if it differs, and the reason.
+    :param reports: takes what happens to the link's paths.
     :param monitor: creates the network monitor.
     :param connect: opens another socket.
     :param open_channel: creates a channel for probes of UDP.
@@ -91,7 +93,7 @@ class LinkDialer:
         resolve: Resolve | None = None,
         opener: PathOpener | None = None,
         via: Via = Via.AUTO,
-        on_path: Callable[[PathKind, str], None] = _ignore_path,
+        reports: PathReports = NO_REPORTS,
         monitor: MonitorFactory = NetworkMonitor.of_this_machine,
         connect: Callable[[str, int], socket.socket] = udp.open_connected,
         open_channel: ProbeChannelFactory = UdpProbeSocket,
@@ -114,7 +116,8 @@ class LinkDialer:
         self._retired = RetiredSockets(loop)
         self._fallback: Fallback | None = None
         self._first_path: CarriedEndpointSocket | None = None
-        self._on_path = on_path
+        self._reports = reports
+        self._probe_result: ProbeResult | None = None
         self._look = look
         self._is_terminated = False
         first: EndpointSocket
@@ -151,6 +154,7 @@ class LinkDialer:
                 migration=self._migration,
                 attach=self._attach,
                 use=self._use,
+                open_failed=reports.not_opened,
                 look=look,
                 loop=loop,
             )
@@ -310,7 +314,7 @@ class LinkDialer:
         self.link.move(socket, local, self._peer_address, kind)
         if is_other_kind:
             self.link.path_reason = reason
-            self._on_path(kind, reason)
+            self._reports.moved(kind, reason)
 
     def _leave_udp(self) -> None:
         """Close the UDP socket in use. Datagrams that still arrive there are not refused."""
@@ -333,8 +337,11 @@ class LinkDialer:
         """Return this machine's address, as far as it is known, for a path without a UDP socket."""
         return Address(next(filter(None, self._look()), "::"), 0)
 
-    def _note_probe(self, result: str) -> None:
-        self.link.udp_probe = result
+    def _note_probe(self, result: ProbeResult, phrase: str) -> None:
+        self.link.udp_probe = phrase
+        if result is not self._probe_result:
+            self._probe_result = result
+            self._reports.probed(result, phrase)
 
     def _open_endpoint_socket(self, sock: socket.socket, peer: tuple[str, int]) -> EndpointSocket:
         return self._kind.endpoint_socket(
@@ -371,7 +378,7 @@ async def dial(
     resolve: Resolve | None = None,
     opener: PathOpener | None = None,
     via: Via = Via.AUTO,
-    on_path: Callable[[PathKind, str], None] = _ignore_path,
+    reports: PathReports = NO_REPORTS,
     emit: EventSink = discard_event,
 ) -> Link:
     """Create a link over UDP to an IP address.
@@ -381,7 +388,7 @@ async def dial(
     :param resolve: looks up the peer's addresses while the link lives; raises OSError on failure.
     :param opener: opens the path that the link moves to while UDP does not work. None: it stays.
     :param via: AUTO, or UDP for a link that stays on UDP even if there is an opener.
-    :param on_path: called at each later change of the path's kind, with the reason: a short phrase.
+    :param reports: takes what happens to the link's paths.
     :param emit: consumes the events of the link's path.
     :raises LinkFailed: no answer, closed port, no route, or the handshake failed.
     :raises Refused: the peer is not the expected one.
@@ -402,7 +409,7 @@ async def dial(
         hosts=hosts,
         resolve=resolve,
         opener=opener if via is Via.AUTO else None,
-        on_path=on_path,
+        reports=reports,
         emit=emit,
     )
     try:
@@ -423,7 +430,7 @@ async def dial_over(
     hosts: Sequence[str] = (),
     resolve: Resolve | None = None,
     via: Via = Via.AUTO,
-    on_path: Callable[[PathKind, str], None] = _ignore_path,
+    reports: PathReports = NO_REPORTS,
     emit: EventSink = discard_event,
 ) -> Link:
     """Create a link over a path that something other than UDP carries, and move to UDP later.
@@ -434,7 +441,7 @@ async def dial_over(
     :param hosts: the peer's IP addresses as far as they are known, best first.
     :param resolve: looks up the peer's addresses while the link lives; raises OSError on failure.
     :param via: AUTO, or WEBSOCKET for a link that never probes UDP nor moves to it.
-    :param on_path: called at each later change of the path's kind, with the reason: a short phrase.
+    :param reports: takes what happens to the link's paths.
     :param emit: consumes the events of the link's path.
     :raises LinkFailed: the path cannot be opened, it closed early, no answer, or the handshake
         failed.
@@ -457,7 +464,7 @@ async def dial_over(
                 resolve=resolve,
                 opener=opener,
                 via=via,
-                on_path=on_path,
+                reports=reports,
                 emit=emit,
             )
             return await _made(dialer)

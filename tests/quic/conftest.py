@@ -10,6 +10,7 @@ from testkit.engines import ENGINES
 
 MIXED_ENGINES = {
     "test_carried_paths",
+    "test_blocked_udp",
     "test_endpoint",
     "test_engine_echo",
     "test_engine_endings",

@@ -49,7 +49,7 @@ class CarriedEndpointSocket:
 
     @property
     def kind(self) -> PathKind:
-        """What carries the datagrams."""
+        """The kind of the path."""
         return self._kind
 
     @property

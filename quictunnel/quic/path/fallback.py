@@ -62,6 +62,7 @@ class Fallback:
     :param migration: moves the link on UDP, and back to UDP.
     :param attach: makes a socket of an open path.
     :param use: continues the link on such a socket, for a reason.
+    :param open_failed: takes each new reason why no path can be opened.
     :param look: returns a value that differs when the machine's addresses have changed.
     """
 
@@ -73,6 +74,7 @@ class Fallback:
         migration: PathMigration,
         attach: Callable[[DatagramPath], CarriedEndpointSocket],
         use: Callable[[CarriedEndpointSocket, str], None],
+        open_failed: Callable[[str], None],
         look: Callable[[], object],
         loop: asyncio.AbstractEventLoop,
     ) -> None:
@@ -85,7 +87,11 @@ class Fallback:
         self._look = look
         self._loop = loop
         self._opening = PathOpening(
-            opener, loop, self._opened, lambda: self._reason_to_move() is not None
+            opener,
+            loop,
+            opened=self._opened,
+            is_needed=lambda: self._reason_to_move() is not None,
+            failed=open_failed,
         )
         self._check = AnswerCheck(link, loop, self._check_failed)
         self._meter = LossMeter()

@@ -27,6 +27,7 @@ class PathOpening:
 
     :param opened: takes the open path, in the turn of the event loop in which it was opened.
     :param is_needed: returns whether another attempt is of use.
+    :param failed: takes each new reason why no path can be opened.
     """
 
     def __init__(
@@ -35,13 +36,14 @@ class PathOpening:
         loop: asyncio.AbstractEventLoop,
         opened: Callable[[DatagramPath], None],
         is_needed: Callable[[], bool],
+        failed: Callable[[str], None],
     ) -> None:
-        self.failure: str | None = None
-        """Why the latest attempt has failed; None if it has not."""
         self._opener = opener
         self._loop = loop
         self._opened = opened
         self._is_needed = is_needed
+        self._failed = failed
+        self._failure: str | None = None  # of the latest attempt
         self._attempts = 0
         self._attempted_at: float | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -115,20 +117,26 @@ class PathOpening:
             async with asyncio.timeout(OPEN_TIMEOUT):
                 path = await self._opener.open()
         except TimeoutError:
-            self.failure = f"the path was not open within {OPEN_TIMEOUT:g} s"
-        except LinkFailed as exc:
-            self.failure = str(exc)
-        else:
-            self.failure = None
-            if task is not self._task:
-                path.close()  # it was opened although it was cancelled
-                return
-            self._task = None
-            self._opened(path)
+            self._handle_failure(task, f"the path was not open within {OPEN_TIMEOUT:g} s")
             return
-        if task is self._task:
-            self._task = None
-            self._schedule(at_once=False)
+        except LinkFailed as exc:
+            self._handle_failure(task, str(exc))
+            return
+        if task is not self._task:
+            path.close()  # it was opened although the attempt was cancelled
+            return
+        self._failure = None
+        self._task = None
+        self._opened(path)
+
+    def _handle_failure(self, task: asyncio.Task[None] | None, failure: str) -> None:
+        if task is not self._task:
+            return
+        self._task = None
+        self._schedule(at_once=False)
+        if failure != self._failure:
+            self._failure = failure
+            self._failed(failure)
 
     def _finished(self, task: asyncio.Task[None]) -> None:
         """Report an error of the program to the event loop, and go on."""

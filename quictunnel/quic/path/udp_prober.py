@@ -11,6 +11,7 @@ import secrets
 from typing import TYPE_CHECKING
 
 from quictunnel.protocol.address import Address
+from quictunnel.quic.path.path_reports import ProbeResult
 from quictunnel.quic.path.probe_record import ANSWERED_INTERVAL, ProbeRecord
 from quictunnel.quic.path.udp_probe_socket import ProbeChannel, UdpProbeSocket
 from quictunnel.quic.path.version_probe import ID_SIZE, MIN_PROBE_SIZE, decode_answer, encode
@@ -37,7 +38,7 @@ class UdpProber:
 
     :param candidates: the peer's addresses. The one that has answered last is made the current one.
     :param on_answer: called after each answer.
-    :param on_result: takes the result of each probe: a short phrase.
+    :param on_result: takes the result of each probe, and the same in a phrase.
     :param open_channel: creates a channel for probes.
     """
 
@@ -48,7 +49,7 @@ class UdpProber:
         loop: asyncio.AbstractEventLoop,
         *,
         on_answer: Callable[[], None],
-        on_result: Callable[[str], None],
+        on_result: Callable[[ProbeResult, str], None],
         open_channel: ProbeChannelFactory = UdpProbeSocket,
     ) -> None:
         self.record = ProbeRecord(loop.time())
@@ -114,7 +115,7 @@ class UdpProber:
     def _open_sender(self, *, next_host: bool) -> _Sender | None:
         candidate = self._candidates.open(next_host=next_host)
         if candidate is None:
-            self._on_result(NO_ROUTE)
+            self._on_result(ProbeResult.NOT_SENT, NO_ROUTE)
             return None
         self._candidates.host = candidate.host
         sender = _Sender(self, candidate, self._port, self._loop, self._open_channel)
@@ -130,7 +131,8 @@ class UdpProber:
         self._candidates.host = sender.host
         if self._steady is None:
             self._steady = sender
-        self._on_result(f"{sender.address} answered after {seconds * 1000:.0f} ms")
+        phrase = f"{sender.address} answered after {seconds * 1000:.0f} ms"
+        self._on_result(ProbeResult.ANSWERED, phrase)
         if not was_steady:
             self._schedule(self._probed_at + ANSWERED_INTERVAL)
         self._release(sender)
@@ -140,7 +142,7 @@ class UdpProber:
         """Record that an answer is missing."""
         self.record.missed()
         if self.record.steady_since is None:
-            self._on_result(f"{sender.address} does not answer")
+            self._on_result(ProbeResult.UNANSWERED, f"{sender.address} does not answer")
             previous, self._steady = self._steady, None
             if previous is not None:
                 self._release(previous)
