@@ -697,6 +697,24 @@ class PathAttempted(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class ProxyIgnored(Event):
+    """An environment variable names a proxy that cannot be used, so the origin uses none."""
+
+    reason: str
+    """The variable, and what is wrong with it."""
+
+
+@dataclass(frozen=True, slots=True)
+class WebSocketUnverified(Event):
+    """The WebSocket's certificate does not verify. The link inside still proves both ends."""
+
+    url: str
+    """The WebSocket's URL."""
+    reason: str
+    """Why not. Something in between may decrypt TLS, and so see that a tunnel is used."""
+
+
+@dataclass(frozen=True, slots=True)
 class EngineSelected(Event):
     """A role has selected its QUIC engine."""
 

@@ -185,7 +185,9 @@ class Sources:
         if self.config is None:
             return
         has_secret = any("secret" in table for table in self.config.token_tables.values())
-        if has_secret or not {"token", "admin-token"}.isdisjoint(self.config.values):
+        values = self.config.values
+        has_secret |= "@" in str(values.get("proxy", ""))  # a user name, and perhaps a password
+        if has_secret or not {"token", "admin-token"}.isdisjoint(values):
             warn_if_exposed(self.config.path, emit)
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 from collections.abc import Iterator, Mapping
 from datetime import date, datetime
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import typer
@@ -18,6 +20,7 @@ from quictunnel.cli.token_check import check_tokens
 from quictunnel.config.accepted_tokens import StateTokens
 from quictunnel.config.policy_tables import POLICY
 from quictunnel.config.policy_values import POLICY_KEYS
+from quictunnel.config.proxies import NO_PROXY, Proxy, environment_proxy, parse_proxy
 from quictunnel.config.service_tables import SERVICE, SERVICE_KEYS
 from quictunnel.config.settings import OriginSettings, RemoteSettings
 from quictunnel.config.state import TOKEN_FILE
@@ -26,11 +29,15 @@ from quictunnel.config.token_tables import TOKEN, TOKEN_KEYS
 from quictunnel.config.tokens import Token
 from quictunnel.config.toml_writer import TomlValue, format_table, format_value
 from quictunnel.config.values import STANDARD_STREAM, Kind, Table, Value
+from quictunnel.errors import SettingsError
 from quictunnel.escaping import escape
 from quictunnel.quic.engines.selection import DEFAULT_CONGESTION
 
 HIDDEN = "********"
 """Stands for a secret."""
+
+_DEFAULT = "default"
+"""Says that a value comes from neither the file nor the environment."""
 
 _WIDTH = 40
 """Characters of a value, at most, that move the comments of all values to the right."""
@@ -57,8 +64,7 @@ def show(ctx: typer.Context, file: File, *, role: RoleOption = None) -> None:
     assert config is not None  # the file
     head = [escape(f"# quictunnel {name} --config {file}")]
     if isinstance(settings, OriginSettings):
-        defaults: dict[str, TomlValue] = {"name": settings.name, "congestion": DEFAULT_CONGESTION}
-        head += ["", *options.lines(defaults)]
+        head += ["", *options.lines(*_origin_defaults(settings))]
         tables = [*_tables(SERVICE, SERVICE_KEYS, config.service_tables)]
     else:
         state, warnings = check_tokens(settings, file)
@@ -86,13 +92,19 @@ class _Options:
         """The tokens of the option `token` of a remote."""
         return [Token.parse(text) for text in self._context.params["token"]]
 
-    def lines(self, defaults: Mapping[str, TomlValue]) -> list[str]:
+    def lines(
+        self, defaults: Mapping[str, TomlValue], places: Mapping[str, str] = MappingProxyType({})
+    ) -> list[str]:
         """Return a line for each option, with a comment that says where the value comes from.
 
         :param defaults: values of options whose default depends on the machine or on others.
+        :param places: where some of these defaults come from, in words.
         """
         rows = [
-            row for param in self._context.command.params if (row := self._row(param, defaults))
+            (text, places.get(key, comment) if comment == _DEFAULT else comment)
+            for param in self._context.command.params
+            if (row := self._row(param, defaults))
+            for key, text, comment in [row]
         ]
         width = max(len(text) for text, _ in rows if len(text) <= _WIDTH)
         return [f"{text:<{width}}  # {comment}" if comment else text for text, comment in rows]
@@ -102,9 +114,10 @@ class _Options:
         source = self._context.get_parameter_source(key.replace("-", "_")).name
         if source == "ENVIRONMENT":
             return f"environment: QUICTUNNEL_{key.replace('-', '_').upper()}"
-        return "file" if source == "DEFAULT_MAP" else "default"
+        return "file" if source == "DEFAULT_MAP" else _DEFAULT
 
-    def _row(self, param: Any, defaults: Mapping[str, TomlValue]) -> tuple[str, str] | None:  # noqa: ANN401 - a private type
+    def _row(self, param: Any, defaults: Mapping[str, TomlValue]) -> tuple[str, str, str] | None:  # noqa: ANN401 - a private type
+        """Return the key of an option, its line, and where the value comes from."""
         key = param.opts[0].removeprefix("--")
         if key not in self._kinds:
             return None
@@ -112,17 +125,41 @@ class _Options:
         if value is None or value in ([], ()):
             if key not in defaults:
                 hint = f": {param.show_default}" if isinstance(param.show_default, str) else ""
-                return f"# {key} is not set{hint}", ""
+                return key, f"# {key} is not set{hint}", ""
             shown = defaults[key]
         elif key == "token":
             if self._kinds[key] == "texts":
-                return "# token: see the tables below", ""
+                return key, "# token: see the tables below", ""
             shown = f"{Token.parse(value).id}.{HIDDEN}"
         elif key == "admin-token":
             shown = HIDDEN
+        elif key == "proxy":
+            shown = value if value == NO_PROXY else _without_login(parse_proxy(value))
         else:
             shown = _typed(self._kinds[key], value)
-        return f"{key} = {format_value(shown)}", self.source(key)
+        return key, f"{key} = {format_value(shown)}", self.source(key)
+
+
+def _origin_defaults(settings: OriginSettings) -> tuple[dict[str, TomlValue], dict[str, str]]:
+    """Return the values of an origin's options that have no constant default.
+
+    Return also where some of them come from, in words.
+    """
+    defaults: dict[str, TomlValue] = {"name": settings.name, "congestion": DEFAULT_CONGESTION}
+    places: dict[str, str] = {}
+    if (url := settings.websocket_url) is not None:
+        defaults["websocket"] = str(url)
+        with contextlib.suppress(SettingsError):  # the role warns of it, and uses no proxy
+            if (found := environment_proxy(os.environ, url.server)) is not None:
+                defaults["proxy"] = _without_login(found.proxy)
+                places["proxy"] = f"environment: {found.variable}"
+    return defaults, places
+
+
+def _without_login(proxy: Proxy) -> str:
+    """Return a proxy's URL with its user name and password hidden."""
+    login = f"{HIDDEN}@" if proxy.user else ""
+    return f"{proxy.scheme}://{login}{proxy.server}"
 
 
 def _machine_defaults(settings: RemoteSettings) -> dict[str, TomlValue]:

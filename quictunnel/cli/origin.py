@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Collection, Iterable, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -27,6 +29,7 @@ from quictunnel.cli.status_lines import ORIGIN_LINES, LineFormats, StatusLines
 from quictunnel.config.addresses import HostPort, UnixPath, parse_target
 from quictunnel.config.certificates import parse_pin
 from quictunnel.config.loops import looping_services
+from quictunnel.config.proxies import NO_PROXY, Proxy, environment_proxy, parse_proxy
 from quictunnel.config.secret_strength import weak_secrets
 from quictunnel.config.services import (
     ProxyProtocol,
@@ -36,20 +39,23 @@ from quictunnel.config.services import (
     check_services,
     parse_services,
 )
-from quictunnel.config.settings import LINK_PORT, OriginSettings, machine_name
+from quictunnel.config.settings import LINK_PORT, OriginSettings, Via, machine_name
 from quictunnel.config.tokens import Token
 from quictunnel.config.units import parse_size
+from quictunnel.config.urls import WEBSOCKET_PATH, WebSocketUrl, parse_websocket_url
 from quictunnel.errors import QuictunnelError, Refused, SettingsError
 from quictunnel.events import (
     Event,
     EventSink,
     LoopSuspected,
     OriginServerMissing,
+    ProxyIgnored,
     ServicesGranted,
 )
 from quictunnel.origin.client import Origin
 
 ENDS = options.Panel("The two ends")
+PATH = options.Panel("The path between them")
 
 ADVICE = (
     "give the remote's token with QUICTUNNEL_TOKEN or --token-file ('quictunnel token show' there "
@@ -120,6 +126,58 @@ Pin = Annotated[
     ),
 ]
 
+ViaOption = Annotated[
+    Via,
+    PATH.option(
+        "--via",
+        "udp: QUIC over UDP, which is fastest. websocket: QUIC inside a WebSocket, which passes "
+        "firewalls and proxies that block UDP. auto: UDP, and the WebSocket while UDP does not "
+        "work. Connections survive the changes.",
+    ),
+]
+
+WebSocketOption = Annotated[
+    str | None,
+    PATH.option(
+        "--websocket URL",
+        "The URL of the remote's WebSocket, beginning with wss:// or ws://. The remote needs its "
+        "own option --websocket for it.",
+        show_default=f"wss://HOST{WEBSOCKET_PATH}, with the host of --remote",
+    ),
+]
+
+ProxyOption = Annotated[
+    str | None,
+    PATH.option(
+        "--proxy URL",
+        "A proxy for the WebSocket: http://[USER:PASSWORD@]HOST:PORT, or https://, socks5:// or "
+        f"socks5h:// instead of http://. {NO_PROXY} connects directly. Other users of this machine "
+        "can see this option in the process list: with a password, better use the environment "
+        "variable or a configuration file.",
+        show_default="HTTPS_PROXY or ALL_PROXY, unless NO_PROXY has the host",
+    ),
+]
+
+WebSocketCa = Annotated[
+    Path | None,
+    PATH.option(
+        "--websocket-ca FILE",
+        "Use the WebSocket only if its certificate is for the name in its URL and signed by an "
+        "authority in this PEM file. By default, a certificate that does not verify is only a "
+        "warning, because both ends prove themselves inside the WebSocket.",
+        show_default="none",
+    ),
+]
+
+InsecureWebSocket = Annotated[
+    bool,
+    PATH.option(
+        "--insecure-websocket",
+        "Do not check the WebSocket's certificate, and do not warn.",
+        metavar="",
+    ),
+]
+
 ProxyProtocolOption = Annotated[
     ProxyProtocol,
     options.CLIENTS.option(
@@ -162,6 +220,11 @@ def origin(
     take_over: TakeOver = False,
     ca: Ca = None,
     pin: Pin = None,
+    via: ViaOption = "auto",
+    websocket: WebSocketOption = None,
+    proxy: ProxyOption = None,
+    websocket_ca: WebSocketCa = None,
+    insecure_websocket: InsecureWebSocket = False,
     proxy_protocol: ProxyProtocolOption = "off",
     share: ShareOption = "single",
     sticky: Sticky = False,
@@ -219,6 +282,12 @@ def origin(
             take_over=take_over,
             ca=ca,
             pin=None if pin is None else read(name_of("--pin"), parse_pin, pin),
+            via=via,
+            websocket=None
+            if websocket is None
+            else read(name_of("--websocket"), parse_websocket_url, websocket),
+            websocket_ca=websocket_ca,
+            insecure_websocket=insecure_websocket,
             hold=read_duration(name_of("--hold"), hold),
             linger=read_duration(name_of("--linger"), linger),
             grace=read_duration(name_of("--grace"), grace),
@@ -228,6 +297,7 @@ def origin(
             engine=engine,
             congestion=congestion,
         )
+        settings = replace(settings, proxy=_proxy(proxy, settings.websocket_url, sources, lines))
     files = sources.files(token_file, admin_token_file)
     config_file = None if sources.config is None else sources.config.path
     reload = None if config_file is None else Reload(ctx, config_file, files)
@@ -370,6 +440,27 @@ def _token(text: str | None, file: Path | None, sources: Sources, emit: EventSin
         option = sources.name("--token-file")
         raise options.OptionError(f"{option} has {len(tokens)} tokens, but an origin has one token")
     return tokens[0] if tokens else None
+
+
+def _proxy(
+    text: str | None, url: WebSocketUrl | None, sources: Sources, emit: EventSink
+) -> Proxy | None:
+    """Return the proxy of --proxy or of the environment; None for a direct connection.
+
+    :param url: the WebSocket's; None if none is used.
+    :raises SettingsError: --proxy is malformed.
+    """
+    if text is not None:
+        return None if text == NO_PROXY else read(sources.name("--proxy"), parse_proxy, text)
+    if url is None:
+        return None
+    try:
+        found = environment_proxy(os.environ, url.server)
+    except SettingsError as exc:
+        # Other programs may understand it, and the origin may not need it.
+        emit(ProxyIgnored(str(exc)))
+        return None
+    return None if found is None else found.proxy
 
 
 def _parse_remote(text: str) -> HostPort:

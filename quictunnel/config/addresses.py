@@ -107,6 +107,11 @@ def is_loopback(host: str) -> bool:
         return False
 
 
+def is_this_machine(host: str) -> bool:
+    """Return whether a host is `localhost` or an IP address that only this machine can reach."""
+    return host == "localhost" or is_loopback(host)
+
+
 def parse_target(text: str, default_port: int | None = None) -> HostPort:
     """Parse an address to connect to, such as `example.com:9001` or `[2001:db8::1]:9001`.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from quictunnel.config.addresses import HostPort, is_loopback
+from quictunnel.config.addresses import HostPort, is_this_machine
 from quictunnel.config.ports import AUTO, PortRange
 from quictunnel.config.services import ServiceSettings
 from quictunnel.config.settings import OriginSettings
@@ -16,16 +16,12 @@ def looping_services(settings: OriginSettings) -> Iterator[ServiceSettings]:
     Clients of such a service are forwarded to the remote again and again. It is not certain: the
     remote may listen on other addresses of this machine than the origin server.
     """
-    if not _is_this_machine(settings.remote.host):
+    if not is_this_machine(settings.remote.host):
         return
     for service in settings.services:
         ports, target = service.ports, service.target
         if ports is None or ports == AUTO or not isinstance(target, HostPort):
             continue
         own = PortRange(target.port, target.port + ports.size - 1)
-        if own.overlaps(ports) and _is_this_machine(target.host):
+        if own.overlaps(ports) and is_this_machine(target.host):
             yield service
-
-
-def _is_this_machine(host: str) -> bool:
-    return host == "localhost" or is_loopback(host)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, cast
 from urllib.parse import unquote, urlsplit
 
-from quictunnel.config.addresses import HostPort, Network, is_loopback, parse_target
+from quictunnel.config.addresses import HostPort, Network, is_this_machine, parse_target
 from quictunnel.errors import SettingsError
 
 ProxyScheme = Literal["http", "https", "socks5", "socks5h"]
@@ -120,7 +120,7 @@ def environment_proxy(environ: Mapping[str, str], server: HostPort) -> Environme
 
     :raises SettingsError: the URL is malformed. The error names the variable.
     """
-    if server.host == "localhost" or is_loopback(server.host):
+    if is_this_machine(server.host):
         return None
     variable = next((name for name in VARIABLES if environ.get(name, "").strip()), None)
     exceptions = next((environ[name] for name in EXCEPTIONS if name in environ), "")

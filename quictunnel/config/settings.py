@@ -14,17 +14,25 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Literal
 
-from quictunnel.config.addresses import EVERY_ADDRESS, HostPort, Network, check_admin
+from quictunnel.config.addresses import (
+    EVERY_ADDRESS,
+    HostPort,
+    Network,
+    check_admin,
+    is_this_machine,
+)
 from quictunnel.config.admin_token import AdminToken
 from quictunnel.config.certificates import FINGERPRINT_BYTES, load_authorities
 from quictunnel.config.grants import Grant
 from quictunnel.config.hosts import HostName
 from quictunnel.config.policy import Place, Policy
 from quictunnel.config.ports import PortRange
+from quictunnel.config.proxies import Proxy
 from quictunnel.config.services import ServiceSettings, check_services
 from quictunnel.config.state import default_state_dir
 from quictunnel.config.tokens import Token
 from quictunnel.config.units import format_duration, format_size
+from quictunnel.config.urls import WEBSOCKET_PATH, WEBSOCKET_PORTS, WebSocketUrl
 from quictunnel.errors import OutOfRange, SettingsError
 
 EngineName = Literal["auto", "aioquic", "quinn"]
@@ -32,6 +40,9 @@ EngineName = Literal["auto", "aioquic", "quinn"]
 
 Congestion = Literal["bbr", "cubic", "reno"]
 """Congestion controls, which every engine has."""
+
+Via = Literal["auto", "udp", "websocket"]
+"""What may carry a link: UDP and where it is blocked a WebSocket, only UDP, or only a WebSocket."""
 
 LINK_PORT = 9001
 """Default UDP port of links."""
@@ -209,6 +220,22 @@ class OriginSettings:
     pin: bytes | None = None
     """SHA-256 of the only accepted certificate, in DER."""
 
+    via: Via = "auto"
+    """What may carry the link."""
+
+    websocket: WebSocketUrl | None = None
+    """URL of the remote's WebSocket; None for the default one. See `websocket_url`."""
+
+    proxy: Proxy | None = None
+    """Proxy for the WebSocket; None for a direct connection."""
+
+    websocket_ca: Path | None = None
+    """PEM file with the authorities that must have signed the WebSocket's certificate."""
+
+    insecure_websocket: bool = False
+    """Whether the WebSocket's certificate is not even checked. Both ends prove themselves on the
+    link inside it in any case."""
+
     hold: float = HOLD
     """Seconds that a silent link and its streams are kept."""
 
@@ -246,12 +273,44 @@ class OriginSettings:
             raise SettingsError(f"a pin has {FINGERPRINT_BYTES} bytes, not {len(self.pin)}")
         if self.ca is not None:
             load_authorities(self.ca)
+        self._check_websocket()
         _check_admin(self.admin, self.admin_token)
         if not self.services:
             raise SettingsError("an origin exposes one service at least")
         check_services(self.services)
         _check_duration("linger", self.linger, _LINGER_RANGE)
         _check_common(self.hold, self.grace, self.unread_limit)
+
+    @property
+    def websocket_url(self) -> WebSocketUrl | None:
+        """The URL of the WebSocket that may carry the link; None if none may.
+
+        By default, it is on port 443 of the remote's host. A remote on this machine has no default,
+        because nothing blocks UDP to it.
+        """
+        if self.via == "udp":
+            return None
+        if self.websocket is not None:
+            return self.websocket
+        if self.via == "auto" and is_this_machine(self.remote.host):
+            return None
+        server = HostPort(self.remote.host, WEBSOCKET_PORTS["wss"])
+        return WebSocketUrl("wss", server, WEBSOCKET_PATH)
+
+    def _check_websocket(self) -> None:
+        if self.websocket_ca is not None and self.insecure_websocket:
+            raise SettingsError(
+                "--websocket-ca and --insecure-websocket are both given: use one of them"
+            )
+        has_option = self.websocket_ca is not None or self.insecure_websocket
+        if has_option and self.websocket is not None and self.websocket.scheme == "ws":
+            option = "--insecure-websocket" if self.insecure_websocket else "--websocket-ca"
+            raise SettingsError(
+                f"{option} is for the certificate of a WebSocket, and {self.websocket} has none: "
+                "write wss:// or leave the option out"
+            )
+        if self.websocket_ca is not None:
+            load_authorities(self.websocket_ca)
 
 
 def differences(

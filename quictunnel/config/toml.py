@@ -58,7 +58,21 @@ REMOTE_KEYS = frozenset(
 """The options that only a remote has."""
 
 ORIGIN_KEYS = frozenset(
-    ("ca", "name", "origin", "pin", "proxy-protocol", "remote", "share", "sticky", "take-over")
+    (
+        "ca",
+        "insecure-websocket",
+        "name",
+        "origin",
+        "pin",
+        "proxy",
+        "proxy-protocol",
+        "remote",
+        "share",
+        "sticky",
+        "take-over",
+        "via",
+        "websocket-ca",
+    )
 )
 """The options that only an origin has."""
 

@@ -13,6 +13,7 @@ from quictunnel.events import (
     LoopSuspected,
     OwnedByAnother,
     PolicyUnused,
+    ProxyIgnored,
     SecretExposed,
     SecretWeak,
     TokenExpired,
@@ -39,6 +40,10 @@ _SENTENCES: dict[type[Event], Callable[[Any], tuple[str, str]]] = {
     PolicyUnused: lambda event: (
         f"policy.{event.policy} is for no place: {event.reason}",
         "correct the place, or remove the policy",
+    ),
+    ProxyIgnored: lambda event: (
+        f"{event.reason}, so no proxy is used",
+        "correct the variable, or give the proxy with --proxy",
     ),
     SecretExposed: lambda event: (
         f"other users of this machine can use the secret in {event.file} (mode {event.mode})",

@@ -43,6 +43,8 @@ _LINES: dict[type[events.Event], tuple[int, str]] = {
     events.LoopSuspected: (logging.WARNING, "service probably leads back to the remote"),
     events.OriginServerMissing: (logging.WARNING, "origin server not listening yet"),
     events.PathAttempted: (logging.DEBUG, "path attempted"),
+    events.ProxyIgnored: (logging.WARNING, "proxy of the environment ignored"),
+    events.WebSocketUnverified: (logging.WARNING, "websocket certificate not verified"),
     events.EngineSelected: (logging.INFO, "engine selected"),
     events.EngineSkipped: (logging.WARNING, "engine skipped"),
     events.StartupCheckFailed: (logging.WARNING, "startup check found a problem"),

@@ -70,6 +70,7 @@ def define(
         values = _given(context)
         sources = Sources(context)
         settings = role_prepared.settings
+        _check_proxy(values)
         secrets = {file: tuple(values.pop(key)) for key, file in _SECRETS.items() if key in values}
         files = {key: Path(values.pop(key)[0]) for key in _SECRET_FILES if key in values}
         if both := secrets.keys() & files.keys():
@@ -94,6 +95,19 @@ def define(
     )
     _check_words(service)
     return service
+
+
+def _check_proxy(values: Mapping[str, Sequence[str]]) -> None:
+    """Check that no proxy's password would be in the definition of a service.
+
+    :raises SettingsError: it would be.
+    """
+    if any("@" in text for text in values.get("proxy", ())):
+        raise SettingsError(
+            "--proxy has a user name or a password, and every user of this machine can read the "
+            "definition of a service; write 'proxy' into a configuration file that only the "
+            "service's user can read, and give the service --config"
+        )
 
 
 def _check_words(service: ServiceDefinition) -> None:
@@ -174,7 +188,7 @@ def _read_files(
     files = [Path(text) for text in values.get("config", ())]
     files += role.files
     if isinstance(settings, OriginSettings):
-        files += [settings.ca] if settings.ca else []
+        files += [path for path in (settings.ca, settings.websocket_ca) if path is not None]
     else:
         files += [path for path in (settings.cert, settings.key) if path is not None]
     others = {path.resolve() for path in passed_on.values()}
