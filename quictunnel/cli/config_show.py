@@ -168,7 +168,9 @@ def _machine_defaults(settings: RemoteSettings) -> dict[str, TomlValue]:
         "state-dir": os.path.abspath(settings.state_dir),
         "congestion": DEFAULT_CONGESTION,
     }
-    if settings.accept_proxy_protocol:
+    if settings.websocket is not None:
+        defaults["websocket-path"] = settings.websocket_path
+    if settings.accept_proxy_protocol or settings.websocket is not None:
         defaults["trusted-proxy"] = list(map(str, settings.trusted_proxies))
     return defaults
 

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -37,6 +37,7 @@ from quictunnel.config.addresses import (
     Network,
     parse_listen,
     parse_network,
+    parse_url_path,
 )
 from quictunnel.config.certificates import CertificateFiles, format_pin
 from quictunnel.config.files import quoted
@@ -50,6 +51,7 @@ from quictunnel.config.settings import (
     LISTEN,
     LOOPBACK,
     OUTSIDE,
+    WEBSOCKET_PATH,
     RemoteSettings,
 )
 from quictunnel.config.state import (
@@ -86,6 +88,26 @@ OriginsFrom = Annotated[
         "Address or network of origins, for example 198.51.100.0/24; may be given several times. "
         "Packets from other networks are dropped unread.",
         show_default="every network",
+    ),
+]
+
+WebSocketListener = Annotated[
+    str | None,
+    ADDRESSES.option(
+        "--websocket HOST:PORT",
+        "TCP address for origins whose network blocks UDP, such as :443. They connect to a "
+        "WebSocket with TLS there. A loopback address has no TLS: Caddy or another HTTP proxy on "
+        "this machine must be in front.",
+        show_default="none",
+    ),
+]
+
+WebSocketPath = Annotated[
+    str | None,
+    ADDRESSES.option(
+        "--websocket-path PATH",
+        "Path of the WebSocket's URL. Other requests get status 404.",
+        show_default=WEBSOCKET_PATH,
     ),
 ]
 
@@ -129,7 +151,8 @@ TrustedProxies = Annotated[
     list[str],
     options.CLIENTS.option(
         "--trusted-proxy NETWORK",
-        "Address or network of such a proxy, for example 10.0.0.0/8; may be given several times.",
+        "Address or network of such a proxy, for example 10.0.0.0/8; may be given several times. "
+        "If it is in front of --websocket, its header X-Forwarded-For has the origin's address.",
         show_default="this machine",
     ),
 ]
@@ -208,6 +231,8 @@ def remote(
     config: ConfigFile = None,  # its callback has loaded the file
     listen: Listen = str(LISTEN),
     origins_from: OriginsFrom = [],  # noqa: B006 - typer copies it
+    websocket: WebSocketListener = None,
+    websocket_path: WebSocketPath = None,
     outside: OutsideListener = str(OUTSIDE),
     ports: Ports = [],  # noqa: B006 - typer copies it
     tls: TlsListener = None,
@@ -260,11 +285,10 @@ def remote(
     networks = tuple(
         read(name_of("--trusted-proxy"), parse_network, text) for text in trusted_proxy
     )
-    if networks and not accept_proxy_protocol:
-        option, needed = "--trusted-proxy", "--accept-proxy-protocol"
-        if sources.is_from_file(option):
-            needed = "'accept-proxy-protocol'"
-        raise options.OptionError(f"{name_of(option)} needs {needed}")
+    if networks and not accept_proxy_protocol and websocket is None:
+        _raise_needed(sources, "--trusted-proxy", "--accept-proxy-protocol", "--websocket")
+    if websocket is None and websocket_path is not None:
+        _raise_needed(sources, "--websocket-path", "--websocket")
     from_file, grants = sources.tokens(lines)
     policies = sources.policies()
     with sources.located():
@@ -278,6 +302,12 @@ def remote(
             origins_from=tuple(
                 read(name_of("--origins-from"), parse_network, text) for text in origins_from
             ),
+            websocket=None
+            if websocket is None
+            else read(name_of("--websocket"), parse_listen, websocket),
+            websocket_path=WEBSOCKET_PATH
+            if websocket_path is None
+            else read(name_of("--websocket-path"), parse_url_path, websocket_path),
             outside=read(name_of("--outside"), parse_listen, outside),
             ports=tuple(read(name_of("--ports"), parse_allowed_ports, text) for text in ports),
             tls=None if tls is None else read(name_of("--tls"), parse_listen, tls),
@@ -319,6 +349,13 @@ def remote(
         logs=logs,
     )
     return PreparedRole(settings, logs, files, run_role)
+
+
+def _raise_needed(sources: Sources, option: str, *needed: str) -> NoReturn:
+    """Raise the error that an option needs another one, or one of several."""
+    if sources.is_from_file(option):
+        needed = tuple(repr(each.removeprefix("--")) for each in needed)
+    raise options.OptionError(f"{sources.name(option)} needs {' or '.join(needed)}")
 
 
 def _check_no_hosts(hosts: Sequence[str], grants: Mapping[str, Grant], sources: Sources) -> None:

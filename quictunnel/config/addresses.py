@@ -25,7 +25,12 @@ LOOPBACK_ADDRESS = "127.0.0.1"
 MAX_UNIX_PATH = 103
 """Bytes in a Unix socket's path. `sun_path` has 104 on macOS and 108 on Linux, with a NUL."""
 
+MAX_URL_PATH = 255
+"""Characters of a URL's path, at most."""
+
 _PORT = re.compile(r"[0-9]{1,5}", re.ASCII)
+
+_URL_PATH = re.compile(r"(?:/[A-Za-z0-9._~-]+)+/?|/", re.ASCII)
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -141,6 +146,20 @@ def parse_origin(text: str) -> HostPort | UnixPath:
     if _PORT.fullmatch(text.removeprefix(":")):
         return HostPort("localhost", _port(text.removeprefix(":"), lowest=1))
     return parse_target(text)
+
+
+def parse_url_path(text: str) -> str:
+    """Parse the path of a URL of letters, digits and `-._~`, which need no escapes: `/quictunnel`.
+
+    :raises SettingsError: it is anything else.
+    """
+    text = text.strip()
+    if len(text) > MAX_URL_PATH or not _URL_PATH.fullmatch(text):
+        raise SettingsError(
+            f"{text[:MAX_URL_PATH]!r} is not a path; write a slash and then up to {MAX_URL_PATH} "
+            "letters, digits, dashes, dots, underscores and slashes, for example /quictunnel"
+        )
+    return text
 
 
 def parse_network(text: str) -> Network:

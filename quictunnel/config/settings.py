@@ -50,6 +50,9 @@ LINK_PORT = 9001
 LISTEN = HostPort(EVERY_ADDRESS, LINK_PORT)
 """Default address for origins (UDP)."""
 
+WEBSOCKET_PATH = "/quictunnel"
+"""Default path of the WebSocket's URL."""
+
 OUTSIDE = HostPort(EVERY_ADDRESS, 9000)
 """Default address for clients (TCP)."""
 
@@ -104,6 +107,12 @@ class RemoteSettings:
     origins_from: tuple[Network, ...] = ()
     """Networks whose datagrams are accepted at `listen`. If empty, those of all networks are."""
 
+    websocket: HostPort | None = None
+    """TCP address for origins whose network blocks UDP; None for no such address."""
+
+    websocket_path: str = WEBSOCKET_PATH
+    """Path of the WebSocket's URL at that address."""
+
     outside: HostPort = OUTSIDE
     """TCP address for clients of the service `default`."""
 
@@ -141,7 +150,8 @@ class RemoteSettings:
     """Whether a proxy in front sends a PROXY protocol header before each client's bytes."""
 
     trusted_proxies: tuple[Network, ...] = LOOPBACK
-    """Networks whose PROXY protocol headers are accepted."""
+    """Networks of proxies that are believed: their PROXY protocol headers for clients, and their
+    `X-Forwarded-For` for origins that use a WebSocket."""
 
     hold: float = HOLD
     """Seconds that a silent link and its streams are kept."""

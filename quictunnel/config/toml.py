@@ -53,6 +53,8 @@ REMOTE_KEYS = frozenset(
         "state-dir",
         "tls",
         "trusted-proxy",
+        "websocket",
+        "websocket-path",
     )
 )
 """The options that only a remote has."""

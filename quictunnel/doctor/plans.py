@@ -73,6 +73,7 @@ def remote_checks(settings: RemoteSettings, given: Sequence[Event]) -> list[Chec
         checks.append(certificate)
     checks.append(ListenAddress("udp", settings.listen, "--listen"))
     for listen, option in (
+        (settings.websocket, "--websocket"),
         (settings.outside, "--outside"),
         (settings.tls, "--tls"),
         (settings.http, "--http"),

@@ -248,7 +248,12 @@ def test_log_options_of_the_file(write, settings_of, capsys):
         (
             "remote",
             ["trusted-proxy = '10.0.0.0/8'"],
-            "c.toml: trusted-proxy needs 'accept-proxy-protocol'",
+            "c.toml: trusted-proxy needs 'accept-proxy-protocol' or 'websocket'",
+        ),
+        (
+            "remote",
+            ["websocket-path = '/tunnel'"],
+            "c.toml: websocket-path needs 'websocket'",
         ),
         ("origin", ["origin = 8000"], "c.toml: 'remote' is missing"),
         ("origin", ["target = 8000"], "c.toml: unknown key 'target'; "),

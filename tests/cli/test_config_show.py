@@ -54,6 +54,12 @@ def show(run):
     return show
 
 
+def test_a_remote_with_a_websocket(show):
+    text, content = show(write("r.toml", "websocket = ':443'\n"))
+    assert re.search(r'^websocket-path = "/quictunnel" +# default$', text, re.MULTILINE)
+    assert content["trusted-proxy"] == ["127.0.0.0/8", "::1/128"]
+
+
 def test_a_remote(show, monkeypatch):
     monkeypatch.setenv("QUICTUNNEL_GRACE", "5s")
     text, content = show(write("r.toml", REMOTE))

@@ -120,8 +120,8 @@ def test_every_option_has_help_and_an_environment_variable():
 
 
 REMOTE_OPTIONS = """
-    config listen origins-from outside cert key token token-file accept-proxy-protocol trusted-proxy
-    hold linger client-keepalive client-wait grace state-dir unread-limit engine congestion
+    config listen origins-from websocket websocket-path outside cert key token token-file
+    accept-proxy-protocol trusted-proxy hold linger client-keepalive client-wait grace state-dir unread-limit engine congestion
     log-format log-level
 """
 ORIGIN_OPTIONS = """
@@ -166,7 +166,16 @@ ORIGIN = ["origin", "--remote", "localhost:1", "--origin", "8000"]
         (["remote", "--unread-limit", "much"], "--unread-limit: 'much' is not a size"),
         (["remote", "--origins-from", "home"], "--origins-from: 'home' is not a network"),
         (["remote", "--trusted-proxy", "office"], "--trusted-proxy: 'office' is not a network"),
-        (["remote", "--trusted-proxy", "10.0.0.0/8"], "needs --accept-proxy-protocol"),
+        (
+            ["remote", "--trusted-proxy", "10.0.0.0/8"],
+            "--trusted-proxy needs --accept-proxy-protocol or --websocket",
+        ),
+        (["remote", "--websocket", "vps"], "--websocket: 'vps' has no port; write HOST:PORT"),
+        (["remote", "--websocket-path", "/x"], "--websocket-path needs --websocket"),
+        (
+            ["remote", "--websocket", ":443", "--websocket-path", "x"],
+            "--websocket-path: 'x' is not a path; write a slash and then",
+        ),
         (["remote", "--token", "SECRET"], "--token: a token is written id.secret"),
         (["remote", "--token", TOKEN, "--token", TOKEN], "two tokens have the id laptop"),
         (["remote", "--token-file", "none"], "'none' cannot be read: no such file"),

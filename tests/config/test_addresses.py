@@ -14,6 +14,7 @@ from quictunnel.config.addresses import (
     parse_network,
     parse_origin,
     parse_target,
+    parse_url_path,
 )
 from quictunnel.errors import SettingsError
 
@@ -134,6 +135,19 @@ def test_origin(text, expected):
 def test_origin_refuses(text):
     with pytest.raises(SettingsError):
         parse_origin(text)
+
+
+@pytest.mark.parametrize("text", ["/", "/quictunnel", "/a/b.c/~d_e-f", "/a/"])
+def test_the_path_of_a_url(text):
+    assert parse_url_path(f" {text} ") == text
+
+
+@pytest.mark.parametrize(
+    "text", ["", "quictunnel", "//", "/a//b", "/a?b", "/a#b", "/a b", "/%61", "/ü", "/" + "a" * 255]
+)
+def test_a_path_that_needs_escapes_or_is_none_is_refused(text):
+    with pytest.raises(SettingsError, match=r"is not a path; .* for example /quictunnel$"):
+        parse_url_path(text)
 
 
 @pytest.mark.parametrize("text", ["example.com:80", "[2001:db8::1]:80", "192.0.2.1:80"])

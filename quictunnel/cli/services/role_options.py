@@ -174,7 +174,14 @@ def _program() -> tuple[str, ...]:
 
 
 def _has_low_ports(settings: RemoteSettings) -> bool:
-    single = (settings.listen, settings.outside, settings.tls, settings.http, settings.admin)
+    single = (
+        settings.listen,
+        settings.websocket,
+        settings.outside,
+        settings.tls,
+        settings.http,
+        settings.admin,
+    )
     ports = [place.port for place in single if place is not None]
     ports += [allowed.first for allowed in settings.ports]
     return any(0 < port < FIRST_FREE_PORT for port in ports)
