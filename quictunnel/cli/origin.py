@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -39,10 +39,11 @@ from quictunnel.config.services import (
     check_services,
     parse_services,
 )
-from quictunnel.config.settings import LINK_PORT, OriginSettings, Via, machine_name
+from quictunnel.config.settings import LINK_PORT, OriginSettings, machine_name
 from quictunnel.config.tokens import Token
 from quictunnel.config.units import parse_size
 from quictunnel.config.urls import WEBSOCKET_PATH, WebSocketUrl, parse_websocket_url
+from quictunnel.config.via import Via
 from quictunnel.errors import QuictunnelError, Refused, SettingsError
 from quictunnel.events import (
     Event,
@@ -127,7 +128,7 @@ Pin = Annotated[
 ]
 
 ViaOption = Annotated[
-    Via,
+    Literal["auto", "udp", "websocket"],
     PATH.option(
         "--via",
         "udp: QUIC over UDP, which is fastest. websocket: QUIC inside a WebSocket, which passes "
@@ -282,7 +283,7 @@ def origin(
             take_over=take_over,
             ca=ca,
             pin=None if pin is None else read(name_of("--pin"), parse_pin, pin),
-            via=via,
+            via=Via(via),
             websocket=None
             if websocket is None
             else read(name_of("--websocket"), parse_websocket_url, websocket),

@@ -51,7 +51,6 @@ from quictunnel.config.settings import (
     LISTEN,
     LOOPBACK,
     OUTSIDE,
-    WEBSOCKET_PATH,
     RemoteSettings,
 )
 from quictunnel.config.state import (
@@ -60,6 +59,7 @@ from quictunnel.config.state import (
     load_or_make_certificate,
 )
 from quictunnel.config.units import format_duration, parse_size
+from quictunnel.config.urls import WEBSOCKET_PATH
 from quictunnel.errors import SettingsError
 from quictunnel.events import CertificateLoaded, ConfigurationReloaded, Event, EventSink
 from quictunnel.protocol.address import Address

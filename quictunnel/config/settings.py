@@ -33,6 +33,7 @@ from quictunnel.config.state import default_state_dir
 from quictunnel.config.tokens import Token
 from quictunnel.config.units import format_duration, format_size
 from quictunnel.config.urls import WEBSOCKET_PATH, WEBSOCKET_PORTS, WebSocketUrl
+from quictunnel.config.via import Via
 from quictunnel.errors import OutOfRange, SettingsError
 
 EngineName = Literal["auto", "aioquic", "quinn"]
@@ -41,17 +42,11 @@ EngineName = Literal["auto", "aioquic", "quinn"]
 Congestion = Literal["bbr", "cubic", "reno"]
 """Congestion controls, which every engine has."""
 
-Via = Literal["auto", "udp", "websocket"]
-"""What may carry a link: UDP and where it is blocked a WebSocket, only UDP, or only a WebSocket."""
-
 LINK_PORT = 9001
 """Default UDP port of links."""
 
 LISTEN = HostPort(EVERY_ADDRESS, LINK_PORT)
 """Default address for origins (UDP)."""
-
-WEBSOCKET_PATH = "/quictunnel"
-"""Default path of the WebSocket's URL."""
 
 OUTSIDE = HostPort(EVERY_ADDRESS, 9000)
 """Default address for clients (TCP)."""
@@ -230,7 +225,7 @@ class OriginSettings:
     pin: bytes | None = None
     """SHA-256 of the only accepted certificate, in DER."""
 
-    via: Via = "auto"
+    via: Via = Via.AUTO
     """What may carry the link."""
 
     websocket: WebSocketUrl | None = None
@@ -298,11 +293,11 @@ class OriginSettings:
         By default, it is on port 443 of the remote's host. A remote on this machine has no default,
         because nothing blocks UDP to it.
         """
-        if self.via == "udp":
+        if self.via is Via.UDP:
             return None
         if self.websocket is not None:
             return self.websocket
-        if self.via == "auto" and is_this_machine(self.remote.host):
+        if self.via is Via.AUTO and is_this_machine(self.remote.host):
             return None
         server = HostPort(self.remote.host, WEBSOCKET_PORTS["wss"])
         return WebSocketUrl("wss", server, WEBSOCKET_PATH)

@@ -53,7 +53,6 @@ REMOTE_KEYS = frozenset(
         "state-dir",
         "tls",
         "trusted-proxy",
-        "websocket",
         "websocket-path",
     )
 )
