@@ -706,12 +706,10 @@ class ProxyIgnored(Event):
 
 @dataclass(frozen=True, slots=True)
 class WebSocketUnverified(Event):
-    """The WebSocket's certificate does not verify. The link inside still proves both ends."""
+    """The WebSocket's certificate does not verify. Both ends prove themselves on the link inside."""
 
-    url: str
-    """The WebSocket's URL."""
     reason: str
-    """Why not. Something in between may decrypt TLS, and so see that a tunnel is used."""
+    """The URL, and why not. Something in between may decrypt TLS, and so notice the tunnel."""
 
 
 @dataclass(frozen=True, slots=True)

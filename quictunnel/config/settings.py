@@ -226,7 +226,7 @@ class OriginSettings:
     """SHA-256 of the only accepted certificate, in DER."""
 
     via: Via = Via.AUTO
-    """What may carry the link."""
+    """The kinds of path that may carry the link."""
 
     websocket: WebSocketUrl | None = None
     """URL of the remote's WebSocket; None for the default one. See `websocket_url`."""

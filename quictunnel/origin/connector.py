@@ -18,6 +18,7 @@ from quictunnel.origin.backoff import Backoff
 from quictunnel.origin.exposed_service import ExposedService
 from quictunnel.origin.link_dialing import ATTEMPT_TIMEOUT, RemoteAddresses, tls_for
 from quictunnel.origin.offer import Offer
+from quictunnel.origin.remote_websocket import remote_websocket
 from quictunnel.origin.retry import RetryTimer
 from quictunnel.origin.session import OriginSession
 from quictunnel.origin.session_settings import OriginSessionSettings
@@ -71,6 +72,8 @@ class Connector:
         self._reported: dict[str, float] = {}
         self._has_met_remote = False
         self._client_tls = tls_for(settings)
+        self._websocket = remote_websocket(settings, emit)
+        self._network_changes = retry.network_changes
         self._link_settings = LinkSettings(
             hold=settings.hold,
             unread_limit=settings.unread_limit,
@@ -186,12 +189,17 @@ class Connector:
     def _attempt(
         self, greet: Callable[[OriginSession], Awaitable[Welcome]], time_limit: float
     ) -> Attempt:
+        if self._websocket is not None and self._network_changes != self._retry.network_changes:
+            self._network_changes = self._retry.network_changes
+            self._websocket.reset()
         addresses = RemoteAddresses(
             self._settings.remote,
             make_session=lambda: OriginSession(self._session_settings, self._emit),
             client_tls=self._client_tls,
             settings=self._link_settings,
             time_limit=time_limit,
+            via=self._settings.via,
+            websocket=self._websocket,
         )
         return Attempt(partial(self._dial, addresses), greet)
 

@@ -99,6 +99,13 @@ def explain_lookup_timeout(target: HostPort, time_limit: float) -> str:
     return f"{target.host} does not resolve: no name server answers within {time_limit:g} s"
 
 
+def explain_websocket(url: str, error: LinkFailed) -> str:
+    """Return one sentence for a WebSocket that does not carry a link."""
+    sentence = str(error)
+    place = "a WebSocket" if url in sentence else f"the WebSocket {url}"
+    return f"over {place}: {sentence}"
+
+
 def _template(failure: Failure) -> str | None:
     """Return a sentence with places for hosts, port and hint; None if the error says it all."""
     cause = failure.cause

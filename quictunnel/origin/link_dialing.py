@@ -1,26 +1,40 @@
-"""Makes one link: resolves the remote's name, dials its addresses, and checks the certificate."""
+"""Makes one link: over UDP to the addresses of the remote's name, or over its WebSocket.
+
+UDP starts first. Both may run at the same time, and the first complete handshake wins.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from functools import partial
 from itertools import chain, zip_longest
+from typing import Any
 
 from quictunnel.config.addresses import HostPort
 from quictunnel.config.settings import OriginSettings
+from quictunnel.config.via import Via
 from quictunnel.errors import LinkError, LinkFailed, Refused
-from quictunnel.origin.diagnosis import Failure, explain_lookup_timeout, explain_unreachable
+from quictunnel.origin.diagnosis import (
+    Failure,
+    explain_lookup_timeout,
+    explain_unreachable,
+    explain_websocket,
+)
 from quictunnel.origin.happy_eyeballs import first_to_succeed
+from quictunnel.origin.remote_websocket import RemoteWebSocket
 from quictunnel.origin.session import OriginSession
 from quictunnel.protocol.address import literal
-from quictunnel.quic.dialer import dial
+from quictunnel.quic.dialer import dial, dial_over
 from quictunnel.quic.settings import ClientTls, LinkSettings
 from quictunnel.session.resolver import look_up
 
 ATTEMPT_TIMEOUT = 10.0
 """Seconds for name lookup and handshake, over all addresses. Several packets may be lost."""
+
+WEBSOCKET_DELAY = 0.5
+"""Seconds that UDP has before the WebSocket is tried beside it, unless UDP fails earlier."""
 
 
 def tls_for(settings: OriginSettings) -> ClientTls:
@@ -36,14 +50,21 @@ def tls_for(settings: OriginSettings) -> ClientTls:
     return ClientTls(server_name=name, verify="system" if settings.token is None else "none")
 
 
+class WebSocketFailed(LinkFailed):
+    """A link could not be established over the WebSocket."""
+
+
 class RemoteAddresses:
-    """The addresses that the remote's name has at the start of an attempt.
+    """The addresses of the remote in one attempt: those of its name for UDP, and its WebSocket.
 
     Each makes at most one link. A peer that answers at one of them and is not the remote therefore
     does not keep the origin from the others.
 
     :param make_session: makes a session. It is called for each address that is dialled.
     :param time_limit: seconds for `dial`.
+    :param via: the kinds of path that may carry the link.
+    :param websocket: the WebSocket; None if there is none. It is required if `via` is WEBSOCKET.
+    :param websocket_delay: seconds that UDP has before the WebSocket is tried beside it.
     """
 
     def __init__(
@@ -54,14 +75,21 @@ class RemoteAddresses:
         client_tls: ClientTls,
         settings: LinkSettings,
         time_limit: float = ATTEMPT_TIMEOUT,
+        via: Via = Via.AUTO,
+        websocket: RemoteWebSocket | None = None,
+        websocket_delay: float = WEBSOCKET_DELAY,
     ) -> None:
         self._target = target
         self._make_session = make_session
         self._client_tls = client_tls
         self._settings = settings
         self._time_limit = time_limit
+        self._via = via
+        self._websocket = None if via is Via.UDP else websocket
+        self._websocket_delay = websocket_delay
         self._hosts: list[str] | None = None
         self._linked: set[str] = set()
+        self._has_linked_websocket = False
 
     async def dial(self) -> OriginSession:
         """Return a session whose link is made, with the first address that answers.
@@ -71,12 +99,36 @@ class RemoteAddresses:
         :raises LinkFailed: no address answers or is left, or the name does not resolve.
         :raises Refused: the peer's certificate or protocol is not what the settings require.
         """
+        deadline = asyncio.get_running_loop().time() + self._time_limit
+        attempts: list[Callable[[], Coroutine[Any, Any, OriginSession]]] = []
+        if self._via is not Via.WEBSOCKET:
+            attempts.append(self._dial_addresses)
+        websocket = None if self._has_linked_websocket else self._websocket
+        if websocket is not None:
+            attempts.append(partial(self._dial_websocket, websocket, deadline))
+        if not attempts:
+            raise LinkFailed("the WebSocket has led to another peer than the remote")
+        try:
+            return await first_to_succeed(
+                attempts, discard=lambda made: made.abort(), stagger=self._websocket_delay
+            )
+        except ExceptionGroup as group:
+            by_path = sorted(group.exceptions, key=lambda exc: isinstance(exc, WebSocketFailed))
+            unreachable = LinkFailed("; ".join(map(str, by_path)))
+            raise _select_error(group, unreachable) from group
+
+    async def _dial_addresses(self) -> OriginSession:
+        """Return a session whose link is made over UDP.
+
+        :raises LinkFailed: as `dial`.
+        :raises Refused: as `dial`.
+        """
         failures: dict[str, Failure] = {}
         hosts: list[str] = []
 
         async def attempt(host: str) -> tuple[str, OriginSession]:
             try:
-                return host, await self._dial(host)
+                return host, await self._dial_host(host)
             except LinkFailed as exc:
                 failures[host] = Failure(host, exc)
                 raise
@@ -106,7 +158,7 @@ class RemoteAddresses:
         self._linked.add(host)
         return session
 
-    async def _dial(self, host: str) -> OriginSession:
+    async def _dial_host(self, host: str) -> OriginSession:
         session = self._make_session()
         await dial(
             host,
@@ -117,7 +169,39 @@ class RemoteAddresses:
             within=self._time_limit,
             hosts=self._hosts or (),
             resolve=partial(resolve, self._target),
+            opener=None if self._websocket is None else self._websocket.opener,
+            via=self._via,
         )
+        return session
+
+    async def _dial_websocket(self, websocket: RemoteWebSocket, deadline: float) -> OriginSession:
+        """Return a session whose link is made over the WebSocket.
+
+        :param deadline: the time of the event loop at which it fails.
+        :raises WebSocketFailed: it cannot be opened, or the handshake fails.
+        :raises Refused: as `dial`.
+        """
+        if (failure := websocket.recent_failure) is not None:
+            raise WebSocketFailed(failure)
+        session = self._make_session()
+        try:
+            await dial_over(
+                websocket.opener,
+                self._target.port,
+                protocol=session,
+                client_tls=self._client_tls,
+                settings=self._settings,
+                within=max(0.0, deadline - asyncio.get_running_loop().time()),
+                hosts=self._hosts or (),
+                resolve=partial(resolve, self._target),
+                via=self._via,
+            )
+        except LinkFailed as exc:
+            reason = explain_websocket(websocket.url, exc)
+            websocket.record_failure(reason)
+            raise WebSocketFailed(reason) from exc
+        websocket.reset()
+        self._has_linked_websocket = True
         return session
 
 

@@ -33,7 +33,8 @@ class RetryTimer:
     def __init__(self, watch: MonitorFactory = NetworkMonitor.of_this_machine) -> None:
         self._make_monitor = watch
         self._monitor: NetworkMonitor | None = None
-        self._changes = 0
+        self.network_changes = 0
+        """The number of network changes so far."""
         self._woken = asyncio.Event()
         self._reset_at: float | None = None
         self._age = ATTEMPT_AGE
@@ -53,14 +54,14 @@ class RetryTimer:
 
         :param backoff: is reset by a network change.
         """
-        changes, woken = self._changes, self._woken
+        changes, woken = self.network_changes, self._woken
         # A burst of network changes must not cause a burst of attempts.
         await asyncio.sleep(min(delay, FIRST_DELAY))
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(delay - FIRST_DELAY):
                 await woken.wait()
         now = asyncio.get_running_loop().time()
-        if changes != self._changes and (
+        if changes != self.network_changes and (
             self._reset_at is None or now >= self._reset_at + RESET_INTERVAL
         ):
             self._reset_at = now
@@ -89,7 +90,7 @@ class RetryTimer:
         self._age = ATTEMPT_AGE
 
     def _network_changed(self, _reason: str) -> None:
-        self._changes += 1
+        self.network_changes += 1
         if self._attempt is not None and self._attempt.when() is None:
             now = asyncio.get_running_loop().time()
             self._attempt.reschedule(max(now, self._cancellable_at))

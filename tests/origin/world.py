@@ -24,7 +24,7 @@ from testkit.clock import seconds, settle
 class OneAddress:
     """The one address of a scenario's remote, in one attempt."""
 
-    def __init__(self, world, target, *, make_session, client_tls, settings, time_limit) -> None:
+    def __init__(self, world, _target, *, make_session, time_limit, **_) -> None:
         self._dial = partial(world.dial, make_session, time_limit)
         self._is_linked = False
 
