@@ -706,7 +706,7 @@ class ProxyIgnored(Event):
 
 @dataclass(frozen=True, slots=True)
 class WebSocketUnverified(Event):
-    """The WebSocket's certificate does not verify. Both ends prove themselves on the link inside."""
+    """The WebSocket's certificate does not verify, but the link inside it proves both ends."""
 
     reason: str
     """The URL, and why not. Something in between may decrypt TLS, and so notice the tunnel."""

@@ -40,6 +40,9 @@ def pytest_configure(config: pytest.Config) -> None:
         config.add_cleanup(lambda: shutil.rmtree(runtime, ignore_errors=True))
         os.environ["XDG_RUNTIME_DIR"] = runtime
         os.environ.pop("RUNTIME_DIRECTORY", None)
+    for name in ("https_proxy", "all_proxy", "no_proxy"):  # a proxy of this machine's user
+        os.environ.pop(name, None)
+        os.environ.pop(name.upper(), None)
     config.addinivalue_line("markers", "nightly: takes long, and is not part of `make test`")
 
 

@@ -19,6 +19,7 @@ from quictunnel.config.addresses import parse_target
 from quictunnel.config.loops import looping_services
 from quictunnel.config.secret_strength import weak_secrets
 from quictunnel.config.settings import LINK_PORT, OriginSettings, RemoteSettings
+from quictunnel.config.via import Via
 from quictunnel.doctor.check import Check
 from quictunnel.doctor.examination import examine
 from quictunnel.doctor.finding import Finding, Level, failed, ok, skipped
@@ -30,9 +31,11 @@ from quictunnel.doctor.plans import (
     session_checks,
 )
 from quictunnel.doctor.trial_session import TrialSettings
+from quictunnel.doctor.websocket_answers import WebSocketAnswers
 from quictunnel.errors import SettingsError
-from quictunnel.events import Event, LoopSuspected
+from quictunnel.events import Event, LoopSuspected, WebSocketUnverified
 from quictunnel.origin.link_dialing import tls_for
+from quictunnel.origin.remote_websocket import remote_websocket
 from quictunnel.quic.settings import ClientTls
 from quictunnel.snapshots import RoleName
 
@@ -121,6 +124,9 @@ def _plan(
         token=settings.token,
         tls=_tls(settings),
         engine=settings.engine,
+        via=settings.via,
+        websocket=_websocket(settings),
+        is_websocket_expected=settings.websocket is not None or settings.via is Via.WEBSOCKET,
     )
     return _Plan(findings, [*session_checks(trial), *checks])
 
@@ -139,6 +145,18 @@ def _tls(settings: OriginSettings) -> ClientTls:
     return replace(tls, verify="none") if tls.verify == "system" else tls
 
 
+def _websocket(settings: OriginSettings) -> WebSocketAnswers | None:
+    """Return the check of the WebSocket; None if the origin uses none."""
+    unverified: list[str] = []
+
+    def note(event: Event) -> None:
+        if isinstance(event, WebSocketUnverified):
+            unverified.append(event.reason)
+
+    websocket = remote_websocket(settings, note)
+    return None if websocket is None else WebSocketAnswers(websocket, settings.proxy, unverified)
+
+
 def _events(settings: RemoteSettings | OriginSettings, context: Any) -> list[Event]:  # noqa: ANN401
     """Return the warnings about options and files that a role logs when it starts."""
     events: list[Event] = []
@@ -149,6 +167,7 @@ def _events(settings: RemoteSettings | OriginSettings, context: Any) -> list[Eve
     if isinstance(settings, RemoteSettings):
         sources.tokens(events.append)
         return events
+    options.read_proxy(context.params["proxy"], settings.websocket_url, sources.name, events.append)
     events += weak_secrets([] if settings.token is None else [settings.token])
     events += [
         LoopSuspected(service.name, str(service.target), service.where)

@@ -6,6 +6,7 @@ Both have precedence over the file of `--config`.
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -18,6 +19,7 @@ from quictunnel.cli.logging_setup import LogFormat, LogLevel
 from quictunnel.cli.output import print_line
 from quictunnel.config.addresses import HostPort, parse_admin
 from quictunnel.config.admin_token import AdminToken, read_admin_token
+from quictunnel.config.proxies import NO_PROXY, Proxy, environment_proxy, parse_proxy
 from quictunnel.config.settings import (
     GRACE,
     HOLD,
@@ -33,8 +35,9 @@ from quictunnel.config.units import (
     is_plain_number,
     parse_duration,
 )
+from quictunnel.config.urls import WebSocketUrl
 from quictunnel.errors import SettingsError
-from quictunnel.events import EventSink
+from quictunnel.events import EventSink, ProxyIgnored
 from quictunnel.observe.access_log_format import AccessLogFormat
 
 Text = TypeVar("Text", str, Sequence[str], Path)
@@ -317,6 +320,29 @@ def read_admin(
         return None, None
     parse = partial(parse_admin, has_token=secret is not None)
     return read(name("--admin"), parse, text), secret
+
+
+def read_proxy(
+    text: str | None, url: WebSocketUrl | None, name: Callable[[str], str], emit: EventSink
+) -> Proxy | None:
+    """Return the proxy of `--proxy` or of the environment; None for a direct connection.
+
+    :param url: the WebSocket that it is for; None if none is used.
+    :param name: returns an option's name for errors.
+    :param emit: receives `ProxyIgnored` if the environment names a proxy that cannot be used.
+    :raises OptionError: `--proxy` is malformed.
+    """
+    if text is not None:
+        return None if text == NO_PROXY else read(name("--proxy"), parse_proxy, text)
+    if url is None:
+        return None
+    try:
+        found = environment_proxy(os.environ, url.server)
+    except SettingsError as exc:
+        # The variable is for other programs too, and the origin may not need a proxy.
+        emit(ProxyIgnored(str(exc)))
+        return None
+    return None if found is None else found.proxy
 
 
 def read_tokens(

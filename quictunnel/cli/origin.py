@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from functools import partial
@@ -29,7 +28,7 @@ from quictunnel.cli.status_lines import ORIGIN_LINES, LineFormats, StatusLines
 from quictunnel.config.addresses import HostPort, UnixPath, parse_target
 from quictunnel.config.certificates import parse_pin
 from quictunnel.config.loops import looping_services
-from quictunnel.config.proxies import NO_PROXY, Proxy, environment_proxy, parse_proxy
+from quictunnel.config.proxies import NO_PROXY
 from quictunnel.config.secret_strength import weak_secrets
 from quictunnel.config.services import (
     ProxyProtocol,
@@ -42,7 +41,7 @@ from quictunnel.config.services import (
 from quictunnel.config.settings import LINK_PORT, OriginSettings, machine_name
 from quictunnel.config.tokens import Token
 from quictunnel.config.units import parse_size
-from quictunnel.config.urls import WEBSOCKET_PATH, WebSocketUrl, parse_websocket_url
+from quictunnel.config.urls import WEBSOCKET_PATH, parse_websocket_url
 from quictunnel.config.via import Via
 from quictunnel.errors import QuictunnelError, Refused, SettingsError
 from quictunnel.events import (
@@ -50,7 +49,6 @@ from quictunnel.events import (
     EventSink,
     LoopSuspected,
     OriginServerMissing,
-    ProxyIgnored,
     ServicesGranted,
 )
 from quictunnel.origin.client import Origin
@@ -298,7 +296,9 @@ def origin(
             engine=engine,
             congestion=congestion,
         )
-        settings = replace(settings, proxy=_proxy(proxy, settings.websocket_url, sources, lines))
+        settings = replace(
+            settings, proxy=options.read_proxy(proxy, settings.websocket_url, name_of, lines)
+        )
     files = sources.files(token_file, admin_token_file)
     config_file = None if sources.config is None else sources.config.path
     reload = None if config_file is None else Reload(ctx, config_file, files)
@@ -441,27 +441,6 @@ def _token(text: str | None, file: Path | None, sources: Sources, emit: EventSin
         option = sources.name("--token-file")
         raise options.OptionError(f"{option} has {len(tokens)} tokens, but an origin has one token")
     return tokens[0] if tokens else None
-
-
-def _proxy(
-    text: str | None, url: WebSocketUrl | None, sources: Sources, emit: EventSink
-) -> Proxy | None:
-    """Return the proxy of --proxy or of the environment; None for a direct connection.
-
-    :param url: the WebSocket's; None if none is used.
-    :raises SettingsError: --proxy is malformed.
-    """
-    if text is not None:
-        return None if text == NO_PROXY else read(sources.name("--proxy"), parse_proxy, text)
-    if url is None:
-        return None
-    try:
-        found = environment_proxy(os.environ, url.server)
-    except SettingsError as exc:
-        # Other programs may understand it, and the origin may not need it.
-        emit(ProxyIgnored(str(exc)))
-        return None
-    return None if found is None else found.proxy
 
 
 def _parse_remote(text: str) -> HostPort:

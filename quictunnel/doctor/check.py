@@ -9,7 +9,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import ClassVar
 
-from quictunnel.doctor.finding import Finding
+from quictunnel.doctor.finding import Finding, Level
+
+BLOCKING = (Level.FAILED, Level.SKIPPED)
+"""Levels of a finding after which checks that need its check are skipped, unless it decides
+otherwise."""
 
 
 class Check(ABC):
@@ -22,12 +26,19 @@ class Check(ABC):
     """Seconds after which the check has failed."""
 
     needs: Sequence[Check] = ()
-    """The checks without which this one makes no sense. It runs after them, unless one has failed
-    or was skipped."""
+    """The checks without which this one makes no sense. It runs after them, unless one has not
+    passed."""
 
     @abstractmethod
     async def run(self) -> list[Finding]:
         """Return what was found, one finding at least."""
+
+    def blocking(self, findings: Sequence[Finding]) -> Finding | None:
+        """Return the finding because of which checks that need this one are skipped, or None.
+
+        :param findings: the result of this check.
+        """
+        return next((finding for finding in findings if finding.level in BLOCKING), None)
 
 
 class LocalCheck(Check):

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from quictunnel.doctor.check import Check
-from quictunnel.doctor.finding import Finding, Level, failed, skipped
+from quictunnel.doctor.finding import Finding, failed, skipped
 
 _log = logging.getLogger("quictunnel.doctor")
-
-_BLOCKING = (Level.FAILED, Level.SKIPPED)
-"""Levels of a finding after which checks that need its check are skipped."""
 
 
 async def examine(checks: Sequence[Check], show: Callable[[Finding], None]) -> list[Finding]:
@@ -23,7 +20,7 @@ async def examine(checks: Sequence[Check], show: Callable[[Finding], None]) -> l
     """
     running: dict[Check, asyncio.Task[list[Finding]]] = {}
     for check in checks:
-        needed = [running[other] for other in check.needs]
+        needed = {other: running[other] for other in check.needs}
         running[check] = asyncio.create_task(_run(check, needed), name=f"check {check.title}")
     findings: list[Finding] = []
     try:
@@ -37,12 +34,11 @@ async def examine(checks: Sequence[Check], show: Callable[[Finding], None]) -> l
     return findings
 
 
-async def _run(check: Check, needed: Sequence[asyncio.Task[list[Finding]]]) -> list[Finding]:
-    """Run a check after those that it needs, unless one of them has failed."""
-    for task in needed:
-        for finding in await task:
-            if finding.level in _BLOCKING:
-                return [skipped(check.title, f"not checked, because of: {finding.title}")]
+async def _run(check: Check, needed: Mapping[Check, asyncio.Task[list[Finding]]]) -> list[Finding]:
+    """Run a check after those that it needs, unless one of them has not passed."""
+    for other, task in needed.items():
+        if (finding := other.blocking(await task)) is not None:
+            return [skipped(check.title, f"not checked, because of: {finding.title}")]
     try:
         async with asyncio.timeout(check.time_limit):
             return await check.run()

@@ -74,18 +74,21 @@ class LineQuality(Check):
     """Sends probes of several sizes to the address that answers, beside TCP to the same machine.
 
     :param udp: knows the address.
+    :param needs: the check that runs `udp`, if it is another one.
     """
 
     title = "line to the remote"
     time_limit = DURATION + LAST_ANSWER + 6.0
 
-    def __init__(self, udp: UdpAnswers) -> None:
-        self.needs = (udp,)
+    def __init__(self, udp: UdpAnswers, needs: Check | None = None) -> None:
+        self.needs = (needs or udp,)
         self._udp = udp
 
     async def run(self) -> list[Finding]:
         """Measure, and judge what was measured."""
         host, port = self._udp.address, self._udp.target.port
+        if not host:
+            return [skipped(self.title, f"not checked, because of: {self._udp.title}")]
         family = 6 if ":" in host else 4
         sizes = [mtu - HEADERS[family] for mtu in PATH_MTUS]
         try:

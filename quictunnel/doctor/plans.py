@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from quictunnel.config.addresses import HostPort
 from quictunnel.config.services import ServiceSettings
 from quictunnel.config.settings import EngineName, RemoteSettings
+from quictunnel.config.via import Via
 from quictunnel.doctor.caddy import CaddyInFront
 from quictunnel.doctor.check import Check
 from quictunnel.doctor.clock import Clock
@@ -21,6 +22,7 @@ from quictunnel.doctor.machine import Descriptors, Engines, Offloads, SocketBuff
 from quictunnel.doctor.names import RemoteName
 from quictunnel.doctor.origin_server import OriginServer
 from quictunnel.doctor.ports import ListenAddress
+from quictunnel.doctor.remote_paths import RemotePaths
 from quictunnel.doctor.trial_session import TrialSession, TrialSettings
 from quictunnel.doctor.udp_answers import UdpAnswers
 from quictunnel.events import Event
@@ -46,10 +48,19 @@ def path_checks(target: HostPort) -> list[Check]:
 
 
 def session_checks(trial: TrialSettings) -> list[Check]:
-    """Return the checks of the path, and of a session over it."""
+    """Return the checks of the paths, and of a session over one that works."""
     name = RemoteName(trial.target)
     udp = UdpAnswers(name)
-    return [name, udp, TrialSession(trial, udp), LineQuality(udp)]
+    if trial.websocket is None:
+        return [name, udp, TrialSession(trial, udp, needs=udp), LineQuality(udp)]
+    tries_udp = trial.via is not Via.WEBSOCKET
+    paths = RemotePaths(
+        (name, udp) if tries_udp else None,
+        trial.websocket,
+        is_expected=trial.is_websocket_expected,
+    )
+    session = TrialSession(trial, udp, needs=paths)
+    return [paths, session, LineQuality(udp, needs=paths)] if tries_udp else [paths, session]
 
 
 def origin_checks(services: Sequence[ServiceSettings], given: Sequence[Event]) -> list[Check]:

@@ -18,11 +18,13 @@ from quictunnel.config.ports import AUTO
 from quictunnel.config.services import ServiceSettings
 from quictunnel.config.settings import EngineName
 from quictunnel.config.tokens import Token
+from quictunnel.config.via import Via
 from quictunnel.doctor.check import Check
 from quictunnel.doctor.clock import compare_clocks, compare_with_certificate
 from quictunnel.doctor.finding import Finding, failed, ok, skipped
 from quictunnel.doctor.udp_answers import UdpAnswers
 from quictunnel.doctor.versions import compare_versions
+from quictunnel.doctor.websocket_answers import WebSocketAnswers
 from quictunnel.errors import LinkError, Refused
 from quictunnel.origin.attempt import Attempt
 from quictunnel.origin.exposed_service import ExposedService
@@ -79,19 +81,32 @@ class TrialSettings:
     engine: EngineName = "auto"
     """The QUIC engine."""
 
+    via: Via = Via.AUTO
+    """The kinds of path that may carry the link."""
+
+    websocket: WebSocketAnswers | None = None
+    """Tries the remote's WebSocket; None if there is none."""
+
+    is_websocket_expected: bool = False
+    """Whether the user has configured the WebSocket."""
+
 
 class TrialSession(Check):
     """Connects to the remote as an origin does, and leaves again.
 
-    :param udp: has had an answer.
+    It uses UDP if that has had an answer, otherwise the WebSocket.
+
+    :param udp: has tried UDP.
+    :param needs: the check after which one of the paths works.
     """
 
     title = "handshake"
     time_limit = ATTEMPT_TIMEOUT + WELCOME_TIMEOUT + 2.0
 
-    def __init__(self, settings: TrialSettings, udp: UdpAnswers) -> None:
-        self.needs = (udp,)
+    def __init__(self, settings: TrialSettings, udp: UdpAnswers, *, needs: Check) -> None:
+        self.needs = (needs,)
         self._settings = settings
+        self._udp = udp
 
     async def run(self) -> list[Finding]:
         """Establish a session and close it, or only a link if there is no token."""
@@ -101,6 +116,8 @@ class TrialSession(Check):
             make_session=partial(OriginSession, _session_settings(trial.token)),
             client_tls=trial.tls,
             settings=LinkSettings(hold=HOLD, engine=trial.engine),
+            via=Via.UDP if self._udp.address else Via.WEBSOCKET,
+            websocket=None if trial.websocket is None else trial.websocket.websocket,
         )
         if trial.token is None:
             return await self._try_link(addresses)
@@ -153,11 +170,12 @@ class TrialSession(Check):
         return [known, failed(TOKEN, exc.message, advice)]
 
     def _link_failed(self, exc: LinkError) -> Finding:
+        answers = "the UDP port answers" if self._udp.address else "the WebSocket answers"
         return failed(
             self.title,
             str(exc),
-            "the UDP port answers. If packets are lost, that is the cause. Otherwise look at the "
-            "remote's log: it may be overloaded, or another program may have the port",
+            f"{answers}. If packets are lost, that is the cause. Otherwise look at the remote's "
+            "log: it may be overloaded, or another program may have the port",
         )
 
 

@@ -151,7 +151,8 @@ def _advice(target: HostPort, results: list[AddressResult]) -> str:
         return (
             f"the machine answers over TCP, so it runs, and only UDP is lost: open UDP port "
             f"{target.port} in its firewall and at its provider, and look at --origins-from there. "
-            "If that is done, this network blocks UDP: try another one, such as a phone's hotspot. "
+            "If that is done, this network blocks UDP: let the remote serve a WebSocket with its "
+            "option --websocket, or try another network, such as a phone's hotspot. "
             "A CDN in front of the name does not forward UDP"
         )
     return (
