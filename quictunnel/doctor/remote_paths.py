@@ -21,8 +21,8 @@ _WITHOUT_WEBSOCKET = (
 class RemotePaths(Check):
     """Tries UDP and the WebSocket at the same time.
 
-    A path that does not work is a failure unless the other one works. If it does, it is a warning. It
-    is neither for the WebSocket of a user who has not configured one, because few remotes serve it.
+    A path that does not work is a failure, or a warning if the other one works. It is neither if it
+    is a WebSocket that the user has not configured, because few remotes serve one.
 
     :param udp: tries UDP, once the name is known; None if only the WebSocket may be used.
     :param websocket: tries the WebSocket.
