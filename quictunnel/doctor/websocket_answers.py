@@ -47,7 +47,7 @@ class WebSocketAnswers(Check):
         self.websocket = websocket
         self.has_answered = False
         """Whether a QUIC server has answered inside the WebSocket."""
-        self._place = websocket.url if proxy is None else f"{websocket.url} through {proxy}"
+        self._place = str(websocket.url) if proxy is None else f"{websocket.url} through {proxy}"
         self._unverified = unverified
 
     async def run(self) -> list[Finding]:

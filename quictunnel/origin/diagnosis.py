@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from quictunnel.config.addresses import HostPort
 from quictunnel.config.settings import LINK_PORT, OUTSIDE
+from quictunnel.config.urls import WebSocketUrl
 from quictunnel.errors import LinkFailed
 
 NO_ROUTE = frozenset({errno.ENETUNREACH, errno.EADDRNOTAVAIL, errno.ENETDOWN})
@@ -99,11 +100,17 @@ def explain_lookup_timeout(target: HostPort, time_limit: float) -> str:
     return f"{target.host} does not resolve: no name server answers within {time_limit:g} s"
 
 
-def explain_websocket(url: str, error: LinkFailed) -> str:
+def explain_websocket(url: WebSocketUrl, error: LinkFailed) -> str:
     """Return one sentence for a WebSocket that does not carry a link."""
     sentence = str(error)
-    place = "a WebSocket" if url in sentence else f"the WebSocket {url}"
-    return f"over {place}: {sentence}"
+    if str(url) in sentence:
+        return f"over a WebSocket: {sentence}"
+    if isinstance(error.__cause__, TimeoutError):
+        sentence += (
+            f"; check that this network lets TCP port {url.server.port} pass, and whether it needs "
+            "a proxy (--proxy)"
+        )
+    return f"over the WebSocket {url}: {sentence}"
 
 
 def _template(failure: Failure) -> str | None:

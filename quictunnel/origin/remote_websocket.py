@@ -15,6 +15,7 @@ from quictunnel.quic.path.websocket_opener import WebSocketOpener
 
 if TYPE_CHECKING:
     from quictunnel.config.settings import OriginSettings
+    from quictunnel.config.urls import WebSocketUrl
     from quictunnel.quic.path.datagram_path import PathOpener
 
 FIRST_PAUSE = 0.5
@@ -31,7 +32,7 @@ class RemoteWebSocket:
     :param url: its URL, for errors.
     """
 
-    def __init__(self, opener: PathOpener, url: str) -> None:
+    def __init__(self, opener: PathOpener, url: WebSocketUrl) -> None:
         self.opener = opener
         self.url = url
         self._pause = 0.0
@@ -70,4 +71,4 @@ def remote_websocket(settings: OriginSettings, emit: EventSink) -> RemoteWebSock
         insecure=settings.insecure_websocket,
         on_unverified=lambda reason: emit(WebSocketUnverified(reason)),
     )
-    return RemoteWebSocket(opener, str(url))
+    return RemoteWebSocket(opener, url)

@@ -96,6 +96,28 @@ def test_an_origin(show):
     }
 
 
+def test_the_websocket_and_the_proxy_of_an_origin(show, monkeypatch):
+    file = write("o.toml", ORIGIN)
+    text, content = show(file)
+    assert content["websocket"] == "wss://vps/quictunnel"
+    assert "# proxy is not set" in text
+    monkeypatch.setenv("HTTPS_PROXY", f"http://anna:{SECRET}@proxy.example:3128")
+    text, content = show(file)
+    assert content["proxy"] == "http://********@proxy.example:3128"
+    assert "# environment: HTTPS_PROXY" in text
+    monkeypatch.setenv("QUICTUNNEL_PROXY", f"socks5h://anna:{SECRET}@other")
+    text, content = show(file)
+    assert content["proxy"] == "socks5h://********@other:1080"
+    assert "# environment: QUICTUNNEL_PROXY" in text
+    _, content = show(write("o.toml", f'proxy = "none"\nvia = "websocket"\n{ORIGIN}'))
+    assert content["proxy"] == "socks5h://********@other:1080"
+    monkeypatch.delenv("QUICTUNNEL_PROXY")
+    _, content = show("o.toml")
+    assert (content["proxy"], content["via"]) == ("none", "websocket")
+    text, content = show(write("o.toml", f'via = "udp"\n{ORIGIN}'))
+    assert {"proxy", "websocket"}.isdisjoint(content)
+
+
 @pytest.mark.parametrize(("file", "content"), [("r.toml", REMOTE), ("o.toml", ORIGIN)])
 def test_the_output_is_a_valid_file_that_shows_the_same(show, run, file, content):
     text, before = show(write(file, content))

@@ -250,6 +250,25 @@ def test_a_file_with_the_token_of_the_admin_interface_is_a_credential(
     assert "--admin-token-file" not in text
 
 
+@pytest.mark.parametrize("place", ["option", "environment"])
+def test_the_password_of_a_proxy_is_not_written_into_the_definition_of_a_service(
+    on_systemd, as_root, fail, monkeypatch, place
+):
+    proxy = f"http://anna:{SECRET}@proxy.example:3128"
+    words = ("--proxy", proxy) if place == "option" else ()
+    if place == "environment":
+        monkeypatch.setenv("QUICTUNNEL_PROXY", proxy)
+    sentence = fail("service", "install", "origin", "--", *ORIGIN, *words)
+    assert "write 'proxy' into a configuration file" in sentence
+    assert not (on_systemd.root / "units/quictunnel-origin.service").exists()
+
+
+def test_a_proxy_without_a_password_is_an_option_of_the_service(on_systemd, as_root, run):
+    run("service", "install", "origin", "--", *ORIGIN, "--proxy", "http://proxy.example:3128")
+    text = (on_systemd.root / "units/quictunnel-origin.service").read_text()
+    assert "--proxy http://proxy.example:3128" in text
+
+
 @pytest.mark.parametrize("manager", ["systemd", "launchd", "openrc"])
 @pytest.mark.parametrize("name", [b"t\nExecStartPre=+evil", b"t\x01", b"t\xff"])
 def test_a_path_cannot_add_lines_to_the_file_of_a_service(machine, as_root, fail, manager, name):

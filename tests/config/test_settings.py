@@ -6,9 +6,12 @@ import pytest
 
 from quictunnel.config.addresses import HostPort
 from quictunnel.config.admin_token import AdminToken
+from quictunnel.config.proxies import parse_proxy
 from quictunnel.config.services import ServiceSettings
 from quictunnel.config.settings import OriginSettings, RemoteSettings, machine_name
 from quictunnel.config.tokens import Token
+from quictunnel.config.urls import parse_websocket_url
+from quictunnel.config.via import Via
 from quictunnel.errors import SettingsError
 
 REMOTE = HostPort("example.com", 9001)
@@ -68,6 +71,18 @@ def test_what_a_remote_does_not_take(changes, sentence):
         ({"services": ()}, "one service at least"),
         ({"services": (SERVICE, SERVICE)}, "two services lead to the outside address"),
         ({"hold": 1e9}, "hold must be"),
+        (
+            {"websocket_ca": "/etc/ca.pem", "insecure_websocket": True},
+            "--websocket-ca and --insecure-websocket are both given",
+        ),
+        (
+            {"websocket": parse_websocket_url("ws://vps"), "insecure_websocket": True},
+            "--insecure-websocket is for the certificate of a WebSocket, and ws://vps/quictunnel",
+        ),
+        (
+            {"websocket": parse_websocket_url("ws://vps"), "websocket_ca": "/etc/ca.pem"},
+            "--websocket-ca is for the certificate of a WebSocket",
+        ),
         ({"admin": HostPort("::", 9002)}, "needs a token"),
         ({"admin_token": AdminToken("0f1e2d3c4b5a69788796")}, "--admin-token is for the address"),
     ],
@@ -108,12 +123,40 @@ def test_a_ca_file_is_read_at_once(write_pair):
     assert origin(ca=cert).ca == cert
     with pytest.raises(SettingsError, match="the CA file"):
         origin(ca=key)
+    assert origin(websocket_ca=cert).websocket_ca == cert
+    with pytest.raises(SettingsError, match="the CA file"):
+        origin(websocket_ca=key)
+
+
+OTHER = parse_websocket_url("ws://proxy.example:8080/x")
+
+
+@pytest.mark.parametrize(
+    ("changes", "url"),
+    [
+        ({}, "wss://example.com/quictunnel"),
+        ({"remote": HostPort("2001:db8::1", 5)}, "wss://[2001:db8::1]/quictunnel"),
+        ({"via": Via.UDP}, None),
+        ({"via": Via.UDP, "websocket": OTHER}, None),
+        ({"websocket": OTHER}, str(OTHER)),
+        ({"remote": HostPort("localhost", 9001)}, None),
+        ({"remote": HostPort("127.0.0.1", 9001)}, None),
+        ({"remote": HostPort("localhost", 9001), "websocket": OTHER}, str(OTHER)),
+        (
+            {"remote": HostPort("localhost", 9001), "via": Via.WEBSOCKET},
+            "wss://localhost/quictunnel",
+        ),
+    ],
+)
+def test_the_url_of_the_websocket(changes, url):
+    found = origin(**changes).websocket_url
+    assert (found and str(found)) == url
 
 
 def test_settings_show_no_secret():
     token = Token("a", "s" * 30)
     assert "sss" not in repr(RemoteSettings(tokens=(token,)))
-    assert "sss" not in repr(origin(token=token))
+    assert "sss" not in repr(origin(token=token, proxy=parse_proxy("http://anna:sss@proxy")))
 
 
 @pytest.mark.parametrize(

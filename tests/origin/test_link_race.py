@@ -9,6 +9,7 @@ from typing import ClassVar
 import pytest
 
 from quictunnel.config.addresses import HostPort
+from quictunnel.config.urls import parse_websocket_url
 from quictunnel.config.via import Via
 from quictunnel.errors import LinkFailed, Refused
 from quictunnel.origin import link_dialing
@@ -19,7 +20,7 @@ from quictunnel.quic.path.datagram_path import PathKind
 from quictunnel.quic.settings import ClientTls, LinkSettings
 from testkit.clock import virtual_time
 
-URL = "wss://vps.example/quictunnel"
+URL = parse_websocket_url("wss://vps.example/quictunnel")
 UDP_FAILS = LinkFailed("UDP is blocked")
 WEBSOCKET_FAILS = LinkFailed("connection refused")
 REFUSED = Refused(Code.BAD_CERTIFICATE, "another certificate")
