@@ -200,6 +200,7 @@ class Connector:
             time_limit=time_limit,
             via=self._settings.via,
             websocket=self._websocket,
+            emit=self._emit,
         )
         return Attempt(partial(self._dial, addresses), greet)
 

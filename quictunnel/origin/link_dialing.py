@@ -16,6 +16,7 @@ from quictunnel.config.addresses import HostPort
 from quictunnel.config.settings import OriginSettings
 from quictunnel.config.via import Via
 from quictunnel.errors import LinkError, LinkFailed, Refused
+from quictunnel.events import EventSink, discard_event
 from quictunnel.origin.diagnosis import (
     Failure,
     explain_lookup_timeout,
@@ -65,6 +66,7 @@ class RemoteAddresses:
     :param via: the kinds of path that may carry the link.
     :param websocket: the WebSocket; None if there is none. It is required if `via` is WEBSOCKET.
     :param websocket_delay: seconds that UDP has before the WebSocket is tried beside it.
+    :param emit: receives the events of the links' paths.
     """
 
     def __init__(
@@ -78,6 +80,7 @@ class RemoteAddresses:
         via: Via = Via.AUTO,
         websocket: RemoteWebSocket | None = None,
         websocket_delay: float = WEBSOCKET_DELAY,
+        emit: EventSink = discard_event,
     ) -> None:
         self._target = target
         self._make_session = make_session
@@ -87,6 +90,7 @@ class RemoteAddresses:
         self._via = via
         self._websocket = None if via is Via.UDP else websocket
         self._websocket_delay = websocket_delay
+        self._emit = emit
         self._hosts: list[str] | None = None
         self._linked: set[str] = set()
         self._has_linked_websocket = False
@@ -171,6 +175,7 @@ class RemoteAddresses:
             resolve=partial(resolve, self._target),
             opener=None if self._websocket is None else self._websocket.opener,
             via=self._via,
+            emit=self._emit,
         )
         return session
 
@@ -195,6 +200,7 @@ class RemoteAddresses:
                 hosts=self._hosts or (),
                 resolve=partial(resolve, self._target),
                 via=self._via,
+                emit=self._emit,
             )
         except LinkFailed as exc:
             reason = explain_websocket(websocket.url, exc)

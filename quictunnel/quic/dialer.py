@@ -394,7 +394,7 @@ async def dial(
     :raises Refused: the peer is not the expected one.
     :raises SettingsError: the selected engine is not available.
     """
-    kind = select(settings.engine, settings.congestion, emit)
+    kind = select(settings.engine, settings.congestion)  # a role has reported it
     try:
         sock = udp.open_connected(host, port)
     except OSError as exc:
@@ -448,7 +448,7 @@ async def dial_over(
     :raises Refused: the peer is not the expected one.
     :raises SettingsError: the selected engine is not available.
     """
-    kind = select(settings.engine, settings.congestion, emit)
+    kind = select(settings.engine, settings.congestion)  # a role has reported it
     path: DatagramPath | None = None
     try:
         async with asyncio.timeout(within):
