@@ -121,8 +121,8 @@ def test_every_option_has_help_and_an_environment_variable():
 
 REMOTE_OPTIONS = """
     config listen origins-from websocket websocket-path outside cert key token token-file
-    accept-proxy-protocol trusted-proxy hold linger client-keepalive client-wait grace state-dir unread-limit engine congestion
-    log-format log-level
+    accept-proxy-protocol trusted-proxy hold linger client-keepalive client-wait grace state-dir
+    unread-limit engine congestion log-format log-level
 """
 ORIGIN_OPTIONS = """
     config remote origin token token-file name ca pin proxy-protocol hold grace unread-limit
