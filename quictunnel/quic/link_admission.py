@@ -40,9 +40,7 @@ from quictunnel.protocol.source import Source, site_of, source_of
 from quictunnel.quic.drop_reason import DropReason
 from quictunnel.quic.limits import (
     HANDSHAKE_BURST,
-    HANDSHAKE_PATIENCE,
     HANDSHAKES_PER_SECOND,
-    PROVEN_SOURCE_FACTOR,
     RESERVED_SHARE,
     RETRIES_PER_SECOND,
     SITE_FACTOR,
@@ -52,6 +50,7 @@ from quictunnel.quic.proven_sources import ProvenSources
 from quictunnel.quic.rate_budget import RateBudget
 from quictunnel.quic.source_handshakes import SourceHandshakes
 from quictunnel.quic.unproven_links import Group, LinkT, UnprovenLinks, group_of
+from quictunnel.quic.unproven_places import NO_PLACE, UnprovenPlaces
 from quictunnel.quic.waiting_peers import Latest, WaitingPeer, WaitingPeers
 
 if TYPE_CHECKING:
@@ -63,13 +62,6 @@ if TYPE_CHECKING:
 TOO_MANY_HANDSHAKES = DropReason(DropKind.HANDSHAKES, "too many handshakes of all peers")
 TOO_MANY_OF_SOURCE = DropReason(DropKind.HANDSHAKES, "too many handshakes of this source")
 TOO_MANY_OF_SITE = DropReason(DropKind.HANDSHAKES, "too many handshakes of its network of 48 bits")
-NO_PLACE = DropReason(DropKind.UNPROVEN_LINKS, "too many links without a proof")
-NO_PLACE_FOR_SOURCE = DropReason(
-    DropKind.UNPROVEN_LINKS, "too many links of this source without a proof"
-)
-NO_PLACE_FOR_SITE = DropReason(
-    DropKind.UNPROVEN_LINKS, "too many links of its network of 48 bits without a proof"
-)
 NO_RETRY = DropReason(DropKind.RETRIES, "too many new peers to validate their addresses")
 QUEUE_FULL = DropReason(DropKind.QUEUE, "too many new peers wait")
 
@@ -124,12 +116,11 @@ class LinkAdmission(Generic[LinkT]):
         self._report = report
         self._ignore = ignore
         self._address_of = address_of
-        self._max_unproven = settings.max_unproven
-        self._max_unreserved = settings.max_unproven - int(settings.max_unproven * RESERVED_SHARE)
         self._retry_above = settings.retry_above
         self._links: UnprovenLinks[LinkT] = UnprovenLinks()
         self._waiting = WaitingPeers()
         self._proven = ProvenSources()
+        self._places = UnprovenPlaces(self._links, self._proven, settings.max_unproven)
         self._proven_links: dict[LinkT, Source] = {}
         self._by_source = SourceHandshakes()
         self._by_site = SourceHandshakes()
@@ -173,7 +164,7 @@ class LinkAdmission(Generic[LinkT]):
             source,
             is_validated,
             arrived_at=now,
-            is_unknown=not self._is_proven(group, now),
+            is_unknown=not self._places.is_proven(group, now),
             previous=self._latest(group),
         )
         if not self._waiting.accepts(peer) or not self._make_room(peer):
@@ -185,7 +176,7 @@ class LinkAdmission(Generic[LinkT]):
     def next_opening(self) -> Opening[LinkT] | None:
         """Return the next peer to accept, whose handshake counts from now on; None if all wait."""
         now = self._now()
-        busiest = self._busiest(now)
+        busiest = self._places.busiest(now)
         for peer in self._waiting.remove_expired(now):
             self._report(peer.source, self._obstacle(peer.group, busiest, now) or NO_PLACE)
             self._ignore(peer.incoming)
@@ -193,7 +184,7 @@ class LinkAdmission(Generic[LinkT]):
             return None
         for group in sorted(self._waiting.groups, key=lambda each: self._rank(each, now)):
             if self._obstacle(group, busiest, now) is None:
-                displaced = self._displaced_by(group, busiest, now)
+                displaced = self._places.displaced_by(group, busiest, now)
                 self._handshakes.take(now)
                 if group is not None:
                     self._count_handshake(group, now)
@@ -244,7 +235,7 @@ class LinkAdmission(Generic[LinkT]):
     def _needs_retry(self, source: Source, now: float) -> bool:
         """Return whether a new peer must validate its address first."""
         unvalidated = self._waiting.count(None)
-        places = min(self._retry_above, self._max_unreserved)
+        places = min(self._retry_above, self._places.unreserved)
         if len(self._links) + unvalidated >= places:
             return True
         if self._handshakes.level(now) - unvalidated < _UNVALIDATED_LEVEL:
@@ -267,31 +258,22 @@ class LinkAdmission(Generic[LinkT]):
 
     def _obstacle(self, group: Group, busiest: LinkT | None, now: float) -> DropReason | None:
         """Return why no peer of a group can be accepted now; None if one can."""
-        is_proven = self._is_proven(group, now)
+        is_proven = self._places.is_proven(group, now)
         reserved = 0.0 if is_proven else HANDSHAKE_BURST * RESERVED_SHARE
         if self._handshakes.level(now) < 1 + reserved:
             return TOO_MANY_HANDSHAKES
         if group is not None:
-            factor = self._factor(group, now)
+            factor = self._places.factor(group, now)
             if self._by_source.tokens(group, now, factor=factor) < 1:
                 return TOO_MANY_OF_SOURCE
             if not is_proven and self._is_site_spent(group, now):
                 return TOO_MANY_OF_SITE
-        has_place = not self._needs_exchange(group, now)
-        if has_place or self._displaced_by(group, busiest, now) is not None:
-            return None
-        return self._full_table(group, now)
-
-    def _full_table(self, group: Group, now: float) -> DropReason:
-        """Return which limit on links leaves no place for a group."""
-        if self._is_source_full(group, now):
-            return NO_PLACE_FOR_SOURCE
-        return NO_PLACE_FOR_SITE if self._is_site_full(group, now) else NO_PLACE
+        return self._places.obstacle(group, busiest, now)
 
     def _rank(self, group: Group, now: float) -> tuple[bool, Latest, float]:
         """Return the key by which groups are served, the smallest first."""
         arrived_at = self._waiting.first(group).arrived_at
-        return not self._is_proven(group, now), self._latest(group), arrived_at
+        return not self._places.is_proven(group, now), self._latest(group), arrived_at
 
     def _latest(self, group: Group) -> Latest:
         """Return when the latest handshakes of a group's site and of the group started."""
@@ -300,74 +282,9 @@ class LinkAdmission(Generic[LinkT]):
         return self._by_site.latest(site_of(group)), self._by_source.latest(group)
 
     def _count_handshake(self, source: Source, now: float) -> None:
-        self._by_source.start(source, now, factor=self._factor(source, now))
+        self._by_source.start(source, now, factor=self._places.factor(source, now))
         self._by_site.start(site_of(source), now, factor=SITE_FACTOR)
 
     def _is_site_spent(self, source: Source, now: float) -> bool:
         """Return whether the site of a source may start no handshake now."""
         return self._by_site.tokens(site_of(source), now, factor=SITE_FACTOR) < 1
-
-    def _needs_exchange(self, group: Group, now: float) -> bool:
-        """Return whether a new peer of a group gets a place only in exchange for another link."""
-        is_proven = self._is_proven(group, now)
-        places = self._max_unproven if is_proven else self._max_unreserved
-        is_full = self._is_source_full(group, now) or self._is_site_full(group, now)
-        return len(self._links) >= places or is_full
-
-    def _is_source_full(self, group: Group, now: float) -> bool:
-        if group is None:
-            return False
-        return self._links.count(group) >= SOURCE_UNPROVEN_LINKS * self._factor(group, now)
-
-    def _is_site_full(self, group: Group, now: float) -> bool:
-        if group is None or self._is_proven(group, now):
-            return False
-        return self._links.count_site(group) >= SOURCE_UNPROVEN_LINKS * SITE_FACTOR
-
-    def _displaced_by(self, group: Group, busiest: LinkT | None, now: float) -> LinkT | None:
-        """Return the link that loses its place to a new peer of a group; None if none does.
-
-        :param busiest: what `_busiest` returns.
-        """
-        if group is None or not self._needs_exchange(group, now):
-            return None
-        if self._is_source_full(group, now):
-            oldest = self._links.oldest(group)
-            return oldest if self._is_stale(oldest, now) else None
-        if self._is_site_full(group, now):
-            oldest = self._links.oldest_of_site(group)
-            return oldest if self._is_stale(oldest, now) else None
-        if busiest is None or self._is_stale(busiest, now):
-            return busiest
-        losing = self._links.group(busiest)
-        is_busier = self._counts(losing) > self._counts(group)
-        may_displace = self._is_proven(group, now) or not self._is_proven(losing, now)
-        return busiest if is_busier and may_displace else None
-
-    def _busiest(self, now: float) -> LinkT | None:
-        """Return the oldest link of the busiest source at the busiest site.
-
-        Unknown sources are preferred. Among sources with equally many links, it is the one whose
-        link is oldest.
-        """
-
-        def key(group: Group) -> tuple[bool, tuple[int, int], float]:
-            opened_at = self._links.opened_at(self._links.oldest(group))
-            return not self._is_proven(group, now), self._counts(group), -opened_at
-
-        if len(self._links) < self._max_unreserved:
-            return None  # there is room
-        return self._links.oldest(max(self._links.groups, key=key))
-
-    def _counts(self, group: Group) -> tuple[int, int]:
-        """Return the numbers of links of a group's site and of the group."""
-        return self._links.count_site(group), self._links.count(group)
-
-    def _is_stale(self, link: LinkT, now: float) -> bool:
-        return now - self._links.opened_at(link) >= HANDSHAKE_PATIENCE
-
-    def _is_proven(self, group: Group, now: float) -> bool:
-        return group is not None and self._proven.has(group, now)
-
-    def _factor(self, source: Source, now: float) -> float:
-        return PROVEN_SOURCE_FACTOR if self._proven.has(source, now) else 1.0
