@@ -14,6 +14,7 @@ from quictunnel.doctor.port_holders import holder_of
 from quictunnel.errors import SettingsError
 from quictunnel.events import discard_event
 from quictunnel.quic.path.udp import open_bound
+from quictunnel.remote.acceptor import relayed
 from quictunnel.remote.outside_listener import OutsideListener, resolve_listen
 
 _FREE_PORT = "choose another port, or end the other program"
@@ -51,7 +52,7 @@ class ListenAddress(Check):
 
     async def _bind_tcp(self) -> None:
         listener = OutsideListener(
-            self._listen, asyncio.Protocol, emit=discard_event, option=self._option
+            self._listen, relayed(asyncio.Protocol), emit=discard_event, option=self._option
         )
         try:
             await listener.bind()

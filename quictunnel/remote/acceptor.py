@@ -13,6 +13,7 @@ import errno
 import os
 import socket
 from collections.abc import Callable
+from typing import Any, TypeAlias
 
 from quictunnel.config import settings
 from quictunnel.events import AcceptPaused, EventSink, InternalErrorOccurred
@@ -30,6 +31,10 @@ CLIENT_KEEPALIVE = KeepAlive.of_client(settings.CLIENT_KEEPALIVE)
 PAUSE = 1.0
 """Seconds without accepting after the kernel lacked a resource. Retrying would not free it."""
 
+TakeConnection: TypeAlias = Callable[[socket.socket, tuple[Any, ...]], None]
+"""Takes an accepted socket, which does not block, and the peer's socket address. If it raises, the
+socket is closed. OSError means that the kernel lacks a resource."""
+
 _SHORTAGES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 """Errors of accept(2) that mean a lack of descriptors or memory. The connection stays queued."""
 
@@ -38,7 +43,7 @@ class Acceptor:
     """Accepts connections from one listening socket, which `close` closes.
 
     :param sock: listens, does not block, and has the options that `relay.set_options` sets.
-    :param make_protocol: makes the protocol of an accepted connection.
+    :param take: takes each accepted connection.
     :param is_inherited: whether accepted sockets have the listening one's options.
     :param keep_alive: that of accepted sockets which do not inherit it.
     """
@@ -46,7 +51,7 @@ class Acceptor:
     def __init__(
         self,
         sock: socket.socket,
-        make_protocol: Callable[[], asyncio.Protocol],
+        take: TakeConnection,
         emit: EventSink,
         *,
         is_inherited: bool = OPTIONS_ARE_INHERITED,
@@ -55,11 +60,10 @@ class Acceptor:
         self.keep_alive = keep_alive
         """Of connections that are accepted from now on, and do not inherit it."""
         self._sock = sock
-        self._make_protocol = make_protocol
+        self._take = take
         self._emit = emit
         self._is_inherited = is_inherited
         self._loop = asyncio.get_running_loop()
-        self._readiness = readiness(self._loop)
         self._pause: asyncio.TimerHandle | None = None
         self._is_short = False
         self._is_watching = False
@@ -88,13 +92,12 @@ class Acceptor:
             if not self._is_watching:
                 return  # paused or closed meanwhile
 
-    def _start(self, sock: socket.socket, peer: object) -> None:
+    def _start(self, sock: socket.socket, peer: tuple[Any, ...]) -> None:
         try:
             sock.setblocking(False)
             if not self._is_inherited:
                 set_options(sock, self.keep_alive)
-            transport = SocketTransport(sock, self._readiness, peer=peer, has_options=True)
-            transport.attach(self._make_protocol())
+            self._take(sock, peer)
         except OSError as exc:  # the kernel cannot watch another socket
             sock.close()
             self._pause_accepting(exc)
@@ -122,3 +125,16 @@ class Acceptor:
         if not self._is_watching and self._pause is None and self._sock.fileno() >= 0:
             self._is_watching = True
             self._loop.add_reader(self._fd, self._accept)
+
+
+def relayed(make_protocol: Callable[[], asyncio.Protocol]) -> TakeConnection:
+    """Return what gives each connection a protocol, on a transport of `relay`.
+
+    :param make_protocol: makes the protocol of an accepted connection.
+    """
+
+    def take(sock: socket.socket, peer: tuple[Any, ...]) -> None:
+        ready = readiness(asyncio.get_running_loop())
+        SocketTransport(sock, ready, peer=peer, has_options=True).attach(make_protocol())
+
+    return take

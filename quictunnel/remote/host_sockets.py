@@ -26,7 +26,7 @@ from quictunnel.config.hosts import HostName
 from quictunnel.errors import Refused, SettingsError
 from quictunnel.events import EventSink
 from quictunnel.protocol.codes import Code
-from quictunnel.remote.acceptor import Acceptor
+from quictunnel.remote.acceptor import Acceptor, relayed
 from quictunnel.remote.outside_listener import BACKLOG
 
 SOCKET_NAME = "http"
@@ -113,7 +113,7 @@ class HostSockets:
             sentence = f"the remote cannot open a Unix socket for host {host}: {why(exc)}"
             raise Refused(Code.SERVICE_TAKEN, sentence) from exc
         self._acceptors[host] = Acceptor(
-            sock, lambda: self._make_protocol(host), self._emit, is_inherited=True
+            sock, relayed(lambda: self._make_protocol(host)), self._emit, is_inherited=True
         )
 
     def remove(self, host: HostName) -> None:

@@ -10,7 +10,7 @@ from quictunnel.config.hosts import HostProtocol
 from quictunnel.events import EventSink
 from quictunnel.protocol.address import Address
 from quictunnel.relay.tcp_options import KeepAlive
-from quictunnel.remote.acceptor import CLIENT_KEEPALIVE
+from quictunnel.remote.acceptor import CLIENT_KEEPALIVE, relayed
 from quictunnel.remote.name_readers import Find, HttpNameReader, NameReader, TlsNameReader
 from quictunnel.remote.outside_listener import OutsideListener
 
@@ -43,7 +43,7 @@ class NamedListener:
         make_reader = _READERS[protocol]
         self._listener = OutsideListener(
             listen,
-            lambda: new_client(make_reader(find)),
+            relayed(lambda: new_client(make_reader(find))),
             emit=emit,
             option=f"--{protocol}",
             keep_alive=keep_alive,

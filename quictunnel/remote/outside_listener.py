@@ -1,11 +1,10 @@
-"""An outside address: the listening TCP sockets of one service."""
+"""A TCP address of the remote, and its listening sockets: that of one service, for example."""
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TypeAlias
 
 from quictunnel.config.addresses import EVERY_ADDRESS, HostPort
@@ -19,7 +18,7 @@ from quictunnel.relay.tcp_options import (
     set_keep_alive,
     set_options,
 )
-from quictunnel.remote.acceptor import CLIENT_KEEPALIVE, Acceptor
+from quictunnel.remote.acceptor import CLIENT_KEEPALIVE, Acceptor, TakeConnection
 from quictunnel.session.resolver import look_up
 
 BACKLOG = 1024
@@ -45,13 +44,13 @@ class _TcpSocketOverIpv6(_TcpSocket):
 
 
 class OutsideListener:
-    """The listening sockets of one service.
+    """The listening sockets of one address.
 
     Binding and accepting are two steps: all addresses are known to be free before the first client
     is accepted.
 
     :param listen: the address; the host `::` means every address, IPv6 and IPv4.
-    :param make_protocol: makes the protocol of an accepted client.
+    :param take: takes each accepted connection.
     :param sockets: bound sockets to use in place of that address; closed with the listener.
     :param option: the option that sets the address, for errors.
     :param keep_alive: when the kernel probes clients.
@@ -60,7 +59,7 @@ class OutsideListener:
     def __init__(
         self,
         listen: HostPort,
-        make_protocol: Callable[[], asyncio.Protocol],
+        take: TakeConnection,
         *,
         emit: EventSink,
         sockets: Sequence[socket.socket] = (),
@@ -68,7 +67,7 @@ class OutsideListener:
         keep_alive: KeepAlive = CLIENT_KEEPALIVE,
     ) -> None:
         self._listen = listen
-        self._make_protocol = make_protocol
+        self._take = take
         self._emit = emit
         self._option = option
         self._keep_alive = keep_alive
@@ -84,6 +83,11 @@ class OutsideListener:
         if self._address is None:
             raise RuntimeError("the outside address is not bound")
         return self._address
+
+    @property
+    def addresses(self) -> list[Address]:
+        """All bound addresses, from `bind` on."""
+        return [Address.of(sock.getsockname()) for sock in self._sockets]
 
     async def bind(self) -> None:
         """Bind the sockets. From then on the kernel queues clients. After an error, call `close`.
@@ -123,7 +127,7 @@ class OutsideListener:
         self._acceptors = [
             Acceptor(
                 sock,
-                self._make_protocol,
+                self._take,
                 self._emit,
                 is_inherited=self._is_inherited,
                 keep_alive=self._keep_alive,

@@ -28,6 +28,7 @@ from quictunnel.protocol.address import Address
 from quictunnel.protocol.codes import Code
 from quictunnel.protocol.messages import Service
 from quictunnel.relay.tcp_options import KeepAlive
+from quictunnel.remote.acceptor import relayed
 from quictunnel.remote.fair_table import FairTable
 from quictunnel.remote.outside_listener import OutsideListener, SocketAddress
 from quictunnel.remote.registry import Identity
@@ -128,7 +129,7 @@ class Routes:
         self._default = Route(DEFAULT_SERVICE, DEFAULT_SERVICE, str(settings.outside))
         self._outside = OutsideListener(
             settings.outside,
-            lambda: new_client(self._default),
+            relayed(lambda: new_client(self._default)),
             emit=emit,
             sockets=outside_sockets,
             keep_alive=KeepAlive.of_client(settings.client_keepalive),
@@ -366,7 +367,7 @@ class Routes:
     def _listen(self, route: Route, port: int) -> None:
         listener = OutsideListener(
             HostPort(self._settings.outside.host, port),
-            lambda: self._new_client(route),
+            relayed(lambda: self._new_client(route)),
             emit=self._emit,
             keep_alive=KeepAlive.of_client(self._settings.client_keepalive),
         )

@@ -10,7 +10,7 @@ import pytest
 
 from quictunnel.events import AcceptPaused, Event, discard_event
 from quictunnel.remote import acceptor
-from quictunnel.remote.acceptor import ACCEPTS_PER_WAKEUP, Acceptor
+from quictunnel.remote.acceptor import ACCEPTS_PER_WAKEUP, Acceptor, relayed
 
 
 class Listening(socket.socket):
@@ -61,7 +61,7 @@ def callers(sock, count):
 
 async def test_a_crowd_is_let_in_a_few_at_a_time(listening):
     crowd = callers(listening, 5 * ACCEPTS_PER_WAKEUP)
-    door = Acceptor(listening, Guest, discard_event)
+    door = Acceptor(listening, relayed(Guest), discard_event)
     await Guest.all_met.wait()
     assert Guest.most_unmet <= ACCEPTS_PER_WAKEUP
     door.close()
@@ -74,7 +74,7 @@ async def test_a_shortage_of_descriptors_is_one_line_and_a_pause(listening, monk
     monkeypatch.setattr(acceptor, "PAUSE", 0)
     (caller,) = callers(listening, 1)
     listening.is_short = True
-    door = Acceptor(listening, Guest, events.append)
+    door = Acceptor(listening, relayed(Guest), events.append)
     for _ in range(10):
         await asyncio.sleep(0)
     listening.is_short = False
@@ -88,7 +88,7 @@ async def test_nobody_is_let_in_after_the_end_not_even_after_a_pause(listening, 
     monkeypatch.setattr(acceptor, "PAUSE", 0)
     (caller,) = callers(listening, 1)
     listening.is_short = True
-    door = Acceptor(listening, Guest, discard_event)
+    door = Acceptor(listening, relayed(Guest), discard_event)
     for _ in range(10):
         await asyncio.sleep(0)
     door.close()

@@ -11,6 +11,7 @@ from quictunnel.config.addresses import HostPort
 from quictunnel.errors import SettingsError
 from quictunnel.events import discard_event
 from quictunnel.relay.tcp_options import KeepAlive
+from quictunnel.remote.acceptor import relayed
 from quictunnel.remote.outside_listener import OutsideListener, resolve_listen
 
 
@@ -32,7 +33,9 @@ async def outside(came):
     made = []
 
     async def make(host: str, port: int = 0) -> OutsideListener:
-        outside = OutsideListener(HostPort(host, port), lambda: Caller(came), emit=discard_event)
+        outside = OutsideListener(
+            HostPort(host, port), relayed(lambda: Caller(came)), emit=discard_event
+        )
         made.append(outside)
         await outside.bind()
         outside.serve()
@@ -119,7 +122,7 @@ async def test_clients_have_the_keep_alive_of_the_time_when_they_connect(came, i
     sockets = [socket.create_server(("127.0.0.1", 0))] if is_passed_in else []
     outside = OutsideListener(
         HostPort("127.0.0.1", 0),
-        lambda: Caller(came),
+        relayed(lambda: Caller(came)),
         emit=discard_event,
         sockets=sockets,
         keep_alive=KeepAlive.of_client(20),

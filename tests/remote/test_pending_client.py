@@ -6,6 +6,7 @@ import asyncio
 
 from quictunnel.config.addresses import HostPort
 from quictunnel.events import discard_event
+from quictunnel.remote.acceptor import relayed
 from quictunnel.remote.outside_listener import OutsideListener
 from quictunnel.remote.pending_client import HEADER_READ_SIZE, PendingClient
 from quictunnel.remote.routes import Route
@@ -56,7 +57,7 @@ class Taker(asyncio.Protocol):
 async def test_little_is_held_of_what_comes_behind_a_header_and_nothing_is_lost():
     owner = Owner()
     outside = OutsideListener(
-        HostPort("127.0.0.1", 0), lambda: PendingClient(ROUTE, owner), emit=discard_event
+        HostPort("127.0.0.1", 0), relayed(lambda: PendingClient(ROUTE, owner)), emit=discard_event
     )
     await outside.bind()
     _, writer = await asyncio.open_connection("127.0.0.1", outside.address.port)
