@@ -128,7 +128,7 @@ class Listener:
             for link in tuple(self._links.values()):
                 if not self._filter.accepts(link.peer.host):
                     link.close(Code.GOODBYE, NETWORK_REMOVED)
-        self._socket.accept_only(None if self._filter is None else self._accepts_host)
+        self._socket.accept_only(None if self._filter is None else self.accepts_host)
 
     def attach_path(
         self,
@@ -191,7 +191,7 @@ class Listener:
             self._next_opening = self._loop.call_soon(self._open_next)
 
     def _on_carried_received(self, path: CarriedPath, datagrams: list[Datagram]) -> None:
-        if not self._accepts_host(path.peer.address.host):
+        if not self.accepts_host(path.peer.address.host):
             return
         batch = self._endpoint.receive(datagrams, self._loop.time())
         self._on_received(batch)
@@ -214,7 +214,7 @@ class Listener:
                     link.port_closed()
                     break
 
-    def _accepts_host(self, host: str) -> bool:
+    def accepts_host(self, host: str) -> bool:
         """Return whether datagrams of a host are accepted, and report those that are not."""
         if self._filter is None or self._filter.accepts(host):
             return True

@@ -34,6 +34,7 @@ from quictunnel.remote.places import Places
 from quictunnel.remote.registry import Registry
 from quictunnel.remote.session import EXPIRED, RemoteSession
 from quictunnel.remote.session_settings import RemoteSessionSettings
+from quictunnel.remote.websocket_server import WebSocketServer
 from quictunnel.session.clients import MAX_CLIENTS
 from quictunnel.session.failure_reporter import FailureReporter
 from quictunnel.session.observation import link_snapshots, unread_bytes
@@ -133,6 +134,7 @@ class Remote:
         self._silent: set[RemoteSession] = set()
         """Silent sessions some of whose routes have become usable with another session."""
         self._listener: Listener | None = None
+        self._websocket: WebSocketServer | None = None
         self._session_settings: RemoteSessionSettings | None = None
         self._certificate_watch: asyncio.Task[None] | None = None
         self._expiry_watch: asyncio.Task[None] | None = None
@@ -161,6 +163,11 @@ class Remote:
     def named_addresses(self) -> dict[HostProtocol, Address]:
         """The TCP addresses for clients of host names, by protocol, from `start` on."""
         return self._places.named_addresses
+
+    @property
+    def websocket_url(self) -> str | None:
+        """The URL of the WebSocket, with the bound address; None if there is none."""
+        return None if self._websocket is None else self._websocket.url
 
     def has_site(self, name: HostName) -> bool:
         """Return whether a service for HTTP is known that has this host name or covers it.
@@ -191,13 +198,26 @@ class Remote:
                 hold=settings.hold,
                 linger=settings.linger,
             )
+            if settings.websocket is not None:
+                self._websocket = WebSocketServer(
+                    settings.websocket,
+                    settings.websocket_path,
+                    self._certificates,
+                    proxies=NetworkSet(settings.trusted_proxies),
+                    emit=self._emit,
+                )
+                await self._websocket.bind()
             self._listener = await self._listen()
         except BaseException:
             self._places.close()
+            if self._websocket is not None:
+                self._websocket.close()
             if self._link_socket is not None:
                 self._link_socket.close()
             raise
         self._places.serve()
+        if self._websocket is not None:
+            self._websocket.serve(self._listener)
         self._started_at = asyncio.get_running_loop().time()
         self._certificate_watch = asyncio.create_task(
             self._watch_certificate(self._listener), name="certificate watch"
@@ -231,6 +251,8 @@ class Remote:
             proxies=_proxies(settings),
             policies=settings.policies,
         )
+        if self._websocket is not None:
+            self._websocket.proxies = NetworkSet(settings.trusted_proxies)
         if self._listener is not None and "origins_from" in changed:
             self._listener.accept_only(NetworkSet(settings.origins_from))
         ids = self._grants.keys() | settings.grants.keys()
@@ -275,7 +297,7 @@ class Remote:
             role="remote",
             name=listen,
             engine=self._engine,
-            addresses=() if since is None else (f"udp {listen}", *self._places.describe()),
+            addresses=() if since is None else (f"udp {listen}", *self._describe_places()),
             age=0.0 if since is None else asyncio.get_running_loop().time() - since,
             clients=self._admission.count,
             max_clients=self._admission.max_clients,
@@ -284,6 +306,10 @@ class Remote:
             is_ready=reason is None,
             reason=reason,
         )
+
+    def _describe_places(self) -> Sequence[str]:
+        url = self.websocket_url
+        return (*(() if url is None else (f"websocket {url}",)), *self._places.describe())
 
     def list_services(self) -> Sequence[ServiceSnapshot]:
         """Return the services that connected origins ask for."""
@@ -392,6 +418,8 @@ class Remote:
         for watch in (self._certificate_watch, self._expiry_watch):
             if watch is not None:
                 watch.cancel()
+        if self._websocket is not None:
+            self._websocket.close()
         if self._listener is not None:
             self._listener.close()
             await self._listener.wait_closed()
@@ -403,9 +431,16 @@ class Remote:
     async def _watch_certificate(self, listener: Listener) -> None:
         while True:
             await asyncio.sleep(CERTIFICATE_CHECK_INTERVAL)
-            self._certificates.reload_if_changed(
-                lambda renewed: listener.set_certificate(_tls(renewed))
-            )
+            self._certificates.reload_if_changed(lambda renewed: self._use(listener, renewed))
+
+    def _use(self, listener: Listener, certificate: ServerCertificate) -> None:
+        """Use a renewed certificate for new links and WebSockets.
+
+        :raises SettingsError: the engine, or TLS, cannot use it.
+        """
+        if self._websocket is not None:
+            self._websocket.use_certificate(self._certificates)
+        listener.set_certificate(_tls(certificate))
 
     async def _end_expired(self) -> None:
         """End the links of tokens that expire."""
