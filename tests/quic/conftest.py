@@ -9,13 +9,14 @@ import pytest
 from testkit.engines import ENGINES
 
 MIXED_ENGINES = {
-    "test_carried_paths",
     "test_blocked_udp",
+    "test_carried_paths",
     "test_endpoint",
     "test_engine_echo",
     "test_engine_endings",
     "test_engine_flow",
     "test_exporter",
+    "test_fallback_sockets",
     "test_families",
     "test_following",
     "test_moves",

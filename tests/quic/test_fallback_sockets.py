@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from endpoints import TIMEOUT, Trusting, closed, echo, listening
-from pair import CLIENT_TLS
+from pair import CLIENT_TLS, Engines
 
 from quictunnel.errors import LinkFailed
 from quictunnel.protocol.address import Address
@@ -18,7 +18,6 @@ from quictunnel.quic.path.datagram_path import PathKind
 from quictunnel.quic.path.path_reports import PathReports
 from quictunnel.quic.settings import LinkSettings
 from testkit.carried_path import SimulatedOpener
-from testkit.engines import ENGINES
 
 if TYPE_CHECKING:
     from quictunnel.quic.link import Link
@@ -37,19 +36,18 @@ def opener_to(listener: Listener) -> SimulatedOpener:
     )
 
 
-@pytest.mark.parametrize("engine", ENGINES)
 async def test_a_link_starts_on_a_path_and_changes_between_it_and_udp(
-    engine: str, monkeypatch: pytest.MonkeyPatch
+    engines: Engines, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(return_policy, "STEADY_TIME", 0.3)
     moves: asyncio.Queue[PathKind] = asyncio.Queue()
-    async with listening(engine="aioquic") as listener:
+    async with listening(engine=engines[1]) as listener:
         link = await dial_over(
             opener_to(listener),
             listener.address.port,
             protocol=Trusting(),
             client_tls=CLIENT_TLS,
-            settings=replace(LinkSettings(), engine=engine),
+            settings=replace(LinkSettings(), engine=engines[0]),
             within=TIMEOUT,
             hosts=["127.0.0.1"],
             reports=PathReports(moved=lambda kind, _: moves.put_nowait(kind)),
@@ -66,55 +64,52 @@ async def test_a_link_starts_on_a_path_and_changes_between_it_and_udp(
         await closed(link)
 
 
-@pytest.mark.parametrize("engine", ENGINES)
-async def test_a_path_that_cannot_be_opened_fails_the_dial(engine: str) -> None:
-    async with listening(engine="aioquic") as listener:
+async def test_a_path_that_cannot_be_opened_fails_the_dial(engines: Engines) -> None:
+    async with listening(engine=engines[1]) as listener:
         opener = opener_to(listener)
         opener.obstacle = "the proxy asks for a password"
         with pytest.raises(LinkFailed, match=r"^the proxy asks for a password$"):
-            await over(opener, listener, engine)
+            await over(opener, listener, engines)
         opener.obstacle, opener.opening_time = None, 3600
         with pytest.raises(LinkFailed, match=r"^the path was not open within 0\.1 s$"):
-            await over(opener, listener, engine, within=0.1)
+            await over(opener, listener, engines, within=0.1)
 
 
-@pytest.mark.parametrize("engine", ENGINES)
-async def test_a_path_that_carries_nothing_fails_the_dial(engine: str) -> None:
+async def test_a_path_that_carries_nothing_fails_the_dial(engines: Engines) -> None:
     opener = SimulatedOpener(lambda _: None)
-    async with listening(engine="aioquic") as listener:
+    async with listening(engine=engines[1]) as listener:
         opener.opening_time = 0.0
         opener._accept = lambda path: (
             listener.attach_path(path, Address("127.0.0.1", 1), on_proven=lambda: None),
             opener.lines[-1].stall(),
         )
         with pytest.raises(LinkFailed, match=r"^no answer within 0\.2 s$"):
-            await over(opener, listener, engine, within=0.2)
+            await over(opener, listener, engines, within=0.2)
         assert opener.lines[-1].is_closed
 
 
 async def over(
-    opener: SimulatedOpener, listener: Listener, engine: str, *, within: float = TIMEOUT
+    opener: SimulatedOpener, listener: Listener, engines: Engines, *, within: float = TIMEOUT
 ) -> Link:
     return await dial_over(
         opener,
         listener.address.port,
         protocol=Trusting(),
         client_tls=CLIENT_TLS,
-        settings=replace(LinkSettings(), engine=engine),
+        settings=replace(LinkSettings(), engine=engines[0]),
         within=within,
     )
 
 
-@pytest.mark.parametrize("engine", ENGINES)
-async def test_a_link_on_udp_opens_no_path_as_long_as_udp_answers(engine: str) -> None:
-    async with listening(engine="aioquic") as listener:
+async def test_a_link_on_udp_opens_no_path_as_long_as_udp_answers(engines: Engines) -> None:
+    async with listening(engine=engines[1]) as listener:
         opener = opener_to(listener)
         link = await dial(
             "127.0.0.1",
             listener.address.port,
             protocol=Trusting(),
             client_tls=CLIENT_TLS,
-            settings=replace(LinkSettings(), engine=engine),
+            settings=replace(LinkSettings(), engine=engines[0]),
             within=TIMEOUT,
             opener=opener,
         )
