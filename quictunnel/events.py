@@ -145,6 +145,42 @@ class RefusalKind(enum.StrEnum):
     """A code that this version does not know, or no code."""
 
 
+class PathKind(enum.StrEnum):
+    """What carries a link's datagrams."""
+
+    UDP = "udp"
+    """UDP packets between two addresses."""
+    WEBSOCKET = "websocket"
+    """Messages of a WebSocket."""
+
+
+class PathReason(enum.StrEnum):
+    """Why an origin has moved its link to a path of another kind, in a phrase."""
+
+    UDP_SILENT = "UDP does not answer"
+    """The link was silent on UDP."""
+    UDP_THROTTLED = "UDP loses nearly all packets"
+    """UDP delivers too little to be of use."""
+    UDP_ANSWERS = "UDP answers"
+    """The remote has answered over UDP."""
+
+    @property
+    def word(self) -> str:
+        """The reason in a word, such as `udp-silent`."""
+        return self.name.lower().replace("_", "-")
+
+
+class UdpProbeKind(enum.StrEnum):
+    """The result of probes of UDP."""
+
+    ANSWERED = "answered"
+    """The remote answers."""
+    UNANSWERED = "unanswered"
+    """The remote does not answer."""
+    NOT_SENT = "not-sent"
+    """The system cannot send them, as without a route."""
+
+
 # Clients
 
 
@@ -310,6 +346,8 @@ class OriginConnected(Event):
     """The origin's program and version, as it reports them."""
     link: str
     """The link's id, the same at both ends."""
+    path: PathKind
+    """What carries the link's datagrams."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -471,6 +509,12 @@ class LinkRecovered(Event):
     """Connections kept."""
     link: str
     """As in `OriginConnected`."""
+    path: PathKind
+    """What carries the link's datagrams now."""
+    previous_path: PathKind | None
+    """What carried them before, if it was something else."""
+    path_reason: str | None
+    """Why it was changed. Only the origin knows it; None if it was not changed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -483,12 +527,18 @@ class LinkMoved(Event):
     """The token's id; None if the origin has none."""
     address: str
     """The origin's address now, as this end sees it."""
-    previous_address: str
-    """The origin's address before."""
+    previous_address: str | None
+    """The origin's address before, if it was another one."""
     clients: int
     """Connections kept."""
     link: str
     """As in `OriginConnected`."""
+    path: PathKind
+    """What carries the link's datagrams now."""
+    previous_path: PathKind | None
+    """What carried them before, if it was something else."""
+    path_reason: str | None
+    """Why it was changed. Only the origin knows it; None if it was not changed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -556,6 +606,8 @@ class LinkEstablished(Event):
     remote_restarted: bool
     """Whether the remote is another process than at the previous link."""
     link: str
+    """As in `OriginConnected`."""
+    path: PathKind
     """As in `OriginConnected`."""
 
 
@@ -691,6 +743,39 @@ class PathAttempted(Event):
     """The local address before."""
     reason: str
     """Why."""
+
+
+@dataclass(frozen=True, slots=True)
+class WebSocketNotOpened(Event):
+    """The origin needs a WebSocket to the remote, and cannot open it. Others are tried later.
+
+    Emitted once for each new reason, until one is open.
+    """
+
+    reason: str
+    """Why, and what to check."""
+
+
+@dataclass(frozen=True, slots=True)
+class UdpProbeChanged(Event):
+    """Probes of UDP, from an origin whose link is on a WebSocket, have another result."""
+
+    remote: str
+    """The remote's UDP address."""
+    kind: UdpProbeKind
+    """The result."""
+    reason: str
+    """The same in a sentence, with the system's error if there is one."""
+
+
+@dataclass(frozen=True, slots=True)
+class PathMemoryNotUsed(Event):
+    """The record of what worked in which network is not used, so the link may start later."""
+
+    file: str
+    """The record's file."""
+    reason: str
+    """Why: the defect of the file, or the system's error."""
 
 
 # The process

@@ -10,6 +10,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
+from quictunnel.events import PathKind
+
 RoleName = Literal["remote", "origin"]
 
 ClientState = Literal["waiting", "connecting", "open", "closing"]
@@ -80,8 +82,12 @@ class LinkSnapshot:
     """The token's id; None if the origin has none."""
     agent: str
     """The peer's program and version, as it reports them; empty if it does not."""
-    path: Literal["udp"]
-    """How datagrams travel."""
+    path: PathKind
+    """What carries the link's datagrams."""
+    path_reason: str | None
+    """At the origin, why the link has moved to this path; None if it has started on it."""
+    udp_probe: str | None
+    """At the origin, what the last probe of UDP has found; None if there was none."""
     local: str
     """This end's address, as far as it is known."""
     peer: str
@@ -103,11 +109,11 @@ class LinkSnapshot:
     congestion_window: int
     """Bytes that may be in flight."""
     mtu: int
-    """Largest UDP payload that is sent."""
+    """Largest datagram that is sent."""
     bytes_sent: int
-    """UDP payload bytes sent since the link's start."""
+    """Bytes of datagrams sent since the link's start."""
     bytes_received: int
-    """UDP payload bytes received since then."""
+    """Bytes of datagrams received since then."""
     packets_sent: int
     """QUIC packets sent since then."""
     packets_lost: int

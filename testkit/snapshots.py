@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from quictunnel.events import PathKind
 from quictunnel.snapshots import ClientSnapshot, LinkSnapshot, RoleSnapshot, ServiceSnapshot
 
 STATE = RoleSnapshot(
@@ -24,7 +25,9 @@ LINK = LinkSnapshot(
     origin="box",
     token="2fdf26f2",
     agent="quictunnel/0.2.0",
-    path="udp",
+    path=PathKind.UDP,
+    path_reason=None,
+    udp_probe=None,
     local="192.0.2.1:9001",
     peer="198.51.100.7:40000",
     age=100.0,

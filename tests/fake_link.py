@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from quictunnel.errors import LinkForgotten, LinkLost, StreamReset
+from quictunnel.events import PathKind
 from quictunnel.protocol.address import Address
 from quictunnel.protocol.codes import Code
 from quictunnel.quic.engine import Statistics
@@ -122,6 +123,8 @@ class FakeLink:
         self.local = Address("127.0.0.1", name)
         self.peer = Address("192.0.2.1", name)
         self.exporter = exporter
+        self.path_kind = PathKind.UDP
+        self.path_reason = self.udp_probe = ""
         self.rtt = 0.02
         self.is_silent = False
         self.silent_since: float | None = None

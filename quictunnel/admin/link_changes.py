@@ -9,7 +9,7 @@ from typing import Literal
 
 import msgspec
 
-from quictunnel.events import Event, LinkMoved, LinkRecovered, LinkSilent
+from quictunnel.events import Event, LinkMoved, LinkRecovered, LinkSilent, PathKind
 
 MAX_CHANGES = 120
 """Changes that are kept of one link."""
@@ -34,6 +34,12 @@ class LinkChange(msgspec.Struct, frozen=True, rename={"previous": "from", "curre
     """The origin's address since then."""
     seconds: float | None
     """How long the silence has lasted so far; None for a move without a silence."""
+    path: PathKind | None
+    """What carries the link's datagrams since then; None for a silence, which changes nothing."""
+    previous_path: PathKind | None
+    """What carried them before, if it was something else."""
+    reason: str | None
+    """Why it was changed, as the origin knows it; None if it was not changed."""
 
 
 class LinkChanges:
@@ -67,7 +73,15 @@ def _is_repeated(event: LinkSilent | LinkRecovered | LinkMoved) -> bool:
 
 def _change(event: LinkSilent | LinkRecovered | LinkMoved, now: float) -> LinkChange:
     if isinstance(event, LinkSilent):
-        return LinkChange(now, "silent", None, event.address, event.silent_for)
-    if isinstance(event, LinkRecovered):
-        return LinkChange(now, "recovered", event.previous_address, event.address, event.silent_for)
-    return LinkChange(now, "moved", event.previous_address, event.address, None)
+        return LinkChange(now, "silent", None, event.address, event.silent_for, None, None, None)
+    silent_for = event.silent_for if isinstance(event, LinkRecovered) else None
+    return LinkChange(
+        now,
+        "moved" if silent_for is None else "recovered",
+        event.previous_address,
+        event.address,
+        silent_for,
+        event.path,
+        event.previous_path,
+        event.path_reason,
+    )

@@ -14,9 +14,9 @@ class LinkCounters:
     """Counters of links. Each field is one of `LinkSnapshot`."""
 
     bytes_sent: int = 0
-    """UDP payload bytes sent."""
+    """Bytes of datagrams sent."""
     bytes_received: int = 0
-    """UDP payload bytes received."""
+    """Bytes of datagrams received."""
     packets_sent: int = 0
     """QUIC packets sent."""
     packets_lost: int = 0

@@ -265,7 +265,8 @@ class Origin:
         has_restarted = self._remote_instance not in ("", welcome.instance)
         self._remote_instance = welcome.instance
         peer, rtt = str(session.link.peer), session.link.rtt
-        self._emit(LinkEstablished(peer, rtt, welcome.hold, has_restarted, session.link_id))
+        path = session.link.path_kind
+        self._emit(LinkEstablished(peer, rtt, welcome.hold, has_restarted, session.link_id, path))
         session.start_serving(self._connector.offer)  # it may have changed since the hello
 
     def _health_changed(self) -> None:

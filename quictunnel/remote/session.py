@@ -575,7 +575,8 @@ class RemoteSession(Session):
         )
         services = tuple(service.name for service in granted)
         identity = self._identity(hello)
-        self._emit(OriginConnected(*identity, services, self.peer_agent, self.link_id))
+        link = (self.link_id, self.link.path_kind)
+        self._emit(OriginConnected(*identity, services, self.peer_agent, *link))
         self._notify_losers(hello, losers)
         self._registry.notify_usable(self)
 

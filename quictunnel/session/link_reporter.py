@@ -12,6 +12,7 @@ from quictunnel.events import (
     LinkMoved,
     LinkRecovered,
     LinkSilent,
+    PathKind,
 )
 from quictunnel.quic.link import Link
 
@@ -54,6 +55,7 @@ class LinkReporter:
         self._count_clients = count_clients
         self._loop = asyncio.get_running_loop()
         self._address = locate()
+        self._path = link.path_kind
         self._silent_since: float | None = None
         self._timer: asyncio.TimerHandle | None = None
 
@@ -72,22 +74,24 @@ class LinkReporter:
         self._schedule_reminder(self._silent_since, self._loop.time() - self._silent_since)
 
     def link_back(self) -> None:
-        """Report that the peer has answered again, and its new address if it has one."""
+        """Report that the peer has answered again, and its path if that is another one."""
         silent_for = self.silent_for
         if silent_for is None:
             return
         self._silent_since = None
         self.stop()
-        previous, self._address = self._address, self._locate()
-        was = previous if previous != self._address else None
+        previous_address, previous_path, reason = self._update_path()
         self._emit(
             LinkRecovered(
                 *self._identity,
                 self._address,
-                was,
+                previous_address,
                 silent_for,
                 self._count_clients(),
                 self._link_id,
+                self._path,
+                previous_path,
+                reason,
             )
         )
 
@@ -139,10 +143,32 @@ class LinkReporter:
 
     def _report_move(self) -> None:
         self._timer = None
-        previous, self._address = self._address, self._locate()
-        if previous != self._address:
+        previous_address, previous_path, reason = self._update_path()
+        if previous_address is not None or previous_path is not None:
             self._emit(
                 LinkMoved(
-                    *self._identity, self._address, previous, self._count_clients(), self._link_id
+                    *self._identity,
+                    self._address,
+                    previous_address,
+                    self._count_clients(),
+                    self._link_id,
+                    self._path,
+                    previous_path,
+                    reason,
                 )
             )
+
+    def _update_path(self) -> tuple[str | None, PathKind | None, str | None]:
+        """Look at the link's path.
+
+        :return: the address and the kind of path as reported before, each None if it is the same,
+            and why the kind is another one, if this end knows it.
+        """
+        address, self._address = self._address, self._locate()
+        path, self._path = self._path, self._link.path_kind
+        has_other_kind = path != self._path
+        return (
+            None if address == self._address else address,
+            path if has_other_kind else None,
+            self._link.path_reason or None if has_other_kind else None,
+        )

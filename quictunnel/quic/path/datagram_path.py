@@ -5,18 +5,15 @@ To QUIC it is one more path. The accepting end assigns an address of `carried_ad
 
 from __future__ import annotations
 
-import enum
 from typing import TYPE_CHECKING, Protocol
+
+from quictunnel.events import PathKind
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
-class PathKind(enum.StrEnum):
-    """The carrier of a link's datagrams."""
-
-    UDP = "udp"
-    WEBSOCKET = "websocket"
+__all__ = ["DatagramPath", "PathHandler", "PathKind", "PathOpener"]
 
 
 class PathHandler(Protocol):
