@@ -146,7 +146,7 @@ class RefusalKind(enum.StrEnum):
 
 
 class PathKind(enum.StrEnum):
-    """What carries a link's datagrams."""
+    """A kind of path for a link's datagrams."""
 
     UDP = "udp"
     """UDP packets between two addresses."""
@@ -346,8 +346,8 @@ class OriginConnected(Event):
     """The origin's program and version, as it reports them."""
     link: str
     """The link's id, the same at both ends."""
-    path: PathKind
-    """What carries the link's datagrams."""
+    path: PathKind = PathKind.UDP
+    """The kind of path that carries the link's datagrams."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -509,11 +509,11 @@ class LinkRecovered(Event):
     """Connections kept."""
     link: str
     """As in `OriginConnected`."""
-    path: PathKind
-    """What carries the link's datagrams now."""
-    previous_path: PathKind | None
-    """What carried them before, if it was something else."""
-    path_reason: str | None
+    path: PathKind = PathKind.UDP
+    """The kind of path that carries the link's datagrams now."""
+    previous_path: PathKind | None = None
+    """The kind before, if it was another one."""
+    path_reason: str | None = None
     """Why it was changed. Only the origin knows it; None if it was not changed."""
 
 
@@ -533,11 +533,11 @@ class LinkMoved(Event):
     """Connections kept."""
     link: str
     """As in `OriginConnected`."""
-    path: PathKind
-    """What carries the link's datagrams now."""
-    previous_path: PathKind | None
-    """What carried them before, if it was something else."""
-    path_reason: str | None
+    path: PathKind = PathKind.UDP
+    """The kind of path that carries the link's datagrams now."""
+    previous_path: PathKind | None = None
+    """The kind before, if it was another one."""
+    path_reason: str | None = None
     """Why it was changed. Only the origin knows it; None if it was not changed."""
 
 
@@ -607,7 +607,7 @@ class LinkEstablished(Event):
     """Whether the remote is another process than at the previous link."""
     link: str
     """As in `OriginConnected`."""
-    path: PathKind
+    path: PathKind = PathKind.UDP
     """As in `OriginConnected`."""
 
 

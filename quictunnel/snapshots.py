@@ -83,11 +83,7 @@ class LinkSnapshot:
     agent: str
     """The peer's program and version, as it reports them; empty if it does not."""
     path: PathKind
-    """What carries the link's datagrams."""
-    path_reason: str | None
-    """At the origin, why the link has moved to this path; None if it has started on it."""
-    udp_probe: str | None
-    """At the origin, what the last probe of UDP has found; None if there was none."""
+    """The kind of path that carries the link's datagrams."""
     local: str
     """This end's address, as far as it is known."""
     peer: str
@@ -120,6 +116,10 @@ class LinkSnapshot:
     """QUIC packets declared lost since then (RFC 9002, section 6.1)."""
     bytes_lost: int
     """Bytes in those packets. Their data was sent again."""
+    path_reason: str | None = None
+    """At the origin, why the link has moved to this path; None if it has started on it."""
+    udp_probe: str | None = None
+    """At the origin, what the last probe of UDP has found; None if there was none."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,7 +53,7 @@ class ServiceList:
     """The services."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LinkEntry(LinkSnapshot):
     """A link with its last ten minutes."""
 

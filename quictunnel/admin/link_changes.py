@@ -34,12 +34,12 @@ class LinkChange(msgspec.Struct, frozen=True, rename={"previous": "from", "curre
     """The origin's address since then."""
     seconds: float | None
     """How long the silence has lasted so far; None for a move without a silence."""
-    path: PathKind | None
-    """What carries the link's datagrams since then; None for a silence, which changes nothing."""
-    previous_path: PathKind | None
-    """What carried them before, if it was something else."""
-    reason: str | None
-    """Why it was changed, as the origin knows it; None if it was not changed."""
+    path: PathKind | None = None
+    """The kind of its path since then; None for a silence, which changes nothing."""
+    previous_path: PathKind | None = None
+    """The kind before, if it was another one."""
+    reason: str | None = None
+    """Why the kind was changed, as the origin knows it; None if it was not."""
 
 
 class LinkChanges:
@@ -73,7 +73,7 @@ def _is_repeated(event: LinkSilent | LinkRecovered | LinkMoved) -> bool:
 
 def _change(event: LinkSilent | LinkRecovered | LinkMoved, now: float) -> LinkChange:
     if isinstance(event, LinkSilent):
-        return LinkChange(now, "silent", None, event.address, event.silent_for, None, None, None)
+        return LinkChange(now, "silent", None, event.address, event.silent_for)
     silent_for = event.silent_for if isinstance(event, LinkRecovered) else None
     return LinkChange(
         now,

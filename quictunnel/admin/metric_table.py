@@ -17,7 +17,14 @@ from quictunnel import __version__, events
 from quictunnel.admin.metrics_reading import Reading
 from quictunnel.observe import log_writer, process
 from quictunnel.observe.histogram import Histogram
-from quictunnel.observe.tallies import HELLO_TIMEOUT, OTHER, OriginTally, ServiceTally, Tallies
+from quictunnel.observe.tallies import (
+    HELLO_TIMEOUT,
+    OTHER,
+    UNKNOWN,
+    OriginTally,
+    ServiceTally,
+    Tallies,
+)
 from quictunnel.snapshots import LinkSnapshot, RoleName
 
 PREFIX = "quictunnel_"
@@ -152,6 +159,18 @@ def _links(find: Callable[[LinkSnapshot], Value | None]) -> Callable[[Reading], 
     return read
 
 
+def _link_paths(reading: Reading) -> Values:
+    for origin, link in reading.links.items():
+        for kind in events.PathKind:
+            yield (origin, str(kind)), link.path == kind
+
+
+def _path_moves(reading: Reading) -> Values:
+    counts = reading.tallies.path_moves
+    for move in dict.fromkeys([*PATH_MOVES[reading.role.role], *counts]):
+        yield move, counts[move]
+
+
 def _link_total(field: str) -> Callable[[Reading], Values]:
     """Return a reader of the sum of one field of all links of each origin."""
     return lambda reading: (
@@ -163,6 +182,16 @@ def _build_info(reading: Reading) -> Values:
     role = reading.role
     yield (__version__, role.role, role.engine, platform.python_version()), 1
 
+
+PATH_MOVES: Mapping[RoleName, tuple[tuple[str, str], ...]] = {
+    "origin": (
+        (events.PathKind.WEBSOCKET, events.PathReason.UDP_SILENT.word),
+        (events.PathKind.WEBSOCKET, events.PathReason.UDP_THROTTLED.word),
+        (events.PathKind.UDP, events.PathReason.UDP_ANSWERS.word),
+    ),
+    "remote": tuple((kind, UNKNOWN) for kind in events.PathKind),
+}
+"""The labels of the moves that are shown even if there was none. See `_words`."""
 
 METRICS: tuple[MetricDefinition, ...] = (
     # The role
@@ -365,6 +394,13 @@ METRICS: tuple[MetricDefinition, ...] = (
         "origin",
     ),
     _gauge(
+        "link_path",
+        "1 for the kind of path that carries the link's datagrams, 0 for the others.",
+        _link_paths,
+        "origin",
+        "path",
+    ),
+    _gauge(
         "link_rtt_seconds",
         "Smoothed round-trip time of the link's present path.",
         _links(lambda link: link.rtt),
@@ -378,19 +414,19 @@ METRICS: tuple[MetricDefinition, ...] = (
     ),
     _gauge(
         "link_mtu_bytes",
-        "Largest UDP payload that is sent on the link's present path.",
+        "Largest datagram that is sent on the link's present path.",
         _links(lambda link: link.mtu),
         "origin",
     ),
     _counter(
         "link_sent_bytes",
-        "UDP payload bytes sent on links.",
+        "Bytes of datagrams sent on links.",
         _link_total("bytes_sent"),
         "origin",
     ),
     _counter(
         "link_received_bytes",
-        "UDP payload bytes received on links.",
+        "Bytes of datagrams received on links.",
         _link_total("bytes_received"),
         "origin",
     ),
@@ -429,6 +465,26 @@ METRICS: tuple[MetricDefinition, ...] = (
         "Times that the link has continued on another network path.",
         _origins(lambda tally: tally.moves),
         "origin",
+    ),
+    _counter(
+        "link_path_moves",
+        "Moves between UDP and a WebSocket, by the new path and why. The remote knows no reason.",
+        _path_moves,
+        "path",
+        "reason",
+    ),
+    _counter(
+        "websocket_failures",
+        "Reports that a WebSocket could not be opened. Equal failures are reported once.",
+        _count(events.WebSocketNotOpened),
+        role="origin",
+    ),
+    _counter(
+        "udp_probe_changes",
+        "Changes of the result of UDP probes, by the new result. A link on a WebSocket sends them.",
+        _words(lambda reading: reading.tallies.udp_probes, events.UdpProbeKind),
+        "result",
+        role="origin",
     ),
     _counter(
         "link_kept_streams",

@@ -1,8 +1,9 @@
-"""Formats counts, sizes, rates and times for people. Scripts read the exact numbers with --json."""
+"""Formats numbers, times and paths for people. Scripts read the exact numbers with --json."""
 
 from __future__ import annotations
 
 from quictunnel.config.units import format_duration
+from quictunnel.events import PathKind
 
 NOTHING = "-"
 """Stands for a value that is not known, or that does not exist."""
@@ -18,6 +19,11 @@ _DAY, _HOUR, _MINUTE = 86_400, 3600, 60
 def counted(count: int, noun: str) -> str:
     """Return a number with its noun, such as `1 client` or `3 clients`."""
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def path_name(path: PathKind) -> str:
+    """Return the kind of a link's path, as in `the link continues over UDP`."""
+    return {PathKind.UDP: "UDP", PathKind.WEBSOCKET: "a WebSocket"}[path]
 
 
 def readable_size(count: int) -> str:

@@ -13,10 +13,15 @@ from typing import Self
 
 from quictunnel.cli import notify_socket
 from quictunnel.cli.notify_socket import NotifySocket, open_notify_socket, watchdog_interval
-from quictunnel.cli.readable import counted
+from quictunnel.cli.readable import counted, path_name
 from quictunnel.config.files import why
 from quictunnel.escaping import escape
-from quictunnel.events import EventSink, InternalErrorOccurred, ServiceManagerUnreachable
+from quictunnel.events import (
+    EventSink,
+    InternalErrorOccurred,
+    PathKind,
+    ServiceManagerUnreachable,
+)
 from quictunnel.snapshots import LinkSnapshot, ObservedRole, RoleSnapshot
 
 INTERVAL = 5.0
@@ -199,7 +204,9 @@ def describe(role: RoleSnapshot, links: Sequence[LinkSnapshot]) -> str:
     silent = sum(link.silent_for is not None for link in links)
     if role.role == "origin":
         where = ", ".join(dict.fromkeys(link.peer for link in links if not link.is_draining))
-        return escape(f"connected to {where}; {clients}")
+        others = {link.path for link in links if not link.is_draining} - {PathKind.UDP}
+        path = "".join(f" over {path_name(kind)}" for kind in sorted(others))
+        return escape(f"connected to {where}{path}; {clients}")
     origins = counted(len(links), "origin") if links else "no origin"
     held = f" ({silent} silent)" if silent else ""
     return f"{origins} connected{held}; {clients}"

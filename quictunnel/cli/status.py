@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from typing import Annotated, Any
 
 import msgspec
@@ -73,7 +74,7 @@ def headline(answer: Status) -> tuple[str | tuple[str, str], ...]:
 
 def _print(answer: Status, services: Sequence[ServiceSnapshot], links: Sequence[LinkEntry]) -> None:
     print_styled(*headline(answer))
-    for name, value in _facts(answer):
+    for name, value in chain(_facts(answer), _paths(links)):
         print_line(f"  {name:<9} {escape(value)}")
     for table in (services_table(services), links_table(links)):
         if table.rows:
@@ -93,6 +94,15 @@ def _facts(answer: Status) -> Iterator[tuple[str, str]]:
     yield "traffic", f"up {readable_rate(up)}, down {readable_rate(down)}"
     if answer.unread_bytes:
         yield "unread", readable_size(answer.unread_bytes)
+
+
+def _paths(links: Sequence[LinkEntry]) -> Iterator[tuple[str, str]]:
+    """Yield why links are on their paths, as far as this role knows it."""
+    for link in links:
+        if link.path_reason or link.udp_probe:
+            reason = f", because {link.path_reason}" if link.path_reason else ""
+            probe = f"; last UDP probe: {link.udp_probe}" if link.udp_probe else ""
+            yield "path", f"{link.path}{reason}{probe}"
 
 
 def _object(

@@ -1,4 +1,4 @@
-"""Prints the events that concern the user: `silent`, `back`, `lost`, `stopping`, and a few more.
+"""Prints the events that concern the user: `silent`, `back`, `moved`, `lost` and a few more.
 
 Each is one line on standard output. The log has the same events with all their fields.
 """
@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 
 from quictunnel.cli.logging_setup import LogLevel
 from quictunnel.cli.output import print_if_writable
-from quictunnel.cli.readable import counted
+from quictunnel.cli.readable import counted, path_name
 from quictunnel.config.secret_strength import MIN_BITS
 from quictunnel.config.units import format_duration
 from quictunnel.escaping import escape
@@ -24,6 +24,7 @@ from quictunnel.events import (
     DrainStarted,
     Event,
     LinkDropped,
+    LinkMoved,
     LinkRecovered,
     LinkSilent,
     LoopSuspected,
@@ -36,6 +37,7 @@ from quictunnel.events import (
     ServiceUnhealthy,
     TokenExpired,
     UnhealthyReasonChanged,
+    WebSocketNotOpened,
 )
 from quictunnel.observe.event_log import EventLog
 
@@ -112,12 +114,22 @@ def _link_line(event: LinkSilent | LinkRecovered, link: str) -> str | None:
     connections = counted(event.clients, "connection")
     silent_for = _duration(event.silent_for)
     if isinstance(event, LinkRecovered):
+        path = f" over {path_name(event.path)}" if event.previous_path else ""
         was = f" (was {event.previous_address})" if event.previous_address else ""
-        return f"back: {link} back after {silent_for} on {event.address}{was}, {connections} kept"
+        where = f"{event.address}{path}{was}"
+        return f"back: {link} back after {silent_for} on {where}, {connections} kept"
     if event.is_reminder:
         return None
     held = f"{connections} held for up to {format_duration(event.hold_left // 1)}"
     return f"silent: {link} silent for {silent_for}, {held}"
+
+
+def _moved(event: LinkMoved, link: str) -> str | None:
+    if event.previous_path is None:
+        return None  # another address is no news: the link was not silent
+    path, connections = path_name(event.path), counted(event.clients, "connection")
+    reason = f": {event.path_reason}" if event.path_reason else ""
+    return f"moved: {link} continues over {path}, {connections} kept{reason}"
 
 
 def _duration(seconds: float) -> str:
@@ -183,6 +195,7 @@ REMOTE_LINES: LineFormats = {
     ConfigurationReloaded: _reloaded,
     DrainStarted: _stopping,
     LinkDropped: _origin_lost,
+    LinkMoved: lambda event: _moved(event, f"link of origin {event.origin}"),
     LinkRecovered: lambda event: _link_line(event, f"link of origin {event.origin}"),
     LinkSilent: lambda event: _link_line(event, f"link of origin {event.origin}"),
     PolicyUnused: unused_line,
@@ -198,6 +211,7 @@ ORIGIN_LINES: LineFormats = {
     ConfigurationReloaded: _reloaded,
     DrainStarted: _stopping,
     LinkDropped: _remote_lost,
+    LinkMoved: lambda event: _moved(event, "link"),
     LinkRecovered: lambda event: _link_line(event, "link"),
     LinkSilent: lambda event: _link_line(event, "link"),
     SecretWeak: weak_line,
@@ -212,6 +226,7 @@ ORIGIN_LINES: LineFormats = {
         "on this machine, so clients would go round in a loop; give the server a port of its own"
     ),
     UnhealthyReasonChanged: _unhealthy,
+    WebSocketNotOpened: lambda event: f"warning: {event.reason}; trying again",
     OriginServerMissing: lambda event: (
         f"warning: nothing listens at {event.target} yet; start your server there"
     ),

@@ -24,6 +24,9 @@ MAX_TIMED = 100
 OTHER = "other"
 """The name that stands for all beyond a limit."""
 
+UNKNOWN = "unknown"
+"""The reason of a move that this end does not know."""
+
 HELLO_TIMEOUT = "hello-timeout"
 """The kind of a failed handshake whose peer has sent no hello in time."""
 
@@ -127,6 +130,10 @@ class Tallies:
         """Peers that were dropped before they have proven themselves, by kind."""
         self.ended_links: Counter[str] = Counter()
         """Links of origins that have ended at the remote, by kind."""
+        self.path_moves: Counter[tuple[str, str]] = Counter()
+        """Moves of links to a path of another kind, by that kind and the reason's word."""
+        self.udp_probes: Counter[str] = Counter()
+        """Changes of the result of UDP probes, by the new result."""
         self.counts: Counter[type[events.Event]] = Counter()
         """Events of the types that have no other count, and links of the origin."""
         self.remote_restarts = 0
@@ -160,6 +167,7 @@ class Tallies:
             events.ProofFailed: self.failed_proofs,
             events.PeerDropped: self.failed_handshakes,
             events.OriginDisconnected: self.ended_links,
+            events.UdpProbeChanged: self.udp_probes,
         }
         for kind, counter in by_kind.items():
             self._counters[kind] = partial(_count_by_kind, counter)
@@ -227,13 +235,19 @@ class Tallies:
         tally = self.origin(event.origin)
         tally.silence_seconds += event.silent_for
         tally.kept_by_silences += event.clients
-        if event.previous_address is not None:
+        if event.previous_address is not None or event.previous_path is not None:
             tally.moves += 1
+        self._count_path(event)
 
     def _link_moved(self, event: events.LinkMoved) -> None:
         tally = self.origin(event.origin)
         tally.moves += 1
         tally.kept_by_moves += event.clients
+        self._count_path(event)
+
+    def _count_path(self, event: events.LinkRecovered | events.LinkMoved) -> None:
+        if event.previous_path is not None:
+            self.path_moves[event.path, _reason_word(event.path_reason)] += 1
 
     def _link_dropped(self, event: events.LinkDropped) -> None:
         tally = self.origin(event.origin)
@@ -251,6 +265,13 @@ class Tallies:
         self, event: events.CertificateLoaded | events.CertificateRenewed
     ) -> None:
         self.certificate_expires = datetime.fromisoformat(event.expires).timestamp()
+
+
+def _reason_word(phrase: str | None) -> str:
+    """Return the word of the reason for a move."""
+    if phrase is None:
+        return UNKNOWN
+    return next((reason.word for reason in events.PathReason if reason == phrase), OTHER)
 
 
 def _count_by_kind(counter: Counter[str], event: Any) -> None:  # noqa: ANN401 - see `_counters`

@@ -16,6 +16,8 @@ from quictunnel.events import (
     LinkMoved,
     LinkRecovered,
     LinkSilent,
+    PathKind,
+    PathReason,
     SignalReceived,
 )
 from testkit.clock import virtual_time
@@ -131,6 +133,16 @@ def test_changes_are_silences_recoveries_and_moves(timelines):
     ]
     timelines.now += 600
     assert timelines.history.changes("l1") == []
+
+
+def test_changes_say_what_carries_the_link_and_why(timelines):
+    timelines.changes(silent())
+    kinds = (PathKind.WEBSOCKET, PathKind.UDP, PathReason.UDP_SILENT)
+    timelines.changes(LinkRecovered("box", "t", "192.0.2.1:1", None, 5.0, 1, "l1", *kinds))
+    first, second = timelines.history.changes("l1")
+    assert (first.path, first.previous_path, first.reason) == (None, None, None)
+    assert (second.path, second.previous_path) == ("websocket", "udp")
+    assert second.reason == "UDP does not answer"
 
 
 def test_the_number_of_changes_is_bounded(timelines):

@@ -20,7 +20,7 @@ from quictunnel.admin import metrics, metrics_reading
 from quictunnel.admin.metric_table import METRICS, metrics_of
 from quictunnel.admin.metrics import MetricsCollector, render
 from quictunnel.admin.metrics_reading import MetricsReader
-from quictunnel.events import ClientEnding
+from quictunnel.events import ClientEnding, PathKind
 from quictunnel.observe import process
 from quictunnel.observe import tallies as tallies_module
 from quictunnel.observe.line_writer import writer_of
@@ -30,6 +30,10 @@ from quictunnel.observe.tallies import Tallies
 from testkit.snapshots import CLIENT, LINK, SERVICE
 
 ADDRESS = "192.0.2.7:40000"
+
+PATH = "quictunnel_link_path"
+
+MOVES = "quictunnel_link_path_moves_total"
 
 
 def client_snapshot(number: int = 1, **changes):
@@ -190,6 +194,24 @@ async def test_services_of_the_same_name_are_joined(role, reader):
     assert samples["quictunnel_service_up", "ssh"] == 0
     assert samples["quictunnel_services", "down"] == 1
     assert samples["quictunnel_services", "refused"] == 0
+
+
+async def test_the_kind_of_path_of_each_origin_is_shown(role, reader):
+    role.links = [link_snapshot(1), link_snapshot(2, origin="nas", path=PathKind.WEBSOCKET)]
+    samples = await scrape(reader)
+    paths = {labels[1:]: value for labels, value in samples.items() if labels[0] == PATH}
+    assert paths == {
+        ("box", "udp"): 1,
+        ("box", "websocket"): 0,
+        ("nas", "udp"): 0,
+        ("nas", "websocket"): 1,
+    }
+
+
+async def test_moves_between_kinds_of_paths_are_shown_before_the_first_one(role, reader):
+    samples = await scrape(reader)
+    moves = {labels[1:]: value for labels, value in samples.items() if labels[0] == MOVES}
+    assert moves == {("udp", "unknown"): 0, ("websocket", "unknown"): 0}
 
 
 async def test_the_newest_link_of_an_origin_is_shown(role, reader):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from functools import partial
 
@@ -9,7 +10,15 @@ import pytest
 from observed_role import clients
 from served_role import ServedRole
 
-from quictunnel.events import LinkRecovered, LinkSilent, OriginConnected, ServiceRefused
+from quictunnel.events import (
+    LinkMoved,
+    LinkRecovered,
+    LinkSilent,
+    OriginConnected,
+    PathKind,
+    PathReason,
+    ServiceRefused,
+)
 from testkit.browser import browser
 from testkit.programs import MissingError
 from testkit.snapshots import CLIENT, LINK, SERVICE
@@ -175,6 +184,25 @@ def test_a_silence_and_a_move_are_in_the_timeline(page, served):
     page.wait_for("document.querySelectorAll('.moves path').length == 1")
     wait_for_text(page, "#state", "Ready")
     wait_for_text(page, "#links-list summary", "1 silence, 1 move in 10 min")
+
+
+def test_a_websocket_is_in_the_timeline_and_says_why(page, served):
+    kinds = (PathKind.WEBSOCKET, PathKind.UDP, PathReason.UDP_SILENT)
+    link = replace(
+        LINK, path=kinds[0], path_reason=kinds[2], udp_probe="192.0.2.1:9001 does not answer"
+    )
+    served.change(lambda: served.role.links.__setitem__(0, link))
+    served.emit(LinkMoved("box", "2fdf26f2", "198.51.100.7:40000", None, 1, "l1", *kinds))
+    wait_for_text(page, "#links-list summary", "WebSocket")
+    wait_for_text(page, "#links-list .facts", "192.0.2.1:9001 does not answer")
+    page.wait_for("document.querySelectorAll('.paths rect').length == 1")
+    page.wait_for("document.querySelectorAll('.moves path').length == 1")
+    change = {"kind": "moved", "from": None, "to": "198.51.100.7:40000", "seconds": None}
+    change |= dict(zip(("path", "previous_path", "reason"), kinds, strict=True))
+    described = page.run(
+        f"import('/page/timeline.js').then(it => it.describe({json.dumps(change)}))"
+    )
+    assert described == "moved, UDP → WebSocket (UDP does not answer)"
 
 
 def test_the_timeline_is_read_by_keyboard(page):

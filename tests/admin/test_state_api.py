@@ -84,6 +84,9 @@ async def test_links_have_their_history_and_changes(api):
         "from": "192.0.2.8:1",
         "to": "192.0.2.9:1",
         "seconds": None,
+        "path": "udp",
+        "previous_path": None,
+        "reason": None,
     }
 
 

@@ -78,6 +78,8 @@ LINK = {
     "packets_sent": 100,
     "packets_lost": 1,
     "bytes_lost": 1200,
+    "path_reason": None,
+    "udp_probe": None,
     "history": [SAMPLE],
     "changes": [],
 }

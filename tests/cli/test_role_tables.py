@@ -51,6 +51,7 @@ def test_a_link():
         "LINK": "laptop",
         "PEER": "203.0.113.7:50122",
         "STATE": ("up", "green"),
+        "PATH": "udp",
         "RTT": "23 ms",
         "LOSS": "1.2 %",
         "UP": "1.00 Mbit/s",
@@ -96,5 +97,5 @@ def test_a_narrow_terminal_has_fewer_columns():
     table = links_table([link()])
     assert table.fitted(200) == table
     names = [table.fitted(width).names for width in (95, 80, 60, 20)]
-    assert [len(each) for each in names] == [9, 8, 6, 5]
+    assert [len(each) for each in names] == [10, 8, 6, 5]
     assert names[-1] == ("LINK", "PEER", "STATE", "RTT", "LOSS")

@@ -38,11 +38,23 @@ def test_a_role_that_is_ready(status):
         "SERVICE  STATE  CLIENTS  WHERE                     ORIGIN",
         "web      up           2  https://www.example.com/  laptop",
         "",
-        "LINK    PEER               STATE    RTT   LOSS           UP        DOWN  CLIENTS    AGE"
-        "  PROGRAM",
-        "laptop  203.0.113.7:50122  up     23 ms  1.2 %  1.00 Mbit/s  100 Mbit/s        2  1m30s"
-        "  quictunnel/1.2.3",
+        "LINK    PEER               STATE  PATH    RTT   LOSS           UP        DOWN"
+        "  CLIENTS    AGE  PROGRAM",
+        "laptop  203.0.113.7:50122  up     udp   23 ms  1.2 %  1.00 Mbit/s  100 Mbit/s"
+        "        2  1m30s  quictunnel/1.2.3",
     ]
+
+
+def test_why_a_link_is_not_on_udp(status, role):
+    probe = "192.0.2.1:9001 does not answer"
+    moved = {"path": "websocket", "path_reason": "UDP does not answer", "udp_probe": probe}
+    role.answers["links"] = {"links": [LINK | moved, LINK]}
+    _, lines = status()
+    assert lines[6:8] == [
+        f"  path      websocket, because UDP does not answer; last UDP probe: {probe}",
+        "",
+    ]
+    assert [line.split()[3] for line in lines[-2:]] == ["websocket", "udp"]
 
 
 def test_a_role_that_is_not_ready(status, role):

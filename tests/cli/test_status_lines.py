@@ -19,14 +19,21 @@ from quictunnel.events import (
     LinkRecovered,
     LinkSilent,
     OriginServerMissing,
+    PathKind,
+    PathReason,
     ServiceHealthy,
     ServicesLeftOut,
     ServiceUnhealthy,
     UnhealthyReasonChanged,
+    WebSocketNotOpened,
 )
 
 SILENT = LinkSilent("box", "t1", "192.0.2.7", 42.0, 17, 858.04, is_reminder=False, link="ab12")
 BACK = LinkRecovered("box", "t1", "192.0.2.7", "198.51.100.3", 61.2, 17, "ab12")
+MOVED = LinkMoved(
+    *("box", "t1", "192.0.2.7", None, 17, "ab12"),
+    *(PathKind.WEBSOCKET, PathKind.UDP, PathReason.UDP_SILENT),
+)
 LOST = LinkDropped(
     "box", "t1", "192.0.2.7", "the remote was stopped", None, LinkEnding.GOODBYE, "ab12"
 )
@@ -86,6 +93,23 @@ def lines_of(output):
             "warning: nothing listens at localhost:8000 yet; start your server there",
         ),
         (LinkMoved("box", "t1", "192.0.2.7", "198.51.100.3", 1, "ab12"), None),
+        (
+            MOVED,
+            "moved: link continues over a WebSocket, 17 connections kept: UDP does not answer",
+        ),
+        (
+            replace(MOVED, path=PathKind.UDP, previous_path=PathKind.WEBSOCKET, path_reason=None),
+            "moved: link continues over UDP, 17 connections kept",
+        ),
+        (
+            replace(BACK, path=PathKind.WEBSOCKET, previous_path=PathKind.UDP),
+            "back: link back after 61 s on 192.0.2.7 over a WebSocket (was 198.51.100.3), "
+            "17 connections kept",
+        ),
+        (
+            WebSocketNotOpened("the proxy 192.0.2.1:3128 asks for a password"),
+            "warning: the proxy 192.0.2.1:3128 asks for a password; trying again",
+        ),
     ],
 )
 def test_the_lines_of_an_origin(lines_of, event, line):

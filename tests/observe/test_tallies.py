@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 
 from quictunnel import events
@@ -95,6 +97,30 @@ def test_a_move_without_a_silence_keeps_streams(tallies):
     tallies(events.LinkMoved(*ORIGIN, PEER, "203.0.113.1:9000", 2, link="link"))
     box = tallies.origins["box"]
     assert (box.moves, box.kept_by_silences, box.kept_by_moves) == (1, 0, 2)
+
+
+def test_moves_between_kinds_of_paths_are_counted_by_path_and_reason(tallies):
+    kinds = {"path": events.PathKind.WEBSOCKET, "previous_path": events.PathKind.UDP}
+    moved = partial(events.LinkMoved, *ORIGIN, PEER, None, 2, link="link", **kinds)
+    tallies(moved(path_reason=events.PathReason.UDP_THROTTLED))
+    tallies(moved(path_reason="a phrase of another version"))
+    tallies(moved())
+    tallies(events.LinkMoved(*ORIGIN, PEER, "203.0.113.1:9000", 2, link="link"))
+    recovered = partial(events.LinkRecovered, *ORIGIN, PEER, None, 4.0, 2, link="link", **kinds)
+    tallies(recovered(path_reason=events.PathReason.UDP_SILENT))
+    assert tallies.path_moves == {
+        ("websocket", "udp-throttled"): 1,
+        ("websocket", "other"): 1,
+        ("websocket", "unknown"): 1,
+        ("websocket", "udp-silent"): 1,
+    }
+    assert tallies.origins["box"].moves == 5
+
+
+def test_results_of_probes_are_counted(tallies):
+    for kind in ("answered", "unanswered", "answered"):
+        tallies(events.UdpProbeChanged(PEER, events.UdpProbeKind(kind), "words"))
+    assert tallies.udp_probes == {"answered": 2, "unanswered": 1}
 
 
 @pytest.mark.parametrize(("silent_for", "seconds"), [(None, 0), (900.0, 900.0)])

@@ -13,6 +13,8 @@ from quictunnel.events import (
     LinkRecovered,
     LinkSilent,
     OriginDisconnected,
+    PathKind,
+    PathReason,
 )
 from quictunnel.protocol.address import Address
 from quictunnel.protocol.codes import Code
@@ -50,6 +52,11 @@ class Watched(Tunnel):
         for end in (self.near, self.far):
             end.thaw()
             end.come_back()
+
+    def move_over(self, path: PathKind, reason: str) -> None:
+        """Continue on a path of another kind. Only the origin knows why."""
+        self.near.path_kind = self.far.path_kind = path
+        self.near.path_reason = reason
 
     def move_to(self, address: Address) -> None:
         self.near.local = self.far.peer = address
@@ -146,6 +153,36 @@ async def test_a_move_without_silence_is_reported_once_it_has_settled(tunnel):
     first, last = tunnel.reported["remote"]
     assert first.previous_address == "192.0.2.1:1002"
     assert (last.address, last.previous_address) == ("203.0.113.9:49", first.address)
+
+
+@with_clients
+async def test_a_move_to_another_kind_of_path_is_reported_with_its_reason(tunnel):
+    tunnel.move_over(PathKind.WEBSOCKET, PathReason.UDP_THROTTLED)
+    tunnel.move_to(tunnel.near.local)
+    await seconds(2 * MOVE_DELAY)
+    moved = {end: reported[-1] for end, reported in tunnel.reported.items()}
+    change = (PathKind.WEBSOCKET, PathKind.UDP)
+    assert [(event.path, event.previous_path) for event in moved.values()] == [change, change]
+    assert moved["origin"].path_reason == "UDP loses nearly all packets"
+    assert moved["origin"].previous_address is None
+    assert moved["remote"].path_reason is None
+    tunnel.move_to(ELSEWHERE)
+    await seconds(2 * MOVE_DELAY)
+    last = tunnel.reported["origin"][-1]
+    assert (last.path, last.previous_path, last.path_reason) == (PathKind.WEBSOCKET, None, None)
+
+
+@with_clients
+async def test_a_silence_that_ends_on_another_kind_of_path_is_reported_with_it(tunnel):
+    tunnel.silence()
+    await seconds(2)
+    tunnel.move_over(PathKind.WEBSOCKET, PathReason.UDP_SILENT)
+    tunnel.return_from(tunnel.near.local)
+    await settle()
+    recovered = tunnel.reported["origin"][-1]
+    assert isinstance(recovered, LinkRecovered)
+    assert (recovered.path, recovered.previous_path) == (PathKind.WEBSOCKET, PathKind.UDP)
+    assert recovered.path_reason == "UDP does not answer"
 
 
 @with_clients

@@ -32,6 +32,14 @@ export function duration(seconds) {
 }
 
 /**
+ * Return the name of what carries a link's datagrams.
+ * @param {import("./types.js").Path} path
+ */
+export function pathName(path) {
+  return path === "udp" ? "UDP" : "WebSocket";
+}
+
+/**
  * Return a short time in milliseconds, such as `23 ms`.
  * @param {number} seconds
  */

@@ -1,7 +1,7 @@
 // The links, each with its timeline and its figures.
 
 import { byId, h, KeyedList, setAttributes, setText } from "./dom.js";
-import { bytes, counted, duration, milliseconds, percent } from "./format.js";
+import { bytes, counted, duration, milliseconds, pathName, percent } from "./format.js";
 import { isMove, Timeline } from "./timeline.js";
 
 /** @typedef {import("./types.js").Link} Link */
@@ -51,6 +51,7 @@ function makeCard(first, role, isOpen, span) {
   const timeline = new Timeline(name);
   const state = h("span", { class: "badge" });
   const address = h("bdi", { class: "mono soft" });
+  const path = h("span", { class: "badge", "data-state": "path" });
   const clients = h("span", { class: "number" });
   const story = h("span", { class: "soft number" });
   const facts = new Facts(isRemote);
@@ -58,7 +59,7 @@ function makeCard(first, role, isOpen, span) {
   const card = h(
     "details",
     { class: "link", open: isOpen },
-    h("summary", {}, title, address, state, h("span", { class: "link-figures" }, story, clients)),
+    h("summary", {}, title, address, state, path, h("span", { class: "link-figures" }, story, clients)),
     h("div", { class: "link-body" }, timeline.element, facts.element),
   );
   /** @type {Link} */
@@ -71,11 +72,13 @@ function makeCard(first, role, isOpen, span) {
     setText(state, text);
     setText(title, isRemote ? link.origin : link.peer);
     setText(address, isRemote ? link.peer : `from ${link.local}`);
+    setText(path, link.path === "udp" ? "" : pathName(link.path));
+    path.hidden = link.path === "udp";
     setText(clients, counted(link.clients, "client"));
     setText(story, tell(link));
     if (!card.open) return;
     facts.show(link);
-    timeline.show(link.history, link.changes, span());
+    timeline.show(link.history, link.changes, link.path, span());
   };
   card.addEventListener("toggle", () => update(shown));
   return { element: card, update };
@@ -98,7 +101,10 @@ class Facts {
     this.#set("Congestion window", bytes(link.congestion_window));
     this.#set("Sent", bytes(link.bytes_sent));
     this.#set("Received", bytes(link.bytes_received));
-    this.#set("Largest datagram", `${link.mtu} B over ${link.path.toUpperCase()}`);
+    this.#set("Path", pathName(link.path));
+    if (link.path_reason !== null) this.#set("Why this path", link.path_reason);
+    if (link.udp_probe !== null) this.#set("Last UDP probe", link.udp_probe);
+    this.#set("Largest datagram", `${link.mtu} B`);
     this.#set("Held while silent", held(link));
     this.#set("Connected for", duration(link.age));
     if (link.agent !== "") this.#set(this.isRemote ? "Origin runs" : "Remote runs", link.agent);

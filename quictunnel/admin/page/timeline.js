@@ -1,10 +1,11 @@
-// Draws the last minutes of a link: round trip, loss, rates, silences and moves.
+// Draws the last minutes of a link: round trip, loss, rates, silences, moves and paths beside UDP.
 
 import { h, setAttributes, setText, svg } from "./dom.js";
-import { clock, duration, milliseconds, percent, rate } from "./format.js";
+import { clock, duration, milliseconds, pathName, percent, rate } from "./format.js";
 
 /** @typedef {import("./types.js").Sample} Sample */
 /** @typedef {import("./types.js").Change} Change */
+/** @typedef {import("./types.js").Path} Path */
 
 const GUTTER = 72; // pixels left of the plot, for the scales
 const RIGHT = 10;
@@ -16,7 +17,8 @@ const HEIGHT = BOTTOM + 20;
 const MIN_TOP_RATE = 100_000; // bits per second at the top of the scale
 const GAP = 12; // seconds between two samples from which on the line is broken
 const STEP = { 120: 30, 600: 120 };
-const LABEL_WIDTH = 74; // pixels that the text of a silence needs
+const PATH_HEIGHT = 4;
+const LABEL_WIDTH = 74; // pixels that the text of a silence, or of a path, needs
 const SHORT_LABEL_WIDTH = 14; // pixels from which on its seconds are shown, beside it if need be
 
 export class Timeline {
@@ -26,6 +28,8 @@ export class Timeline {
     this.history = [];
     /** @type {Change[]} */
     this.changes = [];
+    /** @type {Path} */
+    this.path = "udp";
     /** @type {120 | 600} */
     this.span = 120;
     this.receivedAt = 0;
@@ -37,6 +41,7 @@ export class Timeline {
     this.layers = {
       grid: svg("g", { class: "grid-lines" }),
       silences: svg("g", { class: "silences" }),
+      paths: svg("g", { class: "paths" }),
       down: svg("path", { class: "rate-down" }),
       up: svg("path", { class: "rate-up" }),
       rtt: svg("path", { class: "rtt" }),
@@ -90,12 +95,14 @@ export class Timeline {
    * Show this history.
    * @param {Sample[]} history the latest last
    * @param {Change[]} changes
+   * @param {Path} path what carries the link now
    * @param {120 | 600} span seconds to show
    */
-  show(history, changes, span) {
+  show(history, changes, path, span) {
     if (history.at(-1)?.time !== this.history.at(-1)?.time) this.receivedAt = performance.now();
     this.history = history;
     this.changes = changes;
+    this.path = path;
     this.span = span;
     this.draw();
   }
@@ -122,6 +129,7 @@ export class Timeline {
     setAttributes(this.drawing, { width: this.width, viewBox: `0 0 ${this.width} ${HEIGHT}` });
     this.#drawGrid(plotted, topRtt, topRate);
     this.#drawSilences(x, start, now);
+    this.#drawPaths(x, start, now);
     const runs = split(samples);
     /** @param {number} rtt */
     const yRtt = (rtt) => RTT.top + RTT.height * (1 - rtt / topRtt);
@@ -184,6 +192,24 @@ export class Timeline {
       return [band, text];
     });
     this.layers.silences.replaceChildren(...shapes);
+  }
+
+  /**
+   * @param {(time: number) => number} x
+   * @param {number} start
+   * @param {number} now
+   */
+  #drawPaths(x, start, now) {
+    const begin = Math.max(start, this.history[0]?.time ?? now);
+    const bars = pathsBesideUdp(this.changes, this.path, begin, now).flatMap((part) => {
+      const left = x(part.begin);
+      const width = Math.max(x(part.end) - left, 2);
+      const bar = svg("rect", { x: left, width, y: BOTTOM - PATH_HEIGHT, height: PATH_HEIGHT });
+      if (width < LABEL_WIDTH) return [bar];
+      const label = { x: left + width / 2, y: BOTTOM - PATH_HEIGHT - 3, "text-anchor": "middle" };
+      return [bar, svg("text", label, pathName(part.path))];
+    });
+    this.layers.paths.replaceChildren(...bars);
   }
 
   /**
@@ -294,7 +320,7 @@ export class Timeline {
  * @param {Change} change
  */
 export function isMove(change) {
-  if (change.kind === "moved") return true;
+  if (change.kind === "moved" || change.previous_path != null) return true;
   return change.kind === "recovered" && change.from !== null && change.to !== null && change.from !== change.to;
 }
 
@@ -303,10 +329,42 @@ export function isMove(change) {
  * @param {Change} change
  */
 export function describe(change) {
-  const path = isMove(change) ? `, ${change.from} → ${change.to}` : "";
-  if (change.kind === "moved") return `moved${path}`;
+  const addresses = isMove(change) && change.from !== null ? `, ${change.from} → ${change.to}` : "";
+  const move = `${movedPath(change)}${addresses}`;
+  if (change.kind === "moved") return `moved${move}`;
   if (change.kind === "silent") return "silent";
-  return `back after ${duration(change.seconds ?? 0)}${path}`;
+  return `back after ${duration(change.seconds ?? 0)}${move}`;
+}
+
+/**
+ * Return the new kind of path after a change, and why, in words; "" if it is the same.
+ * @param {Change} change
+ */
+function movedPath(change) {
+  if (change.path == null || change.previous_path == null) return "";
+  return `, ${pathName(change.previous_path)} → ${pathName(change.path)}${change.reason == null ? "" : ` (${change.reason})`}`;
+}
+
+/**
+ * Return the times in which something other than UDP carried the link.
+ * @param {Change[]} changes
+ * @param {Path} path what carries it now
+ * @param {number} start
+ * @param {number} now
+ */
+export function pathsBesideUdp(changes, path, start, now) {
+  /** @type {{begin: number, end: number, path: Path}[]} */
+  const parts = [];
+  let end = now;
+  let current = path;
+  for (const change of [...changes].reverse()) {
+    if (change.previous_path == null || change.time < start) continue;
+    if (current !== "udp") parts.unshift({ begin: change.time, end, path: current });
+    end = change.time;
+    current = change.previous_path;
+  }
+  if (current !== "udp" && end > start) parts.unshift({ begin: start, end, path: current });
+  return parts;
 }
 
 /**

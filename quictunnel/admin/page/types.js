@@ -40,6 +40,8 @@
  * @property {number} rate_down bytes per second
  */
 
+/** @typedef {"udp" | "websocket"} Path what carries a link's datagrams */
+
 /**
  * @typedef {object} Change
  * @property {number} time Unix time in seconds
@@ -47,6 +49,9 @@
  * @property {string | null} from the address before
  * @property {string | null} to the address from then on
  * @property {number | null} seconds how long the peer has been silent
+ * @property {Path | null} path what carries the link from then on; null for a silence
+ * @property {Path | null} previous_path what carried it before, if it was something else
+ * @property {string | null} reason why it was changed, if this end knows it
  */
 
 /**
@@ -55,7 +60,7 @@
  * @property {string} origin
  * @property {string | null} token
  * @property {string} agent
- * @property {string} path
+ * @property {Path} path
  * @property {string} local
  * @property {string} peer
  * @property {number} age seconds
@@ -72,6 +77,8 @@
  * @property {number} packets_sent
  * @property {number} packets_lost
  * @property {number} bytes_lost
+ * @property {string | null} path_reason why the link has moved to its path
+ * @property {string | null} udp_probe the result of the last probe of UDP
  * @property {Sample[]} history
  * @property {Change[]} changes
  */
