@@ -224,6 +224,7 @@ def test_the_examples_of_the_documentation(check):
         results.append(out)
     assert results == [
         "origin.toml: ok: 4 services\n",
+        "origin.toml: ok: 1 service\n",
         *["remote.toml: ok\n"] * 4,
         "origin.toml: ok: 2 services\n",
         "origin.toml: ok: 2 services\n",
