@@ -2,7 +2,7 @@
 // connects each of the remote's streams to the origin server.
 //
 // It is here to show that the document suffices. It does not look after its network: a link that is
-// silent is kept, and goes on when the remote is heard again.
+// silent is kept, and goes on when the remote is heard again, or over a WebSocket if it has the URL of one.
 package main
 
 import (
@@ -15,6 +15,7 @@ import (
 	"net"
 	"os"
 	"os/signal"
+	"sync"
 	"syscall"
 	"time"
 
@@ -42,9 +43,10 @@ var errFinal = errors.New("refused")
 
 // origin is what the command line says.
 type origin struct {
-	remote, server, name string
-	token                wire.Token
-	grace                time.Duration
+	remote, server, name  string
+	via, websocket, proxy string
+	token                 wire.Token
+	grace                 time.Duration
 }
 
 func main() {
@@ -54,8 +56,15 @@ func main() {
 	flag.StringVar(&o.server, "origin", "", "the origin server, HOST:PORT")
 	flag.StringVar(&o.name, "name", "go", "which origin this is")
 	flag.StringVar(&tokenFile, "token-file", "", "the file that holds the token")
+	flag.StringVar(&o.via, "via", "auto", "auto, udp or websocket")
+	flag.StringVar(&o.websocket, "websocket", "", "the URL of the remote's WebSocket; without it, UDP only")
+	flag.StringVar(&o.proxy, "proxy", "", "the URL of an HTTP or SOCKS5 proxy for the WebSocket")
 	flag.DurationVar(&o.grace, "grace", 30*time.Second, "for the clients that are present at the end")
 	flag.Parse()
+	if o.via != "auto" && o.via != "udp" && (o.via != "websocket" || o.websocket == "") {
+		log.Print("--via is auto, udp or websocket, and a WebSocket needs its URL")
+		os.Exit(2)
+	}
 	token, err := wire.ReadToken(tokenFile)
 	if err != nil {
 		log.Print(err)
@@ -107,7 +116,12 @@ func (o *origin) one(leave context.Context) error {
 	}
 	// Any certificate will do: the proof is bound to this session.
 	security := &tls.Config{ServerName: host, InsecureSkipVerify: true, NextProtos: []string{wire.ALPN}}
-	conn, err := quic.DialAddr(leave, o.remote, security, &quic.Config{
+	ways, err := o.newPaths()
+	if err != nil {
+		return err
+	}
+	defer ways.close()
+	conn, err := ways.dial(leave, security, &quic.Config{
 		Versions:              []quic.Version{quic.Version1},
 		MaxIdleTimeout:        hold,
 		KeepAlivePeriod:       askAfter,
@@ -126,6 +140,10 @@ func (o *origin) one(leave context.Context) error {
 		conn.CloseWithError(closingCode(err), err.Error())
 		return err
 	}
+	log.Printf("link established path=%s", ways.name())
+	var watching sync.WaitGroup
+	watching.Go(func() { ways.watch(conn) })
+	defer watching.Wait()
 	return o.serve(leave, link.New(conn, control), *welcome.Services)
 }
 
