@@ -1,0 +1,279 @@
+"""Links over the remote's WebSocket, through reverse proxies, forward proxies and an interceptor.
+
+With each installed engine, and with the origin in Go: through Caddy, HAProxy and nginx; through
+Squid, tinyproxy and microsocks, with and without a password; through mitmproxy, which sees neither
+a client's bytes nor the token. When UDP is dropped and comes back, the link moves and no client
+notices.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import secrets
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from interop import _counterpart as counterpart
+from interop._commands import Stopwatch
+from interop._facts import Facts, run_script
+from interop._forward_proxies import PROXIES, running_mitmproxy
+from interop._go import build
+from interop._program_pair import ProgramPair
+from interop._tunnel import engines
+from interop._waiting import listening
+from interop._websocket_frontends import FRONTENDS, running_haproxy
+from testkit.forwarder import Forwarder
+from testkit.programs import LINK_ESTABLISHED, QUICTUNNEL, Program, free_port, running
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from interop._forward_proxies import ForwardProxy
+
+WITHIN = 60.0
+"""Seconds for a program to end, or for a link to move."""
+
+ROUNDS = 3
+"""How often UDP is dropped and comes back."""
+
+NO_PORT = 9
+"""The UDP port of origins that use the WebSocket only. Nothing listens there."""
+
+LARGEST = 1472
+"""Bytes of the largest datagram on a WebSocket."""
+
+DESCRIBES_PATH = re.compile(rf"{LINK_ESTABLISHED}\b.*\bpath=(\w+)")
+
+
+@dataclass(frozen=True)
+class WebSocketStage:
+    """A running remote with a WebSocket, an origin server, and how origins are started."""
+
+    facts: Facts
+    pair: ProgramPair
+    server: counterpart.CounterpartServer
+    link: int
+    """The remote's UDP port."""
+    websocket: int
+    """The TCP port of the remote's WebSocket, without TLS."""
+    outside: int
+    """The TCP port for clients."""
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether the origin is ours, which has more options than the one in Go."""
+        return self.pair.origin[0] == str(QUICTUNNEL)
+
+    def equal(self, fact: str, seen: object, expected: object) -> None:
+        """Check a fact about this pair."""
+        self.facts.equal(f"{self.pair.name}, {fact}", seen, expected)
+
+    @contextlib.contextmanager
+    def running_origin(
+        self, *options: str | Path, link: int = NO_PORT, via: str = "websocket"
+    ) -> Iterator[Program]:
+        """Run an origin until the end of the block."""
+        with running(
+            "origin", self.origin_command(*options, link=link, via=via), self.pair.scratch
+        ) as o:
+            yield o
+
+    def origin_command(
+        self, *options: str | Path, link: int = NO_PORT, via: str = "websocket"
+    ) -> list[str]:
+        """Return an origin's command line."""
+        command = self.pair.origin_command(link, self.server.address, "laptop")
+        return [*command, "--via", via, *map(str, options)]
+
+    def check_bytes(self, how: str, origin: Program) -> None:
+        """Check that 10 MB arrive in each direction, and what the origin says about its path."""
+        up, down = counterpart.exchange(self.outside)
+        right = (up == counterpart.DIGEST, down == counterpart.DIGEST)
+        self.equal(f"{how}: 10 MB up, then 10 MB down: SHA-256 is right", right, (True, True))
+        self.equal(f"{how}: the path in the origin's log", _paths(origin), ["websocket"])
+
+
+def script(facts: Facts, scratch: Path) -> None:
+    """Check the facts."""
+    scratch.chmod(0o755)  # Squid and nginx serve as other users
+    go = build(scratch / "programs")
+    for engine in engines():
+        ours = (str(QUICTUNNEL), "origin", "--engine", engine)
+        origins: dict[str, tuple[str, ...]] = {f"our origin and remote ({engine})": ours}
+        origins[f"origin in Go, our remote ({engine})"] = (str(go["origin"]),)
+        for number, (name, origin) in enumerate(origins.items()):
+            folder = scratch / f"{engine}-{number}"
+            folder.mkdir()
+            folder.chmod(0o755)
+            with _running_stage(facts, name, engine, origin, folder) as stage:
+                _moves(stage)
+                _frontends(stage)
+                with running_haproxy(stage.websocket, folder) as (url, certificate):
+                    _proxies(stage, url)
+                    _interceptor(stage, url, certificate)
+
+
+@contextlib.contextmanager
+def _running_stage(
+    facts: Facts, name: str, engine: str, origin: tuple[str, ...], folder: Path
+) -> Iterator[WebSocketStage]:
+    websocket = free_port()
+    remote = [str(QUICTUNNEL), "remote", "--engine", engine, "--state-dir", str(folder / "state")]
+    remote += ["--websocket", f"127.0.0.1:{websocket}"]
+    pair = ProgramPair(name, tuple(remote), origin, folder)
+    with counterpart.serving() as server, pair.running_remote() as (_, link, outside):
+        yield WebSocketStage(facts, pair, server, link, websocket, outside)
+
+
+def _moves(stage: WebSocketStage) -> None:
+    """Check that a link moves between UDP and the WebSocket, and that its clients stay."""
+    url = f"ws://127.0.0.1:{stage.websocket}/quictunnel"
+    with Forwarder(stage.link) as network:
+        network.is_dark = True
+        with (
+            stage.running_origin("--websocket", url, link=network.port, via="auto") as origin,
+            counterpart.connect(stage.outside, b"hold\n") as held,
+        ):
+            held.recv(16)
+            stage.check_bytes("UDP is dropped from the start", origin)
+            for number in range(1, ROUNDS + 1):
+                network.is_dark = False
+                with Stopwatch() as watch:
+                    _wait_for_move(origin, "udp", number)
+                how = f"UDP is back, {watch.seconds:.1f} s later on UDP ({number})"
+                _check_client(stage, how)
+                network.is_dark = True
+                with Stopwatch() as watch:
+                    _check_client(stage, f"UDP is dropped again ({number})")
+                    _wait_for_move(origin, "websocket", number)
+                print(f"      a client was served {watch.seconds:.1f} s after that", flush=True)
+            held.sendall(b"last words\n")
+            answer = held.makefile("rb").read()
+            stage.equal("a client that was there all the time", answer, b"LAST WORDS\n")
+            stage.equal("the number of links", len(_paths(origin)), 1)
+
+
+def _frontends(stage: WebSocketStage) -> None:
+    for name, running_frontend in FRONTENDS.items():
+        folder = _folder(stage, name)
+        with running_frontend(stage.websocket, folder) as (url, certificate):
+            trust = ("--websocket-ca", certificate) if stage.is_ours else ()
+            with stage.running_origin("--websocket", url, *trust) as origin:
+                stage.check_bytes(f"through {name}", origin)
+
+
+def _proxies(stage: WebSocketStage, url: str) -> None:
+    for name, running_proxy in PROXIES.items():
+        for login in (False, True):
+            how = f"through {name}, {'with' if login else 'without'} a password"
+            folder = _folder(stage, f"{name}-{login}")
+            with running_proxy(folder, login=login) as proxy:
+                address = proxy.with_login() if login else proxy.address
+                with stage.running_origin("--websocket", url, "--proxy", address) as origin:
+                    stage.check_bytes(how, origin)
+                    if not login:
+                        _proxy_restarts(stage, how, proxy)
+                if login and stage.is_ours:
+                    _logins(stage, name, url, proxy)
+
+
+def _proxy_restarts(stage: WebSocketStage, how: str, proxy: ForwardProxy) -> None:
+    with counterpart.connect(stage.outside, b"hold\n") as held:
+        held.recv(16)
+        proxy.program.kill()
+        port = int(proxy.address.rpartition(":")[2])
+        with listening("again", proxy.command, stage.pair.scratch, port):
+            held.sendall(b"last words\n")
+            answer = held.makefile("rb").read()
+    stage.equal(f"{how}, which is killed and restarted: its client", answer, b"LAST WORDS\n")
+
+
+def _logins(stage: WebSocketStage, name: str, url: str, proxy: ForwardProxy) -> None:
+    wrong = secrets.token_hex(8)
+    for kind, address, words in (
+        ("no password", proxy.address, "asks for a user name and a password"),
+        ("a wrong password", proxy.with_login(wrong), "rejects the user name or the password"),
+    ):
+        command = stage.origin_command("--websocket", url, "--proxy", address)
+        with Program("refused", command, stage.pair.scratch) as origin:
+            seen = origin.wait_for_log(rf"the proxy \S+ ({words})")[1]
+            how = f"through {name} with {kind}: what the origin says"
+            stage.equal(how, seen, words)
+            output = origin.stdout + origin.stderr
+            stage.equal(f"{how}: with the password", wrong in output, False)
+
+
+def _interceptor(stage: WebSocketStage, url: str, certificate: Path) -> None:
+    """Check what a proxy that ends TLS gets to see."""
+    marker = secrets.token_hex(32).translate(str.maketrans("0123456789", "ghijklmnop")).encode()
+    token = Path(stage.pair.token()).read_bytes().strip()
+    how = "through mitmproxy, which ends TLS"
+    with running_mitmproxy(_folder(stage, "mitmproxy")) as (proxy, kept):
+        options = ("--websocket", url, "--proxy", proxy.address)
+        with stage.running_origin(*options) as origin:
+            with counterpart.connect(stage.outside, b"hold\n") as client:
+                client.sendall(marker + b"\n")
+                answer = client.makefile("rb").read()
+            stage.equal(f"{how}: the client's answer", answer, b"here" + marker.upper() + b"\n")
+            stage.check_bytes(how, origin)
+        seen = kept.read_bytes()
+        found = [
+            name
+            for name, value in (
+                ("the client's bytes", marker),
+                ("the answer", marker.upper()),
+                ("the token", token),
+                ("its secret", token.partition(b".")[2]),
+            )
+            if value in seen
+        ]
+        stage.equal(f"{how}: what it sees of these four", found, [])
+        sizes = _sizes(seen)
+        stage.facts.holds(
+            f"{stage.pair.name}, {how}: messages that it saw, and the largest one",
+            (len(sizes), max(sizes, default=0)),
+            when=len(sizes) > 10_000 and max(sizes) <= LARGEST,
+        )
+        if stage.is_ours:
+            command = stage.origin_command(*options, "--websocket-ca", certificate)
+            with Program("untrusting", command, stage.pair.scratch) as origin:
+                words = "does not verify with"
+                said = origin.wait_for_log(rf"the certificate of \S+ ({words})")[1]
+                stage.equal(f"{how}, and --websocket-ca: what the origin says", said, words)
+
+
+def _check_client(stage: WebSocketStage, how: str) -> None:
+    up, down = counterpart.exchange(stage.outside)
+    right = (up == counterpart.DIGEST, down == counterpart.DIGEST)
+    stage.equal(f"{how}: 10 MB each way are right", right, (True, True))
+
+
+def _wait_for_move(origin: Program, path: str, times: int) -> None:
+    origin.wait_for_log(rf"link moved\b.*\bpath={path}\b", times=times, within=WITHIN)
+
+
+def _paths(origin: Program) -> list[str]:
+    """Return the path of each link that an origin has made."""
+    return DESCRIBES_PATH.findall(origin.stderr)
+
+
+def _sizes(kept: bytes) -> list[int]:
+    """Return the sizes of the messages that mitmproxy has kept."""
+    sizes, at = [], 0
+    while at < len(kept):
+        sizes.append(int.from_bytes(kept[at : at + 4]))
+        at += 4 + sizes[-1]
+    return sizes
+
+
+def _folder(stage: WebSocketStage, name: str) -> Path:
+    folder = stage.pair.scratch / name
+    folder.mkdir()
+    folder.chmod(0o755)
+    return folder
+
+
+if __name__ == "__main__":
+    run_script(script)
