@@ -16,10 +16,10 @@ from interop._facts import FAILED, HELD, MISSING, OK
 
 WORDS = {HELD: "all hold", FAILED: "[red]failed[/]", MISSING: "[red]something is missing[/]"}
 
-BESIDE = (("redis",), ("origin_go", "websocket"))
+BESIDE = (("redis",), ("origin_go", "websocket"), ("websocket_path",))
 """Scripts that mostly wait. Each group runs beside all others, in this order."""
 
-WIDTH = 11
+WIDTH = 15
 """Columns for the script's name."""
 
 

@@ -23,7 +23,7 @@ PAYLOAD = random.Random(9001).randbytes(10_000_000)
 
 DIGEST = hashlib.sha256(PAYLOAD).hexdigest()
 
-WITHIN = 60.0
+WITHIN = 120.0
 """The timeout of all sockets, in seconds."""
 
 

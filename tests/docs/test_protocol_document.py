@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives import hashes
 
 from quictunnel.config.addresses import HostPort
 from quictunnel.config.settings import CLIENT_WAIT, LINK_PORT, RemoteSettings
+from quictunnel.config.urls import WEBSOCKET_PATH
 from quictunnel.origin.backoff import (
     FIRST_DELAY,
     JITTER,
@@ -22,6 +23,7 @@ from quictunnel.origin.backoff import (
     REFUSED_DELAY,
     STEADY_REFUSALS,
 )
+from quictunnel.origin.link_dialing import WEBSOCKET_DELAY
 from quictunnel.origin.session import FINAL_CODES
 from quictunnel.protocol.address import Address
 from quictunnel.protocol.client_hello import MAX_CLIENT_HELLO
@@ -47,6 +49,16 @@ from quictunnel.protocol.service_list import MAX_LISTED, split_list
 from quictunnel.quic import limits
 from quictunnel.quic.engines.aioquic.resets import Resets
 from quictunnel.quic.engines.aioquic.tls import derive_exporter
+from quictunnel.quic.path import (
+    carried_addresses,
+    datagram_queue,
+    fallback,
+    loss_meter,
+    path_opening,
+    probe_record,
+    return_policy,
+    websocket_path,
+)
 from quictunnel.quic.path.liveness import (
     ACCEPTOR_PATIENCE,
     BUSY_PATIENCE,
@@ -59,6 +71,16 @@ from quictunnel.quic.path.liveness import (
     SUSPICION_INTERVAL,
 )
 from quictunnel.quic.path.retired_sockets import KEPT_FOR
+from quictunnel.quic.path.version_probe import MIN_PROBE_SIZE
+from quictunnel.quic.path.websocket_frames import (
+    MAX_DATAGRAM,
+    PROTOCOL_VIOLATION,
+    TOO_BIG,
+    UNSUPPORTED_DATA,
+    FrameEncoder,
+    FrameParser,
+)
+from quictunnel.quic.path.websocket_handshake import MAX_HEAD
 from quictunnel.remote.host_routes import MAX_FREE_NAMES, HostRoutes
 from quictunnel.remote.pending_client import NAME_TIMEOUT
 from quictunnel.remote.registry import Identity
@@ -228,6 +250,22 @@ def test_the_preambles_are_right_to_the_byte(name, client, outside):
     assert PreambleDecoder().feed(octets(name) + b"GET /") == (preamble, b"GET /")
 
 
+DATAGRAM = bytes.fromhex("4001020304")
+
+
+def test_a_message_of_the_remote_is_right_to_the_byte():
+    frame = octets("message of the remote")
+    assert FrameEncoder(masks=False).datagrams([DATAGRAM]) == frame
+    assert FrameParser(masked=False).feed(frame) == [DATAGRAM]
+
+
+def test_a_message_of_the_origin_is_right_to_the_byte(monkeypatch):
+    frame = octets("message of the origin")
+    monkeypatch.setattr("os.urandom", lambda size: frame[2:6])
+    assert FrameEncoder(masks=True).datagrams([DATAGRAM]) == frame
+    assert FrameParser(masked=True).feed(frame) == [DATAGRAM]
+
+
 def test_the_table_of_codes_is_the_whole_of_them():
     assert {(int(row[0], 16), row[1].strip("`")) for row in code_rows()} == {
         (code.value, code.name) for code in Code
@@ -286,6 +324,33 @@ def test_the_table_of_limits_is_the_whole_of_them():
         f"waits {FIRST_DELAY:g} s, doubling up to {MAX_DELAY:.0f} s, each wait shortened by up to "
         f"{JITTER:.0%}".replace("%", " %"),
         f"at most {MAX_SHORT_DELAY:g} s between the first {MAX_SHORT_RETRIES} attempts",
+        f"`wss://HOST{WEBSOCKET_PATH}`",
+        f"at most **{MAX_HEAD // 1024} KiB**",
+        f"at most **{MAX_DATAGRAM}** bytes",
+        f"longer (close code {TOO_BIG}), fragmented or text ({UNSUPPORTED_DATA}), or breaks "
+        f"RFC 6455 ({PROTOCOL_VIOLATION})",
+        f"sends a Ping after **{websocket_path.PING_INTERVAL:g} s** without data",
+        f"waited for **{datagram_queue.MAX_AGE * 1000:g} ms**, except that "
+        f"{datagram_queue.MIN_BYTES // 1024} KiB may always wait and never more than "
+        f"{datagram_queue.MAX_BYTES >> 20} MiB.",
+        f"`TCP_NOTSENT_LOWAT` (here {websocket_path.UNSENT_BYTES // 1024} KiB)",
+        f"sent nothing for **{websocket_path.STALL_TIMEOUT:g} s**",
+        f"uses `{carried_addresses.DIALED_HOST}`",
+        f"opens the WebSocket **{WEBSOCKET_DELAY * 1000:g} ms** later",
+        f"at least **{loss_meter.LOST_SHARE:.0%}** of at least **{loss_meter.MIN_PACKETS}** "
+        f"packets were lost within **{loss_meter.WINDOW:g} s**".replace("%", " %"),
+        f"does not answer within **{fallback.ANSWER_TIMEOUT:g} s** of the move",
+        "{:g} s, {:g} s, {:g} s, {:g} s and every {:g} s.".format(*path_opening.RETRY_DELAYS),
+        f"in a datagram of {MIN_PROBE_SIZE} bytes",
+        f"one every **{probe_record.FIRST_INTERVAL:g} s** in the first ten minutes, later every "
+        f"{probe_record.LATER_INTERVAL:g} s, doubling up to "
+        f"{probe_record.MAX_INTERVAL / 60:g} min, and every "
+        f"**{probe_record.ANSWERED_INTERVAL:g} s** while they are answered",
+        f"steadily for **{return_policy.STEADY_TIME:g} s**",
+        f"within **{return_policy.RETURN_TRIAL:g} s** of the return",
+        f"as many seconds, up to {return_policy.MAX_STEADY_TIME / 60:g} min.",
+        f"at most **{return_policy.RETURN_BURST}** returns in a row, and one more each "
+        f"**{return_policy.RETURN_INTERVAL:g} s**",
     ],
 )
 def test_the_numbers_in_the_text_are_the_codes_own(fact):
@@ -315,4 +380,6 @@ def test_every_vector_of_the_page_is_looked_at_here():
         "preamble",
         "preamble over IPv6",
         "preamble without addresses",
+        "message of the remote",
+        "message of the origin",
     }

@@ -1,4 +1,4 @@
-// Package path has what carries a link's datagrams (docs/reference/protocol.md, section 10): UDP, and a
+// Package path has what carries a link's datagrams (docs/reference/protocol.md, section 14): UDP, and a
 // WebSocket. Both are a net.PacketConn, which is all that a QUIC library needs.
 package path
 
