@@ -11,6 +11,7 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from quictunnel.errors import LinkFailed
+from quictunnel.protocol.address import Address
 from quictunnel.quic.path.datagram_path import PathKind
 
 if TYPE_CHECKING:
@@ -84,6 +85,7 @@ class SimulatedPath:
 
     def __init__(self, line: CarriedLine, mtu: int, kind: PathKind) -> None:
         self.kind = kind
+        self.peer = Address("192.0.2.9", 443)
         self.mtu = mtu
         self.handler: PathHandler | None = None
         self.queued = 0

@@ -21,7 +21,6 @@ from quictunnel.quic.path.candidates import Candidates
 from quictunnel.quic.path.carried_addresses import DIALED_HOST
 from quictunnel.quic.path.carried_endpoint_socket import CarriedEndpointSocket
 from quictunnel.quic.path.carried_paths import PeerPath
-from quictunnel.quic.path.datagram_path import PathKind
 from quictunnel.quic.path.fallback import UDP_ANSWERS, Fallback
 from quictunnel.quic.path.migration import PathMigration
 from quictunnel.quic.path.network_monitor import NetworkMonitor, local_addresses
@@ -125,14 +124,12 @@ class LinkDialer:
             first = self._first_path = self._attach(start.path)
             self._first_path.is_reading = True
             local = self._local_address()
-            self._peer_address = Address.of((*hosts[:1], peer[1]) if hosts else peer)
-            path = PeerPath(self._peer_address, start.path.kind)
+            path = PeerPath(start.path.peer, start.path.kind)
         else:
             local = Address.of(start.getsockname())
             first = self._udp = self._open_endpoint_socket(start, peer)
             self._sock = start
-            self._peer_address = Address.of(peer)
-            path = PeerPath(self._peer_address)
+            path = PeerPath(Address.of(peer))
         self.link = Link(
             engine, first, self, protocol, local=local, is_client=True, loop=loop, path=path
         )
@@ -299,22 +296,22 @@ class LinkDialer:
         self._leave_udp()
         self._udp = udp_socket
         self._sock = candidate.sock
-        self._peer_address = Address.of(peer)
-        self._move(udp_socket, local, PathKind.UDP, UDP_ANSWERS)
+        path = PeerPath(Address.of(peer))
+        self._move(udp_socket, local, path, UDP_ANSWERS)
 
     def _use(self, socket: CarriedEndpointSocket, reason: str) -> None:
         """Continue the link on an open path."""
         self._leave_udp()
         socket.is_reading = True
-        self._move(socket, self._local_address(), socket.kind, reason)
+        self._move(socket, self._local_address(), PeerPath(socket.peer, socket.kind), reason)
 
-    def _move(self, socket: EndpointSocket, local: Address, kind: PathKind, reason: str) -> None:
+    def _move(self, socket: EndpointSocket, local: Address, path: PeerPath, reason: str) -> None:
         """Move the link, and report another kind of path."""
-        is_other_kind = self.link.path_kind is not kind
-        self.link.move(socket, local, self._peer_address, kind)
+        is_other_kind = self.link.path_kind is not path.kind
+        self.link.move(socket, local, path.address, path.kind)
         if is_other_kind:
             self.link.path_reason = reason
-            self._reports.moved(kind, reason)
+            self._reports.moved(path.kind, reason)
 
     def _leave_udp(self) -> None:
         """Close the UDP socket in use. Datagrams that still arrive there are not refused."""

@@ -69,6 +69,7 @@ class MachineSocket:
 
     def __init__(self, machine: Machine, host: str) -> None:
         self.machine = machine
+        assert machine.address is not None
         self.name = (machine.address, next(machine.ports))
         self.peer = host
         self.descriptors = 1

@@ -41,6 +41,8 @@ class CarriedEndpointSocket:
         self._endpoint = endpoint
         self._path: DatagramPath | None = path
         self._kind = path.kind
+        self.peer = path.peer
+        """The other end of the path."""
         self._source = (*known_as, b"")
         self._loop = loop
         self._on_received = received

@@ -12,6 +12,8 @@ from quictunnel.events import PathKind
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from quictunnel.protocol.address import Address
+
 
 __all__ = ["DatagramPath", "PathHandler", "PathKind", "PathOpener"]
 
@@ -33,6 +35,8 @@ class DatagramPath(Protocol):
     """One open path to the peer."""
 
     kind: PathKind
+    peer: Address
+    """The other end as this machine sees it: that of a proxy, if there is one."""
     mtu: int
     """Bytes of the largest datagram. Larger ones are dropped."""
     handler: PathHandler | None

@@ -7,6 +7,7 @@ import contextlib
 import socket
 from typing import TYPE_CHECKING, cast
 
+from quictunnel.protocol.address import Address
 from quictunnel.quic.path.datagram_path import PathKind
 from quictunnel.quic.path.datagram_queue import DatagramQueue
 from quictunnel.quic.path.websocket_frames import (
@@ -42,6 +43,9 @@ STALL_TIMEOUT = 10.0
 
 CHECK_INTERVAL = 2.5
 """Seconds between checks of both."""
+
+UNKNOWN_PEER = ("::", 0)
+"""The other end of a connection that is broken already."""
 
 LINGER = 2.0
 """Seconds that a close frame has to be sent."""
@@ -82,6 +86,8 @@ class WebSocketPath(asyncio.Protocol):
     def __init__(
         self, transport: asyncio.Transport, *, is_client: bool, received: bytes = b""
     ) -> None:
+        self.peer = Address.of(transport.get_extra_info("peername") or UNKNOWN_PEER)
+        """The other end of the connection."""
         self._loop = asyncio.get_running_loop()
         self._transport = transport
         self._encoder = FrameEncoder(masks=is_client)

@@ -153,7 +153,7 @@ def test_other_responses_open_nothing(head, status):
 
 
 class Owner:
-    """Owns connections, and records what becomes of them."""
+    """Owns connections and records how each ends."""
 
     def __init__(self, *, admits=True):
         self.admits = admits
