@@ -105,7 +105,7 @@ def test_a_close_frame_ends_the_websocket_with_its_code():
         (frame(Opcode.TEXT, b"hello", masked=False), "text", UNSUPPORTED_DATA),
         (frame(Opcode.BINARY, b"x", masked=False, fin=False), "fragmented", UNSUPPORTED_DATA),
         (frame(Opcode.CONT, b"x", masked=False), "fragmented", UNSUPPORTED_DATA),
-        (frame(Opcode.BINARY, b"x", masked=True), "is masked", PROTOCOL_VIOLATION),
+        (b"\x82\x81keysx", "is masked", PROTOCOL_VIOLATION),
         (b"\xc2\x01x", "extension", PROTOCOL_VIOLATION),
         (b"\x83\x00", "unknown type 3", PROTOCOL_VIOLATION),
         (b"\x09\x00", "control frame is fragmented", PROTOCOL_VIOLATION),
