@@ -85,6 +85,8 @@ from quictunnel.remote.host_routes import MAX_FREE_NAMES, HostRoutes
 from quictunnel.remote.pending_client import NAME_TIMEOUT
 from quictunnel.remote.registry import Identity
 from quictunnel.remote.routes import MAX_PORTS, MAX_REMEMBERED
+from quictunnel.remote.websocket_connection import OPENING_TIMEOUT, PROOF_TIMEOUT
+from quictunnel.remote.websocket_server import MAX_OPENING_BEHIND_PROXIES, MAX_UNPROVEN
 
 PAGE = (Path(__file__).parents[2] / "docs" / "reference" / "protocol.md").read_text("utf-8")
 
@@ -342,6 +344,11 @@ def test_the_table_of_limits_is_the_whole_of_them():
         f"does not answer within **{fallback.ANSWER_TIMEOUT:g} s** of the move",
         "{:g} s, {:g} s, {:g} s, {:g} s and every {:g} s.".format(*path_opening.RETRY_DELAYS),
         f"in a datagram of {MIN_PROBE_SIZE} bytes",
+        f"| unproven connections of one source | {limits.SOURCE_UNPROVEN_LINKS};",
+        f"| unproven connections | {MAX_UNPROVEN} |",
+        f"whose request has not come | {MAX_OPENING_BEHIND_PROXIES} |",
+        f"| TLS and the opening request | {OPENING_TIMEOUT:g} s |",
+        f"| a proven link after that | {PROOF_TIMEOUT:g} s |",
         f"one every **{probe_record.FIRST_INTERVAL:g} s** in the first ten minutes, later every "
         f"{probe_record.LATER_INTERVAL:g} s, doubling up to "
         f"{probe_record.MAX_INTERVAL / 60:g} min, and every "
