@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from quictunnel.config.via import Via
 from quictunnel.errors import LinkFailed, Refused
 from quictunnel.escaping import cut_sentence
-from quictunnel.events import EventSink, discard_event
+from quictunnel.events import EventSink, PathKind, PathReason, UdpProbeKind, discard_event
 from quictunnel.protocol.address import Address
 from quictunnel.protocol.codes import Code
 from quictunnel.quic.engine import Peer
@@ -21,7 +21,7 @@ from quictunnel.quic.path.candidates import Candidates
 from quictunnel.quic.path.carried_addresses import DIALED_HOST
 from quictunnel.quic.path.carried_endpoint_socket import CarriedEndpointSocket
 from quictunnel.quic.path.carried_paths import PeerPath
-from quictunnel.quic.path.fallback import UDP_ANSWERS, Fallback
+from quictunnel.quic.path.fallback import Fallback
 from quictunnel.quic.path.migration import PathMigration
 from quictunnel.quic.path.network_monitor import NetworkMonitor, local_addresses
 from quictunnel.quic.path.path_reports import PathReports
@@ -38,7 +38,6 @@ if TYPE_CHECKING:
     from quictunnel.quic.path.candidates import Candidate, Resolve
     from quictunnel.quic.path.datagram_path import DatagramPath, PathOpener
     from quictunnel.quic.path.error_queue import IcmpError
-    from quictunnel.quic.path.path_reports import ProbeResult
     from quictunnel.quic.path.udp_probe_socket import ProbeChannelFactory
     from quictunnel.quic.settings import ClientTls, LinkSettings
 
@@ -116,7 +115,7 @@ class LinkDialer:
         self._fallback: Fallback | None = None
         self._first_path: CarriedEndpointSocket | None = None
         self._reports = reports
-        self._probe_result: ProbeResult | None = None
+        self._probe_result: UdpProbeKind | None = None
         self._look = look
         self._is_terminated = False
         first: EndpointSocket
@@ -297,7 +296,7 @@ class LinkDialer:
         self._udp = udp_socket
         self._sock = candidate.sock
         path = PeerPath(Address.of(peer))
-        self._move(udp_socket, local, path, UDP_ANSWERS)
+        self._move(udp_socket, local, path, PathReason.UDP_ANSWERS)
 
     def _use(self, socket: CarriedEndpointSocket, reason: str) -> None:
         """Continue the link on an open path."""
@@ -334,7 +333,7 @@ class LinkDialer:
         """Return this machine's address, as far as it is known, for a path without a UDP socket."""
         return Address(next(filter(None, self._look()), "::"), 0)
 
-    def _note_probe(self, result: ProbeResult, phrase: str) -> None:
+    def _note_probe(self, result: UdpProbeKind, phrase: str) -> None:
         self.link.udp_probe = phrase
         if result is not self._probe_result:
             self._probe_result = result

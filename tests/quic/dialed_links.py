@@ -14,12 +14,12 @@ from link_pair import Recorder, Session, until
 from pair import CLIENT_TLS, SERVER_PATH, Engines, Network
 
 from quictunnel.config.via import Via
+from quictunnel.events import PathKind, UdpProbeKind
 from quictunnel.quic.dialer import LinkDialer, OpenPath
 from quictunnel.quic.engine import Path
 from quictunnel.quic.engines.selection import select
 from quictunnel.quic.path.carried_addresses import DIALED_HOST
-from quictunnel.quic.path.datagram_path import PathKind
-from quictunnel.quic.path.path_reports import PathReports, ProbeResult
+from quictunnel.quic.path.path_reports import PathReports
 from quictunnel.quic.settings import LinkSettings
 from testkit.carried_path import CarriedLine, SimulatedOpener, SimulatedPath
 from testkit.clock import seconds
@@ -171,7 +171,7 @@ class Machine:
         self.paths: list[tuple[PathKind, str]] = []
         """Each change of the kind of path."""
         self.open_failures: list[str] = []
-        self.probe_results: list[ProbeResult] = []
+        self.probe_results: list[UdpProbeKind] = []
         """Each change of the result of probes."""
         self.listener = WiredListener(engines[1], self.network)
         self.opener = SimulatedOpener(self._accept, delay=0.02, opening_time=0.1)

@@ -6,8 +6,7 @@ from dialed_links import Exchange, ended, established
 from link_pair import over_links, until
 from pair import Engines
 
-from quictunnel.quic.path.datagram_path import PathKind
-from quictunnel.quic.path.fallback import UDP_ANSWERS, UDP_SILENT
+from quictunnel.events import PathKind, PathReason
 from testkit.clock import seconds
 
 UDP, WEBSOCKET = PathKind.UDP, PathKind.WEBSOCKET
@@ -30,8 +29,8 @@ async def test_five_times_udp_is_blocked_and_back_and_no_stream_is_lost(engines:
         assert machine.listener.link.path_kind is UDP
         await seconds(15)
     await exchange.finish()
-    assert machine.paths == [(WEBSOCKET, UDP_SILENT), (UDP, UDP_ANSWERS)] * 5
-    assert machine.link.path_reason == UDP_ANSWERS
+    assert machine.paths == [(WEBSOCKET, PathReason.UDP_SILENT), (UDP, PathReason.UDP_ANSWERS)] * 5
+    assert machine.link.path_reason == PathReason.UDP_ANSWERS
     await ended(machine)
 
 

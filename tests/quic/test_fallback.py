@@ -11,9 +11,8 @@ from pair import Engines
 
 from quictunnel.config.via import Via
 from quictunnel.errors import LinkFailed, LinkForgotten
+from quictunnel.events import PathKind, UdpProbeKind
 from quictunnel.protocol.codes import Code
-from quictunnel.quic.path.datagram_path import PathKind
-from quictunnel.quic.path.path_reports import ProbeResult
 from testkit.clock import seconds
 
 UDP, WEBSOCKET = PathKind.UDP, PathKind.WEBSOCKET
@@ -60,7 +59,7 @@ async def test_a_link_that_started_on_a_path_goes_to_udp_when_that_works(engines
     machine.network.cut = False
     await until(lambda: machine.link.path_kind is UDP, limit=10)
     assert machine.link.udp_probe == "192.0.2.2:9001 answered after 40 ms"
-    assert machine.probe_results == [ProbeResult.UNANSWERED, ProbeResult.ANSWERED]
+    assert machine.probe_results == [UdpProbeKind.UNANSWERED, UdpProbeKind.ANSWERED]
     await exchange.finish()
     await ended(machine)
 

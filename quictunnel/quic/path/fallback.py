@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Protocol
 
+from quictunnel.events import PathReason
 from quictunnel.quic.path.answer_check import AnswerCheck
 from quictunnel.quic.path.loss_meter import SAMPLE_INTERVAL, LossMeter
 from quictunnel.quic.path.migration import MigratingLink
@@ -34,15 +35,6 @@ opened."""
 LASTING_PATH = 5.0
 """Seconds of use after which the end of a path counts as the first failure. A path that ends sooner
 counts as another failed attempt."""
-
-UDP_SILENT = "UDP does not answer"
-"""Why a link leaves UDP, and returns to a path that it has left for UDP."""
-
-UDP_THROTTLED = "UDP loses nearly all packets"
-"""Why a link leaves UDP although the peer answers now and then."""
-
-UDP_ANSWERS = "UDP answers"
-"""Why a link returns to UDP."""
 
 PATH_SILENT = "the path does not answer"
 """Why an open path is replaced by another one of its kind."""
@@ -144,7 +136,7 @@ class Fallback:
             self._fail_return()
         if self._standby is not None and self._standby.is_open:
             self._fail_return()
-            self._move_to(self._standby, UDP_SILENT)
+            self._move_to(self._standby, PathReason.UDP_SILENT)
             return
         self._opening.start(at_once=True)
         self._migration.peer_unanswered()
@@ -226,8 +218,8 @@ class Fallback:
             return None
         if self._is_on_udp:
             if self._link.is_silent:
-                return UDP_SILENT
-            return UDP_THROTTLED if self._meter.is_throttled else None
+                return PathReason.UDP_SILENT
+            return PathReason.UDP_THROTTLED if self._meter.is_throttled else None
         if self._path is None:
             return self._ended_because
         if self._doubted_at is not None and self._link.engine.answered_at <= self._doubted_at:
@@ -262,7 +254,7 @@ class Fallback:
     def _return(self) -> bool:
         """Move to UDP, and keep the path for a while. Return False if there is no route."""
         path, was_silent = self._path, self._link.is_silent
-        if not self._migration.resume(UDP_ANSWERS):
+        if not self._migration.resume(PathReason.UDP_ANSWERS):
             return False
         self._is_on_udp = True
         self._path = None
@@ -328,7 +320,7 @@ class Fallback:
             return
         self._fail_return()
         if self._standby is not None and self._standby.is_open:
-            self._move_to(self._standby, UDP_THROTTLED)
+            self._move_to(self._standby, PathReason.UDP_THROTTLED)
         else:
             self._opening.start(at_once=True)
 

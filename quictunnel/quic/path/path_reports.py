@@ -2,22 +2,10 @@
 
 from __future__ import annotations
 
-import enum
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from quictunnel.quic.path.datagram_path import PathKind
-
-
-class ProbeResult(enum.StrEnum):
-    """The result of a probe of UDP."""
-
-    ANSWERED = "answered"
-    """The peer has answered."""
-    UNANSWERED = "unanswered"
-    """The peer has not answered."""
-    NOT_SENT = "not-sent"
-    """There is no route, or no address of the peer is known."""
+from quictunnel.events import PathKind, UdpProbeKind
 
 
 def _ignore(*_: object) -> None:
@@ -33,5 +21,5 @@ class PathReports:
     not_opened: Callable[[str], None] = _ignore
     """Takes why a path cannot be opened: a sentence. Called once for each new reason, until a path
     is open."""
-    probed: Callable[[ProbeResult, str], None] = _ignore
+    probed: Callable[[UdpProbeKind, str], None] = _ignore
     """Takes the result of probes of UDP when it is another one, and the result in a phrase."""

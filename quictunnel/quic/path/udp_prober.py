@@ -10,8 +10,8 @@ from __future__ import annotations
 import secrets
 from typing import TYPE_CHECKING
 
+from quictunnel.events import UdpProbeKind
 from quictunnel.protocol.address import Address
-from quictunnel.quic.path.path_reports import ProbeResult
 from quictunnel.quic.path.probe_record import ANSWERED_INTERVAL, ProbeRecord
 from quictunnel.quic.path.udp_probe_socket import ProbeChannel, UdpProbeSocket
 from quictunnel.quic.path.version_probe import ID_SIZE, MIN_PROBE_SIZE, decode_answer, encode
@@ -49,7 +49,7 @@ class UdpProber:
         loop: asyncio.AbstractEventLoop,
         *,
         on_answer: Callable[[], None],
-        on_result: Callable[[ProbeResult, str], None],
+        on_result: Callable[[UdpProbeKind, str], None],
         open_channel: ProbeChannelFactory = UdpProbeSocket,
     ) -> None:
         self.record = ProbeRecord(loop.time())
@@ -115,7 +115,7 @@ class UdpProber:
     def _open_sender(self, *, next_host: bool) -> _Sender | None:
         candidate = self._candidates.open(next_host=next_host)
         if candidate is None:
-            self._on_result(ProbeResult.NOT_SENT, NO_ROUTE)
+            self._on_result(UdpProbeKind.NOT_SENT, NO_ROUTE)
             return None
         self._candidates.host = candidate.host
         sender = _Sender(self, candidate, self._port, self._loop, self._open_channel)
@@ -132,7 +132,7 @@ class UdpProber:
         if self._steady is None:
             self._steady = sender
         phrase = f"{sender.address} answered after {seconds * 1000:.0f} ms"
-        self._on_result(ProbeResult.ANSWERED, phrase)
+        self._on_result(UdpProbeKind.ANSWERED, phrase)
         if not was_steady:
             self._schedule(self._probed_at + ANSWERED_INTERVAL)
         self._release(sender)
@@ -142,7 +142,7 @@ class UdpProber:
         """Record that an answer is missing."""
         self.record.missed()
         if self.record.steady_since is None:
-            self._on_result(ProbeResult.UNANSWERED, f"{sender.address} does not answer")
+            self._on_result(UdpProbeKind.UNANSWERED, f"{sender.address} does not answer")
             previous, self._steady = self._steady, None
             if previous is not None:
                 self._release(previous)
