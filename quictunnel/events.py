@@ -171,14 +171,14 @@ class PathReason(enum.StrEnum):
 
 
 class UdpProbeKind(enum.StrEnum):
-    """The result of probes of UDP."""
+    """The result of a probe of UDP."""
 
     ANSWERED = "answered"
     """The remote answers."""
     UNANSWERED = "unanswered"
     """The remote does not answer."""
     NOT_SENT = "not-sent"
-    """The system cannot send them, as without a route."""
+    """There is no route, or no address of the remote is known."""
 
 
 # Clients
@@ -761,19 +761,19 @@ class UdpProbeChanged(Event):
     """Probes of UDP, from an origin whose link is on a WebSocket, have another result."""
 
     remote: str
-    """The remote's UDP address."""
+    """The remote as configured."""
     kind: UdpProbeKind
     """The result."""
     reason: str
-    """The same in a sentence, with the system's error if there is one."""
+    """The same in a phrase, with the address."""
 
 
 @dataclass(frozen=True, slots=True)
 class PathMemoryNotUsed(Event):
     """The record of what worked in which network is not used, so the link may start later."""
 
-    file: str
-    """The record's file."""
+    file: str | None
+    """The record's file; None if there is no directory for it."""
     reason: str
     """Why: the defect of the file, or the system's error."""
 

@@ -8,6 +8,7 @@ kernel and need Linux.
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import random
 import re
@@ -15,6 +16,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -322,9 +324,16 @@ class Programs:
 
 
 def clean_environment() -> dict[str, str]:
-    """Return our environment without the settings that a developer may have for quictunnel."""
-    ours = ("QUICTUNNEL_", "STATE_DIRECTORY", "RUNTIME_DIRECTORY", "XDG_STATE_HOME")
-    return {name: value for name, value in os.environ.items() if not name.startswith(ours)}
+    """Return our environment without the settings and the state of a developer for quictunnel."""
+    ours = ("QUICTUNNEL_", "STATE_DIRECTORY", "RUNTIME_DIRECTORY")
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
+    return clean | {"XDG_STATE_HOME": _state_home().name}
+
+
+@functools.cache
+def _state_home() -> tempfile.TemporaryDirectory[str]:
+    """Return a directory for state, which is removed when this process ends."""
+    return tempfile.TemporaryDirectory(prefix="quictunnel-state-")
 
 
 def free_port() -> int:

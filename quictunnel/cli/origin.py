@@ -52,6 +52,7 @@ from quictunnel.events import (
     ServicesGranted,
 )
 from quictunnel.origin.client import Origin
+from quictunnel.origin.path_memory import memory_in_state_directory
 
 ENDS = options.Panel("The two ends")
 PATH = options.Panel("The path between them")
@@ -372,7 +373,13 @@ async def _expose(
         emit(weak)
     warn_of_loops(settings)
     with opened(logs, "origin", emit) as files:
-        role = Origin(settings, emit=files.emit, max_clients=raise_file_limit(), qlog=files.qlog)
+        role = Origin(
+            settings,
+            emit=files.emit,
+            max_clients=raise_file_limit(),
+            qlog=files.qlog,
+            path_memory=memory_in_state_directory(str(settings.remote), files.emit),
+        )
         targets = {service.target for service in settings.services}
         beside = [
             asyncio.create_task(_warn_if_missing(targets, emit), name="origin server probe"),

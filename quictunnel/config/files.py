@@ -124,17 +124,25 @@ def write_new(path: Path, content: bytes, what: str, mode: int = 0o600) -> bool:
 
 
 def replace(
-    path: Path, content: bytes, what: str, mode: int = 0o600, *, for_owner_of_folder: bool = False
+    path: Path,
+    content: bytes,
+    what: str,
+    mode: int = 0o600,
+    *,
+    for_owner_of_folder: bool = False,
+    is_synced: bool = True,
 ) -> None:
     """Write a file atomically: a reader sees the complete old or the complete new content.
 
     :param for_owner_of_folder: whether a file that root writes belongs to the owner of the folder,
         who could not read it otherwise.
+    :param is_synced: whether to wait for the disk. Without it, a power failure may leave an empty
+        file.
     :raises SettingsError: it cannot be written.
     """
     try:
         owner = path.parent.stat() if for_owner_of_folder and os.geteuid() == 0 else None
-        with _temporary(path, content, mode, owner) as temporary:
+        with _temporary(path, content, mode, owner, is_synced=is_synced) as temporary:
             temporary.replace(path)
     except (OSError, ValueError) as exc:
         raise SettingsError(f"{what} {quoted(path)} cannot be written: {why(exc)}") from exc
@@ -165,11 +173,17 @@ def why(exc: OSError | ValueError) -> str:
 
 @contextlib.contextmanager
 def _temporary(
-    path: Path, content: bytes, mode: int, owner: os.stat_result | None = None
+    path: Path,
+    content: bytes,
+    mode: int,
+    owner: os.stat_result | None = None,
+    *,
+    is_synced: bool = True,
 ) -> Iterator[Path]:
-    """Provide a file in the folder of `path` that holds `content` and is synced to disk.
+    """Provide a file in the folder of `path` that holds `content`.
 
     :param owner: the status of what has the same owner; None for this process's user.
+    :param is_synced: whether the disk has the content.
     """
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     # O_EXCL and the mode in one call, so that no other user can open the file in between.
@@ -180,7 +194,8 @@ def _temporary(
                 os.fchown(descriptor, owner.st_uid, owner.st_gid)
             file.write(content)
             file.flush()
-            os.fsync(file.fileno())
+            if is_synced:
+                os.fsync(file.fileno())
         yield temporary
     finally:
         temporary.unlink(missing_ok=True)  # missing if it was renamed

@@ -19,6 +19,7 @@ from quictunnel.origin.connector import FIRST_ATTEMPT_TIMEOUT, Connector
 from quictunnel.origin.failover import Failover
 from quictunnel.origin.health import HealthMonitor
 from quictunnel.origin.observation import OriginView
+from quictunnel.origin.path_memory import PathMemory
 from quictunnel.origin.retry import RetryTimer
 from quictunnel.origin.session import FINAL_CODES, OriginSession
 from quictunnel.origin.session_life import Phase
@@ -58,6 +59,7 @@ class Origin:
     :param rng: the source of the jitter between two attempts.
     :param watch: makes the monitor that reports network changes.
     :param qlog: records the connections to the remote; None for no recording.
+    :param path_memory: records which path to the remote works in which network; None for no record.
     """
 
     def __init__(
@@ -69,6 +71,7 @@ class Origin:
         rng: random.Random | None = None,
         watch: MonitorFactory = NetworkMonitor.of_this_machine,
         qlog: Qlog | None = None,
+        path_memory: PathMemory | None = None,
     ) -> None:
         self._settings = settings
         self._emit = emit = self._failures = FailureReporter(emit)
@@ -86,6 +89,7 @@ class Origin:
             self._retry,
             max_clients=max_clients,
             qlog=qlog,
+            path_memory=path_memory,
         )
         self._failover = Failover(self._connector)
         self._checks = HealthMonitor(self._health_changed, self._task_ended, emit, rng)

@@ -11,19 +11,28 @@ from functools import partial
 
 from quictunnel.config.services import ServiceSettings
 from quictunnel.config.settings import OriginSettings
+from quictunnel.config.via import Via
 from quictunnel.errors import LinkError, Refused
 from quictunnel.events import EventSink, LinkAttemptFailed
 from quictunnel.origin.attempt import Attempt
 from quictunnel.origin.backoff import Backoff
 from quictunnel.origin.exposed_service import ExposedService
-from quictunnel.origin.link_dialing import ATTEMPT_TIMEOUT, RemoteAddresses, tls_for
+from quictunnel.origin.link_dialing import (
+    ATTEMPT_TIMEOUT,
+    WEBSOCKET_DELAY,
+    RemoteAddresses,
+    tls_for,
+)
 from quictunnel.origin.offer import Offer
+from quictunnel.origin.path_events import path_reports
+from quictunnel.origin.path_memory import PathMemory
 from quictunnel.origin.remote_websocket import remote_websocket
 from quictunnel.origin.retry import RetryTimer
 from quictunnel.origin.session import OriginSession
 from quictunnel.origin.session_settings import OriginSessionSettings
 from quictunnel.protocol.codes import Code
 from quictunnel.protocol.messages import Welcome
+from quictunnel.quic.dialer import NO_REPORTS
 from quictunnel.quic.engine import Qlog
 from quictunnel.quic.settings import LinkSettings
 
@@ -49,6 +58,7 @@ class Connector:
     :param rng: the source of the back-off's jitter.
     :param retry: times the attempts.
     :param qlog: records the connections; None for no recording.
+    :param path_memory: records which path works in which network; None for no record.
     """
 
     def __init__(
@@ -61,6 +71,7 @@ class Connector:
         *,
         max_clients: int,
         qlog: Qlog | None = None,
+        path_memory: PathMemory | None = None,
     ) -> None:
         self._settings = settings
         self._on_established = on_established
@@ -73,6 +84,9 @@ class Connector:
         self._has_met_remote = False
         self._client_tls = tls_for(settings)
         self._websocket = remote_websocket(settings, emit)
+        has_choice = settings.via is Via.AUTO and self._websocket is not None
+        self._path_memory = path_memory if has_choice else None
+        self._websocket_delay = WEBSOCKET_DELAY  # of the present attempt
         self._network_changes = retry.network_changes
         self._link_settings = LinkSettings(
             hold=settings.hold,
@@ -164,6 +178,7 @@ class Connector:
                 time_limit = ATTEMPT_TIMEOUT
             else:
                 self._has_met_remote = True
+                self._record_path(session)
                 self._reported.clear()
                 self.last_failure = None
                 # An origin that is replaced later must not come back and replace the other one.
@@ -183,6 +198,12 @@ class Connector:
         self._reported[reason] = now
         self._emit(LinkAttemptFailed(str(self._settings.remote), reason, beside_silent_link))
 
+    def _record_path(self, session: OriginSession) -> None:
+        """Record what carries the link of an established session."""
+        if self._path_memory is not None:
+            has_udp_failed = self._websocket_delay > 0  # otherwise it had no time
+            self._path_memory.record(session.link.path_kind, has_udp_failed=has_udp_failed)
+
     def _set_offer(self, offer: Offer) -> None:
         self._session_settings = replace(self._session_settings, offer=offer)
 
@@ -192,6 +213,13 @@ class Connector:
         if self._websocket is not None and self._network_changes != self._retry.network_changes:
             self._network_changes = self._retry.network_changes
             self._websocket.reset()
+        memory, reports = self._path_memory, NO_REPORTS
+        self._websocket_delay = WEBSOCKET_DELAY
+        if memory is not None and memory.has_udp_failed():
+            self._websocket_delay = 0.0
+        if self._websocket is not None:
+            remote = self._settings.remote
+            reports = path_reports(remote, self._websocket.url, memory, self._emit)
         addresses = RemoteAddresses(
             self._settings.remote,
             make_session=lambda: OriginSession(self._session_settings, self._emit),
@@ -200,6 +228,8 @@ class Connector:
             time_limit=time_limit,
             via=self._settings.via,
             websocket=self._websocket,
+            websocket_delay=self._websocket_delay,
+            reports=reports,
             emit=self._emit,
         )
         return Attempt(partial(self._dial, addresses), greet)

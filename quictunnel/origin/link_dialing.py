@@ -27,7 +27,8 @@ from quictunnel.origin.happy_eyeballs import first_to_succeed
 from quictunnel.origin.remote_websocket import RemoteWebSocket
 from quictunnel.origin.session import OriginSession
 from quictunnel.protocol.address import literal
-from quictunnel.quic.dialer import dial, dial_over
+from quictunnel.quic.dialer import NO_REPORTS, dial, dial_over
+from quictunnel.quic.path.path_reports import PathReports
 from quictunnel.quic.settings import ClientTls, LinkSettings
 from quictunnel.session.resolver import look_up
 
@@ -66,6 +67,7 @@ class RemoteAddresses:
     :param via: the kinds of path that may carry the link.
     :param websocket: the WebSocket; None if there is none. It is required if `via` is WEBSOCKET.
     :param websocket_delay: seconds that UDP has before the WebSocket is tried beside it.
+    :param reports: takes what happens to the links' paths later.
     :param emit: receives the events of the links' paths.
     """
 
@@ -80,6 +82,7 @@ class RemoteAddresses:
         via: Via = Via.AUTO,
         websocket: RemoteWebSocket | None = None,
         websocket_delay: float = WEBSOCKET_DELAY,
+        reports: PathReports = NO_REPORTS,
         emit: EventSink = discard_event,
     ) -> None:
         self._target = target
@@ -90,6 +93,7 @@ class RemoteAddresses:
         self._via = via
         self._websocket = None if via is Via.UDP else websocket
         self._websocket_delay = websocket_delay
+        self._reports = reports
         self._emit = emit
         self._hosts: list[str] | None = None
         self._linked: set[str] = set()
@@ -175,6 +179,7 @@ class RemoteAddresses:
             resolve=partial(resolve, self._target),
             opener=None if self._websocket is None else self._websocket.opener,
             via=self._via,
+            reports=self._reports,
             emit=self._emit,
         )
         return session
@@ -200,6 +205,7 @@ class RemoteAddresses:
                 hosts=self._hosts or (),
                 resolve=partial(resolve, self._target),
                 via=self._via,
+                reports=self._reports,
                 emit=self._emit,
             )
         except LinkFailed as exc:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from quictunnel.config.via import Via
 from quictunnel.errors import LinkFailed, Refused
 from quictunnel.escaping import cut_sentence
-from quictunnel.events import EventSink, PathKind, PathReason, UdpProbeKind, discard_event
+from quictunnel.events import EventSink, PathReason, UdpProbeKind, discard_event
 from quictunnel.protocol.address import Address
 from quictunnel.protocol.codes import Code
 from quictunnel.quic.engine import Peer

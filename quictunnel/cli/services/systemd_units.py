@@ -165,8 +165,7 @@ def _place(service: ServiceDefinition) -> list[str]:
         for name in loaded
     ]
     lines.append("DynamicUser=yes" if service.user is None else f"User={service.user}")
-    if service.role == "remote":
-        lines += [f"StateDirectory={state_name(service.name)}", "StateDirectoryMode=0700"]
+    lines += [f"StateDirectory={state_name(service.name)}", "StateDirectoryMode=0700"]
     lines.append("# The admin socket, for quictunnel status and other commands.")
     lines.append(f"RuntimeDirectory={service.name}")
     if service.sockets is None:
