@@ -146,7 +146,7 @@ def _connect_request(proxy: Proxy, server: HostPort) -> bytes:
 
 
 def _why_no_tunnel(status: int, proxy: Proxy, server: HostPort) -> str:
-    if status == 407 and proxy.user:
+    if status in (401, 407) and proxy.user:  # tinyproxy rejects a password with 401
         return f"the proxy {proxy} rejects the user name or the password, or wants more than Basic"
     if status == 407:
         return f"the proxy {proxy} asks for a user name and a password: add them to its URL"

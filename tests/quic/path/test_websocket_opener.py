@@ -209,6 +209,7 @@ async def test_names_are_left_to_an_http_proxy():
     [
         (b"407 Authentication Required", "", "asks for a user name and a password"),
         (b"407 Authentication Required", "user:secret@", "rejects the user name or the password"),
+        (b"401 Unauthorized", "user:secret@", "rejects the user name or the password"),
         (b"403 Forbidden", "", "refuses a connection to localhost:443 (status 403)"),
         (b"503 Unavailable", "", "cannot reach localhost:443 (status 503)"),
         (b"garbage", "", "does not speak HTTP"),
