@@ -276,6 +276,24 @@ async def test_a_return_that_fails_goes_back_to_the_same_path_and_waits_longer(
 
 
 @over_links
+async def test_udp_that_has_carried_the_link_after_a_return_is_trusted_again(
+    engines: Engines,
+) -> None:
+    machine = await established(engines)
+    exchange = Exchange(machine)
+    await seconds(1)
+    for _ in range(5):
+        machine.network.cut = True
+        assert await exchange.moves(limit=4) < 4
+        assert machine.link.path_kind is WEBSOCKET
+        machine.network.cut = False
+        await until(lambda: machine.link.path_kind is UDP, limit=10)
+        await seconds(0.5)
+    await exchange.finish()
+    await ended(machine)
+
+
+@over_links
 async def test_returns_are_limited(engines: Engines) -> None:
     machine = await established(engines)
     exchange = Exchange(machine)

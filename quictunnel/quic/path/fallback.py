@@ -16,7 +16,7 @@ from quictunnel.quic.path.answer_check import AnswerCheck
 from quictunnel.quic.path.loss_meter import SAMPLE_INTERVAL, LossMeter
 from quictunnel.quic.path.migration import MigratingLink
 from quictunnel.quic.path.path_opening import PathOpening
-from quictunnel.quic.path.return_policy import RETURN_TRIAL, ReturnPolicy
+from quictunnel.quic.path.return_policy import RETURN_PROOF, RETURN_TRIAL, ReturnPolicy
 
 if TYPE_CHECKING:
     import asyncio
@@ -133,9 +133,9 @@ class Fallback:
             self._opening.start(at_once=self._path is not None)
             return
         if self._trial is not None and self._loop.time() >= self._moved_at + ANSWER_TIMEOUT:
-            self._fail_return()
+            self._end_silent_return()
         if self._standby is not None and self._standby.is_open:
-            self._fail_return()
+            self._end_silent_return()
             self._move_to(self._standby, PathReason.UDP_SILENT)
             return
         self._opening.start(at_once=True)
@@ -272,6 +272,12 @@ class Fallback:
         self._trial = self._loop.call_later(RETURN_TRIAL, self._succeed_return)
         self._start_sampling()
         return True
+
+    def _end_silent_return(self) -> None:
+        """Count the return as failed, unless UDP has carried the link before the silence."""
+        if self._link.engine.answered_at < self._moved_at + RETURN_PROOF:
+            self._fail_return()
+        self._end_trial()
 
     def _fail_return(self) -> None:
         if self._trial is not None:

@@ -11,7 +11,12 @@ MAX_STEADY_TIME = 300.0
 """The same after several returns that have failed."""
 
 RETURN_TRIAL = 10.0
-"""Seconds after a return in which silence means that it has failed."""
+"""Seconds after a return in which silence means that it has failed, unless UDP has answered for
+longer than `RETURN_PROOF`."""
+
+RETURN_PROOF = 0.3
+"""Seconds after a return from which an answer proves that UDP has carried the link. If UDP is
+dropped later, it deserves no doubt when it answers again."""
 
 RETURN_BURST = 6
 """Returns that may follow each other."""
