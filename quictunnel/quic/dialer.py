@@ -466,7 +466,7 @@ async def dial_over(
             return await _made(dialer)
     except TimeoutError as exc:
         missing = "the path was not open" if path is None else "no answer"
-        raise LinkFailed(f"{missing} within {within:g} s") from exc
+        raise LinkFailed(f"{missing} within {within:.3g} s") from exc
 
 
 async def _made(dialer: LinkDialer) -> Link:
