@@ -28,6 +28,7 @@ from quictunnel.origin.remote_websocket import RemoteWebSocket
 from quictunnel.origin.session import OriginSession
 from quictunnel.protocol.address import literal
 from quictunnel.quic.dialer import NO_REPORTS, dial, dial_over
+from quictunnel.quic.link import Link
 from quictunnel.quic.path.path_reports import PathReports
 from quictunnel.quic.settings import ClientTls, LinkSettings
 from quictunnel.session.resolver import look_up
@@ -167,8 +168,9 @@ class RemoteAddresses:
         return session
 
     async def _dial_host(self, host: str) -> OriginSession:
+        started_at = asyncio.get_running_loop().time()
         session = self._make_session()
-        await dial(
+        link = await dial(
             host,
             self._target.port,
             protocol=session,
@@ -182,6 +184,12 @@ class RemoteAddresses:
             reports=self._reports,
             emit=self._emit,
         )
+        if self._websocket is not None:
+            try:
+                await _confirm(link, started_at + self._time_limit)
+            except BaseException:
+                session.abort()
+                raise
         return session
 
     async def _dial_websocket(self, websocket: RemoteWebSocket, deadline: float) -> OriginSession:
@@ -215,6 +223,27 @@ class RemoteAddresses:
         websocket.reset()
         self._has_linked_websocket = True
         return session
+
+
+async def _confirm(link: Link, deadline: float) -> None:
+    """Wait until the peer has completed the handshake as well.
+
+    Before that, a link cannot move to another path (RFC 9000, 9). On a network that loses nearly
+    all packets, this end's last message of the handshake is often lost, and the link would be stuck
+    on UDP.
+
+    :raises LinkFailed: the peer does not answer before the deadline, a time of the event loop.
+    """
+    loop = asyncio.get_running_loop()
+    answered: asyncio.Future[bool] = loop.create_future()
+
+    def set_result(is_answered: bool) -> None:
+        if not answered.done():
+            answered.set_result(is_answered)
+
+    link.ask(max(0.0, deadline - loop.time()), set_result)
+    if not await answered:
+        raise LinkFailed("the peer did not complete the handshake")
 
 
 async def resolve(target: HostPort) -> list[str]:

@@ -32,6 +32,18 @@ class Opener:
     kind = PathKind.WEBSOCKET
 
 
+class DialledLink:
+    """A link whose peer answers after some seconds, or never."""
+
+    def __init__(self, answers_after: float | None) -> None:
+        self.answers_after = answers_after
+
+    def ask(self, within, on_result):
+        is_answered = self.answers_after is not None and self.answers_after <= within
+        loop = asyncio.get_running_loop()
+        loop.call_later(self.answers_after if is_answered else within, on_result, is_answered)
+
+
 class DialledSession:
     """A session that is only made and aborted."""
 
@@ -58,6 +70,7 @@ class Network:
         self.given: list[dict] = []
         self.sessions: list[DialledSession] = []
         self.lookups = 0
+        self.answers_after: float | None = 0.0
         monkeypatch.setattr(link_dialing, "resolve", self.resolve)
         monkeypatch.setattr(link_dialing, "dial", partial(self.dial, "udp"))
         monkeypatch.setattr(link_dialing, "dial_over", partial(self.dial, "websocket"))
@@ -74,6 +87,7 @@ class Network:
         await asyncio.sleep(takes)
         if error is not None:
             raise error
+        return DialledLink(self.answers_after)
 
     def make_session(self):
         self.sessions.append(DialledSession())
@@ -123,6 +137,30 @@ def test_udp_wins_while_the_websocket_is_being_opened(network):
     async def run():
         race = network((0.6, None), (5.0, None))
         assert (await race.addresses().dial()).path == "udp"
+
+    run()
+
+
+def test_udp_does_not_win_before_the_peer_has_completed_the_handshake(network):
+    @virtual_time
+    async def run():
+        race = network((0.1, None), (0.2, None))
+        race.answers_after = None
+        session = await race.addresses().dial()
+        assert session.path == "websocket"
+        assert asyncio.get_running_loop().time() == pytest.approx(0.7)
+        assert [each.was_aborted for each in race.sessions if each is not session] == [True]
+
+    run()
+
+
+def test_without_a_websocket_the_handshake_of_this_end_is_enough(network):
+    @virtual_time
+    async def run():
+        race = network((0.1, None), (0.0, None))
+        race.answers_after = None
+        assert (await race.addresses(via=Via.UDP).dial()).path == "udp"
+        assert asyncio.get_running_loop().time() == pytest.approx(0.1)
 
     run()
 
