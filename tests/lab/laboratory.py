@@ -25,16 +25,20 @@ from uplinks import (
     IPV6_NAME,
     LINK_PORT,
     OUTSIDE_PORT,
+    PROXY_PORT,
     REMOTE,
     REMOTE_NAME,
     SERVER_PORT,
+    WEBSOCKET_PORT,
     WIFI,
     Uplink,
 )
 
 from testkit.attacker.program import start_attacker, stop_attacker
 from testkit.namespaces import NamespaceHost
+from testkit.netfilter import Netfilter, Protocol
 from testkit.network import Network
+from testkit.programs import PYTHON
 from testkit.tunnel import LOOPBACK, Tunnel
 
 if TYPE_CHECKING:
@@ -70,7 +74,7 @@ class Laboratory:
             }
             self.origin_host = NamespaceHost("origin", names, scratch)
             stack.callback(self.origin_host.end)
-            self.remote_host = NamespaceHost("remote", {}, scratch)
+            self.remote_host = NamespaceHost("remote", names, scratch)
             stack.callback(self.remote_host.end)
             ends = str(self.origin_host.pid), str(self.remote_host.pid)
             self._router = subprocess.Popen(
@@ -100,6 +104,7 @@ class Laboratory:
                     origin_host=self.origin_host,
                 )
             )
+            self._netfilters: list[Netfilter] = []
             self._stack = stack.pop_all()
 
     def __enter__(self) -> Laboratory:
@@ -137,6 +142,26 @@ class Laboratory:
         """Let a NAT router forget its mappings, so that all senders get other ports."""
         self._command(rebind=uplink.name)
         return time.monotonic()
+
+    def use_ipv6(self) -> None:
+        """Leave only IPv6 between the hosts. The routers do not translate TCP over IPv4."""
+        self.leave(WIFI)
+        self.join(WIFI, 6)
+
+    def put_up_firewall(self) -> None:
+        """Let `drop` and `arrived` work from now on."""
+        ports: dict[Protocol, int] = {"udp": LINK_PORT, "tcp": WEBSOCKET_PORT}
+        self._netfilters = [Netfilter(host, ports) for host in (self.origin_host, self.remote_host)]
+
+    def drop(self, *protocols: Protocol) -> float:
+        """Drop a link's packets of these protocols, and of no others, in both directions."""
+        for netfilter in self._netfilters:
+            netfilter.drop(*protocols)
+        return time.monotonic()
+
+    def arrived(self, protocol: Protocol) -> int:
+        """Return how many bytes of a link's packets of a protocol have arrived at its two ends."""
+        return sum(netfilter.arrived()[protocol] for netfilter in self._netfilters)
 
     def lose_udp(self, share: float) -> None:
         """Drop this share of UDP packets, and no others, in each direction."""
@@ -198,6 +223,14 @@ class Laboratory:
         """Start an origin, and wait until it is ready."""
         self.tunnel.start_origin(*options, **environment)
         return self.tunnel.wait_for_origin()
+
+    def start_proxy(self) -> Program:
+        """Start an HTTP proxy on the remote's host, and wait until it is ready."""
+        address = f"[{REMOTE.address6}]:{PROXY_PORT}"
+        command = self.remote_host.command(PYTHON, "-m", "testkit.connect_proxy", address)
+        proxy = self.tunnel.programs.start("proxy", *command)
+        proxy.wait_until_ready()
+        return proxy
 
     def kill(self, program: Program) -> float:
         """Kill a program; return when it was dead."""

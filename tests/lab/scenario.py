@@ -10,6 +10,8 @@ import time
 from laboratory import PATIENCE, Laboratory
 from traffic import SIDES, LabConnection, Side
 
+from testkit.netfilter import Protocol
+
 ECHOES = 20
 """Echo connections. The client leads half of them, the origin server the others."""
 
@@ -21,6 +23,13 @@ BUSY_FACTOR, BUSY_SECONDS = 3.0, 1.0
 
 Several laboratories share two cores, which stretches the work. A feature that fails costs more than
 this: the next ping comes after 5 s."""
+
+SAMPLE = 0.5
+"""Seconds in which arriving packets are counted."""
+
+MANY = 40_000
+"""Bytes that arrive in them on the path that carries the data, and on no other: a sixth of what the
+slowest network here carries. Probes are less than a tenth of it."""
 
 MIB = 1024 * 1024
 
@@ -79,15 +88,46 @@ class Scenario:
             time.sleep(0.5)
 
     def data_is_back(
-        self, what: str, since: float, *, bound: float, of: list[LabConnection] | None = None
+        self,
+        what: str,
+        since: float,
+        *,
+        bound: float,
+        of: list[LabConnection] | None = None,
+        flushed_after: float = 0,
     ) -> None:
-        """Assert how long after a time each connection had data again."""
+        """Assert how long after a time each connection had data again.
+
+        :param flushed_after: seconds after that time in which data arrives that was sent before.
+        """
         limit = allowed(bound)
         connections = self.traffic.connections if of is None else of
-        seconds = self.traffic.seconds_until_data(since, connections, limit + PATIENCE)
+        waits = self.traffic.seconds_until_data(
+            since + flushed_after, connections, limit + PATIENCE
+        )
+        seconds = {name: wait + flushed_after for name, wait in waits.items()}
         self.note(what, max(seconds.values()))
         slow = {name: round(s, 2) for name, s in seconds.items() if s > limit}
         assert not slow, f"{what}: later than {limit} s: {slow}\n{self.lab.logs()}"
+
+    def carries_data(self, protocol: Protocol, what: str, since: float, *, bound: float) -> None:
+        """Assert how long after a time the link's data travels by a protocol, and by no other.
+
+        Probes and acknowledgements of the other protocol do not count.
+        """
+        limit = allowed(bound)
+        others: list[Protocol] = ["udp", "tcp"]
+        others.remove(protocol)
+        while True:
+            before = {name: self.lab.arrived(name) for name in (protocol, *others)}
+            time.sleep(SAMPLE)
+            came = {name: self.lab.arrived(name) - count for name, count in before.items()}
+            now = time.monotonic()
+            if came[protocol] > MANY > max(came[name] for name in others):
+                break
+            assert now - since < limit + PATIENCE, f"{what}: {came}\n{self.lab.logs()}"
+        self.note(what, now - since)
+        assert now - since <= limit, f"{what}: after {now - since} s\n{self.lab.logs()}"
 
     def new_clients_are_served(self, what: str, since: float, *, bound: float) -> None:
         """Connect clients, and assert how long after a time they have data."""

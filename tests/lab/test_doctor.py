@@ -16,8 +16,7 @@ pytestmark = pytest.mark.one_engine
 @pytest.fixture
 def ipv6_lab(lab):
     """A laboratory whose ends reach each other over IPv6 only, with a remote that runs."""
-    lab.leave(WIFI)
-    lab.join(WIFI, 6)
+    lab.use_ipv6()
     lab.start_remote()
     return lab
 

@@ -14,7 +14,7 @@ REMOTE_NAME = "remote.example.com"
 IPV6_NAME = "ipv6.example.com"
 """A name of the remote that has only its IPv6 address."""
 
-OUTSIDE_PORT, LINK_PORT, SERVER_PORT = 9000, 9001, 8000
+OUTSIDE_PORT, LINK_PORT, SERVER_PORT, WEBSOCKET_PORT, PROXY_PORT = 9000, 9001, 8000, 443, 3128
 
 
 @dataclass(frozen=True)
