@@ -16,8 +16,17 @@ from quictunnel.cli.caddyfile import caddyfile
 from quictunnel.cli.config_option import Sources, load_remotes
 from quictunnel.cli.options import read
 from quictunnel.cli.output import print_line
-from quictunnel.config.addresses import EVERY_ADDRESS, LOOPBACK_ADDRESS, HostPort, parse_admin
+from quictunnel.config.addresses import (
+    EVERY_ADDRESS,
+    LOOPBACK_ADDRESS,
+    HostPort,
+    is_this_machine,
+    parse_admin,
+    parse_listen,
+    parse_url_path,
+)
 from quictunnel.config.hosts import parse_host
+from quictunnel.config.urls import WEBSOCKET_PATH
 from quictunnel.errors import SettingsError
 
 CADDY_VERSION = "2.11"
@@ -29,14 +38,15 @@ _LOOPBACK_OF = {EVERY_ADDRESS: LOOPBACK_ADDRESS, "0.0.0.0": LOOPBACK_ADDRESS}
 
 
 def _load(ctx: typer.Context, path: Path | None) -> Path | None:
-    return load_remotes(ctx, path, keys=("sockets", "admin", "hosts"))
+    keys = ("sockets", "admin", "hosts", "websocket", "websocket-path")
+    return load_remotes(ctx, path, keys=keys)
 
 
 File = Annotated[
     Path | None,
     options.OPTIONS.option(
         "--config FILE",
-        "The remote's configuration file, for its sockets, admin and hosts.",
+        "The remote's configuration file, for its sockets, admin, hosts and websocket.",
         is_eager=True,
         callback=_load,
     ),
@@ -70,6 +80,25 @@ Hosts = Annotated[
     ),
 ]
 
+WebSocket = Annotated[
+    str | None,
+    options.OPTIONS.option(
+        "--websocket HOST:PORT",
+        "The loopback address of the remote's WebSocket, for origins whose network blocks UDP. "
+        "They open it at any host name that Caddy serves.",
+        show_default="none",
+    ),
+]
+
+WebSocketPath = Annotated[
+    str | None,
+    options.OPTIONS.option(
+        "--websocket-path PATH",
+        "The path of the WebSocket.",
+        show_default=WEBSOCKET_PATH,
+    ),
+]
+
 Email = Annotated[
     str | None,
     options.OPTIONS.option(
@@ -98,6 +127,8 @@ def caddy(
     sockets: Sockets = None,
     admin: Admin = None,
     hosts: Hosts = [],  # noqa: B006 - typer copies it
+    websocket: WebSocket = None,
+    websocket_path: WebSocketPath = None,
     email: Email = None,
     internal: Internal = False,
 ) -> None:
@@ -123,7 +154,12 @@ def caddy(
         email = read("--email", _email, email)
     directory = sockets.absolute()
     text = caddyfile(
-        directory, listen, hosts=dict.fromkeys(names), email=email, is_internal=internal
+        directory,
+        listen,
+        hosts=dict.fromkeys(names),
+        websocket=_read_websocket(sources, websocket, websocket_path),
+        email=email,
+        is_internal=internal,
     )
     for line in (*_notes(directory, listen), "", *text.splitlines()):
         print_line(line)
@@ -133,6 +169,29 @@ def _parse_admin(text: str) -> HostPort:
     """Return the address at which Caddy reaches the admin interface from the same machine."""
     listen = parse_admin(text, has_token=True)  # the remote checks whether it needs one
     return HostPort(_LOOPBACK_OF.get(listen.host, listen.host), listen.port)
+
+
+def _read_websocket(
+    sources: Sources, websocket: str | None, path: str | None
+) -> tuple[HostPort, str] | None:
+    """Return the address and the path of the WebSocket that Caddy serves; None for none.
+
+    :raises SettingsError: the address is not a loopback address, where the remote has no TLS.
+    """
+    if websocket is None:
+        return None
+    name = sources.name("--websocket")
+    listen = read(name, parse_listen, websocket)
+    if not is_this_machine(listen.host):
+        if sources.is_from_file("--websocket"):
+            return None  # the remote serves it with TLS of its own
+        raise SettingsError(
+            f"{name}: {listen} is not a loopback address, so the remote's WebSocket has TLS of its "
+            f"own there, and needs no Caddy; or let the remote listen at {LOOPBACK_ADDRESS}"
+        )
+    if path is None:
+        return listen, WEBSOCKET_PATH
+    return listen, read(sources.name("--websocket-path"), parse_url_path, path)
 
 
 def _missing(sources: Sources, sockets: Path | None, admin: str | None) -> str:

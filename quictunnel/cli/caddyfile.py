@@ -29,7 +29,7 @@ _TEMPLATE = """\
 		on_demand
 	}}
 	route {{
-		# The name without a dot at its end, then in lower case, with empty labels in front.
+{websocket}		# The name without a dot at its end, then in lower case, with empty labels in front.
 		@dot header_regexp dot Host ^([^:]+)\\.(:\\d+)?$
 		request_header @dot Host {{re.dot.1}}{{re.dot.2}}
 		vars name {labels}
@@ -56,11 +56,26 @@ _TEMPLATE = """\
 """
 
 
+_WEBSOCKET = """\
+		# Origins whose network blocks UDP.
+		@websocket {{
+			path {path}
+			header Connection *Upgrade*
+			header Upgrade websocket
+		}}
+		handle @websocket {{
+			reverse_proxy {address}
+		}}
+
+"""
+
+
 def caddyfile(
     directory: Path,
     admin: HostPort,
     *,
     hosts: Collection[HostName] = (),
+    websocket: tuple[HostPort, str] | None = None,
     email: str | None = None,
     is_internal: bool = False,
 ) -> str:
@@ -69,6 +84,7 @@ def caddyfile(
     :param directory: that of the remote's sockets, absolute.
     :param admin: the address of the remote's admin interface.
     :param hosts: the names to serve. With a wildcard, or without any, all names are served.
+    :param websocket: the address of the remote's WebSocket on this machine, and its path.
     :param email: the operator's address for the certificate authority.
     :param is_internal: whether Caddy's own authority issues the certificates.
     :raises SettingsError: the directory's name has a character that a Caddyfile cannot have.
@@ -83,6 +99,9 @@ def caddyfile(
     return _TEMPLATE.format(
         options="\n".join(options),
         sites="https://" if is_any else ", ".join(hosts),
+        websocket=""
+        if websocket is None
+        else _WEBSOCKET.format(address=websocket[0], path=websocket[1]),
         issuer=" internal" if is_internal else "",
         labels=".".join(f"{{labels.{number}}}" for number in range(MAX_LABELS, -1, -1)),
         max_labels=MAX_LABELS,

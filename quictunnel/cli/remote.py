@@ -443,7 +443,8 @@ async def _serve(
             print_line(origins_from_line(settings.origins_from))
         if settings.ports:
             print_line(ports_line(settings.ports))
-        for line in host_lines(tokens.settings, remote.named_addresses):
+        hosts = host_lines(tokens.settings, remote.named_addresses)
+        for line in (*websocket_lines(remote.websocket_url), *hosts):
             print_line(line)
         administration.print_address()
         if tokens.own_is_accepted:
@@ -515,6 +516,11 @@ def _loaded_tokens(
 def ready_line(link: Address, outside: Address) -> str:
     """Return the line that says where origins and clients connect."""
     return f"ready: origins connect to UDP {_place(link)}, clients to TCP {_place(outside)}"
+
+
+def websocket_lines(url: str | None) -> list[str]:
+    """Return the line about the WebSocket; none without one."""
+    return [] if url is None else [f"Origins whose network blocks UDP connect to {url}"]
 
 
 def host_lines(settings: RemoteSettings, addresses: Mapping[HostProtocol, Address]) -> list[str]:

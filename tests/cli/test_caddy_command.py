@@ -194,3 +194,26 @@ def test_names_of_many_labels_have_all_wildcards_up_to_the_limit(printed):
 )
 def test_no_other_folder_can_be_looked_for(printed, host):
     assert candidates(printed(*PLACES), host) == []
+
+
+def test_caddy_forwards_the_websocket_of_origins(printed):
+    text = printed(*PLACES, "--websocket", "127.0.0.1:9003", "--websocket-path", "/tunnel")
+    assert "\t\t\tpath /tunnel\n" in text
+    assert "\t\thandle @websocket {\n\t\t\treverse_proxy 127.0.0.1:9003\n" in text
+    assert text.count("{") == text.count("}")
+    assert "@websocket" not in printed(*PLACES)
+
+
+def test_caddy_takes_the_websocket_from_the_file(printed, tmp_path):
+    file = tmp_path / "remote.toml"
+    places = 'sockets = "/run/q"\nadmin = "127.0.0.1:9002"\n'
+    file.write_text(f'{places}websocket = "127.0.0.1:9003"\n')
+    assert "reverse_proxy 127.0.0.1:9003" in printed("--config", str(file))
+    file.write_text(f'{places}websocket = ":443"\n')  # the remote has TLS of its own there
+    assert "@websocket" not in printed("--config", str(file))
+
+
+def test_a_websocket_with_tls_of_its_own_needs_no_caddy(caddy):
+    code, _, err = caddy(*PLACES, "--websocket", ":443")
+    assert code == 2
+    assert "needs no Caddy" in err
