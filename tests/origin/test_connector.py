@@ -12,10 +12,11 @@ from quictunnel.events import (
     GrantedService,
     LinkAttemptFailed,
     LinkEstablished,
+    PathKind,
     ServicesGranted,
 )
 from quictunnel.origin import connector
-from quictunnel.origin.link_dialing import ATTEMPT_TIMEOUT
+from quictunnel.origin.link_dialing import ATTEMPT_TIMEOUT, WEBSOCKET_DELAY
 from quictunnel.protocol.codes import Code
 from quictunnel.protocol.link_id import link_id
 from testkit.clock import seconds
@@ -34,6 +35,22 @@ def test_the_link_and_the_granted_services_are_reported(world):
         )
         granted = GrantedService("default", "198.51.100.1:9000")
         assert services == ServicesGranted("192.0.2.1:1001", (granted,), is_first=True)
+
+    world(story)
+
+
+def test_a_network_in_which_udp_has_failed_gets_the_websocket_at_once(world):
+    async def story(world):
+        world.path = PathKind.WEBSOCKET
+        await world.up()
+        assert world.established[0].path is PathKind.WEBSOCKET
+        world.link.die()
+        world.path = PathKind.UDP
+        await seconds(1)
+        world.link.die()
+        await seconds(1)
+        assert len(world.established) == 3
+        assert world.websocket_delays == [WEBSOCKET_DELAY, 0, WEBSOCKET_DELAY]
 
     world(story)
 

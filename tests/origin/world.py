@@ -14,9 +14,10 @@ from quictunnel.config.health import HealthCheck
 from quictunnel.config.services import ServiceSettings
 from quictunnel.config.settings import OriginSettings
 from quictunnel.errors import LinkFailed, Refused
-from quictunnel.events import Event, LinkAttemptFailed, LinkEstablished
+from quictunnel.events import Event, LinkAttemptFailed, LinkEstablished, PathKind
 from quictunnel.origin import connector
 from quictunnel.origin.client import Origin
+from quictunnel.origin.path_memory import PathMemory
 from quictunnel.origin.session import OriginSession
 from testkit.clock import seconds, settle
 
@@ -24,7 +25,8 @@ from testkit.clock import seconds, settle
 class OneAddress:
     """The one address of a scenario's remote, in one attempt."""
 
-    def __init__(self, world, _target, *, make_session, time_limit, **_) -> None:
+    def __init__(self, world, _target, *, make_session, time_limit, websocket_delay, **_) -> None:
+        world.websocket_delays.append(websocket_delay)
         self._dial = partial(world.dial, make_session, time_limit)
         self._is_linked = False
 
@@ -45,7 +47,10 @@ class OriginScenario:
         self.refusal: Refused | None = None
         self.attempts: list[float] = []
         self.time_limits: list[float] = []
+        self.websocket_delays: list[float] = []
         self.links: list[FakeLink] = []
+        self.path = PathKind.UDP  # of the links to come
+        self.path_memory = PathMemory("remote.example:9001", None, print, identify=lambda: "hotel")
         self.events: list[Event] = []
         self.settings = OriginSettings(
             remote=HostPort("remote.example", 9001),
@@ -59,6 +64,7 @@ class OriginScenario:
             emit=self.events.append,
             rng=random.Random(7),
             watch=self.watch,
+            path_memory=self.path_memory,
         )
         monkeypatch.setattr(connector, "RemoteAddresses", partial(OneAddress, self))
 
@@ -80,6 +86,7 @@ class OriginScenario:
             raise LinkFailed("no answer within 10 s")
         session = make_session()
         near, _ = join(session, self.house.session())
+        near.path_kind = self.path
         self.links.append(near)
         return session
 
