@@ -6,6 +6,8 @@
     reset.key     the secret of stateless resets: see `reset_key`
     tokens.toml   the tokens that commands have added: see `token_store`
 
+An origin may keep `networks.json` there, its record of networks.
+
 Each file is written atomically, and only its owner can read the secrets. A damaged file is reported
 and never overwritten, because it may be the only copy of a secret that origins use.
 """
