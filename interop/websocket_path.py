@@ -25,7 +25,7 @@ from interop._tunnel import engines
 from interop._waiting import listening
 from interop._websocket_frontends import FRONTENDS, running_haproxy
 from testkit.forwarder import Forwarder
-from testkit.programs import LINK_ESTABLISHED, QUICTUNNEL, Program, free_port, running
+from testkit.programs import LINK_ESTABLISHED, QUICTUNNEL, Program, free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -75,10 +75,10 @@ class WebSocketStage:
         self, *options: str | Path, link: int = NO_PORT, via: str = "websocket"
     ) -> Iterator[Program]:
         """Run an origin until the end of the block."""
-        with running(
-            "origin", self.origin_command(*options, link=link, via=via), self.pair.scratch
-        ) as o:
-            yield o
+        command = self.origin_command(*options, link=link, via=via)
+        with Program("origin", command, self.pair.scratch) as origin:
+            origin.wait_for("^ready.*", within=WITHIN)
+            yield origin
 
     def origin_command(
         self, *options: str | Path, link: int = NO_PORT, via: str = "websocket"
