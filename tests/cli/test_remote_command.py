@@ -44,6 +44,7 @@ def lines_printed(monkeypatch, capfd):
             link_address = Address("127.0.0.1", 9001)
             outside_address = Address("127.0.0.1", 9000)
             named_addresses = named
+            websocket_url = None
 
             def __init__(self, *_, emit, **__):
                 self._emit = emit
