@@ -49,7 +49,7 @@ class Netfilter:
                 chain dropped {{}}
                 chain input {{
                     type filter hook input priority filter;
-                    iif lo accept
+                    iifname "lo" accept
                     jump dropped
                     {counting}
                 }}
