@@ -137,7 +137,7 @@ class Listener:
         *,
         on_proven: Callable[[], None],
         on_closed: Callable[[str], None] = lambda _: None,
-    ) -> None:
+    ) -> Callable[[str], None]:
         """Accept links on another open path, and let links move to it. The listener owns it now.
 
         Limits are the same as for UDP. When the path ends, its links are silent until their peers
@@ -147,12 +147,13 @@ class Listener:
         :param on_proven: called once, when the path carries a link whose peer has proven itself.
         :param on_closed: called once, when the path has ended, with a sentence. A path that the
             listener closes is reported, too.
+        :return: a function that closes the path while it is open. It takes a sentence.
         """
         if self._closing:
             path.close()
             on_closed(LISTENER_CLOSED)
-            return
-        self._paths.attach(path, peer, on_proven=on_proven, on_closed=on_closed)
+            return on_closed
+        return self._paths.attach(path, peer, on_proven=on_proven, on_closed=on_closed).close
 
     def close(self) -> None:
         """Stop accepting, close all links, and close the socket once the peers are notified."""

@@ -24,6 +24,7 @@ PROOF_TIMEOUT = 10.0
 
 NOT_OPENED = "no WebSocket was opened in time"
 NOT_PROVEN = "no link has proven itself on the WebSocket in time"
+UNPROVEN = "the WebSocket has carried no proven link"
 
 
 class WebSocketConnection:
@@ -34,7 +35,8 @@ class WebSocketConnection:
     :param context: the settings of TLS; None for a connection without TLS.
     :param admit: is called with this connection and the request, and returns whether the WebSocket
         may be opened. It sets `peer` to the address behind proxies.
-    :param opened: takes this connection and its open path, and sets the path's handler.
+    :param opened: takes this connection and its open path, sets the path's handler, and returns
+        what closes the path. That takes a sentence.
     :param timed_out: takes this connection and why it is closed, a sentence.
     :param ended: is called once, when the connection has ended.
     """
@@ -46,7 +48,7 @@ class WebSocketConnection:
         context: ssl.SSLContext | None,
         *,
         admit: Callable[[WebSocketConnection, OpeningRequest], bool],
-        opened: Callable[[WebSocketConnection, DatagramPath], None],
+        opened: Callable[[WebSocketConnection, DatagramPath], Callable[[str], None]],
         timed_out: Callable[[WebSocketConnection, str], None],
         ended: Callable[[WebSocketConnection], None],
     ) -> None:
@@ -58,15 +60,13 @@ class WebSocketConnection:
         self._timed_out = timed_out
         self._ended = ended
         self._transport: asyncio.Transport | None = None
-        self._open_path: DatagramPath | None = None
+        self._close_path: Callable[[str], None] | None = None
         self._sock: socket.socket | None = None
         """The socket until a transport owns it."""
         self._task: asyncio.Task[None] | None = None
         self.loop = asyncio.get_running_loop()
         self._is_opened: asyncio.Future[bool] = self.loop.create_future()
         self._is_proven: asyncio.Future[bool] = self.loop.create_future()
-        self._is_over = False
-        """Whether the connection was ended without a proven link."""
 
     def start(self, sock: socket.socket) -> None:
         """Serve an accepted socket, which does not block. It is closed with the connection."""
@@ -81,7 +81,7 @@ class WebSocketConnection:
 
     def proven(self) -> None:
         """Keep the connection open: it carries a proven link."""
-        if not self._is_over and not self._is_proven.done():
+        if not self._is_proven.done():
             self._is_proven.set_result(True)
 
     def path_closed(self) -> None:
@@ -111,13 +111,13 @@ class WebSocketConnection:
         """End the connection, unless it carries a proven link."""
         if self._is_proven.done() and self._is_proven.result():
             return
-        self._is_over = True
-        if self._open_path is not None:
-            self._open_path.close()
-        elif self._sock is not None:
+        if self._close_path is not None and not self._is_proven.done():
+            self._close_path(UNPROVEN)
+        if self._sock is not None:
             self._sock.close()
-        elif self._transport is not None and not self._transport.is_closing():
-            self._transport.abort()  # otherwise a 404 is still being sent
+        if self._transport is not None:
+            # The kernel has what was written. TLS would wait 30 s for the peer's answer.
+            self._transport.abort()
         self._ended(self)
 
     async def _open(self, sock: socket.socket) -> None:
@@ -150,9 +150,8 @@ class WebSocketConnection:
         acceptor.connection_made(secure)
 
     def _take_path(self, path: DatagramPath) -> None:
-        self._open_path = path
         self._finish_opening(is_open=True)
-        self._on_opened(self, path)
+        self._close_path = self._on_opened(self, path)
 
     def _finish_opening(self, *, is_open: bool) -> None:
         if not self._is_opened.done():

@@ -56,8 +56,8 @@ class LinkListener(Protocol):
         *,
         on_proven: Callable[[], None],
         on_closed: Callable[[str], None],
-    ) -> None:
-        """Accept links on an open path."""
+    ) -> Callable[[str], None]:
+        """Accept links on an open path. Return a function that closes it."""
 
 
 class WebSocketServer:
@@ -146,6 +146,7 @@ class WebSocketServer:
 
     def _take(self, sock: socket.socket, sockaddr: tuple[Any, ...]) -> None:
         """Serve an accepted socket, or close it if a limit is reached."""
+        send_fin_at_close(sock)
         peer = Address.of(sockaddr)
         connection = WebSocketConnection(
             peer,
@@ -165,7 +166,6 @@ class WebSocketServer:
         elif not self._place(connection):
             sock.close()
             return
-        send_fin_at_close(sock)
         self._connections.add(connection)
         connection.start(sock)
 
@@ -195,9 +195,9 @@ class WebSocketServer:
         connection.peer = forwarded_peer(connection.peer, request.forwarded_for, self.proxies)
         return self._place(connection)
 
-    def _opened(self, connection: WebSocketConnection, path: DatagramPath) -> None:
+    def _opened(self, connection: WebSocketConnection, path: DatagramPath) -> Callable[[str], None]:
         assert self._links is not None
-        self._links.attach_path(
+        return self._links.attach_path(
             path,
             connection.peer,
             on_proven=lambda: self._link_proven(connection),

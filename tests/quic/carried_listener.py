@@ -38,7 +38,9 @@ class Attached:
         self.path = path
         self.proven = 0
         self.closed: list[str] = []
-        listener.attach_path(path, peer, on_proven=self._count_proven, on_closed=self.closed.append)
+        self.close = listener.attach_path(
+            path, peer, on_proven=self._count_proven, on_closed=self.closed.append
+        )
 
     def _count_proven(self) -> None:
         self.proven += 1

@@ -322,6 +322,10 @@ async def test_a_path_without_a_proven_link_is_left_to_its_owner(engines: Engine
     await seconds(10 * UNUSED_CHECK_INTERVAL)
     assert not line.is_closed
     assert not attached.proven
+    attached.close("no proof came")
+    assert line.is_closed
+    assert attached.closed == ["no proof came"]
+    assert not len(remote.listener._paths)
 
 
 @over_links

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 import ssl
 
 import pytest
@@ -29,6 +30,7 @@ class Links:
 
     def __init__(self) -> None:
         self.paths = []
+        self.ended = []
         self.refused = set()
 
     def accepts_host(self, host):
@@ -37,6 +39,13 @@ class Links:
     def attach_path(self, path, peer, *, on_proven, on_closed):
         path.handler = Handler(on_closed)
         self.paths.append((path, peer, on_proven))
+
+        def close(reason):
+            path.close()
+            self.ended.append(reason)
+            on_closed(reason)
+
+        return close
 
 
 class Handler:
@@ -159,6 +168,25 @@ async def test_other_requests_are_not_found(tmp_path):
             assert await client.is_closed()
 
 
+async def test_a_refused_client_that_does_not_end_tls_is_closed(tmp_path):
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+
+    def refused(port):
+        with socket.create_connection(("127.0.0.1", port), PATIENCE) as tcp:
+            with context.wrap_socket(tcp, do_handshake_on_connect=True) as tls:
+                tls.sendall(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+                silent = socket.socket(fileno=tls.detach())
+            with silent:
+                silent.settimeout(PATIENCE)
+                while silent.recv(65536):
+                    pass
+
+    async with serving(tmp_path, listen="::") as served:
+        await asyncio.to_thread(refused, served.port)
+        await until(lambda: not served.server._connections)
+
+
 async def test_tls_is_used_on_addresses_of_the_network(tmp_path):
     async with serving(tmp_path, listen="::") as served:
         assert served.server.url.startswith("wss://[::]:")
@@ -231,6 +259,7 @@ async def test_a_websocket_without_a_proven_link_is_closed(tmp_path, monkeypatch
         assert await client.request() == 101
         assert await client.is_closed()
         assert served.events[-1].reason == websocket_connection.NOT_PROVEN
+        assert served.links.ended == [websocket_connection.UNPROVEN]
 
 
 async def test_a_websocket_with_a_proven_link_stays_open(tmp_path, monkeypatch):

@@ -161,7 +161,7 @@ class CarriedPaths:
         *,
         on_proven: Callable[[], None],
         on_closed: Callable[[str], None],
-    ) -> None:
+    ) -> CarriedPath:
         """Take an open path over, and become its handler."""
         carried = CarriedPath(
             path,
@@ -173,6 +173,7 @@ class CarriedPaths:
             forget=self._forget,
         )
         self._paths[carried.engine_address] = carried
+        return carried
 
     def find(self, engine_address: tuple[str, int] | None) -> CarriedPath | None:
         """Return the open path with the address that an engine sees; None if there is none."""
