@@ -520,7 +520,13 @@ def ready_line(link: Address, outside: Address) -> str:
 
 def websocket_lines(url: str | None) -> list[str]:
     """Return the line about the WebSocket; none without one."""
-    return [] if url is None else [f"Origins whose network blocks UDP connect to {url}"]
+    if url is None:
+        return []
+    if url.startswith("ws:"):
+        return [f"Origins whose network blocks UDP connect to an HTTP proxy in front of {url}"]
+    for host in ("[::]", "0.0.0.0"):
+        url = url.replace(f"//{host}:", "//HOST:")
+    return [f"Origins whose network blocks UDP connect to {url}"]
 
 
 def host_lines(settings: RemoteSettings, addresses: Mapping[HostProtocol, Address]) -> list[str]:

@@ -14,7 +14,7 @@ from quiet_role import QuietRole
 from state_directory import SECRET
 
 from quictunnel.cli.main import invoke
-from quictunnel.cli.remote import changed_lines, ready_line
+from quictunnel.cli.remote import changed_lines, ready_line, websocket_lines
 from quictunnel.config.addresses import parse_network
 from quictunnel.config.ports import PortRange
 from quictunnel.config.settings import RemoteSettings
@@ -95,6 +95,26 @@ def test_a_link_that_returns_prints_back(lines_printed):
 )
 def test_only_a_specific_address_is_shown(link, outside, line):
     assert ready_line(Address(link, 9001), Address(outside, 9000)) == line
+
+
+@pytest.mark.parametrize(
+    ("url", "place"),
+    [
+        ("wss://[::]:443/quictunnel", "wss://HOST:443/quictunnel"),
+        ("wss://0.0.0.0:8443/tunnel", "wss://HOST:8443/tunnel"),
+        ("wss://192.0.2.1:443/quictunnel", "wss://192.0.2.1:443/quictunnel"),
+        (
+            "ws://127.0.0.1:9003/quictunnel",
+            "an HTTP proxy in front of ws://127.0.0.1:9003/quictunnel",
+        ),
+    ],
+)
+def test_the_line_about_the_websocket_names_its_url(url, place):
+    assert websocket_lines(url) == [f"Origins whose network blocks UDP connect to {place}"]
+
+
+def test_there_is_no_line_about_a_websocket_without_one():
+    assert websocket_lines(None) == []
 
 
 def test_the_ports_for_origins_are_shown(lines_printed):
