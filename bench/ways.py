@@ -23,9 +23,12 @@ if TYPE_CHECKING:
 DIRECT = "direct"
 AIOQUIC = "quictunnel/aioquic"
 QUINN = "quictunnel/quinn"
+WEBSOCKET = "/websocket"
+"""Ends the name of a way whose link travels in a WebSocket, without TLS on loopback."""
+AIOQUIC_WEBSOCKET, QUINN_WEBSOCKET = AIOQUIC + WEBSOCKET, QUINN + WEBSOCKET
 NAIVE = "naive"
 
-WAYS = (DIRECT, AIOQUIC, QUINN, NAIVE, *PEERS)
+WAYS = (DIRECT, AIOQUIC, QUINN, AIOQUIC_WEBSOCKET, QUINN_WEBSOCKET, NAIVE, *PEERS)
 
 
 @dataclass(frozen=True)
@@ -47,7 +50,8 @@ def missing() -> dict[str, str]:
         if not peer.is_installed
     }
     if importlib.util.find_spec("quictunnel_quinn") is None:
-        lacking[QUINN] = "quictunnel_quinn is not installed; `make engine` builds it"
+        for name in (QUINN, QUINN_WEBSOCKET):
+            lacking[name] = "quictunnel_quinn is not installed; `make engine` builds it"
     return lacking
 
 
@@ -73,7 +77,8 @@ def running_way(name: str, scratch: Path, site: HostPair = HERE) -> Iterator[Run
             programs = stack.enter_context(running_peer(name, place))
             yield RunningWay(name, (site.remote_address, place.outside), server, programs)
         else:
-            engine = name.partition("/")[2]
+            engine = name.split("/")[1]
+            remote, origin = options(name, site.remote_address)
             tunnel = stack.enter_context(
                 Tunnel(
                     scratch,
@@ -85,9 +90,23 @@ def running_way(name: str, scratch: Path, site: HostPair = HERE) -> Iterator[Run
                     remote_host=site.remote,
                     origin_host=site.origin,
                 )
-            ).up()
+            ).up(remote=remote, origin=origin)
             address = (site.remote_address, tunnel.outside_port)
             yield RunningWay(name, address, server, (tunnel.remote, tunnel.origin))
+
+
+def options(name: str, address: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return additional options of the remote and of the origin of a way.
+
+    :param address: the remote's.
+    """
+    if not name.endswith(WEBSOCKET):
+        return (), ()
+    place = f"{address}:{free_port()}"
+    tls = address != LOOPBACK
+    url = f"{'wss' if tls else 'ws'}://{place}/quictunnel"
+    trust = ("--insecure-websocket",) if tls else ()
+    return ("--websocket", place), ("--via", "websocket", "--websocket", url, *trust)
 
 
 @contextlib.contextmanager

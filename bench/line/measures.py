@@ -76,7 +76,10 @@ def on_real_kernels(name: str, seconds: float) -> dict[str, LineMeasure[str]]:
     if name in BY_NAME:
         return {BULK: partial(real.bulk, line=BY_NAME[name].line, seconds=seconds)}
     if name == "requests":
-        return {"p50, p99, in ms": partial(real.requests, line=LOSSY, seconds=seconds)}
+        return {
+            "p50, p99, in ms": partial(real.requests, line=LOSSY, seconds=seconds),
+            "without loss: p50, p99, in ms": partial(real.requests, line=HOME, seconds=seconds),
+        }
     if name == "changes":
         return {
             f"{word}, {how}": partial(real.after_a_change, before=HOME, after=after, moved=moved)

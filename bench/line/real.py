@@ -17,7 +17,16 @@ from bench.line.between import CUBIC, HostsWithLine
 from bench.line.clients import LineClient, LineDownload, Typist, attend
 from bench.line.figures import PAUSE, WARM_UP, Measured, percentile
 from bench.peers import PEERS
-from bench.ways import AIOQUIC, DIRECT, QUINN, RunningWay, prepare, running_way
+from bench.ways import (
+    AIOQUIC,
+    AIOQUIC_WEBSOCKET,
+    DIRECT,
+    QUINN,
+    QUINN_WEBSOCKET,
+    RunningWay,
+    prepare,
+    running_way,
+)
 from testkit.programs import ProgramError
 
 if TYPE_CHECKING:
@@ -29,7 +38,7 @@ if TYPE_CHECKING:
     C = TypeVar("C", bound=LineClient)
 
 DIRECT_CUBIC = f"{DIRECT}/{CUBIC}"
-SURVIVE_MOVES = (QUINN, AIOQUIC)
+SURVIVE_MOVES = (QUINN, AIOQUIC, QUINN_WEBSOCKET, AIOQUIC_WEBSOCKET)
 """Ways whose connections should survive a change of address."""
 
 WAYS = (DIRECT_CUBIC, f"{DIRECT}/bbr", *SURVIVE_MOVES, *PEERS)

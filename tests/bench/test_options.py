@@ -24,8 +24,10 @@ def test_names_are_selected_by_prefix():
 
 
 def test_a_missing_way_is_left_out(monkeypatch, capsys):
-    monkeypatch.setattr(program, "missing", lambda: {"quictunnel/quinn": "not built"})
-    assert present(["direct,quictunnel"]) == ["direct", "quictunnel/aioquic"]
+    names = ("quictunnel/quinn", "quictunnel/quinn/websocket")
+    monkeypatch.setattr(program, "missing", lambda: dict.fromkeys(names, "not built"))
+    aioquic = ["quictunnel/aioquic", "quictunnel/aioquic/websocket"]
+    assert present(["direct,quictunnel"]) == ["direct", *aioquic]
     assert "left out: quictunnel/quinn (not built)" in capsys.readouterr().out
     with pytest.raises(typer.BadParameter, match="none of these ways is available"):
         present(["quictunnel/quinn"])
