@@ -13,8 +13,8 @@ from quictunnel.doctor.udp_answers import UdpAnswers
 from quictunnel.doctor.websocket_answers import WebSocketAnswers
 
 _WITHOUT_WEBSOCKET = (
-    "UDP works, so nothing is wrong. For networks that block UDP, let the remote serve a WebSocket "
-    "with its option --websocket"
+    "this is no fault of a remote without a WebSocket. For networks that block UDP, let it serve "
+    "one with its option --websocket"
 )
 
 
@@ -82,7 +82,7 @@ class RemotePaths(Check):
         ]
 
     def _judge_websocket(self, findings: Sequence[Finding]) -> list[Finding]:
-        if not self._has_udp:
+        if self._udp is None:
             return [*findings]
         if self._websocket.has_answered or self._is_expected:
             return self._judge_udp(findings)

@@ -205,10 +205,10 @@ def judge(*, udp: str, websocket: bool, is_expected: bool) -> str:
         ("o", False, False, "ooso"),  # few remotes serve a WebSocket
         ("o", False, True, "oowo"),
         ("f", True, False, "owoo"),
-        ("f", False, False, "offs"),
+        ("f", False, False, "ofss"),
         ("f", False, True, "offs"),
         ("n", True, False, "woo"),
-        ("n", False, False, "ffs"),
+        ("n", False, False, "fss"),
         ("-", True, True, "oo"),
         ("-", False, True, "fs"),
     ],
