@@ -12,11 +12,14 @@ MAX_FILES = 262_144
 """The most descriptors to ask for where the system sets no limit."""
 
 
-def raise_file_limit() -> int:
+def raise_file_limit(others: int = 0) -> int:
     """Raise this process's limit of open files, and return how many clients fit into it.
 
     Each client costs a file descriptor at either end. The default of many systems is 1024, which is
     meant for programs that use select(2).
+
+    :param others: descriptors that strangers may use up beside the clients. They get half of the
+        limit at most.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = MAX_FILES if hard == resource.RLIM_INFINITY else min(hard, MAX_FILES)
@@ -27,4 +30,5 @@ def raise_file_limit() -> int:
             soft = wanted
     if soft == resource.RLIM_INFINITY:
         return MAX_FILES
-    return max(1, min(soft, MAX_FILES) - RESERVED)
+    room = min(soft, MAX_FILES) - RESERVED
+    return max(1, room - min(others, room // 2))

@@ -64,6 +64,7 @@ from quictunnel.errors import SettingsError
 from quictunnel.events import CertificateLoaded, ConfigurationReloaded, Event, EventSink
 from quictunnel.protocol.address import Address
 from quictunnel.remote.server import Remote
+from quictunnel.remote.websocket_server import MAX_CONNECTIONS
 
 ADDRESSES = options.Panel("Addresses")
 _PROTOCOLS: Mapping[HostProtocol, str] = {"tls": "TLS", "http": "HTTP"}
@@ -422,7 +423,7 @@ async def _serve(
         tokens.accepted,
         certificates,
         emit=files.emit,
-        max_clients=raise_file_limit(),
+        max_clients=raise_file_limit(0 if settings.websocket is None else MAX_CONNECTIONS),
         qlog=files.qlog,
         reset_key=held.enter_context(
             locked_reset_key(settings.state_dir, settings.listen, observe)

@@ -37,6 +37,9 @@ MAX_UNPROVEN = 256
 MAX_OPENING_BEHIND_PROXIES = 128
 """Connections of trusted proxies whose request has not come, so that their source is not known."""
 
+MAX_CONNECTIONS = MAX_UNPROVEN + MAX_OPENING_BEHIND_PROXIES
+"""Connections that anyone can open. Each costs a file descriptor."""
+
 TOO_MANY = DropReason(DropKind.QUEUE, "too many connections of proxies to the WebSocket")
 
 _ALPN = ["http/1.1"]

@@ -38,3 +38,12 @@ def test_a_system_that_grants_less_is_taken_at_what_it_has(monkeypatch):
 def test_a_tiny_limit_still_lets_a_client_in(monkeypatch):
     limits(monkeypatch, 32, 32)
     assert raise_file_limit() == 1
+
+
+def test_others_have_descriptors_too_and_clients_have_half_at_least(monkeypatch):
+    limits(monkeypatch, 1024, 1024)
+    assert raise_file_limit(300) == 1024 - RESERVED - 300
+    limits(monkeypatch, 256, 256)
+    assert raise_file_limit(300) == (256 - RESERVED) // 2
+    limits(monkeypatch, 32, 32)
+    assert raise_file_limit(300) == 1
