@@ -22,14 +22,15 @@ def forwarded_peer(peer: Address, headers: Sequence[str], proxies: NetworkSet) -
     :param peer: the other end of the connection. If it is no trusted proxy, it is the result.
     :param headers: the values of `X-Forwarded-For`, in their order.
     :param proxies: the trusted proxies.
-    :return: with port 0 if the header has no port. If the list ends early or is no list of
-        addresses, it is the last address that a trusted proxy has vouched for.
+    :return: with the port of the proxy's connection if the header has none, so that peers of one
+        host differ. If the list ends early or is no list of addresses, it is the last address that
+        a trusted proxy has vouched for.
     """
     found = peer
     for entry in _from_the_end(headers):
         if ip_address(found.host) not in proxies:
             return found
-        address = _parse(entry)
+        address = _parse(entry, peer.port)
         if address is None:
             return found
         found = address
@@ -41,7 +42,7 @@ def _from_the_end(headers: Sequence[str]) -> Iterator[str]:
         yield from reversed(value.split(","))
 
 
-def _parse(entry: str) -> Address | None:
+def _parse(entry: str, default_port: int) -> Address | None:
     """Return the address of an entry, which may have a port; None if it is none (`unknown`)."""
     host, port = entry.strip(), ""
     if host.startswith("["):
@@ -50,6 +51,6 @@ def _parse(entry: str) -> Address | None:
     elif host.count(":") == 1:
         host, _, port = host.partition(":")
     try:
-        return Address(host, int(port) if _PORT.fullmatch(port) else 0)
+        return Address(host, int(port) if _PORT.fullmatch(port) else default_port)
     except ValueError:
         return None

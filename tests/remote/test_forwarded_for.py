@@ -16,17 +16,18 @@ PROXY = Address("127.0.0.1", 40000)
 @pytest.mark.parametrize(
     ("headers", "expected"),
     [
-        (["192.0.2.7"], Address("192.0.2.7", 0)),
-        ([" 192.0.2.7 "], Address("192.0.2.7", 0)),
+        (["192.0.2.7"], Address("192.0.2.7", PROXY.port)),
+        ([" 192.0.2.7 "], Address("192.0.2.7", PROXY.port)),
+        (["192.0.2.7:0"], Address("192.0.2.7", 0)),
         (["192.0.2.7:5000"], Address("192.0.2.7", 5000)),
-        (["2001:db8::7"], Address("2001:db8::7", 0)),
-        (["[2001:db8::7]"], Address("2001:db8::7", 0)),
+        (["2001:db8::7"], Address("2001:db8::7", PROXY.port)),
+        (["[2001:db8::7]"], Address("2001:db8::7", PROXY.port)),
         (["[2001:db8::7]:5000"], Address("2001:db8::7", 5000)),
-        (["::ffff:192.0.2.7"], Address("192.0.2.7", 0)),
-        (["198.51.100.1, 192.0.2.7"], Address("192.0.2.7", 0)),
-        (["198.51.100.1", "192.0.2.7"], Address("192.0.2.7", 0)),
-        (["192.0.2.7, 10.1.2.3"], Address("192.0.2.7", 0)),
-        (["198.51.100.1,192.0.2.7", "10.1.2.3,127.0.0.1"], Address("192.0.2.7", 0)),
+        (["::ffff:192.0.2.7"], Address("192.0.2.7", PROXY.port)),
+        (["198.51.100.1, 192.0.2.7"], Address("192.0.2.7", PROXY.port)),
+        (["198.51.100.1", "192.0.2.7"], Address("192.0.2.7", PROXY.port)),
+        (["192.0.2.7, 10.1.2.3"], Address("192.0.2.7", PROXY.port)),
+        (["198.51.100.1,192.0.2.7", "10.1.2.3,127.0.0.1"], Address("192.0.2.7", PROXY.port)),
     ],
 )
 def test_it_is_the_last_one_that_is_no_proxy(headers, expected):
@@ -44,7 +45,7 @@ def test_without_an_address_from_the_proxy_it_is_the_proxy(headers, junk):
 
 
 def test_a_list_of_proxies_alone_means_the_first_of_them():
-    assert forwarded_peer(PROXY, ["10.1.2.3, 10.0.0.1"], PROXIES) == Address("10.1.2.3", 0)
+    assert forwarded_peer(PROXY, ["10.1.2.3, 10.0.0.1"], PROXIES) == Address("10.1.2.3", PROXY.port)
 
 
 def test_the_header_of_any_other_peer_is_not_believed():

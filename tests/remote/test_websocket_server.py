@@ -296,6 +296,17 @@ async def test_a_trusted_proxy_names_the_peer(tmp_path):
         assert await other.request("/quictunnel", "X-Forwarded-For: 192.0.2.9") == 404
 
 
+async def test_peers_of_one_host_behind_a_proxy_differ_in_their_ports(tmp_path):
+    async with serving(tmp_path, proxies=LOOPBACK) as served:
+        for _ in range(2):
+            client = await served.connect()
+            assert await client.request("/quictunnel", "X-Forwarded-For: 192.0.2.9") == 101
+        await until(lambda: len(served.links.paths) == 2)
+        (_, one, _), (_, other, _) = served.links.paths
+        assert one.host == other.host
+        assert one.port != other.port
+
+
 async def test_peers_behind_a_proxy_have_limits_of_their_own(tmp_path, monkeypatch):
     monkeypatch.setattr(websocket_server, "MAX_OPENING_BEHIND_PROXIES", 2)
     async with serving(tmp_path, proxies=LOOPBACK) as served:
