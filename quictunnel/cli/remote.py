@@ -64,7 +64,7 @@ from quictunnel.errors import SettingsError
 from quictunnel.events import CertificateLoaded, ConfigurationReloaded, Event, EventSink
 from quictunnel.protocol.address import Address
 from quictunnel.remote.server import Remote
-from quictunnel.remote.websocket_server import MAX_CONNECTIONS
+from quictunnel.remote.websocket_limits import MAX_CONNECTIONS
 
 ADDRESSES = options.Panel("Addresses")
 _PROTOCOLS: Mapping[HostProtocol, str] = {"tls": "TLS", "http": "HTTP"}

@@ -7,8 +7,9 @@ import secrets
 import socket
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
-from quictunnel.config.addresses import Network
+from quictunnel.config.addresses import HostPort, Network
 from quictunnel.config.certificates import CertificateFiles, ServerCertificate
 from quictunnel.config.hosts import HostName, HostProtocol
 from quictunnel.config.networks import NetworkSet
@@ -34,11 +35,13 @@ from quictunnel.remote.places import Places
 from quictunnel.remote.registry import Registry
 from quictunnel.remote.session import EXPIRED, RemoteSession
 from quictunnel.remote.session_settings import RemoteSessionSettings
-from quictunnel.remote.websocket_server import WebSocketServer
 from quictunnel.session.clients import MAX_CLIENTS
 from quictunnel.session.failure_reporter import FailureReporter
 from quictunnel.session.observation import link_snapshots, unread_bytes
 from quictunnel.snapshots import ClientSnapshot, LinkSnapshot, RoleSnapshot, ServiceSnapshot
+
+if TYPE_CHECKING:
+    from quictunnel.remote.websocket_server import WebSocketServer
 
 CERTIFICATE_CHECK_INTERVAL = 5.0
 """Seconds between two checks of the certificate's files, each of which costs two stat calls."""
@@ -199,13 +202,7 @@ class Remote:
                 linger=settings.linger,
             )
             if settings.websocket is not None:
-                self._websocket = WebSocketServer(
-                    settings.websocket,
-                    settings.websocket_path,
-                    self._certificates,
-                    proxies=NetworkSet(settings.trusted_proxies),
-                    emit=self._emit,
-                )
+                self._websocket = self._make_websocket(settings.websocket)
                 await self._websocket.bind()
             self._listener = await self._listen()
         except BaseException:
@@ -378,6 +375,19 @@ class Remote:
         )
         listener.accept_only(NetworkSet(self._settings.origins_from))
         return listener
+
+    def _make_websocket(self, listen: HostPort) -> WebSocketServer:
+        # Imported when it is used: most remotes need no HTTP parser.
+        from quictunnel.remote.websocket_server import WebSocketServer  # noqa: PLC0415
+
+        settings = self._settings
+        return WebSocketServer(
+            listen,
+            settings.websocket_path,
+            self._certificates,
+            proxies=NetworkSet(settings.trusted_proxies),
+            emit=self._emit,
+        )
 
     def _new_session(self) -> LinkProtocol:
         if self._session_settings is None:

@@ -30,15 +30,7 @@ from quictunnel.relay.tcp_options import send_fin_at_close
 from quictunnel.remote.forwarded_for import forwarded_peer
 from quictunnel.remote.outside_listener import OutsideListener
 from quictunnel.remote.websocket_connection import WebSocketConnection
-
-MAX_UNPROVEN = 256
-"""Connections without a proven link, of all sources."""
-
-MAX_OPENING_BEHIND_PROXIES = 128
-"""Connections of trusted proxies whose request has not come, so that their source is not known."""
-
-MAX_CONNECTIONS = MAX_UNPROVEN + MAX_OPENING_BEHIND_PROXIES
-"""Connections that anyone can open. Each costs a file descriptor."""
+from quictunnel.remote.websocket_limits import MAX_OPENING_BEHIND_PROXIES, MAX_UNPROVEN
 
 TOO_MANY = DropReason(DropKind.QUEUE, "too many connections of proxies to the WebSocket")
 

@@ -86,7 +86,7 @@ from quictunnel.remote.pending_client import NAME_TIMEOUT
 from quictunnel.remote.registry import Identity
 from quictunnel.remote.routes import MAX_PORTS, MAX_REMEMBERED
 from quictunnel.remote.websocket_connection import OPENING_TIMEOUT, PROOF_TIMEOUT
-from quictunnel.remote.websocket_server import MAX_OPENING_BEHIND_PROXIES, MAX_UNPROVEN
+from quictunnel.remote.websocket_limits import MAX_OPENING_BEHIND_PROXIES, MAX_UNPROVEN
 
 PAGE = (Path(__file__).parents[2] / "docs" / "reference" / "protocol.md").read_text("utf-8")
 

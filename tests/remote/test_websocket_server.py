@@ -6,6 +6,8 @@ import asyncio
 import contextlib
 import socket
 import ssl
+import subprocess
+import sys
 
 import pytest
 from websockets.client import ClientProtocol
@@ -348,3 +350,9 @@ async def test_a_port_that_is_taken_is_one_sentence(tmp_path):
         with pytest.raises(SettingsError, match="--websocket"):
             await other.bind()
         other.close()
+
+
+def test_a_role_without_a_websocket_does_not_load_the_library():
+    code = "import sys, quictunnel.cli.main; print('websockets' in sys.modules)"
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert shown.stdout == "False\n"
