@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from quictunnel.cli import options
-from quictunnel.cli.caddyfile import caddyfile
+from quictunnel.cli.caddyfile import CaddyWebSocket, caddyfile
 from quictunnel.cli.config_option import Sources, load_remotes
 from quictunnel.cli.options import read
 from quictunnel.cli.output import print_line
@@ -25,7 +25,8 @@ from quictunnel.config.addresses import (
     parse_listen,
     parse_url_path,
 )
-from quictunnel.config.hosts import parse_host
+from quictunnel.config.host_names import is_pattern
+from quictunnel.config.hosts import HostName, parse_host
 from quictunnel.config.urls import WEBSOCKET_PATH
 from quictunnel.errors import SettingsError
 
@@ -85,7 +86,7 @@ WebSocket = Annotated[
     options.OPTIONS.option(
         "--websocket HOST:PORT",
         "The loopback address of the remote's WebSocket, for origins whose network blocks UDP. "
-        "They open it at any host name that Caddy serves.",
+        "They open it at any host name of a service, or at that of --websocket-host.",
         show_default="none",
     ),
 ]
@@ -96,6 +97,17 @@ WebSocketPath = Annotated[
         "--websocket-path PATH",
         "The path of the WebSocket.",
         show_default=WEBSOCKET_PATH,
+    ),
+]
+
+WebSocketHost = Annotated[
+    str | None,
+    options.OPTIONS.option(
+        "--websocket-host NAME",
+        "The only host name at which origins open the WebSocket: that of their --remote. No "
+        "service needs to have it.",
+        envvar="QUICTUNNEL_CADDY_WEBSOCKET_HOST",
+        show_default="every name that a service of the remote has",
     ),
 ]
 
@@ -129,6 +141,7 @@ def caddy(
     hosts: Hosts = [],  # noqa: B006 - typer copies it
     websocket: WebSocket = None,
     websocket_path: WebSocketPath = None,
+    websocket_host: WebSocketHost = None,
     email: Email = None,
     internal: Internal = False,
 ) -> None:
@@ -157,7 +170,7 @@ def caddy(
         directory,
         listen,
         hosts=dict.fromkeys(names),
-        websocket=_read_websocket(sources, websocket, websocket_path),
+        websocket=_read_websocket(sources, websocket, websocket_path, websocket_host),
         email=email,
         is_internal=internal,
     )
@@ -172,26 +185,49 @@ def _parse_admin(text: str) -> HostPort:
 
 
 def _read_websocket(
-    sources: Sources, websocket: str | None, path: str | None
-) -> tuple[HostPort, str] | None:
-    """Return the address and the path of the WebSocket that Caddy serves; None for none.
+    sources: Sources, websocket: str | None, path: str | None, host: str | None
+) -> CaddyWebSocket | None:
+    """Return the WebSocket that Caddy serves; None for none.
 
-    :raises SettingsError: the address is not a loopback address, where the remote has no TLS.
+    :raises SettingsError: the address is not a loopback address, where the remote has no TLS, or
+        an option is not valid.
     """
-    if websocket is None:
+    name = None if host is None else read("--websocket-host", _exact_host, host)
+    listen = None if websocket is None else _read_loopback(sources, websocket)
+    if listen is None:
+        if name is not None:
+            raise SettingsError("--websocket-host needs a --websocket at a loopback address")
         return None
-    name = sources.name("--websocket")
-    listen = read(name, parse_listen, websocket)
-    if not is_this_machine(listen.host):
-        if sources.is_from_file("--websocket"):
-            return None  # the remote serves it with TLS of its own
-        raise SettingsError(
-            f"{name}: {listen} is not a loopback address, so the remote's WebSocket has TLS of its "
-            f"own there, and needs no Caddy; or let the remote listen at {LOOPBACK_ADDRESS}"
-        )
-    if path is None:
-        return listen, WEBSOCKET_PATH
-    return listen, read(sources.name("--websocket-path"), parse_url_path, path)
+    if path is not None:
+        path = read(sources.name("--websocket-path"), parse_url_path, path)
+    return CaddyWebSocket(listen, path or WEBSOCKET_PATH, name)
+
+
+def _read_loopback(sources: Sources, websocket: str) -> HostPort | None:
+    """Return the address of the WebSocket; None if the file has one at which the remote has TLS.
+
+    :raises SettingsError: it is no address, or the remote has TLS there.
+    """
+    listen = read(sources.name("--websocket"), parse_listen, websocket)
+    if is_this_machine(listen.host):
+        return listen
+    if sources.is_from_file("--websocket"):
+        return None
+    raise SettingsError(
+        f"--websocket: {listen} is not a loopback address, so the remote's WebSocket has TLS of "
+        f"its own there, and needs no Caddy; or let the remote listen at {LOOPBACK_ADDRESS}"
+    )
+
+
+def _exact_host(text: str) -> HostName:
+    """Return one host name.
+
+    :raises SettingsError: it is none, or it stands for several.
+    """
+    name = parse_host(text)
+    if is_pattern(name):
+        raise SettingsError(f"{text!r} stands for several names; write the one of the remote")
+    return name
 
 
 def _missing(sources: Sources, sockets: Path | None, admin: str | None) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import dataclass
 from pathlib import Path
 
 from quictunnel.config.addresses import ASK_PATH, HostPort
@@ -69,13 +70,39 @@ _WEBSOCKET = """\
 
 """
 
+_WEBSOCKET_SITE = """\
+
+# The remote itself, for origins whose network blocks UDP.
+{name} {{
+{tls}	route {{
+		reverse_proxy {path} {address}
+		respond 404
+	}}
+}}
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class CaddyWebSocket:
+    """The remote's WebSocket, as Caddy on the same machine sees it."""
+
+    address: HostPort
+    """A loopback address, without TLS."""
+
+    path: str
+    """The path of its URL."""
+
+    host: HostName | None = None
+    """The only host name at which Caddy serves it; None for all names of services. Caddy obtains
+    its certificate at once, also if no service has the name."""
+
 
 def caddyfile(
     directory: Path,
     admin: HostPort,
     *,
     hosts: Collection[HostName] = (),
-    websocket: tuple[HostPort, str] | None = None,
+    websocket: CaddyWebSocket | None = None,
     email: str | None = None,
     is_internal: bool = False,
 ) -> str:
@@ -84,7 +111,7 @@ def caddyfile(
     :param directory: that of the remote's sockets, absolute.
     :param admin: the address of the remote's admin interface.
     :param hosts: the names to serve. With a wildcard, or without any, all names are served.
-    :param websocket: the address of the remote's WebSocket on this machine, and its path.
+    :param websocket: the remote's WebSocket; None for none.
     :param email: the operator's address for the certificate authority.
     :param is_internal: whether Caddy's own authority issues the certificates.
     :raises SettingsError: the directory's name has a character that a Caddyfile cannot have.
@@ -95,14 +122,21 @@ def caddyfile(
     options = [] if email is None else [f"\temail {email}"]
     options += ["\ton_demand_tls {", f"\t\task http://{admin}{ASK_PATH}", "\t}"]
     is_any = not hosts or any(is_pattern(host) for host in hosts)
+    issuer = " internal" if is_internal else ""
+    route = own_site = ""
+    if websocket is not None:
+        at, path = websocket.address, websocket.path
+        if websocket.host is None or websocket.host in hosts:
+            route = _WEBSOCKET.format(address=at, path=path)
+        else:
+            tls = f"\ttls{issuer}\n" if issuer else ""
+            own_site = _WEBSOCKET_SITE.format(name=websocket.host, tls=tls, address=at, path=path)
     wildcards = (f"/+{{re.name.{number}}}/" for number in range(2, MAX_LABELS + 1))
-    return _TEMPLATE.format(
+    text = _TEMPLATE.format(
         options="\n".join(options),
         sites="https://" if is_any else ", ".join(hosts),
-        websocket=""
-        if websocket is None
-        else _WEBSOCKET.format(address=websocket[0], path=websocket[1]),
-        issuer=" internal" if is_internal else "",
+        websocket=route,
+        issuer=issuer,
         labels=".".join(f"{{labels.{number}}}" for number in range(MAX_LABELS, -1, -1)),
         max_labels=MAX_LABELS,
         name=_LABEL + _further_labels(MAX_LABELS - 1),
@@ -110,6 +144,7 @@ def caddyfile(
         folders=" ".join(["/{re.name.1}/", *wildcards, "/+/"]),
         socket=SOCKET_NAME,
     )
+    return text + own_site
 
 
 def _further_labels(count: int) -> str:

@@ -217,3 +217,37 @@ def test_a_websocket_with_tls_of_its_own_needs_no_caddy(caddy):
     code, _, err = caddy(*PLACES, "--websocket", ":443")
     assert code == 2
     assert "needs no Caddy" in err
+
+
+@pytest.mark.parametrize(("internal", "tls"), [((), ""), (("--internal",), "\ttls internal\n")])
+def test_the_remote_has_a_site_of_its_own_for_the_websocket(printed, internal, tls):
+    words = ("--websocket", "127.0.0.1:9003", "--websocket-host", "VPS.example.com")
+    text = printed(*PLACES, *words, *internal)
+    site = "\t\treverse_proxy /quictunnel 127.0.0.1:9003\n\t\trespond 404\n"
+    assert text.endswith(f"\nvps.example.com {{\n{tls}\troute {{\n{site}\t}}\n}}\n")
+    assert "@websocket" not in text
+
+
+def test_a_service_may_have_the_name_of_the_remote(printed):
+    words = ("--websocket", "127.0.0.1:9003", "--websocket-host", "www.example.com")
+    text = printed(*PLACES, *words, "--hosts", "www.example.com")
+    assert sites(text) == "www.example.com"
+    assert "handle @websocket" in text
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (("--websocket-host", "a.test"), "--websocket-host needs a --websocket at a loopback"),
+        (
+            ("--websocket", "127.0.0.1:9003", "--websocket-host", "*.test"),
+            "--websocket-host: '*.test' stands for several names",
+        ),
+        (("--websocket", "127.0.0.1:9003", "--websocket-host", "a b"), "--websocket-host: 'a b' "),
+    ],
+)
+def test_a_bad_name_of_the_remote_is_one_sentence(caddy, words, sentence):
+    code, _, err = caddy(*PLACES, *words)
+    assert code == 2
+    assert sentence in err
+    assert err.count("\n") == 1
