@@ -35,7 +35,8 @@ class ProbeRecord:
         not."""
         self._started_at = now
         self._later_interval = LATER_INTERVAL
-        self._results: deque[bool] = deque(maxlen=JUDGED_TOGETHER)
+        self._results: deque[float | None] = deque(maxlen=JUDGED_TOGETHER)
+        """The times of the latest answers, with None for each probe that was missed."""
 
     def restart(self, now: float) -> None:
         """Begin the first phase again: the network is another one."""
@@ -49,14 +50,20 @@ class ProbeRecord:
         if self.steady_since is None:
             self.steady_since = now
             self._results.clear()
-        self._results.append(True)
+        self._results.append(now)
         self._later_interval = LATER_INTERVAL
 
     def missed(self) -> None:
-        """Record that a probe was not answered in time."""
-        self._results.append(False)
-        if self._results.count(False) > 1:
-            self.steady_since = None
+        """Record that a probe was not answered in time.
+
+        If it is the second of ten, the answers since the first one still count. A full queue now
+        and then drops a probe, and the link would otherwise wait for all of the time again.
+        """
+        self._results.append(None)
+        if self._results.count(None) > 1:
+            while self._results.popleft() is not None:
+                pass
+            self.steady_since = next((at for at in self._results if at is not None), None)
 
     def is_steady(self, now: float, seconds: float) -> bool:
         """Return whether UDP has answered steadily for so many seconds."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from quictunnel.quic.path.probe_record import (
     ANSWERED_INTERVAL,
     FIRST_INTERVAL,
@@ -34,6 +36,22 @@ def test_one_of_ten_may_be_missed_and_not_two():
     assert record.is_steady(now, 5)
     record, now = recorded("aaaa-aaa-aa")
     assert not record.is_steady(now, 5)
+
+
+def test_answers_since_the_first_of_two_missed_ones_still_count():
+    record, now = recorded("aaaa-aaaa-aaa")
+    assert record.steady_since == 6 * ANSWERED_INTERVAL
+    record, now = recorded("aaaa-aaaa-aaaaaa")
+    assert not record.is_steady(now - ANSWERED_INTERVAL, 5)
+    assert record.is_steady(now, 5)
+
+
+@pytest.mark.parametrize("results", ["a-", "aa-", "aaaa-"])
+def test_more_than_one_miss_in_each_ten_is_never_steady(results):
+    record = ProbeRecord(0.0)
+    for number, result in enumerate(results * 50):
+        record.answered(number * ANSWERED_INTERVAL) if result == "a" else record.missed()
+        assert not record.is_steady(number * ANSWERED_INTERVAL, 5)
 
 
 def test_many_answers_before_do_not_excuse_two_missed_ones():
