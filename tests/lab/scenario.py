@@ -152,17 +152,31 @@ class Scenario:
     def memory_at_rest(self) -> dict[str, int]:
         """Return the memory of both programs without traffic, in bytes."""
         self.pause_traffic()
-        return {
-            name: program.memory()
-            for name, program in (("remote", self.lab.remote), ("origin", self.lab.origin))
-        }
+        return self._memory()
 
     def has_not_grown(self, before: dict[str, int]) -> None:
         """Assert that neither program has grown since an earlier rest."""
-        grown = {name: held - before[name] for name, held in self.memory_at_rest().items()}
-        for name, size in grown.items():
-            self.note(f"{name} grew by MiB", size / MIB)
+        grown = self._growth(before, self.memory_at_rest(), "grew by MiB")
         assert max(grown.values()) < GROWTH, grown
+
+    def holds_little(self, before: dict[str, int]) -> None:
+        """Assert that neither program holds much more now, in an outage, than at an earlier rest.
+
+        Data of clients and servers waits in it, up to the limits of their streams.
+        """
+        held = self._growth(before, self._memory(), "held MiB")
+        assert max(held.values()) < GROWTH, held
+
+    def _growth(self, before: dict[str, int], now: dict[str, int], what: str) -> dict[str, int]:
+        grown = {name: size - before[name] for name, size in now.items()}
+        for name, size in grown.items():
+            self.note(f"{name} {what}", size / MIB)
+        return grown
+
+    def _memory(self) -> dict[str, int]:
+        """Return the resident memory. The proportional one grows when other laboratories end."""
+        programs = {"remote": self.lab.remote, "origin": self.lab.origin}
+        return {name: program.resident_memory() for name, program in programs.items()}
 
     def note(self, what: str, seconds: float) -> None:
         """Add a figure to the report."""

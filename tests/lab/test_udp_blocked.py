@@ -141,17 +141,27 @@ def test_proxy_is_killed_and_started_again(blocking):
     blocking.nothing_is_lost()
 
 
+def stall_tcp(scenario, seconds: float, *, bound: float) -> None:
+    """Drop all packets of the link for a while, as data flows over the WebSocket."""
+    scenario.lab.change(rate=FAST)
+    up_on_websocket(scenario)
+    before = scenario.memory_at_rest()
+    scenario.traffic.let("echo", "bulk")
+    scenario.wait_for_data(scenario.traffic.connections)
+    scenario.lab.drop("udp", "tcp")
+    time.sleep(seconds)
+    scenario.holds_little(before)
+    scenario.data_is_back("back", scenario.lab.drop("udp"), bound=bound)
+    scenario.has_not_grown(before)
+    scenario.nothing_is_lost()
+
+
 def test_memory_while_the_tcp_connection_is_stalled(blocking):
-    blocking.lab.change(rate=FAST)
-    up_on_websocket(blocking)
-    before = blocking.memory_at_rest()
-    blocking.traffic.let("echo", "bulk")
-    blocking.wait_for_data(blocking.traffic.connections)
-    blocking.lab.drop("udp", "tcp")
-    time.sleep(8)
-    blocking.data_is_back("back", blocking.lab.drop("udp"), bound=6)
-    blocking.has_not_grown(before)
-    blocking.nothing_is_lost()
+    stall_tcp(blocking, 8, bound=6)
+
+
+def test_memory_while_tcp_is_stalled_until_the_websocket_is_given_up(blocking):
+    stall_tcp(blocking, 20, bound=6)
 
 
 def test_memory_while_the_origin_does_not_read_the_websocket(blocking):
