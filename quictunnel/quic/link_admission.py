@@ -119,8 +119,9 @@ class LinkAdmission(Generic[LinkT]):
         self._retry_above = settings.retry_above
         self._links: UnprovenLinks[LinkT] = UnprovenLinks()
         self._waiting = WaitingPeers()
-        self._proven = ProvenSources()
-        self._places = UnprovenPlaces(self._links, self._proven, settings.max_unproven)
+        self.proven_sources = ProvenSources()
+        """The sources with a recent proof."""
+        self._places = UnprovenPlaces(self._links, self.proven_sources, settings.max_unproven)
         self._proven_links: dict[LinkT, Source] = {}
         self._by_source = SourceHandshakes()
         self._by_site = SourceHandshakes()
@@ -151,7 +152,7 @@ class LinkAdmission(Generic[LinkT]):
         source = source_of(address)
         is_validated = incoming.is_validated
         if not is_validated and self._needs_retry(source, now):
-            is_known = self._proven.has(source, now)
+            is_known = self.proven_sources.has(source, now)
             reserved = 0.0 if is_known else RETRIES_PER_SECOND * RESERVED_SHARE
             if self._retries.take(now, reserved=reserved):
                 return Verdict.RETRY
@@ -217,7 +218,7 @@ class LinkAdmission(Generic[LinkT]):
         self._handshakes.put_back()
         self._by_source.forgive(source)
         self._by_site.forgive(site_of(source))
-        self._proven.link_proven(source)
+        self.proven_sources.link_proven(source)
         self._proven_links[link] = source
 
     def link_ended(self, link: LinkT, peer: Address) -> None:
@@ -228,7 +229,7 @@ class LinkAdmission(Generic[LinkT]):
         if link in self._links:
             self._links.remove(link)
         elif (source := self._proven_links.pop(link, None)) is not None:
-            self._proven.link_ended(source, source_of(peer), self._now())
+            self.proven_sources.link_ended(source, source_of(peer), self._now())
 
     # Inside
 

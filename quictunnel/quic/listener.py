@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from quictunnel.quic.engines.selection import EngineKind
     from quictunnel.quic.path.datagram_path import DatagramPath
     from quictunnel.quic.path.error_queue import IcmpError
+    from quictunnel.quic.proven_sources import ProvenSources
     from quictunnel.quic.settings import LinkSettings, ServerTls
     from quictunnel.quic.waiting_peers import WaitingPeer
 
@@ -107,6 +108,11 @@ class Listener:
         )
 
     # For the role
+
+    @property
+    def proven_sources(self) -> ProvenSources:
+        """The sources with a recent proof, on any path."""
+        return self._admission.proven_sources
 
     def set_certificate(self, server_tls: ServerTls) -> None:
         """Use another certificate for new connections.

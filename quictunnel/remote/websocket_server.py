@@ -41,6 +41,10 @@ _ALPN = ["http/1.1"]
 class LinkListener(Protocol):
     """The listener of links, as the WebSocket sees it."""
 
+    @property
+    def proven_sources(self) -> ProvenSources:
+        """The sources with a recent proof, on any path."""
+
     def accepts_host(self, host: str) -> bool:
         """Return whether links of an IP address are accepted, and report it if they are not."""
 
@@ -92,8 +96,7 @@ class WebSocketServer:
         self._behind_proxies: set[WebSocketConnection] = set()
         """Of these, those of trusted proxies whose request has not come."""
         self._placed: UnprovenLinks[WebSocketConnection] = UnprovenLinks()
-        self._proven = ProvenSources()
-        self._places = UnprovenPlaces(self._placed, self._proven, MAX_UNPROVEN)
+        self._use_sources(ProvenSources())
 
     @property
     def url(self) -> str:
@@ -129,6 +132,7 @@ class WebSocketServer:
     def serve(self, links: LinkListener) -> None:
         """Accept connections, and give their WebSockets to the listener of links."""
         self._links = links
+        self._use_sources(links.proven_sources)
         self._sockets.serve()
 
     def close(self) -> None:
@@ -136,6 +140,11 @@ class WebSocketServer:
         self._sockets.close()
         for connection in tuple(self._connections):
             connection.abort()
+
+    def _use_sources(self, proven: ProvenSources) -> None:
+        """Use the sources with a recent proof for the limits on new connections."""
+        self._proven = proven
+        self._places = UnprovenPlaces(self._placed, proven, MAX_UNPROVEN)
 
     # New connections
 

@@ -472,4 +472,4 @@ def test_nothing_is_kept_of_links_that_have_ended(is_validated):
     assert admission.unproven == 0
     assert not admission._links.groups
     assert not admission._proven_links
-    assert not admission._proven._linked
+    assert not admission.proven_sources._linked

@@ -18,7 +18,8 @@ from quictunnel.config.certificates import CertificateFiles
 from quictunnel.config.networks import NO_NETWORKS, NetworkSet
 from quictunnel.errors import SettingsError
 from quictunnel.events import DropKind
-from quictunnel.quic.limits import SOURCE_UNPROVEN_LINKS
+from quictunnel.quic.limits import PROVEN_SOURCE_FACTOR, SOURCE_UNPROVEN_LINKS
+from quictunnel.quic.proven_sources import ProvenSources
 from quictunnel.remote import websocket_connection, websocket_server
 from quictunnel.remote.websocket_server import WebSocketServer
 from testkit.certificates import write_certificate
@@ -34,6 +35,7 @@ class Links:
         self.paths = []
         self.ended = []
         self.refused = set()
+        self.proven_sources = ProvenSources()
 
     def accepts_host(self, host):
         return host not in self.refused
@@ -233,6 +235,26 @@ async def test_a_source_has_few_connections_without_a_proof(tmp_path):
         assert served.events[-1].kind is DropKind.UNPROVEN_LINKS
         served.links.paths[0][2]()  # a link has proven itself, which frees a place
         assert await (await served.connect()).request() == 101
+
+
+async def test_a_source_that_is_known_from_udp_has_more_connections(tmp_path):
+    async with serving(tmp_path) as served:
+        served.links.proven_sources.link_proven("127.0.0.1")
+        for _ in range(SOURCE_UNPROVEN_LINKS * PROVEN_SOURCE_FACTOR):
+            assert await (await served.connect()).request() == 101
+        assert await served.refuses()
+
+
+async def test_the_source_of_a_proven_link_is_known_everywhere(tmp_path):
+    async with serving(tmp_path) as served:
+        client = await served.connect()
+        assert await client.request() == 101
+        path, _, on_proven = served.links.paths[0]
+        on_proven()
+        path.close()
+        path.handler.path_closed("the end")
+        assert not served.links.proven_sources._linked
+        assert served.links.proven_sources.has("127.0.0.1", asyncio.get_running_loop().time())
 
 
 async def test_the_oldest_connection_without_a_proof_makes_room(tmp_path, monkeypatch):
