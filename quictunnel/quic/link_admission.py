@@ -36,19 +36,17 @@ from typing import TYPE_CHECKING, Generic, NamedTuple
 
 from quictunnel.events import DropKind
 from quictunnel.protocol.address import Address
-from quictunnel.protocol.source import Source, site_of, source_of
+from quictunnel.protocol.source import Source, source_of
 from quictunnel.quic.drop_reason import DropReason
+from quictunnel.quic.handshake_limits import HandshakeLimits
 from quictunnel.quic.limits import (
     HANDSHAKE_BURST,
-    HANDSHAKES_PER_SECOND,
     RESERVED_SHARE,
     RETRIES_PER_SECOND,
-    SITE_FACTOR,
     SOURCE_UNPROVEN_LINKS,
 )
 from quictunnel.quic.proven_sources import ProvenSources
 from quictunnel.quic.rate_budget import RateBudget
-from quictunnel.quic.source_handshakes import SourceHandshakes
 from quictunnel.quic.unproven_links import Group, LinkT, UnprovenLinks, group_of
 from quictunnel.quic.unproven_places import NO_PLACE, UnprovenPlaces
 from quictunnel.quic.waiting_peers import Latest, WaitingPeer, WaitingPeers
@@ -59,9 +57,6 @@ if TYPE_CHECKING:
     from quictunnel.quic.engine import IncomingConnection
     from quictunnel.quic.settings import LinkSettings
 
-TOO_MANY_HANDSHAKES = DropReason(DropKind.HANDSHAKES, "too many handshakes of all peers")
-TOO_MANY_OF_SOURCE = DropReason(DropKind.HANDSHAKES, "too many handshakes of this source")
-TOO_MANY_OF_SITE = DropReason(DropKind.HANDSHAKES, "too many handshakes of its network of 48 bits")
 NO_RETRY = DropReason(DropKind.RETRIES, "too many new peers to validate their addresses")
 QUEUE_FULL = DropReason(DropKind.QUEUE, "too many new peers wait")
 
@@ -123,12 +118,8 @@ class LinkAdmission(Generic[LinkT]):
         """The sources with a recent proof."""
         self._places = UnprovenPlaces(self._links, self.proven_sources, settings.max_unproven)
         self._proven_links: dict[LinkT, Source] = {}
-        self._by_source = SourceHandshakes()
-        self._by_site = SourceHandshakes()
         started_at = now()
-        self._handshakes = RateBudget(
-            rate=HANDSHAKES_PER_SECOND, burst=HANDSHAKE_BURST, now=started_at
-        )
+        self._handshakes = HandshakeLimits(self.proven_sources, started_at)
         self._retries = RateBudget(
             rate=RETRIES_PER_SECOND, burst=RETRIES_PER_SECOND, now=started_at
         )
@@ -166,7 +157,7 @@ class LinkAdmission(Generic[LinkT]):
             is_validated,
             arrived_at=now,
             is_unknown=not self._places.is_proven(group, now),
-            previous=self._latest(group),
+            previous=self._handshakes.latest(group),
         )
         if not self._waiting.accepts(peer) or not self._make_room(peer):
             self._report(source, QUEUE_FULL)
@@ -186,9 +177,7 @@ class LinkAdmission(Generic[LinkT]):
         for group in sorted(self._waiting.groups, key=lambda each: self._rank(each, now)):
             if self._obstacle(group, busiest, now) is None:
                 displaced = self._places.displaced_by(group, busiest, now)
-                self._handshakes.take(now)
-                if group is not None:
-                    self._count_handshake(group, now)
+                self._handshakes.start(group, now)
                 return Opening(self._waiting.remove_first(group), displaced)
         return None
 
@@ -207,7 +196,7 @@ class LinkAdmission(Generic[LinkT]):
         """Count a link for its source: its handshake is complete, which validates the address."""
         if link in self._links and not self._links.is_validated(link):
             self._links.validate(link)
-            self._count_handshake(self._links.source(link), self._now())
+            self._handshakes.charge(self._links.source(link), self._now())
 
     def link_proven(self, link: LinkT) -> None:
         """Stop counting a link, and remember its source. Call `link_ended` later."""
@@ -215,9 +204,7 @@ class LinkAdmission(Generic[LinkT]):
             return
         source = self._links.source(link)
         self._links.remove(link)
-        self._handshakes.put_back()
-        self._by_source.forgive(source)
-        self._by_site.forgive(site_of(source))
+        self._handshakes.forgive(source)
         self.proven_sources.link_proven(source)
         self._proven_links[link] = source
 
@@ -242,9 +229,7 @@ class LinkAdmission(Generic[LinkT]):
         if self._handshakes.level(now) - unvalidated < _UNVALIDATED_LEVEL:
             return True
         claimed = self._links.count_claimed(source) + self._waiting.count_claimed(source)
-        if claimed >= SOURCE_UNPROVEN_LINKS or self._by_source.tokens(source, now) < 1:
-            return True
-        return self._is_site_spent(source, now)
+        return claimed >= SOURCE_UNPROVEN_LINKS or self._handshakes.is_spent(source, now)
 
     def _make_room(self, peer: WaitingPeer) -> bool:
         """Return whether a peer may wait, perhaps in place of another one."""
@@ -259,33 +244,11 @@ class LinkAdmission(Generic[LinkT]):
 
     def _obstacle(self, group: Group, busiest: LinkT | None, now: float) -> DropReason | None:
         """Return why no peer of a group can be accepted now; None if one can."""
-        is_proven = self._places.is_proven(group, now)
-        reserved = 0.0 if is_proven else HANDSHAKE_BURST * RESERVED_SHARE
-        if self._handshakes.level(now) < 1 + reserved:
-            return TOO_MANY_HANDSHAKES
-        if group is not None:
-            factor = self._places.factor(group, now)
-            if self._by_source.tokens(group, now, factor=factor) < 1:
-                return TOO_MANY_OF_SOURCE
-            if not is_proven and self._is_site_spent(group, now):
-                return TOO_MANY_OF_SITE
-        return self._places.obstacle(group, busiest, now)
+        reason = self._handshakes.obstacle(group, now)
+        return reason or self._places.obstacle(group, busiest, now)
 
     def _rank(self, group: Group, now: float) -> tuple[bool, Latest, float]:
         """Return the key by which groups are served, the smallest first."""
         arrived_at = self._waiting.first(group).arrived_at
-        return not self._places.is_proven(group, now), self._latest(group), arrived_at
-
-    def _latest(self, group: Group) -> Latest:
-        """Return when the latest handshakes of a group's site and of the group started."""
-        if group is None:
-            return float("-inf"), float("-inf")
-        return self._by_site.latest(site_of(group)), self._by_source.latest(group)
-
-    def _count_handshake(self, source: Source, now: float) -> None:
-        self._by_source.start(source, now, factor=self._places.factor(source, now))
-        self._by_site.start(site_of(source), now, factor=SITE_FACTOR)
-
-    def _is_site_spent(self, source: Source, now: float) -> bool:
-        """Return whether the site of a source may start no handshake now."""
-        return self._by_site.tokens(site_of(source), now, factor=SITE_FACTOR) < 1
+        latest = self._handshakes.latest(group)
+        return not self._places.is_proven(group, now), latest, arrived_at

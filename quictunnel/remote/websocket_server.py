@@ -6,6 +6,7 @@ themselves are the same as for UDP.
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 import socket
 import ssl
@@ -21,6 +22,7 @@ from quictunnel.events import DropKind, EventSink, PeerDropped
 from quictunnel.protocol.address import Address
 from quictunnel.protocol.source import format_source, source_of
 from quictunnel.quic.drop_reason import DropReason
+from quictunnel.quic.handshake_limits import HandshakeLimits
 from quictunnel.quic.path.datagram_path import DatagramPath
 from quictunnel.quic.path.websocket_handshake import OpeningRequest
 from quictunnel.quic.proven_sources import ProvenSources
@@ -145,6 +147,7 @@ class WebSocketServer:
         """Use the sources with a recent proof for the limits on new connections."""
         self._proven = proven
         self._places = UnprovenPlaces(self._placed, proven, MAX_UNPROVEN)
+        self._handshakes = HandshakeLimits(proven, asyncio.get_running_loop().time())
 
     # New connections
 
@@ -180,7 +183,8 @@ class WebSocketServer:
         now = connection.loop.time()
         source = source_of(connection.peer)
         busiest = self._places.busiest(now)
-        reason = self._places.obstacle(source, busiest, now)
+        reason = self._handshakes.obstacle(source, now)
+        reason = reason or self._places.obstacle(source, busiest, now)
         if reason is not None:
             self._report(connection.peer, reason)
             return False
@@ -189,6 +193,7 @@ class WebSocketServer:
             self._placed.remove(displaced)
             displaced.abort()
         self._placed.add(connection, source, now, is_validated=True)
+        self._handshakes.start(source, now)
         return True
 
     def _admit(self, connection: WebSocketConnection, request: OpeningRequest) -> bool:
@@ -211,7 +216,9 @@ class WebSocketServer:
     def _link_proven(self, connection: WebSocketConnection) -> None:
         """Free the place of a connection, which carries a proven link now."""
         self._forget(connection)
-        self._proven.link_proven(source_of(connection.peer))
+        source = source_of(connection.peer)
+        self._handshakes.forgive(source)
+        self._proven.link_proven(source)
         connection.proven()
 
     def _timed_out(self, connection: WebSocketConnection, reason: str) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from quictunnel.protocol.address import Address
 from quictunnel.quic import link_admission, source_handshakes
+from quictunnel.quic.handshake_limits import TOO_MANY_OF_SITE
 from quictunnel.quic.limits import (
     HANDSHAKE_BURST,
     HANDSHAKE_PATIENCE,
@@ -329,7 +330,7 @@ def test_peers_that_wait_in_vain_for_their_site_are_reported():
         admitting.judge(network(number))
     for admitting.now in (WAITING_TIME + 1 / 64, WAITING_TIME + 1 / 32):
         admitting.open_all()
-    assert {reason for _, reason in admitting.reports} == {link_admission.TOO_MANY_OF_SITE}
+    assert {reason for _, reason in admitting.reports} == {TOO_MANY_OF_SITE}
 
 
 def test_the_busiest_site_loses_a_link_although_each_of_its_sources_has_one():

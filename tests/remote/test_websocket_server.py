@@ -237,6 +237,44 @@ async def test_a_source_has_few_connections_without_a_proof(tmp_path):
         assert await (await served.connect()).request() == 101
 
 
+@pytest.mark.parametrize("listen", ["127.0.0.1", "::"])
+async def test_a_source_that_connects_again_and_again_is_refused(tmp_path, monkeypatch, listen):
+    monkeypatch.setattr("quictunnel.quic.source_handshakes.SOURCE_HANDSHAKE_BURST", 3)
+    monkeypatch.setattr("quictunnel.quic.source_handshakes.SOURCE_HANDSHAKES_PER_SECOND", 0)
+    async with serving(tmp_path, listen=listen) as served:
+        for _ in range(3):
+            client = await served.connect()
+            client.writer.close()
+            await until(lambda: not served.server._connections)
+        assert await served.refuses()
+        assert served.events[-1].kind is DropKind.HANDSHAKES
+
+
+async def test_a_connection_that_leads_to_a_proof_does_not_count(tmp_path, monkeypatch):
+    monkeypatch.setattr("quictunnel.quic.source_handshakes.SOURCE_HANDSHAKE_BURST", 1)
+    monkeypatch.setattr("quictunnel.quic.source_handshakes.SOURCE_HANDSHAKES_PER_SECOND", 0)
+    monkeypatch.setattr("quictunnel.quic.handshake_limits.PROVEN_SOURCE_FACTOR", 1)
+    async with serving(tmp_path) as served:
+        for number in range(3):
+            assert await (await served.connect()).request() == 101
+            served.links.paths[number][2]()
+
+
+async def test_a_flood_leaves_handshakes_to_known_sources(tmp_path, monkeypatch):
+    monkeypatch.setattr("quictunnel.quic.handshake_limits.HANDSHAKE_BURST", 4)
+    monkeypatch.setattr("quictunnel.quic.handshake_limits.HANDSHAKES_PER_SECOND", 0)
+    async with serving(tmp_path, proxies=LOOPBACK) as served:
+
+        async def status(host):
+            client = await served.connect()
+            return await client.request("/quictunnel", f"X-Forwarded-For: {host}")
+
+        flood = [await status(f"192.0.2.{number}") for number in range(4)]
+        assert flood == [101, 101, 101, 404]
+        served.links.proven_sources.link_proven("203.0.113.7")
+        assert await status("203.0.113.7") == 101
+
+
 async def test_a_source_that_is_known_from_udp_has_more_connections(tmp_path):
     async with serving(tmp_path) as served:
         served.links.proven_sources.link_proven("127.0.0.1")
