@@ -18,8 +18,8 @@ def raise_file_limit(others: int = 0) -> int:
     Each client costs a file descriptor at either end. The default of many systems is 1024, which is
     meant for programs that use select(2).
 
-    :param others: descriptors that strangers may use up beside the clients. They get half of the
-        limit at most.
+    :param others: descriptors of other connections that peers may open. They get half of the limit
+        at most.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = MAX_FILES if hard == resource.RLIM_INFINITY else min(hard, MAX_FILES)

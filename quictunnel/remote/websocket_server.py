@@ -32,9 +32,14 @@ from quictunnel.relay.tcp_options import send_fin_at_close
 from quictunnel.remote.forwarded_for import forwarded_peer
 from quictunnel.remote.outside_listener import OutsideListener
 from quictunnel.remote.websocket_connection import WebSocketConnection
-from quictunnel.remote.websocket_limits import MAX_OPENING_BEHIND_PROXIES, MAX_UNPROVEN
+from quictunnel.remote.websocket_limits import (
+    MAX_CONNECTIONS,
+    MAX_OPENING_BEHIND_PROXIES,
+    MAX_UNPROVEN,
+)
 
-TOO_MANY = DropReason(DropKind.QUEUE, "too many connections of proxies to the WebSocket")
+TOO_MANY = DropReason(DropKind.LINKS, "too many connections to the WebSocket")
+TOO_MANY_OF_PROXIES = DropReason(DropKind.QUEUE, "too many connections of proxies to the WebSocket")
 
 _ALPN = ["http/1.1"]
 """A WebSocket is opened with HTTP/1.1 here (RFC 6455)."""
@@ -93,6 +98,8 @@ class WebSocketServer:
         self.use_certificate(certificates)
         self._sockets = OutsideListener(listen, self._take, emit=emit, option="--websocket")
         self._links: LinkListener | None = None
+        self._count = 0
+        """Connections, those with a proven link included."""
         self._connections: set[WebSocketConnection] = set()
         """Those without a proven link."""
         self._behind_proxies: set[WebSocketConnection] = set()
@@ -155,6 +162,10 @@ class WebSocketServer:
         """Serve an accepted socket, or close it if a limit is reached."""
         send_fin_at_close(sock)
         peer = Address.of(sockaddr)
+        if self._count >= MAX_CONNECTIONS:
+            self._report(peer, TOO_MANY)
+            sock.close()
+            return
         connection = WebSocketConnection(
             peer,
             self._path,
@@ -166,13 +177,14 @@ class WebSocketServer:
         )
         if self._is_proxy(peer):
             if len(self._behind_proxies) >= MAX_OPENING_BEHIND_PROXIES:
-                self._report(peer, TOO_MANY)
+                self._report(peer, TOO_MANY_OF_PROXIES)
                 sock.close()
                 return
             self._behind_proxies.add(connection)
         elif not self._place(connection):
             sock.close()
             return
+        self._count += 1
         self._connections.add(connection)
         connection.start(sock)
 
@@ -226,6 +238,7 @@ class WebSocketServer:
 
     def _ended(self, connection: WebSocketConnection) -> None:
         """Forget a connection, and remember for a while that its source was proven."""
+        self._count -= 1
         if connection in self._connections:
             self._forget(connection)
             return

@@ -86,7 +86,11 @@ from quictunnel.remote.pending_client import NAME_TIMEOUT
 from quictunnel.remote.registry import Identity
 from quictunnel.remote.routes import MAX_PORTS, MAX_REMEMBERED
 from quictunnel.remote.websocket_connection import OPENING_TIMEOUT, PROOF_TIMEOUT
-from quictunnel.remote.websocket_limits import MAX_OPENING_BEHIND_PROXIES, MAX_UNPROVEN
+from quictunnel.remote.websocket_limits import (
+    MAX_CONNECTIONS,
+    MAX_OPENING_BEHIND_PROXIES,
+    MAX_UNPROVEN,
+)
 
 PAGE = (Path(__file__).parents[2] / "docs" / "reference" / "protocol.md").read_text("utf-8")
 
@@ -345,6 +349,7 @@ def test_the_table_of_limits_is_the_whole_of_them():
         "{:g} s, {:g} s, {:g} s, {:g} s and every {:g} s.".format(*path_opening.RETRY_DELAYS),
         f"in a datagram of {MIN_PROBE_SIZE} bytes",
         f"| unproven connections of one source | {limits.SOURCE_UNPROVEN_LINKS};",
+        f"| connections in total | {MAX_CONNECTIONS:,} |",
         f"| unproven connections | {MAX_UNPROVEN} |",
         f"whose request has not come | {MAX_OPENING_BEHIND_PROXIES} |",
         f"| TLS and the opening request | {OPENING_TIMEOUT:g} s |",

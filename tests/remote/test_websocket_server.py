@@ -295,6 +295,20 @@ async def test_the_source_of_a_proven_link_is_known_everywhere(tmp_path):
         assert served.links.proven_sources.has("127.0.0.1", asyncio.get_running_loop().time())
 
 
+async def test_connections_with_proven_links_are_limited_in_total(tmp_path, monkeypatch):
+    monkeypatch.setattr(websocket_server, "MAX_CONNECTIONS", 2)
+    async with serving(tmp_path) as served:
+        for number in range(2):
+            assert await (await served.connect()).request() == 101
+            served.links.paths[number][2]()
+        assert await served.refuses()
+        assert served.events[-1].kind is DropKind.LINKS
+        path, _, _ = served.links.paths[0]
+        path.close()
+        path.handler.path_closed("the end")
+        assert await (await served.connect()).request() == 101
+
+
 async def test_the_oldest_connection_without_a_proof_makes_room(tmp_path, monkeypatch):
     monkeypatch.setattr("quictunnel.quic.unproven_places.HANDSHAKE_PATIENCE", 0.0)
     async with serving(tmp_path) as served:
