@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, cast
 
 from quictunnel.protocol.address import Address
 from quictunnel.quic.path.websocket_acceptor import WebSocketAcceptor
-from quictunnel.quic.path.websocket_path import prepare_connection
+from quictunnel.quic.path.websocket_path import WebSocketPath, prepare_connection
+from quictunnel.remote.websocket_limits import UNPROVEN_BYTES
 
 if TYPE_CHECKING:
     from quictunnel.quic.path.datagram_path import DatagramPath
@@ -60,6 +61,7 @@ class WebSocketConnection:
         self._timed_out = timed_out
         self._ended = ended
         self._transport: asyncio.Transport | None = None
+        self._open_path: WebSocketPath | None = None
         self._close_path: Callable[[str], None] | None = None
         self._sock: socket.socket | None = None
         """The socket until a transport owns it."""
@@ -81,6 +83,8 @@ class WebSocketConnection:
 
     def proven(self) -> None:
         """Keep the connection open: it carries a proven link."""
+        if self._open_path is not None:
+            self._open_path.allowance = None
         if not self._is_proven.done():
             self._is_proven.set_result(True)
 
@@ -149,8 +153,10 @@ class WebSocketConnection:
         self._transport = secure
         acceptor.connection_made(secure)
 
-    def _take_path(self, path: DatagramPath) -> None:
+    def _take_path(self, path: WebSocketPath) -> None:
         self._finish_opening(is_open=True)
+        path.allowance = UNPROVEN_BYTES
+        self._open_path = path
         self._close_path = self._on_opened(self, path)
 
     def _finish_opening(self, *, is_open: bool) -> None:

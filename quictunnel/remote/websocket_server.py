@@ -25,6 +25,7 @@ from quictunnel.quic.drop_reason import DropReason
 from quictunnel.quic.handshake_limits import HandshakeLimits
 from quictunnel.quic.path.datagram_path import DatagramPath
 from quictunnel.quic.path.websocket_handshake import OpeningRequest
+from quictunnel.quic.path.websocket_path import SENT_TOO_MUCH
 from quictunnel.quic.proven_sources import ProvenSources
 from quictunnel.quic.unproven_links import UnprovenLinks
 from quictunnel.quic.unproven_places import UnprovenPlaces
@@ -222,8 +223,13 @@ class WebSocketServer:
             path,
             connection.peer,
             on_proven=lambda: self._link_proven(connection),
-            on_closed=lambda _: connection.path_closed(),
+            on_closed=lambda reason: self._path_closed(connection, reason),
         )
+
+    def _path_closed(self, connection: WebSocketConnection, reason: str) -> None:
+        if reason == SENT_TOO_MUCH:
+            self._report(connection.peer, DropReason(DropKind.TOO_MUCH, reason))
+        connection.path_closed()
 
     def _link_proven(self, connection: WebSocketConnection) -> None:
         """Free the place of a connection, which carries a proven link now."""

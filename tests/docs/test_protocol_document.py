@@ -74,6 +74,7 @@ from quictunnel.quic.path.retired_sockets import KEPT_FOR
 from quictunnel.quic.path.version_probe import MIN_PROBE_SIZE
 from quictunnel.quic.path.websocket_frames import (
     MAX_DATAGRAM,
+    POLICY_VIOLATION,
     PROTOCOL_VIOLATION,
     TOO_BIG,
     UNSUPPORTED_DATA,
@@ -90,6 +91,7 @@ from quictunnel.remote.websocket_limits import (
     MAX_CONNECTIONS,
     MAX_OPENING_BEHIND_PROXIES,
     MAX_UNPROVEN,
+    UNPROVEN_BYTES,
 )
 
 PAGE = (Path(__file__).parents[2] / "docs" / "reference" / "protocol.md").read_text("utf-8")
@@ -354,6 +356,8 @@ def test_the_table_of_limits_is_the_whole_of_them():
         f"whose request has not come | {MAX_OPENING_BEHIND_PROXIES} |",
         f"| TLS and the opening request | {OPENING_TIMEOUT:g} s |",
         f"| a proven link after that | {PROOF_TIMEOUT:g} s |",
+        f"that an unproven connection sends | {UNPROVEN_BYTES // 1024} KiB; above that, the close "
+        f"code is {POLICY_VIOLATION}",
         f"one every **{probe_record.FIRST_INTERVAL:g} s** in the first ten minutes, later every "
         f"{probe_record.LATER_INTERVAL:g} s, doubling up to "
         f"{probe_record.MAX_INTERVAL / 60:g} min, and every "

@@ -355,6 +355,31 @@ async def test_a_websocket_with_a_proven_link_stays_open(tmp_path, monkeypatch):
         assert not served.events
 
 
+async def test_a_connection_without_a_proof_sends_few_bytes(tmp_path, monkeypatch):
+    monkeypatch.setattr(websocket_connection, "UNPROVEN_BYTES", 18)
+    empty = b"\x82\x80keys"
+    async with serving(tmp_path) as served:
+        client = await served.connect()
+        assert await client.request() == 101
+        client.writer.write(empty * 3)
+        await asyncio.sleep(0.05)
+        assert not served.events
+        client.writer.write(empty)
+        assert await client.is_closed()
+        assert served.events[-1].kind is DropKind.TOO_MUCH
+
+
+async def test_a_connection_with_a_proof_sends_any_number_of_bytes(tmp_path, monkeypatch):
+    monkeypatch.setattr(websocket_connection, "UNPROVEN_BYTES", 18)
+    async with serving(tmp_path) as served:
+        client = await served.connect()
+        assert await client.request() == 101
+        path, _, on_proven = served.links.paths[0]
+        on_proven()
+        client.writer.write((b"\x82\x81keys" + bytes([ord("x") ^ ord("k")])) * 9)
+        await until(lambda: path.handler.received == [b"x"] * 9)
+
+
 async def test_networks_that_are_not_accepted_are_not_served(tmp_path):
     async with serving(tmp_path) as served:
         served.links.refused.add("127.0.0.1")

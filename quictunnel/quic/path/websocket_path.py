@@ -13,6 +13,7 @@ from quictunnel.quic.path.datagram_queue import DatagramQueue
 from quictunnel.quic.path.websocket_frames import (
     MAX_DATAGRAM,
     NORMAL_CLOSURE,
+    POLICY_VIOLATION,
     FrameEncoder,
     FrameParser,
 )
@@ -46,6 +47,9 @@ CHECK_INTERVAL = 2.5
 
 UNKNOWN_PEER = ("::", 0)
 """The other end of a connection that is broken already."""
+
+SENT_TOO_MUCH = "the peer sent more than it may"
+"""Why a path has ended whose allowance was used up."""
 
 LINGER = 2.0
 """Seconds that a close frame has to be sent."""
@@ -106,6 +110,8 @@ class WebSocketPath(asyncio.Protocol):
         """While paused: the transport's bytes at the last look."""
         self._write_size = MIN_WRITE
         self._sent_at = self._loop.time()
+        self.allowance: int | None = None
+        """Bytes that the peer may still send before the path ends; None for any number."""
         transport.pause_reading()
         transport.set_protocol(self)
         transport.set_write_buffer_limits(high=WRITE_HIGH_WATER, low=0)
@@ -215,6 +221,11 @@ class WebSocketPath(asyncio.Protocol):
         if self._handler is None:  # a transport that cannot pause at once
             self._received += data
             return
+        if self.allowance is not None:
+            self.allowance -= len(data)
+            if self.allowance < 0:
+                self._end(SENT_TOO_MUCH, POLICY_VIOLATION)
+                return
         datagrams = self._parser.feed(data)
         if (ping := self._parser.ping) is not None:
             self._parser.ping = None
