@@ -39,6 +39,7 @@ class WebSocketConnection:
     :param opened: takes this connection and its open path, sets the path's handler, and returns
         what closes the path. That takes a sentence.
     :param timed_out: takes this connection and why it is closed, a sentence.
+    :param failed: takes an internal error, which has ended the connection.
     :param ended: is called once, when the connection has ended.
     """
 
@@ -51,6 +52,7 @@ class WebSocketConnection:
         admit: Callable[[WebSocketConnection, OpeningRequest], bool],
         opened: Callable[[WebSocketConnection, DatagramPath], Callable[[str], None]],
         timed_out: Callable[[WebSocketConnection, str], None],
+        failed: Callable[[BaseException], None],
         ended: Callable[[WebSocketConnection], None],
     ) -> None:
         self.peer = peer
@@ -59,6 +61,7 @@ class WebSocketConnection:
         self._admit = admit
         self._on_opened = opened
         self._timed_out = timed_out
+        self._failed = failed
         self._ended = ended
         self._transport: asyncio.Transport | None = None
         self._open_path: WebSocketPath | None = None
@@ -111,8 +114,10 @@ class WebSocketConnection:
         except OSError:
             return  # TLS failed, or the peer has left: anyone may connect, and say anything
 
-    def _finish(self, _: asyncio.Task[None]) -> None:
+    def _finish(self, task: asyncio.Task[None]) -> None:
         """End the connection, unless it carries a proven link."""
+        if not task.cancelled() and (exc := task.exception()) is not None:
+            self._failed(exc)
         if self._is_proven.done() and self._is_proven.result():
             return
         if self._close_path is not None and not self._is_proven.done():

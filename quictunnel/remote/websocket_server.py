@@ -18,7 +18,7 @@ from quictunnel.config.certificates import CertificateFiles
 from quictunnel.config.files import quoted
 from quictunnel.config.networks import NO_NETWORKS, NetworkSet
 from quictunnel.errors import SettingsError
-from quictunnel.events import DropKind, EventSink, PeerDropped
+from quictunnel.events import DropKind, EventSink, InternalErrorOccurred, PeerDropped
 from quictunnel.protocol.address import Address
 from quictunnel.protocol.source import format_source, source_of
 from quictunnel.quic.drop_reason import DropReason
@@ -174,6 +174,7 @@ class WebSocketServer:
             admit=self._admit,
             opened=self._opened,
             timed_out=self._timed_out,
+            failed=self._failed,
             ended=self._ended,
         )
         if self._is_proxy(peer):
@@ -241,6 +242,9 @@ class WebSocketServer:
 
     def _timed_out(self, connection: WebSocketConnection, reason: str) -> None:
         self._report(connection.peer, DropReason(DropKind.TIMEOUT, reason))
+
+    def _failed(self, exc: BaseException) -> None:
+        self._emit(InternalErrorOccurred("accepting a WebSocket", exc, None))
 
     def _ended(self, connection: WebSocketConnection) -> None:
         """Forget a connection, and remember for a while that its source was proven."""

@@ -429,6 +429,18 @@ async def test_an_address_without_a_trusted_proxy_is_not_believed(tmp_path):
         assert served.links.paths[0][1].host == "127.0.0.1"
 
 
+async def test_an_internal_error_ends_one_connection_and_is_reported(tmp_path, monkeypatch):
+    def fail(_):
+        raise RuntimeError("a bug")
+
+    async with serving(tmp_path) as served:
+        with monkeypatch.context() as patched:
+            patched.setattr(websocket_connection, "prepare_connection", fail)
+            assert await served.refuses()
+        assert [str(event.exception) for event in served.events] == ["a bug"]
+        assert await (await served.connect()).request() == 101
+
+
 async def test_closing_ends_connections_that_have_not_opened(tmp_path):
     async with serving(tmp_path) as served:
         silent = await served.connect()
