@@ -60,7 +60,7 @@ _TEMPLATE = """\
 _WEBSOCKET = """\
 		# Origins whose network blocks UDP.
 		@websocket {{
-			path {path}
+{host}			path {path}
 			header Connection *Upgrade*
 			header Upgrade websocket
 		}}
@@ -94,7 +94,7 @@ class CaddyWebSocket:
 
     host: HostName | None = None
     """The only host name at which Caddy serves it; None for all names of services. Caddy obtains
-    its certificate at once, also if no service has the name."""
+    its certificate at once, unless it is one of `hosts` as well."""
 
 
 def caddyfile(
@@ -127,7 +127,8 @@ def caddyfile(
     if websocket is not None:
         at, path = websocket.address, websocket.path
         if websocket.host is None or websocket.host in hosts:
-            route = _WEBSOCKET.format(address=at, path=path)
+            host = f"\t\t\thost {websocket.host}\n" if websocket.host else ""
+            route = _WEBSOCKET.format(host=host, address=at, path=path)
         else:
             tls = f"\ttls{issuer}\n" if issuer else ""
             own_site = _WEBSOCKET_SITE.format(name=websocket.host, tls=tls, address=at, path=path)

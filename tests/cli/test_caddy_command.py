@@ -230,9 +230,9 @@ def test_the_remote_has_a_site_of_its_own_for_the_websocket(printed, internal, t
 
 def test_a_service_may_have_the_name_of_the_remote(printed):
     words = ("--websocket", "127.0.0.1:9003", "--websocket-host", "www.example.com")
-    text = printed(*PLACES, *words, "--hosts", "www.example.com")
-    assert sites(text) == "www.example.com"
-    assert "handle @websocket" in text
+    text = printed(*PLACES, *words, "--hosts", "www.example.com", "--hosts", "other.example.com")
+    assert sites(text) == "www.example.com, other.example.com"
+    assert "\t\t@websocket {\n\t\t\thost www.example.com\n\t\t\tpath /quictunnel\n" in text
 
 
 @pytest.mark.parametrize(
