@@ -23,6 +23,7 @@ from quictunnel.protocol.address import Address
 from quictunnel.protocol.source import format_source, source_of
 from quictunnel.quic.drop_reason import DropReason
 from quictunnel.quic.handshake_limits import HandshakeLimits
+from quictunnel.quic.listener import DISPLACED
 from quictunnel.quic.path.datagram_path import DatagramPath
 from quictunnel.quic.path.websocket_handshake import OpeningRequest
 from quictunnel.quic.path.websocket_path import SENT_TOO_MUCH
@@ -204,6 +205,7 @@ class WebSocketServer:
             return False
         displaced = self._places.displaced_by(source, busiest, now)
         if displaced is not None:
+            self._report(displaced.peer, DISPLACED)
             self._placed.remove(displaced)
             displaced.abort()
         self._placed.add(connection, source, now, is_validated=True)

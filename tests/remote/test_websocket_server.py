@@ -317,6 +317,7 @@ async def test_the_oldest_connection_without_a_proof_makes_room(tmp_path, monkey
             await client.request()
         assert await (await served.connect()).request() == 101
         assert await clients[0].is_closed()
+        assert [event.kind for event in served.events] == [DropKind.DISPLACED]
 
 
 @pytest.mark.parametrize("listen", ["127.0.0.1", "::"])
