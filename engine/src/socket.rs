@@ -110,11 +110,15 @@ impl Socket {
     /// Make one system call to receive, and pass each datagram to `handle`. Return whether
     /// the kernel has no more datagrams.
     ///
+    /// A bound socket drops datagrams whose source is the address of a path other than UDP. It is
+    /// forged: the engine would take them for datagrams of that path.
+    ///
     /// # Errors
     /// ICMP reported an error for an earlier datagram. Nothing was received, and nothing is lost.
     pub(crate) fn receive(&mut self, mut handle: impl FnMut(Received)) -> io::Result<bool> {
         let mut metas = [RecvMeta::default(); BUFFERS];
         let known_as = self.peer.map(|peer| peer.known_as);
+        let is_bound = self.peer.is_none();
         let mut buffers = self.buffers.iter_mut();
         let mut slices: [IoSliceMut<'_>; BUFFERS] = std::array::from_fn(|_| {
             IoSliceMut::new(buffers.next().map_or(&mut [], |buffer| &mut buffer[..]))
@@ -130,6 +134,9 @@ impl Socket {
             }
         };
         for (meta, buffer) in metas.iter().zip(&mut self.buffers).take(count) {
+            if is_bound && is_carried(meta.addr) {
+                continue;
+            }
             let mut rest = if meta.len < ZERO_COPY_MIN {
                 BytesMut::from(&buffer[..meta.len])
             } else {

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import random
+import socket
+import sys
 from ipaddress import ip_network
 
 import pytest
@@ -30,6 +32,8 @@ from testkit.crafted_packets import unknown_link, unknown_version
 CLIENT = Address(*CLIENT_PATH[:2])
 ELSEWHERE = Path("198.51.100.9", 7777)
 DATA = random.Random(1).randbytes(1_000_000)
+
+IPV6_FREEBIND = 78  # linux/in6.h
 
 
 async def roaming(engines: Engines, **options) -> tuple[CarriedListener, Roamer]:
@@ -395,3 +399,31 @@ async def test_answers_of_the_engine_itself_go_to_the_path_with_real_sockets(
         line.dialing.send([packet()])
         await heard.something.wait()
         assert len(heard.datagrams) == 1
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="sends from an address that it does not have")
+@pytest.mark.parametrize("is_filtered", [False, True])
+@pytest.mark.parametrize("packet", [unknown_version, unknown_link, Initials(1).initial])
+async def test_a_udp_datagram_with_the_address_of_a_path_is_dropped(
+    packet, is_filtered: bool, alike: Engines
+) -> None:
+    async with (
+        asyncio.timeout(TIMEOUT),
+        listening("::1", engine=alike[1], settings=LinkSettings(retry_above=0)) as listener,
+    ):
+        if is_filtered:
+            listener.accept_only(NetworkSet([ip_network("::/0")]))
+        line = attached_line(listener, delay=0.001)
+        line.dialing.handler = heard = Heard()
+        remote = (listener.address.host, listener.address.port)
+        with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as forger:
+            forger.setsockopt(socket.IPPROTO_IPV6, IPV6_FREEBIND, 1)
+            forger.bind(address_of(1))
+            forger.sendto(packet(), remote)
+        loop = asyncio.get_running_loop()
+        with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as honest:
+            honest.setblocking(False)
+            await loop.sock_sendto(honest, packet(), remote)
+            assert await loop.sock_recv(honest, 2000), "the forged datagram was read before"
+        await asyncio.sleep(0.05)
+        assert not heard.datagrams

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from quictunnel.protocol.address import literal, sockaddr_of
 from quictunnel.quic.engine import Path
+from quictunnel.quic.path.carried_addresses import is_carried
 from quictunnel.quic.path.error_queue import PENDING_ERRORS
 
 if TYPE_CHECKING:
@@ -129,6 +130,8 @@ class UdpSocket:
                     break  # datagrams prove that the error has passed
                 raise
             path, segment = self._parse_ancillary(ancillary, peer, size)
+            if not self._connected and is_carried(path.host):
+                continue  # forged: the engine would take it for a datagram of that path
             if self.is_accepted is not None and not self.is_accepted(path.host):
                 continue
             datagrams += [
