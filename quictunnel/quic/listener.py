@@ -158,7 +158,7 @@ class Listener:
         if self._closing:
             path.close()
             on_closed(LISTENER_CLOSED)
-            return on_closed
+            return lambda _: None
         return self._paths.attach(path, peer, on_proven=on_proven, on_closed=on_closed).close
 
     def close(self) -> None:

@@ -333,6 +333,26 @@ async def test_a_path_without_a_proven_link_is_left_to_its_owner(engines: Engine
 
 
 @over_links
+async def test_a_path_that_closes_while_it_handles_a_proof_is_not_proven(engines: Engines) -> None:
+    remote, roamer = await roaming(engines)
+    line = CarriedLine()
+    attached = Attached(remote.listener, line.accepting)
+    received = remote.link.datagrams_received
+
+    def close_path() -> None:
+        received()
+        attached.close("closed in a callback")
+
+    remote.link.datagrams_received = close_path
+    roamer.move_over(line.dialing)
+    await seconds(1)
+    attached.close("closed again")
+    await seconds(3 * UNUSED_CHECK_INTERVAL)
+    assert not attached.proven
+    assert attached.closed == ["closed in a callback"]
+
+
+@over_links
 async def test_the_number_of_an_ended_path_is_never_used_again(engines: Engines) -> None:
     remote = CarriedListener(engines[1])
     lines = []

@@ -77,6 +77,7 @@ class CarriedPath:
         self._forget = forget
         self._loop = asyncio.get_running_loop()
         self._links: set[CarriedLink] = set()
+        self._is_closed = False
         self._is_proven = False
         self._was_unused = False
         self._check: asyncio.TimerHandle | None = None
@@ -93,6 +94,9 @@ class CarriedPath:
 
     def path_closed(self, reason: str) -> None:
         """Forget the path. Datagrams to it are dropped from now on."""
+        if self._is_closed:
+            return
+        self._is_closed = True
         if self._check is not None:
             self._check.cancel()
             self._check = None
@@ -107,6 +111,8 @@ class CarriedPath:
 
     def carries(self, link: CarriedLink) -> None:
         """Notice that this path carries a proven link now."""
+        if self._is_closed:
+            return  # while it handled the datagram
         self._links.add(link)
         if not self._is_proven:
             self._is_proven = True
@@ -114,7 +120,7 @@ class CarriedPath:
             self._on_proven()
 
     def close(self, reason: str) -> None:
-        """Close the path.
+        """Close the path. Do nothing if it has ended.
 
         :param reason: a sentence for `on_closed`.
         """
