@@ -20,6 +20,10 @@ without proof together, in the long run. Further ones are lost, as on a congeste
 UNPROVEN_DATAGRAM_BURST = 2000
 """The same, at once: the largest hellos of dozens of origins that start together."""
 
+UNPROVEN_PATH_DATAGRAMS = 512
+"""Datagrams that the accepting end takes from a path other than UDP until it carries a proven link.
+A new link has at most `UNPROVEN_DATAGRAMS` for its proof, and one that moves has its proof."""
+
 UNPROVEN_FRAMES = 1024
 """Frames, other than PADDING, that either end processes for a link without proof. The largest hello
 needs about 100 on a bad path. What a remote may send before its proof is checked, 1 MiB, fits

@@ -84,7 +84,7 @@ class Listener:
             ignore=self._ignore,
             address_of=self._address_of,
         )
-        self._paths = CarriedPaths(self._on_carried_received)
+        self._paths = CarriedPaths(self._on_carried_received, self._on_path_exceeded)
         self._next_opening: asyncio.Handle | None = None
         self._filter: NetworkFilter | None = None
         self._handshake_timers: dict[Link, asyncio.TimerHandle] = {}
@@ -208,6 +208,11 @@ class Listener:
             link.locate_peer()
             if link.is_trusted and engine.peer == path.engine_address:
                 path.carries(link)
+
+    def _on_path_exceeded(self, path: CarriedPath) -> None:
+        """Close a path that has carried too much without a proven link."""
+        self._report(source_of(path.peer.address), SENT_TOO_MUCH)
+        path.close(SENT_TOO_MUCH.sentence)
 
     def _on_writable(self) -> None:
         for link in tuple(self._links.values()):

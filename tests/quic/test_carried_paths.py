@@ -18,8 +18,9 @@ from pair import CLIENT_PATH, SERVER_PATH, Engines
 from quictunnel.config.networks import NetworkSet
 from quictunnel.events import DropKind, PeerDropped
 from quictunnel.protocol.address import Address
+from quictunnel.protocol.codes import Code
 from quictunnel.quic.engine import Path
-from quictunnel.quic.limits import SOURCE_UNPROVEN_LINKS
+from quictunnel.quic.limits import SOURCE_UNPROVEN_LINKS, UNPROVEN_PATH_DATAGRAMS
 from quictunnel.quic.listener import LISTENER_CLOSED
 from quictunnel.quic.path.carried_addresses import address_of
 from quictunnel.quic.path.carried_paths import UNUSED_CHECK_INTERVAL
@@ -163,6 +164,37 @@ async def test_datagrams_larger_than_the_path_carries_are_dropped(engines: Engin
     assert not line.accepting.sent
     line.accepting.handler.datagrams_received([unknown_version().ljust(1472, b"\0")])
     assert line.accepting.sent == 1
+
+
+@over_links
+async def test_a_path_that_carries_too_much_without_a_proven_link_is_closed(
+    engines: Engines,
+) -> None:
+    remote = CarriedListener(engines[1])
+    line = CarriedLine()
+    attached = Attached(remote.listener, line.accepting)
+    handler = line.accepting.handler
+    handler.datagrams_received([b"@"] * (2 * UNPROVEN_PATH_DATAGRAMS))
+    await settle()
+    assert not line.is_closed, "one that has just proven itself may have sent more"
+    handler.datagrams_received([b"@"])
+    await settle()
+    assert line.is_closed
+    assert attached.closed == [Code.TOO_MUCH.word]
+    assert [event.kind for event in remote.events] == [DropKind.TOO_MUCH]
+    assert remote.events[0].source == WEB_PEER.host
+
+
+@over_links
+async def test_a_path_with_a_proven_link_has_no_limit_on_datagrams(engines: Engines) -> None:
+    remote, roamer = await roaming(engines)
+    line = CarriedLine()
+    attached = Attached(remote.listener, line.accepting)
+    roamer.move_over(line.dialing)
+    await until(lambda: attached.proven)
+    for _ in range(3):
+        line.accepting.handler.datagrams_received([b"@"] * UNPROVEN_PATH_DATAGRAMS)
+    assert not line.is_closed
 
 
 # Links that move

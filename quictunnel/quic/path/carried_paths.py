@@ -11,6 +11,7 @@ from operator import itemgetter
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from quictunnel.protocol.address import Address
+from quictunnel.quic.limits import UNPROVEN_PATH_DATAGRAMS
 from quictunnel.quic.path.carried_addresses import address_of, is_carried
 from quictunnel.quic.path.datagram_path import PathKind
 
@@ -49,6 +50,8 @@ class CarriedPath:
     :param number: identifies the path to the engine.
     :param peer: the peer's real address.
     :param received: takes this path and the datagrams that it has carried here.
+    :param exceeded: called with this path when it carries more than `UNPROVEN_PATH_DATAGRAMS`
+        without a proven link.
     :param on_proven: called once, when the path carries a proven link.
     :param on_closed: called once, when the path has ended, with a sentence.
     :param forget: removes the path, which has ended.
@@ -61,6 +64,7 @@ class CarriedPath:
         peer: Address,
         *,
         received: Callable[[CarriedPath, list[Datagram]], None],
+        exceeded: Callable[[CarriedPath], None],
         on_proven: Callable[[], None],
         on_closed: Callable[[str], None],
         forget: Callable[[CarriedPath], None],
@@ -72,6 +76,7 @@ class CarriedPath:
         self._path = path
         self._engine_path = (*self.engine_address, b"")
         self._received = received
+        self._exceeded = exceeded
         self._on_proven = on_proven
         self._on_closed = on_closed
         self._forget = forget
@@ -79,6 +84,7 @@ class CarriedPath:
         self._links: set[CarriedLink] = set()
         self._is_closed = False
         self._is_proven = False
+        self._unproven_left = UNPROVEN_PATH_DATAGRAMS
         self._was_unused = False
         self._check: asyncio.TimerHandle | None = None
         path.handler = self
@@ -87,6 +93,12 @@ class CarriedPath:
 
     def datagrams_received(self, datagrams: Sequence[bytes]) -> None:
         """Pass datagrams on as the engine takes them. Those that are too large are dropped."""
+        if not self._is_proven:
+            if not self._unproven_left:
+                self._exceeded(self)
+                return
+            datagrams = datagrams[: self._unproven_left]
+            self._unproven_left -= len(datagrams)
         mtu = self._path.mtu
         batch = [(data, self._engine_path) for data in datagrams if len(data) <= mtu]
         if batch:
@@ -150,10 +162,17 @@ class CarriedPaths:
     """The open paths of one listener.
 
     :param received: takes a path, and its datagrams as the engine takes them.
+    :param exceeded: called with a path that carries more than `UNPROVEN_PATH_DATAGRAMS` without a
+        proven link.
     """
 
-    def __init__(self, received: Callable[[CarriedPath, list[Datagram]], None]) -> None:
+    def __init__(
+        self,
+        received: Callable[[CarriedPath, list[Datagram]], None],
+        exceeded: Callable[[CarriedPath], None],
+    ) -> None:
         self._received = received
+        self._exceeded = exceeded
         self._paths: dict[tuple[str, int], CarriedPath] = {}
         self._numbers = itertools.count(1)  # never used twice: a late datagram finds no other peer
 
@@ -174,6 +193,7 @@ class CarriedPaths:
             next(self._numbers),
             peer,
             received=self._received,
+            exceeded=self._exceeded,
             on_proven=on_proven,
             on_closed=on_closed,
             forget=self._forget,
