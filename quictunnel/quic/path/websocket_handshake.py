@@ -37,6 +37,10 @@ METHOD = b"GET "
 
 _END_OF_HEAD = b"\r\n\r\n"
 
+_ASCII = bytes(range(128)) + b"?" * 128
+"""A table for `bytes.translate`. Proxies add fields with letters beyond ASCII, and `websockets` 15
+raises UnicodeEncodeError or logs a traceback if they are in a field that it reads."""
+
 
 class HeadReader:
     """Collects the head of an HTTP message from received bytes.
@@ -87,7 +91,7 @@ def parse_opening(head: bytes) -> OpeningRequest:
     :raises ProtocolError: it is something else.
     """
     protocol = ServerProtocol()
-    protocol.receive_data(head)
+    protocol.receive_data(head.translate(_ASCII))
     requests = [event for event in protocol.events_received() if isinstance(event, Request)]
     if not requests:
         raise ProtocolError("the request is no valid HTTP")

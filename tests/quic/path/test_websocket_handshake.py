@@ -99,6 +99,17 @@ def test_other_requests_open_nothing(head):
         parse_opening(head)
 
 
+@pytest.mark.parametrize("field", [b"Sec-WebSocket-Key", b"Connection", b"Upgrade"])
+def test_letters_beyond_ascii_in_a_field_open_nothing_and_are_not_logged(field, caplog):
+    with pytest.raises(ProtocolError):
+        parse_opening(without(field)[:-2] + field + b": \xff\xc3\xa4\r\n\r\n")
+    assert caplog.records == []
+
+
+def test_letters_beyond_ascii_in_other_fields_are_ignored():
+    assert parse_opening(REQUEST[:-2] + b"X-City: M\xc3\xbcnchen\r\n\r\n").path == "/quictunnel"
+
+
 def test_a_head_is_found_however_it_is_split():
     for size in range(1, len(REQUEST)):
         reader = HeadReader()
