@@ -157,7 +157,8 @@ class WebSocketPath(asyncio.Protocol):
 
     def _write_queued(self) -> None:
         """Write from the queue until it is empty or the transport has enough."""
-        while self._queue and not self._is_paused:
+        # asyncio logs writes to a connection that is lost, until it calls `connection_lost`.
+        while self._queue and not self._is_paused and not self._transport.is_closing():
             datagrams = self._queue.take(self._write_size)
             self._write_size = min(self._write_size * 2, MAX_WRITE)
             self._sent_at = self._loop.time()

@@ -94,6 +94,24 @@ async def test_what_the_line_does_not_take_waits_and_is_sent_in_order():
 
 
 @virtual_time
+async def test_nothing_is_written_once_the_connection_is_lost():
+    """asyncio calls `connection_lost` in a later turn, and logs what is written until then."""
+    path, transport, handler = new_path()
+    writes = []
+
+    def lose(data):
+        writes.append(data)
+        transport.abort()
+
+    transport.write = lose
+    path.send([bytes(1200)] * 1000)
+    path.send([bytes(1200)])
+    assert len(writes) == 1
+    path.connection_lost(ConnectionResetError(104, "Connection reset by peer"))
+    assert len(handler.reasons) == 1
+
+
+@virtual_time
 async def test_a_stalled_line_bounds_what_waits():
     path, transport, _ = new_path(FakeTransport(room=0))
     for _ in range(100):
