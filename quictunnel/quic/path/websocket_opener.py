@@ -76,15 +76,25 @@ class WebSocketOpener:
             ) from exc
 
     async def _open(self) -> WebSocketPath:
-        checks = self._ca_file is not None or not (self._insecure or self._was_unverified)
         if self._url.scheme == "ws":
             return await self._connect(None)
-        if not checks:
+        if self._ca_file is None and (self._insecure or self._was_unverified):
             return await self._connect(_unverifying_context())
         try:
-            return await self._connect(await asyncio.to_thread(_context, self._ca_file))
-        except ssl.SSLCertVerificationError as exc:
-            reason = cut_sentence(exc.verify_message)
+            context = await asyncio.to_thread(_context, self._ca_file)
+        except OSError as exc:
+            if self._ca_file is not None:
+                raise LinkFailed(
+                    f"no authorities could be read from {self._ca_file}: {exc.strerror or exc}"
+                ) from exc
+            from quictunnel.quic.path.websocket_proxy import tls_reason  # noqa: PLC0415
+
+            reason = f"no authorities could be read from the system's store: {tls_reason(exc)}"
+        else:
+            try:
+                return await self._connect(context)
+            except ssl.SSLCertVerificationError as exc:
+                reason = cut_sentence(exc.verify_message)
         if self._ca_file is not None:
             raise LinkFailed(
                 f"the certificate of {self._url} does not verify with {self._ca_file}: {reason}"
@@ -131,15 +141,10 @@ class WebSocketOpener:
     async def _start_tls(
         self, transport: asyncio.Transport, context: ssl.SSLContext
     ) -> asyncio.Transport:
-        from quictunnel.quic.path.head_exchange import HeadExchange  # noqa: PLC0415
-        from quictunnel.quic.path.websocket_path import prepare_connection  # noqa: PLC0415
-        from quictunnel.quic.path.websocket_proxy import tls_reason  # noqa: PLC0415
+        from quictunnel.quic.path.websocket_proxy import start_tls, tls_reason  # noqa: PLC0415
 
-        loop = asyncio.get_running_loop()
         try:
-            secure = await loop.start_tls(
-                transport, HeadExchange(), context, server_hostname=self._url.server.host
-            )
+            return await start_tls(transport, context, self._url.server.host)
         except ssl.SSLCertVerificationError:
             raise
         except OSError as exc:
@@ -147,9 +152,6 @@ class WebSocketOpener:
                 f"TLS with {self._url.server} failed ({tls_reason(exc)}): the port has no TLS, or "
                 "something in between breaks it"
             ) from exc
-        assert secure is not None  # it is None only for a transport that was closed before
-        prepare_connection(secure)
-        return secure
 
     async def _ask(self, transport: asyncio.Transport, opening: ClientOpening) -> bytes:
         """Perform the opening handshake. Return the bytes after it."""
@@ -182,17 +184,12 @@ class WebSocketOpener:
 def _context(ca_file: Path | None) -> ssl.SSLContext:
     """Return settings that check certificates.
 
-    :raises LinkFailed: the file cannot be read.
+    :raises OSError: the authorities cannot be read.
     """
     if ca_file is None:
         context = system_tls_context()
     else:
-        try:
-            context = ssl.create_default_context(cafile=ca_file)
-        except OSError as exc:
-            raise LinkFailed(
-                f"no authorities could be read from {ca_file}: {exc.strerror or exc}"
-            ) from exc
+        context = ssl.create_default_context(cafile=ca_file)
     context.set_alpn_protocols(_ALPN)
     return context
 

@@ -10,6 +10,7 @@ import asyncio
 import base64
 import socket
 import ssl
+import sys
 from typing import TYPE_CHECKING
 
 from quictunnel.errors import LinkFailed, ProtocolError
@@ -52,11 +53,12 @@ async def connect_through(proxy: Proxy, server: HostPort) -> asyncio.Transport:
     """
     if proxy.scheme in ("socks5", "socks5h"):
         return await _connect_with_socks(proxy, server)
-    name = f"the proxy {proxy}"
-    transport = await _connect(proxy.server, name, "check the proxy's URL")
+    # The context takes time, in which a connection would already receive what the proxy sends.
+    context = await _proxy_context(proxy) if proxy.scheme == "https" else None
+    transport = await _connect(proxy.server, f"the proxy {proxy}", "check the proxy's URL")
     try:
-        if proxy.scheme == "https":
-            transport = await _start_tls(transport, proxy)
+        if context is not None:
+            transport = await _start_tls_with_proxy(transport, context, proxy)
         await _request_tunnel(transport, proxy, server)
     except BaseException:
         transport.abort()
@@ -90,16 +92,26 @@ def _unreachable(exc: Exception, server: HostPort, name: str, advice: str) -> Li
     return LinkFailed(f"{name} cannot be reached: {why(exc)}")
 
 
-async def _start_tls(transport: asyncio.Transport, proxy: Proxy) -> asyncio.Transport:
-    """Return a TLS connection with a proxy, whose certificate must verify: it gets a password."""
-    loop = asyncio.get_running_loop()
+async def _proxy_context(proxy: Proxy) -> ssl.SSLContext:
+    """Return settings that check the certificate of a proxy, which gets a password.
+
+    :raises LinkFailed: the system's authorities cannot be read.
+    """
     try:
-        secure = await loop.start_tls(
-            transport,
-            HeadExchange(),
-            await asyncio.to_thread(system_tls_context),
-            server_hostname=proxy.server.host,
-        )
+        return await asyncio.to_thread(system_tls_context)
+    except OSError as exc:
+        raise LinkFailed(
+            f"the certificate of the proxy {proxy} cannot be checked: no authorities could be read "
+            f"from the system's store ({tls_reason(exc)})"
+        ) from exc
+
+
+async def _start_tls_with_proxy(
+    transport: asyncio.Transport, context: ssl.SSLContext, proxy: Proxy
+) -> asyncio.Transport:
+    """Return a TLS connection with a proxy."""
+    try:
+        secure = await start_tls(transport, context, proxy.server.host)
     except ssl.SSLCertVerificationError as exc:
         raise LinkFailed(
             f"the certificate of the proxy {proxy} does not verify: "
@@ -109,7 +121,33 @@ async def _start_tls(transport: asyncio.Transport, proxy: Proxy) -> asyncio.Tran
         raise LinkFailed(
             f"TLS with the proxy {proxy} failed ({tls_reason(exc)}): write http:// if it has no TLS"
         ) from exc
-    assert secure is not None  # typeshed's None is for a transport that is closing
+    if sys.version_info < (3, 13):
+        # asyncio's own method raises TypeError when TLS inside this TLS fails.
+        setattr(secure, "_force_close", lambda _: transport.abort())  # noqa: B010 - mypy
+    return secure
+
+
+async def start_tls(
+    transport: asyncio.Transport, context: ssl.SSLContext, host: str
+) -> asyncio.Transport:
+    """Return a TLS connection over a transport, whose protocol is a new `HeadExchange`.
+
+    :param host: the name in the certificate, or an IP address.
+    :raises OSError: TLS failed. This includes `ssl.SSLError`.
+    """
+    try:
+        secure = await asyncio.get_running_loop().start_tls(
+            transport,
+            HeadExchange(),
+            context,
+            server_hostname=host.partition("%")[0].removesuffix("."),
+        )
+    except ConnectionResetError as exc:
+        if exc.args:
+            raise
+        secure = None  # asyncio gives no reason for an end of file
+    if secure is None:  # asyncio raises nothing if the TLS below was closed
+        raise ConnectionResetError("the connection was closed")
     prepare_connection(secure)
     return secure
 

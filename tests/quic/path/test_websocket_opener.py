@@ -79,6 +79,29 @@ async def test_a_certificate_that_does_not_verify_is_reported_once_and_used(tmp_
     assert "does not verify (self-signed certificate)" in reports[0]
 
 
+async def test_a_system_store_that_cannot_be_read_is_reported_and_the_websocket_used(
+    tmp_path, monkeypatch
+):
+    empty = tmp_path / "empty.pem"
+    empty.touch()
+    monkeypatch.setenv("SSL_CERT_FILE", str(empty))
+    reports = []
+    async with WebSocketRemote(tmp_path) as remote:
+        await check_echo(remote, opener_to(remote.url(), on_unverified=reports.append))
+    assert len(reports) == 1
+    assert "no authorities could be read from the system's store" in reports[0]
+    sentence = await failure_of("wss://localhost", proxy="https://user:secret@localhost:1")
+    assert sentence.startswith("the certificate of the proxy https://localhost:1 cannot be checked")
+    assert "secret" not in sentence
+
+
+async def test_the_final_dot_of_a_name_is_not_part_of_the_certificate(tmp_path):
+    async with WebSocketRemote(tmp_path) as remote, FakeProxy(connecting([])) as proxy:
+        url = remote.url().replace("localhost", "localhost.")
+        options = {"ca_file": remote.certificate, "proxy": f"http://127.0.0.1:{proxy.port}"}
+        await check_echo(remote, opener_to(url, **options))
+
+
 async def test_an_insecure_websocket_is_not_reported(tmp_path):
     reports = []
     async with WebSocketRemote(tmp_path) as remote:
@@ -263,6 +286,46 @@ async def test_https_proxy_carries_tls_in_tls(tmp_path, monkeypatch):
         opener = opener_to(remote.url(), insecure=True, proxy=f"https://localhost:{proxy.port}")
         await check_echo(remote, opener)
     assert len(heads) == 1
+
+
+@pytest.fixture
+def proxy_tls(tmp_path, monkeypatch):
+    """Return the TLS settings of a proxy whose certificate verifies."""
+    certificate = write_certificate("localhost", tmp_path)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    return context
+
+
+@pytest.mark.parametrize("reads", [False, True])
+async def test_an_https_proxy_that_closes_the_tunnel_is_reported(proxy_tls, reads, caplog):
+    async def script(reader, writer):
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
+        await writer.drain()
+        if reads:
+            await reader.read(10)
+        writer.close()
+
+    async with FakeProxy(script, ssl=proxy_tls) as proxy:
+        sentence = await failure_of("wss://localhost", proxy=f"https://localhost:{proxy.port}")
+    assert sentence.startswith("TLS with localhost:443 failed (the connection was closed)")
+    assert caplog.records == []
+
+
+async def test_an_https_proxy_that_closes_at_once_is_reported_at_once(proxy_tls, monkeypatch):
+    async def script(reader, writer):
+        pass
+
+    async def slowly(function, *args):
+        await asyncio.sleep(0.1)
+        return function(*args)
+
+    monkeypatch.setattr(asyncio, "to_thread", slowly)
+    async with FakeProxy(script) as proxy:
+        sentence = await failure_of("ws://localhost", proxy=f"https://localhost:{proxy.port}")
+    assert sentence.startswith(f"TLS with the proxy https://localhost:{proxy.port} failed (")
 
 
 async def test_socks_without_a_login():
