@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import errno
+import os
+import re
 import socket
 import ssl
 import sys
@@ -33,6 +36,9 @@ _SOCKS_TIMEOUT = 60
 _NO_METHOD = "No acceptable authentication methods were offered"
 _WRONG_LOGIN = "Username and password authentication failure"
 """Messages of python_socks: a proxy wants a password, or rejects one. They have no codes."""
+
+_ERRNO = re.compile(r"\[Errno (\d+)\]")
+"""The code in the text of an OSError."""
 
 _NOT_ALLOWED, _COMMAND = 2, 7
 """Codes of SOCKS (RFC 1928, section 6). The others below the second say that it cannot connect."""
@@ -87,9 +93,20 @@ def _unreachable(exc: Exception, server: HostPort, name: str, advice: str) -> Li
     """Return the error for a TCP connection that failed."""
     if isinstance(exc, socket.gaierror | UnicodeError):
         return LinkFailed(f"the name {server.host} does not resolve ({why(exc)}): {advice}")
-    if isinstance(exc, ConnectionRefusedError):
+    codes = _codes(exc)
+    if codes == {errno.ECONNREFUSED}:
         return LinkFailed(f"{name} refuses TCP connections")
-    return LinkFailed(f"{name} cannot be reached: {why(exc)}")
+    reasons = " and ".join(sorted(os.strerror(code).lower() for code in codes))
+    return LinkFailed(f"{name} cannot be reached: {reasons or why(exc)}")
+
+
+def _codes(exc: Exception) -> set[int]:
+    """Return the system's codes of the errors at all addresses of a host.
+
+    If they differ, `create_connection` joins their texts and drops the codes.
+    """
+    code = getattr(exc, "errno", None)
+    return {code} if code else {int(text) for text in _ERRNO.findall(str(exc))}
 
 
 async def _proxy_context(proxy: Proxy) -> ssl.SSLContext:

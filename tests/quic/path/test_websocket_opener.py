@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import socket
 import ssl
@@ -151,6 +152,34 @@ async def test_a_port_without_a_server_is_reported():
     assert await failure_of(f"ws://127.0.0.1:{port}") == (
         f"127.0.0.1:{port} refuses TCP connections"
     )
+
+
+@pytest.mark.parametrize(
+    ("codes", "words"),
+    [
+        ([errno.ECONNREFUSED] * 2, "refuses TCP connections"),
+        ([errno.EHOSTUNREACH], "cannot be reached: no route to host"),
+        (
+            [errno.ECONNREFUSED, errno.ENETUNREACH],
+            "cannot be reached: connection refused and network is unreachable",
+        ),
+    ],
+)
+async def test_a_failure_at_several_addresses_is_one_sentence(monkeypatch, codes, words):
+    def addresses(_, port, *__):
+        return [
+            (socket.AF_INET, socket.SOCK_STREAM, 0, "", (f"192.0.2.{index}", port))
+            for index, _ in enumerate(codes)
+        ]
+
+    async def connect(_, address):
+        code = codes[int(address[0].rpartition(".")[2])]
+        raise OSError(code, f"Connect call failed {address}")
+
+    loop = asyncio.get_running_loop()
+    monkeypatch.setattr(loop, "sock_connect", connect)
+    monkeypatch.setattr(socket, "getaddrinfo", addresses)
+    assert await failure_of("ws://remote.example:81") == f"remote.example:81 {words}"
 
 
 async def test_a_name_that_does_not_resolve_is_reported():
