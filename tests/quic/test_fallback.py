@@ -65,6 +65,14 @@ async def test_a_link_that_started_on_a_path_goes_to_udp_when_that_works(engines
 
 
 @over_links
+async def test_a_link_without_an_address_for_udp_says_so(engines: Engines) -> None:
+    machine = Machine(engines, hosts=())
+    await machine.dial(over=True)
+    assert machine.link.udp_probe == "the remote's address is not known yet"
+    await ended(machine)
+
+
+@over_links
 async def test_probes_become_rare_where_udp_stays_blocked(engines: Engines) -> None:
     machine = Machine(engines)
     machine.network.cut = True

@@ -75,6 +75,11 @@ class Candidates:
         self._lookups: list[asyncio.Task[None]] = []  # oldest first
         self._looked_up_at: float | None = None
 
+    @property
+    def has_hosts(self) -> bool:
+        """Whether any address is known."""
+        return bool(self._hosts)
+
     def open(self, *, next_host: bool) -> Candidate | None:
         """Return a connected socket, or None if no address has a route.
 

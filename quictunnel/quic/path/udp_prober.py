@@ -30,7 +30,10 @@ LOOKUP_INTERVAL = 30.0
 """Seconds between lookups of the peer's name, while nothing is wrong with the link."""
 
 NO_ROUTE = "no route to the remote"
-"""The result of a probe that could not be sent."""
+"""The result of a probe that could not be sent to any address."""
+
+NO_ADDRESS = "the remote's address is not known yet"
+"""The result of a probe before the first lookup of the name has succeeded."""
 
 
 class UdpProber:
@@ -115,7 +118,8 @@ class UdpProber:
     def _open_sender(self, *, next_host: bool) -> _Sender | None:
         candidate = self._candidates.open(next_host=next_host)
         if candidate is None:
-            self._on_result(UdpProbeKind.NOT_SENT, NO_ROUTE)
+            reason = NO_ROUTE if self._candidates.has_hosts else NO_ADDRESS
+            self._on_result(UdpProbeKind.NOT_SENT, reason)
             return None
         self._candidates.host = candidate.host
         sender = _Sender(self, candidate, self._port, self._loop, self._open_channel)
