@@ -57,7 +57,7 @@ class WebSocketAnswers(Check):
         try:
             path = await self.websocket.opener.open()
         except LinkFailed as exc:
-            sentence = explain_websocket(self.websocket.url, exc)
+            sentence = explain_websocket(self.websocket.url, exc, self.websocket.proxy)
             return [failed(self.title, sentence, _ADVICE)]
         opened = loop.time() - start
         try:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from quictunnel.config.addresses import HostPort
+from quictunnel.config.proxies import Proxy
 from quictunnel.config.settings import LINK_PORT, OUTSIDE
 from quictunnel.config.urls import WebSocketUrl
 from quictunnel.errors import LinkFailed
@@ -100,8 +101,11 @@ def explain_lookup_timeout(target: HostPort, time_limit: float) -> str:
     return f"{target.host} does not resolve: no name server answers within {time_limit:g} s"
 
 
-def explain_websocket(url: WebSocketUrl, error: LinkFailed) -> str:
-    """Return one sentence for a WebSocket that does not carry a link."""
+def explain_websocket(url: WebSocketUrl, error: LinkFailed, proxy: Proxy | None = None) -> str:
+    """Return one sentence for a WebSocket that does not carry a link.
+
+    :param proxy: the proxy between this machine and the WebSocket; None for none.
+    """
     sentence = str(error)
     if str(url) in sentence:
         return f"over a WebSocket: {sentence}"
@@ -109,6 +113,8 @@ def explain_websocket(url: WebSocketUrl, error: LinkFailed) -> str:
         sentence += (
             f"; check that this network lets TCP port {url.server.port} pass, and whether it needs "
             "a proxy (--proxy)"
+            if proxy is None
+            else f"; check the URL of the proxy {proxy}, and that it can reach {url.server}"
         )
     return f"over the WebSocket {url}: {sentence}"
 

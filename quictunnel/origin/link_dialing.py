@@ -217,7 +217,7 @@ class RemoteAddresses:
                 emit=self._emit,
             )
         except LinkFailed as exc:
-            reason = explain_websocket(websocket.url, exc)
+            reason = explain_websocket(websocket.url, exc, websocket.proxy)
             websocket.record_failure(reason)
             raise WebSocketFailed(reason) from exc
         websocket.reset()

@@ -14,6 +14,7 @@ from quictunnel.events import EventSink, WebSocketUnverified
 from quictunnel.quic.path.websocket_opener import WebSocketOpener
 
 if TYPE_CHECKING:
+    from quictunnel.config.proxies import Proxy
     from quictunnel.config.settings import OriginSettings
     from quictunnel.config.urls import WebSocketUrl
     from quictunnel.quic.path.datagram_path import PathOpener
@@ -30,11 +31,13 @@ class RemoteWebSocket:
 
     :param opener: opens it.
     :param url: its URL, for errors.
+    :param proxy: the proxy in front of it, for errors; None for none.
     """
 
-    def __init__(self, opener: PathOpener, url: WebSocketUrl) -> None:
+    def __init__(self, opener: PathOpener, url: WebSocketUrl, proxy: Proxy | None = None) -> None:
         self.opener = opener
         self.url = url
+        self.proxy = proxy
         self._pause = 0.0
         self._due_at = 0.0
         self._failure = ""
@@ -71,4 +74,4 @@ def remote_websocket(settings: OriginSettings, emit: EventSink) -> RemoteWebSock
         insecure=settings.insecure_websocket,
         on_unverified=lambda reason: emit(WebSocketUnverified(reason)),
     )
-    return RemoteWebSocket(opener, url)
+    return RemoteWebSocket(opener, url, settings.proxy)

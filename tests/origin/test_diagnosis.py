@@ -10,9 +10,11 @@ import pytest
 from role_doubles import origin_session
 
 from quictunnel.config.addresses import HostPort
+from quictunnel.config.proxies import parse_proxy
+from quictunnel.config.urls import parse_websocket_url
 from quictunnel.errors import LinkFailed
 from quictunnel.origin import link_dialing
-from quictunnel.origin.diagnosis import Failure, explain_unreachable
+from quictunnel.origin.diagnosis import Failure, explain_unreachable, explain_websocket
 from quictunnel.origin.link_dialing import RemoteAddresses
 from quictunnel.quic.settings import ClientTls, LinkSettings
 from testkit.engines import ENGINES
@@ -172,3 +174,24 @@ def found(*hosts: str):
         ]
 
     return look_up
+
+
+@pytest.mark.parametrize(
+    ("proxy", "advice"),
+    [
+        (None, "check that this network lets TCP port 443 pass, and whether it needs a proxy"),
+        (
+            "http://anna:s3cret@proxy.example:3128",
+            "check the URL of the proxy http://proxy.example:3128, and that it can reach "
+            "remote.example:443",
+        ),
+    ],
+)
+def test_the_advice_for_a_websocket_that_times_out_depends_on_the_proxy(proxy, advice):
+    error = LinkFailed("the path was not open within 3.5 s")
+    error.__cause__ = TimeoutError()
+    url = parse_websocket_url("wss://remote.example")
+    sentence = explain_websocket(url, error, None if proxy is None else parse_proxy(proxy))
+    start = f"over the WebSocket wss://remote.example/quictunnel: {error}; "
+    assert sentence.startswith(start + advice)
+    assert "s3cret" not in sentence
