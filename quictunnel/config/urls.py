@@ -20,7 +20,7 @@ WEBSOCKET_PORTS = {"ws": 80, "wss": 443}
 WEBSOCKET_PATH = "/quictunnel"
 """The path of a remote's WebSocket, unless its settings say otherwise."""
 
-_VISIBLE = re.compile(r"[!-~]+", re.ASCII)
+_VISIBLE = re.compile(r"[!-~]*", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,6 +30,7 @@ def test_the_parts_of_a_url(text, server, path, shown):
     [
         ("https://vps.example", "is not a URL of a WebSocket; write wss://vps.example.com/quict"),
         ("vps.example", "is not a URL of a WebSocket; write"),
+        ("", "is not a URL of a WebSocket; write"),
         ("wss://", "is not a URL of a WebSocket; write"),
         ("wss://[::1", "is not a URL of a WebSocket; write"),
         ("wss://vps.example/a b", "a URL has neither spaces nor letters beyond ASCII"),
