@@ -13,8 +13,8 @@ from quictunnel.doctor.udp_answers import UdpAnswers
 from quictunnel.doctor.websocket_answers import WebSocketAnswers
 
 _WITHOUT_WEBSOCKET = (
-    "this is no fault of a remote without a WebSocket. For networks that block UDP, let it serve "
-    "one with its option --websocket"
+    "remotes need no WebSocket. For networks that block UDP, let the remote serve one with its "
+    "option --websocket"
 )
 
 
