@@ -152,7 +152,7 @@ ProxyOption = Annotated[
         "--proxy URL",
         "A proxy for the WebSocket: http://[USER:PASSWORD@]HOST:PORT, or https://, socks5:// or "
         f"socks5h:// instead of http://. {NO_PROXY} connects directly. Other users of this machine "
-        "can see this option in the process list: with a password, better use the environment "
+        "can see this option in the process list: write a URL with a password into the environment "
         "variable or a configuration file.",
         show_default="HTTPS_PROXY or ALL_PROXY, unless NO_PROXY has the host",
     ),
