@@ -13,7 +13,7 @@ from scripted_proxies import scripted_server
 
 from quictunnel.config.tokens import Token
 from testkit.diagnosis import diagnose
-from testkit.programs import CONNECT_FAILED, free_port, logged
+from testkit.programs import CONNECT_FAILED, PATIENCE, POLL_INTERVAL, free_port, logged
 from testkit.tunnel import LOOPBACK
 
 if TYPE_CHECKING:
@@ -115,6 +115,10 @@ def test_a_websocket_that_fails_is_opened_less_often_than_udp_is_tried(start_ori
         time.sleep(6.0)
         # UDP fails at once here, and is tried about twice a second.
         assert len(server.heads) - before <= 5
+        deadline = time.monotonic() + PATIENCE
+        while len(server.heads) == before:
+            assert time.monotonic() < deadline, "the WebSocket is not tried again"
+            time.sleep(POLL_INTERVAL)
 
 
 def test_the_doctor_says_why_the_websocket_does_not_open(programs):
