@@ -7,6 +7,7 @@ import socket
 import ssl
 
 import pytest
+from configured_tunnel import exchange
 
 from testkit.certificates import write_certificate
 from testkit.programs import PATIENCE, free_port, logged
@@ -33,19 +34,11 @@ def over_websocket(tunnel):
     return start
 
 
-def exchange(tunnel) -> None:
-    client, server = tunnel.pair()
-    client.send(b"question")
-    assert server.receive(8) == b"question"
-    server.send(b"answer")
-    assert client.receive(6) == b"answer"
-
-
 @pytest.mark.parametrize("host", [LOOPBACK, "[::]"], ids=["ws", "wss"])
 def test_a_client_is_served_over_a_websocket(tunnel, over_websocket, host):
     over_websocket(host)
     tunnel.origin.wait_for_log(logged(ESTABLISHED, path="websocket"))
-    exchange(tunnel)
+    exchange(*tunnel.pair())
     place = "an HTTP proxy in front of ws://" if host == LOOPBACK else "wss://HOST:"
     assert f"Origins whose network blocks UDP connect to {place}" in tunnel.remote.stdout
 
@@ -64,7 +57,7 @@ def test_megabytes_arrive_over_a_websocket(tunnel, over_websocket):
 
 def test_a_websocket_at_another_path(tunnel, over_websocket):
     port = over_websocket(LOOPBACK, "--websocket-path", "/tunnel", path="/tunnel")
-    exchange(tunnel)
+    exchange(*tunnel.pair())
     with socket.create_connection((LOOPBACK, port), 10) as sock:
         sock.sendall(b"GET /quictunnel HTTP/1.1\r\nHost: a\r\n\r\n")
         assert sock.recv(100).startswith(b"HTTP/1.1 404 ")
