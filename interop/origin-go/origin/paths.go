@@ -51,11 +51,6 @@ func (o *origin) newPaths() (*paths, error) {
 		peer = &net.UDPAddr{IP: net.ParseIP("100::1"), Port: 443}
 	}
 	p.peer = peer
-	socket, err := path.ListenUDP()
-	if err != nil {
-		return nil, err
-	}
-	p.udp = &quic.Transport{Conn: socket}
 	if o.websocket != "" && o.via != "udp" {
 		var proxy *url.URL
 		if o.proxy != "" {
@@ -66,6 +61,11 @@ func (o *origin) newPaths() (*paths, error) {
 		p.websocket = path.NewWebSocket(o.websocket, proxy, peer)
 		p.carried = &quic.Transport{Conn: p.websocket}
 	}
+	socket, err := path.ListenUDP()
+	if err != nil {
+		return nil, err
+	}
+	p.udp = &quic.Transport{Conn: socket}
 	return p, nil
 }
 
