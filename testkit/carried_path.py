@@ -223,15 +223,16 @@ class SimulatedOpener:
         """Why no line can be opened; None if lines can be opened."""
         self.lines: list[CarriedLine] = []
         """All lines that were opened, the latest last."""
+        self.options = options
+        """The options of each line."""
         self._accept = accept
-        self._options = options
 
     async def open(self) -> SimulatedPath:
         """Return the dialing end of a new line."""
         await asyncio.sleep(self.opening_time)
         if self.obstacle is not None:
             raise LinkFailed(self.obstacle)
-        line = CarriedLine(kind=self.kind, **self._options)  # type: ignore[arg-type]
+        line = CarriedLine(kind=self.kind, **self.options)  # type: ignore[arg-type]
         self.lines.append(line)
         self._accept(line.accepting)
         return line.dialing

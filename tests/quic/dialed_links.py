@@ -18,6 +18,7 @@ from quictunnel.events import PathKind, UdpProbeKind
 from quictunnel.quic.dialer import LinkDialer, OpenPath
 from quictunnel.quic.engine import Path
 from quictunnel.quic.engines.selection import select
+from quictunnel.quic.path import version_probe
 from quictunnel.quic.path.carried_addresses import DIALED_HOST
 from quictunnel.quic.path.path_reports import PathReports
 from quictunnel.quic.settings import LinkSettings
@@ -36,6 +37,9 @@ HOME, AWAY = "192.0.2.7", "198.51.100.3"
 
 RESET_KEY = bytes(range(32))
 """Known to each process of the listener, so that its stateless resets are valid."""
+
+RESERVED_VERSION = version_probe.encode(bytes(version_probe.ID_SIZE), 100)[1:5]
+"""The version in each probe."""
 
 
 class WiredListenerSocket(MemoryEndpointSocket):
@@ -82,6 +86,8 @@ class MachineSocket:
             self.receive(data)
 
     def send(self, data: bytes) -> None:
+        if self.machine.blocks_links and data[1:5] != RESERVED_VERSION:
+            return
         if self.machine.address == self.name[0] and self.peer == HOST:
             self.machine.listener.udp.send(data, Path(*self.name))
 
@@ -162,6 +168,8 @@ class Machine:
         self.loop = asyncio.get_running_loop()
         self.network = Network(delay=0.02)
         """Carries UDP."""
+        self.blocks_links = False
+        """Whether nothing but probes leaves the machine over UDP."""
         self.address: str | None = HOME
         self.hosts = hosts
         self.ports = itertools.count(40000)

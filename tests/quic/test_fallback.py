@@ -284,6 +284,24 @@ async def test_a_return_that_fails_goes_back_to_the_same_path_and_waits_longer(
 
 
 @over_links
+async def test_probes_answered_before_the_path_do_not_move_a_silent_link_back(
+    engines: Engines,
+) -> None:
+    """The network lets only probes pass, and UDP is quicker than the path."""
+    machine = await established(engines)
+    exchange = Exchange(machine)
+    machine.opener.options["delay"] = 0.1
+    await seconds(1)
+    machine.blocks_links = True
+    for _ in range(3):
+        assert await exchange.moves(limit=5) < 5
+        assert machine.link.path_kind is WEBSOCKET
+        await until(lambda: machine.link.path_kind is UDP, limit=60)
+    await exchange.finish()
+    await ended(machine)
+
+
+@over_links
 async def test_udp_that_has_carried_the_link_after_a_return_is_trusted_again(
     engines: Engines,
 ) -> None:

@@ -93,6 +93,7 @@ class Fallback:
         self._standby: CarriedEndpointSocket | None = None  # open in case a return fails
         self._ended_because = ""  # of the path that was in use
         self._moved_at = loop.time()
+        self._left_udp_at = -math.inf
         self._addresses: object = None  # when the path in use was opened
         self._doubted_at: float | None = None  # only a later answer saves the path in use
         self._doubt = ""  # why
@@ -191,10 +192,18 @@ class Fallback:
         """Return to UDP if that is better than what the link has, and not too often."""
         if self._is_on_udp or self.prober is None or self._link.is_closed:
             return
-        if self._path is None or self._link.is_silent:
+        if self._path is None or (self._link.is_silent and self._has_had_time()):
             self._return()
         elif self._take_return(self.prober.record) and not self._return():
             self._returns.put_back()
+
+    def _has_had_time(self) -> bool:
+        """Return whether the peer could have answered since the link left UDP.
+
+        Some networks let probes pass and block links. The answer to a probe may then come before
+        that of the path, and the link would return to UDP each time.
+        """
+        return self._loop.time() >= self._left_udp_at + ANSWER_TIMEOUT
 
     def _take_return(self, record: ProbeRecord) -> bool:
         """Return whether UDP has answered for long enough, and count a return."""
@@ -231,13 +240,13 @@ class Fallback:
         if self._standby is not socket:
             self._drop_standby()
         self._standby = None
-        self._take_path(socket, restart_probes=was_on_udp)
+        self._take_path(socket, leaves_udp=was_on_udp)
         self._link.path_changed()
         self._use(socket, reason)
         if previous is not None:
             previous.close()
 
-    def _take_path(self, socket: CarriedEndpointSocket, *, restart_probes: bool = True) -> None:
+    def _take_path(self, socket: CarriedEndpointSocket, *, leaves_udp: bool = True) -> None:
         self._migration.suspend()
         self._end_trial()
         self._stop_sampling()
@@ -247,7 +256,8 @@ class Fallback:
         self._doubted_at = None
         self._moved_at = self._loop.time()
         self._addresses = self._look()
-        if restart_probes:
+        if leaves_udp:
+            self._left_udp_at = self._moved_at
             self._restart_probes()
         self._relax()
 
