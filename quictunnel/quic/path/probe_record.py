@@ -19,6 +19,9 @@ LATER_INTERVAL = 30.0
 MAX_INTERVAL = 300.0
 """Seconds between probes at most."""
 
+MAX_GAP = 5.0
+"""Seconds between two answers that were not given one after the other: the process was stopped."""
+
 JUDGED_TOGETHER = 10
 """Probes in a row of which one may be missed while UDP answers steadily."""
 
@@ -33,6 +36,7 @@ class ProbeRecord:
         self.steady_since: float | None = None
         """When the first probe since which UDP answers steadily was answered; None if it does
         not."""
+        self._answered_at = now
         self._started_at = now
         self._later_interval = LATER_INTERVAL
         self._results: deque[float | None] = deque(maxlen=JUDGED_TOGETHER)
@@ -47,9 +51,10 @@ class ProbeRecord:
 
     def answered(self, now: float) -> None:
         """Record that a probe was answered."""
-        if self.steady_since is None:
+        if self.steady_since is None or now > self._answered_at + MAX_GAP:
             self.steady_since = now
             self._results.clear()
+        self._answered_at = now
         self._results.append(now)
         self._later_interval = LATER_INTERVAL
 

@@ -8,6 +8,7 @@ from quictunnel.quic.path.probe_record import (
     ANSWERED_INTERVAL,
     FIRST_INTERVAL,
     FIRST_PHASE,
+    MAX_GAP,
     MAX_INTERVAL,
     ProbeRecord,
 )
@@ -62,6 +63,12 @@ def test_many_answers_before_do_not_excuse_two_missed_ones():
 def test_misses_before_the_first_answer_do_not_count():
     record, now = recorded("-" * 20 + "a" * 11)
     assert record.is_steady(now, 5)
+
+
+def test_answers_before_the_process_was_stopped_do_not_count():
+    record, now = recorded("aaa")
+    record.answered(now + MAX_GAP + 0.5)
+    assert record.steady_since == now + MAX_GAP + 0.5
 
 
 def test_the_interval_is_short_at_first_and_grows_later():
