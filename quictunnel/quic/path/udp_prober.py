@@ -112,8 +112,9 @@ class UdpProber:
         sender = self._steady or self._open_sender(next_host=next_host)
         if sender is not None:
             sender.send()
-        interval = self.record.next_interval(now)
-        self._schedule(now + (ANSWERED_INTERVAL if self._is_urgent else interval))
+        self._schedule(
+            now + (ANSWERED_INTERVAL if self._is_urgent else self.record.next_interval(now))
+        )
 
     def _open_sender(self, *, next_host: bool) -> _Sender | None:
         candidate = self._candidates.open(next_host=next_host)
