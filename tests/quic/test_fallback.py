@@ -302,6 +302,64 @@ async def test_probes_answered_before_the_path_do_not_move_a_silent_link_back(
 
 
 @over_links
+async def test_a_return_that_has_failed_in_one_network_delays_none_in_another(
+    engines: Engines,
+) -> None:
+    machine = await established(engines)
+    exchange = Exchange(machine)
+    await seconds(1)
+    machine.blocks_links = True
+    for _ in range(3):
+        assert await exchange.moves(limit=5) < 5
+        await until(lambda: machine.link.path_kind is UDP, limit=60)
+    assert await exchange.moves(limit=5) < 5
+    machine.roam(AWAY)
+    machine.blocks_links = False
+    await until(lambda: machine.link.path_kind is UDP, limit=10)
+    await exchange.finish()
+    await ended(machine)
+
+
+@over_links
+async def test_a_path_in_doubt_does_not_delay_the_return(engines: Engines) -> None:
+    machine = Machine(engines)
+    machine.network.cut = True
+    await machine.dial(over=True)
+    exchange = Exchange(machine)
+    await seconds(10)
+    machine.network.cut = False
+    returning = machine.loop.time()
+    await seconds(3)
+    machine.line.stall()
+    machine.network_changed("the network has changed")
+    await until(lambda: len(machine.opener.lines) == 2, limit=2)
+    await until(lambda: machine.link.path_kind is UDP, limit=10)
+    assert machine.loop.time() - returning < 7
+    await exchange.finish()
+    await ended(machine)
+
+
+@over_links
+async def test_probes_while_nothing_carries_the_link_do_not_make_later_ones_rarer(
+    engines: Engines,
+) -> None:
+    machine = Machine(engines)
+    machine.network.cut = True
+    await machine.dial(over=True)
+    await seconds(605)
+    machine.opener.obstacle = "connection refused"
+    machine.line.fail()
+    await seconds(20)
+    machine.opener.obstacle = None
+    await until(lambda: machine.link.path_kind is WEBSOCKET and not machine.link.is_silent)
+    await seconds(10)
+    before = len(machine.probes)
+    await seconds(100)
+    assert len(machine.probes) > before
+    await ended(machine)
+
+
+@over_links
 async def test_udp_that_has_carried_the_link_after_a_return_is_trusted_again(
     engines: Engines,
 ) -> None:

@@ -155,6 +155,8 @@ class Fallback:
         addresses = self._look()
         is_elsewhere = addresses != self._addresses
         self._addresses = addresses
+        if is_elsewhere:
+            self._returns.network_changed()
         if self._is_on_udp:
             self._migration.network_changed(reason)
             if is_elsewhere:
@@ -315,7 +317,8 @@ class Fallback:
         """Replace the path, unless the answer comes before another one is open."""
         if not self._is_on_udp and not self._link.is_closed:
             self._doubted_at = pinged_at
-            self._restart_probes()
+            if self.prober is not None and self.prober.record.steady_since is None:
+                self.prober.start()
             self._opening.start(at_once=True)
 
     def _start_sampling(self) -> None:

@@ -51,3 +51,7 @@ class ReturnPolicy:
     def succeeded(self) -> None:
         """Demand no more than at first."""
         self.steady_time = STEADY_TIME
+
+    def network_changed(self) -> None:
+        """Demand no more than at first: the returns that have failed were on another network."""
+        self.steady_time = STEADY_TIME

@@ -14,6 +14,9 @@ def test_each_failure_doubles_the_time_up_to_five_minutes():
     assert times == [5, 10, 20, 40, 80, 160, 300, 300, 300]
     policy.succeeded()
     assert policy.steady_time == 5
+    policy.failed()
+    policy.network_changed()
+    assert policy.steady_time == 5
 
 
 def test_six_returns_may_follow_each_other_and_then_one_a_minute():
