@@ -365,7 +365,7 @@ def test_the_table_of_limits_is_the_whole_of_them():
         f"steadily for **{return_policy.STEADY_TIME:g} s**",
         f"within **{return_policy.RETURN_TRIAL:g} s** of the return, and the last answer over UDP "
         f"came within **{return_policy.RETURN_PROOF:g} s** of it",
-        f"as many seconds, up to {return_policy.MAX_STEADY_TIME / 60:g} min.",
+        f"as many seconds, up to {return_policy.MAX_STEADY_TIME / 60:g} min, until",
         f"at most **{return_policy.RETURN_BURST}** returns in a row, and one more each "
         f"**{return_policy.RETURN_INTERVAL:g} s**",
     ],
