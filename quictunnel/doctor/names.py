@@ -11,8 +11,8 @@ from quictunnel.config.addresses import HostPort
 from quictunnel.doctor.check import Check
 from quictunnel.doctor.finding import Finding, failed, ok
 from quictunnel.origin.diagnosis import is_private
-from quictunnel.origin.link_dialing import resolve
 from quictunnel.quic.path.udp import open_connected
+from quictunnel.session.resolver import resolve
 
 FAR_AWAY = {4: "192.0.2.1", 6: "2001:db8::1"}
 """An address of each family that no network has (RFC 5737, RFC 3849). A machine with a default

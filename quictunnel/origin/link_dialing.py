@@ -9,7 +9,6 @@ import asyncio
 import socket
 from collections.abc import Callable, Coroutine
 from functools import partial
-from itertools import chain, zip_longest
 from typing import Any
 
 from quictunnel.config.addresses import HostPort
@@ -23,15 +22,14 @@ from quictunnel.origin.diagnosis import (
     explain_unreachable,
     explain_websocket,
 )
-from quictunnel.origin.happy_eyeballs import first_to_succeed
 from quictunnel.origin.remote_websocket import RemoteWebSocket
 from quictunnel.origin.session import OriginSession
-from quictunnel.protocol.address import literal
 from quictunnel.quic.dialer import NO_REPORTS, dial, dial_over
+from quictunnel.quic.happy_eyeballs import first_to_succeed
 from quictunnel.quic.link import Link
 from quictunnel.quic.path.path_reports import PathReports
 from quictunnel.quic.settings import ClientTls, LinkSettings
-from quictunnel.session.resolver import look_up
+from quictunnel.session.resolver import resolve
 
 ATTEMPT_TIMEOUT = 10.0
 """Seconds for name lookup and handshake, over all addresses. Several packets may be lost."""
@@ -244,16 +242,6 @@ async def _confirm(link: Link, deadline: float) -> None:
     link.ask(max(0.0, deadline - loop.time()), set_result)
     if not await answered:
         raise LinkFailed("the peer did not complete the handshake")
-
-
-async def resolve(target: HostPort) -> list[str]:
-    """Return a name's addresses in the system's order, with the families interleaved (RFC 8305)."""
-    found = await look_up(target.host, target.port, kind=socket.SOCK_DGRAM)
-    by_family: dict[int, list[str]] = {}
-    for family, _, _, _, sockaddr in found:
-        by_family.setdefault(family, []).append(literal(sockaddr))
-    interleaved = chain.from_iterable(zip_longest(*by_family.values()))
-    return list(dict.fromkeys(host for host in interleaved if host is not None))
 
 
 def _select_error(group: ExceptionGroup[Exception], unreachable: LinkFailed) -> Exception:

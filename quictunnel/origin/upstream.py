@@ -16,8 +16,8 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from quictunnel.config.addresses import HostPort, UnixPath
-from quictunnel.origin.happy_eyeballs import first_to_succeed
 from quictunnel.protocol.codes import Code
+from quictunnel.quic.happy_eyeballs import first_to_succeed
 from quictunnel.relay.readiness import WRITABLE, readiness
 from quictunnel.relay.tcp_options import set_options
 from quictunnel.relay.tcp_transport import SocketTransport

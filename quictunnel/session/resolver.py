@@ -15,8 +15,12 @@ from asyncio import AbstractEventLoop
 from collections import Counter
 from collections.abc import Sequence
 from functools import partial
+from itertools import chain, zip_longest
 from typing import Any, TypeAlias
 from weakref import WeakKeyDictionary
+
+from quictunnel.config.addresses import HostPort
+from quictunnel.protocol.address import literal
 
 AddressInfo: TypeAlias = Sequence[tuple[int, int, int, str, Any]]
 """Addresses as `socket.getaddrinfo` returns them."""
@@ -38,6 +42,19 @@ _pending: WeakKeyDictionary[AbstractEventLoop, _Pending] = WeakKeyDictionary()
 
 _threads: WeakKeyDictionary[AbstractEventLoop, Counter[_Query]] = WeakKeyDictionary()
 """The number of threads that are still in the resolver."""
+
+
+async def resolve(target: HostPort) -> list[str]:
+    """Return a name's addresses in the system's order, with the families interleaved (RFC 8305).
+
+    :raises OSError: as `look_up`.
+    """
+    found = await look_up(target.host, target.port, kind=socket.SOCK_DGRAM)
+    by_family: dict[int, list[str]] = {}
+    for family, _, _, _, sockaddr in found:
+        by_family.setdefault(family, []).append(literal(sockaddr))
+    interleaved = chain.from_iterable(zip_longest(*by_family.values()))
+    return list(dict.fromkeys(host for host in interleaved if host is not None))
 
 
 async def look_up(host: str, port: int, *, kind: int, flags: int = 0) -> AddressInfo:

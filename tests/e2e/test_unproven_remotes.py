@@ -14,7 +14,7 @@ from scripted_peers import WRONG_ANSWERS, Impostor, in_thread, scripted_remote
 from time_limit import time_limit
 
 from quictunnel.config.tokens import Token
-from quictunnel.origin import link_dialing
+from quictunnel.session import resolver
 from testkit.programs import (
     CONNECT_FAILED,
     LINK_ESTABLISHED,
@@ -107,7 +107,7 @@ async def test_an_impostor_at_one_address_does_not_hide_the_remote_at_another(
             (socket.AF_INET, kind, 0, "", (LOOPBACK, port)),
         ]
 
-    monkeypatch.setattr(link_dialing, "look_up", look_up)
+    monkeypatch.setattr(resolver, "look_up", look_up)
     answers = [WRONG_ANSWERS["a refusal"]]
     async with impostor(tmp_path, answers, host="::1", port=roles.port) as stranger:
         await roles.up()

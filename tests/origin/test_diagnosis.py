@@ -13,10 +13,10 @@ from quictunnel.config.addresses import HostPort
 from quictunnel.config.proxies import parse_proxy
 from quictunnel.config.urls import parse_websocket_url
 from quictunnel.errors import LinkFailed
-from quictunnel.origin import link_dialing
 from quictunnel.origin.diagnosis import Failure, explain_unreachable, explain_websocket
 from quictunnel.origin.link_dialing import RemoteAddresses
 from quictunnel.quic.settings import ClientTls, LinkSettings
+from quictunnel.session import resolver
 from testkit.engines import ENGINES
 
 TARGET = HostPort("remote.example", 9001)
@@ -135,7 +135,7 @@ async def test_a_port_where_nobody_listens(engine):
 
 
 async def test_two_addresses_of_which_one_refuses_and_one_is_mute(monkeypatch, mute):
-    monkeypatch.setattr(link_dialing, "look_up", found("::1", "127.0.0.1"))
+    monkeypatch.setattr(resolver, "look_up", found("::1", "127.0.0.1"))
     reason = await why_not("remote.example", mute, within=1.0)
     first, second = reason.split("; ", 1)
     assert first.startswith("nobody listens at [::1] on")
@@ -145,14 +145,14 @@ async def test_two_addresses_of_which_one_refuses_and_one_is_mute(monkeypatch, m
 async def test_a_link_local_remote_is_dialled_with_its_scope(monkeypatch):
     places = [(socket.AF_INET6, socket.SOCK_DGRAM, 17, "", ("fe80::1", 9001, 0, 3))]
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: places)
-    assert await link_dialing.resolve(HostPort("fe80::1%eth0", 9001)) == ["fe80::1%3"]
+    assert await resolver.resolve(HostPort("fe80::1%eth0", 9001)) == ["fe80::1%3"]
 
 
 async def test_a_name_that_does_not_resolve(monkeypatch):
     async def look_up(*_, **__):
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
-    monkeypatch.setattr(link_dialing, "look_up", look_up)
+    monkeypatch.setattr(resolver, "look_up", look_up)
     reason = await why_not("no.example", 9001)
     assert reason == "no.example does not resolve: Name or service not known"
 
@@ -161,7 +161,7 @@ async def test_a_name_server_that_does_not_answer(monkeypatch):
     async def look_up(*_, **__):
         await asyncio.Future()
 
-    monkeypatch.setattr(link_dialing, "look_up", look_up)
+    monkeypatch.setattr(resolver, "look_up", look_up)
     reason = await why_not("slow.example", 9001, within=0.05)
     assert reason == "slow.example does not resolve: no name server answers within 0.05 s"
 

@@ -8,7 +8,7 @@ from functools import partial
 
 import pytest
 
-from quictunnel.origin.happy_eyeballs import first_to_succeed
+from quictunnel.quic.happy_eyeballs import first_to_succeed
 from testkit.clock import virtual_time
 
 
