@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from quictunnel.events import EventSink, WebSocketUnverified
 from quictunnel.quic.path.websocket_opener import WebSocketOpener
+from quictunnel.session.resolver import resolve
 
 if TYPE_CHECKING:
     from quictunnel.config.proxies import Proxy
@@ -69,6 +70,7 @@ def remote_websocket(settings: OriginSettings, emit: EventSink) -> RemoteWebSock
         return None
     opener = WebSocketOpener(
         url=url,
+        resolve=resolve,
         proxy=settings.proxy,
         ca_file=settings.websocket_ca,
         insecure=settings.insecure_websocket,

@@ -80,21 +80,31 @@ async def test_a_resolver_that_hangs_for_ever_costs_so_many_threads_and_no_more(
 
 HANGS = """
 import os, socket, threading
-def getaddrinfo(*_, **__):
+def getaddrinfo(host, *_, **__):
     # Not print(): a thread within it when the interpreter ends holds stdout's lock, which aborts.
-    os.write(1, b"asked\\n")
+    os.write(1, f"{host}\\n".encode())
     threading.Event().wait()
 socket.getaddrinfo = getaddrinfo
 from quictunnel.__main__ import main
 main()
 """
 
+ORIGIN = "origin --remote web.example --origin 1"
+WEBSOCKET = f"{ORIGIN} --via websocket --websocket wss://socket.example"
+
 
 @pytest.mark.parametrize(
-    "words",
-    ["origin --remote web.example --origin 1", "remote --listen web.example:1 --outside [::]:0"],
+    ("words", "host"),
+    [
+        (ORIGIN, "web.example"),
+        (WEBSOCKET, "socket.example"),
+        (f"{WEBSOCKET} --proxy http://proxy.example:1", "proxy.example"),
+        (f"{WEBSOCKET} --proxy socks5h://proxy.example:1", "proxy.example"),
+        (f"{WEBSOCKET} --proxy socks5://192.0.2.1:1", "socket.example"),
+        ("remote --listen web.example:1 --outside [::]:0", "web.example"),
+    ],
 )
-def test_ctrl_c_ends_a_program_whose_resolver_hangs(words, tmp_path):
+def test_ctrl_c_ends_a_program_whose_resolver_hangs(words, host, tmp_path):
     with subprocess.Popen(
         [sys.executable, "-c", HANGS, *words.split(), "--log-level", "error"],
         env={"QUICTUNNEL_STATE_DIR": str(tmp_path)},
@@ -102,7 +112,10 @@ def test_ctrl_c_ends_a_program_whose_resolver_hangs(words, tmp_path):
         stderr=subprocess.PIPE,
         text=True,
     ) as process:
-        assert process.stdout.readline() == "asked\n"
-        process.send_signal(2)
-        assert process.wait(20) == 0
-        assert process.stderr.read() == ""
+        try:
+            assert f"{host}\n" in process.stdout
+            process.send_signal(2)
+            assert process.wait(20) == 0
+            assert process.stderr.read() == ""
+        finally:
+            process.kill()

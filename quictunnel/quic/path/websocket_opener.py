@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from quictunnel.quic.path.datagram_path import DatagramPath
     from quictunnel.quic.path.websocket_handshake import ClientOpening, UnexpectedResponse
     from quictunnel.quic.path.websocket_path import WebSocketPath
+    from quictunnel.quic.path.websocket_proxy import Resolve
 
 TIMEOUT = 10.0
 """Seconds for everything: names, the proxy, TLS, and the opening handshake."""
@@ -32,6 +33,7 @@ class WebSocketOpener:
     """Opens WebSockets to one URL. See `PathOpener`.
 
     :param url: where the remote's WebSocket is.
+    :param resolve: returns the addresses of the server, or of the proxy.
     :param proxy: through which it is reached; None for a direct connection.
     :param ca_file: PEM file of authorities, one of which must have signed the certificate. With
         None, a certificate that does not verify with the system's authorities is only reported,
@@ -47,12 +49,14 @@ class WebSocketOpener:
         self,
         *,
         url: WebSocketUrl,
+        resolve: Resolve,
         proxy: Proxy | None = None,
         ca_file: Path | None = None,
         insecure: bool = False,
         on_unverified: Callable[[str], None] | None = None,
     ) -> None:
         self._url = url
+        self._resolve = resolve
         self._proxy = proxy
         self._ca_file = ca_file
         self._insecure = insecure
@@ -125,9 +129,10 @@ class WebSocketOpener:
 
         server = self._url.server
         if self._proxy is None:
-            transport = await connect_directly(server)
+            connection = await connect_directly(server, self._resolve)
         else:
-            transport = await connect_through(self._proxy, server)
+            connection = await connect_through(self._proxy, server, self._resolve)
+        transport = connection.transport
         try:
             if context is not None:
                 transport = await self._start_tls(transport, context)

@@ -10,25 +10,29 @@ import asyncio
 import base64
 import errno
 import os
-import re
 import socket
 import ssl
 import sys
-from typing import TYPE_CHECKING
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
+from quictunnel.config.addresses import HostPort
 from quictunnel.errors import LinkFailed, ProtocolError
 from quictunnel.escaping import cut_sentence
+from quictunnel.quic.happy_eyeballs import first_to_succeed
 from quictunnel.quic.path.head_exchange import HeadExchange
 from quictunnel.quic.path.websocket_handshake import status_of
 from quictunnel.quic.path.websocket_path import prepare_connection
 from quictunnel.quic.system_store import system_tls_context
 
 if TYPE_CHECKING:
-    from quictunnel.config.addresses import HostPort
     from quictunnel.config.proxies import Proxy
 
-STAGGER = 0.25
-"""Seconds to wait for one address of a host before the next is tried as well (RFC 8305, 5)."""
+Resolve: TypeAlias = Callable[[HostPort], Awaitable[Sequence[str]]]
+"""Returns the IP addresses of a host, best first. Raises OSError or UnicodeError if it cannot."""
+
+_CHECK_PROXY = "check the proxy's URL"
 
 _SOCKS_TIMEOUT = 60
 """Seconds. The caller's deadline is shorter."""
@@ -37,31 +41,40 @@ _NO_METHOD = "No acceptable authentication methods were offered"
 _WRONG_LOGIN = "Username and password authentication failure"
 """Messages of python_socks: a proxy wants a password, or rejects one. They have no codes."""
 
-_ERRNO = re.compile(r"\[Errno (\d+)\]")
-"""The code in the text of an OSError."""
-
 _NOT_ALLOWED, _COMMAND = 2, 7
 """Codes of SOCKS (RFC 1928, section 6). The others below the second say that it cannot connect."""
 
 
-async def connect_directly(server: HostPort) -> asyncio.Transport:
+class Connection(NamedTuple):
+    """A connection to a server, directly or through a proxy."""
+
+    transport: asyncio.Transport
+    """The transport of TLS with the proxy if there is any, otherwise `tcp`."""
+
+    tcp: asyncio.Transport
+    """The transport of the TCP connection."""
+
+
+async def connect_directly(server: HostPort, resolve: Resolve) -> Connection:
     """Return a TCP connection.
 
     :raises LinkFailed: there is none.
     """
-    return await _connect(server, str(server), "check the name")
+    tcp = await _connect(server, resolve, str(server), "check the name")
+    return Connection(tcp, tcp)
 
 
-async def connect_through(proxy: Proxy, server: HostPort) -> asyncio.Transport:
+async def connect_through(proxy: Proxy, server: HostPort, resolve: Resolve) -> Connection:
     """Return a connection to a server through a proxy.
 
     :raises LinkFailed: there is none. The message contains no password.
     """
     if proxy.scheme in ("socks5", "socks5h"):
-        return await _connect_with_socks(proxy, server)
+        tcp = await _connect_with_socks(proxy, server, resolve)
+        return Connection(tcp, tcp)
     # The context takes time, in which a connection would already receive what the proxy sends.
     context = await _proxy_context(proxy) if proxy.scheme == "https" else None
-    transport = await _connect(proxy.server, f"the proxy {proxy}", "check the proxy's URL")
+    tcp = transport = await _connect(proxy.server, resolve, f"the proxy {proxy}", _CHECK_PROXY)
     try:
         if context is not None:
             transport = await _start_tls_with_proxy(transport, context, proxy)
@@ -69,7 +82,7 @@ async def connect_through(proxy: Proxy, server: HostPort) -> asyncio.Transport:
     except BaseException:
         transport.abort()
         raise
-    return transport
+    return Connection(transport, tcp)
 
 
 def why(exc: Exception) -> str:
@@ -77,36 +90,43 @@ def why(exc: Exception) -> str:
     return cut_sentence(getattr(exc, "strerror", None) or str(exc) or type(exc).__name__)
 
 
-async def _connect(server: HostPort, name: str, advice: str) -> asyncio.Transport:
-    loop = asyncio.get_running_loop()
+async def _connect(server: HostPort, resolve: Resolve, name: str, advice: str) -> asyncio.Transport:
+    """Return a TCP connection to the first address of a host that accepts one."""
+
+    async def attempt(address: str) -> asyncio.Transport:
+        loop = asyncio.get_running_loop()
+        transport, _ = await loop.create_connection(HeadExchange, address, server.port)
+        return transport
+
+    addresses = await _resolve(server, resolve, advice)
     try:
-        transport, _ = await loop.create_connection(
-            HeadExchange, server.host, server.port, happy_eyeballs_delay=STAGGER
+        transport = await first_to_succeed(
+            [partial(attempt, address) for address in addresses],
+            discard=lambda other: other.abort(),
         )
-    except (OSError, UnicodeError) as exc:
-        raise _unreachable(exc, server, name, advice) from exc
+    except ExceptionGroup as group:
+        raise _unreachable(group, name) from group
     prepare_connection(transport)
     return transport
 
 
-def _unreachable(exc: Exception, server: HostPort, name: str, advice: str) -> LinkFailed:
-    """Return the error for a TCP connection that failed."""
-    if isinstance(exc, socket.gaierror | UnicodeError):
-        return LinkFailed(f"the name {server.host} does not resolve ({why(exc)}): {advice}")
-    codes = _codes(exc)
+async def _resolve(host: HostPort, resolve: Resolve, advice: str) -> Sequence[str]:
+    try:
+        return await resolve(host)
+    except (OSError, UnicodeError) as exc:
+        raise LinkFailed(f"the name {host.host} does not resolve ({why(exc)}): {advice}") from exc
+
+
+def _unreachable(group: ExceptionGroup[Exception], name: str) -> Exception:
+    """Return the error for TCP connections that failed at all addresses of a host."""
+    errors = [exc for exc in group.exceptions if isinstance(exc, OSError)]
+    if len(errors) < len(group.exceptions):
+        return group  # a bug
+    codes = {exc.errno for exc in errors if exc.errno}
     if codes == {errno.ECONNREFUSED}:
         return LinkFailed(f"{name} refuses TCP connections")
     reasons = " and ".join(sorted(os.strerror(code).lower() for code in codes))
-    return LinkFailed(f"{name} cannot be reached: {reasons or why(exc)}")
-
-
-def _codes(exc: Exception) -> set[int]:
-    """Return the system's codes of the errors at all addresses of a host.
-
-    If they differ, `create_connection` joins their texts and drops the codes.
-    """
-    code = getattr(exc, "errno", None)
-    return {code} if code else {int(text) for text in _ERRNO.findall(str(exc))}
+    return LinkFailed(f"{name} cannot be reached: {reasons or why(errors[0])}")
 
 
 async def _proxy_context(proxy: Proxy) -> ssl.SSLContext:
@@ -212,7 +232,10 @@ def _why_no_tunnel(status: int, proxy: Proxy, server: HostPort) -> str:
     return f"the proxy {proxy} refuses a connection to {server} (status {status})"
 
 
-async def _connect_with_socks(proxy: Proxy, server: HostPort) -> asyncio.Transport:
+async def _connect_with_socks(
+    proxy: Proxy, server: HostPort, resolve: Resolve
+) -> asyncio.Transport:
+    """Return a connection through the first address of a proxy that answers."""
     from python_socks import (  # noqa: PLC0415 - few links use it
         ProxyConnectionError,
         ProxyError,
@@ -225,43 +248,60 @@ async def _connect_with_socks(proxy: Proxy, server: HostPort) -> asyncio.Transpo
             "the proxy's user name or password has letters beyond ASCII, for which SOCKS has no "
             "encoding"
         )
-    host = server.host if proxy.scheme == "socks5h" else await _resolve(server, proxy)
-    dialled = SocksProxy(
-        ProxyType.SOCKS5,
-        proxy.server.host,
-        proxy.server.port,
-        proxy.user or None,
-        proxy.password if proxy.user else None,
-        rdns=True,
-    )
+    host = server.host
+    if proxy.scheme == "socks5":
+        host = await _resolve_for_socks(server, resolve, proxy)
+
+    async def attempt(address: str) -> socket.socket | Exception:
+        """Return a connected socket, or the error of a proxy that was reached."""
+        dialled = SocksProxy(
+            ProxyType.SOCKS5,
+            address,
+            proxy.server.port,
+            proxy.user or None,
+            proxy.password if proxy.user else None,
+            rdns=True,
+        )
+        try:
+            return await dialled.connect(host, server.port, timeout=_SOCKS_TIMEOUT)
+        except ProxyConnectionError:
+            raise
+        except (ProxyError, OSError, ValueError) as exc:
+            return exc  # its other addresses would give the same answer
+
+    addresses = await _resolve(proxy.server, resolve, _CHECK_PROXY)
     try:
-        sock = await dialled.connect(host, server.port, timeout=_SOCKS_TIMEOUT)
-    except ProxyConnectionError as exc:
-        cause = exc.__cause__ if isinstance(exc.__cause__, OSError) else exc
-        raise _unreachable(
-            cause, proxy.server, f"the proxy {proxy}", "check the proxy's URL"
-        ) from exc
-    except ProxyError as exc:
-        raise LinkFailed(_why_no_socks(str(exc), exc.error_code, proxy, server)) from exc
-    except (OSError, ValueError) as exc:
-        raise LinkFailed(f"the proxy {proxy} does not speak SOCKS version 5: {why(exc)}") from exc
-    transport, _ = await asyncio.get_running_loop().create_connection(HeadExchange, sock=sock)
+        result = await first_to_succeed(
+            [partial(attempt, address) for address in addresses], discard=_discard
+        )
+    except ExceptionGroup as group:
+        raise _unreachable(group, f"the proxy {proxy}") from group
+    if isinstance(result, ProxyError):
+        reason = _why_no_socks(str(result), result.error_code, proxy, server)
+        raise LinkFailed(reason) from result
+    if isinstance(result, Exception):
+        raise LinkFailed(
+            f"the proxy {proxy} does not speak SOCKS version 5: {why(result)}"
+        ) from result
+    transport, _ = await asyncio.get_running_loop().create_connection(HeadExchange, sock=result)
     prepare_connection(transport)
     return transport
 
 
-async def _resolve(server: HostPort, proxy: Proxy) -> str:
+async def _resolve_for_socks(server: HostPort, resolve: Resolve, proxy: Proxy) -> str:
     """Return an address of a server: with `socks5`, this end resolves names."""
     try:
-        found = await asyncio.get_running_loop().getaddrinfo(
-            server.host, server.port, type=socket.SOCK_STREAM
-        )
+        return (await resolve(server))[0]
     except (OSError, UnicodeError) as exc:
         other = str(proxy).replace("socks5://", "socks5h://")
         raise LinkFailed(
             f"the name {server.host} does not resolve here: with {other} the proxy resolves it"
         ) from exc
-    return str(found[0][4][0])
+
+
+def _discard(result: socket.socket | Exception) -> None:
+    if isinstance(result, socket.socket):
+        result.close()
 
 
 def _why_no_socks(message: str, code: int | None, proxy: Proxy, server: HostPort) -> str:

@@ -22,14 +22,24 @@ from quictunnel.quic.path import websocket_opener
 from quictunnel.quic.path.datagram_queue import MAX_BYTES
 from quictunnel.quic.path.websocket_opener import WebSocketOpener
 from quictunnel.quic.path.websocket_path import MAX_WRITE
+from quictunnel.session.resolver import resolve
 from testkit.certificates import write_certificate
 
 DATAGRAMS = [os.urandom(size) for size in (1, 100, 126, 1200, 1452)] * 200
 
 
-def opener_to(url, *, proxy=None, **options):
+def opener_to(url, *, proxy=None, resolve=resolve, **options):
     proxy = None if proxy is None else parse_proxy(proxy)
-    return WebSocketOpener(url=parse_websocket_url(url), proxy=proxy, **options)
+    return WebSocketOpener(url=parse_websocket_url(url), resolve=resolve, proxy=proxy, **options)
+
+
+def resolving_to(*hosts):
+    """Return a resolver that finds the same addresses for each name."""
+
+    async def resolve(_):
+        return hosts
+
+    return resolve
 
 
 async def failure_of(url, **options):
@@ -166,20 +176,20 @@ async def test_a_port_without_a_server_is_reported():
     ],
 )
 async def test_a_failure_at_several_addresses_is_one_sentence(monkeypatch, codes, words):
-    def addresses(_, port, *__):
-        return [
-            (socket.AF_INET, socket.SOCK_STREAM, 0, "", (f"192.0.2.{index}", port))
-            for index, _ in enumerate(codes)
-        ]
+    hosts = [f"192.0.2.{index}" for index, _ in enumerate(codes)]
 
-    async def connect(_, address):
+    async def connect(sock, address):
         code = codes[int(address[0].rpartition(".")[2])]
         raise OSError(code, f"Connect call failed {address}")
 
     loop = asyncio.get_running_loop()
     monkeypatch.setattr(loop, "sock_connect", connect)
-    monkeypatch.setattr(socket, "getaddrinfo", addresses)
-    assert await failure_of("ws://remote.example:81") == f"remote.example:81 {words}"
+    options = {"resolve": resolving_to(*hosts)}
+    assert await failure_of("ws://remote.example:81", **options) == f"remote.example:81 {words}"
+    proxy = "socks5h://remote.example:81"
+    assert await failure_of("ws://web.example", proxy=proxy, **options) == (
+        f"the proxy {proxy} {words}"
+    )
 
 
 async def test_a_name_that_does_not_resolve_is_reported():
@@ -391,8 +401,10 @@ async def test_socks_with_a_login_and_local_names(tmp_path):
 )
 async def test_a_refusal_of_a_socks_proxy_is_reported(options, login, words):
     async with FakeProxy(socks([], **options)) as proxy:
-        url = f"socks5h://{login}127.0.0.1:{proxy.port}"
-        sentence = await failure_of("wss://localhost", proxy=url)
+        url = f"socks5h://{login}proxy.example:{proxy.port}"
+        resolve = resolving_to("127.0.0.1", "127.0.0.1")
+        sentence = await failure_of("wss://localhost", proxy=url, resolve=resolve)
+    assert proxy.connections == 1, "the other address would answer the same"
     assert words in sentence
     assert "secret" not in sentence
 
@@ -423,6 +435,35 @@ async def test_a_name_that_only_the_proxy_may_know_suggests_so():
     )
 
 
+@pytest.mark.parametrize("scheme", ["http", "socks5", "socks5h"])
+async def test_a_proxy_is_tried_at_all_its_addresses(scheme):
+    script = connecting([]) if scheme == "http" else socks([])
+    async with WebSocketRemote() as remote, FakeProxy(script) as proxy:
+        resolve = resolving_to("127.0.0.2", "127.0.0.1")  # nothing listens at the first
+        url = f"{scheme}://proxy.example:{proxy.port}"
+        await check_echo(remote, opener_to(remote.url(), proxy=url, resolve=resolve))
+
+
+@pytest.mark.parametrize("scheme", ["http", "socks5h"])
+async def test_an_address_of_a_proxy_that_does_not_answer_delays_the_next_one_little(
+    monkeypatch, scheme
+):
+    connect = asyncio.get_running_loop().sock_connect
+
+    async def connect_slowly(sock, address):
+        if address[0] == "127.0.0.2":
+            await asyncio.sleep(60)
+        await connect(sock, address)
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "sock_connect", connect_slowly)
+    script = connecting([]) if scheme == "http" else socks([])
+    async with WebSocketRemote() as remote, FakeProxy(script) as proxy:
+        url = f"{scheme}://proxy.example:{proxy.port}"
+        resolve = resolving_to("127.0.0.2", "127.0.0.1")
+        async with asyncio.timeout(5):
+            await check_echo(remote, opener_to(remote.url(), proxy=url, resolve=resolve))
+
+
 async def test_a_cancelled_attempt_leaves_no_connection():
     closed = asyncio.Event()
 
@@ -447,7 +488,7 @@ def test_an_opener_imports_its_libraries_when_it_opens():
     code = (
         "import sys; import quictunnel.quic.path.websocket_opener as module; "
         "from quictunnel.config.urls import parse_websocket_url; "
-        "module.WebSocketOpener(url=parse_websocket_url('wss://localhost')); "
+        "module.WebSocketOpener(url=parse_websocket_url('wss://localhost'), resolve=None); "
         "print([name for name in sys.modules if name.split('.')[0] in "
         "('websockets', 'python_socks')])"
     )
