@@ -140,6 +140,7 @@ class WebSocketConnection:
             admit=lambda request: self._admit(self, request),
             opened=lambda path, _: self._take_path(path),
             failed=lambda _: self._finish_opening(is_open=False),
+            tcp=transport,
         )
         if self._context is None:
             transport.set_protocol(acceptor)

@@ -37,13 +37,23 @@ class WebSocketAcceptor(asyncio.Protocol):
         same answer as at any other path: 404.
     :param opened: is called when the response was written.
     :param failed: is called when the connection is closed before that.
+    :param tcp: the transport of the TCP connection below TLS; None without TLS.
     """
 
-    def __init__(self, path: str, *, admit: Admit, opened: Opened, failed: Failed) -> None:
+    def __init__(
+        self,
+        path: str,
+        *,
+        admit: Admit,
+        opened: Opened,
+        failed: Failed,
+        tcp: asyncio.Transport | None = None,
+    ) -> None:
         self._path = path
         self._admit = admit
         self._opened = opened
         self._failed = failed
+        self._tcp = tcp
         self._reader = HeadReader(METHOD)
         self._transport: asyncio.Transport | None = None
         self._early = b""
@@ -79,7 +89,8 @@ class WebSocketAcceptor(asyncio.Protocol):
             return
         self._is_done = True
         transport.write(request.response)
-        self._opened(WebSocketPath(transport, is_client=False, received=head[1]), request)
+        opened = WebSocketPath(transport, tcp=self._tcp, is_client=False, received=head[1])
+        self._opened(opened, request)
 
     def _refuse(self, transport: asyncio.Transport, reason: str) -> None:
         transport.write(NOT_FOUND)

@@ -138,7 +138,7 @@ class WebSocketOpener:
                 transport = await self._start_tls(transport, context)
             opening = ClientOpening(self._url)
             received = await self._ask(transport, opening)
-            return WebSocketPath(transport, is_client=True, received=received)
+            return WebSocketPath(transport, tcp=connection.tcp, is_client=True, received=received)
         except BaseException:
             transport.abort()
             raise

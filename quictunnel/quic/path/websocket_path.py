@@ -80,6 +80,8 @@ class WebSocketPath(asyncio.Protocol):
     It takes over a transport after the opening handshake, and reads once `handler` is set.
 
     :param transport: the connection, with TLS or without. `prepare_connection` was called before.
+    :param tcp: the transport of the TCP connection below TLS; None without TLS. TLS does not report
+        the data that waits there, nor that the connection is lost.
     :param is_client: whether this end has opened the WebSocket.
     :param received: bytes that were read after the handshake.
     """
@@ -88,12 +90,18 @@ class WebSocketPath(asyncio.Protocol):
     mtu = MAX_DATAGRAM
 
     def __init__(
-        self, transport: asyncio.Transport, *, is_client: bool, received: bytes = b""
+        self,
+        transport: asyncio.Transport,
+        *,
+        tcp: asyncio.Transport | None = None,
+        is_client: bool,
+        received: bytes = b"",
     ) -> None:
         self.peer = Address.of(transport.get_extra_info("peername") or UNKNOWN_PEER)
         """The other end of the connection."""
         self._loop = asyncio.get_running_loop()
         self._transport = transport
+        self._tcp = tcp or transport
         self._encoder = FrameEncoder(masks=is_client)
         self._parser = FrameParser(masked=not is_client)
         self._queue = DatagramQueue()
@@ -107,7 +115,7 @@ class WebSocketPath(asyncio.Protocol):
         self._progress_at = 0.0
         """While paused: when the transport was last seen to send something."""
         self._waiting = 0
-        """While paused: the transport's bytes at the last look."""
+        """While paused: the bytes in the TCP transport's buffer at the last check."""
         self._write_size = MIN_WRITE
         self._sent_at = self._loop.time()
         self.allowance: int | None = None
@@ -158,9 +166,11 @@ class WebSocketPath(asyncio.Protocol):
     def _write_queued(self) -> None:
         """Write from the queue until it is empty or the transport has enough."""
         # asyncio logs writes to a connection that is lost, until it calls `connection_lost`.
-        while self._queue and not self._is_paused and not self._transport.is_closing():
-            datagrams = self._queue.take(self._write_size)
-            self._write_size = min(self._write_size * 2, MAX_WRITE)
+        while self._queue and not self._is_paused and not self._tcp.is_closing():
+            # TLS pauses, and later resumes, only after one more write than TCP has accepted.
+            is_full = self._tcp.get_write_buffer_size() > 0
+            datagrams = self._queue.take(1 if is_full else self._write_size)
+            self._write_size = MIN_WRITE if is_full else min(self._write_size * 2, MAX_WRITE)
             self._sent_at = self._loop.time()
             self._transport.write(self._encoder.datagrams(datagrams))
 
@@ -180,8 +190,8 @@ class WebSocketPath(asyncio.Protocol):
         """End a path that has stalled, and keep an idle one open."""
         now = self._loop.time()
         if self._is_paused:
-            waiting = self._transport.get_write_buffer_size()
-            if waiting < self._waiting:
+            waiting = self._tcp.get_write_buffer_size()
+            if waiting != self._waiting:  # it may grow by what TLS held
                 self._progress_at = now
             self._waiting = waiting
             if now - self._progress_at >= STALL_TIMEOUT:
@@ -205,7 +215,7 @@ class WebSocketPath(asyncio.Protocol):
         self._timer.cancel()
         self._queue.clear()
         self._received = b""
-        if self._is_paused or self._transport.is_closing():
+        if self._is_paused or self._tcp.is_closing():
             self._transport.abort()
         else:
             self._transport.write(self._encoder.close(code))
@@ -245,7 +255,7 @@ class WebSocketPath(asyncio.Protocol):
         """Let datagrams wait."""
         self._is_paused = True
         self._progress_at = self._loop.time()
-        self._waiting = self._transport.get_write_buffer_size()
+        self._waiting = self._tcp.get_write_buffer_size()
         self._write_size = MIN_WRITE
 
     def resume_writing(self) -> None:

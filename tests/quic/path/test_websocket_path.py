@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from websocket_doubles import FakeTransport, RecordingHandler
+from websocket_doubles import FakeTls, FakeTransport, RecordingHandler
 
 from quictunnel.quic.path.datagram_path import PathKind
 from quictunnel.quic.path.datagram_queue import MAX_AGE, MAX_BYTES
@@ -123,6 +123,53 @@ async def test_a_stalled_line_bounds_what_waits():
     path.send([bytes(1200)] * 100)
     assert path.queued == queued, "what follows 50 ms of data is dropped"
     path.close()
+
+
+def new_tls_path(tcp):
+    """Return a path over TLS, and its handler."""
+    path = WebSocketPath(FakeTls(tcp), tcp=tcp, is_client=False)
+    path.handler = handler = RecordingHandler()
+    return path, handler
+
+
+@virtual_time
+async def test_with_tls_one_datagram_more_waits_than_without():
+    tcp = FakeTransport(room=MAX_WRITE)
+    path, _ = new_tls_path(tcp)
+    for _ in range(100):
+        path.send([bytes(1200)] * 100)
+    held = path._transport.waiting
+    assert 0 < len(held) <= MAX_DATAGRAM
+    while path.queued or tcp.waiting:
+        tcp.accept(3000)
+    assert path._transport.waiting == b""
+    path.close()
+
+
+@virtual_time
+async def test_with_tls_a_slow_line_does_not_end_the_path():
+    tcp = FakeTransport(room=MAX_WRITE)
+    path, handler = new_tls_path(tcp)
+    path.send([bytes(1200)] * 200)
+    waiting = len(tcp.waiting)
+    assert waiting > 10_000
+    for _ in range(10):
+        await seconds(STALL_TIMEOUT / 2)
+        tcp.accept(1000)
+    assert len(tcp.waiting) == waiting - 10_000
+    assert handler.reasons == []
+    await seconds(STALL_TIMEOUT + CHECK_INTERVAL)
+    assert handler.reasons == ["the WebSocket has sent nothing for 10 s"]
+
+
+@virtual_time
+async def test_with_tls_nothing_is_written_once_the_connection_is_lost():
+    tcp = FakeTransport()
+    path, _ = new_tls_path(tcp)
+    tcp.abort()
+    path.send([bytes(1200)])
+    path.close()
+    assert tcp.sent == b""
 
 
 @virtual_time

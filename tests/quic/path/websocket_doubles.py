@@ -80,6 +80,9 @@ class FakeTransport(asyncio.Transport):
         accepted, self.waiting = self.waiting[: self.room], self.waiting[self.room :]
         self.sent += accepted
         self.room -= len(accepted)
+        self._update()
+
+    def _update(self):
         if self.waiting and not self._paused:
             self._paused = True
             self._protocol.pause_writing()
@@ -98,3 +101,35 @@ class FakeTransport(asyncio.Transport):
         """Return the datagrams in what was sent, and the parser that has parsed them."""
         parser = FrameParser(masked=masked)
         return parser.feed(self.sent), parser
+
+
+class FakeTls(FakeTransport):
+    """The transport of TLS above that of TCP. It encrypts nothing.
+
+    As in asyncio, it pauses its protocol only when it holds data itself, which it does while TCP
+    has some, and it does not report that TCP is closing.
+    """
+
+    def __init__(self, tcp):
+        super().__init__()
+        self.tcp = tcp
+        tcp.set_protocol(self)
+
+    def write(self, data):
+        assert not self._closing
+        self.waiting += data
+        self.accept(0)
+
+    def accept(self, size):
+        """Pass on the data, unless TCP has some that waits."""
+        if not self.tcp.waiting:
+            data, self.waiting = self.waiting, b""
+            self.tcp.write(data)
+        self._update()
+
+    def pause_writing(self):
+        """TCP has data that waits."""
+
+    def resume_writing(self):
+        """TCP has none left."""
+        self.accept(0)

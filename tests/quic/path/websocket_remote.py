@@ -53,7 +53,11 @@ class WebSocketRemote:
         """Serve a new connection."""
         prepare_connection(transport)
         acceptor = WebSocketAcceptor(
-            "/quictunnel", admit=lambda _: True, opened=self._opened, failed=self.failures.append
+            "/quictunnel",
+            admit=lambda _: True,
+            opened=self._opened,
+            failed=self.failures.append,
+            tcp=transport,
         )
         if self._context is None:
             transport.set_protocol(acceptor)
