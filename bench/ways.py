@@ -25,10 +25,26 @@ AIOQUIC = "quictunnel/aioquic"
 QUINN = "quictunnel/quinn"
 WEBSOCKET = "/websocket"
 """Ends the name of a way whose link travels in a WebSocket, without TLS on loopback."""
+WEBSOCKET_TLS = "/websocket-tls"
+"""The same with TLS on loopback as well."""
 AIOQUIC_WEBSOCKET, QUINN_WEBSOCKET = AIOQUIC + WEBSOCKET, QUINN + WEBSOCKET
+AIOQUIC_WEBSOCKET_TLS, QUINN_WEBSOCKET_TLS = AIOQUIC + WEBSOCKET_TLS, QUINN + WEBSOCKET_TLS
 NAIVE = "naive"
 
-WAYS = (DIRECT, AIOQUIC, QUINN, AIOQUIC_WEBSOCKET, QUINN_WEBSOCKET, NAIVE, *PEERS)
+WAYS = (
+    DIRECT,
+    AIOQUIC,
+    QUINN,
+    AIOQUIC_WEBSOCKET,
+    QUINN_WEBSOCKET,
+    AIOQUIC_WEBSOCKET_TLS,
+    QUINN_WEBSOCKET_TLS,
+    NAIVE,
+    *PEERS,
+)
+
+ANY_ADDRESS = "0.0.0.0"
+"""Where a remote's WebSocket has TLS, and can be reached by loopback. At 127.0.0.1 it has none."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +66,7 @@ def missing() -> dict[str, str]:
         if not peer.is_installed
     }
     if importlib.util.find_spec("quictunnel_quinn") is None:
-        for name in (QUINN, QUINN_WEBSOCKET):
+        for name in (QUINN, QUINN_WEBSOCKET, QUINN_WEBSOCKET_TLS):
             lacking[name] = "quictunnel_quinn is not installed; `make engine` builds it"
     return lacking
 
@@ -100,13 +116,14 @@ def options(name: str, address: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
 
     :param address: the remote's.
     """
-    if not name.endswith(WEBSOCKET):
+    if not name.endswith((WEBSOCKET, WEBSOCKET_TLS)):
         return (), ()
-    place = f"{address}:{free_port()}"
-    tls = address != LOOPBACK
-    url = f"{'wss' if tls else 'ws'}://{place}/quictunnel"
-    trust = ("--insecure-websocket",) if tls else ()
-    return ("--websocket", place), ("--via", "websocket", "--websocket", url, *trust)
+    port = free_port()
+    has_tls = address != LOOPBACK or name.endswith(WEBSOCKET_TLS)
+    listen = ANY_ADDRESS if has_tls and address == LOOPBACK else address
+    trust = ("--insecure-websocket",) if has_tls else ()
+    url = f"{'wss' if has_tls else 'ws'}://{address}:{port}/quictunnel"
+    return ("--websocket", f"{listen}:{port}"), ("--via", "websocket", "--websocket", url, *trust)
 
 
 @contextlib.contextmanager
