@@ -172,6 +172,7 @@ def test_memory_while_the_origin_does_not_read_the_websocket(blocking):
     blocking.wait_for_data(blocking.traffic.connections)
     with blocking.lab.stopped(blocking.lab.origin):
         time.sleep(8)
+        blocking.holds_little(before)
     blocking.data_is_back("back", time.monotonic(), bound=2)
     blocking.has_not_grown(before)
     blocking.nothing_is_lost()
