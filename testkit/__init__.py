@@ -13,6 +13,7 @@ tls_client     a TLS client that makes its bytes itself
 certificates   certificates of servers
 client_hellos  TLS ClientHello messages, made field by field
 connections    TCP connections that a test controls
+traffic        echoes and transfers through a tunnel: when data arrives, and how each ends
 engines        the QUIC engines that are installed
 browser        a headless Chromium, controlled by the DevTools protocol
 """

@@ -20,7 +20,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from traffic import LabTraffic
 from uplinks import (
     IPV6_NAME,
     LINK_PORT,
@@ -39,6 +38,7 @@ from testkit.namespaces import NamespaceHost
 from testkit.netfilter import Netfilter, Protocol
 from testkit.network import Network
 from testkit.programs import PYTHON
+from testkit.traffic import RecordedTraffic
 from testkit.tunnel import LOOPBACK, Tunnel
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ class Laboratory:
             server = with_small_buffers(self.origin_host.socket())
             server.bind((LOOPBACK, SERVER_PORT))
             server.listen(64)
-            self.traffic = LabTraffic(server, self._client_socket, (LOOPBACK, OUTSIDE_PORT))
+            self.traffic = RecordedTraffic(server, self._client_socket, (LOOPBACK, OUTSIDE_PORT))
             stack.callback(self.traffic.close)
             self.tunnel = stack.enter_context(
                 Tunnel(

@@ -8,9 +8,9 @@ from __future__ import annotations
 import time
 
 from laboratory import PATIENCE, Laboratory
-from traffic import SIDES, LabConnection, Side
 
 from testkit.netfilter import Protocol
+from testkit.traffic import SIDES, RecordedConnection, Side
 
 ECHOES = 20
 """Echo connections. The client leads half of them, the origin server the others."""
@@ -73,7 +73,7 @@ class Scenario:
         self.wait_for_data(self.traffic.connections)
         time.sleep(WARM_UP)
 
-    def wait_for_data(self, connections: list[LabConnection]) -> None:
+    def wait_for_data(self, connections: list[RecordedConnection]) -> None:
         """Wait until data arrives on all of these connections."""
         seconds = self.traffic.seconds_until_data(time.monotonic(), connections, PATIENCE)
         assert max(seconds.values()) < PATIENCE, (seconds, self.lab.logs())
@@ -93,7 +93,7 @@ class Scenario:
         since: float,
         *,
         bound: float,
-        of: list[LabConnection] | None = None,
+        of: list[RecordedConnection] | None = None,
         flushed_after: float = 0,
     ) -> None:
         """Assert how long after a time each connection had data again.
@@ -137,7 +137,13 @@ class Scenario:
         self.data_is_back(what, since, bound=bound)
 
     def are_reset(
-        self, connections: list[LabConnection], side: Side, what: str, since: float, *, bound: float
+        self,
+        connections: list[RecordedConnection],
+        side: Side,
+        what: str,
+        since: float,
+        *,
+        bound: float,
     ) -> None:
         """Assert how long after a time one side has seen resets of all these connections."""
         limit = allowed(bound)

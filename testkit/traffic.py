@@ -1,8 +1,8 @@
-"""Connections through the tunnel: when data arrives on each, and how each ends. Not a test.
+"""Connections through the tunnel: when data arrives on each, and how each ends.
 
 A connection carries echoes (a question, its answer, a pause, the next question) or a bulk transfer.
 Either side can lead. Every byte is hashed. The traffic runs in a thread of its own and records
-times. `scenario` judges them.
+times. The test or script that uses it judges them.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ import os
 import random
 import threading
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     import socket
+    from collections.abc import Callable, Coroutine
 
 Side = Literal["client", "server"]
 Kind = Literal["echo", "bulk"]
@@ -53,8 +53,8 @@ class ConnectionEnd:
     """When data was received, by the monotonic clock."""
     sent: int = 0
     received: int = 0
-    sent_hash: object = field(default_factory=hashlib.sha256)
-    received_hash: object = field(default_factory=hashlib.sha256)
+    sent_hash: hashlib._Hash = field(default_factory=hashlib.sha256)
+    received_hash: hashlib._Hash = field(default_factory=hashlib.sha256)
     ending: str = ""
     """How it ended: `in order`, `reset`, or `end` if FIN came too early. Empty while it is open."""
     ended_at: float = 0
@@ -72,7 +72,7 @@ class ConnectionEnd:
 
 
 @dataclass
-class LabConnection:
+class RecordedConnection:
     """A connection: the client's end and the origin server's end."""
 
     number: int
@@ -115,27 +115,35 @@ class LabConnection:
         return found
 
 
-class LabTraffic:
+class RecordedTraffic:
     """All connections of a test. Its methods are for the test's thread.
 
     :param server: the origin server's listening socket.
     :param client: returns a new socket on the clients' host.
     :param address: the remote's address for clients.
+    :param bulk_rate: the most bytes per second of a bulk transfer, or 0 for no limit but the
+        network's.
     """
 
     def __init__(
-        self, server: socket.socket, client: Callable[[], socket.socket], address: tuple[str, int]
+        self,
+        server: socket.socket,
+        client: Callable[[], socket.socket],
+        address: tuple[str, int],
+        *,
+        bulk_rate: float = 0,
     ) -> None:
-        self.connections: list[LabConnection] = []
+        self.connections: list[RecordedConnection] = []
         """The connections that are judged."""
-        self._all: list[LabConnection] = []
+        self._all: list[RecordedConnection] = []
         self._client = client
         self._address = address
         self._server = server
+        self._bulk_pause = PIECE / bulk_rate if bulk_rate else 0.0
         self._rng = random.Random(7)
         self._block = os.urandom(PIECE * 2)
         self._finishing = False
-        self._tasks: set[asyncio.Task] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._gates: dict[tuple[Kind, Side], asyncio.Event] = {
@@ -147,9 +155,9 @@ class LabTraffic:
 
     # For the test's thread
 
-    def open(self, kind: Kind, leader: Side, count: int = 1) -> list[LabConnection]:
+    def open(self, kind: Kind, leader: Side, count: int = 1) -> list[RecordedConnection]:
         """Connect clients. They send once `let` allows it."""
-        new = [LabConnection(len(self._all) + number, kind, leader) for number in range(count)]
+        new = [RecordedConnection(len(self._all) + number, kind, leader) for number in range(count)]
         self.connections += new
         self._all += new
         for connection in new:
@@ -165,7 +173,7 @@ class LabTraffic:
         for (kind, side), gate in self._gates.items():
             self._call(gate.set if kind in kinds and side in by else gate.clear)
 
-    def led(self, *kinds: Kind, by: tuple[Side, ...] = SIDES) -> list[LabConnection]:
+    def led(self, *kinds: Kind, by: tuple[Side, ...] = SIDES) -> list[RecordedConnection]:
         """Return the connections of these kinds that these lead."""
         return [
             connection
@@ -174,7 +182,7 @@ class LabTraffic:
         ]
 
     def seconds_until_data(
-        self, since: float, of: list[LabConnection], within: float
+        self, since: float, of: list[RecordedConnection], within: float
     ) -> dict[str, float]:
         """Wait for data on these connections after a time; return how long each took."""
         self.wait_until(lambda: all(connection.first_received(since) for connection in of), within)
@@ -203,7 +211,7 @@ class LabTraffic:
             time.sleep(POLL_INTERVAL)
         return True
 
-    def retire(self) -> list[LabConnection]:
+    def retire(self) -> list[RecordedConnection]:
         """Stop judging the present connections; return them."""
         retired, self.connections = self.connections, []
         return retired
@@ -222,7 +230,7 @@ class LabTraffic:
 
     # In the thread of the traffic
 
-    def _call(self, function: Callable, *arguments: object) -> None:
+    def _call(self, function: Callable[..., object], *arguments: object) -> None:
         self._loop.call_soon_threadsafe(function, *arguments)
 
     def _run(self) -> None:
@@ -235,7 +243,7 @@ class LabTraffic:
         self._loop.run_until_complete(self._loop.shutdown_asyncgens())
         self._loop.close()
 
-    def _start(self, work) -> None:
+    def _start(self, work: Coroutine[Any, Any, None]) -> None:
         task = self._loop.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -245,7 +253,7 @@ class LabTraffic:
         for gate in self._gates.values():
             gate.set()
 
-    async def _connect(self, connection: LabConnection) -> None:
+    async def _connect(self, connection: RecordedConnection) -> None:
         sock = self._client()
         sock.setblocking(False)
         try:
@@ -267,7 +275,7 @@ class LabTraffic:
 
     async def _run_side(
         self,
-        connection: LabConnection,
+        connection: RecordedConnection,
         side: Side,
         reader: asyncio.StreamReader,
         writer: asyncio.StreamWriter,
@@ -297,19 +305,37 @@ class LabTraffic:
     def _ended(self, end: ConnectionEnd, how: str) -> None:
         end.ending, end.ended_at = how, time.monotonic()
 
-    async def _echo_lead(self, end: ConnectionEnd, gate: asyncio.Event, reader, writer) -> None:
+    async def _echo_lead(
+        self,
+        end: ConnectionEnd,
+        gate: asyncio.Event,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+    ) -> None:
         while not self._finishing:
             await self._wait_for_gate(gate, reader)
             writer.write(end.record_sent(self._rng.randbytes(QUESTION)))
             end.record_received(await reader.readexactly(QUESTION))
             await asyncio.sleep(PAUSE)
 
-    async def _echo_follow(self, end: ConnectionEnd, _: asyncio.Event, reader, writer) -> None:
+    async def _echo_follow(
+        self,
+        end: ConnectionEnd,
+        _: asyncio.Event,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+    ) -> None:
         while data := await reader.read(PIECE):
             writer.write(end.record_sent(end.record_received(data)))
             await writer.drain()
 
-    async def _bulk_lead(self, end: ConnectionEnd, gate: asyncio.Event, reader, writer) -> None:
+    async def _bulk_lead(
+        self,
+        end: ConnectionEnd,
+        gate: asyncio.Event,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+    ) -> None:
         for offset in itertools.count():
             await self._wait_for_gate(gate, reader)
             if self._finishing:
@@ -317,8 +343,15 @@ class LabTraffic:
             begin = offset % PIECE
             writer.write(end.record_sent(self._block[begin : begin + PIECE]))
             await writer.drain()
+            await asyncio.sleep(self._bulk_pause)
 
-    async def _bulk_follow(self, end: ConnectionEnd, _: asyncio.Event, reader, writer) -> None:
+    async def _bulk_follow(
+        self,
+        end: ConnectionEnd,
+        _: asyncio.Event,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+    ) -> None:
         while data := await reader.read(4 * PIECE):
             end.record_received(data)
 
