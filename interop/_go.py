@@ -51,7 +51,7 @@ def build(folder: Path) -> dict[str, Path]:
     if unformatted := _run([str(formatter), "-l", "."]):
         raise ProgramError(f"gofmt would change {unformatted}")
     _run([compiler, "vet", "./..."])
-    _run([compiler, "test", "./wire"])
+    _run([compiler, "test", "./path", "./wire"])
     _run([compiler, "build", "-buildvcs=false", "-o", f"{folder}/", "./..."])
     return {name: folder / name for name in ("origin", "remote", "middle")}
 

@@ -2,10 +2,7 @@ module quictunnel/interop/origin-go
 
 go 1.26.0
 
-require (
-	github.com/coder/websocket v1.8.15
-	github.com/quic-go/quic-go v0.65.0
-)
+require github.com/quic-go/quic-go v0.65.0
 
 require (
 	golang.org/x/crypto v0.54.0 // indirect

@@ -6,21 +6,23 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"log"
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
-
-	"github.com/coder/websocket"
 )
 
 const (
 	largest      = 1472                   // bytes of a datagram
+	largestHead  = 16 << 10               // bytes of the response that opens a WebSocket
 	queueAge     = 50 * time.Millisecond  // older datagrams are dropped instead of sent
-	queueLength  = 1024                   // datagrams
+	queueLength  = 1024                   // frames
 	stalledAfter = 10 * time.Second       // a write that takes so long ends the WebSocket
 	openWithin   = 10 * time.Second       // the proxy, TLS and the upgrade together
 	firstReopen  = 200 * time.Millisecond // between two tries
@@ -34,12 +36,12 @@ const tcpNotsentLowat = 25
 // WebSocket is a net.PacketConn whose datagrams are binary messages. Between Open and Shut it connects again
 // whenever its connection ends. To QUIC that looks like a NAT that has changed the port.
 type WebSocket struct {
-	url     string
-	peer    net.Addr
-	options *websocket.DialOptions
+	url       string
+	peer      net.Addr
+	transport *http.Transport
 
 	received chan []byte
-	queue    chan datagram
+	queue    chan queuedFrame
 	ended    chan struct{}
 	end      sync.Once
 
@@ -47,9 +49,10 @@ type WebSocket struct {
 	shut  context.CancelFunc
 }
 
-type datagram struct {
-	data   []byte
-	queued time.Time
+type queuedFrame struct {
+	kind    byte
+	payload []byte
+	queued  time.Time
 }
 
 // NewWebSocket makes a path that is not open yet.
@@ -66,17 +69,17 @@ func NewWebSocket(to string, proxy *url.URL, peer net.Addr) *WebSocket {
 			syscall.SetsockoptInt(int(fd), syscall.IPPROTO_TCP, tcpNotsentLowat, unsentLimit)
 		})
 	}}
-	transport := &http.Transport{
-		Proxy:           choose,
-		DialContext:     dialer.DialContext,
-		TLSClientConfig: &tls.Config{InsecureSkipVerify: true},
-	}
 	return &WebSocket{
-		url:      to,
-		peer:     peer,
-		options:  &websocket.DialOptions{HTTPClient: &http.Client{Transport: transport}},
+		url:  "http" + strings.TrimPrefix(to, "ws"), // or https
+		peer: peer,
+		transport: &http.Transport{
+			Proxy:                  choose,
+			DialContext:            dialer.DialContext,
+			TLSClientConfig:        &tls.Config{InsecureSkipVerify: true},
+			MaxResponseHeaderBytes: largestHead,
+		},
 		received: make(chan []byte, queueLength),
-		queue:    make(chan datagram, queueLength),
+		queue:    make(chan queuedFrame, queueLength),
 		ended:    make(chan struct{}),
 	}
 }
@@ -105,18 +108,14 @@ func (w *WebSocket) Shut() {
 	}
 }
 
-func (w *WebSocket) dial(ctx context.Context) (*websocket.Conn, error) {
+func (w *WebSocket) dial(ctx context.Context) (*connection, error) {
 	ctx, cancel := context.WithTimeout(ctx, openWithin)
 	defer cancel()
-	conn, _, err := websocket.Dial(ctx, w.url, w.options)
-	if err == nil {
-		conn.SetReadLimit(largest)
-	}
-	return conn, err
+	return connect(ctx, w.transport, w.url)
 }
 
 // keep serves a connection, and each that follows it.
-func (w *WebSocket) keep(open context.Context, conn *websocket.Conn) {
+func (w *WebSocket) keep(open context.Context, conn *connection) {
 	wait := firstReopen
 	for {
 		if conn != nil {
@@ -136,48 +135,61 @@ func (w *WebSocket) keep(open context.Context, conn *websocket.Conn) {
 	}
 }
 
-// serve carries datagrams until the connection ends.
-func (w *WebSocket) serve(open context.Context, conn *websocket.Conn) error {
-	ctx, cancel := context.WithCancelCause(open)
-	defer conn.CloseNow()
-	go func() { cancel(w.send(ctx, conn)) }()
-	cancel(w.receive(ctx, conn))
-	return context.Cause(ctx)
+// serve carries datagrams until the connection ends or the path is shut, and returns why.
+func (w *WebSocket) serve(open context.Context, conn *connection) error {
+	ctx, end := context.WithCancelCause(open)
+	go func() { end(w.receive(ctx, conn)) }()
+	end(w.send(ctx, conn))
+	err, code := context.Cause(ctx), uint16(normal)
+	var refusal refused
+	if errors.As(err, &refusal) {
+		code = refusal.code
+	}
+	conn.close(code)
+	return err
 }
 
-func (w *WebSocket) receive(ctx context.Context, conn *websocket.Conn) error {
+func (w *WebSocket) receive(ctx context.Context, conn *connection) error {
 	for {
-		kind, data, err := conn.Read(ctx)
-		if err != nil {
+		kind, payload, err := conn.read()
+		switch {
+		case err != nil:
 			return err
-		}
-		if kind != websocket.MessageBinary {
-			return errors.New("a message that is not binary")
-		}
-		select {
-		case w.received <- data:
-		case <-ctx.Done():
-			return ctx.Err()
+		case kind == closing:
+			return fmt.Errorf("the remote has closed it: %q", payload)
+		case kind == ping && len(w.queue) == 0:
+			w.enqueue(pong, payload)
+		case kind == message && len(payload) > 0:
+			select {
+			case w.received <- payload:
+			case <-ctx.Done():
+				return ctx.Err()
+			}
 		}
 	}
 }
 
-func (w *WebSocket) send(ctx context.Context, conn *websocket.Conn) error {
+func (w *WebSocket) send(ctx context.Context, conn *connection) error {
 	for {
 		select {
 		case next := <-w.queue:
 			if time.Since(next.queued) > queueAge {
 				continue
 			}
-			limited, cancel := context.WithTimeout(ctx, stalledAfter)
-			err := conn.Write(limited, websocket.MessageBinary, next.data)
-			cancel()
-			if err != nil {
+			if err := conn.write(next.kind, next.payload); err != nil {
 				return err
 			}
 		case <-ctx.Done():
 			return ctx.Err()
 		}
+	}
+}
+
+// enqueue drops the frame when the queue is full, as a router would.
+func (w *WebSocket) enqueue(kind byte, payload []byte) {
+	select {
+	case w.queue <- queuedFrame{kind, payload, time.Now()}:
+	default:
 	}
 }
 
@@ -191,12 +203,9 @@ func (w *WebSocket) ReadFrom(into []byte) (int, net.Addr, error) {
 	}
 }
 
-// WriteTo queues a datagram, or drops it when the queue is full, as a router would.
+// WriteTo queues a datagram.
 func (w *WebSocket) WriteTo(data []byte, _ net.Addr) (int, error) {
-	select {
-	case w.queue <- datagram{append([]byte(nil), data...), time.Now()}:
-	default:
-	}
+	w.enqueue(message, slices.Clone(data))
 	return len(data), nil
 }
 
