@@ -18,7 +18,7 @@ import (
 const (
 	websocketAfter = 500 * time.Millisecond // the start of UDP's attempt
 	askWithin      = time.Second            // how often a link that may move pings
-	silentAfter    = 3 * time.Second        // without a packet from the remote
+	silentAfter    = 2 * time.Second        // without a packet from the remote
 	probeEvery     = 2 * time.Second        // while UDP does not answer
 	probeSoon      = 500 * time.Millisecond // while it does
 	steadyFor      = 5 * time.Second        // UDP has answered every probe for so long
@@ -27,17 +27,17 @@ const (
 	most           = 5 * time.Minute // between two tries to return
 )
 
-var errOtherWon = errors.New("the other path was faster")
-
 // paths are the two ways to a remote. Either may carry the link; quic-go needs a transport for each.
 type paths struct {
-	via       string
-	peer      net.Addr
-	websocket *path.WebSocket // nil: there is only UDP
-	carried   *quic.Transport
-	udp       *quic.Transport
-	current   *quic.Path // nil until the link has moved
-	onUDP     bool
+	via           string
+	peer          net.Addr
+	websocket     *path.WebSocket // nil: there is only UDP
+	carried       *quic.Transport
+	udp           *quic.Transport
+	overUDP       *quic.Path
+	overWebSocket *quic.Path
+	isPrepared    bool // the path over the WebSocket is validated
+	onUDP         bool
 }
 
 // newPaths prepares both without sending anything.
@@ -87,8 +87,8 @@ func (p *paths) dial(ctx context.Context, security *tls.Config, config *quic.Con
 	}
 	config = config.Clone()
 	config.KeepAlivePeriod = askWithin
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(errOtherWon)
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
 	type attempt struct {
 		conn  *quic.Conn
 		err   error
@@ -126,7 +126,7 @@ func (p *paths) dial(ctx context.Context, security *tls.Config, config *quic.Con
 			one.conn.CloseWithError(wire.NoError, "")
 		default:
 			winner, p.onUDP = one.conn, one.onUDP
-			cancel(errOtherWon)
+			cancel()
 		}
 	}
 	if winner == nil {
@@ -149,6 +149,10 @@ func (p *paths) name() string {
 // watch moves the link to the path that works, until it has ended.
 func (p *paths) watch(conn *quic.Conn) {
 	if p.websocket == nil || p.via != "auto" {
+		return
+	}
+	if err := p.prepare(conn); err != nil {
+		log.Printf("no other path: %v", err)
 		return
 	}
 	var count uint64
@@ -184,42 +188,52 @@ func (p *paths) answersSteadily(conn *quic.Conn, steady time.Duration) bool {
 	return true
 }
 
-// move validates the other path, and continues the link there under another connection ID.
+// prepare validates the WebSocket as a path before it is needed: when UDP is dropped, the congestion window
+// stays full, and quic-go sends no PATH_CHALLENGE.
+func (p *paths) prepare(conn *quic.Conn) (err error) {
+	if p.overUDP, err = conn.AddPath(p.udp); err != nil {
+		return err
+	}
+	if p.overWebSocket, err = conn.AddPath(p.carried); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(conn.Context(), moveWithin)
+	defer cancel()
+	if p.onUDP {
+		if err := p.websocket.Open(ctx); err != nil {
+			log.Printf("websocket not opened: %v", err)
+			return nil // move tries again
+		}
+		defer p.websocket.Shut()
+	}
+	p.isPrepared = p.overWebSocket.Probe(ctx) == nil
+	return nil
+}
+
+// move continues the link on the other path, under another connection ID.
 func (p *paths) move(conn *quic.Conn, toUDP bool, reason string) bool {
 	ctx, cancel := context.WithTimeout(conn.Context(), moveWithin)
 	defer cancel()
-	transport := p.udp
+	var err error
+	next, isValidated := p.overUDP, false
 	if !toUDP {
-		transport = p.carried
-		if err := p.websocket.Open(ctx); err != nil {
-			log.Printf("move failed path=websocket: %v", err)
-			return false
-		}
+		next, isValidated = p.overWebSocket, p.isPrepared
+		err = p.websocket.Open(ctx)
 	}
-	next, err := conn.AddPath(transport)
-	if err == nil {
+	if err == nil && !isValidated {
 		err = next.Probe(ctx)
 	}
 	if err == nil {
 		err = next.Switch()
 	}
-	if err != nil {
-		log.Printf("move failed: %v", err)
-		if next != nil {
-			next.Close()
-		}
-		if !toUDP {
-			p.websocket.Shut()
-		}
-		return false
-	}
-	if p.current != nil {
-		p.current.Close()
-	}
-	if toUDP {
+	if toUDP == (err == nil) { // the link is on UDP
 		p.websocket.Shut()
 	}
-	p.current, p.onUDP = next, toUDP
+	if err != nil {
+		log.Printf("move failed: %v", err)
+		return false
+	}
+	p.onUDP = toUDP
 	log.Printf("link moved path=%s reason=%q", p.name(), reason)
 	return true
 }
