@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from interop._commands import as_user, output_of
@@ -12,7 +13,6 @@ from testkit.programs import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from pathlib import Path
 
     from testkit.programs import Program
 
@@ -52,13 +52,21 @@ LogLevel Connect
 {login}
 """
 
-KEEP_MESSAGES = """
+KEEP = """
+from mitmproxy.net.http.http1.assemble import assemble_request_head
+
+def keep_head(flow):
+    with open({heads!r}, "ab") as kept:
+        kept.write(assemble_request_head(flow.request))
+
+http_connect = request = keep_head
+
 def websocket_message(flow):
     content = flow.websocket.messages[-1].content
-    with open({file!r}, "ab") as kept:
+    with open({messages!r}, "ab") as kept:
         kept.write(len(content).to_bytes(4, "big") + content)
 """
-"""An addon of mitmproxy that keeps the content of every message of a WebSocket."""
+"""An addon of mitmproxy that keeps what it sees: the heads of requests, and WebSocket messages."""
 
 
 class ForwardProxy(NamedTuple):
@@ -73,6 +81,16 @@ class ForwardProxy(NamedTuple):
     def with_login(self, password: str = LOGIN[1]) -> str:
         """Return its URL with the login, or with another password."""
         return self.address.replace("://", f"://{LOGIN[0]}:{password}@")
+
+
+class Interceptor(NamedTuple):
+    """A running proxy that ends TLS, and the files with what it has seen."""
+
+    proxy: ForwardProxy
+    heads: Path
+    """The heads of all requests, CONNECT included."""
+    messages: Path
+    """The messages of WebSockets. Four bytes before each are its size."""
 
 
 @contextlib.contextmanager
@@ -114,17 +132,15 @@ def running_microsocks(scratch: Path, *, login: bool) -> Iterator[ForwardProxy]:
 
 
 @contextlib.contextmanager
-def running_mitmproxy(scratch: Path) -> Iterator[tuple[ForwardProxy, Path]]:
-    """Run mitmproxy on loopback, which ends TLS with certificates of its own.
-
-    Yield it, and the file in which it keeps the messages of WebSockets.
-    """
-    port, addon, kept = free_port(), scratch / "keep_messages.py", scratch / "messages"
-    addon.write_text(KEEP_MESSAGES.format(file=str(kept)))
+def running_mitmproxy(scratch: Path) -> Iterator[Interceptor]:
+    """Run mitmproxy on loopback, which ends TLS with certificates of its own."""
+    port, addon = free_port(), scratch / "keep.py"
+    heads, messages = scratch / "heads", scratch / "messages"
+    addon.write_text(KEEP.format(heads=str(heads), messages=str(messages)))
     command = [program("mitmdump"), "--listen-host", "127.0.0.1", "--listen-port", str(port)]
     command += ["--set", f"confdir={scratch}", "--set", "ssl_insecure=true", "-s", str(addon)]
     with _running("mitmproxy", command, scratch, port, "http") as proxy:
-        yield proxy, kept
+        yield Interceptor(proxy, heads, messages)
 
 
 PROXIES = {

@@ -222,15 +222,18 @@ def _interceptor(stage: WebSocketStage, url: str, certificate: Path) -> None:
     marker = secrets.token_hex(32).translate(str.maketrans("0123456789", "ghijklmnop")).encode()
     token = Path(stage.pair.token()).read_bytes().strip()
     how = "through mitmproxy, which ends TLS"
-    with running_mitmproxy(_folder(stage, "mitmproxy")) as (proxy, kept):
-        options = ("--websocket", url, "--proxy", proxy.address)
+    with running_mitmproxy(_folder(stage, "mitmproxy")) as mitmproxy:
+        options = ("--websocket", url, "--proxy", mitmproxy.proxy.address)
         with stage.running_origin(*options) as origin:
             with counterpart.connect(stage.outside, b"hold\n") as client:
                 client.sendall(marker + b"\n")
                 answer = client.makefile("rb").read()
             stage.equal(f"{how}: the client's answer", answer, b"here" + marker.upper() + b"\n")
             stage.check_bytes(how, origin)
-        seen = kept.read_bytes()
+        heads, messages = mitmproxy.heads.read_bytes(), mitmproxy.messages.read_bytes()
+        openings = len(re.findall(rb"^GET /quictunnel HTTP/1.1\r$", heads, re.MULTILINE))
+        fact = f"{stage.pair.name}, {how}: opening requests that it sees"
+        stage.facts.holds(fact, openings, when=openings > 0)
         found = [
             name
             for name, value in (
@@ -239,10 +242,10 @@ def _interceptor(stage: WebSocketStage, url: str, certificate: Path) -> None:
                 ("the token", token),
                 ("its secret", token.partition(b".")[2]),
             )
-            if value in seen
+            if value in heads + messages
         ]
         stage.equal(f"{how}: what it sees of these four", found, [])
-        sizes = _sizes(seen)
+        sizes = _sizes(messages)
         stage.facts.holds(
             f"{stage.pair.name}, {how}: messages that it saw, and the largest one",
             (len(sizes), max(sizes, default=0)),
