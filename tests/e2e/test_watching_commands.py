@@ -83,7 +83,9 @@ def test_clients_are_listed_and_closed(shared_tunnel, ask):
 
 
 def test_events_are_shown_as_they_happen(shared_tunnel, programs):
-    follow = programs.quictunnel("events", "--follow", *role(shared_tunnel.remote))
+    # Other tests may have caused many events since.
+    events = ("events", "--follow", "--recent", "1000")
+    follow = programs.quictunnel(*events, *role(shared_tunnel.remote))
     follow.wait_for(r"^\S+Z INFO  origin connected  origin=box ")
     client, _ = shared_tunnel.pair()
     address = "{}:{}".format(*client.sock.getsockname())
