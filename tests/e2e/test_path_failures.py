@@ -104,6 +104,7 @@ def test_a_variable_that_names_no_usable_proxy_is_a_warning(start_origin):
     origin = start_origin("--websocket", ANYWHERE, HTTPS_PROXY=f"ftp://{LOGIN}@{LOOPBACK}")
     ignored = logged("proxy of the environment ignored", reason='"HTTPS_PROXY: .*"')
     origin.wait_for_log(ignored)
+    origin.wait_for_log(FAILED())  # by now it handles the signal that ends it
     assert_no_password(origin)
 
 
